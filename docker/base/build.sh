@@ -7,6 +7,7 @@
 # It touches: the package mmdebstrap, and the images named above.
 set -Eeuo pipefail
 cd "$(dirname "$0")"
+# shellcheck source=docker/base/mirror.sh
 . ./mirror.sh
 
 die() {

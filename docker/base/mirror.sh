@@ -1,4 +1,5 @@
-# Sourced. shellcheck shell=bash
+# shellcheck shell=bash
+# Sourced by ensure-engine.sh and build.sh.
 
 # debian_mirror: the address that this machine takes its own Debian packages from; empty where there is none.
 debian_mirror() {
