@@ -1,0 +1,5 @@
+"""Dagster's entry point."""
+
+import dagster as dg
+
+defs = dg.Definitions()
