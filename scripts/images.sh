@@ -2,9 +2,14 @@
 # Sourced by up.sh and test.sh.
 # shellcheck shell=bash
 
+upstream_images() {
+  docker compose config --images | grep -v '^dagma/' | sort -u
+  sed -n 's/^FROM \([^ ]*\).*/\1/p' docker/{dagma,langflow,llm}/Dockerfile | sort -u
+}
+
 provide_upstream_images() {
   local image missing=()
-  for image in $(sed -n 's/^.* \(postgres:[^ ]*\|valkey\/[^ ]*\)$/\1/p' docker-compose.yml) python:3.13-slim-trixie; do
+  for image in $(upstream_images); do
     docker image inspect "$image" >/dev/null 2>&1 || missing+=("$image")
   done
   [ "${#missing[@]}" -gt 0 ] || return 0

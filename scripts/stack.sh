@@ -27,7 +27,7 @@ explain_unready() {
   unready >&2
   for service in $(unready | cut -d ' ' -f 1 | sort -u); do
     printf '\n--- last lines of %s\n' "$service" >&2
-    docker compose logs --no-log-prefix --tail 15 "$service" >&2
+    docker compose --ansi never logs --no-log-prefix --tail 15 "$service" >&2
   done
   die "not every service came up" "read the lines above, or: make logs s=SERVICE; then run make up again"
 }

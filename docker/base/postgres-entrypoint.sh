@@ -14,6 +14,7 @@ make_cluster() {
   # shellcheck disable=SC2086  # several arguments in one variable, as upstream takes them
   initdb --username="$user" --pwfile="$password_file" ${POSTGRES_INITDB_ARGS:-}
   rm -f "$password_file"
+  printf "\nlisten_addresses = '*'\n" >> "$PGDATA/postgresql.conf"
   printf '\nhost all all all scram-sha-256\n' >> "$PGDATA/pg_hba.conf"
 }
 

@@ -1,0 +1,52 @@
+"""What every tier shares: the tiers' order and table, and the one stack that container tests use."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness.stack import PROJECT, Stack, make_env_file
+from harness.tiers import TIERS, TierReport, tier_of
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--keep-stack",
+        metavar="FOLDER",
+        help="keep the test stack running after the tests, its .env in FOLDER, and use it again the next time",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(TierReport(), "tier-report")
+    for tier in TIERS:
+        config.addinivalue_line("markers", f"{tier}: tests of tests/{tier}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(tier_of(item.nodeid))
+    items.sort(key=lambda item: TIERS.index(tier_of(item.nodeid)))
+
+
+@pytest.fixture(scope="session")
+def stack(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The shipped stack, healthy, under the project name and ports of the tests."""
+    # What the tester's shell sets must not reach Compose: the environment wins over the file.
+    for name in ("COMPOSE_PROJECT_NAME", "LANGFLOW_BASE_URL", "LANGFLOW_API_KEY", "LANGFLOW_DEFAULT_FLOW_ID", "WORKERS"):
+        os.environ.pop(name, None)
+    kept = pytestconfig.getoption("--keep-stack")
+    if kept:
+        folder = Path(kept)
+        folder.mkdir(parents=True, exist_ok=True)
+        stack = Stack(folder / ".env" if (folder / ".env").exists() else make_env_file(folder))
+        stack.start()
+        yield stack
+        return
+    stack = Stack(make_env_file(tmp_path_factory.mktemp(PROJECT)))
+    stack.stop()  # what a run that was killed has left
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
