@@ -2,7 +2,7 @@
 
 from typing import Any
 
-DEFAULT_SILENCE_SECONDS = 45
+DEFAULT_SILENCE_SECONDS = 30
 """A worker that answers nothing for this long, while the broker works, is dead (see dagma.roll_call)."""
 
 CELERY_SETTINGS: dict[str, Any] = {

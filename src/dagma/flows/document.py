@@ -33,15 +33,15 @@ _EDGE_FIELDS = frozenset({"data", "id", "source", "sourceHandle", "target", "tar
 _COMPONENT_NOISE = frozenset({"last_updated", "lf_version"})
 
 PUSH_MARK = "dagma-pushed:"
-"""Start of the tag that holds the content version which was pushed last. Langflow's canvas keeps tags as they are."""
+"""Start of the tag that holds the fingerprint which was pushed last. Langflow's canvas keeps tags as they are."""
 
 
 def normalize(flow: FlowDocument) -> FlowDocument:
     """Reduce a flow to what its author chose, so that two equal flows are two equal files.
 
-    Times, owners, folders, selections, sizes on the screen and the canvas's viewport go; positions become whole
-    numbers; the code of components becomes a list of lines, as in Langflow's own exports, so that a change of it can
-    be read. The order of nodes and edges stays: a flow's outputs come in the order of its nodes.
+    Times, owners, folders, selections, sizes on the screen, the canvas's viewport and the values of secret fields go;
+    positions become whole numbers; the code of components becomes a list of lines, as in Langflow's own exports, so
+    that a change of it can be read. Nodes and edges keep their order: a flow's outputs come in the order of its nodes.
 
     Args:
         flow: A flow from a file or from Langflow's API; it is not changed.
@@ -65,8 +65,10 @@ def normalize(flow: FlowDocument) -> FlowDocument:
     return document
 
 
-def content_version(flow: FlowDocument) -> str:
-    """Name the content of a flow: equal for equal flows, on any server and in any file.
+def fingerprint(flow: FlowDocument) -> str:
+    """Name everything that the file of a flow holds: equal for equal files, wherever the flow comes from.
+
+    A moved component counts, unlike in `dagma.langflow.content_version`, which tells whether a flow does the same.
 
     Args:
         flow: A flow, normalized or not.
@@ -90,14 +92,14 @@ def to_text(flow: FlowDocument) -> str:
     return json.dumps(normalize(flow), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def pushed_version(flow: FlowDocument) -> str | None:
-    """Read which content version was pushed to the server last.
+def pushed_fingerprint(flow: FlowDocument) -> str | None:
+    """Read which fingerprint was pushed to the server last.
 
     Args:
         flow: A flow as Langflow's API returns it.
 
     Returns:
-        The content version, or None when the flow was never pushed.
+        The fingerprint, or None when the flow was never pushed.
     """
     for tag in flow.get("tags") or []:
         if tag.startswith(PUSH_MARK):
@@ -118,6 +120,18 @@ def template_fields(node: FlowDocument) -> dict[str, dict[str, Any]]:
     return {name: field for name, field in template.items() if isinstance(field, dict)}
 
 
+def is_secret(field: dict[str, Any]) -> bool:
+    """Tell whether an input field holds a secret itself, and not the name of a global variable.
+
+    Args:
+        field: An input field of a component.
+
+    Returns:
+        True for a password field with a value of its own.
+    """
+    return bool(field.get("password") and field.get("value") and not field.get("load_from_db"))
+
+
 def _normalized_node(node: FlowDocument) -> FlowDocument:
     kept = _pick(node, _NOTE_FIELDS if node.get("type") == "noteNode" else _NODE_FIELDS)
     if isinstance(position := kept.get("position"), dict):
@@ -131,6 +145,8 @@ def _normalized_node(node: FlowDocument) -> FlowDocument:
             field.pop("options", None)
         if field.get("type") == "code" and isinstance(field.get("value"), str):
             field["value"] = field["value"].split("\n")
+        if is_secret(field):
+            field["value"] = ""
     inner = (component or {}).get("flow", {}).get("data") if isinstance(component, dict) else None
     if inner:
         # A group of components holds a flow of its own.

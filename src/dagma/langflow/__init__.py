@@ -1,0 +1,74 @@
+"""Everything that speaks Langflow's HTTP API: a client with one typed result and one typed error per cause."""
+
+from dagma.langflow.auth import ApiKey, BasicAuth, BearerToken, ClientCredentials
+from dagma.langflow.client import LangflowClient
+from dagma.langflow.credential import Credential
+from dagma.langflow.errors import (
+    BadRequest,
+    CallTimeout,
+    CompletedWithoutOutput,
+    Conflict,
+    FlowFailed,
+    FlowNotFound,
+    Forbidden,
+    JobCancelled,
+    JobLost,
+    JobNotFound,
+    JobSuspended,
+    LangflowError,
+    MalformedResponse,
+    Outcome,
+    RateLimited,
+    RedirectRefused,
+    ServerError,
+    TLSFailure,
+    TruncatedAnswer,
+    Unauthorized,
+    Unreachable,
+)
+from dagma.langflow.flow import Flow, content_version
+from dagma.langflow.result import CallResult, TokenUsage
+from dagma.langflow.retry import RetryPolicy
+from dagma.langflow.settings import TLS, Timeouts
+from dagma.langflow.types import InputType, OutputType
+from dagma.langflow.variable import Variable
+
+__all__ = [
+    "TLS",
+    "ApiKey",
+    "BadRequest",
+    "BasicAuth",
+    "BearerToken",
+    "CallResult",
+    "CallTimeout",
+    "ClientCredentials",
+    "CompletedWithoutOutput",
+    "Conflict",
+    "Credential",
+    "Flow",
+    "FlowFailed",
+    "FlowNotFound",
+    "Forbidden",
+    "InputType",
+    "JobCancelled",
+    "JobLost",
+    "JobNotFound",
+    "JobSuspended",
+    "LangflowClient",
+    "LangflowError",
+    "MalformedResponse",
+    "Outcome",
+    "OutputType",
+    "RateLimited",
+    "RedirectRefused",
+    "RetryPolicy",
+    "ServerError",
+    "TLSFailure",
+    "Timeouts",
+    "TokenUsage",
+    "TruncatedAnswer",
+    "Unauthorized",
+    "Unreachable",
+    "Variable",
+    "content_version",
+]

@@ -1,0 +1,193 @@
+"""The ways to prove who is calling: Langflow's API key, and what a gateway in front of it may want."""
+
+import math
+import threading
+import time
+from base64 import b64encode
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from requests import PreparedRequest
+
+from dagma.langflow.body import json_object, text_or_none
+from dagma.langflow.credential import Credential, header_value
+from dagma.langflow.deadline import Deadline
+from dagma.langflow.errors import LangflowError, MalformedResponse, ServerError, Unauthorized
+from dagma.langflow.redact import bare_url
+from dagma.langflow.settings import TLS
+from dagma.langflow.transport import Reply, Transport
+
+
+@dataclass(frozen=True)
+class ApiKey(Credential):
+    """Langflow's API key, as the header x-api-key; Langflow takes it in no other way.
+
+    Args:
+        key: The key.
+    """
+
+    key: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        header_value("The API key", self.key)
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Add the header."""
+        request.headers["x-api-key"] = self.key
+        return request
+
+    def secrets(self) -> Iterable[str]:
+        """Return the key."""
+        return [self.key]
+
+
+@dataclass(frozen=True)
+class BearerToken(Credential):
+    """A token that does not change, such as a JWT for a gateway.
+
+    Args:
+        token: The token, without "Bearer".
+    """
+
+    token: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        header_value("The bearer token", self.token)
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Add the header."""
+        request.headers["Authorization"] = f"Bearer {self.token}"
+        return request
+
+    def secrets(self) -> Iterable[str]:
+        """Return the token."""
+        return [self.token]
+
+
+@dataclass(frozen=True)
+class BasicAuth(Credential):
+    """User and password of a gateway.
+
+    Args:
+        user: The user.
+        password: The password.
+    """
+
+    user: str
+    password: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.user or ":" in self.user or not self.password:
+            raise ValueError("Basic auth needs a user without a colon, and a password.")
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Add the header."""
+        request.headers["Authorization"] = f"Basic {self._encoded()}"
+        return request
+
+    def secrets(self) -> Iterable[str]:
+        """Return the password, alone and as it is sent."""
+        return [self.password, self._encoded()]
+
+    def _encoded(self) -> str:
+        return b64encode(f"{self.user}:{self.password}".encode()).decode("ascii")
+
+
+class ClientCredentials(Credential):
+    """A bearer token fetched by OAuth2 client credentials; fetched anew before it expires and after a 401.
+
+    Safe for threads: one of them fetches, the others wait for it.
+
+    Args:
+        token_url: The token endpoint.
+        client_id: The client's id.
+        client_secret: The client's secret.
+        scope: Scopes, separated by spaces.
+        audience: Audience, where the server wants one.
+        early: Seconds before the expiry at which to fetch anew.
+        timeout: Seconds a fetch may take.
+        tls: Trust and identity for the token endpoint.
+    """
+
+    def __init__(
+        self,
+        token_url: str,
+        client_id: str,
+        client_secret: str,
+        *,
+        scope: str | None = None,
+        audience: str | None = None,
+        early: float = 30.0,
+        timeout: float = 10.0,
+        tls: TLS | None = None,
+    ) -> None:
+        self._client = BasicAuth(client_id, client_secret)
+        self._form = {"grant_type": "client_credentials"}
+        self._form |= {name: value for name, value in (("scope", scope), ("audience", audience)) if value}
+        self._transport = Transport(token_url, credential=self._client, tls=tls)
+        self._early = early
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._token: str | None = None
+        self._expires_at = -math.inf
+        # A response can quote a token that another thread has replaced since.
+        self._recent: deque[str] = deque(maxlen=4)
+
+    def __repr__(self) -> str:
+        return f"ClientCredentials({self._transport.base_url!r}, client_id={self._client.user!r})"
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Add the header, with a token fetched if there is none that is fresh.
+
+        Raises:
+            LangflowError: There is no token to be had; nothing was sent to Langflow.
+        """
+        with self._lock:
+            if self._token is None or time.monotonic() >= self._expires_at - self._early:
+                self._fetch()
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+    def secrets(self) -> Iterable[str]:
+        """Return the client's secret and the latest tokens."""
+        return [*self._client.secrets(), *self._recent]
+
+    def renew(self) -> bool:
+        """Forget the token that was refused; the next request fetches another."""
+        with self._lock:
+            self._token = None
+        return True
+
+    def _fetch(self) -> None:
+        deadline = Deadline.after(self._timeout)
+        try:
+            reply = self._transport.exchange("POST", "", deadline=deadline, form=self._form)
+            if not 200 <= reply.status < 300:
+                error = Unauthorized if reply.status in (400, 401, 403) else ServerError
+                raise error(
+                    f"The token endpoint {bare_url(self._transport.base_url)} answered {reply.status}.",
+                    mend="Check the client id, its secret, the scope and the audience.",
+                    status=reply.status,
+                    excerpt=reply.excerpt,
+                )
+            self._keep(reply)
+        except LangflowError as error:
+            # Whatever became of the fetch, no flow was asked to run.
+            error.outcome = "not_run"
+            raise
+
+    def _keep(self, reply: Reply) -> None:
+        body = json_object(reply)
+        token, lifetime = text_or_none(body.get("access_token")), body.get("expires_in")
+        if token is None or str(body.get("token_type", "bearer")).lower() != "bearer":
+            raise MalformedResponse("The token endpoint answered without a bearer token.", status=reply.status)
+        try:
+            self._token = header_value("The fetched token", token)
+        except ValueError as error:
+            raise MalformedResponse(str(error), status=reply.status) from None
+        self._recent.append(token)
+        # Without a lifetime a token is good until it is refused.
+        if not isinstance(lifetime, int | float) or isinstance(lifetime, bool):
+            lifetime = math.inf
+        self._expires_at = time.monotonic() + lifetime

@@ -1,0 +1,20 @@
+"""The client of Langflow's API."""
+
+from dagma.langflow.runs import RunsApi
+from dagma.langflow.variables import VariablesApi
+
+
+class LangflowClient(RunsApi, VariablesApi):
+    """Calls Langflow's API; safe for threads, and a context manager that closes its connections.
+
+    Args:
+        base_url: Address of Langflow, or of the gateway in front of it.
+        auth: Proof of identity: one, or several for a gateway and Langflow behind it.
+        headers: More headers for every request, for a gateway; their values are kept out of errors.
+        timeouts: Time-outs in seconds.
+        retry: When to send a request again.
+        tls: Trust and identity.
+        max_body_bytes: Largest response that is read.
+        validate_tweaks: Refuse tweaks of components or fields that the flow does not have, which Langflow ignores.
+        flow_cache_seconds: How long a flow that was fetched for that check is taken as current.
+    """

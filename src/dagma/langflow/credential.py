@@ -1,0 +1,66 @@
+"""What proves a caller to a server."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+
+from requests import PreparedRequest
+from requests.auth import AuthBase
+
+
+class Credential(AuthBase, ABC):
+    """Adds the proof of identity to a request. Its `repr` shows no secret."""
+
+    @abstractmethod
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Add the proof to the request."""
+
+    @abstractmethod
+    def secrets(self) -> Iterable[str]:
+        """Return the values that must never be shown."""
+
+    def renew(self) -> bool:
+        """Forget a proof that was refused with 401, and return whether a new one can be had. Override to renew."""
+        return False
+
+
+class Credentials(Credential):
+    """Several proofs on the same request: of a gateway, and of Langflow behind it.
+
+    Args:
+        parts: The proofs, applied in this order.
+    """
+
+    def __init__(self, parts: Sequence[Credential]) -> None:
+        self._parts = tuple(parts)
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Add every proof."""
+        for part in self._parts:
+            request = part(request)
+        return request
+
+    def __repr__(self) -> str:
+        return f"Credentials({', '.join(map(repr, self._parts))})"
+
+    def secrets(self) -> Iterable[str]:
+        """Return the secrets of all parts."""
+        return [secret for part in self._parts for secret in part.secrets()]
+
+    def renew(self) -> bool:
+        """Renew every part that can be renewed."""
+        renewed = [part.renew() for part in self._parts]
+        return any(renewed)
+
+
+def header_value(name: str, value: str) -> str:
+    """Return a value that can stand in a header.
+
+    Raises:
+        ValueError: It can't. The message does not repeat it, since it may be a secret.
+    """
+    if not value or value != value.strip() or not value.isprintable() or not value.isascii():
+        raise ValueError(
+            f"{name} must be printable ASCII without spaces around it, and not empty; "
+            "look for a stray newline in the variable that it comes from."
+        )
+    return value

@@ -1,0 +1,116 @@
+"""The flows on a Langflow server."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from dagma.langflow.body import json_object, json_objects
+from dagma.langflow.call import checked_uuid
+from dagma.langflow.connection import Connection
+from dagma.langflow.deadline import Deadline
+from dagma.langflow.errors import BadRequest, FlowNotFound
+from dagma.langflow.flow import Flow
+
+
+class FlowsApi(Connection):
+    """Reads and writes flows."""
+
+    def get_flow(self, flow_id: str) -> Flow:
+        """Return a flow.
+
+        Args:
+            flow_id: Id of the flow; Langflow takes no endpoint name here.
+
+        Raises:
+            LangflowError: It can't be had.
+        """
+        return self._get_flow(checked_uuid("flow_id", flow_id))
+
+    def list_flows(self, *, with_data: bool = False) -> list[Flow]:
+        """Return the flows of the user.
+
+        Args:
+            with_data: Fetch the graphs as well; without them the list is small and flows have no version.
+
+        Raises:
+            LangflowError: They can't be had.
+        """
+        return self._list_flows(with_data=with_data)
+
+    def upsert_flow(self, flow: Mapping[str, Any], *, flow_id: str | None = None) -> tuple[Flow, bool]:
+        """Create a flow under its id, or replace the one that has it.
+
+        Args:
+            flow: The flow's JSON, as exported from Langflow or kept in files.
+            flow_id: The id, if not the one in the JSON.
+
+        Returns:
+            The flow as stored, and whether it was created.
+
+        Raises:
+            Conflict: Another flow has the name or the endpoint name.
+            LangflowError: It can't be stored.
+        """
+        key = checked_uuid("flow_id", flow_id or flow.get("id") or "")
+        subject = f"upload of flow {key!r}"
+        reply = self._quick("PUT", f"/api/v1/flows/{key}", subject, payload={**flow, "id": key})
+        self._flow_cache.forget(key)
+        return Flow.of(json_object(reply, outcome="not_run")), reply.status == 201
+
+    def delete_flow(self, flow_id: str) -> None:
+        """Delete a flow.
+
+        Raises:
+            FlowNotFound: There is none with this id.
+            LangflowError: It can't be deleted.
+        """
+        key = checked_uuid("flow_id", flow_id)
+        self._flow_cache.forget(key)
+        # Not idempotent: the second of two deletions is answered with 404.
+        self._quick("DELETE", f"/api/v1/flows/{key}", f"deletion of flow {key!r}", idempotent=False)
+
+    def check_tweaks(self, flow_id: str, tweaks: Mapping[str, Any]) -> None:
+        """Refuse tweaks of components or fields that a flow does not have, which Langflow ignores without a word.
+
+        The flow is kept for `flow_cache_seconds`, and fetched again before anything is refused.
+
+        Args:
+            flow_id: Id or endpoint name of the flow.
+            tweaks: Values by field, by component id.
+
+        Raises:
+            BadRequest: A component or a field does not exist.
+            LangflowError: The flow can't be fetched.
+        """
+        self._check_tweaks(flow_id, tweaks, self._deadline(None), force=True)
+
+    def _check_tweaks(
+        self, flow_id: str, tweaks: Mapping[str, Any] | None, deadline: Deadline, *, force: bool = False
+    ) -> None:
+        if not tweaks or not (self._validate_tweaks or force):
+            return None
+        if (kept := self._flow_cache.get(flow_id)) is not None:
+            # The flow may have been edited since it was kept.
+            with suppress(BadRequest):
+                return kept.check_tweaks(tweaks)
+        flow = self._find_flow(flow_id, deadline)
+        self._flow_cache.put(flow_id, flow)
+        return flow.check_tweaks(tweaks)
+
+    def _get_flow(self, flow_id: str, deadline: Deadline | None = None) -> Flow:
+        reply = self._quick("GET", f"/api/v1/flows/{flow_id}", f"look-up of flow {flow_id!r}", deadline=deadline)
+        return Flow.of(json_object(reply, outcome="not_run"))
+
+    def _list_flows(self, *, with_data: bool, deadline: Deadline | None = None) -> list[Flow]:
+        params = {"get_all": "true", "remove_example_flows": "true", "header_flows": "false" if with_data else "true"}
+        reply = self._quick("GET", "/api/v1/flows/", "list of flows", params, deadline=deadline)
+        return [Flow.of(body) for body in json_objects(reply)]
+
+    def _find_flow(self, flow_id: str, deadline: Deadline) -> Flow:
+        """Fetch a flow by its id or endpoint name."""
+        with suppress(BadRequest):
+            return self._get_flow(checked_uuid("flow_id", flow_id), deadline)
+        for header in self._list_flows(with_data=False, deadline=deadline):
+            if header.endpoint_name == flow_id:
+                return self._get_flow(header.id, deadline)
+        raise FlowNotFound(f"Langflow has no flow with the id or endpoint name {flow_id!r}.")

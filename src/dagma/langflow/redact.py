@@ -1,0 +1,58 @@
+"""Text of a server made safe to show: bounded, and without the secrets that the client was given."""
+
+from base64 import b64encode
+from collections.abc import Iterable
+from urllib.parse import quote, urlsplit
+
+EXCERPT_CHARACTERS = 500
+_SCANNED_BYTES = 65_536
+# Shorter values ("1", "yes") are no secrets, and hiding them would garble every text.
+_SHORTEST_SECRET = 4
+
+
+class Redactor:
+    """Replaces secrets in texts.
+
+    Args:
+        secrets: The values never to show; their URL-quoted and base64 forms are hidden as well.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        plain = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
+        quoted = {quote(secret, safe="") for secret in plain}
+        encoded = {b64encode(secret.encode()).decode() for secret in plain}
+        # Longest first, so that no secret survives as the rest of a shorter one.
+        self._secrets = sorted(plain | quoted | encoded, key=len, reverse=True)
+
+    def __repr__(self) -> str:
+        return f"Redactor({len(self._secrets)} secrets)"
+
+    def text(self, text: str) -> str:
+        """Return `text` with every secret replaced by `***`."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def excerpt(self, body: bytes | str) -> str:
+        """Return the start of a body: redacted, on one line, of at most 500 characters."""
+        scanned = body[:_SCANNED_BYTES]
+        text = scanned.decode("utf-8", errors="replace") if isinstance(scanned, bytes) else scanned
+        text = self.text(text)
+        if len(body) > _SCANNED_BYTES and self._secrets:
+            # The cut may have left half a secret at the end.
+            text = text[: -len(self._secrets[0])]
+        printable = "".join(character if character.isprintable() else " " for character in text)
+        return printable[:EXCERPT_CHARACTERS]
+
+
+def bare_url(url: str) -> str:
+    """Return a URL without user, password, query and fragment."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if ":" in host:
+        host = f"[{host}]"
+    try:
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        port = ""
+    return f"{parts.scheme}://{host}{port}{parts.path}" if parts.scheme else parts.path

@@ -1,0 +1,212 @@
+"""The answer of a call, typed, whichever way it was made; the raw JSON is kept."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dagma.langflow.body import text_or_none, walk
+from dagma.langflow.errors import CompletedWithoutOutput, MalformedResponse
+from dagma.langflow.faults import flow_failed
+
+Way = Literal["v1_run", "v1_stream", "v2_sync", "v2_background"]
+Reason = Literal["single", "multiple", "none", "non_string"]
+
+
+@dataclass(frozen=True)
+class TokenUsage:
+    """Tokens that the model reported.
+
+    Args:
+        input: Tokens read.
+        output: Tokens written.
+        total: Both together.
+    """
+
+    input: int
+    output: int
+    total: int
+
+    @classmethod
+    def of(cls, usage: Any) -> "TokenUsage | None":
+        """Read Langflow's `usage` object; None where the model reported nothing."""
+        read, written = _count(walk(usage, "input_tokens")), _count(walk(usage, "output_tokens"))
+        total = _count(walk(usage, "total_tokens"))
+        if read is None and written is None and total is None:
+            return None
+        if total is None:
+            total = (read or 0) + (written or 0)
+        return cls(input=read or 0, output=written or 0, total=total)
+
+    def __add__(self, other: "TokenUsage") -> "TokenUsage":
+        return TokenUsage(self.input + other.input, self.output + other.output, self.total + other.total)
+
+
+@dataclass(frozen=True)
+class CallResult:
+    """What a flow answered.
+
+    Args:
+        way: How the call was made.
+        answer: The flow's text, if exactly one component gave one; an empty text is an answer.
+        reason: Why `answer` is what it is: `single`; or `multiple`, `none` or `non_string`, and then it is None.
+        outputs: Content of every output, by component id.
+        session_id: Session that the flow ran under.
+        job_id: Langflow's job; None for v1, which has none.
+        usage: Tokens, where the model reported them.
+        model: Name of the model, where one answered.
+        seconds: Seconds that Langflow spent, where it tells.
+        component_seconds: Seconds by component, where Langflow tells.
+        raw: The response as it came.
+    """
+
+    way: Way
+    answer: str | None
+    reason: Reason
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    session_id: str | None = None
+    job_id: str | None = None
+    usage: TokenUsage | None = None
+    model: str | None = None
+    seconds: float | None = None
+    component_seconds: Mapping[str, float] = field(default_factory=dict)
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_v1(cls, body: Mapping[str, Any], *, way: Way = "v1_run") -> "CallResult":
+        """Read the body of a v1 run.
+
+        Raises:
+            MalformedResponse: It has no list of outputs.
+            CompletedWithoutOutput: It has an empty one.
+            FlowFailed: An output is an error message.
+        """
+        if not isinstance(walk(body, "outputs"), list):
+            raise MalformedResponse("Langflow answered 200 without the outputs of a run.", status=200)
+        results = [result for result in _v1_results(body) if isinstance(result, Mapping)]
+        if not results:
+            raise CompletedWithoutOutput("Langflow answered 200, and no component gave an output.", status=200)
+        messages = [message for result in results if (message := _message(result)) is not None]
+        for message in messages:
+            if message.get("error") is True or message.get("category") == "error":
+                component = text_or_none(walk(message, "properties", "source", "display_name"))
+                raise flow_failed(text_or_none(message.get("text")) or "", "run", {"status": 200}, component)
+        texts = [message["text"] for message in messages if isinstance(message.get("text"), str)]
+        answer, reason = _one(texts)
+        return cls(
+            way=way,
+            answer=answer,
+            reason=reason,
+            outputs={
+                text_or_none(result.get("component_id")) or str(index): _content(result)
+                for index, result in enumerate(results)
+            },
+            session_id=text_or_none(body.get("session_id")),
+            usage=_sum(TokenUsage.of(walk(message, "properties", "usage")) for message in messages),
+            model=_first(_model(message) for message in messages),
+            raw=body,
+        )
+
+    @classmethod
+    def from_v1_end(cls, data: Mapping[str, Any]) -> "CallResult":
+        """Read the data of the `end` event of a v1 stream.
+
+        Raises:
+            LangflowError: As for `from_v1`.
+        """
+        result = walk(data, "result")
+        if not isinstance(result, Mapping):
+            raise MalformedResponse("The stream's end event holds no result.", status=200)
+        return cls.from_v1(result, way="v1_stream")
+
+    @classmethod
+    def from_v2(cls, body: Mapping[str, Any], *, way: Way = "v2_sync") -> "CallResult":
+        """Read the body of a v2 run or of the status of a completed job.
+
+        Raises:
+            FlowFailed: The run failed, or reports errors.
+            CompletedWithoutOutput: It is called completed and has no output.
+            MalformedResponse: It is neither, or contradicts itself.
+        """
+        status, output, outputs = body.get("status"), body.get("output"), body.get("outputs")
+        errors = body.get("errors")
+        if status == "failed" or (isinstance(errors, list) and errors):
+            raise flow_failed(text_or_none(walk(errors, 0, "error")) or "", "run", {"status": 200})
+        if status != "completed" or not isinstance(output, Mapping) or not isinstance(outputs, Mapping):
+            raise MalformedResponse(f"Langflow answered 200 with a run of status {str(status)[:40]!r}.", status=200)
+        reason, text = output.get("reason"), output.get("text")
+        if reason == "none" and not outputs:
+            raise CompletedWithoutOutput("Langflow calls the run completed, and it has no output.", status=200)
+        if reason not in ("single", "multiple", "none", "non_string") or (
+            reason == "single" and not isinstance(text, str)
+        ):
+            raise MalformedResponse("Langflow answered 200 with an output that contradicts itself.", status=200)
+        return cls(
+            way=way,
+            answer=text if reason == "single" else None,
+            reason=reason,
+            outputs={component: walk(entry, "content") for component, entry in outputs.items()},
+            session_id=text_or_none(body.get("session_id")),
+            job_id=text_or_none(body.get("job_id")),
+            raw=body,
+        )
+
+    @classmethod
+    def from_v2_job(cls, body: Mapping[str, Any]) -> "CallResult":
+        """Read the status of a completed background job.
+
+        Raises:
+            LangflowError: As for `from_v2`.
+        """
+        return cls.from_v2(body, way="v2_background")
+
+
+def _v1_results(body: Mapping[str, Any]) -> Iterator[Any]:
+    for run in body["outputs"]:
+        results = walk(run, "outputs")
+        if isinstance(results, list):
+            yield from (result for result in results if result is not None)
+
+
+def _message(result: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    # A chat output calls it "message", a text output "text".
+    for name in ("message", "text"):
+        message = walk(result, "results", name)
+        if isinstance(message, Mapping):
+            return message
+    return None
+
+
+def _content(result: Mapping[str, Any]) -> Any:
+    message = _message(result)
+    if message is not None and isinstance(message.get("text"), str):
+        return message["text"]
+    return result.get("results")
+
+
+def _one(texts: list[str]) -> tuple[str | None, Reason]:
+    if len(texts) == 1:
+        return texts[0], "single"
+    return None, "multiple" if texts else "none"
+
+
+def _model(message: Mapping[str, Any]) -> str | None:
+    # The source is the model's name only where a model answered; elsewhere it is the component's.
+    if TokenUsage.of(walk(message, "properties", "usage")) is None:
+        return None
+    return text_or_none(walk(message, "properties", "source", "source"))
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _sum(usages: Iterator[TokenUsage | None]) -> TokenUsage | None:
+    total: TokenUsage | None = None
+    for usage in usages:
+        if usage is not None:
+            total = usage if total is None else total + usage
+    return total
+
+
+def _first(values: Iterator[str | None]) -> str | None:
+    return next((value for value in values if value is not None), None)

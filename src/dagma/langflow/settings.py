@@ -1,0 +1,60 @@
+"""Settings of a connection to Langflow: time-outs and TLS."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long to wait, in seconds.
+
+    Args:
+        connect: For the connection to stand, TLS handshake included.
+        read: For the next byte. A v1 run sends none until the flow is done, so this bounds the flow as well.
+        total: For the whole operation: all its attempts, waits and reads.
+    """
+
+    connect: float = 5.0
+    read: float = 300.0
+    total: float = 300.0
+
+    def __post_init__(self) -> None:
+        for name in ("connect", "read", "total"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"The time-out {name!r} must be above 0 seconds.")
+
+
+@dataclass(frozen=True)
+class TLS:
+    """How to trust the server, and how to prove oneself to it.
+
+    Args:
+        verify: Check the server's certificate. Turning it off is for tests on one machine only.
+        ca_bundle: PEM file of the authorities to trust instead of the system's.
+        cert: PEM file of the client's certificate, for mutual TLS; may hold the key as well.
+        key: PEM file of the client's private key, without a passphrase.
+    """
+
+    verify: bool = True
+    ca_bundle: str | Path | None = None
+    cert: str | Path | None = None
+    key: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.key is not None and self.cert is None:
+            raise ValueError("A client key needs its certificate: set cert as well.")
+        for path in (self.ca_bundle, self.cert, self.key):
+            if path is not None and not Path(path).exists():
+                raise ValueError(f"No such file: {path}. TLS needs it as PEM.")
+
+    @property
+    def trust(self) -> bool | str:
+        """What requests calls `verify`."""
+        return str(self.ca_bundle) if self.verify and self.ca_bundle is not None else self.verify
+
+    @property
+    def identity(self) -> str | tuple[str, str] | None:
+        """What requests calls `cert`."""
+        if self.cert is None:
+            return None
+        return str(self.cert) if self.key is None else (str(self.cert), str(self.key))

@@ -1,0 +1,319 @@
+"""One HTTP exchange: bounded in time and memory, without redirects, its network failures typed."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
+
+from dagma.langflow.credential import Credential, Credentials, header_value
+from dagma.langflow.deadline import Deadline
+from dagma.langflow.errors import (
+    BadRequest,
+    CallTimeout,
+    LangflowError,
+    MalformedResponse,
+    Outcome,
+    RedirectRefused,
+    TLSFailure,
+    Unreachable,
+)
+from dagma.langflow.redact import Redactor, bare_url
+from dagma.langflow.settings import TLS, Timeouts
+from dagma.langflow.wire import Watch, WatchedAdapter
+
+DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
+_CHUNK_BYTES = 65_536
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A response that was read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    seconds: float
+    redactor: Redactor
+
+    @property
+    def excerpt(self) -> str:
+        """The start of the body, redacted."""
+        return self.redactor.excerpt(self.body)
+
+
+@dataclass(frozen=True)
+class StreamReply:
+    """A response whose body is still to be read; `chunks` ends where the body ends."""
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: Iterator[bytes]
+
+
+class Transport:
+    """Sends requests to one server; safe for threads.
+
+    Args:
+        base_url: http or https address, with the path that a gateway mounts the server at; no user, no query.
+        credential: Proof of identity, added to every request.
+        headers: More headers for every request; their values are treated as secrets.
+        timeouts: Time-outs in seconds.
+        tls: Trust and identity.
+        max_body_bytes: Largest body that is read.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        credential: Credential | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+        tls: TLS | None = None,
+        max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
+    ) -> None:
+        self.base_url = _checked_base_url(base_url)
+        self.timeouts = timeouts or Timeouts()
+        # requests falls back to ~/.netrc where no auth is set, and would overwrite a header with what it finds.
+        self._credential = credential or Credentials([])
+        self._headers = {name: header_value(f"Header {name}", value) for name, value in (headers or {}).items()}
+        self._tls = tls or TLS()
+        self._max_body_bytes = max_body_bytes
+        self._session = requests.Session()
+        # No compression: a small body must not be able to grow without bound in memory.
+        self._session.headers.update({"Accept-Encoding": "identity", "Accept": "application/json", **self._headers})
+        for scheme in ("http://", "https://"):
+            # Callers share one client between threads; below this many, connections are kept.
+            self._session.mount(scheme, WatchedAdapter(pool_connections=4, pool_maxsize=64))
+
+    def __repr__(self) -> str:
+        return f"Transport({self.base_url!r})"
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._session.close()
+
+    def redactor(self) -> Redactor:
+        """Return a redactor of everything secret by now; tokens come and go."""
+        return Redactor([*self._credential.secrets(), *self._headers.values()])
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        deadline: Deadline,
+        params: Mapping[str, str] | None = None,
+        payload: Any = None,
+        form: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Send one request and read its response.
+
+        Args:
+            method: HTTP method.
+            path: Path below the base URL.
+            deadline: When to give up.
+            params: Query parameters.
+            payload: Body, sent as JSON.
+            form: Body, sent as a form instead.
+            headers: Headers of this request.
+
+        Returns:
+            The response, whatever its status.
+
+        Raises:
+            LangflowError: There is no complete response.
+        """
+        started = time.monotonic()
+        with self.stream(
+            method, path, deadline=deadline, params=params, payload=payload, form=form, headers=headers
+        ) as stream:
+            body = b"".join(stream.chunks)
+            return Reply(
+                status=stream.status,
+                headers=stream.headers,
+                body=body,
+                seconds=time.monotonic() - started,
+                redactor=self.redactor(),
+            )
+
+    @contextmanager
+    def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        deadline: Deadline,
+        params: Mapping[str, str] | None = None,
+        payload: Any = None,
+        form: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        read_timeout: float | None = None,
+    ) -> Iterator[StreamReply]:
+        """Send one request and give its response while it comes in.
+
+        Args:
+            method: HTTP method.
+            path: Path below the base URL.
+            deadline: When to give up, while reading as well.
+            params: Query parameters.
+            payload: Body, sent as JSON.
+            form: Body, sent as a form instead.
+            headers: Headers of this request.
+            read_timeout: Longest silence in seconds; the time-outs' `read` by default.
+
+        Raises:
+            LangflowError: No connection, no response, a redirect, or a body that breaks off, stalls or is too large.
+        """
+        data = _encoded(payload)
+        extra = {"Content-Type": "application/json"} if data is not None else {}
+        deadline.check(f"{method} {path} was sent")
+        silence = min(read_timeout or self.timeouts.read, deadline.remaining() + 1.0)
+        with Watch(deadline.remaining()) as watch:
+            for renewals_left in (1, 0):
+                with _translated(self, watch, deadline, f"{method} {path}"), watch.current():
+                    response = self._session.request(
+                        method,
+                        f"{self.base_url}{path}",
+                        params=params,
+                        data=data if form is None else dict(form),
+                        headers={**extra, **(headers or {})},
+                        auth=self._credential,
+                        timeout=(min(self.timeouts.connect, deadline.remaining() + 0.001), silence),
+                        # Given per request: from the session's own, requests would let REQUESTS_CA_BUNDLE override it.
+                        verify=self._tls.trust,
+                        cert=self._tls.identity,
+                        allow_redirects=False,
+                        stream=True,
+                    )
+                if response.status_code == 401 and renewals_left and self._credential.renew():
+                    response.close()
+                    continue
+                break
+            with response:
+                self._refuse_redirect(response)
+                yield StreamReply(
+                    status=response.status_code,
+                    headers=response.headers,
+                    chunks=self._chunks(response, watch, deadline, f"{method} {path}"),
+                )
+
+    def _chunks(self, response: requests.Response, watch: Watch, deadline: Deadline, request: str) -> Iterator[bytes]:
+        size = 0
+        with _translated(self, watch, deadline, request):
+            if (encoding := response.headers.get("Content-Encoding", "identity")) != "identity":
+                raise MalformedResponse(
+                    f"The response to {request} is compressed, though the request asked for none.",
+                    mend=f"Turn compression ({self.redactor().excerpt(encoding)[:40]}) off in the gateway.",
+                    status=response.status_code,
+                )
+            # read1 gives what has come in, without waiting for a full buffer: events arrive when they happen.
+            while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+                size += len(chunk)
+                if size > self._max_body_bytes:
+                    raise MalformedResponse(
+                        f"The response to {request} is larger than {self._max_body_bytes} bytes.",
+                        mend="Make the flow answer with less, or raise the limit of the client.",
+                        status=response.status_code,
+                    )
+                yield chunk
+            if watch.fired:
+                # A connection that is cut can look like the regular end of a body without a length.
+                raise _timed_out(request, deadline, watch)
+
+    def _refuse_redirect(self, response: requests.Response) -> None:
+        if 300 <= response.status_code < 400:
+            target = self.redactor().text(bare_url(response.headers.get("Location", "")))
+            raise RedirectRefused(
+                f"The server answered with {response.status_code}, a redirect to {target[:200] or 'nowhere'}.",
+                status=response.status_code,
+            )
+
+
+def _encoded(payload: Any) -> bytes | None:
+    if payload is None:
+        return None
+    try:
+        # Strict: Langflow runs a flow with an empty input, and answers 200, where it can't parse a body.
+        return json.dumps(payload, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadRequest(f"The request can't be written as JSON: {type(error).__name__}.") from None
+
+
+def _checked_base_url(base_url: str) -> str:
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("The base URL must look like http://host:port or https://host/path.")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError(
+            f"The base URL {bare_url(base_url)} must hold no user, password, query or fragment; "
+            "give user and password as BasicAuth."
+        )
+    return base_url.rstrip("/")
+
+
+def _timed_out(request: str, deadline: Deadline, watch: Watch) -> CallTimeout:
+    if watch.fired or deadline.passed():
+        cause = f"The deadline of {deadline.seconds:g} s passed during {request}."
+    else:
+        cause = f"The server was silent for too long during {request}."
+    return CallTimeout(cause, outcome="unknown" if watch.sent else "not_run")
+
+
+@contextmanager
+def _translated(transport: Transport, watch: Watch, deadline: Deadline, request: str) -> Iterator[None]:
+    """Turn what requests and urllib3 raise into typed errors, which quote neither headers nor URLs."""
+    try:
+        yield
+    except LangflowError:
+        raise
+    except (RequestException, HTTPError, OSError) as error:
+        # `from None`: the messages of requests and urllib3 may quote what they were given.
+        raise _typed(error, transport, watch, deadline, request) from None
+
+
+def _typed(error: Exception, transport: Transport, watch: Watch, deadline: Deadline, request: str) -> LangflowError:
+    outcome: Outcome = "unknown" if watch.sent else "not_run"
+    names = " ".join(f"{type(each).__name__}: {each}" for each in _causes(error))
+    if watch.fired or "TimeoutError" in names or "ReadTimeout" in names or "ConnectTimeout" in names:
+        return _timed_out(request, deadline, watch)
+    if "SSLError" in names or "SSLCertVerificationError" in names:
+        # With TLS 1.3 the server's alert about a missing client certificate comes after the request was sent.
+        refused = not watch.sent or "alert" in names.lower()
+        reason = transport.redactor().excerpt(_innermost(error))[:200]
+        return TLSFailure(
+            f"TLS with {bare_url(transport.base_url)} failed: {reason}.", outcome="not_run" if refused else "unknown"
+        )
+    if any(name in names for name in ("DecodeError", "LocationParseError", "InvalidURL", "InvalidHeader")):
+        return MalformedResponse(f"The response to {request} can't be decoded.")
+    reason = transport.redactor().excerpt(_innermost(error))[:200]
+    what = "The connection broke off during" if watch.sent else "No connection for"
+    return Unreachable(f"{what} {request} to {bare_url(transport.base_url)}: {reason}.", outcome=outcome)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield the error and what it wraps: as argument, as urllib3's `reason`, or as the exception it was raised in."""
+    seen: list[BaseException] = []
+    waiting: list[object] = [error]
+    while waiting:
+        each = waiting.pop(0)
+        if isinstance(each, BaseException) and each not in seen:
+            seen.append(each)
+            waiting += [*each.args, getattr(each, "reason", None), each.__cause__ or each.__context__]
+    yield from seen
+
+
+def _innermost(error: BaseException) -> str:
+    """Return the message of the operating system or of TLS, which names no URL."""
+    for each in reversed([*_causes(error)]):
+        if isinstance(each, OSError) and not isinstance(each, RequestException) and each.strerror:
+            return each.strerror
+    return type(error).__name__

@@ -1,0 +1,146 @@
+"""Connections that can be cut at a deadline and that know whether a request has left.
+
+requests bounds each socket operation, not their sum: a server that dribbles a byte a second, in the TLS handshake, the
+headers or the body, holds its caller for ever. And it can't tell a request that was never sent from one whose
+connection broke later, which decides whether a flow may have run. A `Watch` does both: it shuts the socket down when
+its time is over, and it is told of the first byte sent.
+"""
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+from urllib3 import PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+_current: ContextVar["Watch | None"] = ContextVar("dagma_langflow_watch", default=None)
+
+
+class Watch:
+    """Watches one exchange.
+
+    Args:
+        seconds: After how many seconds to cut its connection.
+
+    Attributes:
+        sent: Whether a byte of the request may have left this machine.
+        fired: Whether the time was over and the connection was cut.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.sent = False
+        self.fired = False
+        self._lever: socket.socket | None = None
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(seconds, self._fire)
+        self._timer.daemon = True
+
+    def __enter__(self) -> "Watch":
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        with self._lock:
+            self._drop()
+
+    @contextlib.contextmanager
+    def current(self) -> Iterator[None]:
+        """Make this the watch that the connections of this thread report to."""
+        token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+    def hold(self, sock: socket.socket) -> None:
+        """Take a lever on the socket to shut down when the time is over.
+
+        The lever is a duplicate of the file descriptor: it ends the connection whatever wraps or owns it by then.
+        """
+        with self._lock:
+            self._drop()
+            self._lever = socket.socket(fileno=os.dup(sock.fileno()))
+            if self.fired:
+                self._pull()
+
+    def _fire(self) -> None:
+        with self._lock:
+            self.fired = True
+            self._pull()
+
+    def _pull(self) -> None:
+        if self._lever is not None:
+            # The other side may have closed it already: nothing is left to cut.
+            with contextlib.suppress(OSError):
+                self._lever.shutdown(socket.SHUT_RDWR)
+
+    def _drop(self) -> None:
+        if self._lever is not None:
+            self._lever.close()
+            self._lever = None
+
+
+class _WatchedConnection(HTTPConnection):
+    """A connection that hands its socket to the current watch, from the first byte of a TLS handshake on."""
+
+    def _new_conn(self) -> socket.socket:
+        sock = super()._new_conn()
+        _report(sock)
+        return sock
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        if self.sock is not None:
+            _report(self.sock)
+        super().request(*args, **kwargs)
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        if (watch := _current.get()) is not None:
+            watch.sent = True
+        super().send(data)
+
+
+def _report(sock: socket.socket) -> None:
+    if (watch := _current.get()) is not None:
+        watch.hold(sock)
+
+
+class _WatchedTLSConnection(_WatchedConnection, HTTPSConnection):
+    """The same over TLS."""
+
+
+class _WatchedPool(HTTPConnectionPool):
+    ConnectionCls = _WatchedConnection
+
+
+class _WatchedTLSPool(HTTPSConnectionPool):
+    ConnectionCls = _WatchedTLSConnection
+
+
+_POOLS = {"http": _WatchedPool, "https": _WatchedTLSPool}
+
+
+class WatchedAdapter(HTTPAdapter):
+    """requests' adapter on watched connections, directly or through a proxy; it never retries by itself."""
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
+        """Create the pools, of watched connections."""
+        super().init_poolmanager(connections, maxsize, block=block, **pool_kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> PoolManager:
+        """Create the pools through a proxy, of watched connections."""
+        manager: PoolManager = super().proxy_manager_for(proxy, **proxy_kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager

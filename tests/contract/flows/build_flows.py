@@ -1,0 +1,109 @@
+"""Write the flows of the contract tests as JSON, beside this file.
+
+Usage: python build_flows.py
+Prerequisites: an interpreter that has Langflow (or `lfx` with its components) installed; the tests themselves read
+the JSON only and need neither.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lfx.components.input_output import ChatInput, ChatOutput
+from lfx.custom.custom_component.component import Component
+from lfx.graph import Graph
+from lfx.io import FloatInput, IntInput, MessageInput, Output, StrInput
+from lfx.schema.message import Message
+
+HERE = Path(__file__).parent
+
+IDS = {
+    "echo": "5c0ffee0-0000-4000-8000-000000000001",
+    "behave": "5c0ffee0-0000-4000-8000-000000000002",
+    "unbound": "5c0ffee0-0000-4000-8000-000000000003",
+}
+
+BEHAVE_SOURCE = """import asyncio
+
+from lfx.custom.custom_component.component import Component
+from lfx.io import FloatInput, IntInput, MessageInput, Output, StrInput
+from lfx.schema.message import Message
+
+
+class Behave(Component):
+    display_name = "Behave"
+    description = "Sleep, repeat or fail, as the tweaks say."
+    name = "Behave"
+
+    inputs = [
+        MessageInput(name="message", display_name="Message"),
+        FloatInput(name="seconds", display_name="Seconds to sleep", value=0.0),
+        IntInput(name="repeat", display_name="Times to repeat the text", value=1),
+        StrInput(name="fail_with", display_name="Message of the error to raise", value=""),
+    ]
+    outputs = [Output(name="answer", display_name="Answer", method="answer")]
+
+    async def answer(self) -> Message:
+        await asyncio.sleep(self.seconds)
+        if self.fail_with:
+            raise RuntimeError(self.fail_with)
+        return Message(text=self.message.text * self.repeat)
+"""
+
+
+class Behave(Component):
+    """The inputs and outputs of `BEHAVE_SOURCE`, for `Graph` to wire; the server runs the source."""
+
+    name = "Behave"
+    display_name = "Behave"
+    _code = BEHAVE_SOURCE
+    inputs = [  # noqa: RUF012  # Langflow reads plain class attributes
+        MessageInput(name="message", display_name="Message"),
+        FloatInput(name="seconds", display_name="Seconds to sleep", value=0.0),
+        IntInput(name="repeat", display_name="Times to repeat the text", value=1),
+        StrInput(name="fail_with", display_name="Message of the error to raise", value=""),
+    ]
+    outputs = [Output(name="answer", display_name="Answer", method="answer")]  # noqa: RUF012
+
+    async def answer(self) -> Message:
+        raise NotImplementedError
+
+
+def template_of(flow: dict[str, Any], component_id: str) -> dict[str, Any]:
+    """Return the template of one component of a dumped flow."""
+    (node,) = (node for node in flow["data"]["nodes"] if node["id"] == component_id)
+    template: dict[str, Any] = node["data"]["node"]["template"]
+    return template
+
+
+def dump(graph: Graph, slug: str) -> dict[str, Any]:
+    """Dump a graph as a flow with a stable id and endpoint name."""
+    flow = json.loads(json.dumps(graph.dump(name=f"Contract {slug}", endpoint_name=f"contract-{slug}")))
+    return {"id": IDS[slug], **flow}
+
+
+def echo() -> dict[str, Any]:
+    """Chat input to chat output."""
+    source = ChatInput(_id="ChatInput-echo")
+    return dump(Graph(source, ChatOutput(_id="ChatOutput-echo").set(input_value=source.message_response)), "echo")
+
+
+def behave(slug: str) -> dict[str, Any]:
+    """Chat input, a component that does as its tweaks say, chat output."""
+    source = ChatInput(_id="ChatInput-behave")
+    middle = Behave(_id="Behave-1").set(message=source.message_response)
+    flow = dump(Graph(source, ChatOutput(_id="ChatOutput-behave").set(input_value=middle.answer)), slug)
+    template_of(flow, "Behave-1")["code"]["value"] = BEHAVE_SOURCE
+    return flow
+
+
+def unbound() -> dict[str, Any]:
+    """`behave`, with one field bound to a global variable that does not exist."""
+    flow = behave("unbound")
+    template_of(flow, "Behave-1")["fail_with"].update(load_from_db=True, value="DAGMA_CONTRACT_NO_SUCH_VARIABLE")
+    return flow
+
+
+if __name__ == "__main__":
+    for slug, flow in {"echo": echo(), "behave": behave("behave"), "unbound": unbound()}.items():
+        (HERE / f"{slug}.json").write_text(json.dumps(flow, indent=2, sort_keys=True, ensure_ascii=False) + "\n")

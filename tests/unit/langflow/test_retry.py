@@ -1,0 +1,83 @@
+import pytest
+
+from dagma.langflow import CallTimeout, LangflowError, RateLimited, RetryPolicy, ServerError, Unreachable
+from dagma.langflow.deadline import Deadline
+
+
+class Script:
+    """Raises the errors one after the other, then answers."""
+
+    def __init__(self, *errors: LangflowError) -> None:
+        self.errors = list(errors)
+        self.waits: list[float] = []
+        self.sent = 0
+
+    def __call__(self) -> str:
+        self.sent += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return "answer"
+
+
+def call(script: Script, policy: RetryPolicy, *, idempotent: bool, seconds: float = 60.0) -> str:
+    return policy.call(script, deadline=Deadline.after(seconds), idempotent=idempotent, sleep=script.waits.append)
+
+
+def test_a_refused_connection_is_retried_even_for_a_run():
+    script = Script(Unreachable("Refused.", outcome="not_run"), RateLimited("Too many."))
+    assert call(script, RetryPolicy(), idempotent=False) == "answer"
+    assert script.sent == 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CallTimeout("Silent.", outcome="unknown"),
+        Unreachable("Broke off.", outcome="unknown"),
+        ServerError("502."),
+        ServerError("503.", status=503),
+    ],
+)
+def test_a_run_that_may_have_happened_is_never_sent_again(error: LangflowError):
+    script = Script(error)
+    with pytest.raises(type(error)):
+        call(script, RetryPolicy(), idempotent=False)
+    assert script.sent == 1
+
+
+def test_a_request_that_runs_no_flow_is_retried_after_a_server_error():
+    script = Script(ServerError("502."), CallTimeout("Silent."))
+    assert call(script, RetryPolicy(), idempotent=True) == "answer"
+
+
+def test_the_last_error_is_raised_when_the_attempts_are_used_up():
+    script = Script(*(ServerError(f"Number {number}.") for number in range(1, 9)))
+    with pytest.raises(ServerError, match=r"Number 3\."):
+        call(script, RetryPolicy(attempts=3), idempotent=True)
+
+
+def test_retry_after_is_honoured_beyond_the_cap():
+    script = Script(RateLimited("Too many.", retry_after=33.0))
+    call(script, RetryPolicy(cap=2.0), idempotent=False)
+    assert script.waits == [33.0]
+
+
+def test_a_wait_beyond_the_deadline_is_not_begun():
+    script = Script(RateLimited("Too many.", retry_after=33.0))
+    with pytest.raises(RateLimited):
+        call(script, RetryPolicy(), idempotent=False, seconds=5.0)
+    assert script.waits == []
+
+
+def test_waits_grow_to_the_cap_and_are_jittered():
+    policy = RetryPolicy(base=1.0, cap=8.0)
+    error = ServerError("502.")
+    for attempt, longest in [(1, 1.0), (2, 2.0), (3, 4.0), (4, 8.0), (5, 8.0), (5000, 8.0)]:
+        waits = {policy.wait(attempt, error) for _ in range(50)}
+        assert all(0.0 <= wait <= longest for wait in waits)
+        assert len(waits) > 1
+
+
+def test_a_policy_without_an_attempt_is_refused():
+    with pytest.raises(ValueError, match="at least 1 attempt"):
+        RetryPolicy(attempts=0)
