@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from dagma.ledger.admission import Admission, insert_once
 from dagma.ledger.call import Begun, Call, State, Usage
@@ -27,6 +27,7 @@ DEFAULT_REPLAY_HOURS = 72.0
 DEFAULT_PATIENCE_SECONDS = 30.0
 EXPIRY_INTERVAL_SECONDS = 3600.0
 INTERRUPTED_PATIENCE_SECONDS = 2.0
+CHANGE = update(calls).where(calls.c.id == bindparam("of_id"), calls.c.state.in_(bindparam("sources", expanding=True)))
 
 logger = logging.getLogger(__name__)
 
@@ -294,10 +295,10 @@ class Ledger:
         body: str | None = None,
         patience_seconds: float | None = None,
     ) -> bool:
-        change = update(calls).where(calls.c.id == call_id, calls.c.state.in_(sources)).values(values)
+        change = {"of_id": call_id, "sources": list(sources), **values}
 
         def work(connection: Connection) -> bool:
-            if connection.execute(change).rowcount == 0:
+            if connection.execute(CHANGE, change).rowcount == 0:
                 # True after a commit whose reply was lost.
                 now = connection.scalar(select(calls.c.state).where(calls.c.id == call_id))
                 return bool(now == values["state"])

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, text, true
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, or_, select, text, true
 
 from dagma.ledger.call import Call
+from dagma.ledger.columns import UtcTime
 from dagma.ledger.errors import QuotaExceededError
 from dagma.ledger.quotas import EVERY_FLOW, Limit, Unit, window_end, window_start
 from dagma.ledger.tables import usage_hours
@@ -17,10 +19,12 @@ from dagma.ledger.tables import usage_hours
 ESTIMATE_DAYS = 31
 LOCK = text("SELECT pg_advisory_xact_lock(hashtext('dagma quota'), hashtext(:scope))")
 COLUMNS = {"calls": usage_hours.c.calls, "tokens": usage_hours.c.tokens, "cost": usage_hours.c.cost}
-MEANS = {
-    "tokens": (usage_hours.c.metered_tokens, usage_hours.c.metered_calls),
-    "cost": (usage_hours.c.priced_cost, usage_hours.c.priced_calls),
-}
+RECENT_MEANS = select(
+    func.sum(usage_hours.c.metered_tokens).label("tokens"),
+    func.sum(usage_hours.c.metered_calls).label("metered"),
+    func.sum(usage_hours.c.priced_cost, type_=usage_hours.c.priced_cost.type).label("cost"),
+    func.sum(usage_hours.c.priced_calls).label("priced"),
+).where(usage_hours.c.flow_id == bindparam("of_flow"), usage_hours.c.hour >= bindparam("since"))
 
 
 @dataclass(frozen=True)
@@ -64,19 +68,19 @@ class Meter:
         Returns:
             What the limits declare as `reserve`, else the mean of the flow's calls of the last 31 days, else nothing.
         """
+        limits = [limit for limit in self._limits_of(call) if limit.unit != "calls"]
         amounts = {"tokens": Decimal(0), "cost": Decimal(0)}
-        for unit, (total, count) in MEANS.items():
-            limits = [limit for limit in self._limits_of(call) if limit.unit == unit]
-            declared = [limit.reserve for limit in limits if limit.reserve is not None]
-            if declared:
+        if any(limit.reserve is None for limit in limits):
+            recent = {"of_flow": call.flow_id, "since": now - timedelta(days=ESTIMATE_DAYS)}
+            means = connection.execute(RECENT_MEANS, recent).one()
+            amounts["tokens"] = Decimal(means.tokens) / Decimal(means.metered) if means.metered else Decimal(0)
+            amounts["cost"] = Decimal(means.cost) / Decimal(means.priced) if means.priced else Decimal(0)
+        for unit in amounts:
+            if declared := [limit.reserve for limit in limits if limit.unit == unit and limit.reserve is not None]:
                 amounts[unit] = max(declared)
-            elif limits:
-                recent = (usage_hours.c.flow_id == call.flow_id) & (
-                    usage_hours.c.hour >= now - timedelta(days=ESTIMATE_DAYS)
-                )
-                used, calls = connection.execute(select(func.sum(total), func.sum(count)).where(recent)).one()
-                amounts[unit] = Decimal(used) / Decimal(calls) if calls else Decimal(0)
-        return Reservation(tokens=int(amounts["tokens"]), cost=amounts["cost"])
+            elif not any(limit.unit == unit for limit in limits):
+                amounts[unit] = Decimal(0)
+        return Reservation(tokens=round(amounts["tokens"]), cost=amounts["cost"])
 
     def check(self, connection: Connection, call: Call, reservation: Reservation, now: datetime) -> None:
         """Refuse a call that was just inserted, if a limit leaves no room for it.
@@ -126,21 +130,30 @@ def used_of(
     """
     if not limits:
         return []
-    sums: list[ColumnElement[Any]] = []
-    for limit in limits:
-        counts = and_(usage_hours.c.hour >= window_start(limit.window, now), _flow_condition(limit, flow_id))
-        column = COLUMNS[limit.unit]
-        sums.append(func.sum(case((counts, column), else_=0), type_=column.type))
-    oldest = min(window_start(limit.window, now) for limit in limits)
-    row = connection.execute(select(*sums).where(usage_hours.c.hour >= oldest)).one()
+    windows = {limit.window: window_start(limit.window, now) for limit in limits}
+    row = connection.execute(
+        _sums_of(tuple(limits), flow_id is not None),
+        {**windows, "oldest": min(windows.values())} | ({} if flow_id is None else {"of_flow": flow_id}),
+    ).one()
     return [Decimal(amount or 0) for amount in row]
 
 
-def _flow_condition(limit: Limit, flow_id: str | None) -> ColumnElement[bool]:
+@cache
+def _sums_of(limits: tuple[Limit, ...], of_flow: bool) -> Select[Any]:
+    # Kept, because building it takes longer than running it.
+    sums: list[ColumnElement[Any]] = []
+    for limit in limits:
+        counts = and_(usage_hours.c.hour >= bindparam(limit.window, type_=UtcTime), _flow_condition(limit, of_flow))
+        column = COLUMNS[limit.unit]
+        sums.append(func.sum(case((counts, column), else_=0), type_=column.type))
+    return select(*sums).where(usage_hours.c.hour >= bindparam("oldest", type_=UtcTime))
+
+
+def _flow_condition(limit: Limit, of_flow: bool) -> ColumnElement[bool]:
     if limit.flow is None:
         return true()
-    if flow_id is not None:
-        return usage_hours.c.flow_id == flow_id
+    if of_flow:
+        return usage_hours.c.flow_id == bindparam("of_flow")
     if limit.flow == EVERY_FLOW:
         raise ValueError("A limit on each flow has a sum only for a given flow.")
     return or_(usage_hours.c.flow_id == limit.flow, usage_hours.c.flow_name == limit.flow)
