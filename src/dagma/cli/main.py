@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 
 from dagma import __version__
-from dagma.cli import ask, doctor
+from dagma.cli import ask, doctor, flows
 
-COMMANDS = (ask, doctor)
+COMMANDS = (ask, doctor, flows)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -54,7 +54,7 @@ def langflow(settings: Settings, python: Path, key: str | None) -> tuple[list[st
         Command and environment.
     """
     data = settings.state / "langflow"
-    # Not spelled 127.0.0.1: inside a container (a dev container, a CI job) Langflow rewrites that to the host's address.
+    # Not spelled 127.0.0.1, which Langflow rewrites to the host's address inside a container, as in a CI job.
     llm_url = settings.llm_url or f"http://127.1:{settings.llm_port}/v1"
     allowed = {"127.0.0.1", urlsplit(llm_url).hostname or ""} - {""}
     command = [str(python), "-m", "langflow", "run", "--host", "127.0.0.1", "--port", str(settings.langflow_port)]
