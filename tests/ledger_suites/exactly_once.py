@@ -162,7 +162,7 @@ class ExactlyOnce:
             session_id="asked",
             run_id="run-9",
             step="ask",
-            partition="2026-03",
+            partition="03",
         )
         begun = ledger.begin(call)
         clock.advance(seconds=2.5)
