@@ -22,13 +22,12 @@ from dagma.ledger.texts import TextPolicy
 FIRST_WAIT_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 2.0
 LAST_ATTEMPT = (
-    select(calls, replays.c.body, rejections.c.call_id.is_not(None).label("rejected"))
-    .outerjoin(replays, replays.c.call_id == calls.c.id)
-    .outerjoin(rejections, rejections.c.call_id == calls.c.id)
-    .where(calls.c.key == bindparam("of_key"))
-    .order_by(calls.c.attempt.desc())
-    .limit(1)
-    .with_for_update(of=calls)
+    select(calls).where(calls.c.key == bindparam("of_key")).order_by(calls.c.attempt.desc()).limit(1).with_for_update()
+)
+ANSWER = (
+    select(replays.c.body, rejections.c.call_id.is_not(None).label("rejected"))
+    .select_from(calls.outerjoin(replays).outerjoin(rejections))
+    .where(calls.c.id == bindparam("of_call"))
 )
 
 
@@ -106,10 +105,13 @@ class Admission:
                     return _begun("running", last)
                 self._declare_lost(connection, last.id)
                 return None
-            if last.state == "answered" and not last.rejected:
-                if last.body is None:
-                    raise AnswerExpiredError(last.id)
-                return _begun("answered", last, raw=json.loads(last.body))
+            if last.state == "answered":
+                # A statement of its own: one that waited for the row still sees the other tables as they were before.
+                answer = connection.execute(ANSWER, {"of_call": last.id}).one()
+                if not answer.rejected:
+                    if answer.body is None:
+                        raise AnswerExpiredError(last.id)
+                    return _begun("answered", last, raw=json.loads(answer.body))
             if last.state == "unknown" and self._on_unknown == "fail":
                 raise OutcomeUnknownError(last.id)
             attempt = last.attempt + 1

@@ -1,6 +1,7 @@
 """The ledger's connection to its database: pooled, safe across forks, patient with a restarting server."""
 
 import os
+import sqlite3
 import threading
 import time
 import weakref
@@ -230,8 +231,19 @@ class Database:
 def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:
     # The driver would begin transactions by its own rules, without a lock: `_begin_sqlite` does it instead.
     dbapi_connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         dbapi_connection.execute(f"PRAGMA {pragma}")
+    # On a new file only one connection can switch, and SQLite does not let the others wait for it.
+    deadline = time.monotonic() + SQLITE_BUSY_SECONDS
+    while True:
+        try:
+            dbapi_connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

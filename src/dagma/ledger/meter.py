@@ -130,11 +130,11 @@ def used_of(
     """
     if not limits:
         return []
-    windows = {limit.window: window_start(limit.window, now) for limit in limits}
-    row = connection.execute(
-        _sums_of(tuple(limits), flow_id is not None),
-        {**windows, "oldest": min(windows.values())} | ({} if flow_id is None else {"of_flow": flow_id}),
-    ).one()
+    windows: dict[str, datetime] = {limit.window: window_start(limit.window, now) for limit in limits}
+    values: dict[str, Any] = {**windows, "oldest": min(windows.values())}
+    if flow_id is not None:
+        values["of_flow"] = flow_id
+    row = connection.execute(_sums_of(tuple(limits), flow_id is not None), values).one()
     return [Decimal(amount or 0) for amount in row]
 
 
