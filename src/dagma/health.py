@@ -16,7 +16,16 @@ TIMEOUT_SECONDS = 5
 
 # The daemons that dagster.yaml switches on. A unit test compares them with what Dagster requires of that file.
 REQUIRED_DAEMONS = frozenset(
-    {"SENSOR", "BACKFILL", "SCHEDULER", "QUEUED_RUN_COORDINATOR", "MONITORING", "EVENT_LOG_CONSUMER", "ASSET"}
+    {
+        "SENSOR",
+        "BACKFILL",
+        "SCHEDULER",
+        "QUEUED_RUN_COORDINATOR",
+        "MONITORING",
+        "EVENT_LOG_CONSUMER",
+        "ASSET",
+        "FRESHNESS_DAEMON",
+    }
 )
 # Seconds. Daemons write one every 30 s, and each may be busy for a while.
 HEARTBEAT_TOLERANCE_SECONDS = 120

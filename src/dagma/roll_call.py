@@ -21,6 +21,7 @@ class Presence(Enum):
     PRESENT = "a worker executes it"
     ABSENT = "its worker answers and does not have it"
     SILENT = "its worker does not answer"
+    DRAINING = "its worker is shutting down, and goes on with the runs it has"
     LOST = "its worker has not answered for too long"
     UNREACHABLE = "the broker can't be reached"
 
@@ -52,8 +53,9 @@ class Silence:
 class RollCall:
     """Asks workers over the broker, bounded in time.
 
-    A worker that restarts or whose broker restarts answers nothing for a while, and its run goes on. So no single miss
-    counts: a worker is lost after `silence_seconds` and at least `MISSES` misses during which the broker worked.
+    A worker whose broker restarts answers nothing for a while, and its run goes on. So no single miss counts: a worker
+    is lost after `silence_seconds` and at least `MISSES` misses during which the broker worked. A worker that shuts
+    down answers nothing either, for as long as its runs take: it leaves a mark in the result backend, which is Redis.
     """
 
     MISSES = 3
@@ -112,6 +114,8 @@ class RollCall:
         if hostname and answers:
             self._silences.pop(asked, None)
             return Presence.ABSENT
+        if hostname and self._is_draining(hostname):
+            return Presence.DRAINING
         return self._count_silence(asked)
 
     def interrupt(self, task_id: str) -> None:
@@ -121,6 +125,20 @@ class RollCall:
             BROKER_ERRORS: The broker can't be reached.
         """
         self._app.control.revoke(task_id, terminate=True, signal="SIGTERM")
+
+    def mark_draining(self, hostname: str, *, seconds: float) -> None:
+        """Note that a worker shuts down, and for how long at most its runs go on.
+
+        Raises:
+            BROKER_ERRORS: The result backend can't be reached.
+        """
+        self._app.backend.client.set(_draining_key(hostname), "1", px=int(seconds * 1000))
+
+    def _is_draining(self, hostname: str) -> bool:
+        try:
+            return bool(self._app.backend.client.exists(_draining_key(hostname)))
+        except BROKER_ERRORS:
+            return False
 
     def _count_silence(self, asked: str) -> Presence:
         now = self._clock()
@@ -132,3 +150,7 @@ class RollCall:
         if silence.misses >= self.MISSES and now - silence.since >= self._silence_seconds:
             return Presence.LOST
         return Presence.SILENT
+
+
+def _draining_key(hostname: str) -> str:
+    return f"dagma-draining-{hostname}"
