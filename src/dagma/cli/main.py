@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from dagma import __version__
 from dagma.cli import ask, doctor, flows
+from dagma.ledger import commands as ledger
 
-COMMANDS = (ask, doctor, flows)
+COMMANDS = (ask, doctor, flows, ledger)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
