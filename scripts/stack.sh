@@ -41,7 +41,7 @@ show_stack() {
 
 Dagma is up ($PHASES).
 
-$(docker compose ps --format '  {{.Service}}\t{{.Status}}' | expand -t 22)
+$(docker compose ps --format '{{.Service}}\t{{.Status}}' | expand -t 20 | sed 's/^/  /')
 
   Dagster   $(setting DAGSTER_PUBLIC_URL "http://127.0.0.1:$(setting DAGSTER_PORT 3000)")
   Langflow  $(setting LANGFLOW_PUBLIC_URL "http://127.0.0.1:$(setting LANGFLOW_PORT 7860)")   login: $login
