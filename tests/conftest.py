@@ -33,7 +33,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def stack(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The shipped stack, healthy, under the project name and ports of the tests."""
     # What the tester's shell sets must not reach Compose: the environment wins over the file.
-    for name in ("COMPOSE_PROJECT_NAME", "LANGFLOW_BASE_URL", "LANGFLOW_API_KEY", "LANGFLOW_DEFAULT_FLOW_ID", "WORKERS"):
+    for name in (
+        "COMPOSE_PROJECT_NAME",
+        "LANGFLOW_BASE_URL",
+        "LANGFLOW_API_KEY",
+        "LANGFLOW_DEFAULT_FLOW_ID",
+        "WORKERS",
+    ):
         os.environ.pop(name, None)
     kept = pytestconfig.getoption("--keep-stack")
     if kept:

@@ -7,8 +7,9 @@ import dagster as dg
 
 from dagma.langflow import LangflowError
 
-MAX_RETRIES = 3
-FIRST_WAIT_SECONDS = 2.0
+# Together they outlast a restart of Langflow, which takes up to two minutes.
+MAX_RETRIES = 6
+FIRST_WAIT_SECONDS = 4.0
 MAX_WAIT_SECONDS = 60.0
 MAX_RETRY_AFTER_SECONDS = 600.0
 
