@@ -97,6 +97,15 @@ class FlowsApi(Connection):
         self._flow_cache.put(flow_id, flow)
         return flow.check_tweaks(tweaks)
 
+    def _resolved(self, flow_id: str, deadline: Deadline) -> str:
+        """Return the id of a flow given by id or endpoint name, since v2 takes ids only."""
+        with suppress(BadRequest):
+            return checked_uuid("flow_id", flow_id)
+        if (flow := self._flow_cache.get(flow_id)) is None:
+            flow = self._find_flow(flow_id, deadline)
+            self._flow_cache.put(flow_id, flow)
+        return flow.id
+
     def _get_flow(self, flow_id: str, deadline: Deadline | None = None) -> Flow:
         reply = self._quick("GET", f"/api/v1/flows/{flow_id}", f"look-up of flow {flow_id!r}", deadline=deadline)
         return Flow.of(json_object(reply, outcome="not_run"))
