@@ -141,7 +141,7 @@ class Database:
         if self._checked:
             return
         with self._mutex:
-            if self.is_sqlite and self._version() != HEAD:
+            if self.is_sqlite and (self._version() or "") < HEAD:
                 from dagma.ledger.migrate import migrate  # Alembic is slow to import, and rarely needed
 
                 Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)

@@ -2,11 +2,12 @@
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from dagma.ledger.database import Database
-from dagma.ledger.errors import LedgerSettingsError
+from dagma.ledger.errors import LedgerNotMigratedError, LedgerSettingsError
 from dagma.ledger.schema_version import HEAD, VERSION_TABLE
 
 DEFAULT_APP_ROLE = "dagma"
@@ -33,6 +34,7 @@ def migrate(url: str, app_role: str | None = None) -> str:
 
     Raises:
         LedgerSettingsError: There is no role of that name.
+        LedgerNotMigratedError: The database is at a version that this code does not know.
         LedgerUnavailableError: The database can't be reached, or the role may not create tables.
     """
     database = Database(url)
@@ -40,17 +42,31 @@ def migrate(url: str, app_role: str | None = None) -> str:
         with database.engine.begin() as connection:
             if not database.is_sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
-            config = Config()
-            config.set_main_option("script_location", "dagma.ledger:migrations")
+            config = alembic_config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             if not database.is_sqlite:
                 _grant(connection, app_role)
+    except CommandError as error:
+        raise LedgerNotMigratedError(
+            f"The ledger can't be migrated: {error}. Is its database newer than dagma?"
+        ) from None
     except DBAPIError as error:
         raise database.explain(error) from None
     finally:
         database.close()
     return HEAD
+
+
+def alembic_config() -> Config:
+    """Tell Alembic where the migrations are.
+
+    Returns:
+        Its configuration, without a connection.
+    """
+    config = Config()
+    config.set_main_option("script_location", "dagma.ledger:migrations")
+    return config
 
 
 def _grant(connection: Connection, app_role: str | None) -> None:
