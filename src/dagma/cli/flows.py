@@ -13,12 +13,18 @@ from dagma.flows.files import read_flows
 from dagma.flows.sync import Relation, Result
 from dagma.flows.validation import clashes, problems
 from dagma.langflow import LangflowClient, LangflowError
+from dagma.langflow.variable import VariableType
 
 Handler = Callable[[argparse.Namespace], int]
 
-# Variables of the environment that flows read as global variables of Langflow. From Langflow's own environment a
-# variable reaches direct runs only: in background jobs it is empty.
-VARIABLES = ("LLM_MODEL",)
+# Variables of the environment that become global variables of Langflow, by the name and type they have there. From
+# Langflow's own environment, a model's name reaches direct runs and is empty in background jobs, and a base URL works
+# while the canvas shows no provider.
+VARIABLES: tuple[tuple[str, str, VariableType], ...] = (
+    ("LLM_BASE_URL", "OPENAI_COMPATIBLE_BASE_URL", "Generic"),
+    ("LLM_API_KEY", "OPENAI_COMPATIBLE_API_KEY", "Credential"),
+    ("LLM_MODEL", "LLM_MODEL", "Generic"),
+)
 
 _ADVICE = {
     Result.KEPT_EDIT: "edited on the server since the last push; `make flows-pull` brings the edit into flows/",
@@ -61,10 +67,7 @@ def push(options: argparse.Namespace) -> int:
         wait_until_ready(client, options.wait)
         if options.check:
             return _check(client, files)
-        for name in VARIABLES:
-            if value := environment.text(name):
-                client.set_variable(name, value)
-        failed = 0
+        failed = _set_variables(client)
         for path, flow in files.items():
             try:
                 result = sync.push(client, flow, force=options.force)
@@ -116,6 +119,19 @@ def validate(options: argparse.Namespace) -> int:
         return 1
     print(f"{len(files)} flows are sound")
     return 0
+
+
+def _set_variables(client: LangflowClient) -> int:
+    """Set the global variables of the LLM, as far as the environment has them; return how many failed."""
+    failed = 0
+    for name, variable, kind in VARIABLES:
+        if value := environment.text(name):
+            try:
+                client.set_variable(variable, value, kind=kind)
+            except LangflowError as error:
+                failed += 1
+                _line("FAILED", variable, str(error))
+    return failed
 
 
 def _check(client: LangflowClient, files: dict[Path, FlowDocument]) -> int:

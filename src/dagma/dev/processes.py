@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +82,34 @@ class ProcessGroups:
                 start_new_session=True,
             )
         self._children.append(Child(name, process, log))
+
+    def run(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        pause: Callable[[float], None],
+    ) -> None:
+        """Run a process to its end.
+
+        Args:
+            name: What to call it; its output goes to `<name>.log`.
+            command: Program and arguments.
+            environment: All of its environment variables.
+            folder: Its working directory.
+            pause: Waits the seconds it is given, and may raise.
+
+        Raises:
+            ChildEndedError: Its exit code is not 0.
+        """
+        self.start(name, command, environment, folder)
+        child = self._children[-1]
+        while (code := child.process.poll()) is None:
+            pause(0.1)
+        self._children.remove(child)
+        if code:
+            raise ChildEndedError(child.name, code, child.log)
 
     def check(self) -> None:
         """Look whether all processes run.

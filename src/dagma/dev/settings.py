@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+DEFAULT_DAGSTER_PORT = 3000
+"""Where `dagma ask` looks for Dagster by itself."""
+
 ASSISTANT = "da90a000-0000-4000-8000-000000000001"
 """Id of the flow in flows/assistant.json."""
 
@@ -29,7 +32,8 @@ class Settings:
         langflow_url: A Langflow that runs already; None starts one.
         llm_url: An OpenAI-compatible server to use instead of the local LLM; None starts that.
         llm_model: Name of the model.
-        secrets: The variables that are secret, by name.
+        llm_api_key: Key of the OpenAI-compatible server; empty where it wants none.
+        secrets: The variables that Langflow's clients and users prove themselves with, by name.
     """
 
     root: Path
@@ -40,6 +44,7 @@ class Settings:
     langflow_url: str | None
     llm_url: str | None
     llm_model: str
+    llm_api_key: str
     secrets: Mapping[str, str]
 
     @property
@@ -51,6 +56,16 @@ class Settings:
     def starts_llm(self) -> bool:
         """Whether the local LLM is started: only a Langflow of one's own can be pointed at it."""
         return self.starts_langflow and self.llm_url is None
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the processes' output."""
+        return self.state / "logs"
+
+    @property
+    def langflow_data(self) -> Path:
+        """Folder of Langflow's database and files."""
+        return self.state / "langflow"
 
     @property
     def environments(self) -> Path:
@@ -89,12 +104,13 @@ def read_settings(root: Path, environment: Mapping[str, str]) -> Settings:
     return Settings(
         root=root,
         state=state,
-        dagster_port=_port(environment, "DAGSTER_PORT", 3000),
+        dagster_port=_port(environment, "DAGSTER_PORT", DEFAULT_DAGSTER_PORT),
         langflow_port=_port(environment, "LANGFLOW_PORT", 7860),
         llm_port=_port(environment, "LLM_PORT", 8080),
         langflow_url=langflow_url.rstrip("/") if langflow_url else None,
         llm_url=environment.get("LLM_BASE_URL") or None,
         llm_model=environment.get("LLM_MODEL") or "smollm2-135m",
+        llm_api_key=environment.get("LLM_API_KEY", ""),
         secrets={"LANGFLOW_API_KEY": environment["LANGFLOW_API_KEY"]} if langflow_url else _secrets(state / "env"),
     )
 
