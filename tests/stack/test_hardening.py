@@ -51,7 +51,7 @@ def test_nothing_listens_beyond_loopback(stack: Stack) -> None:
 
 @pytest.mark.parametrize("service", ["user-code", "worker", "dagster-webserver", "dagster-daemon", "llm", "langflow"])
 def test_only_langflow_has_a_route_out(service: str, stack: Stack) -> None:
-    """A connection to an address of documentation (TEST-NET-1) is refused for want of a route, or waits for an answer."""
+    """A connection to an address of documentation (TEST-NET-1) is refused for want of a route, or waits."""
     program = (
         "import socket\n"
         "s = socket.socket(); s.settimeout(2)\n"
@@ -113,7 +113,8 @@ def test_a_role_reaches_no_other_database(role: str, database: str, stack: Stack
 
 
 def test_the_databases_are_utf8(stack: Stack) -> None:
-    command = 'PGPASSWORD=$POSTGRES_PASSWORD psql -h 127.0.0.1 -U postgres -tAc "SELECT datname, pg_encoding_to_char(encoding) FROM pg_database"'
+    query = "SELECT datname, pg_encoding_to_char(encoding) FROM pg_database"
+    command = f'PGPASSWORD=$POSTGRES_PASSWORD psql -h 127.0.0.1 -U postgres -tAc "{query}"'
     encodings = dict(
         line.split("|") for line in stack.exec("postgres", "sh", "-c", command).splitlines() if "|" in line
     )

@@ -8,7 +8,11 @@ from stack.conftest import Dagster
 SCHEDULE = """
 query Schedule($selector: ScheduleSelector!) {
   scheduleOrError(scheduleSelector: $selector) {
-    ... on Schedule { cronSchedule executionTimezone scheduleState { status ticks(limit: 5) { status runIds timestamp } } }
+    ... on Schedule {
+      cronSchedule
+      executionTimezone
+      scheduleState { status ticks(limit: 5) { status runIds timestamp } }
+    }
   }
 }
 """

@@ -121,6 +121,6 @@ def test_waits_grow_up_to_a_cap() -> None:
     def wait(retry_number: int) -> Any:
         return failures.seconds_until_retry(Unreachable("Refused."), retry_number)
 
-    assert 1 <= wait(0) <= 2
-    assert 4 <= wait(2) <= 8
+    assert 2 <= wait(0) <= 4
+    assert 8 <= wait(2) <= 16
     assert 30 <= wait(20) <= failures.MAX_WAIT_SECONDS
