@@ -7,8 +7,15 @@ from dataclasses import replace
 
 from dagma.langflow.body import json_object
 from dagma.langflow.call import checked_uuid
-from dagma.langflow.errors import CallTimeout, JobCancelled, JobSuspended, LangflowError, TruncatedAnswer
-from dagma.langflow.events import EventReader
+from dagma.langflow.errors import (
+    CallTimeout,
+    CompletedWithoutOutput,
+    JobCancelled,
+    JobSuspended,
+    LangflowError,
+    TruncatedAnswer,
+)
+from dagma.langflow.events import EventKind, EventReader
 from dagma.langflow.following import FollowingApi
 from dagma.langflow.job import JobStatus
 from dagma.langflow.result import CallResult
@@ -22,6 +29,7 @@ _TRACE_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8)
 # Langflow cuts texts at LANGFLOW_MAX_TEXT_LENGTH, 6000 by default, and marks the cut.
 _CUT_MARK = "..."
 _DEFAULT_CUT = 6000
+_LONGEST_REASON = 300
 
 
 class CollectingApi(FollowingApi):
@@ -91,7 +99,10 @@ class CollectingApi(FollowingApi):
         if status.error is not None:
             raise status.error
         with self._redacted():
-            result = CallResult.from_v2_job(status.raw)
+            try:
+                result = CallResult.from_v2_job(status.raw)
+            except CompletedWithoutOutput as error:
+                raise self._explained(error, status.job_id) from None
         return self.with_trace(self._uncut(result))
 
     def with_trace(self, result: CallResult) -> CallResult:
@@ -116,7 +127,7 @@ class CollectingApi(FollowingApi):
         answer = result.answer
         if answer is None or result.job_id is None or not answer.endswith(_CUT_MARK):
             return result
-        for text in self._messages(result.job_id):
+        for text in self._texts(result.job_id, "message"):
             if text == answer:
                 return result
             if text.startswith(answer.removesuffix(_CUT_MARK)):
@@ -126,14 +137,22 @@ class CollectingApi(FollowingApi):
             raise TruncatedAnswer(f"Langflow cut the answer of job {result.job_id} at {_DEFAULT_CUT} characters.")
         return result
 
-    def _messages(self, job_id: str) -> list[str]:
-        """Return the texts of all messages of a job that is over, the last first."""
+    def _explained(self, error: CompletedWithoutOutput, job_id: str) -> CompletedWithoutOutput:
+        """Return the error with the reason that only the job's events tell."""
+        reasons = self._texts(job_id, "component_failed")
+        if not reasons:
+            return error
+        cause = f"{error.cause.removesuffix('.')}: {' '.join(reasons[0].split())[:_LONGEST_REASON]}."
+        return CompletedWithoutOutput(cause, status=error.status)
+
+    def _texts(self, job_id: str, kind: EventKind) -> list[str]:
+        """Return the texts of all events of a kind of a job that is over, the last first."""
         reader, texts = EventReader(), []
         try:
             with closing(self._frames(job_id, None, self._quick_deadline(), self._jobs.stall)) as stream:
                 for frame in stream:
                     if frame.data is not None:
-                        texts += [event.text for event in reader.read(frame.data) if event.kind == "message"]
+                        texts += [event.text for event in reader.read(frame.data) if event.kind == kind]
         except LangflowError as error:
             logger.warning("The events of job %s can't be read: %s", job_id, error)
         return [text for text in reversed(texts) if text is not None]

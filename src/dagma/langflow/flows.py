@@ -45,10 +45,11 @@ class FlowsApi(Connection):
             flow_id: The id, if not the one in the JSON.
 
         Returns:
-            The flow as stored, and whether it was created.
+            The flow as stored, and whether it was created. On creation Langflow numbers a name that is taken: the
+            stored flow is then called "name (1)".
 
         Raises:
-            Conflict: Another flow has the name or the endpoint name.
+            Conflict: Another flow has the endpoint name, or, on replacement, the name.
             LangflowError: It can't be stored.
         """
         key = checked_uuid("flow_id", flow_id or flow.get("id") or "")
