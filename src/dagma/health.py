@@ -35,13 +35,13 @@ class UnhealthyError(Exception):
     """The service can't do its work; the message is the cause."""
 
 
-def check_webserver() -> str:
+def check_webserver(port: int = 3000) -> str:
     """Query a run over GraphQL, which reads the run storage.
 
     Raises:
         UnhealthyError: The webserver answered without the run storage's answer.
     """
-    connection = http.client.HTTPConnection("127.0.0.1", 3000, timeout=TIMEOUT_SECONDS)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
     query = json.dumps({"query": "{ runsOrError(limit: 1) { __typename ... on PythonError { message } } }"})
     connection.request("POST", "/graphql", query, {"Content-Type": "application/json"})
     response = connection.getresponse()
@@ -54,7 +54,7 @@ def check_webserver() -> str:
     return "GraphQL reads the run storage"
 
 
-def check_code() -> str:
+def check_code(port: int = 4000) -> str:
     """Ask the code server for its repositories: it answers with an error where the code does not load.
 
     The request and the answer are read as bytes, since Dagster's own stubs import all of Dagster.
@@ -65,7 +65,7 @@ def check_code() -> str:
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    with grpc.insecure_channel("127.0.0.1:4000") as channel:
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         health = health_pb2_grpc.HealthStub(channel)
         status = health.Check(health_pb2.HealthCheckRequest(service="DagsterApi"), timeout=TIMEOUT_SECONDS).status
         if status != health_pb2.HealthCheckResponse.SERVING:
@@ -98,18 +98,21 @@ def check_daemon() -> str:
 def check_worker() -> str:
     """Ping this container's own Celery worker over the broker, and reach the database its runs write to.
 
+    Over kombu, which carries Celery's control messages and costs half as much to import.
+
     Raises:
         UnhealthyError: The worker does not answer.
     """
-    from celery import Celery
-
-    from dagma.celery_settings import CELERY_SETTINGS
+    from kombu.connection import Connection
+    from kombu.pidbox import Mailbox
 
     query_database("SELECT 1")
-    app = Celery(broker=os.environ["CELERY_BROKER_URL"], config_source=CELERY_SETTINGS)
     node = f"celery@{socket.gethostname()}"
-    if not app.control.ping(destination=[node], timeout=TIMEOUT_SECONDS):
-        raise UnhealthyError(f"worker {node} does not answer over the broker")
+    limits = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
+    with Connection(os.environ["CELERY_BROKER_URL"], transport_options=limits) as broker:
+        control = Mailbox("celery", type="fanout", accept=["json"], serializer="json")(broker)
+        if not control.call([node], "ping", timeout=TIMEOUT_SECONDS):
+            raise UnhealthyError(f"worker {node} does not answer over the broker")
     return f"worker {node} answers"
 
 
