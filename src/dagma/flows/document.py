@@ -58,10 +58,9 @@ def normalize(flow: FlowDocument) -> FlowDocument:
     tags = [tag for tag in document.pop("tags", []) if not tag.startswith(_MARK)]
     if tags:
         document["tags"] = tags
-    data = flow.get("data") or {}
     document["data"] = {
-        "edges": [_pick(edge, _EDGE_FIELDS) for edge in data.get("edges", [])],
-        "nodes": [_normalized_node(node) for node in data.get("nodes", [])],
+        "edges": [_pick(edge, _EDGE_FIELDS) for edge in (flow.get("data") or {}).get("edges") or []],
+        "nodes": [_normalized_node(node) for node in nodes_of(flow)],
     }
     return document
 
@@ -123,6 +122,31 @@ def marked_tags(flow: FlowDocument, server: FlowDocument | None) -> list[str]:
     return [*normalize(flow).get("tags", []), _MARK + ",".join([*earlier, now][-_MARKS_KEPT:])]
 
 
+def nodes_of(flow: FlowDocument) -> list[FlowDocument]:
+    """Return the nodes of a flow: its components and notes.
+
+    Args:
+        flow: A flow, normalized or not.
+
+    Returns:
+        The nodes; none where the flow has no graph.
+    """
+    return [node for node in (flow.get("data") or {}).get("nodes") or [] if isinstance(node, dict)]
+
+
+def component_of(node: FlowDocument) -> dict[str, Any]:
+    """Return what a node holds of its component: its fields, outputs and code.
+
+    Args:
+        node: A node of a flow.
+
+    Returns:
+        The component; empty where the node holds none.
+    """
+    component = (node.get("data") or {}).get("node")
+    return component if isinstance(component, dict) else {}
+
+
 def template_fields(node: FlowDocument) -> dict[str, dict[str, Any]]:
     """Return the input fields of a component's node by name.
 
@@ -132,7 +156,7 @@ def template_fields(node: FlowDocument) -> dict[str, dict[str, Any]]:
     Returns:
         The fields; none for a note or a group without fields.
     """
-    template = node.get("data", {}).get("node", {}).get("template") or {}
+    template = component_of(node).get("template") or {}
     return {name: field for name, field in template.items() if isinstance(field, dict)}
 
 
@@ -152,8 +176,7 @@ def _normalized_node(node: FlowDocument) -> FlowDocument:
     kept = _pick(node, _NOTE_FIELDS if node.get("type") == "noteNode" else _NODE_FIELDS)
     if isinstance(position := kept.get("position"), dict):
         kept["position"] = {axis: round(value) for axis, value in position.items()}
-    component = kept.get("data", {}).get("node")
-    if isinstance(component, dict):
+    if component := component_of(kept):
         _normalize_component(component)
     normalized: FlowDocument = _with_whole_numbers(kept)
     return normalized

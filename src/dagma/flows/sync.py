@@ -12,6 +12,7 @@ from dagma.flows.document import (
     fingerprint,
     is_secret,
     marked_tags,
+    nodes_of,
     normalize,
     synced_fingerprints,
     template_fields,
@@ -199,11 +200,10 @@ def upload(flow: FlowDocument, server: FlowDocument | None) -> FlowDocument:
         The flow with every optional field, so that what the file leaves out is reset, and the mark.
     """
     document = {**SERVER_DEFAULTS, **normalize(flow), "tags": marked_tags(flow, server)}
-    present = (server or {}).get("data") or {}
-    if "viewport" in present:
-        document["data"]["viewport"] = present["viewport"]
-    typed = {node.get("id"): template_fields(node) for node in present.get("nodes", [])}
-    for node in document["data"]["nodes"]:
+    if viewport := ((server or {}).get("data") or {}).get("viewport"):
+        document["data"]["viewport"] = viewport
+    typed = {node.get("id"): template_fields(node) for node in nodes_of(server or {})}
+    for node in nodes_of(document):
         for name, field in template_fields(node).items():
             kept = typed.get(node.get("id"), {}).get(name, {})
             if is_secret(kept) and field.get("password") and not field.get("value"):
