@@ -27,8 +27,9 @@ VARIABLES: tuple[tuple[str, str, VariableType], ...] = (
 )
 
 _ADVICE = {
-    Result.KEPT_EDIT: "edited on the server since the last push; `make flows-pull` brings the edit into flows/",
-    Result.CONFLICT: "changed in the file and on the server, whose copy stays; `make flows-pull` takes the server's, "
+    Result.KEPT: "newer on the server than in the file: `make flows-pull` takes the server's, "
+    "`make flows-push FORCE=1` the file's",
+    Result.CONFLICT: "changed in the file and on the server, whose copy stays: `make flows-pull` takes the server's, "
     "`make flows-push FORCE=1` the file's",
 }
 
@@ -59,7 +60,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def push(options: argparse.Namespace) -> int:
-    """Create or update flows by their id; a flow that was edited on the server since the last push stays as it is."""
+    """Create or update flows by their id; one that was edited on the server since the last push stays as it is."""
     files = read_flows(options.dir)
     if _report_problems(files):
         return 1

@@ -29,11 +29,12 @@ _FIELDS = frozenset({"id", "name", "endpoint_name", "a2a_card_overrides", *SERVE
 _NODE_FIELDS = frozenset({"data", "id", "parentId", "position", "type"})
 _NOTE_FIELDS = _NODE_FIELDS | {"height", "style", "width"}
 _EDGE_FIELDS = frozenset({"data", "id", "source", "sourceHandle", "target", "targetHandle"})
-# What a canvas writes into a component by merely showing it: times, versions, and the list of models found just now.
+# What a canvas writes into a component by showing it, or by saving it after a change elsewhere in the flow.
 _COMPONENT_NOISE = frozenset({"last_updated", "lf_version"})
+_TEMPLATE_NOISE = ("_frontend_node_", "is_refresh")  # the flow's and its folder's ids on that server; a flag
 
-PUSH_MARK = "dagma-pushed:"
-"""Start of the tag that holds the fingerprint which was pushed last. Langflow's canvas keeps tags as they are."""
+_MARK = "dagma-synced:"
+_MARKS_KEPT = 10
 
 
 def normalize(flow: FlowDocument) -> FlowDocument:
@@ -54,13 +55,12 @@ def normalize(flow: FlowDocument) -> FlowDocument:
         for field, value in flow.items()
         if field in _FIELDS and value is not None and value != SERVER_DEFAULTS.get(field)
     }
-    tags = [tag for tag in document.pop("tags", []) if not tag.startswith(PUSH_MARK)]
+    tags = [tag for tag in document.pop("tags", []) if not tag.startswith(_MARK)]
     if tags:
         document["tags"] = tags
-    data = flow.get("data") or {}
     document["data"] = {
-        "edges": [_pick(edge, _EDGE_FIELDS) for edge in data.get("edges", [])],
-        "nodes": [_normalized_node(node) for node in data.get("nodes", [])],
+        "edges": [_pick(edge, _EDGE_FIELDS) for edge in (flow.get("data") or {}).get("edges") or []],
+        "nodes": [_normalized_node(node) for node in nodes_of(flow)],
     }
     return document
 
@@ -92,19 +92,59 @@ def to_text(flow: FlowDocument) -> str:
     return json.dumps(normalize(flow), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def pushed_fingerprint(flow: FlowDocument) -> str | None:
-    """Read which fingerprint was pushed to the server last.
+def synced_fingerprints(flow: FlowDocument) -> list[str]:
+    """Read which contents the server's copy of a flow had when it was last pushed or pulled.
+
+    They stand in a tag, which Langflow's canvas keeps as it is, so that one request stores the flow and its mark.
 
     Args:
         flow: A flow as Langflow's API returns it.
 
     Returns:
-        The fingerprint, or None when the flow was never pushed.
+        Fingerprints, the latest last; none for a flow that was never pushed or pulled.
     """
-    for tag in flow.get("tags") or []:
-        if tag.startswith(PUSH_MARK):
-            return str(tag.removeprefix(PUSH_MARK))
-    return None
+    marks = [str(tag).removeprefix(_MARK) for tag in flow.get("tags") or [] if str(tag).startswith(_MARK)]
+    return [fingerprint for mark in marks for fingerprint in mark.split(",")]
+
+
+def marked_tags(flow: FlowDocument, server: FlowDocument | None) -> list[str]:
+    """Write down that file and server now hold the same.
+
+    Args:
+        flow: The flow that both hold.
+        server: The server's copy until now, if any.
+
+    Returns:
+        The flow's own tags, and the mark with the fingerprints of the latest contents, this one last.
+    """
+    now = fingerprint(flow)
+    earlier = [each for each in synced_fingerprints(server or {}) if each != now]
+    return [*normalize(flow).get("tags", []), _MARK + ",".join([*earlier, now][-_MARKS_KEPT:])]
+
+
+def nodes_of(flow: FlowDocument) -> list[FlowDocument]:
+    """Return the nodes of a flow: its components and notes.
+
+    Args:
+        flow: A flow, normalized or not.
+
+    Returns:
+        The nodes; none where the flow has no graph.
+    """
+    return [node for node in (flow.get("data") or {}).get("nodes") or [] if isinstance(node, dict)]
+
+
+def component_of(node: FlowDocument) -> dict[str, Any]:
+    """Return what a node holds of its component: its fields, outputs and code.
+
+    Args:
+        node: A node of a flow.
+
+    Returns:
+        The component; empty where the node holds none.
+    """
+    component = (node.get("data") or {}).get("node")
+    return component if isinstance(component, dict) else {}
 
 
 def template_fields(node: FlowDocument) -> dict[str, dict[str, Any]]:
@@ -116,7 +156,7 @@ def template_fields(node: FlowDocument) -> dict[str, dict[str, Any]]:
     Returns:
         The fields; none for a note or a group without fields.
     """
-    template = node.get("data", {}).get("node", {}).get("template") or {}
+    template = component_of(node).get("template") or {}
     return {name: field for name, field in template.items() if isinstance(field, dict)}
 
 
@@ -136,22 +176,48 @@ def _normalized_node(node: FlowDocument) -> FlowDocument:
     kept = _pick(node, _NOTE_FIELDS if node.get("type") == "noteNode" else _NODE_FIELDS)
     if isinstance(position := kept.get("position"), dict):
         kept["position"] = {axis: round(value) for axis, value in position.items()}
-    component = kept.get("data", {}).get("node")
-    if isinstance(component, dict):
-        for name in _COMPONENT_NOISE & component.keys():
-            del component[name]
-    for field in template_fields(kept).values():
-        if field.get("type") == "model":
-            field.pop("options", None)
-        if field.get("type") == "code" and isinstance(field.get("value"), str):
-            field["value"] = field["value"].split("\n")
-        if is_secret(field):
-            field["value"] = ""
-    inner = (component or {}).get("flow", {}).get("data") if isinstance(component, dict) else None
-    if inner:
+    if component := component_of(kept):
+        _normalize_component(component)
+    normalized: FlowDocument = _with_whole_numbers(kept)
+    return normalized
+
+
+def _normalize_component(component: dict[str, Any]) -> None:
+    for name in _COMPONENT_NOISE & component.keys():
+        del component[name]
+    component["outputs"] = [
+        {name: value for name, value in output.items() if value is not None}
+        for output in component.get("outputs") or []
+    ]
+    template = component.get("template") or {}
+    for name in [name for name in template if name.startswith(_TEMPLATE_NOISE)]:
+        del template[name]
+    for field in template.values():
+        if isinstance(field, dict):
+            _normalize_field(field)
+    if inner := (component.get("flow") or {}).get("data"):
         # A group of components holds a flow of its own.
-        component["flow"]["data"]["nodes"] = [_normalized_node(child) for child in inner.get("nodes", [])]
-    return kept
+        inner["nodes"] = [_normalized_node(child) for child in inner.get("nodes", [])]
+
+
+def _normalize_field(field: dict[str, Any]) -> None:
+    if field.get("type") == "model":
+        field.pop("options", None)  # the models that were found just now
+    if field.get("type") == "code" and isinstance(field.get("value"), str):
+        field["value"] = field["value"].split("\n")
+    if is_secret(field):
+        field["value"] = ""
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    """Write 1.0 as 1, as a browser does."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _with_whole_numbers(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_with_whole_numbers(item) for item in value]
+    return value
 
 
 def _pick(source: FlowDocument, fields: frozenset[str]) -> FlowDocument:

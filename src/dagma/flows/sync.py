@@ -7,13 +7,14 @@ from enum import Enum
 from pathlib import Path
 
 from dagma.flows.document import (
-    PUSH_MARK,
     SERVER_DEFAULTS,
     FlowDocument,
     fingerprint,
     is_secret,
+    marked_tags,
+    nodes_of,
     normalize,
-    pushed_fingerprint,
+    synced_fingerprints,
     template_fields,
 )
 from dagma.flows.files import write_flow
@@ -22,13 +23,13 @@ from dagma.langflow import Conflict, Flow, FlowNotFound, LangflowClient
 
 
 class Relation(Enum):
-    """How a flow's file and the server's copy stand to each other, and to what was pushed last."""
+    """How a flow's file and the server's copy stand to each other."""
 
     ONLY_FILE = "not on the server"
     ONLY_SERVER = "not in a file"
     SAME = "the same"
-    FILE_CHANGED = "file changed"
-    SERVER_EDITED = "edited on the server"
+    FILE_NEWER = "newer in the file"
+    SERVER_NEWER = "newer on the server"
     BOTH_CHANGED = "changed on both sides"
 
 
@@ -38,7 +39,7 @@ class Result(Enum):
     CREATED = "created"
     UPDATED = "updated"
     UNCHANGED = "unchanged"
-    KEPT_EDIT = "kept edit"
+    KEPT = "kept"
     CONFLICT = "conflict"
 
 
@@ -67,22 +68,23 @@ def relation(file: FlowDocument | None, server: FlowDocument | None) -> Relation
         server: The flow as Langflow's API returns it.
 
     Returns:
-        How they stand to each other. A flow that differs and was never pushed counts as changed on both sides.
+        How they stand to each other. A file that holds what was pushed or pulled earlier is older than a server's copy
+        that differs. A flow that differs and was never pushed or pulled counts as changed on both sides.
     """
     if server is None:
         return Relation.ONLY_FILE
     if file is None:
         return Relation.ONLY_SERVER
-    here, there, pushed = fingerprint(file), fingerprint(server), pushed_fingerprint(server)
+    here, there, synced = fingerprint(file), fingerprint(server), synced_fingerprints(server)
     if here == there:
         return Relation.SAME
-    if pushed == there:
-        return Relation.FILE_CHANGED
-    return Relation.SERVER_EDITED if pushed == here else Relation.BOTH_CHANGED
+    if here in synced:
+        return Relation.SERVER_NEWER
+    return Relation.FILE_NEWER if synced[-1:] == [there] else Relation.BOTH_CHANGED
 
 
 def push(client: LangflowClient, flow: FlowDocument, *, force: bool = False) -> Result:
-    """Bring a flow to the server, unless it was edited there since the last push.
+    """Bring a flow to the server, unless the server's copy holds a change that the file does not.
 
     Args:
         client: The server.
@@ -98,11 +100,11 @@ def push(client: LangflowClient, flow: FlowDocument, *, force: bool = False) -> 
     """
     server = find(client, str(flow["id"]))
     stand = relation(flow, server)
-    if not force and stand is Relation.SERVER_EDITED:
-        return Result.KEPT_EDIT
+    if not force and stand is Relation.SERVER_NEWER:
+        return Result.KEPT
     if not force and stand is Relation.BOTH_CHANGED:
         return Result.CONFLICT
-    if stand is not Relation.SAME or pushed_fingerprint(server or {}) != fingerprint(flow):
+    if stand is not Relation.SAME or not _is_marked(flow, server):
         try:
             client.upsert_flow(upload(flow, server))
         except Conflict as error:
@@ -143,9 +145,8 @@ def pull(client: LangflowClient, folder: Path, names: list[str]) -> Iterator[Pul
             yield Pulled(header.name, None, changed=False, problems=tuple(found))
             continue
         path, changed = write_flow(flow, folder)
-        if pushed_fingerprint(server) != fingerprint(flow):
-            # From here on the file and the server's copy count as one, as after a push.
-            client.upsert_flow({"id": header.id, "name": header.name, "tags": _marked_tags(flow)})
+        if not _is_marked(flow, server):
+            client.upsert_flow({"id": header.id, "name": header.name, "tags": marked_tags(flow, server)})
         yield Pulled(header.name, path, changed)
 
 
@@ -196,14 +197,13 @@ def upload(flow: FlowDocument, server: FlowDocument | None) -> FlowDocument:
         server: The copy that it replaces, if any: its viewport, and secrets typed into it, stay.
 
     Returns:
-        The flow with every optional field, so that what the file leaves out is reset, and the mark of this push.
+        The flow with every optional field, so that what the file leaves out is reset, and the mark.
     """
-    document = {**SERVER_DEFAULTS, **normalize(flow), "tags": _marked_tags(flow)}
-    present = (server or {}).get("data") or {}
-    if "viewport" in present:
-        document["data"]["viewport"] = present["viewport"]
-    typed = {node.get("id"): template_fields(node) for node in present.get("nodes", [])}
-    for node in document["data"]["nodes"]:
+    document = {**SERVER_DEFAULTS, **normalize(flow), "tags": marked_tags(flow, server)}
+    if viewport := ((server or {}).get("data") or {}).get("viewport"):
+        document["data"]["viewport"] = viewport
+    typed = {node.get("id"): template_fields(node) for node in nodes_of(server or {})}
+    for node in nodes_of(document):
         for name, field in template_fields(node).items():
             kept = typed.get(node.get("id"), {}).get(name, {})
             if is_secret(kept) and field.get("password") and not field.get("value"):
@@ -211,8 +211,8 @@ def upload(flow: FlowDocument, server: FlowDocument | None) -> FlowDocument:
     return document
 
 
-def _marked_tags(flow: FlowDocument) -> list[str]:
-    return [*normalize(flow).get("tags", []), f"{PUSH_MARK}{fingerprint(flow)}"]
+def _is_marked(flow: FlowDocument, server: FlowDocument | None) -> bool:
+    return synced_fingerprints(server or {})[-1:] == [fingerprint(flow)]
 
 
 def _explained(client: LangflowClient, flow: FlowDocument, error: Conflict) -> Conflict:

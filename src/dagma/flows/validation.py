@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from dagma.flows.document import FlowDocument, is_secret, template_fields
+from dagma.flows.document import FlowDocument, component_of, is_secret, nodes_of, template_fields
 
 ENDPOINT_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -73,7 +73,7 @@ def bound_variables(flow: FlowDocument) -> set[str]:
     """
     return {
         field["value"]
-        for node in flow.get("data", {}).get("nodes", [])
+        for node in nodes_of(flow)
         for field in template_fields(node).values()
         if field.get("load_from_db") and isinstance(field.get("value"), str) and field["value"]
     }
@@ -115,7 +115,7 @@ def _graph_problems(flow: FlowDocument) -> Iterator[str]:
 def _handle_problems(edge: FlowDocument, source: FlowDocument, target: FlowDocument) -> Iterator[str]:
     handles = edge.get("data") or {}
     output = (handles.get("sourceHandle") or {}).get("name")
-    outputs = [each.get("name") for each in source.get("data", {}).get("node", {}).get("outputs") or []]
+    outputs = [each.get("name") for each in component_of(source).get("outputs") or []]
     if output and outputs and output not in outputs:
         yield f"an edge starts at output {output!r}, which {source['id']} does not have"
     field = (handles.get("targetHandle") or {}).get("fieldName")
@@ -125,7 +125,7 @@ def _handle_problems(edge: FlowDocument, source: FlowDocument, target: FlowDocum
 
 
 def _secret_problems(flow: FlowDocument) -> Iterator[str]:
-    for node in flow.get("data", {}).get("nodes", []):
+    for node in nodes_of(flow):
         for name, field in template_fields(node).items():
             if is_secret(field):
                 yield f"{node.get('id')}.{name} holds a secret: bind the field to a global variable of type Credential"
