@@ -26,10 +26,13 @@ from dagma.langflow.errors import (
     Unauthorized,
     Unreachable,
 )
+from dagma.langflow.events import EventKind, FlowEvent
 from dagma.langflow.flow import Flow, content_version
+from dagma.langflow.job import HumanRequest, JobPolicy, JobState, JobStatus
 from dagma.langflow.result import CallResult, TokenUsage
 from dagma.langflow.retry import RetryPolicy
 from dagma.langflow.settings import TLS, Timeouts
+from dagma.langflow.trace import Trace
 from dagma.langflow.types import InputType, OutputType
 from dagma.langflow.variable import Variable
 
@@ -45,14 +48,20 @@ __all__ = [
     "CompletedWithoutOutput",
     "Conflict",
     "Credential",
+    "EventKind",
     "Flow",
+    "FlowEvent",
     "FlowFailed",
     "FlowNotFound",
     "Forbidden",
+    "HumanRequest",
     "InputType",
     "JobCancelled",
     "JobLost",
     "JobNotFound",
+    "JobPolicy",
+    "JobState",
+    "JobStatus",
     "JobSuspended",
     "LangflowClient",
     "LangflowError",
@@ -66,6 +75,7 @@ __all__ = [
     "TLSFailure",
     "Timeouts",
     "TokenUsage",
+    "Trace",
     "TruncatedAnswer",
     "Unauthorized",
     "Unreachable",

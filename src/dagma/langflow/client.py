@@ -1,10 +1,11 @@
 """The client of Langflow's API."""
 
+from dagma.langflow.collecting import CollectingApi
 from dagma.langflow.runs import RunsApi
 from dagma.langflow.variables import VariablesApi
 
 
-class LangflowClient(RunsApi, VariablesApi):
+class LangflowClient(RunsApi, CollectingApi, VariablesApi):
     """Calls Langflow's API; safe for threads, and a context manager that closes its connections.
 
     Args:
@@ -13,6 +14,7 @@ class LangflowClient(RunsApi, VariablesApi):
         headers: More headers for every request, for a gateway; their values are kept out of errors.
         timeouts: Time-outs in seconds.
         retry: When to send a request again.
+        jobs: How patiently background jobs are watched.
         tls: Trust and identity.
         max_body_bytes: Largest response that is read.
         validate_tweaks: Refuse tweaks of components or fields that the flow does not have, which Langflow ignores.

@@ -1,14 +1,17 @@
 """What every part of the client stands on: settings, and requests sent with retries and typed errors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
 from dagma.langflow.body import json_object, malformed
 from dagma.langflow.credential import Credential, Credentials
 from dagma.langflow.deadline import Deadline
+from dagma.langflow.errors import LangflowError
 from dagma.langflow.faults import raise_for_status
 from dagma.langflow.flow_cache import FlowCache
+from dagma.langflow.job import JobPolicy
 from dagma.langflow.retry import RetryPolicy
 from dagma.langflow.settings import TLS, Timeouts
 from dagma.langflow.transport import DEFAULT_MAX_BODY_BYTES, Reply, Transport
@@ -26,6 +29,7 @@ class Connection:
         headers: More headers for every request, for a gateway; their values are kept out of errors.
         timeouts: Time-outs in seconds.
         retry: When to send a request again.
+        jobs: How patiently background jobs are watched.
         tls: Trust and identity.
         max_body_bytes: Largest response that is read.
         validate_tweaks: Refuse tweaks of components or fields that the flow does not have, which Langflow ignores.
@@ -40,6 +44,7 @@ class Connection:
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
+        jobs: JobPolicy | None = None,
         tls: TLS | None = None,
         max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
         validate_tweaks: bool = True,
@@ -54,6 +59,7 @@ class Connection:
             max_body_bytes=max_body_bytes,
         )
         self._retry = retry or RetryPolicy()
+        self._jobs = jobs or JobPolicy()
         self._validate_tweaks = validate_tweaks
         self._flow_cache = FlowCache(flow_cache_seconds)
 
@@ -112,7 +118,7 @@ class Connection:
         idempotent: bool = True,
         deadline: Deadline | None = None,
     ) -> Reply:
-        deadline = deadline or self._deadline(min(_QUICK_SECONDS, self._transport.timeouts.total))
+        deadline = deadline or self._quick_deadline()
         return self._send(
             method, path, subject, deadline=deadline, idempotent=idempotent, params=params, payload=payload
         )
@@ -134,6 +140,23 @@ class Connection:
             return reply
 
         return self._retry.call(once, deadline=deadline, idempotent=idempotent)
+
+    @contextmanager
+    def _redacted(self) -> Iterator[None]:
+        """Keep the client's secrets out of errors that quote what a flow said."""
+        try:
+            yield
+        except LangflowError as error:
+            shown = self._transport.redactor().text
+            error.cause, error.excerpt = shown(error.cause), shown(error.excerpt)
+            error.args = (error.cause,)
+            raise
+
+    def _quick_deadline(self) -> Deadline:
+        return Deadline.after(min(_QUICK_SECONDS, self._transport.timeouts.total))
+
+    def _job_deadline(self, seconds: float | None) -> Deadline:
+        return Deadline.after(self._jobs.total if seconds is None else seconds)
 
     def _deadline(self, seconds: float | None) -> Deadline:
         return Deadline.after(self._transport.timeouts.total if seconds is None else seconds)

@@ -113,7 +113,7 @@ def flow_failed(message: str, subject: str, details: Details, component: str | N
     """
     if component is None and (match := _FAILED_COMPONENT.search(message)):
         component = match["component"].strip()
-    reason = " ".join(message.split())[:_LONGEST_REASON] or "no reason given"
+    reason = " ".join(message.split())[:_LONGEST_REASON].removesuffix(".") or "no reason given"
     where = f" in component {component!r}" if component else ""
     details = {"retryable": bool(_PASSING.search(message)), **details}
     return FlowFailed(f"The {subject} failed{where}: {reason}.", component=component, **details)

@@ -80,6 +80,11 @@ class Flow:
             and isinstance(template := walk(node, "data", "node", "template"), Mapping)
         }
 
+    @cached_property
+    def asks_human(self) -> bool:
+        """Whether the flow has a Human Input component, for which only a background job can wait."""
+        return any(walk(node, "data", "type") == "HumanInput" for node in objects(walk(self.raw, "data", "nodes")))
+
     def check_tweaks(self, tweaks: Mapping[str, Any]) -> None:
         """Refuse tweaks that Langflow would ignore without a word.
 

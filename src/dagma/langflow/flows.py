@@ -45,10 +45,11 @@ class FlowsApi(Connection):
             flow_id: The id, if not the one in the JSON.
 
         Returns:
-            The flow as stored, and whether it was created.
+            The flow as stored, and whether it was created. On creation Langflow numbers a name that is taken: the
+            stored flow is then called "name (1)".
 
         Raises:
-            Conflict: Another flow has the name or the endpoint name.
+            Conflict: Another flow has the endpoint name, or, on replacement, the name.
             LangflowError: It can't be stored.
         """
         key = checked_uuid("flow_id", flow_id or flow.get("id") or "")
@@ -96,6 +97,15 @@ class FlowsApi(Connection):
         flow = self._find_flow(flow_id, deadline)
         self._flow_cache.put(flow_id, flow)
         return flow.check_tweaks(tweaks)
+
+    def _resolved(self, flow_id: str, deadline: Deadline) -> str:
+        """Return the id of a flow given by id or endpoint name, since v2 takes ids only."""
+        with suppress(BadRequest):
+            return checked_uuid("flow_id", flow_id)
+        if (flow := self._flow_cache.get(flow_id)) is None:
+            flow = self._find_flow(flow_id, deadline)
+            self._flow_cache.put(flow_id, flow)
+        return flow.id
 
     def _get_flow(self, flow_id: str, deadline: Deadline | None = None) -> Flow:
         reply = self._quick("GET", f"/api/v1/flows/{flow_id}", f"look-up of flow {flow_id!r}", deadline=deadline)

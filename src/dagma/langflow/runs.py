@@ -1,13 +1,21 @@
 """Direct runs: one request, one answer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 from dagma.langflow.body import json_object
-from dagma.langflow.call import refuse_ignored_input, v1_body
+from dagma.langflow.call import refuse_ignored_input, v1_body, v2_body
+from dagma.langflow.deadline import Deadline
+from dagma.langflow.errors import JobSuspended, MalformedResponse
+from dagma.langflow.events import EventReader, FlowEvent, error_component
+from dagma.langflow.faults import flow_failed, raise_for_status
 from dagma.langflow.flows import FlowsApi
 from dagma.langflow.result import CallResult
+from dagma.langflow.sse import lines
+from dagma.langflow.transport import StreamReply
 from dagma.langflow.types import InputType, OutputType
 
 
@@ -52,7 +60,7 @@ class RunsApi(FlowsApi):
         self._check_tweaks(flow_id, tweaks, deadline)
         reply = self._send(
             "POST",
-            f"/api/v1/run/{quote(flow_id, safe='')}",
+            _v1_path(flow_id),
             f"run of flow {flow_id!r}",
             deadline=deadline,
             idempotent=False,
@@ -60,6 +68,136 @@ class RunsApi(FlowsApi):
         )
         raw = json_object(reply)
         refuse_ignored_input(raw, input_value)
-        # An error or an answer without output inside a 200 is an error.
-        CallResult.from_v1(raw)
+        with self._redacted():
+            # An error or an answer without output inside a 200 is an error.
+            CallResult.from_v1(raw)
         return raw
+
+    def stream(
+        self,
+        flow_id: str,
+        input_value: str,
+        *,
+        input_type: InputType = "chat",
+        output_type: OutputType = "chat",
+        tweaks: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Iterator[FlowEvent]:
+        """Run a flow and yield its events, by `POST /api/v1/run/{flow_id}?stream=true`.
+
+        Tokens come one by one where the component's `stream` is on. Breaking off the iteration stops the flow, other
+        than in a plain `run`.
+
+        Args:
+            flow_id: Id or endpoint name of the flow.
+            input_value: The input.
+            input_type: Which kind of input component gets it.
+            output_type: Which kind of output component is asked for.
+            tweaks: Values by field, by component id, for this run.
+            session_id: Session whose memory the flow uses; the flow's id by default.
+            timeout: Seconds for the whole call; the time-outs' `total` by default.
+
+        Yields:
+            The events. The last has the kind `finished` and the `result`.
+
+        Raises:
+            LangflowError: There is no answer; its `outcome` says whether the flow may have run.
+        """
+        body = v1_body(
+            input_value, input_type=input_type, output_type=output_type, tweaks=tweaks, session_id=session_id
+        )
+        deadline = self._deadline(timeout)
+        self._check_tweaks(flow_id, tweaks, deadline)
+        stack, reply = self._retry.call(
+            lambda: self._opened(flow_id, body, deadline), deadline=deadline, idempotent=False
+        )
+        with stack, self._redacted():
+            yield from self._events(reply, flow_id, input_value)
+
+    def run_workflow(
+        self,
+        flow_id: str,
+        input_value: str,
+        *,
+        tweaks: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
+        timeout: float | None = None,
+    ) -> CallResult:
+        """Run a flow and wait for its answer, by `POST /api/v2/workflows` in the mode `sync`.
+
+        Other than `run`, it has an id under which Langflow keeps its trace; `with_trace` adds tokens and times.
+
+        Args:
+            flow_id: Id or endpoint name of the flow.
+            input_value: The input.
+            tweaks: Values by field, by component id, for this run.
+            session_id: Session whose memory the flow uses; the flow's id by default.
+            timeout: Seconds for the whole call, retries included; the time-outs' `total` by default.
+
+        Raises:
+            JobSuspended: The flow asks a human, which only a background job can wait for.
+            LangflowError: There is no answer; its `outcome` says whether the flow may have run.
+        """
+        deadline = self._deadline(timeout)
+        key = self._resolved(flow_id, deadline)
+        body = v2_body(key, input_value, mode="sync", tweaks=tweaks, session_id=session_id)
+        self._check_tweaks(key, tweaks, deadline)
+        reply = self._send(
+            "POST",
+            "/api/v2/workflows",
+            f"run of flow {flow_id!r}",
+            deadline=deadline,
+            idempotent=False,
+            payload=body,
+        )
+        with self._redacted():
+            result = CallResult.from_v2(json_object(reply))
+        if result.answer == "" and self._find_flow(key, deadline).asks_human:
+            # Langflow calls it completed, with an empty text.
+            raise JobSuspended(
+                f"The flow {flow_id!r} asks a human, which a direct run can't wait for.",
+                mend="Submit it as a background job.",
+                outcome="failed",
+            )
+        return result
+
+    def _opened(self, flow_id: str, body: Mapping[str, Any], deadline: Deadline) -> tuple[ExitStack, StreamReply]:
+        with ExitStack() as stack:
+            stream = self._transport.stream(
+                "POST", _v1_path(flow_id), deadline=deadline, params={"stream": "true"}, payload=body
+            )
+            reply = stack.enter_context(stream)
+            if reply.status != 200:
+                raise_for_status(self._transport.read(reply), f"stream of flow {flow_id!r}")
+            return stack.pop_all(), reply
+
+    def _events(self, reply: StreamReply, flow_id: str, input_value: str) -> Iterator[FlowEvent]:
+        reader = EventReader()
+        for line in lines(reply.chunks, longest=self._transport.max_body_bytes):
+            # Langflow 1.13 sends bare JSON where the content type promises "data: ".
+            text = line.strip().removeprefix("data:").strip()
+            if not text or text.startswith(":"):
+                continue
+            for event in reader.read(text):
+                data = event.data.get("data")
+                data = data if isinstance(data, Mapping) else {}
+                if event.kind == "failed":
+                    raise flow_failed(
+                        event.text or "", f"stream of flow {flow_id!r}", {"status": 200}, error_component(data)
+                    )
+                if event.kind == "finished":
+                    result = CallResult.from_v1_end(data)
+                    refuse_ignored_input(result.raw, input_value)
+                    yield replace(event, result=result)
+                    return
+                yield event
+        raise MalformedResponse(
+            f"The stream of flow {flow_id!r} ended before the flow did.",
+            mend="Look for a proxy that ends long responses, and at Langflow's log.",
+            status=200,
+        )
+
+
+def _v1_path(flow_id: str) -> str:
+    return f"/api/v1/run/{quote(flow_id, safe='')}"

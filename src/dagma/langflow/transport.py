@@ -66,7 +66,7 @@ class Transport:
         headers: More headers for every request; their values are treated as secrets.
         timeouts: Time-outs in seconds.
         tls: Trust and identity.
-        max_body_bytes: Largest body that is read.
+        max_body_bytes: Largest body that is read whole; a stream is bounded by its longest event.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Transport:
         self._credential = credential or Credentials([])
         self._headers = {name: header_value(f"Header {name}", value) for name, value in (headers or {}).items()}
         self._tls = tls or TLS()
-        self._max_body_bytes = max_body_bytes
+        self.max_body_bytes = max_body_bytes
         self._session = requests.Session()
         # No compression: a small body must not be able to grow without bound in memory.
         self._session.headers.update({"Accept-Encoding": "identity", "Accept": "application/json", **self._headers})
@@ -136,14 +136,30 @@ class Transport:
         with self.stream(
             method, path, deadline=deadline, params=params, payload=payload, form=form, headers=headers
         ) as stream:
-            body = b"".join(stream.chunks)
-            return Reply(
-                status=stream.status,
-                headers=stream.headers,
-                body=body,
-                seconds=time.monotonic() - started,
-                redactor=self.redactor(),
-            )
+            return self.read(stream, started)
+
+    def read(self, stream: StreamReply, started: float | None = None) -> Reply:
+        """Read a response to its end.
+
+        Raises:
+            LangflowError: It has none, or is too large.
+        """
+        body = bytearray()
+        for chunk in stream.chunks:
+            body += chunk
+            if len(body) > self.max_body_bytes:
+                raise MalformedResponse(
+                    f"The response is larger than {self.max_body_bytes} bytes.",
+                    mend="Make the flow answer with less, or raise the limit of the client.",
+                    status=stream.status,
+                )
+        return Reply(
+            status=stream.status,
+            headers=stream.headers,
+            body=bytes(body),
+            seconds=0.0 if started is None else time.monotonic() - started,
+            redactor=self.redactor(),
+        )
 
     @contextmanager
     def stream(
@@ -171,7 +187,7 @@ class Transport:
             read_timeout: Longest silence in seconds; the time-outs' `read` by default.
 
         Raises:
-            LangflowError: No connection, no response, a redirect, or a body that breaks off, stalls or is too large.
+            LangflowError: No connection, no response, a redirect, or a body that breaks off or stalls.
         """
         data = _encoded(payload)
         extra = {"Content-Type": "application/json"} if data is not None else {}
@@ -207,7 +223,6 @@ class Transport:
                 )
 
     def _chunks(self, response: requests.Response, watch: Watch, deadline: Deadline, request: str) -> Iterator[bytes]:
-        size = 0
         with _translated(self, watch, deadline, request):
             if (encoding := response.headers.get("Content-Encoding", "identity")) != "identity":
                 raise MalformedResponse(
@@ -217,13 +232,6 @@ class Transport:
                 )
             # read1 gives what has come in, without waiting for a full buffer: events arrive when they happen.
             while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
-                size += len(chunk)
-                if size > self._max_body_bytes:
-                    raise MalformedResponse(
-                        f"The response to {request} is larger than {self._max_body_bytes} bytes.",
-                        mend="Make the flow answer with less, or raise the limit of the client.",
-                        status=response.status_code,
-                    )
                 yield chunk
             if watch.fired:
                 # A connection that is cut can look like the regular end of a body without a length.

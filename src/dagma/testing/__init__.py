@@ -1,0 +1,18 @@
+"""A Langflow in this process, for your tests and Dagma's own."""
+
+from dagma.testing.behaviour import Behaviour, ComponentFailed, FakeAnswer, FakeCall, HumanNeeded, VariableMissing
+from dagma.testing.exchange import RecordedRequest
+from dagma.testing.fake_langflow import FakeLangflow
+from dagma.testing.fault import Fault
+
+__all__ = [
+    "Behaviour",
+    "ComponentFailed",
+    "FakeAnswer",
+    "FakeCall",
+    "FakeLangflow",
+    "Fault",
+    "HumanNeeded",
+    "RecordedRequest",
+    "VariableMissing",
+]

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from lfx.components.flow_controls import HumanInput
 from lfx.components.input_output import ChatInput, ChatOutput
 from lfx.custom.custom_component.component import Component
 from lfx.graph import Graph
@@ -21,6 +22,7 @@ IDS = {
     "echo": "5c0ffee0-0000-4000-8000-000000000001",
     "behave": "5c0ffee0-0000-4000-8000-000000000002",
     "unbound": "5c0ffee0-0000-4000-8000-000000000003",
+    "approval": "5c0ffee0-0000-4000-8000-000000000004",
 }
 
 BEHAVE_SOURCE = """import asyncio
@@ -104,6 +106,19 @@ def unbound() -> dict[str, Any]:
     return flow
 
 
+def approval() -> dict[str, Any]:
+    """Chat input, a human's decision, and a chat output for the approved."""
+    source = ChatInput(_id="ChatInput-approval")
+    human = HumanInput(_id="HumanInput-1").set(prompt=source.message_response)
+    approved = ChatOutput(_id="ChatOutput-approved").set(input_value=human.route_branch)
+    return dump(Graph(source, approved), "approval")
+
+
 if __name__ == "__main__":
-    for slug, flow in {"echo": echo(), "behave": behave("behave"), "unbound": unbound()}.items():
+    for slug, flow in {
+        "echo": echo(),
+        "behave": behave("behave"),
+        "unbound": unbound(),
+        "approval": approval(),
+    }.items():
         (HERE / f"{slug}.json").write_text(json.dumps(flow, indent=2, sort_keys=True, ensure_ascii=False) + "\n")

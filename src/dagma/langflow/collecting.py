@@ -1,0 +1,158 @@
+"""Collecting the answer of a background job."""
+
+import logging
+import time
+from contextlib import closing
+from dataclasses import replace
+
+from dagma.langflow.body import json_object
+from dagma.langflow.call import checked_uuid
+from dagma.langflow.errors import (
+    CallTimeout,
+    CompletedWithoutOutput,
+    JobCancelled,
+    JobSuspended,
+    LangflowError,
+    TruncatedAnswer,
+)
+from dagma.langflow.events import EventKind, EventReader
+from dagma.langflow.following import FollowingApi
+from dagma.langflow.job import JobStatus
+from dagma.langflow.result import CallResult
+from dagma.langflow.trace import Trace
+
+logger = logging.getLogger(__name__)
+
+_FIRST_POLL = 0.1
+# A trace is written some 60 ms after the end of its run.
+_TRACE_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8)
+# Langflow cuts texts at LANGFLOW_MAX_TEXT_LENGTH, 6000 by default, and marks the cut.
+_CUT_MARK = "..."
+_DEFAULT_CUT = 6000
+_LONGEST_REASON = 300
+
+
+class CollectingApi(FollowingApi):
+    """Collects the answers of background jobs."""
+
+    def collect(self, job_id: str, *, timeout: float | None = None) -> CallResult:
+        """Wait for a job and return its answer, with the tokens and times of its trace.
+
+        Args:
+            job_id: Langflow's id of the job.
+            timeout: Seconds to wait; the job policy's `total` by default. The job goes on afterwards.
+
+        Raises:
+            FlowFailed: A component raised.
+            JobCancelled: It was stopped.
+            JobLost: It will never finish.
+            JobSuspended: It waits for a human.
+            CompletedWithoutOutput: It finished and has no output.
+            CallTimeout: It is not over yet, or Langflow's own time limit ended it.
+            LangflowError: Langflow can't be asked.
+        """
+        deadline = self._job_deadline(timeout)
+        queued_until = time.monotonic() + self._jobs.queued
+        wait = _FIRST_POLL
+        while True:
+            status = self._patient_status(job_id, deadline)
+            if status.state == "suspended":
+                raise JobSuspended(f"The job {job_id} waits for a human.")
+            if status.over:
+                return self._answer(status)
+            if status.state == "queued" and time.monotonic() >= queued_until:
+                self._give_up_queued(job_id)
+            if deadline.passed():
+                raise CallTimeout(
+                    f"The job {job_id} was not over after {deadline.seconds:g} s.",
+                    mend="Collect it later by its id, which costs nothing more, or stop it.",
+                )
+            time.sleep(min(wait, deadline.remaining()))
+            wait = min(wait * 1.5, self._jobs.poll)
+
+    def trace(self, job_id: str) -> Trace | None:
+        """Return tokens, model and times of a v2 run, or None where Langflow keeps no trace of it.
+
+        Args:
+            job_id: Id of the run, of a background job or a direct one.
+        """
+        path = f"/api/v1/monitor/traces/{checked_uuid('job_id', job_id)}"
+        for wait in (*_TRACE_WAITS, None):
+            try:
+                return Trace.of(json_object(self._quick("GET", path, f"trace of job {job_id}")))
+            except LangflowError as error:
+                if error.status != 404 or wait is None:
+                    # The answer is there; missing figures about it are no reason to lose it.
+                    logger.warning("No trace of job %s: %s", job_id, error)
+                    return None
+            time.sleep(wait)
+        return None
+
+    def _answer(self, status: JobStatus) -> CallResult:
+        """Return the answer of a job that is over, or raise why it has none."""
+        if status.state == "failed":
+            # Right after a stop a job says failed for a moment, then cancelled.
+            time.sleep(_FIRST_POLL)
+            status = self.status(status.job_id)
+        if status.state == "cancelled":
+            raise JobCancelled(f"The job {status.job_id} was stopped.")
+        if status.error is not None:
+            raise status.error
+        with self._redacted():
+            try:
+                result = CallResult.from_v2_job(status.raw)
+            except CompletedWithoutOutput as error:
+                raise self._explained(error, status.job_id) from None
+        return self.with_trace(self._uncut(result))
+
+    def with_trace(self, result: CallResult) -> CallResult:
+        """Return a result with the tokens and times of its trace, or as it is where there is none."""
+        trace = self.trace(result.job_id) if result.job_id is not None else None
+        if trace is None:
+            return result
+        return replace(
+            result,
+            usage=trace.usage,
+            model=trace.model,
+            seconds=trace.seconds,
+            component_seconds=trace.component_seconds,
+        )
+
+    def _uncut(self, result: CallResult) -> CallResult:
+        """Return a result with its whole text; the job's events hold it where its state has it cut.
+
+        Raises:
+            TruncatedAnswer: It was cut, and the events do not hold it.
+        """
+        answer = result.answer
+        if answer is None or result.job_id is None or not answer.endswith(_CUT_MARK):
+            return result
+        for text in self._texts(result.job_id, "message"):
+            if text == answer:
+                return result
+            if text.startswith(answer.removesuffix(_CUT_MARK)):
+                outputs = {name: text if value == answer else value for name, value in result.outputs.items()}
+                return replace(result, answer=text, outputs=outputs)
+        if len(answer) == _DEFAULT_CUT + len(_CUT_MARK):
+            raise TruncatedAnswer(f"Langflow cut the answer of job {result.job_id} at {_DEFAULT_CUT} characters.")
+        return result
+
+    def _explained(self, error: CompletedWithoutOutput, job_id: str) -> CompletedWithoutOutput:
+        """Return the error with the reason that only the job's events tell."""
+        reasons = self._texts(job_id, "component_failed")
+        if not reasons:
+            return error
+        cause = f"{error.cause.removesuffix('.')}: {' '.join(reasons[0].split())[:_LONGEST_REASON]}."
+        return CompletedWithoutOutput(cause, status=error.status)
+
+    def _texts(self, job_id: str, kind: EventKind) -> list[str]:
+        """Return the texts of all events of a kind of a job that is over, the last first."""
+        reader, texts = EventReader(), []
+        try:
+            with closing(self._frames(job_id, None, self._quick_deadline(), self._jobs.stall)) as stream:
+                for frame in stream:
+                    if frame.data is not None:
+                        texts += [event.text for event in reader.read(frame.data) if event.kind == kind]
+        except LangflowError as error:
+            logger.warning("The events of job %s can't be read: %s", job_id, error)
+        return [text for text in reversed(texts) if text is not None]

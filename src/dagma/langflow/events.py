@@ -1,0 +1,167 @@
+"""What happens inside a flow while it runs, as its event stream tells it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from dagma.langflow.body import text_or_none, walk
+from dagma.langflow.errors import MalformedResponse
+from dagma.langflow.result import CallResult
+
+EventKind = Literal[
+    "started",
+    "component_started",
+    "component_finished",
+    "component_failed",
+    "message",
+    "token",
+    "output",
+    "warning",
+    "failed",
+    "waiting",
+    "finished",
+    "cancelled",
+    "timed_out",
+    "lost",
+    "other",
+]
+
+# Events without a name are the terminal rows of Langflow's job log.
+_TERMINAL_ROWS: dict[str, EventKind] = {"cancelled": "cancelled", "timed_out": "timed_out", "worker_lost": "lost"}
+
+
+@dataclass(frozen=True)
+class FlowEvent:
+    """Something that happened in a flow's run.
+
+    Args:
+        kind: What happened; `other` for what this version does not know.
+        component: Id of the component, where it is about one.
+        text: The message, the token, the output, the reason of a failure or the question to a human.
+        seconds: How long the component, or at the end the flow, took, where Langflow tells.
+        id: Where to resume the stream of a job after this event.
+        done: How many components have finished, where that is known.
+        total: How many components are to run, where that is known.
+        result: The answer, in the `finished` event of a direct stream.
+        data: The event as it came.
+    """
+
+    kind: EventKind
+    component: str | None = None
+    text: str | None = None
+    seconds: float | None = None
+    id: str | None = None
+    done: int | None = None
+    total: int | None = None
+    result: CallResult | None = None
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+class EventReader:
+    """Turns the JSON of a stream into events, counting the components on the way."""
+
+    def __init__(self) -> None:
+        self._to_run: set[str] = set()
+        self._done: set[str] = set()
+
+    def read(self, text: str, event_id: str | None = None) -> Iterator[FlowEvent]:
+        """Yield the events that one piece of JSON tells.
+
+        Args:
+            text: One JSON object.
+            event_id: Its id in the stream.
+
+        Raises:
+            MalformedResponse: It is no JSON object.
+        """
+        try:
+            body = json.loads(text)
+        except (ValueError, RecursionError):
+            body = None
+        if not isinstance(body, dict):
+            raise MalformedResponse("The stream holds something that is no JSON object.", status=200)
+        raw = body.get("data")
+        data: Mapping[str, Any] = raw if isinstance(raw, dict) else {}
+        for event in self._events(str(body.get("event")), text_or_none(body.get("type")), data):
+            known = bool(self._to_run)
+            yield replace(
+                event,
+                id=event_id,
+                done=len(self._done) if known else None,
+                total=len(self._to_run | self._done) if known else None,
+                data=body,
+            )
+
+    def _events(self, name: str, row: str | None, data: Mapping[str, Any]) -> Iterator[FlowEvent]:
+        if name == "vertices_sorted":
+            self._to_run |= _texts(data.get("to_run"))
+            yield FlowEvent("started")
+            yield from _starts(data.get("ids"))
+        elif name == "end_vertex":
+            yield from self._end_vertex(data)
+        else:
+            yield _event(name, row, data)
+
+    def _end_vertex(self, data: Mapping[str, Any]) -> Iterator[FlowEvent]:
+        build = walk(data, "build_data")
+        component = text_or_none(walk(build, "id"))
+        if component is not None:
+            self._done.add(component)
+        if walk(build, "valid") is False:
+            yield FlowEvent("component_failed", component=component, text=text_or_none(walk(build, "params")))
+            return
+        seconds = _seconds(walk(build, "data", "timedelta"))
+        yield FlowEvent("component_finished", component=component, seconds=seconds)
+        yield from _starts(walk(build, "next_vertices_ids"))
+
+
+def _event(name: str, row: str | None, data: Mapping[str, Any]) -> FlowEvent:
+    """Return the event that needs no count of components."""
+    match name:
+        case "add_message":
+            return FlowEvent("message", component=_source(data), text=text_or_none(data.get("text")))
+        case "token":
+            return FlowEvent("token", text=text_or_none(data.get("chunk")))
+        case "output":
+            content = data.get("content")
+            text = content if isinstance(content, str) else None
+            return FlowEvent("output", component=text_or_none(data.get("component_id")), text=text)
+        case "error":
+            return FlowEvent("failed", component=_source(data), text=error_text(data))
+        case "warning":
+            return FlowEvent("warning", text=text_or_none(data.get("message")) or error_text(data))
+        case "human_input_required":
+            return FlowEvent("waiting", text=text_or_none(data.get("prompt")))
+        case "end":
+            return FlowEvent("finished", seconds=_seconds(data.get("build_duration")))
+        case "cancelled" | "run_cancelled":
+            return FlowEvent("cancelled")
+    return FlowEvent(_TERMINAL_ROWS.get(row or "", "other"))
+
+
+def error_text(data: Mapping[str, Any]) -> str | None:
+    """Return the reason in the data of an error event."""
+    return text_or_none(data.get("text")) or text_or_none(data.get("error"))
+
+
+def error_component(data: Mapping[str, Any]) -> str | None:
+    """Return the name of the component in the data of an error event."""
+    return text_or_none(walk(data, "properties", "source", "display_name"))
+
+
+def _starts(components: Any) -> Iterator[FlowEvent]:
+    for component in sorted(_texts(components)):
+        yield FlowEvent("component_started", component=component)
+
+
+def _texts(value: Any) -> set[str]:
+    return {each for each in value if isinstance(each, str)} if isinstance(value, list) else set()
+
+
+def _source(data: Mapping[str, Any]) -> str | None:
+    return text_or_none(walk(data, "properties", "source", "id"))
+
+
+def _seconds(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,0 +1,99 @@
+"""Following a background job while it runs."""
+
+import logging
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+
+from dagma.langflow.call import checked_uuid
+from dagma.langflow.deadline import Deadline
+from dagma.langflow.errors import CallTimeout, LangflowError
+from dagma.langflow.events import EventReader, FlowEvent
+from dagma.langflow.faults import raise_for_status
+from dagma.langflow.jobs import JobsApi
+from dagma.langflow.sse import Frame, frames, lines
+
+logger = logging.getLogger(__name__)
+
+_FIRST_REOPENING = 0.1
+
+
+class FollowingApi(JobsApi):
+    """Follows background jobs."""
+
+    def follow(
+        self, job_id: str, last_event_id: str | None = None, *, timeout: float | None = None
+    ) -> Iterator[FlowEvent]:
+        """Yield the events of a job until it is over or waits for a human; `collect` then has its answer.
+
+        The stream is opened again where it breaks off, stalls or holds nonsense, after the last event that was read.
+        While it can't be opened, the job's state is polled. Breaking off the iteration leaves the job running.
+
+        Args:
+            job_id: Langflow's id of the job.
+            last_event_id: `id` of the last event that is known already.
+            timeout: Seconds to follow; the job policy's `total` by default.
+
+        Yields:
+            The events in order, each once.
+
+        Raises:
+            JobNotFound: There is none with this id.
+            JobLost: It waited in the queue for too long and was stopped.
+            CallTimeout: It is not over yet.
+            LangflowError: Langflow can't be asked.
+        """
+        key = checked_uuid("job_id", job_id)
+        deadline = self._job_deadline(timeout)
+        queued_until = time.monotonic() + self._jobs.queued
+        reader, wait = EventReader(), _FIRST_REOPENING
+        while True:
+            silence = max(min(self._jobs.stall, queued_until - time.monotonic()), 0.1)
+            try:
+                with closing(self._frames(key, last_event_id, deadline, silence)) as stream:
+                    for frame in stream:
+                        if frame.data is None or _known(frame.id, last_event_id):
+                            continue
+                        queued_until, wait = float("inf"), _FIRST_REOPENING
+                        events = list(reader.read(frame.data, frame.id))
+                        last_event_id = frame.id or last_event_id
+                        yield from events
+            except LangflowError as error:
+                logger.debug("The events of job %s broke off: %s", key, error)
+            status = self._patient_status(key, deadline)
+            if status.over or status.state == "suspended":
+                return
+            if status.state == "queued" and time.monotonic() >= queued_until:
+                self._give_up_queued(key)
+            if status.state == "in_progress":
+                queued_until = float("inf")
+            if deadline.passed():
+                raise CallTimeout(
+                    f"The job {key} was not over after {deadline.seconds:g} s.",
+                    mend="Follow it again from its last event, collect it later, or stop it.",
+                )
+            time.sleep(min(wait, deadline.remaining()))
+            wait = min(wait * 2, self._jobs.poll)
+
+    def _frames(
+        self, job_id: str, last_event_id: str | None, deadline: Deadline, silence: float
+    ) -> Generator[Frame, None, None]:
+        longest = self._transport.max_body_bytes
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_event_id} if last_event_id else {})
+        with self._transport.stream(
+            "GET",
+            f"/api/v2/workflows/{job_id}/events",
+            deadline=deadline,
+            headers=headers,
+            read_timeout=silence,
+        ) as reply:
+            if reply.status != 200:
+                raise_for_status(self._transport.read(reply), f"events of job {job_id}")
+            yield from frames(lines(reply.chunks, longest=longest), longest=longest)
+
+
+def _known(event_id: str | None, last_event_id: str | None) -> bool:
+    """Return whether an event was read before; a server that ignores Last-Event-ID replays all."""
+    if event_id is None or last_event_id is None or not (event_id.isdecimal() and last_event_id.isdecimal()):
+        return False
+    return int(event_id) <= int(last_event_id)

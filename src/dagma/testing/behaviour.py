@@ -1,0 +1,90 @@
+"""What a fake flow does with a call: answer, fail, miss a variable or ask a human."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class FakeCall:
+    """A call as a fake flow sees it.
+
+    Args:
+        input_value: The input.
+        tweaks: Values by field, by component id; empty if there are none.
+        session_id: Session of the call, or the flow's id.
+        decision: What a human decided, once the call was resumed.
+    """
+
+    input_value: str
+    tweaks: Mapping[str, Any] = field(default_factory=dict)
+    session_id: str = ""
+    decision: str | None = None
+
+
+@dataclass(frozen=True)
+class FakeAnswer:
+    """An answer with what a model would report.
+
+    Args:
+        text: The answer.
+        model: Name of the model.
+        input_tokens: Tokens read.
+        output_tokens: Tokens written.
+    """
+
+    text: str
+    model: str = "fake-model"
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class ComponentFailed(Exception):  # noqa: N818 (it says what happened, as the errors of dagma.langflow do)
+    """Raised by a behaviour: a component raises.
+
+    Args:
+        component: Its display name.
+        message: What it says.
+    """
+
+    def __init__(self, component: str, message: str) -> None:
+        super().__init__(message)
+        self.component = component
+        self.message = message
+
+
+class VariableMissing(Exception):  # noqa: N818 (as above)
+    """Raised by a behaviour: a field is bound to a variable that does not exist.
+
+    Langflow then runs direct calls with the field empty, and completes background jobs without output.
+
+    Args:
+        name: The variable's name.
+        text: What a direct call answers all the same.
+    """
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(f"{name} variable not found.")
+        self.text = text
+
+
+class HumanNeeded(Exception):  # noqa: N818 (as above)
+    """Raised by a behaviour: the flow waits for a human, as long as the call carries no decision.
+
+    Args:
+        prompt: What to decide on.
+        decisions: Ids of the actions to choose from.
+    """
+
+    def __init__(self, prompt: str, decisions: tuple[str, ...] = ("approve", "reject")) -> None:
+        super().__init__(prompt)
+        self.prompt = prompt
+        self.decisions = decisions
+
+
+Behaviour = Callable[[FakeCall], str | FakeAnswer]
+
+
+def echo(call: FakeCall) -> str:
+    """Answer with the input, as chat input wired to chat output does."""
+    return call.input_value

@@ -1,0 +1,169 @@
+"""A Langflow in this process, for tests."""
+
+import ssl
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+from uuid import uuid4
+
+from dagma.testing.behaviour import Behaviour, echo
+from dagma.testing.exchange import FakeResponse, RecordedRequest
+from dagma.testing.fault import Fault
+from dagma.testing.jobs import FakeJob, FakeJobs
+from dagma.testing.runs import FakeRuns
+from dagma.testing.server import FakeServer
+from dagma.testing.store import FakeStore
+from dagma.testing.workflows import FakeWorkflows
+
+_DEFAULT_MAX_TEXT_LENGTH = 6000
+
+
+class FakeLangflow:
+    """Speaks Langflow 1.13's API on a free port of 127.0.0.1, answers as told and misbehaves as scripted.
+
+    Its flows do what Python functions say; what it answers was checked against a real Langflow, down to its traps.
+
+        with FakeLangflow() as fake:
+            flow_id = fake.add_flow("greeter", lambda call: f"Hello {call.input_value}")
+            fake.script(Fault(path="/api/v1/run", status=503))
+            ...  # call fake.base_url with fake.api_key
+            assert len(fake.requests) == 2
+
+    Args:
+        api_key: The key that requests must carry.
+        max_text_length: Where texts in the state of jobs are cut, as `LANGFLOW_MAX_TEXT_LENGTH` does.
+        keepalive: Seconds between the signs of life in the event streams of jobs.
+        ssl_context: Speaks TLS, where given.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str = "sk-fake-langflow-key",
+        max_text_length: int = _DEFAULT_MAX_TEXT_LENGTH,
+        keepalive: float = 15.0,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self.api_key = api_key
+        self._store = FakeStore()
+        self._jobs = FakeJobs(keepalive)
+        self._runs = FakeRuns(self._store)
+        self._workflows = FakeWorkflows(self._store, self._runs, self._jobs, max_text_length)
+        self._server = FakeServer(self._answer, ssl_context)
+
+    def __enter__(self) -> "FakeLangflow":
+        self._server.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.close()
+        self._jobs.close()
+
+    @property
+    def base_url(self) -> str:
+        """Its address."""
+        return self._server.url
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """Every request so far, in order."""
+        return self._server.requests
+
+    @property
+    def jobs(self) -> list[FakeJob]:
+        """Every background job so far, in order."""
+        return self._jobs.all()
+
+    def add_flow(
+        self,
+        name: str,
+        behaviour: Behaviour = echo,
+        *,
+        flow: Mapping[str, Any] | None = None,
+        flow_id: str | None = None,
+        endpoint_name: str | None = None,
+    ) -> str:
+        """Add a flow.
+
+        Args:
+            name: Its name.
+            behaviour: What it does with a call; it answers with its input by default.
+            flow: Its JSON, such as a file that Langflow exported; chat input and chat output by default.
+            flow_id: Its id; the JSON's or a random one by default.
+            endpoint_name: Its endpoint name; the JSON's or the flow's name by default.
+
+        Returns:
+            Its id.
+
+        Raises:
+            ValueError: Another flow has the endpoint name.
+        """
+        body = {"data": _CHAT, "endpoint_name": name, **(flow or {}), "name": name}
+        body["id"] = flow_id or body.get("id") or str(uuid4())
+        body["endpoint_name"] = endpoint_name or body["endpoint_name"]
+        if isinstance(refusal := self._store.put_flow(body), str):
+            raise ValueError(f"The flow {name!r} can't be added: {refusal}.")
+        self.behave(body["id"], behaviour)
+        return str(body["id"])
+
+    def behave(self, flow_id: str, behaviour: Behaviour) -> None:
+        """Set what a flow does from now on, whether it was added here or uploaded."""
+        self._store.behave(flow_id, behaviour)
+
+    def script(self, *faults: Fault) -> None:
+        """Answer the coming requests with faults: each request with the first that matches it and is not used up."""
+        self._server.script(*faults)
+
+    def clear(self) -> None:
+        """Forget the faults that are left."""
+        self._server.clear()
+
+    def hold_queue(self) -> None:
+        """Queue jobs from now on without ever running them, as Langflow does with those queued before a crash."""
+        self._jobs.stuck = True
+
+    def crash(self) -> None:
+        """Lose the jobs that run, as a Langflow that is killed and started again does."""
+        self._jobs.lose()
+
+    def _answer(self, request: RecordedRequest) -> FakeResponse:
+        segments = [segment for segment in request.path.split("/") if segment]
+        if segments == ["health_check"]:
+            return FakeResponse(200, {"status": "ok", "chat": "ok", "db": "ok"})
+        if (refused := self._refused(request)) is not None:
+            return refused
+        match [request.method, *segments]:
+            case ["GET", "api", "v1", "version"]:
+                return FakeResponse(200, {"version": "1.13.0", "main_version": "1.13.0", "package": "Langflow"})
+            case ["POST", "api", "v1", "run", name]:
+                return self._runs.v1(name, request)
+            case ["GET", "api", "v1", "monitor", "traces", job_id]:
+                return self._workflows.trace(job_id)
+            case [_, "api", "v1", "flows", *rest]:
+                return self._store.answer_flows(request, rest)
+            case [_, "api", "v1", "variables", *rest]:
+                return self._store.answer_variables(request, rest)
+            case [_, "api", "v2", "workflows", *rest]:
+                return self._workflows.answer(request, rest)
+        return FakeResponse(404, {"detail": "Not Found"})
+
+    def _refused(self, request: RecordedRequest) -> FakeResponse | None:
+        given = request.headers.get("x-api-key") or request.query.get("x-api-key")
+        if given == self.api_key:
+            return None
+        if given is not None:
+            return FakeResponse(403, {"detail": "Invalid or missing API key"})
+        if request.path.startswith("/api/v2/"):
+            return FakeResponse(403, {"detail": "No authentication credentials provided"})
+        return FakeResponse(403, {"detail": "An API key must be passed as query or header"})
+
+
+_CHAT = {
+    "nodes": [
+        {"id": "ChatInput-1", "data": {"type": "ChatInput", "node": {"display_name": "Chat Input", "template": {}}}},
+        {"id": "ChatOutput-1", "data": {"type": "ChatOutput", "node": {"display_name": "Chat Output", "template": {}}}},
+    ],
+    "edges": [{"source": "ChatInput-1", "target": "ChatOutput-1"}],
+}

@@ -1,0 +1,221 @@
+"""The background jobs of a fake Langflow."""
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+from uuid import uuid4
+
+from dagma.testing import shapes
+from dagma.testing.behaviour import (
+    Behaviour,
+    ComponentFailed,
+    FakeAnswer,
+    FakeCall,
+    HumanNeeded,
+    VariableMissing,
+)
+
+_OVER = ("completed", "failed", "cancelled", "timed_out")
+# As many as Langflow runs at a time.
+_CONCURRENT = 5
+_KEEPALIVE = ": keepalive\n\n"
+
+
+@dataclass
+class FakeJob:
+    """A background job.
+
+    Args:
+        id: Its id.
+        flow: JSON of its flow.
+        call: What was asked.
+        behaviour: What the flow does.
+        key: Its idempotency key.
+    """
+
+    id: str
+    flow: dict[str, Any]
+    call: FakeCall
+    behaviour: Behaviour
+    key: str | None
+    state: str = "queued"
+    answer: FakeAnswer | None = None
+    by_model: bool = False
+    error: Any = None
+    question: HumanNeeded | None = None
+    frames: list[str] = field(default_factory=list)
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self.state in _OVER
+
+    @property
+    def request_id(self) -> str:
+        """Id of the question that it asks."""
+        return f"HumanInput:{self.id}"
+
+
+class FakeJobs:
+    """Runs jobs on a few threads and keeps what they told.
+
+    Args:
+        keepalive: Seconds between the signs of life in an event stream.
+    """
+
+    def __init__(self, keepalive: float) -> None:
+        self.stuck = False
+        self._keepalive = keepalive
+        self._jobs: dict[str, FakeJob] = {}
+        self._changed = threading.Condition()
+        self._pool = ThreadPoolExecutor(_CONCURRENT, thread_name_prefix="fake-langflow-job")
+
+    def close(self) -> None:
+        """Forget what is queued; what runs ends by itself."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def get(self, job_id: str) -> FakeJob | None:
+        """Return a job."""
+        with self._changed:
+            return self._jobs.get(job_id)
+
+    def all(self) -> list[FakeJob]:
+        """Return all jobs."""
+        with self._changed:
+            return list(self._jobs.values())
+
+    def submit(self, flow: dict[str, Any], call: FakeCall, behaviour: Behaviour, key: str | None) -> FakeJob:
+        """Queue a job, or return the one whose key is the same, whatever it was asked."""
+        with self._changed:
+            for job in self._jobs.values():
+                if key is not None and job.key == key and job.state not in ("failed", "cancelled", "timed_out"):
+                    return job
+            job = FakeJob(str(uuid4()), flow, call, behaviour, key)
+            self._jobs[job.id] = job
+            if not self.stuck:
+                self._pool.submit(self._run, job)
+            return job
+
+    def stop(self, job: FakeJob) -> None:
+        """Stop a job that has not ended."""
+        with self._changed:
+            if not job.over:
+                job.question = None
+                self._end(job, "cancelled", {"type": "cancelled"})
+
+    def lose(self) -> None:
+        """Do what a killed and restarted server does: running jobs are lost, queued ones stay so for ever."""
+        with self._changed:
+            for job in self._jobs.values():
+                if job.state == "in_progress":
+                    job.error = {"type": "worker_lost"}
+                    self._end(job, "failed", {"type": "worker_lost"})
+
+    def resume(self, job: FakeJob, decision: str) -> None:
+        """Let a suspended job go on."""
+        with self._changed:
+            job.call = replace(job.call, decision=decision)
+            job.state, job.question = "in_progress", None
+            self._pool.submit(self._run, job)
+
+    def stream(self, job: FakeJob, after: int) -> Iterator[str]:
+        """Yield the frames of a job after a number, until it ends or waits."""
+        while True:
+            with self._changed:
+                fresh = job.frames[after:]
+                if not fresh:
+                    if job.over or job.state == "suspended":
+                        return
+                    if not self._changed.wait(self._keepalive):
+                        fresh = []
+            if not fresh:
+                yield _KEEPALIVE
+            for frame in fresh:
+                after += 1
+                yield f"data: {frame}\nid: {after}\n\n"
+
+    def _run(self, job: FakeJob) -> None:
+        components = shapes.component_ids(job.flow) or ["ChatInput", "ChatOutput"]
+        first, last = components[0], components[-1]
+        with self._changed:
+            if job.over:
+                return
+            job.state = "in_progress"
+            self._tell(job, "vertices_sorted", {"ids": [first], "to_run": components})
+            self._tell(job, "build_start", {})
+            self._tell(job, "add_message", shapes.message(job.call.input_value, job.call.session_id, first))
+            self._finish(job, first, components[1:2])
+        try:
+            answer = job.behaviour(job.call)
+        except HumanNeeded as question:
+            self._suspend(job, question)
+        except VariableMissing as missing:
+            self._complete_without_output(job, components[1], str(missing))
+        except ComponentFailed as failure:
+            self._fail(job, failure)
+        except Exception as error:  # noqa: BLE001 (whatever a component raises fails its flow, not the server)
+            self._fail(job, ComponentFailed(type(error).__name__, str(error)))
+        else:
+            self._complete(job, components, last, answer)
+
+    def _complete(self, job: FakeJob, components: list[str], last: str, answer: str | FakeAnswer) -> None:
+        with self._changed:
+            if job.over:
+                return
+            job.by_model = isinstance(answer, FakeAnswer)
+            job.answer = answer if isinstance(answer, FakeAnswer) else FakeAnswer(answer)
+            for component, following in pairwise(components[1:]):
+                self._finish(job, component, [following])
+            said = shapes.message(job.answer.text, job.call.session_id, last, job.answer if job.by_model else None)
+            self._tell(job, "add_message", said)
+            self._finish(job, last, [])
+            self._tell(job, "output", {"type": "message", "content": job.answer.text, "component_id": last})
+            self._tell(job, "end", {"build_duration": 0.001})
+            self._end(job, "completed")
+
+    def _complete_without_output(self, job: FakeJob, component: str, text: str) -> None:
+        with self._changed:
+            if job.over:
+                return
+            self._invalid(job, component, text)
+            self._tell(job, "end", {"build_duration": 0.001})
+            self._end(job, "completed")
+
+    def _fail(self, job: FakeJob, failure: ComponentFailed) -> None:
+        with self._changed:
+            if job.over:
+                return
+            job.error = shapes.error_message(failure.message, failure.component)
+            self._tell(job, "error", job.error)
+            self._invalid(job, failure.component, failure.message)
+            self._tell(job, "end", {"build_duration": 0.001})
+            self._end(job, "failed")
+
+    def _suspend(self, job: FakeJob, question: HumanNeeded) -> None:
+        with self._changed:
+            if job.over:
+                return
+            job.state, job.question = "suspended", question
+            self._tell(job, "human_input_required", {"request_id": job.request_id, "prompt": question.prompt})
+
+    def _finish(self, job: FakeJob, component: str, following: list[str]) -> None:
+        build = {"id": component, "valid": True, "next_vertices_ids": following, "data": {"timedelta": 0.001}}
+        self._tell(job, "end_vertex", {"build_data": build})
+
+    def _invalid(self, job: FakeJob, component: str, text: str) -> None:
+        params = f"Error building Component {component}: \n\n{text}"
+        self._tell(job, "end_vertex", {"build_data": {"id": component, "valid": False, "params": params}})
+
+    def _tell(self, job: FakeJob, event: str, data: dict[str, Any]) -> None:
+        job.frames.append(json.dumps({"event": event, "data": data}))
+        self._changed.notify_all()
+
+    def _end(self, job: FakeJob, state: str, row: dict[str, Any] | None = None) -> None:
+        job.state = state
+        if row is not None:
+            job.frames.append(json.dumps(row))
+        self._changed.notify_all()

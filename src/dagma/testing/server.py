@@ -1,0 +1,195 @@
+"""The HTTP of a fake server: requests recorded, responses sent well or, where a fault says so, badly."""
+
+import json
+import ssl
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from dagma.testing.exchange import FakeResponse, RecordedRequest
+from dagma.testing.fault import Fault
+
+Handler = Callable[[RecordedRequest], FakeResponse]
+_PIECE = 4096
+_FOR_EVER = 3600.0
+_JSON = {"Content-Type": "application/json"}
+_EVENTS = {"Content-Type": "text/event-stream; charset=utf-8"}
+_CHUNKED = {"Transfer-Encoding": "chunked"}
+
+
+class FakeServer:
+    """An HTTP server on a free port of 127.0.0.1, on threads of this process.
+
+    Args:
+        handler: Answers requests that no fault answers.
+        ssl_context: Speaks TLS, where given.
+    """
+
+    def __init__(self, handler: Handler, ssl_context: ssl.SSLContext | None = None) -> None:
+        self._handler = handler
+        self._lock = threading.Lock()
+        self._faults: list[Fault] = []
+        self._closing = threading.Event()
+        self.requests: list[RecordedRequest] = []
+        self._http = _HTTPServer(self)
+        if ssl_context is not None:
+            # The handshake belongs on the thread of its connection, or one silent client would block all others.
+            self._http.socket = ssl_context.wrap_socket(
+                self._http.socket, server_side=True, do_handshake_on_connect=False
+            )
+        self.url = f"{'https' if ssl_context else 'http'}://127.0.0.1:{self._http.server_port}"
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening; responses that stall end."""
+        self._closing.set()
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+    def script(self, *faults: Fault) -> None:
+        """Answer the coming requests with these faults, each as often as it says, in order."""
+        with self._lock:
+            self._faults += faults
+
+    def clear(self) -> None:
+        """Forget the faults that are left."""
+        with self._lock:
+            self._faults.clear()
+
+    def record(self, request: RecordedRequest) -> Fault | None:
+        """Keep a request, and return the fault that answers it."""
+        with self._lock:
+            self.requests.append(request)
+            for index, fault in enumerate(self._faults):
+                if fault.matches(request.method, request.path):
+                    if fault.times == 1:
+                        del self._faults[index]
+                    elif fault.times > 1:
+                        self._faults[index] = replace(fault, times=fault.times - 1)
+                    return fault
+            return None
+
+    def answer(self, request: RecordedRequest) -> FakeResponse:
+        """Return what the handler says."""
+        return self._handler(request)
+
+    def wait(self, seconds: float) -> None:
+        """Wait, or until the server closes."""
+        self._closing.wait(seconds)
+
+
+class _RequestHandler(BaseHTTPRequestHandler):
+    server: "_HTTPServer"
+    protocol_version = "HTTP/1.1"
+    # Headers and body leave in two writes; Nagle's algorithm would hold the second back for 40 ms.
+    disable_nagle_algorithm = True
+
+    def do_any(self) -> None:
+        parts = urlsplit(self.path)
+        request = RecordedRequest(
+            method=self.command,
+            path=unquote(parts.path),
+            query=dict(parse_qsl(parts.query)),
+            headers={name.lower(): value for name, value in self.headers.items()},
+            body=self.rfile.read(int(self.headers.get("Content-Length") or 0)),
+        )
+        fault = self.server.fake.record(request)
+        if fault is None:
+            self._send(self.server.fake.answer(request))
+        else:
+            self.close_connection = True
+            self._misbehave(fault, request)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_any  # noqa: N815 (the names that http.server calls)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the name that http.server gives)
+        """Say nothing: the requests are recorded."""
+
+    def _send(self, response: FakeResponse) -> None:
+        if response.stream is None:
+            body = b"" if response.status == 204 else json.dumps(response.body).encode()
+            self._out(self._head(response.status, {**_JSON, "Content-Length": str(len(body))}) + body)
+        else:
+            self._out(self._head(response.status, {**_EVENTS, **_CHUNKED}))
+            for piece in response.stream:
+                self._out(_chunk(piece.encode()))
+            self._out(_chunk(b""))
+
+    def _misbehave(self, fault: Fault, request: RecordedRequest) -> None:
+        real = self.server.fake.answer(request) if fault.after_work or fault.status is None else None
+        self.server.fake.wait(fault.delay)
+        if fault.drop:
+            return
+        if fault.raw is not None:
+            self._out(fault.raw, fault.dribble)
+            return
+        body = _body(fault, real)
+        length = {} if fault.endless is not None else {"Content-Length": str(len(body))}
+        headers = {**_JSON, **(_CHUNKED if fault.chunked else length), **fault.headers}
+        self._out(self._head(fault.status or (real.status if real else 200), headers), fault.dribble)
+        for piece in _pieces(body, fault):
+            self._out(_chunk(piece) if fault.chunked else piece, fault.dribble)
+        if fault.stall_after is not None:
+            self.server.fake.wait(_FOR_EVER)
+        elif fault.chunked and fault.cut_after is None:
+            self._out(_chunk(b""))
+
+    def _out(self, data: bytes, dribble: float | None = None) -> None:
+        if dribble is None:
+            self.wfile.write(data)
+            return
+        for byte in data:
+            self.wfile.write(bytes([byte]))
+            self.server.fake.wait(dribble)
+
+    def _head(self, status: int, headers: Mapping[str, str]) -> bytes:
+        reason = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Odd"
+        lines = [f"HTTP/1.1 {status} {reason}", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+        return "\r\n".join(lines).encode("latin-1")
+
+
+class _HTTPServer(ThreadingHTTPServer):
+    daemon_threads = True
+    # Callers arrive in bursts in tests of concurrency.
+    request_queue_size = 128
+
+    def __init__(self, fake: FakeServer) -> None:
+        self.fake = fake
+        super().__init__(("127.0.0.1", 0), _RequestHandler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that hang up in the middle or refuse a certificate, which is what tests do."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
+def _chunk(piece: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(piece), piece)
+
+
+def _body(fault: Fault, real: FakeResponse | None) -> bytes:
+    if fault.status is None and fault.body is None and real is not None:
+        return "".join(real.stream).encode() if real.stream is not None else json.dumps(real.body).encode()
+    if isinstance(fault.body, bytes):
+        return fault.body
+    if isinstance(fault.body, str):
+        return fault.body.encode()
+    return b"" if fault.body is None else json.dumps(fault.body).encode()
+
+
+def _pieces(body: bytes, fault: Fault) -> Iterator[bytes]:
+    while fault.endless is not None:
+        yield fault.endless
+    end = min(each for each in (fault.cut_after, fault.stall_after, len(body)) if each is not None)
+    for start in range(0, end, _PIECE):
+        yield body[start : min(start + _PIECE, end)]

@@ -1,0 +1,144 @@
+"""The JSON that Langflow 1.13 answers with, as far as a client reads it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dagma.testing.behaviour import FakeAnswer
+
+CREATED = "2026-01-01T00:00:00+00:00"
+
+
+def component_ids(flow: Mapping[str, Any]) -> list[str]:
+    """Return the ids of a flow's components, each after those that feed it."""
+    data = flow.get("data") or {}
+    waiting = [node["id"] for node in data.get("nodes", [])]
+    edges = [(edge["source"], edge["target"]) for edge in data.get("edges", [])]
+    ordered: list[str] = []
+    while waiting:
+        ready = [each for each in waiting if not any(to == each and start in waiting for start, to in edges)]
+        # A loop has no first component; any order will do.
+        ordered += ready or waiting
+        waiting = [each for each in waiting if each not in ordered]
+    return ordered
+
+
+def display_name(flow: Mapping[str, Any], component: str) -> str:
+    """Return the display name of a component."""
+    for node in (flow.get("data") or {}).get("nodes", []):
+        if node["id"] == component:
+            return str(node.get("data", {}).get("node", {}).get("display_name") or component)
+    return component
+
+
+def message(text: str, session_id: str, source: str, answer: FakeAnswer | None = None) -> dict[str, Any]:
+    """Return a chat message, with the usage of the model that wrote it."""
+    usage = None
+    if answer is not None:
+        total = answer.input_tokens + answer.output_tokens
+        usage = {"input_tokens": answer.input_tokens, "output_tokens": answer.output_tokens, "total_tokens": total}
+    name = source if answer is None else answer.model
+    return {
+        "text": text,
+        "session_id": session_id,
+        "sender": "Machine",
+        "error": False,
+        "category": "message",
+        "properties": {"source": {"id": source, "display_name": source, "source": name}, "usage": usage},
+    }
+
+
+def error_message(text: str, component: str) -> dict[str, Any]:
+    """Return the message by which a component says that it raised."""
+    source = {"id": component, "display_name": component, "source": component}
+    return {"text": f"{text}\n", "error": False, "category": "error", "properties": {"source": source, "usage": None}}
+
+
+def v1_result(inputs: Mapping[str, Any], session_id: str, output: str, answer: FakeAnswer, *, by_model: bool) -> Any:
+    """Return the body of a v1 run."""
+    said = message(answer.text, session_id, output, answer if by_model else None)
+    result = {"results": {"message": said}, "component_id": output, "component_display_name": "Chat Output"}
+    return {"session_id": session_id, "outputs": [{"inputs": dict(inputs), "outputs": [result]}]}
+
+
+def v1_failure(component: str, text: str) -> dict[str, Any]:
+    """Return the body of a v1 run whose component raised: its detail is JSON in a string."""
+    said = f"Error running graph: Error building Component {component}: \n\n{text}"
+    return {"detail": json.dumps({"message": said, "traceback": None, "code": None})}
+
+
+def v2_result(flow_id: str, session_id: str, job_id: str, output: str | None, text: str | None) -> dict[str, Any]:
+    """Return the body of a completed v2 run; without an output it is the one that has nothing to say."""
+    content = {
+        "type": "message",
+        "status": "completed",
+        "content": text,
+        "metadata": {"component_type": "ChatOutput"},
+    }
+    return {
+        "flow_id": flow_id,
+        "session_id": session_id,
+        "job_id": job_id,
+        "object": "response",
+        "created_timestamp": CREATED,
+        "status": "completed",
+        "output": {"reason": "none" if output is None else "single", "text": text, "source": output},
+        "errors": [],
+        "outputs": {} if output is None else {output: content},
+        "has_errors": False,
+    }
+
+
+def v2_failure(flow_id: str, job_id: str, component: str, text: str) -> dict[str, Any]:
+    """Return the body of a v2 run whose component raised."""
+    said = f"Error running graph: Error building Component {component}: \n\n{text}"
+    return v2_result(flow_id, flow_id, job_id, None, None) | {
+        "status": "failed",
+        "session_id": None,
+        "output": {"reason": "failed", "text": None, "source": None},
+        "errors": [{"error": said, "code": "EXECUTION_ERROR"}],
+        "has_errors": True,
+    }
+
+
+def v2_job(flow_id: str, job_id: str, state: str) -> dict[str, Any]:
+    """Return the body about a job that is not completed."""
+    links = {"status": f"/api/v2/workflows?job_id={job_id}", "events": f"/api/v2/workflows/{job_id}/events"}
+    return {
+        "job_id": job_id,
+        "flow_id": flow_id,
+        "object": "job",
+        "created_timestamp": CREATED,
+        "status": state,
+        "links": links,
+        "errors": [],
+    }
+
+
+def refusal(code: str, text: str, **more: Any) -> dict[str, Any]:
+    """Return the body of an error of v2."""
+    return {"detail": {"error": text, "code": code, "message": text, **more}}
+
+
+def unprocessable(place: Sequence[str], text: str) -> dict[str, Any]:
+    """Return the body of a 422."""
+    return {"detail": [{"type": "value_error", "loc": list(place), "msg": text}]}
+
+
+def trace(job_id: str, flow_id: str, components: Sequence[str], answer: FakeAnswer | None) -> dict[str, Any]:
+    """Return the trace of a run."""
+    spans: list[dict[str, Any]] = [
+        {"name": each, "type": "chain", "latencyMs": 1, "children": []} for each in components
+    ]
+    total = 0
+    if answer is not None:
+        total = answer.input_tokens + answer.output_tokens
+        usage = {
+            "promptTokens": answer.input_tokens,
+            "completionTokens": answer.output_tokens,
+            "totalTokens": total,
+        }
+        model = {"name": answer.model, "type": "llm", "latencyMs": 1, "modelName": answer.model, "tokenUsage": usage}
+        # A component repeats what its model reports, as Langflow's own traces do.
+        spans.append({"name": "Model", "type": "llm", "latencyMs": 2, "tokenUsage": usage, "children": [model]})
+    return {"id": job_id, "flowId": flow_id, "status": "ok", "totalLatencyMs": 5, "totalTokens": total, "spans": spans}

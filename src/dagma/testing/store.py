@@ -1,0 +1,116 @@
+"""Flows and variables of a fake Langflow, and their endpoints."""
+
+import threading
+from itertools import count
+from typing import Any
+from uuid import UUID, uuid4
+
+from dagma.testing import shapes
+from dagma.testing.behaviour import Behaviour, echo
+from dagma.testing.exchange import FakeResponse, RecordedRequest
+
+
+class FakeStore:
+    """Flows with what they do, and variables, in memory."""
+
+    def __init__(self) -> None:
+        self._flows: dict[str, dict[str, Any]] = {}
+        self._behaviours: dict[str, Behaviour] = {}
+        self._variables: dict[str, dict[str, Any]] = {}
+        self._lock = threading.Lock()
+
+    def put_flow(self, flow: dict[str, Any]) -> dict[str, Any] | str:
+        """Keep a flow, and return it as kept, or why it can't be kept."""
+        with self._lock:
+            others = [other for other in self._flows.values() if other["id"] != flow["id"]]
+            endpoint_name = flow.get("endpoint_name")
+            if endpoint_name and endpoint_name in [other["endpoint_name"] for other in others]:
+                return "Endpoint name must be unique"
+            names = {other["name"] for other in others}
+            name = flow["name"]
+            if name in names and flow["id"] in self._flows:
+                return "Name must be unique"
+            if name in names:
+                # On creation Langflow numbers it without a word.
+                name = next(each for number in count(1) if (each := f"{name} ({number})") not in names)
+            stored = {"endpoint_name": None, "data": None, **flow, "name": name, "version_token": str(uuid4())}
+            self._flows[flow["id"]] = stored
+            return stored
+
+    def behave(self, flow_id: str, behaviour: Behaviour) -> None:
+        """Set what a flow does."""
+        with self._lock:
+            self._behaviours[flow_id] = behaviour
+
+    def behaviour(self, flow_id: str) -> Behaviour:
+        """Return what a flow does."""
+        with self._lock:
+            return self._behaviours.get(flow_id, echo)
+
+    def find_flow(self, name: str) -> dict[str, Any] | None:
+        """Return a flow by its id or endpoint name."""
+        with self._lock:
+            for flow in self._flows.values():
+                if name in (flow["id"], flow["endpoint_name"]):
+                    return flow
+            return None
+
+    def answer_flows(self, request: RecordedRequest, rest: list[str]) -> FakeResponse:
+        """Answer a request to /api/v1/flows."""
+        if not rest:
+            with self._lock:
+                flows = list(self._flows.values())
+            headers_only = request.query.get("header_flows") == "true"
+            return FakeResponse(200, [{**flow, "data": None} if headers_only else flow for flow in flows])
+        flow_id = _uuid(rest[0])
+        if flow_id is None:
+            return FakeResponse(422, shapes.unprocessable(["path", "flow_id"], "Input should be a valid UUID"))
+        if request.method == "PUT":
+            return self._put(flow_id, request.json())
+        with self._lock:
+            flow = self._flows.get(flow_id)
+            if flow is not None and request.method == "DELETE":
+                del self._flows[flow_id]
+                return FakeResponse(204)
+        return FakeResponse(404, {"detail": "Flow not found"}) if flow is None else FakeResponse(200, flow)
+
+    def answer_variables(self, request: RecordedRequest, rest: list[str]) -> FakeResponse:
+        """Answer a request to /api/v1/variables."""
+        body = request.json() if request.body else {}
+        with self._lock:
+            if request.method == "GET":
+                return FakeResponse(200, list(self._variables.values()))
+            if request.method == "POST":
+                if any(variable["name"] == body["name"] for variable in self._variables.values()):
+                    return FakeResponse(400, {"detail": "Variable name already exists"})
+                kind = body.get("type") or "Credential"
+                value = body["value"] if kind == "Generic" else None
+                variable = {"id": str(uuid4()), "name": body["name"], "type": kind, "value": value}
+                self._variables[variable["id"]] = variable
+                return FakeResponse(201, variable)
+            found = self._variables.get(rest[0]) if rest else None
+            if found is None:
+                return FakeResponse(404, {"detail": "Variable not found"})
+            if request.method == "DELETE":
+                del self._variables[found["id"]]
+                return FakeResponse(204)
+            if found["type"] == "Generic":
+                found["value"] = body["value"]
+            return FakeResponse(200, found)
+
+    def _put(self, flow_id: str, flow: Any) -> FakeResponse:
+        if not isinstance(flow, dict) or not isinstance(flow.get("name"), str):
+            return FakeResponse(422, shapes.unprocessable(["body", "name"], "Field required"))
+        with self._lock:
+            known = flow_id in self._flows
+        stored = self.put_flow({**flow, "id": flow_id})
+        if isinstance(stored, str):
+            return FakeResponse(409, {"detail": stored})
+        return FakeResponse(200 if known else 201, stored)
+
+
+def _uuid(text: str) -> str | None:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return None

@@ -1,0 +1,198 @@
+"""Facts about v1 runs, v1 streams and v2 runs in the mode sync, and what the client makes of them."""
+
+from uuid import uuid4
+
+import pytest
+from contract.conftest import Flows, LangflowServer
+
+from dagma.langflow import (
+    BadRequest,
+    CallResult,
+    CallTimeout,
+    FlowFailed,
+    FlowNotFound,
+    JobSuspended,
+    LangflowClient,
+)
+
+FAIL = {"Behave-1": {"fail_with": "The model is away."}}
+
+
+def test_v1_answers_with_the_text_where_the_design_reads_it(client: LangflowClient, flows: Flows):
+    raw = client.run(flows.echo, "hello", session_id="contract-session")
+    assert raw["outputs"][0]["outputs"][0]["results"]["message"]["text"] == "hello"
+    result = CallResult.from_v1(raw)
+    assert (result.answer, result.session_id, result.job_id) == ("hello", "contract-session", None)
+
+
+def test_the_session_is_the_flow_by_default(client: LangflowClient, flows: Flows):
+    assert CallResult.from_v1(client.run(flows.echo, "hello")).session_id == flows.echo
+
+
+@pytest.mark.parametrize("text", ["", "ÄÖÜ 你好 🙂", 'quotes " and \\ and \n newlines', "{}", "x" * 100_000])
+def test_texts_arrive_as_they_were_sent(client: LangflowClient, flows: Flows, text: str):
+    assert CallResult.from_v1(client.run(flows.echo, text)).answer == text
+    assert client.run_workflow(flows.echo, text).answer == text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"input_value": "hello", "tweaks": [1]}',
+        b'{"input_value": {"text": "hello"}}',
+        b'{"input_value": "\\ud800"}',
+    ],
+)
+def test_v1_runs_what_it_can_not_read_on_an_empty_input_and_says_200(
+    langflow_server: LangflowServer, flows: Flows, body: bytes
+):
+    headers = {"Content-Type": "application/json"}
+    response = langflow_server.request("POST", f"/api/v1/run/{flows.echo}", data=body, headers=headers)
+    assert response.status_code == 200
+    # This is how the client finds out.
+    assert response.json()["outputs"][0]["inputs"] == {}
+    assert CallResult.from_v1(response.json()).answer == ""
+
+
+def test_a_body_that_is_no_json_is_422(langflow_server: LangflowServer, flows: Flows):
+    headers = {"Content-Type": "application/json"}
+    response = langflow_server.request("POST", f"/api/v1/run/{flows.echo}", data=b"no JSON", headers=headers)
+    assert response.status_code == 422
+
+
+def test_v1_ignores_unknown_fields_and_v2_refuses_them(langflow_server: LangflowServer, flows: Flows):
+    v1 = langflow_server.request("POST", f"/api/v1/run/{flows.echo}", json={"input_value": "hello", "unknown": 1})
+    assert CallResult.from_v1(v1.json()).answer == "hello"
+    v2 = langflow_server.request("POST", "/api/v2/workflows", json={"flow_id": flows.echo, "unknown": 1})
+    assert v2.status_code == 422
+
+
+@pytest.mark.parametrize("mode", ["v1", "sync"])
+def test_tweaks_of_unknown_components_are_ignored_and_the_client_refuses_them(
+    langflow_server: LangflowServer, client: LangflowClient, flows: Flows, mode: str
+):
+    tweaks = {"Nobody-1": {"seconds": 1}}
+    if mode == "v1":
+        body = {"input_value": "hello", "tweaks": tweaks}
+        response = langflow_server.request("POST", f"/api/v1/run/{flows.behave}", json=body)
+        call = client.run
+    else:
+        body = {"flow_id": flows.behave, "input_value": "hello", "tweaks": tweaks}
+        response = langflow_server.request("POST", "/api/v2/workflows", json=body)
+        call = client.run_workflow
+    assert response.status_code == 200
+    with pytest.raises(BadRequest, match="no component with the id 'Nobody-1'"):
+        call(flows.behave, "hello", tweaks=tweaks)
+
+
+def test_tweaks_change_a_run(client: LangflowClient, flows: Flows):
+    tweaks = {"Behave-1": {"repeat": 3}}
+    assert CallResult.from_v1(client.run(flows.behave, "ab", tweaks=tweaks)).answer == "ababab"
+    assert client.run_workflow(flows.behave, "ab", tweaks=tweaks).answer == "ababab"
+
+
+def test_an_endpoint_name_is_taken_and_a_flow_that_is_not_there_is_404(client: LangflowClient, flows: Flows):
+    endpoint_name = client.get_flow(flows.echo).endpoint_name
+    assert endpoint_name is not None
+    assert CallResult.from_v1(client.run(endpoint_name, "hello")).answer == "hello"
+    assert client.run_workflow(endpoint_name, "hello").answer == "hello"
+    for nobody in (str(uuid4()), "no such flow"):
+        with pytest.raises(FlowNotFound) as caught:
+            client.run(nobody, "hello")
+        assert caught.value.outcome == "not_run"
+        with pytest.raises(FlowNotFound):
+            client.run_workflow(nobody, "hello")
+
+
+def test_v1_does_not_take_a_display_name(client: LangflowClient, langflow_server: LangflowServer):
+    flow_id = str(uuid4())
+    name = f"Display name {flow_id}"
+    client.upsert_flow({"id": flow_id, "name": name, "endpoint_name": f"e-{flow_id}", "data": None})
+    try:
+        response = langflow_server.request("POST", f"/api/v1/run/{name}", json={"input_value": "hello"})
+        assert response.status_code == 404
+    finally:
+        client.delete_flow(flow_id)
+
+
+def test_v2_takes_ids_only(langflow_server: LangflowServer, client: LangflowClient, flows: Flows):
+    name = client.get_flow(flows.echo).endpoint_name
+    response = langflow_server.request("POST", "/api/v2/workflows", json={"flow_id": name, "input_value": "hello"})
+    assert response.status_code == 422
+
+
+def test_a_component_that_raises_is_a_500_with_json_in_a_string_in_v1(langflow_server: LangflowServer, flows: Flows):
+    body = {"input_value": "hello", "tweaks": FAIL}
+    response = langflow_server.request("POST", f"/api/v1/run/{flows.behave}", json=body)
+    assert response.status_code == 500
+    assert isinstance(response.json()["detail"], str)
+
+
+def test_a_component_that_raises_is_a_200_in_v2_sync(langflow_server: LangflowServer, flows: Flows):
+    body = {"flow_id": flows.behave, "input_value": "hello", "tweaks": FAIL}
+    response = langflow_server.request("POST", "/api/v2/workflows", json=body)
+    assert (response.status_code, response.json()["status"]) == (200, "failed")
+
+
+@pytest.mark.parametrize("way", ["run", "stream", "run_workflow"])
+@pytest.mark.parametrize(
+    ("message", "retryable"), [("The model is away.", False), ("Connection error.", True), ("Key not found", False)]
+)
+def test_a_component_that_raises_is_one_error_everywhere(
+    client: LangflowClient, flows: Flows, way: str, message: str, retryable: bool
+):
+    with pytest.raises(FlowFailed) as caught:
+        list(getattr(client, way)(flows.behave, "hello", tweaks={"Behave-1": {"fail_with": message}}))
+    assert caught.value.component == "Behave"
+    assert message.removesuffix(".") in str(caught.value)
+    assert (caught.value.outcome, caught.value.retryable) == ("failed", retryable)
+
+
+def test_a_deadline_that_passes_leaves_the_outcome_unknown(client: LangflowClient, flows: Flows):
+    with pytest.raises(CallTimeout) as caught:
+        client.run(flows.behave, "hello", tweaks={"Behave-1": {"seconds": 3.0}}, timeout=1.0)
+    assert caught.value.outcome == "unknown"
+
+
+def test_a_v1_stream_is_bare_json(langflow_server: LangflowServer, flows: Flows):
+    body = {"input_value": "hello"}
+    response = langflow_server.request("POST", f"/api/v1/run/{flows.echo}", json=body, params={"stream": "true"})
+    assert response.headers["Content-Type"].startswith("text/event-stream")
+    assert all(line.startswith("{") for line in response.text.splitlines() if line)
+
+
+def test_a_v1_stream_ends_with_the_result(client: LangflowClient, flows: Flows):
+    events = list(client.stream(flows.echo, "hello"))
+    assert [event.kind for event in events] == ["message", "message", "finished"]
+    assert events[-1].result is not None
+    assert events[-1].result.answer == "hello"
+
+
+def test_a_missing_variable_is_an_empty_field_in_direct_runs(client: LangflowClient, flows: Flows):
+    assert CallResult.from_v1(client.run(flows.unbound, "hello")).answer == "hello"
+    assert client.run_workflow(flows.unbound, "hello").answer == "hello"
+
+
+def test_a_flow_that_asks_a_human_is_refused_by_v1(client: LangflowClient, flows: Flows):
+    with pytest.raises(BadRequest, match="Human-in-the-Loop"):
+        client.run(flows.approval, "May I?")
+
+
+def test_a_flow_that_asks_a_human_is_called_completed_by_v2_sync(
+    langflow_server: LangflowServer, client: LangflowClient, flows: Flows
+):
+    body = {"flow_id": flows.approval, "input_value": "May I?"}
+    response = langflow_server.request("POST", "/api/v2/workflows", json=body).json()
+    assert (response["status"], response["output"]["text"]) == ("completed", "")
+    with pytest.raises(JobSuspended):
+        client.run_workflow(flows.approval, "May I?")
+
+
+def test_a_direct_run_has_a_trace(client: LangflowClient, flows: Flows):
+    result = client.with_trace(client.run_workflow(flows.echo, "hello"))
+    assert result.seconds is not None
+    assert set(result.component_seconds) == {"Chat Input", "Chat Output"}
+
+
+def test_a_run_that_nobody_traced_has_none(client: LangflowClient):
+    assert client.trace(str(uuid4())) is None

@@ -1,0 +1,89 @@
+"""Facts about flows and variables, and what the client makes of them."""
+
+from uuid import uuid4
+
+import pytest
+from contract.conftest import Flows, LangflowServer, flow_named
+
+from dagma.langflow import BadRequest, Conflict, FlowNotFound, LangflowClient, content_version
+
+
+def test_an_upload_creates_then_replaces_under_the_same_id(client: LangflowClient):
+    flow = flow_named("echo", str(uuid4()))
+    try:
+        stored, created = client.upsert_flow(flow)
+        assert (stored.id, stored.endpoint_name, created) == (flow["id"], flow["endpoint_name"], True)
+        again, created = client.upsert_flow({**flow, "description": "Changed."})
+        assert (again.id, created) == (flow["id"], False)
+        assert client.get_flow(flow["id"]).raw["description"] == "Changed."
+    finally:
+        client.delete_flow(flow["id"])
+    with pytest.raises(FlowNotFound):
+        client.get_flow(flow["id"])
+    with pytest.raises(FlowNotFound):
+        client.delete_flow(flow["id"])
+
+
+def test_the_version_of_a_flow_survives_an_upload(client: LangflowClient, flows: Flows):
+    local = flow_named("behave", flows.behave)
+    assert client.get_flow(flows.behave).version == content_version(local)
+    before = client.get_flow(flows.behave).version
+    client.upsert_flow({**local, "description": "Saved again."})
+    assert client.get_flow(flows.behave).version == before
+
+
+def test_an_endpoint_name_that_is_taken_is_a_conflict(client: LangflowClient, flows: Flows):
+    taken = client.get_flow(flows.echo).endpoint_name
+    with pytest.raises(Conflict, match="Endpoint name must be unique"):
+        client.upsert_flow(flow_named("echo", str(uuid4())) | {"endpoint_name": taken})
+
+
+def test_a_name_that_is_taken_gets_a_number_on_creation_and_is_a_conflict_afterwards(
+    client: LangflowClient, flows: Flows
+):
+    taken = client.get_flow(flows.echo).name
+    flow = flow_named("echo", str(uuid4())) | {"name": taken}
+    try:
+        stored, created = client.upsert_flow(flow)
+        assert (stored.name, created) == (f"{taken} (1)", True)
+        with pytest.raises(Conflict, match="Name must be unique"):
+            client.upsert_flow(flow)
+    finally:
+        client.delete_flow(flow["id"])
+
+
+def test_flows_are_listed_with_and_without_their_graphs(client: LangflowClient, flows: Flows):
+    headers = {flow.id: flow for flow in client.list_flows()}
+    whole = {flow.id: flow for flow in client.list_flows(with_data=True)}
+    assert set(vars(flows).values()) <= set(headers)
+    assert set(headers) == set(whole)
+    assert headers[flows.echo].components == {}
+    assert set(whole[flows.echo].components) == {"ChatInput-echo", "ChatOutput-echo"}
+
+
+def test_variables_are_created_changed_and_deleted(client: LangflowClient):
+    name = f"DAGMA_CONTRACT_{uuid4().hex[:8]}"
+    variable = client.set_variable(name, "one")
+    try:
+        assert (variable.kind, variable.value) == ("Generic", "one")
+        assert client.set_variable(name, "two").id == variable.id
+        assert {each.name: each.value for each in client.list_variables()}[name] == "two"
+        with pytest.raises(BadRequest, match="already exists"):
+            client.create_variable(name, "three")
+    finally:
+        client.delete_variable(variable)
+    assert name not in [each.name for each in client.list_variables()]
+
+
+def test_a_credential_is_not_given_back(client: LangflowClient):
+    variable = client.create_variable(f"DAGMA_CONTRACT_{uuid4().hex[:8]}", "hidden value", kind="Credential")
+    try:
+        (found,) = (each for each in client.list_variables() if each.id == variable.id)
+        assert (found.kind, found.value) == ("Credential", None)
+    finally:
+        client.delete_variable(variable)
+
+
+def test_a_flow_is_looked_up_by_id_only(langflow_server: LangflowServer, client: LangflowClient, flows: Flows):
+    name = client.get_flow(flows.echo).endpoint_name
+    assert langflow_server.request("GET", f"/api/v1/flows/{name}").status_code == 422

@@ -1,0 +1,219 @@
+"""Facts about background jobs, and what the client makes of them."""
+
+import time
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from contract.conftest import Flows, LangflowServer
+
+from dagma.langflow import (
+    BadRequest,
+    CompletedWithoutOutput,
+    Conflict,
+    FlowFailed,
+    HumanRequest,
+    JobCancelled,
+    JobNotFound,
+    JobSuspended,
+    LangflowClient,
+)
+
+FAIL = {"Behave-1": {"fail_with": "The model is away."}}
+LONG = {"Behave-1": {"seconds": 20.0}}
+
+
+def test_a_job_is_submitted_followed_and_collected(client: LangflowClient, flows: Flows):
+    job_id = client.submit(flows.behave, "hello", tweaks={"Behave-1": {"seconds": 0.5}}, session_id="contract-job")
+    events = list(client.follow(job_id))
+    kinds = [(event.kind, event.component) for event in events if event.kind.startswith("component")]
+    assert kinds == [
+        ("component_started", "ChatInput-behave"),
+        ("component_finished", "ChatInput-behave"),
+        ("component_started", "Behave-1"),
+        ("component_finished", "Behave-1"),
+        ("component_started", "ChatOutput-behave"),
+        ("component_finished", "ChatOutput-behave"),
+    ]
+    assert (events[0].kind, events[-1].kind) == ("started", "finished")
+    assert (events[-1].done, events[-1].total) == (3, 3)
+    result = client.collect(job_id)
+    assert (result.answer, result.session_id, result.job_id) == ("hello", "contract-job", job_id)
+    assert set(result.component_seconds) == {"Chat Input", "Behave", "Chat Output"}
+
+
+def test_events_replay_from_the_last_one_that_was_read(client: LangflowClient, flows: Flows):
+    job_id = client.submit(flows.echo, "hello")
+    all_ids = [event.id for event in client.follow(job_id)]
+    assert all_ids == sorted(all_ids, key=int)
+    middle = all_ids[len(all_ids) // 2]
+    assert [event.id for event in client.follow(job_id, middle)] == [
+        each for each in all_ids if int(each) > int(middle)
+    ]
+    assert list(client.follow(job_id, all_ids[-1])) == []
+
+
+def test_a_key_returns_its_job_whatever_the_payload_and_always_says_queued(
+    langflow_server: LangflowServer, flows: Flows
+):
+    key = str(uuid4())
+    first = langflow_server.submit(flows.echo, input_value="one", idempotency_key=key).json()
+    assert langflow_server.ended_job(first["job_id"]).json()["status"] == "completed"
+    second = langflow_server.submit(flows.behave, input_value="two", idempotency_key=key).json()
+    assert second["job_id"] == first["job_id"]
+    assert (second["status"], second["flow_id"]) == ("queued", flows.behave)
+
+
+def test_the_client_binds_a_key_to_its_payload(client: LangflowClient, flows: Flows):
+    key = str(uuid4()) + "x" * 400
+    first = client.submit(flows.echo, "one", idempotency_key=key)
+    assert client.submit(flows.echo, "one", idempotency_key=key) == first
+    others = [
+        client.submit(flows.echo, "two", idempotency_key=key),
+        client.submit(flows.behave, "one", idempotency_key=key),
+        client.submit(flows.echo, "one", idempotency_key=key, session_id="another"),
+        client.submit(flows.echo, "one", idempotency_key=key + "y"),
+        client.submit(flows.echo, "one"),
+    ]
+    assert len({first, *others}) == 6
+    assert client.collect(first).answer == "one"
+    assert client.collect(others[0]).answer == "two"
+
+
+@pytest.mark.parametrize("end", ["failed", "stopped"])
+def test_a_job_that_failed_or_was_stopped_frees_its_key(client: LangflowClient, flows: Flows, end: str):
+    key = str(uuid4())
+    submit: dict[str, Any] = {"idempotency_key": key, "tweaks": FAIL if end == "failed" else LONG}
+    first = client.submit(flows.behave, "hello", **submit)
+    if end == "stopped":
+        client.stop(first)
+    with pytest.raises(FlowFailed if end == "failed" else JobCancelled):
+        client.collect(first)
+    second = client.submit(flows.behave, "hello", **submit)
+    assert second != first
+    client.stop(second)
+
+
+def test_a_failed_job_is_a_500(langflow_server: LangflowServer, flows: Flows):
+    job_id = langflow_server.submit(flows.behave, input_value="hello", tweaks=FAIL).json()["job_id"]
+    response = langflow_server.ended_job(job_id)
+    assert (response.status_code, response.json()["detail"]["code"]) == (500, "JOB_FAILED")
+
+
+def test_a_failed_job_names_its_component(client: LangflowClient, flows: Flows):
+    job_id = client.submit(flows.behave, "hello", tweaks=FAIL)
+    kinds = [event.kind for event in client.follow(job_id)]
+    assert "failed" in kinds
+    assert "component_failed" in kinds
+    with pytest.raises(FlowFailed) as caught:
+        client.collect(job_id)
+    assert caught.value.component == "Behave"
+    assert "The model is away" in str(caught.value)
+    assert client.status(job_id).state == "failed"
+
+
+def test_a_job_whose_variable_is_missing_completes_without_output(
+    langflow_server: LangflowServer, client: LangflowClient, flows: Flows
+):
+    job_id = client.submit(flows.unbound, "hello")
+    body = langflow_server.ended_job(job_id).json()
+    assert (body["status"], body["output"]["reason"], body["outputs"]) == ("completed", "none", {})
+    with pytest.raises(CompletedWithoutOutput, match="DAGMA_CONTRACT_NO_SUCH_VARIABLE"):
+        client.collect(job_id)
+
+
+def test_a_running_job_is_stopped(langflow_server: LangflowServer, client: LangflowClient, flows: Flows):
+    job_id = client.submit(flows.behave, "hello", tweaks=LONG)
+    langflow_server.wait_for_state(job_id, "in_progress")
+    assert client.stop(job_id) is True
+    with pytest.raises(JobCancelled):
+        client.collect(job_id)
+    assert client.stop(job_id) is True
+    assert client.status(job_id).state == "cancelled"
+
+
+def test_a_stop_ends_the_stream_of_events(langflow_server: LangflowServer, client: LangflowClient, flows: Flows):
+    job_id = client.submit(flows.behave, "hello", tweaks=LONG)
+    stream = client.follow(job_id)
+    assert next(stream).kind == "started"
+    client.stop(job_id)
+    rest = [event.kind for event in stream]
+    assert "finished" not in rest
+
+
+def test_stopping_a_job_that_finished_changes_nothing(client: LangflowClient, flows: Flows):
+    job_id = client.submit(flows.echo, "hello")
+    client.collect(job_id)
+    assert client.stop(job_id) is False
+    assert client.status(job_id).state == "completed"
+
+
+def test_a_direct_run_is_no_job_to_stop(langflow_server: LangflowServer, client: LangflowClient, flows: Flows):
+    run_id = client.run_workflow(flows.echo, "hello").job_id
+    response = langflow_server.request("POST", "/api/v2/workflows/stop", json={"job_id": run_id})
+    assert (response.status_code, response.json()["detail"]["code"]) == (409, "JOB_NOT_CANCELLABLE")
+
+
+@pytest.mark.parametrize("act", ["status", "stop", "collect", "follow"])
+def test_a_job_that_is_not_there_is_not_found(client: LangflowClient, act: str):
+    with pytest.raises(JobNotFound):
+        list(getattr(client, act)(str(uuid4())))
+
+
+def test_a_job_that_asks_a_human_waits_and_goes_on(client: LangflowClient, flows: Flows):
+    job_id = client.submit(flows.approval, "May I?", session_id=str(uuid4()))
+    assert [event.text for event in client.follow(job_id)][-1] == "May I?"
+    with pytest.raises(JobSuspended):
+        client.collect(job_id)
+    request = pending(client, flows.approval, job_id)
+    assert (request.prompt, set(request.decisions)) == ("May I?", {"approve", "reject"})
+    with pytest.raises(BadRequest):
+        client.resume(request, "dither")
+    client.resume(request, "approve")
+    assert client.collect(job_id).answer == "May I?"
+    with pytest.raises(Conflict):
+        client.resume(request, "approve")
+
+
+def test_a_job_that_waits_can_be_stopped(client: LangflowClient, flows: Flows):
+    job_id = client.submit(flows.approval, "May I?", session_id=str(uuid4()))
+    list(client.follow(job_id))
+    assert client.stop(job_id) is True
+    assert job_id not in [request.job_id for request in client.pending(flows.approval)]
+
+
+def test_a_text_of_a_million_characters_is_cut_in_the_state_and_whole_in_the_result(
+    langflow_server: LangflowServer, client: LangflowClient, flows: Flows
+):
+    # The servers under test set LANGFLOW_MAX_TEXT_LENGTH to a million; it is 6000 by default.
+    job_id = client.submit(flows.behave, "0123456789", tweaks={"Behave-1": {"repeat": 100_001}})
+    text = langflow_server.ended_job(job_id).json()["output"]["text"]
+    assert (len(text), text[-4:]) == (1_000_003, "9...")
+    answer = client.collect(job_id).answer
+    assert answer is not None
+    assert len(answer) == 1_000_010
+
+
+def test_tweaks_by_display_name_are_ignored_in_the_background(langflow_server: LangflowServer, flows: Flows):
+    tweaks = {"Behave": {"repeat": 3}}
+    job_id = langflow_server.submit(flows.behave, input_value="ab", tweaks=tweaks).json()["job_id"]
+    assert langflow_server.ended_job(job_id).json()["output"]["text"] == "ab"
+
+
+def test_globals_are_accepted_and_ignored_in_the_background(langflow_server: LangflowServer, flows: Flows):
+    variables = {"DAGMA_CONTRACT_NO_SUCH_VARIABLE": "given"}
+    job_id = langflow_server.submit(flows.unbound, input_value="ab", globals=variables).json()["job_id"]
+    assert langflow_server.ended_job(job_id).json()["output"]["reason"] == "none"
+
+
+def test_more_jobs_than_run_at_a_time_all_finish(client: LangflowClient, flows: Flows):
+    tweaks = {"Behave-1": {"seconds": 0.2}}
+    jobs = {f"number {number}": client.submit(flows.behave, f"number {number}", tweaks=tweaks) for number in range(7)}
+    started = time.monotonic()
+    assert {text: client.collect(job_id).answer for text, job_id in jobs.items()} == {text: text for text in jobs}
+    assert time.monotonic() - started < 60
+
+
+def pending(client: LangflowClient, flow_id: str, job_id: str) -> HumanRequest:
+    (request,) = (request for request in client.pending(flow_id) if request.job_id == job_id)
+    return request
