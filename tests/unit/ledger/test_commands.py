@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from ledger_suites.tools import Clock, MakeLedger, new_call
@@ -115,6 +116,8 @@ def test_tail_follows_new_calls(make_ledger: MakeLedger, ledger: Ledger, ledger_
         env={**os.environ, "DAGMA_LEDGER_URL": ledger_url},
     )
     assert follower.stdout is not None
+    watchdog = Timer(30, follower.kill)  # its output then ends, and so does this test
+    watchdog.start()
     seen = [json.loads(follower.stdout.readline())["id"] for _ in range(3)]
     new = [make_ledger().begin(new_call()).call_id for _ in range(2)]
     seen += [json.loads(follower.stdout.readline())["id"] for _ in range(2)]
@@ -122,6 +125,7 @@ def test_tail_follows_new_calls(make_ledger: MakeLedger, ledger: Ledger, ledger_
     assert len(set(seen)) == 5
     follower.send_signal(signal.SIGINT)
     assert follower.wait(10) == 0
+    watchdog.cancel()
 
 
 def test_show_tells_everything_about_a_call(dagma: Dagma, ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
