@@ -1,12 +1,16 @@
 """What every tier shares: the tiers' order and table, and the one stack that container tests use."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness.stack import PROJECT, Stack, make_env_file
+from harness.stack import PROJECT, Stack, make_env_file, wait_until
 from harness.tiers import TIERS, TierReport, tier_of
+
+# testcontainers' reaper is an image of its own, which can't be pulled everywhere; every fixture here cleans up itself.
+os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -56,3 +60,25 @@ def stack(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
         yield stack
     finally:
         stack.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL server of the stack's image, on 127.0.0.1, and its superuser."""
+    from testcontainers.core.container import DockerContainer
+
+    password = secrets.token_hex(16)
+    container = (
+        DockerContainer("postgres:17-trixie")
+        .with_env("POSTGRES_PASSWORD", password)
+        .with_env("POSTGRES_INITDB_ARGS", "--encoding=UTF8 --locale=C.UTF-8")
+        .with_kwargs(ports={"5432/tcp": ("127.0.0.1", None)}, tmpfs={"/var/lib/postgresql/data": ""})
+    )
+    with container:
+        # Over TCP, since the socket answers while the cluster is still being made.
+        ready = ["psql", f"postgresql://postgres:{password}@127.0.0.1/postgres", "-tAc", "SELECT 1"]
+        wait_until("PostgreSQL", lambda: container.exec(ready).exit_code == 0, seconds=60)
+        wrapped = container.get_wrapped_container()
+        wrapped.reload()
+        port = wrapped.ports["5432/tcp"][0]["HostPort"]
+        yield f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
