@@ -1,14 +1,17 @@
 """One HTTP exchange: bounded in time and memory, without redirects, its network failures typed."""
 
+import http.client
 import json
+import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
@@ -26,10 +29,16 @@ from dagma.langflow.errors import (
 )
 from dagma.langflow.redact import Redactor, bare_url
 from dagma.langflow.settings import TLS, Timeouts
-from dagma.langflow.wire import Watch, WatchedAdapter
+from dagma.langflow.wire import Watch, WatchedSession
 
 DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 65_536
+_LONGEST_REASON = 200
+_SILENCE = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
+_TLS = (ssl.SSLError, requests.exceptions.SSLError, urllib3.exceptions.SSLError)
+_BROKEN_OFF = (ConnectionError, http.client.IncompleteRead)
+# http.client raises the bare HTTPException for too many headers.
+_NO_HTTP = (http.client.HTTPException, requests.exceptions.InvalidHeader, urllib3.exceptions.InvalidHeader)
 
 
 @dataclass(frozen=True)
@@ -86,12 +95,9 @@ class Transport:
         self._headers = {name: header_value(f"Header {name}", value) for name, value in (headers or {}).items()}
         self._tls = tls or TLS()
         self.max_body_bytes = max_body_bytes
-        self._session = requests.Session()
+        self._session = WatchedSession()
         # No compression: a small body must not be able to grow without bound in memory.
         self._session.headers.update({"Accept-Encoding": "identity", "Accept": "application/json", **self._headers})
-        for scheme in ("http://", "https://"):
-            # Callers share one client between threads; below this many, connections are kept.
-            self._session.mount(scheme, WatchedAdapter(pool_connections=4, pool_maxsize=64))
 
     def __repr__(self) -> str:
         return f"Transport({self.base_url!r})"
@@ -289,22 +295,25 @@ def _translated(transport: Transport, watch: Watch, deadline: Deadline, request:
 
 
 def _typed(error: Exception, transport: Transport, watch: Watch, deadline: Deadline, request: str) -> LangflowError:
-    outcome: Outcome = "unknown" if watch.sent else "not_run"
-    names = " ".join(f"{type(each).__name__}: {each}" for each in _causes(error))
-    if watch.fired or "TimeoutError" in names or "ReadTimeout" in names or "ConnectTimeout" in names:
+    causes = list(_causes(error))
+    if watch.fired or _any(causes, _SILENCE):
         return _timed_out(request, deadline, watch)
-    if "SSLError" in names or "SSLCertVerificationError" in names:
-        # With TLS 1.3 the server's alert about a missing client certificate comes after the request was sent.
-        refused = not watch.sent or "alert" in names.lower()
-        reason = transport.redactor().excerpt(_innermost(error))[:200]
-        return TLSFailure(
-            f"TLS with {bare_url(transport.base_url)} failed: {reason}.", outcome="not_run" if refused else "unknown"
-        )
-    if any(name in names for name in ("DecodeError", "LocationParseError", "InvalidURL", "InvalidHeader")):
-        return MalformedResponse(f"The response to {request} can't be decoded.")
-    reason = transport.redactor().excerpt(_innermost(error))[:200]
+    address = bare_url(transport.base_url)
+    reason = transport.redactor().excerpt(_innermost(causes))[:_LONGEST_REASON]
+    outcome: Outcome = "unknown" if watch.sent else "not_run"
+    if _any(causes, _TLS):
+        if "alert" in reason.lower():
+            # With TLS 1.3 the alert about a missing client certificate comes after the request was sent.
+            outcome = "not_run"
+        return TLSFailure(f"TLS with {address} failed: {reason}.", outcome=outcome)
+    if _any(causes, _NO_HTTP) and not _any(causes, _BROKEN_OFF):
+        return MalformedResponse(f"What {address} answered to {request} is no HTTP: {reason}.", outcome=outcome)
     what = "The connection broke off during" if watch.sent else "No connection for"
-    return Unreachable(f"{what} {request} to {bare_url(transport.base_url)}: {reason}.", outcome=outcome)
+    return Unreachable(f"{what} {request} to {address}: {reason}.", outcome=outcome)
+
+
+def _any(causes: Iterable[BaseException], types: tuple[type[BaseException], ...]) -> bool:
+    return any(isinstance(cause, types) for cause in causes)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -319,9 +328,9 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     yield from seen
 
 
-def _innermost(error: BaseException) -> str:
+def _innermost(causes: Sequence[BaseException]) -> str:
     """Return the message of the operating system or of TLS, which names no URL."""
-    for each in reversed([*_causes(error)]):
-        if isinstance(each, OSError) and not isinstance(each, RequestException) and each.strerror:
-            return each.strerror
-    return type(error).__name__
+    for cause in reversed(causes):
+        if isinstance(cause, OSError) and not isinstance(cause, RequestException) and cause.strerror:
+            return cause.strerror
+    return type(causes[-1]).__name__

@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
+from requests import Response, Session
 from requests.adapters import HTTPAdapter
 from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -129,6 +130,22 @@ class _WatchedTLSPool(HTTPSConnectionPool):
 
 
 _POOLS = {"http": _WatchedPool, "https": _WatchedTLSPool}
+
+
+class WatchedSession(Session):
+    """requests' session on watched connections, which does not look at redirects.
+
+    Even where it is told not to follow them, requests reads the whole body of a redirect and parses its target.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        for scheme in ("http://", "https://"):
+            # Callers share one client between threads; below this many, connections are kept.
+            self.mount(scheme, WatchedAdapter(pool_connections=4, pool_maxsize=64))
+
+    def get_redirect_target(self, resp: Response) -> None:
+        """Return nothing: the caller judges redirects by their status."""
 
 
 class WatchedAdapter(HTTPAdapter):

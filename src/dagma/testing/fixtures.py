@@ -1,4 +1,4 @@
-"""Fixtures for pytest: put `pytest_plugins = ["dagma.testing.fixtures"]` into the conftest.py at your tests' root."""
+"""Fixtures for pytest: import them in a conftest.py, as in `from dagma.testing.fixtures import fake_langflow`."""
 
 from collections.abc import Iterator
 

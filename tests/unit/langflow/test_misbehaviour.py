@@ -1,0 +1,328 @@
+"""Servers that misbehave: each way is a typed error, within the deadline, in bounded memory, and runs no flow twice."""
+
+import json
+import time
+import tracemalloc
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from unit.langflow.conftest import MakeClient
+
+from dagma.langflow import (
+    BadRequest,
+    CallTimeout,
+    CompletedWithoutOutput,
+    Conflict,
+    FlowFailed,
+    FlowNotFound,
+    Forbidden,
+    LangflowError,
+    MalformedResponse,
+    RateLimited,
+    RedirectRefused,
+    ServerError,
+    Unauthorized,
+    Unreachable,
+)
+from dagma.testing import FakeLangflow, Fault
+
+# Far above the deadline of 2 s that the client has: this is about hanging, not about speed.
+HANGING = 20.0
+MEGABYTE = 1024 * 1024
+
+STATUSES: dict[int, type[LangflowError]] = {
+    400: BadRequest,
+    401: Unauthorized,
+    403: Forbidden,
+    404: FlowNotFound,
+    405: BadRequest,
+    408: CallTimeout,
+    409: Conflict,
+    413: BadRequest,
+    422: BadRequest,
+    429: RateLimited,
+    500: ServerError,
+    501: ServerError,
+    502: ServerError,
+    503: ServerError,
+    504: CallTimeout,
+    599: ServerError,
+}
+BODIES: dict[str, Any] = {
+    "nothing": b"",
+    "html": "<html><body>Bad luck</body></html>",
+    "a detail": {"detail": "It did not work."},
+    "a list": [1, 2, 3],
+    "a detail of null": {"detail": None},
+    "a detail that is a list": {"detail": [{"msg": "Field required"}]},
+    "a detail that is a broken string of JSON": {"detail": '{"message": '},
+    "half of its JSON": '{"detail": "It did n',
+    "no UTF-8": b'{"detail": "\xff\xfe\x80"}',
+    "JSON nested too deeply": "[" * 100_000,
+    "a megabyte": "x" * MEGABYTE,
+}
+
+GOOD = {
+    "session_id": "s",
+    "outputs": [{"inputs": {"input_value": "hello"}, "outputs": [{"results": {"message": {"text": "hello"}}}]}],
+}
+WRONG_ANSWERS: dict[str, tuple[Any, type[LangflowError]]] = {
+    "no body": (b"", MalformedResponse),
+    "a login page": ("<html>Please log in</html>", MalformedResponse),
+    "null": ("null", MalformedResponse),
+    "a number": ("42", MalformedResponse),
+    "a text": ('"hello"', MalformedResponse),
+    "a list": ("[]", MalformedResponse),
+    "an empty object": ({}, MalformedResponse),
+    "an error inside": ({"error": "It did not work."}, MalformedResponse),
+    "a detail inside": ({"detail": "It did not work."}, MalformedResponse),
+    "half of its JSON": ('{"session_id": "s", "outputs": [', MalformedResponse),
+    "two JSON objects": ("{}{}", MalformedResponse),
+    "NaN where an object belongs": ("NaN", MalformedResponse),
+    "JSON nested too deeply": ("[" * 100_000, MalformedResponse),
+    "no UTF-8": (b'{"outputs": "\xff"}', MalformedResponse),
+    "UTF-16": (json.dumps(GOOD).encode("utf-16"), MalformedResponse),
+    "outputs that are a text": ({"outputs": "hello"}, MalformedResponse),
+    "no outputs": ({"outputs": []}, CompletedWithoutOutput),
+    "outputs of null": ({"outputs": [None]}, CompletedWithoutOutput),
+    "outputs without results": (
+        {"outputs": [{"inputs": {"input_value": "hello"}, "outputs": []}]},
+        CompletedWithoutOutput,
+    ),
+    "an input that it ignored": (
+        {"outputs": [{"inputs": {}, "outputs": GOOD["outputs"][0]["outputs"]}]},
+        MalformedResponse,
+    ),
+    "an error message as answer": (
+        {"outputs": [{"outputs": [{"results": {"message": {"text": "boom", "category": "error"}}}]}]},
+        FlowFailed,
+    ),
+}
+
+MOMENTS: dict[str, tuple[Fault, type[LangflowError]]] = {
+    "closes before the response": (Fault(drop=True), Unreachable),
+    "closes after the status line": (Fault(raw=b"HTTP/1.1 200 OK\r\n"), MalformedResponse),
+    "closes in the middle of the headers": (Fault(raw=b"HTTP/1.1 200 OK\r\nContent-Le"), MalformedResponse),
+    "closes before the body": (Fault(cut_after=0), Unreachable),
+    "closes in the middle of the body": (Fault(cut_after=20), Unreachable),
+    "closes in the middle of a chunk": (
+        Fault(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{}"),
+        Unreachable,
+    ),
+    "closes between two chunks": (Fault(chunked=True, cut_after=20), Unreachable),
+    "is silent": (Fault(delay=HANGING), CallTimeout),
+    "stalls before the body": (Fault(stall_after=0), CallTimeout),
+    "stalls in the middle of the body": (Fault(stall_after=20), CallTimeout),
+    "stalls between two chunks": (Fault(chunked=True, stall_after=20), CallTimeout),
+    "dribbles its headers": (Fault(status=200, body=GOOD, dribble=0.3), CallTimeout),
+    "dribbles a body without end": (
+        Fault(raw=b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 10_000, dribble=0.1),
+        CallTimeout,
+    ),
+    "sends headers without end": (Fault(raw=b"HTTP/1.1 200 OK\r\n" + b"X-A: 1\r\n" * 5000), MalformedResponse),
+    "sends a header of 10 MB": (Fault(raw=b"HTTP/1.1 200 OK\r\nX-A: " + b"x" * 10 * MEGABYTE), MalformedResponse),
+    "sends a body without end": (Fault(status=200, endless=b"x" * 65_536), MalformedResponse),
+    "sends chunks without end": (Fault(status=200, endless=b"x" * 65_536, chunked=True), MalformedResponse),
+    "sends spaces without end": (Fault(status=200, endless=b" " * 65_536), MalformedResponse),
+    "announces a chunk of a terabyte": (
+        Fault(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n" + b"x" * 10 * MEGABYTE),
+        MalformedResponse,
+    ),
+    "announces a negative length": (
+        Fault(raw=b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n{}"),
+        MalformedResponse,
+    ),
+    "announces two lengths": (
+        Fault(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}"),
+        MalformedResponse,
+    ),
+    "announces more than it sends": (Fault(status=200, body="{}", headers={"Content-Length": "9"}), Unreachable),
+    "announces less than it sends": (Fault(status=200, body=GOOD, headers={"Content-Length": "9"}), MalformedResponse),
+    "sends a chunk that is none": (
+        Fault(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n{}\r\n0\r\n\r\n"),
+        Unreachable,
+    ),
+    "speaks no HTTP": (Fault(raw=b"SSH-2.0-OpenSSH_9.2\r\n"), MalformedResponse),
+    "speaks HTTP of the year 1991": (Fault(raw=b"<html></html>"), MalformedResponse),
+    "sends a status that is no number": (Fault(raw=b"HTTP/1.1 OK\r\n\r\n"), MalformedResponse),
+    "sends a status of five digits": (Fault(raw=b"HTTP/1.1 20000 OK\r\n\r\n"), MalformedResponse),
+    "sends no content": (Fault(raw=b"HTTP/1.1 204 No Content\r\n\r\n"), MalformedResponse),
+    "sends part of the content": (Fault(status=206, body='{"outputs": '), MalformedResponse),
+    "compresses unasked": (Fault(status=200, body=GOOD, headers={"Content-Encoding": "gzip"}), MalformedResponse),
+    "compresses in an unknown way": (
+        Fault(status=200, body=GOOD, headers={"Content-Encoding": "xx"}),
+        MalformedResponse,
+    ),
+}
+
+
+def call(fake: FakeLangflow, make_client: MakeClient, flow_id: str, fault: Fault) -> LangflowError:
+    """Run a flow on a server that misbehaves for ever, and return the error after the checks that hold for all."""
+    client = make_client(max_body_bytes=2 * MEGABYTE)
+    fake.script(replace(fault, path="/api/v1/run", times=0))
+    tracemalloc.start()
+    started = time.monotonic()
+    try:
+        with pytest.raises(LangflowError) as caught:
+            client.run(flow_id, "hello")
+        assert time.monotonic() - started < HANGING
+        assert tracemalloc.get_traced_memory()[1] < 40 * MEGABYTE
+    finally:
+        tracemalloc.stop()
+    error = caught.value
+    assert len(error.excerpt) <= 500
+    assert fake.api_key not in f"{error} {error.excerpt} {error!r}"
+    sent = [request for request in fake.requests if "/run/" in request.path]
+    if error.outcome != "not_run":
+        assert len(sent) == 1, "A flow that may have run was sent again."
+    return error
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize("status", STATUSES)
+def test_an_error_status_is_its_error_whatever_the_body(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, status: int, body: Any
+):
+    error = call(fake_langflow, make_client, echo, Fault(status=status, body=body))
+    assert type(error) is STATUSES[status]
+    assert error.status == status
+
+
+@pytest.mark.parametrize(("body", "expected"), WRONG_ANSWERS.values(), ids=WRONG_ANSWERS)
+def test_a_200_that_is_no_answer_is_an_error(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, body: Any, expected: type[LangflowError]
+):
+    error = call(fake_langflow, make_client, echo, Fault(status=200, body=body))
+    assert type(error) is expected
+    assert error.outcome != "not_run"
+
+
+CONTENT_TYPES = ["text/html", "application/octet-stream", "", "nonsense", "image/png; a=b"]
+
+
+@pytest.mark.parametrize("content_type", CONTENT_TYPES)
+def test_an_answer_is_taken_under_any_content_type(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, content_type: str
+):
+    fake_langflow.script(Fault(status=200, body=GOOD, headers={"Content-Type": content_type}))
+    assert make_client().run(echo, "hello") == GOOD
+
+
+@pytest.mark.parametrize("content_type", CONTENT_TYPES)
+def test_a_body_that_is_no_json_is_an_error_under_any_content_type(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, content_type: str
+):
+    fault = Fault(status=200, body=b"\x89PNG", headers={"Content-Type": content_type})
+    assert isinstance(call(fake_langflow, make_client, echo, fault), MalformedResponse)
+
+
+@pytest.mark.parametrize(("fault", "expected"), MOMENTS.values(), ids=MOMENTS)
+def test_a_response_that_goes_wrong_on_its_way_is_an_error(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, fault: Fault, expected: type[LangflowError]
+):
+    error = call(fake_langflow, make_client, echo, fault)
+    assert type(error) is expected
+    assert error.outcome == "unknown"
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "https://user:hidden@elsewhere.example/path?token=hidden",
+        "//elsewhere.example/",
+        "/login?next=hidden",
+        "",
+        "http://[broken",
+        "\x00",
+    ],
+)
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
+def test_a_redirect_is_refused(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, status: int, location: str
+):
+    error = call(fake_langflow, make_client, echo, Fault(status=status, headers={"Location": location}))
+    assert isinstance(error, RedirectRefused)
+    assert (error.outcome, error.retryable) == ("not_run", False)
+    assert "hidden" not in f"{error} {error.excerpt}"
+    assert len([request for request in fake_langflow.requests if "/run/" in request.path]) == 1
+
+
+def test_a_redirect_with_a_body_without_end_is_refused_unread(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
+):
+    fault = Fault(status=302, headers={"Location": "/elsewhere"}, endless=b"x" * 65_536)
+    assert isinstance(call(fake_langflow, make_client, echo, fault), RedirectRefused)
+
+
+def test_an_answer_after_a_refusal_is_had_without_a_second_run(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
+):
+    fake_langflow.script(
+        Fault(status=429, headers={"Retry-After": "0"}), Fault(status=503, headers={"Retry-After": "0"})
+    )
+    assert make_client().run(echo, "hello")["outputs"]
+    assert len(fake_langflow.requests) == 3
+
+
+@pytest.mark.parametrize("code", ["SERVICE_BUSY", "QUEUE_SERVICE_UNAVAILABLE", "REQUEST_OVERRIDES_UNAVAILABLE"])
+def test_a_503_that_langflow_explains_is_sent_again(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, code: str
+):
+    fake_langflow.script(Fault(status=503, body={"detail": {"code": code}}))
+    assert make_client().run_workflow(echo, "hello").answer == "hello"
+
+
+@pytest.mark.parametrize("code", ["DATABASE_ERROR", None])
+def test_a_503_that_may_follow_a_run_is_not_sent_again(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, code: str | None
+):
+    fake_langflow.script(Fault(status=503, body={"detail": {"code": code}}))
+    with pytest.raises(ServerError) as caught:
+        make_client().run_workflow(echo, "hello")
+    assert caught.value.outcome == "unknown"
+    assert len(fake_langflow.requests) == 1
+
+
+def test_a_run_that_was_done_before_the_connection_broke_is_not_sent_again(
+    fake_langflow: FakeLangflow, make_client: MakeClient
+):
+    calls: list[str] = []
+    flow_id = fake_langflow.add_flow("counted", lambda call: calls.append(call.input_value) or "done")
+    fake_langflow.script(Fault(after_work=True, drop=True))
+    with pytest.raises(Unreachable) as caught:
+        make_client().run(flow_id, "hello")
+    assert (caught.value.outcome, calls) == ("unknown", ["hello"])
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 400])
+def test_a_providers_refusal_inside_a_flow_is_a_failed_flow(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, status: int
+):
+    detail = {"error_code": "rate_limited", "message": "Slow down.", "retryable": True, "retry_after": 7}
+    error = call(fake_langflow, make_client, echo, Fault(status=status, body={"detail": detail}))
+    assert isinstance(error, FlowFailed)
+    assert (error.outcome, error.retryable, error.retry_after) == ("failed", True, 7.0)
+
+
+def test_a_404_by_a_component_is_a_failed_flow(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):
+    body = {"detail": "Error running graph: Error building Component Files: \n\nreport.pdf not found"}
+    error = call(fake_langflow, make_client, echo, Fault(status=404, body=body))
+    assert isinstance(error, FlowFailed)
+    assert error.component == "Files"
+
+
+def test_an_echoed_key_is_redacted(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):
+    body = {"detail": f"Header x-api-key: {fake_langflow.api_key} is odd"}
+    error = call(fake_langflow, make_client, echo, Fault(status=400, body=body))
+    assert "***" in error.excerpt
+    assert "***" in str(error)
+
+
+def test_a_key_that_a_flow_answers_with_is_redacted_in_errors(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
+):
+    message = {"text": f"Using {fake_langflow.api_key}", "category": "error"}
+    body = {"outputs": [{"outputs": [{"results": {"message": message}}]}]}
+    error = call(fake_langflow, make_client, echo, Fault(status=200, body=body))
+    assert isinstance(error, FlowFailed)
