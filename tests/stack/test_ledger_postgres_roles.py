@@ -163,6 +163,13 @@ def test_a_server_that_stays_away_is_an_error_after_the_patience(
     ledger_server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 
 
+def test_a_wrong_password_is_told_at_once(ledger_postgres: LedgerPostgres) -> None:
+    url = make_url(ledger_postgres.app_url).set(username="nobody_here").render_as_string(hide_password=False)
+    ledger = Ledger(url, patience_seconds=3600)
+    with pytest.raises(LedgerUnavailableError, match="right host, role and password"):
+        ledger.begin(new_call())
+
+
 def test_calls_in_flight_are_marked_again_on_a_new_connection(
     make_ledger: MakeLedger, ledger_server: LedgerServer, ledger_postgres: LedgerPostgres
 ) -> None:

@@ -5,12 +5,13 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from dagma.ledger.call import State
+from dagma.ledger.database import Database
 from dagma.ledger.errors import LedgerError
 from dagma.ledger.formats import FORMATS, show_decimal, show_value, write_records
 from dagma.ledger.ledger import utc_now
@@ -25,7 +26,7 @@ TAIL_COLUMNS = ["id", "begun_at", "flow", "state", "attempt", "seconds", "tokens
 LIMIT_COLUMNS = ["limit", "flow", "used", "left", "frees_at"]
 TOTAL_COLUMNS = ["window", "flow", "calls", "tokens", "cost", "unmetered_calls", "unpriced_calls"]
 FOLLOW_SECONDS = 1.0
-FOLLOW_ROWS = 1000
+FOLLOW_ROWS = 200
 AGES = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 
@@ -103,17 +104,11 @@ def run_tail(arguments: argparse.Namespace) -> int:
     """Show the last calls, and with `--follow` those that come."""
     database = LedgerSettings.from_environment().open().database
     which = _filter(arguments)
-    records = last_calls(database, arguments.count, which)
-    _write_tail(records, arguments.format)
-    while arguments.follow:
-        try:
-            time.sleep(FOLLOW_SECONDS)
-        except KeyboardInterrupt:
-            break
-        last = records[-1]["id"] if records else None
-        records = last_calls(database, FOLLOW_ROWS, which, last) or records[-1:]
-        if records and records[-1]["id"] != last:
-            _write_tail(records, arguments.format)
+    recent = last_calls(database, max(arguments.count, FOLLOW_ROWS), which)
+    _write_tail(recent[max(len(recent) - arguments.count, 0) :], arguments.format)
+    if arguments.follow:
+        with suppress(KeyboardInterrupt):
+            _follow(database, which, arguments.format, {record["id"] for record in recent})
     return 0
 
 
@@ -220,6 +215,16 @@ def parse_time(text: str) -> datetime:
             f"{text!r} is no time: write 2026-01-31, 2026-01-31T12:00, or an age such as 90m, 24h, 7d"
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _follow(database: Database, which: Filter, form: str, seen: set[str]) -> None:
+    # By what was seen rather than by time: the clocks of several machines are never quite the same.
+    while True:
+        time.sleep(FOLLOW_SECONDS)
+        records = last_calls(database, FOLLOW_ROWS, which)
+        if fresh := [record for record in records if record["id"] not in seen]:
+            _write_tail(fresh, form)
+        seen.update(record["id"] for record in fresh)
 
 
 def _add_filter(parser: argparse.ArgumentParser) -> None:

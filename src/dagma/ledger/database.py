@@ -33,6 +33,8 @@ POSTGRES_CONNECT_ARGS = {
 # PostgreSQL's classes and codes of errors that pass by themselves: connection lost, shutting down or starting up,
 # too many connections, serialization failure, deadlock.
 TRANSIENT_CODES = ("08", "57P", "53300", "40001", "40P01")
+# A failed connection has no code; these of its reasons stay until somebody mends them.
+LASTING_REASONS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied")
 
 _databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
 
@@ -196,7 +198,9 @@ class Database:
         if self.is_sqlite or not isinstance(error, OperationalError | InterfaceError):
             return False
         code = getattr(error.orig, "pgcode", None)
-        return error.connection_invalidated or code is None or code.startswith(TRANSIENT_CODES)
+        if code is None:
+            return not any(reason in str(error.orig) for reason in LASTING_REASONS)
+        return error.connection_invalidated or code.startswith(TRANSIENT_CODES)
 
     def _version(self) -> str | None:
         if self.is_sqlite and not Path(self.url.database or "").exists():

@@ -48,9 +48,8 @@ def migrate(url: str, app_role: str | None = None) -> str:
             if not database.is_sqlite:
                 _grant(connection, app_role)
     except CommandError as error:
-        raise LedgerNotMigratedError(
-            f"The ledger can't be migrated: {error}. Is its database newer than dagma?"
-        ) from None
+        cause = f"The ledger can't be migrated: {error}. Is its database newer than this dagma? Then upgrade dagma."
+        raise LedgerNotMigratedError(cause) from None
     except DBAPIError as error:
         raise database.explain(error) from None
     finally:

@@ -103,22 +103,18 @@ class Total:
     unpriced_calls: int
 
 
-def last_calls(database: Database, count: int, which: Filter, since_id: str | None = None) -> list[Record]:
+def last_calls(database: Database, count: int, which: Filter) -> list[Record]:
     """Give the newest calls.
 
     Args:
         database: The ledger's database.
         count: How many at most.
         which: Which calls.
-        since_id: Only calls that began after this one.
 
     Returns:
         The calls, the oldest of them first.
     """
     query = QUERY.where(*which.conditions()).order_by(calls.c.begun_at.desc(), calls.c.id.desc()).limit(count)
-    if since_id is not None:
-        start = select(calls.c.begun_at).where(calls.c.id == since_id).scalar_subquery()
-        query = query.where(or_(calls.c.begun_at > start, (calls.c.begun_at == start) & (calls.c.id > since_id)))
     with database.read() as connection:
         return [dict(row) for row in reversed(connection.execute(query).mappings().all())]
 

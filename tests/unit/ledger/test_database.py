@@ -44,10 +44,8 @@ def test_a_server_that_is_away_is_named_without_its_password() -> None:
 
 def test_a_refused_statement_is_explained_without_the_texts_it_carried(make_ledger: MakeLedger) -> None:
     ledger = make_ledger(texts="full")
-    with ledger.database.engine.begin() as connection:
-        connection.execute(
-            text("CREATE TRIGGER refusal BEFORE INSERT ON calls BEGIN SELECT RAISE(ABORT, 'disk full'); END")
-        )
+    refusal = text("CREATE TRIGGER refusal BEFORE INSERT ON calls BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    ledger.database.transact(lambda connection: connection.execute(refusal))
     with pytest.raises(LedgerUnavailableError, match="disk full") as caught:
         ledger.begin(new_call(input_text="my diary"))
     assert "my diary" not in str(caught.value)
