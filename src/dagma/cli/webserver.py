@@ -128,7 +128,6 @@ class Webserver:
                 json={"query": document, "variables": variables},
                 timeout=REQUEST_TIMEOUT_SECONDS,
             )
-            response.raise_for_status()
             answer: dict[str, Any] = response.json()
         except requests.RequestException as error:
             raise WebserverError(
@@ -154,8 +153,8 @@ class Webserver:
             raise WebserverError(f"Code location {self.location!r} is still loading. Try again in a few seconds.")
         if loaded["__typename"] == "PythonError":
             raise WebserverError(
-                f"Code location {self.location!r} does not load: {loaded['message'].strip()} See its log: "
-                "`make logs s=user-code`."
+                f"Code location {self.location!r} does not load: {_first_lines(loaded['message'])}\n"
+                "See its log: `make logs s=user-code`."
             )
 
     def launch(self, job: str, run_config: dict[str, Any], tags: dict[str, str]) -> str:
@@ -210,7 +209,10 @@ class Webserver:
 
 
 def _values(entries: list[dict[str, Any]]) -> dict[str, Any]:
-    """Turn metadata entries into label and value; each type of entry has one field of its own beside the label."""
-    return {
-        entry["label"]: next((value for name, value in entry.items() if name != "label"), None) for entry in entries
-    }
+    """Turn metadata entries into labels and values; an entry of a type that is not asked for has no value."""
+    return {entry["label"]: value for entry in entries for name, value in entry.items() if name != "label"}
+
+
+def _first_lines(message: str) -> str:
+    """Keep what an error says, without its stack trace."""
+    return message.split("Stack Trace:")[0].strip()
