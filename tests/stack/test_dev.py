@@ -12,6 +12,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import requests
+
+from dagma.dev.settings import ASSISTANT
 
 ROOT = Path(__file__).parents[2]
 # The environments may have to be installed first: Langflow alone has 480 packages.
@@ -62,8 +65,15 @@ class Dev:
                 continue  # it ended meanwhile
         return found
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        environment = {**self.environment, "DAGSTER_WEBSERVER_URL": f"http://127.0.0.1:{self.ports['DAGSTER_PORT']}"}
+    def langflow(self) -> dict[str, str]:
+        """Return the variables that point a client to this instance's Langflow."""
+        secrets = dict(line.split("=", 1) for line in (self.state / "env").read_text().splitlines())
+        url = f"http://127.0.0.1:{self.ports['LANGFLOW_PORT']}"
+        return {"LANGFLOW_BASE_URL": url, "LANGFLOW_API_KEY": secrets["LANGFLOW_API_KEY"]}
+
+    def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        webserver = f"http://127.0.0.1:{self.ports['DAGSTER_PORT']}"
+        environment = {**self.environment, "DAGSTER_WEBSERVER_URL": webserver, **variables}
         return subprocess.run(
             [sys.executable, "-m", "dagma.cli", *words],
             cwd=ROOT,
@@ -114,6 +124,29 @@ class TestDev:
         assert asked.returncode == 0, asked.stdout + asked.stderr
         assert "Paris" in asked.stdout
         assert re.search(r"tokens +\d+ in", asked.stdout)
+
+    def test_another_model_reaches_direct_runs_and_background_jobs(self, dev: Dev) -> None:
+        pushed = dev.run("flows", "push", LLM_MODEL="another-name", **dev.langflow())
+        assert pushed.returncode == 0, pushed.stderr
+        with requests.Session() as session:
+            session.headers["x-api-key"] = dev.langflow()["LANGFLOW_API_KEY"]
+            url = dev.langflow()["LANGFLOW_BASE_URL"]
+            body = {"input_value": "Hello", "input_type": "chat", "output_type": "chat"}
+            direct = session.post(f"{url}/api/v1/run/{ASSISTANT}", json=body, timeout=120).json()
+            message = direct["outputs"][0]["outputs"][0]["results"]["message"]
+            assert message["properties"]["source"]["source"] == "another-name"
+            assert message["properties"]["usage"]["total_tokens"] > 0
+            body = {"flow_id": ASSISTANT, "input_value": "Hello", "mode": "background"}
+            job = session.post(f"{url}/api/v2/workflows", json=body, timeout=30).json()["job_id"]
+            for _ in range(240):
+                answer = session.get(f"{url}/api/v2/workflows", params={"job_id": job}, timeout=30).json()
+                if answer["status"] not in ("queued", "in_progress"):
+                    break
+                time.sleep(0.5)
+            assert answer["output"]["text"]
+            time.sleep(1)  # the trace is written a moment after the end
+            trace = session.get(f"{url}/api/v1/monitor/traces/{job}", timeout=30).text
+        assert "another-name" in trace
 
     def test_a_second_one_on_the_same_ports_says_so_and_starts_nothing(self, dev: Dev) -> None:
         before = dev.processes()
