@@ -82,8 +82,8 @@ class Starter:
         home.mkdir(parents=True, exist_ok=True)
         for name, text in _DAGSTER_FILES.items():
             (home / name).write_text(text)
-        flows = str(self._settings.root / "flows")
-        self._run("flows-push", [sys.executable, "-m", "dagma.cli", "flows", "push", "--dir", flows], environment)
+        flows = ["flows", "push", "--dir", str(self._settings.root / "flows"), "--wait", "10"]
+        self._run("flows-push", [sys.executable, "-m", "dagma.cli", *flows], environment)
         # Not in the repository's root: Dagster reads a .env where it is started, and that one is the containers'.
         self._processes.start("dagster", commands.dagster(self._settings), environment, home)
         self._wait_for("dagster", f"http://127.0.0.1:{self._settings.dagster_port}/server_info", DAGSTER_SECONDS)
