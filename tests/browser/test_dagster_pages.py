@@ -23,7 +23,7 @@ def answered(ask: Ask) -> tuple[str, Outcome]:
 
 
 def value_of(page: Page, label: str) -> Locator:
-    """The row of a metadata table with this label."""
+    """The row of a table with this label."""
     return page.get_by_role("row").filter(has=page.get_by_role("cell", name=label, exact=True))
 
 
@@ -76,8 +76,8 @@ def test_the_schedule_page_shows_the_daily_schedule_running(page: Page, stack: S
     page.goto(f"{stack.dagster_url}/locations/dagma/schedules/run_langflow_daily")
     expect(page.get_by_text("Sends the default input to the default flow.")).to_be_visible()
     expect(page.get_by_text("0 2 * * *")).to_be_visible()
-    expect(page.get_by_role("switch")).to_be_checked()
-    expect(page.get_by_text(re.compile("2:00:00 AM UTC"))).to_be_visible()
+    expect(value_of(page, "Running").get_by_role("checkbox")).to_be_checked()
+    expect(value_of(page, "Next tick")).to_contain_text("2:00:00 AM UTC")
     picture(page, "dagster-schedule")
 
 

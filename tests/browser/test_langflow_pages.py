@@ -20,7 +20,7 @@ def test_login_refuses_a_wrong_password(page: Page, stack: Stack, picture: Pictu
     expect(page.get_by_role("button", name="Sign In")).to_be_visible()
     picture(page, "langflow-login")
     log_in(page, stack.settings["LANGFLOW_SUPERUSER"], "not-the-password")
-    expect(page.get_by_text("Incorrect username or password")).to_be_visible()
+    expect(page.get_by_text("Incorrect username or password").first).to_be_visible()
     expect(page).to_have_url(re.compile("/login"))
 
 
