@@ -33,7 +33,7 @@ flows-pull: ## Bring flows edited in the canvas into flows/: make flows-pull [f=
 	@$(compose) run --rm --no-deps --user "$$(id -u):$$(id -g)" --volume "$(CURDIR)/flows:/flows:rw" flows-push dagma flows pull --dir /flows $(f)
 
 dev: .venv/ready ## The same without containers: Langflow, LLM and Dagster as local processes
-	@$(venv)/python scripts/dev.py
+	@$(venv)/python -m dagma.dev
 
 test: .venv/ready ## Run every test, on containers of its own
 	@scripts/test.sh

@@ -52,7 +52,7 @@ def ledger_server(postgres_url: str) -> Iterator[LedgerServer]:
     server.execute(
         f"CREATE ROLE {server.owner} LOGIN PASSWORD '{server.password}'",
         f"CREATE ROLE {server.app} LOGIN PASSWORD '{server.password}'",
-        # A superuser that is none needs membership to give the databases away.
+        # Who is no superuser must be a member of the role that is given a database.
         f"GRANT {server.owner} TO CURRENT_USER",
         f"CREATE DATABASE {name} OWNER {server.owner}",
     )

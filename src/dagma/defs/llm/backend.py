@@ -60,7 +60,7 @@ class Backend(dg.ConfigurableResource[Any], ABC):
             input_type: Which of the flow's inputs gets the input: `chat`, `text` or `any`.
             tweaks: Values of component fields for this call only, by component id.
             session_id: The conversation that the call belongs to.
-            stream: Take the answer as it is produced; the response is the same.
+            stream: Take the answer as it is produced, so that giving up stops the flow; the response is the same.
             flow_id: Id or endpoint name of the flow; the default flow where it is None.
 
         Returns:

@@ -3,7 +3,7 @@
 import logging
 import os
 import uuid
-from typing import Any
+from typing import Any, TypedDict
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
@@ -14,7 +14,6 @@ from dagma.defs.llm.backend import Backend, FlowReference
 from dagma.langflow import (
     TLS,
     ApiKey,
-    BadRequest,
     InputType,
     LangflowClient,
     LangflowError,
@@ -25,6 +24,15 @@ from dagma.langflow import (
 logger = logging.getLogger(__name__)
 
 DEFAULT_BASE_URL = "http://127.0.0.1:7860"
+
+
+class Choices(TypedDict):
+    """What a direct and a streamed call have in common."""
+
+    input_type: InputType
+    output_type: OutputType
+    tweaks: dict[str, Any] | None
+    session_id: str | None
 
 
 class LangflowRestResource(Backend):
@@ -82,19 +90,18 @@ class LangflowRestResource(Backend):
         *,
         flow_id: str | None = None,
     ) -> dict[str, Any]:
-        if stream:
-            raise BadRequest(
-                "run_flow was asked to stream, and LangflowRestResource returns whole responses.",
-                mend="Leave stream at False.",
-            )
-        return self._client.run(
-            flow_id or self.default_flow() or "",
-            input_value,
-            input_type=input_type,
-            output_type=output_type,
-            tweaks=tweaks,
-            session_id=session_id,
-        )
+        flow = flow_id or self.default_flow() or ""
+        choices: Choices = {
+            "input_type": input_type,
+            "output_type": output_type,
+            "tweaks": tweaks,
+            "session_id": session_id,
+        }
+        if not stream:
+            return self._client.run(flow, input_value, **choices)
+        # The client ends a stream with the result, or raises.
+        results = [event.result for event in self._client.stream(flow, input_value, **choices) if event.result]
+        return dict(results[-1].raw)
 
     @override
     def default_flow(self) -> str | None:
