@@ -77,16 +77,30 @@ def page(browser: Browser, stack: Stack, request: pytest.FixtureRequest) -> Iter
 
 @pytest.fixture(scope="session")
 def picture(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Picture:
-    """Save what a page shows, as PNG, in the folder of --pictures or else in a temporary one."""
+    """Save what a page shows, as PNG, in a temporary folder; or, once it has settled, in the folder of --pictures."""
     chosen = pytestconfig.getoption("--pictures")
     folder = Path(chosen) if chosen else tmp_path_factory.mktemp("pictures")
     folder.mkdir(parents=True, exist_ok=True)
 
     def save(page: Page, name: str) -> None:
-        page.mouse.move(0, 0)
-        page.screenshot(path=folder / f"{name}.png", animations="disabled", caret="hide")
+        if chosen:
+            settle(page)
+        (folder / f"{name}.png").write_bytes(shoot(page))
 
     return save
+
+
+def settle(page: Page, rounds: int = 12) -> None:
+    """Wait until a page looks the same three times; a few rounds at most, since Dagster's pages have clocks."""
+    page.wait_for_load_state("networkidle")
+    looks = [shoot(page)]
+    while len(looks) < 3 or (len(set(looks[-3:])) > 1 and len(looks) < rounds):
+        page.wait_for_timeout(700)
+        looks.append(shoot(page))
+
+
+def shoot(page: Page) -> bytes:
+    return page.screenshot(animations="disabled", caret="hide")
 
 
 @pytest.fixture(scope="session")

@@ -61,17 +61,6 @@ def test_a_run_page_shows_its_log(page: Page, stack: Stack, answered: tuple[str,
     expect(page.get_by_text(re.compile(r"langflow_run_flow summary=\['outputs', 'session_id'"))).to_be_visible()
 
 
-def test_a_failed_run_shows_cause_and_mend(page: Page, stack: Stack, ask: Ask, picture: Picture) -> None:
-    run_id, outcome = ask(input_value=QUESTION, flow_id="no-such-flow")
-    assert outcome.status == "FAILURE"
-    page.goto(f"{stack.dagster_url}/runs/{run_id}")
-    expect(page.get_by_text("Failure", exact=True)).to_be_visible()
-    page.get_by_placeholder("Filter…").fill("type:STEP_FAILURE")
-    expect(page.get_by_text(re.compile("FlowNotFound: .*no-such-flow")).first).to_be_visible()
-    expect(page.get_by_text("Check the flow's id or endpoint name").first).to_be_visible()
-    picture(page, "dagster-failure")
-
-
 def test_the_schedule_page_shows_the_daily_schedule_running(page: Page, stack: Stack, picture: Picture) -> None:
     page.goto(f"{stack.dagster_url}/locations/dagma/schedules/run_langflow_daily")
     expect(page.get_by_text("Sends the default input to the default flow.")).to_be_visible()
@@ -81,12 +70,20 @@ def test_the_schedule_page_shows_the_daily_schedule_running(page: Page, stack: S
     picture(page, "dagster-schedule")
 
 
-def test_the_launchpad_names_the_variable_of_the_key_and_not_the_key(
-    page: Page, stack: Stack, picture: Picture
-) -> None:
+def test_the_launchpad_names_the_variable_of_the_key_and_not_the_key(page: Page, stack: Stack) -> None:
     page.goto(f"{stack.dagster_url}/locations/dagma/jobs/{JOB}/playground")
     expect(page.get_by_text("ping from dagma")).to_be_visible()
     expect(page.get_by_text("LANGFLOW_API_KEY")).to_be_visible()
     expect(page.get_by_text("No errors")).to_be_visible()
     assert stack.settings["LANGFLOW_API_KEY"] not in page.content()
-    picture(page, "dagster-launchpad")
+
+
+def test_a_failed_run_shows_cause_and_mend(page: Page, stack: Stack, ask: Ask, picture: Picture) -> None:
+    run_id, outcome = ask(input_value=QUESTION, flow_id="no-such-flow")
+    assert outcome.status == "FAILURE"
+    page.goto(f"{stack.dagster_url}/runs/{run_id}")
+    expect(page.get_by_text("Failure", exact=True)).to_be_visible()
+    page.get_by_placeholder("Filter…").fill("type:STEP_FAILURE")
+    expect(page.get_by_text(re.compile("FlowNotFound: .*no-such-flow")).first).to_be_visible()
+    expect(page.get_by_text("Check the flow's id or endpoint name").first).to_be_visible()
+    picture(page, "dagster-failure")

@@ -24,12 +24,11 @@ def test_login_refuses_a_wrong_password(page: Page, stack: Stack, picture: Pictu
     expect(page).to_have_url(re.compile("/login"))
 
 
-def test_login_leads_to_the_flows_of_the_repository(page: Page, stack: Stack, picture: Picture) -> None:
+def test_login_leads_to_the_flows_of_the_repository(page: Page, stack: Stack) -> None:
     page.goto(stack.langflow_url)
     log_in(page, stack.settings["LANGFLOW_SUPERUSER"], stack.settings["LANGFLOW_SUPERUSER_PASSWORD"])
     expect(page.get_by_text("Assistant", exact=True)).to_be_visible()
     expect(page.get_by_text("Echo", exact=True)).to_be_visible()
-    picture(page, "langflow-flows")
 
 
 def test_the_link_of_a_materialization_leads_through_the_login_to_the_canvas(
