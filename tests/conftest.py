@@ -88,8 +88,9 @@ def postgres_url() -> Iterator[str]:
         DockerContainer("postgres:17-trixie")
         .with_env("POSTGRES_PASSWORD", password)
         .with_env("POSTGRES_INITDB_ARGS", "--encoding=UTF8 --locale=C.UTF-8")
-        .with_kwargs(ports={"5432/tcp": ("127.0.0.1", None)}, tmpfs={"/var/lib/postgresql/data": ""})
+        .with_kwargs(user="999:999")  # as in docker-compose.yml
     )
+    container.ports = {"5432/tcp": ("127.0.0.1", None)}
     with container:
         # Over TCP, since the socket answers while the cluster is still being made.
         ready = ["psql", f"postgresql://postgres:{password}@127.0.0.1/postgres", "-tAc", "SELECT 1"]
