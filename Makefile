@@ -6,7 +6,7 @@ SHELL := /bin/bash
 compose := docker compose
 venv := .venv/bin
 
-.PHONY: help up down ps logs ask flows-push flows-pull dev test test-unit lint lock clean
+.PHONY: help up down ps logs ask flows-push flows-pull dev test test-unit pictures lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,13 +33,16 @@ flows-pull: ## Bring flows edited in the canvas into flows/: make flows-pull [f=
 	@$(compose) run --rm --no-deps --user "$$(id -u):$$(id -g)" --volume "$(CURDIR)/flows:/flows:rw" flows-push dagma flows pull --dir /flows $(f)
 
 dev: .venv/ready ## The same without containers: Langflow, LLM and Dagster as local processes
-	@$(venv)/python scripts/dev.py
+	@$(venv)/python -m dagma.dev
 
 test: .venv/ready ## Run every test, on containers of its own
 	@scripts/test.sh
 
 test-unit: .venv/ready ## Run the tests that need no container
 	@$(venv)/python -m pytest tests/unit
+
+pictures: .venv/ready ## Take the README's pictures anew, of the stack that is up
+	@$(venv)/python -m pytest tests/browser --stack-env .env --pictures docs/pictures
 
 lint: .venv/ready ## Formatting, lint, types and shell scripts
 	@scripts/lint.sh

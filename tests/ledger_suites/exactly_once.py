@@ -197,6 +197,13 @@ class ExactlyOnce:
         assert str(row["cost"]) == "0.002000000"
         assert row["finished_at"] == clock.now
 
+    def test_a_duration_of_the_callers_own_is_kept(self, make_ledger: MakeLedger) -> None:
+        ledger = make_ledger()
+        ledger.warm_up()
+        ledger.finish(ledger.begin(new_call()), raw=RAW, duration_seconds=1.5)
+        (row,) = last_calls(ledger.database, 10, Filter())
+        assert row["duration_ms"] == 1500
+
     def test_an_exception_that_leaves_the_block_makes_a_direct_call_unknown(self, make_ledger: MakeLedger) -> None:
         ledger, call = make_ledger(), new_call()
         with pytest.raises(KeyboardInterrupt), ledger.attempt(call):

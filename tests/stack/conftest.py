@@ -34,8 +34,8 @@ query Events($id: ID!) {
 }
 """
 TERMINATE = """
-mutation Terminate($id: String!) {
-  terminateRun(runId: $id, terminatePolicy: SAFE_TERMINATE) { __typename ... on TerminateRunFailure { message } }
+mutation Terminate($id: String!, $policy: TerminateRunPolicy!) {
+  terminateRun(runId: $id, terminatePolicy: $policy) { __typename ... on TerminateRunFailure { message } }
 }
 """
 MATERIALIZATIONS = (
@@ -93,9 +93,10 @@ class Dagster:
         results = self.webserver.query(RUNS, filter=filter_ or None, limit=25)["runsOrError"]["results"]
         return [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in results]
 
-    def terminate(self, run_id: str) -> None:
-        """Cancel, as the button in the UI does."""
-        answer = self.webserver.query(TERMINATE, id=run_id)["terminateRun"]
+    def terminate(self, run_id: str, *, force: bool = False) -> None:
+        """Cancel, as the button in the UI does; with `force`, as its check box for runs that don't answer."""
+        policy = "MARK_AS_CANCELED_IMMEDIATELY" if force else "SAFE_TERMINATE"
+        answer = self.webserver.query(TERMINATE, id=run_id, policy=policy)["terminateRun"]
         assert answer["__typename"] == "TerminateRunSuccess", answer
 
     def materialized_by(self, run_id: str) -> bool:
@@ -122,6 +123,16 @@ def behave(langflow: LangflowClient) -> str:
     flow = json.loads(BEHAVE.read_text())
     langflow.upsert_flow(flow)
     return str(flow["id"])
+
+
+@pytest.fixture(autouse=True)
+def whole_again(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Bring back what a failed test has left stopped, so that the next one starts from a whole stack."""
+    yield
+    if "stack" in request.fixturenames:
+        stack: Stack = request.getfixturevalue("stack")
+        if not all(container.is_ready for container in stack.containers()):
+            stack.start()
 
 
 def sleeping(seconds: float) -> dict[str, Any]:

@@ -1,10 +1,8 @@
-"""PostgreSQL databases for the ledger's tests, made on the server that DAGMA_TEST_POSTGRES_URL names.
+"""PostgreSQL databases for the ledger's tests, on a server of the stack's image.
 
-The URL is that of a role that may create databases and roles, such as postgresql://postgres:...@127.0.0.1:5432/postgres.
 Whatever is made there has a random name and is dropped again.
 """
 
-import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,17 +45,14 @@ class LedgerPostgres:
 
 
 @pytest.fixture(scope="session")
-def ledger_server() -> Iterator[LedgerServer]:
-    url = os.environ.get("DAGMA_TEST_POSTGRES_URL")
-    if not url:
-        pytest.fail("Set DAGMA_TEST_POSTGRES_URL to a PostgreSQL role that may create databases and roles.")
+def ledger_server(postgres_url: str) -> Iterator[LedgerServer]:
     name = f"ledger_test_{secrets.token_hex(4)}"
-    admin = create_engine(make_url(url), isolation_level="AUTOCOMMIT")
+    admin = create_engine(make_url(postgres_url), isolation_level="AUTOCOMMIT")
     server = LedgerServer(admin, name, f"{name}_owner", f"{name}_app", secrets.token_hex(16))
     server.execute(
         f"CREATE ROLE {server.owner} LOGIN PASSWORD '{server.password}'",
         f"CREATE ROLE {server.app} LOGIN PASSWORD '{server.password}'",
-        # A superuser that is none needs membership to give the databases away.
+        # Who is no superuser must be a member of the role that is given a database.
         f"GRANT {server.owner} TO CURRENT_USER",
         f"CREATE DATABASE {name} OWNER {server.owner}",
     )

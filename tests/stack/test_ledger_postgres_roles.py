@@ -93,6 +93,22 @@ def test_not_even_the_owner_changes_history_by_a_plain_statement(
         connection.exec_driver_sql(statement)
 
 
+def test_a_temporary_table_does_not_stand_in_for_a_real_one(
+    ledger_postgres: LedgerPostgres, make_ledger: MakeLedger
+) -> None:
+    make_ledger().begin(new_call())
+    with connected(ledger_postgres.app_url) as connection:
+        connection.exec_driver_sql("CREATE TEMPORARY TABLE usage_hours AS SELECT * FROM usage_hours")
+        connection.exec_driver_sql("CREATE UNIQUE INDEX ON pg_temp.usage_hours (flow_id, hour)")
+        connection.exec_driver_sql("GRANT ALL ON pg_temp.usage_hours TO PUBLIC")
+        connection.exec_driver_sql(
+            "INSERT INTO calls (id, key, attempt, scope, flow_id, backend, mode, state, begun_at, reserved_tokens,"
+            " reserved_cost, input_hash) SELECT 'x', key, 2, scope, flow_id, backend, mode, state, begun_at, 0, 0, 'x'"
+            " FROM calls"
+        )
+        assert connection.exec_driver_sql("SELECT calls FROM public.usage_hours").scalar() == 2
+
+
 def test_other_roles_can_not_read_the_ledger(ledger_postgres: LedgerPostgres, ledger_server: LedgerServer) -> None:
     stranger = f"{ledger_server.template}_stranger"
     ledger_server.execute(f"CREATE ROLE {stranger} LOGIN PASSWORD '{ledger_server.password}'")

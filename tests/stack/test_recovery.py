@@ -69,16 +69,20 @@ def test_a_cancelled_run_is_canceled(dagster: Dagster, behave: str) -> None:
     assert not dagster.materialized_by(run_id)
 
 
-def test_a_run_that_waits_in_the_queue_is_canceled(stack: Stack, dagster: Dagster, behave: str) -> None:
+def test_a_run_that_no_worker_has_taken_is_canceled_and_never_executed(
+    stack: Stack, dagster: Dagster, behave: str
+) -> None:
     stack.run("stop", "worker")
     run_id = dagster.launch(flow_id=behave)
     dagster.wait_status(run_id, "STARTING", seconds=30)
-    dagster.terminate(run_id)
+    # Dagster offers no other cancel for a run in this state.
+    dagster.terminate(run_id, force=True)
     dagster.wait_status(run_id, "CANCELED", seconds=30)
     stack.run("start", "worker")
     stack.wait_health("worker", "healthy", seconds=90)
 
     assert dagster.ask(flow_id=behave, input_value="next").metadata["answer"] == "next"
+    assert dagster.status(run_id) == "CANCELED"
     assert STEP_START not in dagster.messages(run_id)
 
 

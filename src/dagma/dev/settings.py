@@ -5,7 +5,7 @@ import os
 import secrets
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 DEFAULT_DAGSTER_PORT = 3000
@@ -44,8 +44,8 @@ class Settings:
     langflow_url: str | None
     llm_url: str | None
     llm_model: str
-    llm_api_key: str
-    secrets: Mapping[str, str]
+    llm_api_key: str = field(repr=False)
+    secrets: Mapping[str, str] = field(repr=False)
 
     @property
     def starts_langflow(self) -> bool:

@@ -1,5 +1,6 @@
 """Starting the processes, each when what it needs is there."""
 
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -15,21 +16,6 @@ from dagma.dev.settings import NotReadyError, Settings
 LLM_SECONDS = 120.0
 LANGFLOW_SECONDS = 300.0
 DAGSTER_SECONDS = 180.0
-
-# Runs, schedules and logs stay beside these files, on SQLite; runs are processes of their own. The containers' files in
-# dagster_home/ need Postgres, Redis and workers.
-_DAGSTER_FILES = {
-    "dagster.yaml": """\
-# Written by `make dev` at each start.
-telemetry: {enabled: false}
-run_queue: {dequeue_interval_seconds: 1}
-""",
-    "workspace.yaml": """\
-# Written by `make dev` at each start. The name is the one that `dagma ask` looks for.
-load_from:
-  - python_module: {module_name: dagma.definitions, location_name: dagma}
-""",
-}
 
 
 class Starter:
@@ -80,10 +66,11 @@ class Starter:
         environment = commands.dagma_environment(self._settings, langflow_url)
         home = Path(environment["DAGSTER_HOME"])
         home.mkdir(parents=True, exist_ok=True)
-        for name, text in _DAGSTER_FILES.items():
-            (home / name).write_text(text)
-        flows = str(self._settings.root / "flows")
-        self._run("flows-push", [sys.executable, "-m", "dagma.cli", "flows", "push", "--dir", flows], environment)
+        # SQLite beside the files, and runs as processes: dagster_home/ itself needs Postgres, Redis and workers.
+        for file in (self._settings.root / "dagster_home" / "dev").glob("*.yaml"):
+            shutil.copy(file, home)
+        flows = ["flows", "push", "--dir", str(self._settings.root / "flows"), "--wait", "10"]
+        self._run("flows-push", [sys.executable, "-m", "dagma.cli", *flows], environment)
         # Not in the repository's root: Dagster reads a .env where it is started, and that one is the containers'.
         self._processes.start("dagster", commands.dagster(self._settings), environment, home)
         self._wait_for("dagster", f"http://127.0.0.1:{self._settings.dagster_port}/server_info", DAGSTER_SECONDS)

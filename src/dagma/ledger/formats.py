@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, TextIO
 
 FORMATS = ("table", "csv", "jsonl")
-CELL_CHARACTERS = 40
+CELL_CHARACTERS = 60
 # A spreadsheet runs a cell that starts like this as a formula, and an LLM's answer may well do so.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 

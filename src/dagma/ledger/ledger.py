@@ -172,8 +172,8 @@ class Ledger:
             session_id: The session that the server used.
             duration_seconds: How long the server took; by default the time since the call began.
         """
-        body = json.dumps(raw)
         now = self._clock()
+        body = json.dumps(raw)
         values = {
             **self._used(usages, now),
             "state": "answered",
@@ -182,7 +182,9 @@ class Ledger:
         }
         if session_id is not None:
             values["session_id"] = storable(session_id)
-        self._end(begun, values, duration_seconds, body)
+        if duration_seconds is not None:
+            values["duration_ms"] = round(duration_seconds * 1000)
+        self._end(begun, now, values, body)
 
     def fail(self, begun: Begun, error_class: str, message: str, *, usages: Sequence[Usage] = ()) -> None:
         """Record that the call failed for certain; a retry may send it again.
@@ -193,8 +195,8 @@ class Ledger:
             message: The error's message, of which the ledger keeps at most 1,000 characters.
             usages: What was used all the same, as far as it is known.
         """
-        values = {**self._used(usages, self._clock()), "state": "failed", **self._error(error_class, message)}
-        self._end(begun, values)
+        now = self._clock()
+        self._end(begun, now, {**self._used(usages, now), "state": "failed", **self._error(error_class, message)})
 
     def unknown(self, begun: Begun, error_class: str, message: str) -> None:
         """Record that the call was sent and nobody saw its end: a read time-out, a connection that broke.
@@ -204,7 +206,7 @@ class Ledger:
             error_class: The error's class name.
             message: The error's message.
         """
-        self._end(begun, {"state": "unknown", **self._error(error_class, message)})
+        self._end(begun, self._clock(), {"state": "unknown", **self._error(error_class, message)})
 
     def cancelled(self, begun: Begun, *, usages: Sequence[Usage] = ()) -> None:
         """Record that the call was cancelled on purpose, and its job stopped.
@@ -213,7 +215,8 @@ class Ledger:
             begun: What `begin` gave.
             usages: What was used until then, as far as it is known.
         """
-        self._end(begun, {**self._used(usages, self._clock()), "state": "cancelled"})
+        now = self._clock()
+        self._end(begun, now, {**self._used(usages, now), "state": "cancelled"})
 
     def reject(self, begun: Begun, reason: str) -> None:
         """Record that an answer is of no use (it can't be parsed, a check failed): the next `begin` sends anew.
@@ -266,17 +269,24 @@ class Ledger:
         oldest = self._clock() - timedelta(hours=self._replay_hours if hours is None else hours)
         return self._delete_replays(replays.c.created_at < oldest)
 
+    def warm_up(self) -> None:
+        """Do what is slow the first time (a second in all): connect, check the tables, load the price list.
+
+        Raises:
+            LedgerNotMigratedError: The tables are missing or of another version.
+            LedgerUnavailableError: The database can't be reached.
+        """
+        self.expire_replays()
+        self.prices.warm_up()
+
     def close(self) -> None:
         """Close this process's connections."""
         self.database.close()
 
-    def _end(
-        self, begun: Begun, values: dict[str, Any], duration_seconds: float | None = None, body: str | None = None
-    ) -> None:
-        now = self._clock()
-        seconds = (now - begun.begun_at).total_seconds() if duration_seconds is None else duration_seconds
-        values |= {"finished_at": now, "duration_ms": round(seconds * 1000)}
-        self._move(begun, values, ("begun", "submitted", "unknown"), body)
+    def _end(self, begun: Begun, now: datetime, values: Mapping[str, Any], body: str | None = None) -> None:
+        duration_ms = round((now - begun.begun_at).total_seconds() * 1000)
+        ended = {"finished_at": now, "duration_ms": duration_ms, **values}
+        self._move(begun, ended, ("begun", "submitted", "unknown"), body)
         self._presence.release(begun.call_id)
 
     def _move(self, begun: Begun, values: Mapping[str, Any], sources: Sequence[State], body: str | None = None) -> None:

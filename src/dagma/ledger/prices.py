@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from fnmatch import fnmatchcase
 
@@ -73,6 +73,10 @@ class Prices:
         costs = [self._cost(usage, at) for usage in usages]
         known = [cost for cost in costs if cost is not None]
         return sum(known, Decimal(0)) if known and len(known) == len(costs) else None
+
+    def warm_up(self) -> None:
+        """Load the bundled price list now rather than with the first call that needs it."""
+        _bundled_cost("gpt-4o", 0, 0, datetime.now(UTC))
 
     def _cost(self, usage: Usage, at: datetime) -> Decimal | None:
         if usage.model is None:

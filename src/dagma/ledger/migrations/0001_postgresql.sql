@@ -1,5 +1,6 @@
 -- Guards of the ledger on PostgreSQL. Statements are separated by lines of two dashes.
--- Every function resolves names in the schema that the migration ran in, whatever the caller's search_path.
+-- {schema} is the one that the migration runs in. The functions of the owner's name it, and pg_temp after it: else a
+-- caller could put a temporary table in the place of a real one.
 
 CREATE FUNCTION ledger_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -30,7 +31,7 @@ CREATE TRIGGER calls_never_truncated BEFORE TRUNCATE ON calls
 CREATE TRIGGER rejections_stay BEFORE UPDATE ON rejections FOR EACH ROW
     EXECUTE FUNCTION ledger_refuse('a rejection can not be changed')
 --
-CREATE FUNCTION ledger_count_call() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+CREATE FUNCTION ledger_count_call() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
         INSERT INTO usage_hours AS totals (
@@ -60,7 +61,7 @@ CREATE TRIGGER calls_counted AFTER INSERT OR UPDATE ON calls FOR EACH ROW
     EXECUTE FUNCTION ledger_count_call()
 --
 CREATE FUNCTION ledger_prune(keep_days integer) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
 DECLARE
     pruned bigint;
 BEGIN

@@ -126,5 +126,8 @@ def _create_guards() -> None:
     connection = op.get_bind().execution_options(no_parameters=True)
     dialect = connection.dialect.name
     script = resources.files("dagma.ledger.migrations").joinpath(f"0001_{dialect}.sql").read_text(encoding="utf-8")
+    if dialect == "postgresql":
+        schema = connection.scalar(sa.text("SELECT quote_ident(current_schema())"))
+        script = script.replace("{schema}", str(schema))
     for statement in script.split("\n--\n"):
         connection.exec_driver_sql(statement)
