@@ -50,7 +50,9 @@ def test_the_runs_log_tells_the_progress_as_it_happens_and_no_text(
         def lines() -> list[str]:
             return [record.user_message for record in instance.all_logs(run.run_id) if record.dagster_event is None]
 
-        seen_early.extend(wait_for("progress", lambda: [line for line in lines() if "ChatInput-1 has finished" in line]))
+        seen_early.extend(
+            wait_for("progress", lambda: [line for line in lines() if "ChatInput-1 has finished" in line])
+        )
         flow.goes.set()
 
     watcher = threading.Thread(target=look)
