@@ -11,6 +11,7 @@ from dagma.langflow.errors import (
     CallTimeout,
     CompletedWithoutOutput,
     JobCancelled,
+    JobLost,
     JobSuspended,
     LangflowError,
     TruncatedAnswer,
@@ -24,6 +25,7 @@ from dagma.langflow.trace import Trace
 logger = logging.getLogger(__name__)
 
 _FIRST_POLL = 0.1
+_SETTLING_WAITS = (0.1, 0.2, 0.4, 0.8)
 # A trace is written some 60 ms after the end of its run.
 _TRACE_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8)
 # Langflow cuts texts at LANGFLOW_MAX_TEXT_LENGTH, 6000 by default, and marks the cut.
@@ -90,9 +92,11 @@ class CollectingApi(FollowingApi):
 
     def _answer(self, status: JobStatus) -> CallResult:
         """Return the answer of a job that is over, or raise why it has none."""
-        if status.state == "failed":
-            # Right after a stop a job says failed for a moment, then cancelled.
-            time.sleep(_FIRST_POLL)
+        for wait in _SETTLING_WAITS:
+            # Right after a stop a job says failed, without a reason, for a moment.
+            if not isinstance(status.error, JobLost):
+                break
+            time.sleep(wait)
             status = self.status(status.job_id)
         if status.state == "cancelled":
             raise JobCancelled(f"The job {status.job_id} was stopped.")
