@@ -82,14 +82,12 @@ class Flows:
 
 
 @pytest.fixture(scope="session")
-def real_langflow() -> LangflowServer:
-    """Give the real Langflow named in the environment."""
-    try:
-        return LangflowServer(
-            os.environ["DAGMA_TEST_LANGFLOW_URL"].rstrip("/"), os.environ["DAGMA_TEST_LANGFLOW_API_KEY"]
-        )
-    except KeyError as missing:
-        pytest.fail(f"The contract tests need a real Langflow: set {missing} (see tests/contract/conftest.py).")
+def real_langflow(request: pytest.FixtureRequest) -> LangflowServer:
+    """Give the Langflow that DAGMA_TEST_LANGFLOW_URL and DAGMA_TEST_LANGFLOW_API_KEY name, else the stack's."""
+    if url := os.environ.get("DAGMA_TEST_LANGFLOW_URL"):
+        return LangflowServer(url.rstrip("/"), os.environ["DAGMA_TEST_LANGFLOW_API_KEY"])
+    stack = request.getfixturevalue("stack")
+    return LangflowServer(stack.langflow_url, stack.settings["LANGFLOW_API_KEY"])
 
 
 @pytest.fixture(scope="session", params=["fake", "real"])

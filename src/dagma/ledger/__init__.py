@@ -1,0 +1,40 @@
+"""The ledger: every call's audit row, the quota meter, and the memory that pays for no answer twice."""
+
+from dagma.ledger.call import Begun, Call, Usage, call_key, input_hash
+from dagma.ledger.errors import (
+    AnswerExpiredError,
+    CallInFlightError,
+    LedgerError,
+    LedgerNotMigratedError,
+    LedgerSettingsError,
+    LedgerUnavailableError,
+    OutcomeUnknownError,
+    QuotaExceededError,
+)
+from dagma.ledger.ledger import Ledger
+from dagma.ledger.prices import Prices
+from dagma.ledger.quotas import Limit, parse_quotas
+from dagma.ledger.settings import LedgerSettings
+from dagma.ledger.texts import TextPolicy
+
+__all__ = [
+    "AnswerExpiredError",
+    "Begun",
+    "Call",
+    "CallInFlightError",
+    "Ledger",
+    "LedgerError",
+    "LedgerNotMigratedError",
+    "LedgerSettings",
+    "LedgerSettingsError",
+    "LedgerUnavailableError",
+    "Limit",
+    "OutcomeUnknownError",
+    "Prices",
+    "QuotaExceededError",
+    "TextPolicy",
+    "Usage",
+    "call_key",
+    "input_hash",
+    "parse_quotas",
+]

@@ -1,0 +1,57 @@
+# Everything that people do with this repository. `make` lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+compose := docker compose
+venv := .venv/bin
+
+.PHONY: help up down ps logs ask flows-push flows-pull dev test test-unit pictures lint lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: ## Bring the stack up: make up [WORKERS=3] [YES=1]
+	@scripts/up.sh
+
+down: ## Stop and remove the containers; data stays
+	@$(compose) down --remove-orphans
+
+ps: ## Show the containers and their health
+	@$(compose) ps --all
+
+logs: ## Follow the logs: make logs [s=SERVICE]
+	@$(compose) logs --follow --tail 100 $(s)
+
+ask: ## Ask the default flow through Dagster: make ask Q="..."
+	@scripts/ask.sh
+
+flows-push: ## Bring flows/*.json to Langflow: make flows-push [FORCE=1]
+	@$(compose) run --rm --no-deps flows-push dagma flows push --dir /flows $(if $(FORCE),--force)
+
+flows-pull: ## Bring flows edited in the canvas into flows/: make flows-pull [f=NAME]
+	@$(compose) run --rm --no-deps --user "$$(id -u):$$(id -g)" --volume "$(CURDIR)/flows:/flows:rw" flows-push dagma flows pull --dir /flows $(f)
+
+dev: .venv/ready ## The same without containers: Langflow, LLM and Dagster as local processes
+	@$(venv)/python -m dagma.dev
+
+test: .venv/ready ## Run every test, on containers of its own
+	@scripts/test.sh
+
+test-unit: .venv/ready ## Run the tests that need no container
+	@$(venv)/python -m pytest tests/unit
+
+pictures: .venv/ready ## Take the README's pictures anew, of the stack that is up
+	@$(venv)/python -m pytest tests/browser --stack-env .env --pictures docs/pictures
+
+lint: .venv/ready ## Formatting, lint, types and shell scripts
+	@scripts/lint.sh
+
+lock: .venv/ready ## Lock all packages anew: make lock [UPGRADE=1]
+	@scripts/lock.sh
+
+clean: ## Delete containers AND DATA (asks first)
+	@scripts/clean.sh
+
+.venv/ready: requirements-dev.txt docker/build-tools.txt pyproject.toml
+	@scripts/venv.sh

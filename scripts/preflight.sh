@@ -1,0 +1,90 @@
+# Can this machine run the stack? Sourced by up.sh and test.sh. Changes nothing.
+# shellcheck shell=bash
+
+check_engine() {
+  if engine_answers; then
+    local version
+    version=$(docker version --format '{{.Server.Version}}')
+    version_at_least "$version" "$MIN_DOCKER_VERSION" ||
+      die "the Docker engine is $version; $MIN_DOCKER_VERSION or later is needed" "update Docker"
+    check_compose
+  elif is_root && is_debian_like; then
+    log "preflight: no Docker engine answers; it will be installed and started"
+  elif command -v docker >/dev/null 2>&1 && [ "$(uname)" = Darwin ]; then
+    die "no Docker engine answers" "start Docker Desktop, then run this again"
+  elif [ -S /var/run/docker.sock ] && [ ! -w /var/run/docker.sock ]; then
+    die "the Docker engine does not let user $(id -un) in" "sudo usermod -aG docker $(id -un), log in again, then run this again"
+  else
+    die "no Docker engine answers" "install and start Docker with Compose 2 (as root on Debian and Ubuntu this script does it), then run this again"
+  fi
+}
+
+check_compose() {
+  local version
+  version=$(docker compose version --short 2>/dev/null) ||
+    die "docker has no compose plugin" "install the plugin: package docker-compose-v2, docker-compose-plugin or docker-compose 2"
+  version=${version#v}
+  version_at_least "$version" "$MIN_COMPOSE_VERSION" ||
+    die "docker compose is $version; $MIN_COMPOSE_VERSION or later is needed" "update the compose plugin"
+  docker buildx version >/dev/null 2>&1 || die "docker has no buildx plugin" "install the plugin: package docker-buildx or docker-buildx-plugin"
+}
+
+check_memory() {
+  local mib
+  if engine_answers; then
+    mib=$(($(docker info --format '{{.MemTotal}}') / 1048576))
+  else
+    mib=$(($(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1024))
+  fi
+  [ "$mib" -ge "$MIN_MEMORY_MIB" ] ||
+    die "the engine has $mib MiB of memory; $MIN_MEMORY_MIB MiB are needed" "give the machine, or Docker Desktop's VM, more memory"
+}
+
+check_disk() {
+  local root=/var/lib/docker gib
+  if engine_answers; then root=$(docker info --format '{{.DockerRootDir}}'); fi
+  # With Docker Desktop the directory is inside its VM, which this can't see.
+  while [ ! -d "$root" ]; do root=$(dirname "$root"); done
+  gib=$(($(df -Pk "$root" | awk 'NR == 2 {print $4}') / 1048576))
+  if docker image inspect "dagma/langflow:$(setting DAGMA_TAG local)" >/dev/null 2>&1; then return; fi
+  [ "$gib" -ge "$MIN_DISK_GIB" ] || die "$root has $gib GiB free; $MIN_DISK_GIB GiB are needed" "free some: docker system prune"
+}
+
+# port_is_free PORT
+port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# check_port NAME DEFAULT SERVICE CONTAINER_PORT: free, or held by this very stack.
+check_port() {
+  local port
+  port=$(setting "$1" "$2")
+  case "$port" in '' | *[!0-9]*) die "$1 is \"$port\", which is no port number" "set $1 in .env to a number from 1 to 65535" ;; esac
+  port_is_free "$port" && return
+  if [ -f .env ] && docker compose port "$3" "$4" 2>/dev/null | grep -q ":$port\$"; then return; fi
+  die "port $port of 127.0.0.1 is in use" "stop what listens there, or set $1 in .env to a free port"
+}
+
+check_env_file() {
+  local project name missing=""
+  project=$(setting COMPOSE_PROJECT_NAME dagma)
+  if [ ! -f .env ]; then
+    if docker volume inspect "${project}_postgres-data" >/dev/null 2>&1; then
+      die "there is no .env, but volume ${project}_postgres-data holds data that was made with the passwords of one" \
+        "put that .env back, or delete the data: docker volume rm ${project}_postgres-data ${project}_redis-data ${project}_langflow-data ${project}_dagma-storage"
+    fi
+    return
+  fi
+  # shellcheck disable=SC2013  # names hold no spaces
+  for name in $(sed -n 's/^\([A-Z_]*\)=<random.*/\1/p' .env.example); do
+    [ -n "$(setting "$name" '')" ] || missing="$missing $name"
+  done
+  [ -z "$missing" ] || die ".env lacks:$missing" "add each with a value of its own, as .env.example says; an existing .env is never changed by a script"
+}
+
+preflight() {
+  check_engine
+  check_memory
+  check_disk
+  check_env_file
+  check_port DAGSTER_PORT 3000 dagster-webserver 3000
+  check_port LANGFLOW_PORT 7860 langflow 7860
+}

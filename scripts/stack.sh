@@ -1,0 +1,51 @@
+# Start the containers, wait until each is healthy, and show what runs. Sourced by up.sh.
+# shellcheck shell=bash
+
+start_stack() {
+  # The run queue holds back what the workers have no slot for.
+  DAGMA_MAX_CONCURRENT_RUNS=$(($(setting WORKERS 1) * $(setting WORKER_CONCURRENCY 2)))
+  export DAGMA_MAX_CONCURRENT_RUNS
+  if ! docker compose up --detach --no-build --remove-orphans >.dev/logs/up.log 2>&1; then
+    tail -n 20 .dev/logs/up.log >&2
+    explain_unready
+  fi
+  local deadline=$((SECONDS + START_SECONDS))
+  while [ -n "$(unready)" ]; do
+    [ "$SECONDS" -lt "$deadline" ] || explain_unready
+    sleep 1
+  done
+}
+
+# The services that are neither healthy nor a one-shot that ended well, one a line: "service state health exit-code".
+unready() {
+  docker compose ps --all --format '{{.Service}} {{.State}} {{.Health}}/{{.ExitCode}}' |
+    grep -v -e ' running healthy/' -e ' exited /0$' || true
+}
+
+explain_unready() {
+  local service
+  unready >&2
+  for service in $(unready | cut -d ' ' -f 1 | sort -u); do
+    printf '\n--- last lines of %s\n' "$service" >&2
+    docker compose --ansi never logs --no-log-prefix --tail 15 "$service" >&2
+  done
+  die "not every service came up" "read the lines above, or: make logs s=SERVICE; then run make up again"
+}
+
+show_stack() {
+  local login
+  login="$(setting LANGFLOW_SUPERUSER admin), password: grep LANGFLOW_SUPERUSER_PASSWORD .env"
+  # A password belongs on a person's screen, not in the log of a CI job.
+  if [ -t 1 ]; then login="$(setting LANGFLOW_SUPERUSER admin) / $(setting LANGFLOW_SUPERUSER_PASSWORD '')"; fi
+  cat <<SCREEN
+
+Dagma is up ($PHASES).
+
+$(docker compose ps --format '{{.Service}}\t{{.Status}}' | expand -t 20 | sed 's/^/  /')
+
+  Dagster   $(setting DAGSTER_PUBLIC_URL "http://127.0.0.1:$(setting DAGSTER_PORT 3000)")
+  Langflow  $(setting LANGFLOW_PUBLIC_URL "http://127.0.0.1:$(setting LANGFLOW_PORT 7860)")   login: $login
+
+Next:  make ask Q="What is the capital of France?"
+SCREEN
+}

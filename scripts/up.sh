@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Bring the stack up, from a bare machine or from any state between.
+#
+# Usage: make up [WORKERS=3] [YES=1]
+# It touches: .env (written once, never changed), .dev/logs, the images, containers, networks and volumes of the Compose
+# project; where there is no Docker engine and this is root on Debian or Ubuntu, Docker's packages, after asking.
+set -Eeuo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p .dev/logs
+
+. scripts/thresholds.sh
+. scripts/lib.sh
+. scripts/preflight.sh
+. scripts/ensure-engine.sh
+. scripts/env-file.sh
+. scripts/images.sh
+. scripts/stack.sh
+
+# Pre-flight. No impact yet.
+preflight
+
+# Let's go! Start impacting things.
+phase engine ensure_engine
+check_compose
+make_env_file
+phase upstream provide_upstream_images
+phase images build_images
+phase stack start_stack
+show_stack

@@ -1,0 +1,31 @@
+"""Entry point of `dagma`.
+
+Every command is a module with `add_parser(subparsers)`, which sets `handler`: it takes the parsed arguments and returns
+the exit code. None imports dagster, which alone takes two seconds.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from dagma import __version__
+from dagma.cli import ask, doctor, flows
+from dagma.ledger import commands as ledger
+
+COMMANDS = (ask, doctor, flows, ledger)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    parser = argparse.ArgumentParser(prog="dagma", description="Dagster as the control plane for Langflow.")
+    parser.add_argument("--version", action="version", version=f"dagma {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add_parser(subparsers)
+    options = parser.parse_args(arguments)
+    exit_code: int = options.handler(options)
+    return exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

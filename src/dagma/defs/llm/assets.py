@@ -1,0 +1,104 @@
+"""The asset that sends one input to a flow and materializes the answer."""
+
+from enum import Enum
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from dagma.defs.llm.backend import Backend
+from dagma.defs.llm.call_record import record_calls
+from dagma.defs.llm.failures import CALL_ERRORS, retry_or_fail
+from dagma.defs.llm.metadata import describe_attempts, describe_calls, describe_flow, record_texts
+
+POOL = "langflow"
+
+
+class InputType(Enum):
+    """Langflow's kinds of inputs; an Enum, so that Dagster offers these and refuses others before it launches a run."""
+
+    chat = "chat"
+    text = "text"
+    any = "any"
+
+
+class OutputType(Enum):
+    """Langflow's kinds of outputs."""
+
+    chat = "chat"
+    text = "text"
+    any = "any"
+    debug = "debug"
+
+
+class Mode(Enum):
+    """Ways to send a call."""
+
+    auto = "auto"
+    direct = "direct"
+    job = "job"
+
+
+class FlowRunConfig(dg.Config):
+    """What to send, and to which flow."""
+
+    input_value: str = Field(default="ping from dagma", description="The input.")
+    flow_id: str | None = Field(
+        default=None, description="Id or endpoint name of the flow. Default: LANGFLOW_DEFAULT_FLOW_ID."
+    )
+    input_type: InputType = Field(default=InputType.chat, description="Which of the flow's inputs gets the input.")
+    output_type: OutputType = Field(default=OutputType.chat, description="Which of the flow's outputs is returned.")
+    tweaks: dict[str, Any] = Field(
+        default={}, description="Component fields to set for this call only: {component id: {field: value}}."
+    )
+    session_id: str | None = Field(
+        default=None,
+        description="The conversation to continue. Default: Langflow's own, one for all calls of a flow.",
+    )
+    mode: Mode | None = Field(
+        default=None,
+        description="direct: one request. job: a durable job, which outlives the worker. auto: job where the flow's "
+        "types allow it. Default: LANGFLOW_MODE.",
+    )
+
+
+@dg.asset(
+    group_name="langflow",
+    kinds={"langflow"},
+    pool=POOL,
+    description="Sends one input to a Langflow flow and materializes the answer. Skipped while no flow is configured.",
+)
+def langflow_run_flow(
+    context: dg.AssetExecutionContext, config: FlowRunConfig, backend: Backend
+) -> dg.MaterializeResult[dict[str, Any]]:
+    """Send the configured input to the configured flow.
+
+    Returns:
+        The raw response, or `{"status": "skipped"}` where no flow is configured.
+    """
+    flow_id = config.flow_id or backend.default_flow()
+    if flow_id is None:
+        context.log.info("No flow is configured: set LANGFLOW_DEFAULT_FLOW_ID, or flow_id in the run's config.")
+        return dg.MaterializeResult(value={"status": "skipped"}, metadata={"status": "skipped"})
+
+    with record_calls() as calls:
+        try:
+            response = backend.run_flow(
+                config.input_value,
+                output_type=config.output_type.value,
+                input_type=config.input_type.value,
+                tweaks=config.tweaks or None,
+                session_id=config.session_id,
+                flow_id=flow_id,
+                mode=config.mode and config.mode.value,
+            )
+        except CALL_ERRORS as error:
+            metadata = describe_flow(backend.refer_to(flow_id)) | describe_attempts(calls.begun)
+            retry_or_fail(error, retry_number=context.retry_number, metadata=metadata)
+
+    # Keys only: logs are read by more people, and kept in more places, than an answer is meant for.
+    context.log.info("langflow_run_flow summary=%s", sorted(response))
+    texts = record_texts()
+    value = response if texts else {"status": "completed", "keys": sorted(response)}
+    metadata = describe_calls(calls, backend.refer_to(flow_id), texts=texts)
+    return dg.MaterializeResult(value=value, metadata=metadata)

@@ -1,0 +1,44 @@
+"""When calls are made: the job of the asset, and its daily schedule."""
+
+import zoneinfo
+
+import dagster as dg
+
+from dagma import environment
+from dagma.defs.llm.assets import langflow_run_flow
+
+langflow_run_flow_job = dg.define_asset_job(
+    "langflow_run_flow_job",
+    selection=[langflow_run_flow],
+    description="Sends one input to a Langflow flow and materializes the answer.",
+    # A call only waits for HTTP: a process per step would add seconds, and Celery's workers can't start any.
+    executor_def=dg.in_process_executor,
+)
+
+
+def daily_schedule_from_environment() -> dg.ScheduleDefinition:
+    """Configure the daily schedule from `LANGFLOW_SCHEDULE_CRON`, `DAGMA_TIMEZONE` and `DAGMA_SCHEDULES_RUNNING`.
+
+    Raises:
+        SettingError: The cron expression or the time zone is not valid.
+    """
+    cron = environment.text("LANGFLOW_SCHEDULE_CRON", default="0 2 * * *")
+    timezone = environment.text("DAGMA_TIMEZONE", default="UTC")
+    if timezone not in zoneinfo.available_timezones():
+        raise environment.SettingError(
+            f"DAGMA_TIMEZONE is {timezone!r}. Set it to an IANA name, such as Europe/Berlin."
+        )
+    running = environment.flag("DAGMA_SCHEDULES_RUNNING", default=False)
+    try:
+        return dg.ScheduleDefinition(
+            name="run_langflow_daily",
+            job=langflow_run_flow_job,
+            cron_schedule=cron,
+            execution_timezone=timezone,
+            description="Sends the default input to the default flow.",
+            default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
+        )
+    except dg.DagsterInvalidDefinitionError as error:
+        raise environment.SettingError(
+            f"LANGFLOW_SCHEDULE_CRON is {cron!r}. Set it to minute, hour, day, month and weekday, such as '0 2 * * *'."
+        ) from error

@@ -1,0 +1,128 @@
+"""How each process is started: its command line and its environment."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dagma.dev.settings import ASSISTANT, Settings
+
+# Nothing looked up or sent at start, and nothing loaded that flows don't use.
+_LANGFLOW_QUIET = {
+    "DO_NOT_TRACK": "true",
+    "LANGFLOW_AGENTIC_EXPERIENCE": "false",
+    "LANGFLOW_CREATE_STARTER_PROJECTS": "false",
+    "LANGFLOW_MCP_COMPOSER_ENABLED": "false",
+    "LANGFLOW_MODELS_DEV_REFRESH": "false",
+    "LANGFLOW_OPEN_BROWSER": "false",
+    "LANGFLOW_SKIP_MCP_AUTO_INIT": "true",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+}
+
+
+def llm(settings: Settings, python: Path) -> tuple[list[str], dict[str, str]]:
+    """Start the local LLM.
+
+    Args:
+        settings: The settings.
+        python: Python of its environment.
+
+    Returns:
+        Command and environment.
+    """
+    command = [str(python), str(settings.root / "docker" / "llm" / "server.py")]
+    environment = {"LLM_HOST": "127.0.0.1", "LLM_PORT": str(settings.llm_port), "LLM_MODEL": settings.llm_model}
+    return command, _inherited(environment)
+
+
+def llm_url(settings: Settings) -> str:
+    """Return the base URL of the LLM, as Langflow reaches it.
+
+    Args:
+        settings: The settings.
+    """
+    # Not spelled 127.0.0.1, which Langflow rewrites to the host's address inside a container, as in a CI job.
+    return settings.llm_url or f"http://127.1:{settings.llm_port}/v1"
+
+
+def langflow(settings: Settings, python: Path) -> tuple[list[str], dict[str, str]]:
+    """Start Langflow on SQLite.
+
+    Args:
+        settings: The settings.
+        python: Python of its environment.
+
+    Returns:
+        Command and environment.
+    """
+    allowed = ",".join(sorted({"127.0.0.1", urlsplit(llm_url(settings)).hostname or "127.0.0.1"}))
+    command = [str(python), "-m", "langflow", "run", "--host", "127.0.0.1", "--port", str(settings.langflow_port)]
+    environment = {
+        **_LANGFLOW_QUIET,
+        **settings.secrets,
+        "LANGFLOW_API_KEY_SOURCE": "env",
+        "LANGFLOW_AUTO_LOGIN": "false",
+        "LANGFLOW_CONFIG_DIR": str(settings.langflow_data),
+        "LANGFLOW_DATABASE_URL": f"sqlite:///{settings.langflow_data / 'langflow.db'}",
+        "LANGFLOW_LOG_ENV": "container",  # JSON: the pretty format spends 7 s colouring each traceback
+        "LANGFLOW_MAX_TEXT_LENGTH": "1000000",  # longer answers are cut in background results; the default is 6000
+        "LANGFLOW_SSRF_ALLOWED_HOSTS": os.environ.get("LANGFLOW_SSRF_ALLOWED_HOSTS") or allowed,
+        "OPENAI_COMPATIBLE_API_KEY": settings.llm_api_key or "none",
+        "OPENAI_COMPATIBLE_BASE_URL": llm_url(settings),
+    }
+    return command, _inherited(environment)
+
+
+def dagster(settings: Settings) -> list[str]:
+    """Start Dagster's webserver, daemon and code server.
+
+    Args:
+        settings: The settings.
+
+    Returns:
+        The command.
+    """
+    workspace = str(settings.state / "dagster" / "workspace.yaml")
+    where = ["--host", "127.0.0.1", "--port", str(settings.dagster_port)]
+    return [sys.executable, "-m", "dagster", "dev", "--workspace", workspace, *where]
+
+
+def dagma_environment(settings: Settings, langflow_url: str) -> dict[str, str]:
+    """Write the environment of what is Dagma's own: Dagster and the command line.
+
+    Args:
+        settings: The settings.
+        langflow_url: Base URL of Langflow.
+
+    Returns:
+        The environment.
+    """
+    dagster_url = f"http://127.0.0.1:{settings.dagster_port}"
+    defaults = {
+        "DAGMA_SCHEDULES_RUNNING": "false",
+        "DAGSTER_PUBLIC_URL": dagster_url,
+        "LANGFLOW_DEFAULT_FLOW_ID": ASSISTANT,
+        "LANGFLOW_MODE": "auto",
+        "LANGFLOW_PUBLIC_URL": langflow_url,
+    }
+    environment = {name: os.environ.get(name, value) for name, value in defaults.items()} | {
+        "DAGMA_STORAGE_DIR": str(settings.state / "storage"),
+        "DAGSTER_HOME": str(settings.state / "dagster"),
+        "DAGSTER_WEBSERVER_URL": dagster_url,
+        "LANGFLOW_API_KEY": settings.secrets["LANGFLOW_API_KEY"],
+        "LANGFLOW_BASE_URL": langflow_url,
+        "PYTHONPATH": str(settings.root / "src"),
+    }
+    if settings.starts_langflow:
+        # Pushed with the flows; to someone else's server only as far as they are set.
+        environment |= {"LLM_BASE_URL": llm_url(settings), "LLM_MODEL": settings.llm_model}
+    return _inherited(environment)
+
+
+def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """Add what this process was given, less what would slow the processes down or send them to other packages."""
+    left_out = {"PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV"}
+    kept = {name: value for name, value in os.environ.items() if name not in left_out}
+    direct = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1,127.1,localhost"]))
+    return {**kept, "NO_PROXY": direct, "no_proxy": direct, "PYTHONUNBUFFERED": "1", **environment}

@@ -1,0 +1,68 @@
+"""Reads settings from environment variables; a variable that is empty counts as not set."""
+
+import os
+from typing import TypeVar, overload
+
+Word = TypeVar("Word", bound=str)
+TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+FALSE_WORDS = frozenset({"0", "false", "no", "off"})
+
+
+class SettingError(ValueError):
+    """An environment variable has a value that can't be used; the message says which, and what would do."""
+
+
+@overload
+def text(name: str, default: str) -> str: ...
+@overload
+def text(name: str, default: None = None) -> str | None: ...
+def text(name: str, default: str | None = None) -> str | None:
+    """Read a text, without surrounding blanks."""
+    return os.environ.get(name, "").strip() or default
+
+
+def flag(name: str, *, default: bool) -> bool:
+    """Read a switch.
+
+    Raises:
+        SettingError: It is neither true nor false.
+    """
+    word = text(name)
+    if word is None:
+        return default
+    if word.lower() in TRUE_WORDS | FALSE_WORDS:
+        return word.lower() in TRUE_WORDS
+    raise SettingError(f"{name} is {word!r}. Set it to true or false.")
+
+
+def positive_number(name: str, default: float) -> float:
+    """Read a number above zero.
+
+    Raises:
+        SettingError: It is no such number.
+    """
+    word = text(name)
+    if word is None:
+        return default
+    try:
+        number = float(word)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise SettingError(f"{name} is {word!r}. Set it to a number above 0, such as {default:g}.")
+    return number
+
+
+def choice(name: str, words: tuple[Word, ...], default: Word) -> Word:
+    """Read one of a few words.
+
+    Raises:
+        SettingError: It is none of them.
+    """
+    word = text(name)
+    if word is None:
+        return default
+    for known in words:
+        if word.lower() == known:
+            return known
+    raise SettingError(f"{name} is {word!r}. Set it to one of: {', '.join(words)}.")

@@ -1,0 +1,75 @@
+"""The folder `flows/`: one JSON file per flow, named by its endpoint name."""
+
+import json
+import re
+from pathlib import Path
+
+from dagma.flows.document import FlowDocument, to_text
+
+
+def read_flows(folder: Path) -> dict[Path, FlowDocument]:
+    """Read every flow of a folder.
+
+    Args:
+        folder: The folder; files that don't end in .json are left out.
+
+    Returns:
+        The flows by file, in the order of the files' names.
+
+    Raises:
+        FileNotFoundError: The folder does not exist.
+        ValueError: A file is no JSON object.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder of flows at {folder}: name the right one with --dir")
+    flows = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            flow = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is no JSON ({error}): mend the file, or pull the flow again") from error
+        if not isinstance(flow, dict):
+            raise ValueError(f"{path} holds no flow: a flow is a JSON object with id, name and data")
+        flows[path] = flow
+    return flows
+
+
+def file_name(flow: FlowDocument) -> str:
+    """Name the file of a flow.
+
+    Args:
+        flow: A flow, normalized or not.
+
+    Returns:
+        The endpoint name with .json; where there is none, the name in lower case with dashes.
+    """
+    wanted = flow.get("endpoint_name") or str(flow.get("name", "")).lower()
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", wanted).strip("-")
+    return f"{stem or flow['id']}.json"
+
+
+def write_flow(flow: FlowDocument, folder: Path) -> tuple[Path, bool]:
+    """Write a flow to its file; a file of the same flow under another name goes.
+
+    Args:
+        flow: A flow, normalized or not.
+        folder: The folder of flows; created where it is missing.
+
+    Returns:
+        The file, and whether anything changed.
+
+    Raises:
+        FileExistsError: The file belongs to another flow.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    present = read_flows(folder)
+    path = folder / file_name(flow)
+    if path in present and present[path].get("id") != flow["id"]:
+        raise FileExistsError(f"{path} holds another flow: give one of the two another endpoint name")
+    for other in [other for other, kept in present.items() if kept.get("id") == flow["id"] and other != path]:
+        other.unlink()
+    text = to_text(flow)
+    if path in present and path.read_text(encoding="utf-8") == text:
+        return path, False
+    path.write_text(text, encoding="utf-8")
+    return path, True

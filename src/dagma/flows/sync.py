@@ -1,0 +1,228 @@
+"""Flows on their way to a Langflow server and back, without losing an edit made on either side."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from dagma.flows.document import (
+    SERVER_DEFAULTS,
+    FlowDocument,
+    fingerprint,
+    is_secret,
+    marked_tags,
+    nodes_of,
+    normalize,
+    synced_fingerprints,
+    template_fields,
+)
+from dagma.flows.files import write_flow
+from dagma.flows.validation import bound_variables, problems
+from dagma.langflow import Conflict, Flow, FlowNotFound, LangflowClient
+
+
+class Relation(Enum):
+    """How a flow's file and the server's copy stand to each other."""
+
+    ONLY_FILE = "not on the server"
+    ONLY_SERVER = "not in a file"
+    SAME = "the same"
+    FILE_NEWER = "newer in the file"
+    SERVER_NEWER = "newer on the server"
+    BOTH_CHANGED = "changed on both sides"
+
+
+class Result(Enum):
+    """What a push did with one flow."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    KEPT = "kept"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What a pull did with one flow.
+
+    Args:
+        name: The flow.
+        path: Its file; None where it was not written.
+        changed: Whether the file is new or other than before.
+        problems: Why it was not written.
+    """
+
+    name: str
+    path: Path | None
+    changed: bool
+    problems: tuple[str, ...] = ()
+
+
+def relation(file: FlowDocument | None, server: FlowDocument | None) -> Relation:
+    """Compare the two copies of a flow.
+
+    Args:
+        file: The flow in the file.
+        server: The flow as Langflow's API returns it.
+
+    Returns:
+        How they stand to each other. A file that holds what was pushed or pulled earlier is older than a server's copy
+        that differs. A flow that differs and was never pushed or pulled counts as changed on both sides.
+    """
+    if server is None:
+        return Relation.ONLY_FILE
+    if file is None:
+        return Relation.ONLY_SERVER
+    here, there, synced = fingerprint(file), fingerprint(server), synced_fingerprints(server)
+    if here == there:
+        return Relation.SAME
+    if here in synced:
+        return Relation.SERVER_NEWER
+    return Relation.FILE_NEWER if synced[-1:] == [there] else Relation.BOTH_CHANGED
+
+
+def push(client: LangflowClient, flow: FlowDocument, *, force: bool = False) -> Result:
+    """Bring a flow to the server, unless the server's copy holds a change that the file does not.
+
+    Args:
+        client: The server.
+        flow: The flow in the file.
+        force: Replace the server's copy whatever it is.
+
+    Returns:
+        What was done.
+
+    Raises:
+        Conflict: Another flow on the server has the name or the endpoint name.
+        LangflowError: The flow can't be stored.
+    """
+    server = find(client, str(flow["id"]))
+    stand = relation(flow, server)
+    if not force and stand is Relation.SERVER_NEWER:
+        return Result.KEPT
+    if not force and stand is Relation.BOTH_CHANGED:
+        return Result.CONFLICT
+    if stand is not Relation.SAME or not _is_marked(flow, server):
+        try:
+            client.upsert_flow(upload(flow, server))
+        except Conflict as error:
+            raise _explained(client, flow, error) from error
+    if stand is Relation.SAME:
+        return Result.UNCHANGED
+    return Result.CREATED if server is None else Result.UPDATED
+
+
+def pull(client: LangflowClient, folder: Path, names: list[str]) -> Iterator[Pulled]:
+    """Bring flows from the server into files.
+
+    A flow with something that looks like a secret is not written.
+
+    Args:
+        client: The server.
+        folder: The folder of flows.
+        names: Ids, endpoint names or names of flows; empty for all.
+
+    Yields:
+        What was done with each flow.
+
+    Raises:
+        ValueError: The server has no flow of one of the names.
+        FileExistsError: The file of a flow belongs to another.
+        LangflowError: The server does not give them.
+    """
+    headers = [header for header in client.list_flows() if not header.raw.get("is_component")]
+    known = {name for header in headers for name in names_of(header)}
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"Langflow has no flow {', '.join(unknown)}: `dagma flows list` shows those it has")
+    for header in headers:
+        if names and not names_of(header) & set(names):
+            continue
+        server = dict(client.get_flow(header.id).raw)
+        flow = normalize(server)
+        if found := problems(flow):
+            yield Pulled(header.name, None, changed=False, problems=tuple(found))
+            continue
+        path, changed = write_flow(flow, folder)
+        if not _is_marked(flow, server):
+            client.upsert_flow({"id": header.id, "name": header.name, "tags": marked_tags(flow, server)})
+        yield Pulled(header.name, path, changed)
+
+
+def find(client: LangflowClient, flow_id: str) -> FlowDocument | None:
+    """Fetch a flow.
+
+    Args:
+        client: The server.
+        flow_id: The flow's id.
+
+    Returns:
+        The flow as Langflow's API returns it, or None where there is none.
+    """
+    try:
+        return dict(client.get_flow(flow_id).raw)
+    except FlowNotFound:
+        return None
+
+
+def unset_variables(client: LangflowClient, flows: list[FlowDocument]) -> dict[str, list[str]]:
+    """Find global variables that flows are bound to and the server does not have.
+
+    Args:
+        client: The server.
+        flows: The flows.
+
+    Returns:
+        The names of the flows by variable.
+    """
+    present = {variable.name for variable in client.list_variables()}
+    missing: dict[str, list[str]] = {}
+    for flow in flows:
+        for name in sorted(bound_variables(flow) - present):
+            missing.setdefault(name, []).append(str(flow["name"]))
+    return missing
+
+
+def names_of(flow: Flow) -> set[str]:
+    """List what a flow is called: its id, its endpoint name and its name."""
+    return {flow.id, flow.name, flow.endpoint_name or flow.id}
+
+
+def upload(flow: FlowDocument, server: FlowDocument | None) -> FlowDocument:
+    """Prepare a flow for the server.
+
+    Args:
+        flow: The flow in the file.
+        server: The copy that it replaces, if any: its viewport, and secrets typed into it, stay.
+
+    Returns:
+        The flow with every optional field, so that what the file leaves out is reset, and the mark.
+    """
+    document = {**SERVER_DEFAULTS, **normalize(flow), "tags": marked_tags(flow, server)}
+    if viewport := ((server or {}).get("data") or {}).get("viewport"):
+        document["data"]["viewport"] = viewport
+    typed = {node.get("id"): template_fields(node) for node in nodes_of(server or {})}
+    for node in nodes_of(document):
+        for name, field in template_fields(node).items():
+            kept = typed.get(node.get("id"), {}).get(name, {})
+            if is_secret(kept) and field.get("password") and not field.get("value"):
+                field["value"] = copy.copy(kept["value"])
+    return document
+
+
+def _is_marked(flow: FlowDocument, server: FlowDocument | None) -> bool:
+    return synced_fingerprints(server or {})[-1:] == [fingerprint(flow)]
+
+
+def _explained(client: LangflowClient, flow: FlowDocument, error: Conflict) -> Conflict:
+    """Name the flow that is in the way."""
+    for other in client.list_flows():
+        for field, taken in (("endpoint_name", other.endpoint_name), ("name", other.name)):
+            if other.id != flow["id"] and taken and taken == flow.get(field):
+                return Conflict(
+                    f"Another flow on the server, {other.id}, has the {field} {taken!r}.",
+                    mend="Rename or delete it in Langflow, or change the file's.",
+                    status=error.status,
+                )
+    return error

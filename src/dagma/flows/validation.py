@@ -1,0 +1,147 @@
+"""What can be wrong with a flow's file, found without a server."""
+
+import re
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from dagma.flows.document import FlowDocument, component_of, is_secret, nodes_of, template_fields
+
+ENDPOINT_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+# UUIDs that Langflow keeps for the histories of public flows: it refuses a flow with such an id.
+_RESERVED_UUID_VERSION = 5
+
+_SECRET_SHAPES = re.compile(
+    r"""
+      \b(?:sk|pk|rk)-[A-Za-z0-9_-]{20,}                 # OpenAI, Anthropic, Langfuse, ...
+    | \b(?:ghp|gho|ghs|github_pat|glpat|hf|gsk|xox[abp])[_-][A-Za-z0-9_-]{20,}
+    | \bAKIA[0-9A-Z]{16}\b | \bAIza[0-9A-Za-z_-]{35}    # AWS, Google
+    | \beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.     # a JSON web token
+    | \bBearer\s+[A-Za-z0-9._~+/-]{20,}
+    | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----
+    | ://[^/\s:@{}]+:[^/\s:@{}]+@                       # a password in a URL
+    """,
+    re.VERBOSE,
+)
+
+
+def problems(flow: FlowDocument) -> list[str]:
+    """Find what would break a flow, or leak from it.
+
+    Args:
+        flow: A flow, normalized or not.
+
+    Returns:
+        One sentence per problem; none for a sound flow.
+    """
+    return [*_identity_problems(flow), *_graph_problems(flow), *_secret_problems(flow)]
+
+
+def clashes(flows: dict[str, FlowDocument]) -> list[str]:
+    """Find flows that can't stand beside each other on one server.
+
+    Args:
+        flows: Flows by the name of their file.
+
+    Returns:
+        One sentence per clash.
+    """
+    found = []
+    for field in ("id", "name", "endpoint_name"):
+        files: dict[str, list[str]] = {}
+        for file, flow in flows.items():
+            if value := flow.get(field):
+                files.setdefault(str(value), []).append(file)
+        found += [
+            f"{field} {value!r} is taken twice: {', '.join(sorted(taken))}"
+            for value, taken in files.items()
+            if taken[1:]
+        ]
+    return found
+
+
+def bound_variables(flow: FlowDocument) -> set[str]:
+    """List the global variables that a flow's fields are bound to.
+
+    Args:
+        flow: A flow, normalized or not.
+
+    Returns:
+        The variables' names.
+    """
+    return {
+        field["value"]
+        for node in nodes_of(flow)
+        for field in template_fields(node).values()
+        if field.get("load_from_db") and isinstance(field.get("value"), str) and field["value"]
+    }
+
+
+def _identity_problems(flow: FlowDocument) -> Iterator[str]:
+    try:
+        identity = uuid.UUID(str(flow.get("id")))
+    except ValueError:
+        yield f"id must be a UUID, not {flow.get('id')!r}"
+    else:
+        if identity.version == _RESERVED_UUID_VERSION:
+            yield f"id {identity} is a version 5 UUID, which Langflow keeps for itself: take a random one"
+    if not flow.get("name"):
+        yield "name is missing"
+    if (endpoint := flow.get("endpoint_name")) and not ENDPOINT_NAME.fullmatch(endpoint):
+        yield f"endpoint_name {endpoint!r} may hold letters, digits, '-' and '_' only"
+
+
+def _graph_problems(flow: FlowDocument) -> Iterator[str]:
+    data = flow.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("nodes"), list) or not isinstance(data.get("edges"), list):
+        yield "data must hold the lists nodes and edges"
+        return
+    if not data["nodes"]:
+        yield "the flow has no component"
+    nodes = {str(node.get("id")): node for node in data["nodes"]}
+    for kind in ("nodes", "edges"):
+        counted = Counter(str(item.get("id")) for item in data[kind])
+        yield from (f"{kind}: id {name!r} is taken {times} times" for name, times in counted.items() if times > 1)
+    for edge in data["edges"]:
+        ends = (str(edge.get("source")), str(edge.get("target")))
+        missing = [end for end in ends if end not in nodes]
+        yield from (f"an edge leads to {end!r}, which is no component of this flow" for end in missing)
+        if not missing:
+            yield from _handle_problems(edge, nodes[ends[0]], nodes[ends[1]])
+
+
+def _handle_problems(edge: FlowDocument, source: FlowDocument, target: FlowDocument) -> Iterator[str]:
+    handles = edge.get("data") or {}
+    output = (handles.get("sourceHandle") or {}).get("name")
+    outputs = [each.get("name") for each in component_of(source).get("outputs") or []]
+    if output and outputs and output not in outputs:
+        yield f"an edge starts at output {output!r}, which {source['id']} does not have"
+    field = (handles.get("targetHandle") or {}).get("fieldName")
+    fields = template_fields(target)
+    if field and fields and field not in fields:
+        yield f"an edge ends at field {field!r}, which {target['id']} does not have"
+
+
+def _secret_problems(flow: FlowDocument) -> Iterator[str]:
+    for node in nodes_of(flow):
+        for name, field in template_fields(node).items():
+            if is_secret(field):
+                yield f"{node.get('id')}.{name} holds a secret: bind the field to a global variable of type Credential"
+    for place, text in _strings(flow, ""):
+        if _SECRET_SHAPES.search(text):
+            yield f"{place} holds what looks like a secret: use a global variable of type Credential instead"
+
+
+def _strings(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    """Yield every string of a JSON value with its place; a component's id stands for its number in the list."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _strings(item, f"{place}.{key}" if place else str(key))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            name = item.get("id", number) if isinstance(item, dict) else number
+            yield from _strings(item, f"{place}[{name}]")

@@ -1,0 +1,199 @@
+"""Letting a call in: is it new, answered already, running as a job, or in another caller's hands?"""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from functools import cache
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, Table, TextClause, bindparam, select, text, update
+
+from dagma.ledger.call import Begun, Call
+from dagma.ledger.database import Database
+from dagma.ledger.errors import AnswerExpiredError, CallInFlightError, LedgerError, OutcomeUnknownError
+from dagma.ledger.meter import Meter
+from dagma.ledger.presence import Presence
+from dagma.ledger.tables import calls, rejections, replays
+from dagma.ledger.texts import TextPolicy
+
+FIRST_WAIT_SECONDS = 0.05
+LONGEST_WAIT_SECONDS = 2.0
+LAST_ATTEMPT = (
+    select(calls).where(calls.c.key == bindparam("of_key")).order_by(calls.c.attempt.desc()).limit(1).with_for_update()
+)
+ANSWER = (
+    select(replays.c.body, rejections.c.call_id.is_not(None).label("rejected"))
+    .select_from(calls.outerjoin(replays).outerjoin(rejections))
+    .where(calls.c.id == bindparam("of_call"))
+)
+
+
+class Admission:
+    """Decides what becomes of a call, and commits the decision before anything is sent."""
+
+    def __init__(
+        self,
+        database: Database,
+        presence: Presence,
+        meter: Meter,
+        texts: TextPolicy,
+        on_unknown: str,
+        patience_seconds: float,
+        clock: Callable[[], datetime],
+    ):
+        """Join what a decision needs; `Ledger` says what each is."""
+        self._database = database
+        self._presence = presence
+        self._meter = meter
+        self._texts = texts
+        self._on_unknown = on_unknown
+        self._patience_seconds = patience_seconds
+        self._clock = clock
+
+    def admit(self, call: Call, wait_seconds: float) -> Begun:
+        """Let a call in, as `Ledger.begin` says.
+
+        Args:
+            call: The call.
+            wait_seconds: How long to wait for another live caller of it, in seconds.
+
+        Returns:
+            What to do with it.
+        """
+        deadline = time.monotonic() + wait_seconds
+        pause = FIRST_WAIT_SECONDS
+        while True:
+            try:
+                return self._admit_now(call)
+            except CallInFlightError:
+                if time.monotonic() + pause > deadline:
+                    raise
+            time.sleep(pause)
+            pause = min(pause * 2, LONGEST_WAIT_SECONDS)
+
+    def _admit_now(self, call: Call) -> Begun:
+        call_id = uuid.uuid4().hex
+        begun: Begun | None = None
+        try:
+            while begun is None:
+                begun = self._database.transact(
+                    lambda connection: self._decide(connection, call, call_id), self._patience_seconds
+                )
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                self._take_back(call_id)
+            self._presence.release(call_id)
+            raise
+        if begun.call_id != call_id:
+            self._presence.release(call_id)
+        return begun
+
+    def _decide(self, connection: Connection, call: Call, call_id: str) -> Begun | None:
+        """Insert the first attempt, or go by the last one; None after a change to commit before deciding again."""
+        if call.mode == "direct":
+            self._presence.hold(call_id)  # before anybody can see the row
+        attempt = 1
+        while not (begun := self._insert(connection, call, call_id, attempt)):
+            last = connection.execute(LAST_ATTEMPT, {"of_key": call.key}).one()
+            if last.id == call_id:  # committed before, and the reply was lost
+                return _begun("new", last)
+            if last.state in ("begun", "submitted"):
+                if last.mode == "job":
+                    return _begun("running", last)
+                self._declare_lost(connection, last.id)
+                return None
+            if last.state == "answered":
+                # A statement of its own: one that waited for the row still sees the other tables as they were before.
+                answer = connection.execute(ANSWER, {"of_call": last.id}).one()
+                if not answer.rejected:
+                    if answer.body is None:
+                        raise AnswerExpiredError(last.id)
+                    return _begun("answered", last, raw=json.loads(answer.body))
+            if last.state == "unknown" and self._on_unknown == "fail":
+                raise OutcomeUnknownError(last.id)
+            attempt = last.attempt + 1
+        return begun
+
+    def _insert(self, connection: Connection, call: Call, call_id: str, attempt: int) -> Begun | None:
+        """Insert an attempt unless it exists; the unique key makes concurrent callers take turns here."""
+        now = self._clock()
+        reservation = self._meter.reserve(connection, call, now)
+        row = {
+            "id": call_id,
+            "key": call.key,
+            "attempt": attempt,
+            "scope": call.scope,
+            "flow_id": call.flow_id,
+            "flow_name": call.flow_name,
+            "flow_version": call.flow_version,
+            "backend": call.backend,
+            "mode": call.mode,
+            "session_id": call.session_id,
+            "run_id": call.run_id,
+            "step": call.step,
+            "partition_key": call.partition,
+            "row_key": call.row,
+            "state": "begun",
+            "begun_at": now,
+            "reserved_tokens": reservation.tokens,
+            "reserved_cost": reservation.cost,
+            "input_hash": call.input_hash,
+            "input_text": self._texts.of_text(call.input_text),
+        }
+        if not insert_once(connection, calls, row):
+            return None
+        self._meter.check(connection, call, reservation, now)
+        return Begun(state="new", call_id=call_id, key=call.key, attempt=attempt, begun_at=now, mode=call.mode)
+
+    def _declare_lost(self, connection: Connection, call_id: str) -> None:
+        """Record that a direct call's sender died, unless it lives."""
+        if self._presence.is_held(call_id, connection):
+            raise CallInFlightError(call_id)
+        lost = {"state": "unknown", "error_class": "CallerLost", "finished_at": self._clock()}
+        connection.execute(update(calls).where(calls.c.id == call_id, calls.c.state == "begun").values(lost))
+
+    def _take_back(self, call_id: str) -> None:
+        """Record that nothing was sent, after an interrupt between the commit and the return."""
+        values = {"state": "failed", "error_class": "Interrupted", "finished_at": self._clock()}
+        own = update(calls).where(calls.c.id == call_id, calls.c.state == "begun").values(values)
+        with suppress(LedgerError):
+            self._database.transact(lambda connection: connection.execute(own))
+
+
+def insert_once(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
+    """Insert a row unless its key is taken, waiting for whoever is inserting the same key now.
+
+    Args:
+        connection: In a transaction.
+        table: One of the ledger's tables.
+        values: The row.
+
+    Returns:
+        Whether it was inserted.
+    """
+    return connection.execute(_insert_once(table, tuple(values)), values).first() is not None
+
+
+@cache
+def _insert_once(table: Table, names: tuple[str, ...]) -> TextClause:
+    # Both databases read this, and SQLAlchemy's own ON CONFLICT is compiled anew each time, which takes a millisecond.
+    columns, values = ", ".join(names), ", ".join(f":{name}" for name in names)
+    (key,) = table.primary_key.columns.keys()
+    statement = f"INSERT INTO {table.name} ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING RETURNING {key}"  # noqa: S608 (names of our own)
+    return text(statement).bindparams(*(bindparam(name, type_=table.c[name].type) for name in names))
+
+
+def _begun(state: Literal["new", "answered", "running"], row: Row[Any], raw: Any = None) -> Begun:
+    return Begun(
+        state=state,
+        call_id=row.id,
+        key=row.key,
+        attempt=row.attempt,
+        begun_at=row.begun_at,
+        mode=row.mode,
+        job_id=row.job_id,
+        raw=raw,
+    )

@@ -1,0 +1,154 @@
+"""What a caller tells the ledger about a call, and what the ledger tells back."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+Mode = Literal["direct", "job"]
+State = Literal["begun", "submitted", "answered", "failed", "unknown", "cancelled"]
+FINISHED: tuple[State, ...] = ("answered", "failed", "cancelled")
+"""States that never change again. `unknown` may still be settled by its own caller, if the answer comes late."""
+
+
+def input_hash(payload: Mapping[str, Any] | str) -> str:
+    """Hash everything that decides the answer: input value, types, tweaks, session.
+
+    Args:
+        payload: The request's body, or its text.
+
+    Returns:
+        SHA-256 in hex, the same for mappings that differ only in the order of keys.
+    """
+    canonical = payload if isinstance(payload, str) else json.dumps(payload, sort_keys=True, default=str)
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def call_key(
+    *,
+    flow_id: str,
+    input_hash: str,
+    scope: str,
+    step: str | None = None,
+    partition: str | None = None,
+    row: str | None = None,
+) -> str:
+    """Name a call so that its retry has the same name, and no other call has.
+
+    Args:
+        flow_id: The flow.
+        input_hash: What `input_hash` gave.
+        scope: What retries share and executions from scratch do not. In Dagster: the root run's id if the run carries
+            `dagster/retry_number` or `dagster/is_resume_retry`, else the run's own id.
+        step: The step, where one run calls the same flow with the same input from several steps.
+        partition: The partition.
+        row: The row of a batch, or a number that tells equal calls of one step apart.
+
+    Returns:
+        SHA-256 in hex.
+    """
+    parts = [flow_id, input_hash, scope, step, partition, row]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A request to answer one input with one flow.
+
+    Attributes:
+        flow_id: The flow's id.
+        input_hash: What `input_hash` gave for the request.
+        scope: See `call_key`.
+        mode: `direct` (the answer comes in the response) or `job` (a durable job that can be found again by key).
+        backend: What answers, such as `langflow`.
+        flow_address: How the caller names the flow, if not by its id. The key is made of it, so that a retry which
+            can't look the id up has the same key.
+        flow_name: The flow's endpoint name, which quotas and reports may use instead of the id.
+        flow_version: The flow's content version.
+        session_id: The session that the caller asked for, if any.
+        run_id: The Dagster run.
+        step: The Dagster step.
+        partition: The Dagster partition.
+        row: The row of a batch.
+        input_text: The input, kept only as the ledger's `texts` setting allows.
+    """
+
+    flow_id: str
+    input_hash: str
+    scope: str
+    mode: Mode = "direct"
+    backend: str = "langflow"
+    flow_address: str | None = None
+    flow_name: str | None = None
+    flow_version: str | None = None
+    session_id: str | None = None
+    run_id: str | None = None
+    step: str | None = None
+    partition: str | None = None
+    row: str | None = None
+    input_text: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The call's key, the same for each retry."""
+        return call_key(
+            flow_id=self.flow_address or self.flow_id,
+            input_hash=self.input_hash,
+            scope=self.scope,
+            step=self.step,
+            partition=self.partition,
+            row=self.row,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """Tokens that one model used for a call. None stands for "not reported", which is not 0."""
+
+    model: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+
+    @property
+    def total(self) -> int | None:
+        """The total: as reported, else the sum of input and output where both are known."""
+        if self.total_tokens is not None:
+            return self.total_tokens
+        if self.input_tokens is None or self.output_tokens is None:
+            return None
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """What to do with a call that `Ledger.begin` let in.
+
+    Attributes:
+        state: `new`: send it. `answered`: use `raw`, send nothing. `running`: it is a job that may live: follow
+            `job_id`; where that is None the submit's reply was lost, and submitting again with `idempotency_key` is
+            safe.
+        call_id: The row's id.
+        key: The call's key.
+        attempt: 1, and one more each time the call has to be sent again.
+        begun_at: When this attempt began.
+        mode: The mode of this attempt, which for `running` is that of the caller before.
+        job_id: The job, where known.
+        raw: The raw response of the answered call.
+    """
+
+    state: Literal["new", "answered", "running"]
+    call_id: str
+    key: str
+    attempt: int
+    begun_at: datetime
+    mode: Mode
+    job_id: str | None = None
+    raw: Any = None
+
+    @property
+    def idempotency_key(self) -> str:
+        """What to submit the job under: one per attempt, since a server replays a job that completed."""
+        return f"{self.key}-{self.attempt}"

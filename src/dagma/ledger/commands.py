@@ -1,0 +1,270 @@
+"""`dagma ledger ...`: look at the calls, export them, see where quotas stand, and keep the tables."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from dagma.ledger.call import State
+from dagma.ledger.database import Database
+from dagma.ledger.errors import LedgerError
+from dagma.ledger.formats import FORMATS, show_decimal, show_value, write_records
+from dagma.ledger.ledger import utc_now
+from dagma.ledger.migrate import DEFAULT_APP_ROLE, migrate
+from dagma.ledger.quotas import parse_quotas
+from dagma.ledger.reports import SHOWN, Filter, all_calls, find_calls, last_calls, standings, totals
+from dagma.ledger.retention import DEFAULT_DAYS, prune_calls
+from dagma.ledger.settings import LedgerSettings
+
+COLUMNS = [*(column.name for column in SHOWN), "rejected_at", "rejected_reason"]
+TAIL_COLUMNS = ["id", "begun_at", "flow", "state", "attempt", "seconds", "tokens", "cost", "model", "run", "error"]
+LIMIT_COLUMNS = ["limit", "flow", "used", "left", "frees_at"]
+TOTAL_COLUMNS = ["window", "flow", "calls", "tokens", "cost", "unmetered_calls", "unpriced_calls"]
+FOLLOW_SECONDS = 1.0
+FOLLOW_ROWS = 200
+AGES = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+
+
+def add_parser(subparsers: Any) -> None:
+    """Register `ledger` and its commands.
+
+    Args:
+        subparsers: What `ArgumentParser.add_subparsers` gave.
+    """
+    parser = subparsers.add_parser("ledger", help="look at calls, usage and quotas", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    tail = commands.add_parser("tail", help="show the last calls")
+    tail.add_argument("-n", "--count", type=int, default=20, help="how many (default: %(default)s)")
+    tail.add_argument("-f", "--follow", action="store_true", help="go on with new calls until Ctrl-C")
+    _add_filter(tail)
+    _add_format(tail, "table")
+    tail.set_defaults(handler=run_tail)
+
+    show = commands.add_parser("show", help="show everything about a call")
+    show.add_argument("name", help="the beginning of its id or key, or its run's or job's id")
+    show.set_defaults(handler=run_show)
+
+    export = commands.add_parser("export", help="write calls as CSV or JSON lines")
+    export.add_argument("-o", "--output", type=Path, help="a file (default: standard output)")
+    _add_filter(export)
+    _add_format(export, "jsonl")
+    export.set_defaults(handler=run_export)
+
+    usage = commands.add_parser("usage", help="show quotas and totals of this hour, day and month (UTC)")
+    _add_format(usage, "table")
+    usage.set_defaults(handler=run_usage)
+
+    prune = commands.add_parser("prune", help="delete old calls and expired raw responses")
+    prune.add_argument(
+        "--keep-days", type=int, default=DEFAULT_DAYS, help="days to keep calls, at least 30 (default: %(default)s)"
+    )
+    prune.add_argument("--replay-hours", type=float, help="hours to keep raw responses (default: as configured)")
+    prune.set_defaults(handler=run_prune)
+
+    tables = commands.add_parser("migrate", help="create or upgrade the tables, as their owner")
+    tables.add_argument("--url", help="the owner's URL (default: DAGMA_LEDGER_OWNER_URL, else DAGMA_LEDGER_URL)")
+    tables.add_argument(
+        "--app-role", help=f"the application's role, which gets few rights (default: {DEFAULT_APP_ROLE}, if it exists)"
+    )
+    tables.set_defaults(handler=run_migrate)
+
+
+def guarded(handler: Any) -> Any:
+    """Make a handler print a ledger error and return 1 instead of raising it.
+
+    Args:
+        handler: Takes the arguments, returns the exit code.
+
+    Returns:
+        The handler.
+    """
+
+    def run(arguments: argparse.Namespace) -> int:
+        try:
+            return int(handler(arguments))
+        except LedgerError as error:
+            print(f"dagma ledger: {error}", file=sys.stderr)
+            return 1
+        except BrokenPipeError:
+            # The reader has seen enough (`| head`); Python would complain again when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
+    return run
+
+
+@guarded
+def run_tail(arguments: argparse.Namespace) -> int:
+    """Show the last calls, and with `--follow` those that come."""
+    database = LedgerSettings.from_environment().open().database
+    which = _filter(arguments)
+    recent = last_calls(database, max(arguments.count, FOLLOW_ROWS), which)
+    _write_tail(recent[max(len(recent) - arguments.count, 0) :], arguments.format)
+    if arguments.follow:
+        with suppress(KeyboardInterrupt):
+            _follow(database, which, arguments.format, {record["id"] for record in recent})
+    return 0
+
+
+@guarded
+def run_show(arguments: argparse.Namespace) -> int:
+    """Show every field of a call; a line per call, if several fit."""
+    records = find_calls(LedgerSettings.from_environment().open().database, arguments.name)
+    if not records:
+        print(f"dagma ledger: no call's id, key, run or job is {arguments.name!r}.", file=sys.stderr)
+        return 1
+    if len(records) > 1:
+        _write_tail(records, "table")
+        return 0
+    width = max(map(len, COLUMNS))
+    for column in COLUMNS:
+        print(f"{column:<{width}}  {_printable(show_value(records[0][column]))}")
+    return 0
+
+
+@guarded
+def run_export(arguments: argparse.Namespace) -> int:
+    """Write all calls that fit, with all their fields."""
+    database = LedgerSettings.from_environment().open().database
+    records = all_calls(database, _filter(arguments))
+    path: Path | None = arguments.output
+    with path.open("w", encoding="utf-8", newline="") if path else nullcontext(sys.stdout) as out:
+        count = write_records(records, COLUMNS, arguments.format, out)
+    if path:
+        print(f"{count} calls written to {path}", file=sys.stderr)
+    return 0
+
+
+@guarded
+def run_usage(arguments: argparse.Namespace) -> int:
+    """Show where each quota stands, then the totals of the current windows."""
+    settings = LedgerSettings.from_environment()
+    database = settings.open().database
+    now = utc_now()
+    limits = [
+        {
+            "limit": str(standing.limit),
+            "flow": standing.flow or "all",
+            "used": standing.used,
+            "left": standing.left,
+            "frees_at": standing.frees_at,
+        }
+        for standing in standings(database, parse_quotas(settings.quotas), now)
+    ]
+    sums = [vars(total) for total in totals(database, now)]
+    if arguments.format == "table":
+        if limits:
+            write_records(limits, LIMIT_COLUMNS, "table", sys.stdout)
+            print()
+        else:
+            print("No quotas are set (DAGMA_QUOTAS).\n")
+        write_records(sums, TOTAL_COLUMNS, "table", sys.stdout)
+    else:
+        merged = ["kind", *LIMIT_COLUMNS, *(column for column in TOTAL_COLUMNS if column != "flow")]
+        empty = dict.fromkeys(merged)
+        lines = [{**empty, "kind": "limit", **line} for line in limits]
+        lines += [{**empty, "kind": "total", **line} for line in sums]
+        write_records(lines, merged, arguments.format, sys.stdout)
+    return 0
+
+
+@guarded
+def run_prune(arguments: argparse.Namespace) -> int:
+    """Delete what is past its retention."""
+    ledger = LedgerSettings.from_environment().open()
+    replays = ledger.expire_replays(arguments.replay_hours)
+    calls = prune_calls(ledger.database, arguments.keep_days)
+    print(f"Deleted {calls} calls older than {arguments.keep_days} days and {replays} raw responses.")
+    return 0
+
+
+@guarded
+def run_migrate(arguments: argparse.Namespace) -> int:
+    """Create or upgrade the tables."""
+    owner_url = arguments.url or os.environ.get("DAGMA_LEDGER_OWNER_URL")
+    url = owner_url or LedgerSettings.from_environment().url
+    version = migrate(url, arguments.app_role or os.environ.get("DAGMA_LEDGER_APP_ROLE"))
+    print(f"The ledger's tables are at version {version}.")
+    return 0
+
+
+def parse_time(text: str) -> datetime:
+    """Read a time: a date, a date and time (UTC unless it names a zone), or an age such as `90m`, `24h`, `7d`.
+
+    Args:
+        text: What the user wrote.
+
+    Returns:
+        The time, aware.
+
+    Raises:
+        argparse.ArgumentTypeError: It is none of these.
+    """
+    if text[:-1].isdigit() and text[-1:] in AGES:
+        return utc_now() - int(text[:-1]) * AGES[text[-1]]
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time: write 2026-01-31, 2026-01-31T12:00, or an age such as 90m, 24h, 7d"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _follow(database: Database, which: Filter, form: str, seen: set[str]) -> None:
+    # By what was seen rather than by time: the clocks of several machines are never quite the same.
+    while True:
+        time.sleep(FOLLOW_SECONDS)
+        records = last_calls(database, FOLLOW_ROWS, which)
+        if fresh := [record for record in records if record["id"] not in seen]:
+            _write_tail(fresh, form)
+        seen.update(record["id"] for record in fresh)
+
+
+def _add_filter(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--flow", help="only this flow (id or endpoint name)")
+    parser.add_argument("--state", choices=State.__args__, help="only calls in this state")  # type: ignore[attr-defined]
+    parser.add_argument("--run", help="only calls of this Dagster run")
+    parser.add_argument("--since", type=parse_time, help="a time (UTC), or an age such as 24h or 7d")
+    parser.add_argument("--until", type=parse_time, help="the same; calls before it")
+
+
+def _add_format(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument("--format", choices=FORMATS, default=default, help="default: %(default)s")
+
+
+def _filter(arguments: argparse.Namespace) -> Filter:
+    return Filter(arguments.flow, arguments.state, arguments.run, arguments.since, arguments.until)
+
+
+def _write_tail(records: list[Mapping[str, Any]], form: str) -> None:
+    if form == "table":
+        write_records([_tail_line(record) for record in records], TAIL_COLUMNS, form, sys.stdout)
+    else:
+        write_records(records, COLUMNS, form, sys.stdout)
+    sys.stdout.flush()
+
+
+def _tail_line(record: Mapping[str, Any]) -> dict[str, Any]:
+    milliseconds = record["duration_ms"]
+    return {
+        **record,
+        "id": record["id"][:8],
+        "flow": record["flow_name"] or record["flow_id"],
+        "state": "rejected" if record["rejected_at"] else record["state"],
+        "seconds": None if milliseconds is None else f"{milliseconds / 1000:.1f}",
+        "tokens": record["total_tokens"],
+        "cost": None if record["cost"] is None else show_decimal(record["cost"]),
+        "run": record["run_id"] and record["run_id"][:8],
+        "error": record["error_class"],
+    }
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "�" for letter in text)

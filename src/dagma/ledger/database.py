@@ -1,0 +1,264 @@
+"""The ledger's connection to its database: pooled, safe across forks, patient with a restarting server."""
+
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from dagma.ledger.errors import LedgerError, LedgerNotMigratedError, LedgerSettingsError, LedgerUnavailableError
+from dagma.ledger.schema_version import HEAD, VERSION_TABLE
+
+T = TypeVar("T")
+
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 2.0
+SQLITE_BUSY_SECONDS = 30
+POSTGRES_CONNECT_ARGS = {
+    "connect_timeout": 5,
+    "application_name": "dagma-ledger",
+    # A server or a network that vanished without a word is noticed within half a minute.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+# PostgreSQL's classes and codes of errors that pass by themselves: connection lost, shutting down or starting up,
+# too many connections, serialization failure, deadlock.
+TRANSIENT_CODES = ("08", "57P", "53300", "40001", "40P01")
+# A failed connection has no code; these of its reasons stay until somebody mends them.
+LASTING_REASONS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied")
+
+_databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
+
+
+class Database:
+    """One ledger database, seen from this process."""
+
+    def __init__(self, url: str):
+        """Remember where the database is; nothing is opened yet.
+
+        Args:
+            url: `postgresql://user:password@host/database` or `sqlite:////absolute/path.db`.
+
+        Raises:
+            LedgerSettingsError: The URL can't be read, or names an unsupported database.
+        """
+        try:
+            self.url = make_url(url)
+        except ArgumentError:
+            raise LedgerSettingsError(
+                "The ledger's URL can't be read. Write postgresql://user:password@host/database or sqlite:////path.db."
+            ) from None
+        if self.url.get_backend_name() not in ("postgresql", "sqlite"):
+            raise LedgerSettingsError(
+                f"The ledger runs on PostgreSQL or SQLite, not on {self.url.get_backend_name()!r}. Change its URL."
+            )
+        if self.is_sqlite and self.url.database in (None, "", ":memory:"):
+            raise LedgerSettingsError(
+                "An SQLite database in memory would forget calls when the process ends. Name a file: sqlite:////path.db."
+            )
+        self._engine: Engine | None = None
+        self._checked = False
+        self._mutex = threading.RLock()
+        _databases.add(self)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is an SQLite file."""
+        return self.url.get_backend_name() == "sqlite"
+
+    @property
+    def name(self) -> str:
+        """Where the database is, without user, password and options: fit for messages."""
+        if self.is_sqlite:
+            return f"sqlite:///{self.url.database}"
+        port = f":{self.url.port}" if self.url.port else ""
+        return f"postgresql://{self.url.host or 'localhost'}{port}/{self.url.database}"
+
+    @property
+    def engine(self) -> Engine:
+        """This process's own pool of connections, made at first use."""
+        with self._mutex:
+            if self._engine is None:
+                self._engine = self._create_engine()
+            return self._engine
+
+    def transact(self, work: Callable[[Connection], T], patience_seconds: float = 0.0) -> T:
+        """Do work in one transaction, and do it again where the server was away.
+
+        Args:
+            work: Takes the connection; may be called more than once, also after a commit whose reply was lost.
+            patience_seconds: How long to try again while the server is away or restarting.
+
+        Returns:
+            What `work` returned.
+
+        Raises:
+            LedgerUnavailableError: The server stayed away, or refused a statement.
+            LedgerNotMigratedError: The tables are missing or of another version.
+        """
+        deadline = time.monotonic() + patience_seconds
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                self.check_version()
+                with self.engine.begin() as connection:
+                    return work(connection)
+            except (DBAPIError, PoolTimeoutError) as error:
+                if not self._passes_by_itself(error) or time.monotonic() + pause > deadline:
+                    raise self.explain(error) from None
+            time.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a transaction that only reads.
+
+        Yields:
+            The connection.
+        """
+        try:
+            self.check_version()
+            with self.engine.connect().execution_options(dagma_reads_only=True) as connection:
+                yield connection
+        except DBAPIError as error:
+            raise self.explain(error) from None
+
+    def check_version(self) -> None:
+        """Make sure, once per process, that the tables are there and of the version that this code knows.
+
+        An SQLite file is brought up to date at once: it has no owner role that would have to do it.
+
+        Raises:
+            LedgerNotMigratedError: They are not.
+        """
+        if self._checked:
+            return
+        with self._mutex:
+            if self.is_sqlite and (self._version() or "") < HEAD:
+                from dagma.ledger.migrate import migrate  # Alembic is slow to import, and rarely needed
+
+                Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
+                migrate(self.url.render_as_string(hide_password=False))
+            version = self._version()
+            if version != HEAD:
+                raise LedgerNotMigratedError(self._explain_version(version))
+            self._checked = True
+
+    def close(self) -> None:
+        """Close this process's connections; the next use opens new ones."""
+        with self._mutex:
+            if self._engine is not None:
+                self._engine.dispose()
+                self._engine = None
+
+    def explain(self, error: Exception) -> LedgerError:
+        """Turn a driver's error into one that is fit to be shown: no statement, no values, no password.
+
+        Args:
+            error: What SQLAlchemy raised.
+
+        Returns:
+            The error to raise.
+        """
+        cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        # Only the first line: the lines after it (DETAIL, CONTEXT) can quote a row with its texts.
+        reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+        return LedgerUnavailableError(
+            f"The ledger's database {self.name} refused or did not answer ({type(cause).__name__}): {reason}. "
+            "Check that it runs and that DAGMA_LEDGER_URL has the right host, role and password."
+        )
+
+    def _create_engine(self) -> Engine:
+        if not self.is_sqlite:
+            return create_engine(
+                self.url,
+                pool_pre_ping=True,
+                pool_size=5,
+                max_overflow=10,
+                connect_args=POSTGRES_CONNECT_ARGS,
+                hide_parameters=True,
+            )
+        engine = create_engine(self.url, connect_args={"timeout": SQLITE_BUSY_SECONDS}, hide_parameters=True)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    def _passes_by_itself(self, error: Exception) -> bool:
+        if isinstance(error, PoolTimeoutError):
+            return True
+        if self.is_sqlite or not isinstance(error, OperationalError | InterfaceError):
+            return False
+        code = getattr(error.orig, "pgcode", None)
+        if code is None:
+            return not any(reason in str(error.orig) for reason in LASTING_REASONS)
+        return error.connection_invalidated or code.startswith(TRANSIENT_CODES)
+
+    def _version(self) -> str | None:
+        if self.is_sqlite and not Path(self.url.database or "").exists():
+            return None
+        with self.engine.connect().execution_options(dagma_reads_only=True) as connection:
+            if not self.engine.dialect.has_table(connection, VERSION_TABLE):
+                return None
+            version: str | None = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608 (a constant)
+            return version
+
+    def _explain_version(self, version: str | None) -> str:
+        if version is None:
+            return f"The ledger's database {self.name} has no tables yet. Run `dagma ledger migrate` as their owner."
+        if version < HEAD:
+            return (
+                f"The ledger's database {self.name} is at version {version}, and this dagma needs {HEAD}. "
+                "Run `dagma ledger migrate` as its owner."
+            )
+        return (
+            f"The ledger's database {self.name} is at version {version}, newer than the {HEAD} that this dagma knows. "
+            "Upgrade dagma here."
+        )
+
+    def _forget_after_fork(self) -> None:
+        # The sockets belong to the parent: drop them without a word to the server.
+        self._mutex = threading.RLock()
+        if self._engine is not None:
+            self._engine.dispose(close=False)
+            self._engine = None
+
+
+def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:
+    # The driver would begin transactions by its own rules, without a lock: `_begin_sqlite` does it instead.
+    dbapi_connection.isolation_level = None
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
+        dbapi_connection.execute(f"PRAGMA {pragma}")
+    # On a new file only one connection can switch, and SQLite does not let the others wait for it.
+    deadline = time.monotonic() + SQLITE_BUSY_SECONDS
+    while True:
+        try:
+            dbapi_connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    reads_only = connection.get_execution_options().get("dagma_reads_only", False)
+    # A writer takes the lock at once: two that read first and write then would fail each other.
+    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+
+
+def _forget_all_after_fork() -> None:
+    for database in list(_databases):
+        database._forget_after_fork()
+
+
+os.register_at_fork(after_in_child=_forget_all_after_fork)

@@ -1,0 +1,91 @@
+"""Errors of the ledger, one per cause; each message says the cause and the mend."""
+
+from datetime import datetime
+from decimal import Decimal
+
+
+class LedgerError(Exception):
+    """Stand for every error that the ledger raises."""
+
+
+class LedgerSettingsError(LedgerError):
+    """A setting of the ledger (URL, quotas, prices, texts) can't be read."""
+
+
+class LedgerNotMigratedError(LedgerError):
+    """The database's tables are missing, or of another version than this code."""
+
+
+class LedgerUnavailableError(LedgerError):
+    """The database can't be reached, or refused a statement."""
+
+
+class CallInFlightError(LedgerError):
+    """Another caller that is alive is sending this very call now: wait for it and begin again."""
+
+    def __init__(self, call_id: str):
+        """Name the call that is in flight.
+
+        Args:
+            call_id: The ledger's id of that call.
+        """
+        self.call_id = call_id
+        super().__init__(
+            f"Call {call_id} is being sent by another caller that is alive. "
+            "Begin again later, or pass wait_seconds to wait for its answer."
+        )
+
+
+class OutcomeUnknownError(LedgerError):
+    """An earlier attempt was sent and nobody saw its end, and `on_unknown` is `fail`."""
+
+    def __init__(self, call_id: str):
+        """Name the call whose outcome is unknown.
+
+        Args:
+            call_id: The ledger's id of that call.
+        """
+        self.call_id = call_id
+        super().__init__(
+            f"Call {call_id} was sent, and its caller died or lost the connection before the answer: it may have been "
+            "paid for. It is not sent again, since on_unknown is 'fail'. Re-execute the run from scratch to send it "
+            "again, set on_unknown to 'resend', or use the job mode, which finds its answer again."
+        )
+
+
+class AnswerExpiredError(LedgerError):
+    """The call was answered, and the raw response that a retry needs is past its retention."""
+
+    def __init__(self, call_id: str):
+        """Name the call whose raw response is gone.
+
+        Args:
+            call_id: The ledger's id of that call.
+        """
+        self.call_id = call_id
+        super().__init__(
+            f"Call {call_id} was answered, but its raw response is past its retention (replay_hours) and can't be "
+            "given to a retry. Re-execute the run from scratch to send the call again."
+        )
+
+
+class QuotaExceededError(LedgerError):
+    """A limit leaves no room for this call; nothing was sent."""
+
+    def __init__(self, limit: str, used: Decimal, needed: Decimal, frees_at: datetime):
+        """Say which limit, how much of it is used, and when it frees.
+
+        Args:
+            limit: The limit as it is written in the settings, such as `calls=1000/day`.
+            used: What calls that finished or are in flight use of it (calls, tokens or USD).
+            needed: What this call would have added.
+            frees_at: When the limit's window ends and it counts from 0 again (UTC).
+        """
+        self.limit = limit
+        self.used = used
+        self.needed = needed
+        self.frees_at = frees_at
+        super().__init__(
+            f"Quota {limit!r} leaves no room: {used:f} used, {needed:f} needed for this call. "
+            f"It frees at {frees_at:%Y-%m-%d %H:%M} UTC. Nothing was sent. Wait, or raise it in DAGMA_QUOTAS."
+        )

@@ -1,0 +1,107 @@
+"""Records as a table for people, as CSV for spreadsheets, as JSON lines for programs."""
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, TextIO
+
+FORMATS = ("table", "csv", "jsonl")
+CELL_CHARACTERS = 60
+# A spreadsheet runs a cell that starts like this as a formula, and an LLM's answer may well do so.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_records(records: Iterable[Mapping[str, Any]], columns: Sequence[str], form: str, out: TextIO) -> int:
+    """Write records.
+
+    Args:
+        records: The records; CSV and JSON lines are written one by one.
+        columns: Which of their fields, in this order.
+        form: `table`, `csv` or `jsonl`.
+        out: Where to.
+
+    Returns:
+        How many were written.
+    """
+    chosen = ({column: record[column] for column in columns} for record in records)
+    return {"table": _write_table, "csv": _write_csv, "jsonl": _write_json_lines}[form](chosen, columns, out)
+
+
+def show_value(value: Any) -> str:
+    """Write a value for people: times in UTC to the second, exact amounts without an exponent, nothing as a dash.
+
+    Args:
+        value: The value.
+
+    Returns:
+        Its text.
+    """
+    if value is None:
+        return "-"
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, Decimal):
+        return show_decimal(value)
+    return str(value)
+
+
+def show_decimal(value: Decimal) -> str:
+    """Write an exact number without an exponent and without trailing zeros.
+
+    Args:
+        value: The number.
+
+    Returns:
+        Its text.
+    """
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _write_table(records: Iterable[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> int:
+    rows = [[_cell(record[column]) for column in columns] for record in records]
+    titles = [column.upper().replace("_", " ") for column in columns]
+    widths = [max(map(len, cells)) for cells in zip(titles, *rows, strict=True)]
+    for row in [titles, *rows]:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        out.write(line.rstrip() + "\n")
+    return len(rows)
+
+
+def _write_csv(records: Iterable[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> int:
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    count = 0
+    for record in records:
+        writer.writerow([_spreadsheet_cell(record[column]) for column in columns])
+        count += 1
+    return count
+
+
+def _write_json_lines(records: Iterable[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> int:
+    count = 0
+    for record in records:
+        out.write(json.dumps({column: _plain(record[column]) for column in columns}, ensure_ascii=False) + "\n")
+        count += 1
+    return count
+
+
+def _cell(value: Any) -> str:
+    # Control characters of an answer must not reach the terminal.
+    text = "".join(letter if letter.isprintable() else " " for letter in show_value(value))
+    return text if len(text) <= CELL_CHARACTERS else text[: CELL_CHARACTERS - 1] + "…"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return show_decimal(value) if isinstance(value, Decimal) else value
+
+
+def _spreadsheet_cell(value: Any) -> Any:
+    plain = _plain(value)
+    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
+        return f"'{plain}"
+    return "" if plain is None else plain

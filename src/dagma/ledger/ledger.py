@@ -1,0 +1,346 @@
+"""The ledger: begin a call, say how it ended, and never pay for an answer twice."""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from dagma.ledger.admission import Admission, insert_once
+from dagma.ledger.call import Begun, Call, State, Usage
+from dagma.ledger.database import Database
+from dagma.ledger.errors import LedgerError, LedgerSettingsError
+from dagma.ledger.meter import Meter
+from dagma.ledger.presence import presence_for
+from dagma.ledger.prices import Prices
+from dagma.ledger.quotas import Limit, parse_quotas
+from dagma.ledger.tables import calls, rejections, replays
+from dagma.ledger.texts import TextPolicy, storable
+
+ON_UNKNOWN = ("fail", "resend")
+DEFAULT_REPLAY_HOURS = 72.0
+DEFAULT_PATIENCE_SECONDS = 30.0
+EXPIRY_INTERVAL_SECONDS = 3600.0
+INTERRUPTED_PATIENCE_SECONDS = 2.0
+CHANGE = update(calls).where(calls.c.id == bindparam("of_id"), calls.c.state.in_(bindparam("sources", expanding=True)))
+
+logger = logging.getLogger(__name__)
+
+
+def utc_now() -> datetime:
+    """Give the time.
+
+    Returns:
+        Now, in UTC.
+    """
+    return datetime.now(UTC)
+
+
+class Ledger:
+    """The table of every call: audit log, quota meter and exactly-once memory.
+
+    Threads may share one. Processes may fork with one: each opens its own connections.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        texts: TextPolicy | str = "redacted",
+        on_unknown: str = "fail",
+        quotas: Sequence[Limit] | str = (),
+        prices: Prices | str = "",
+        replay_hours: float = DEFAULT_REPLAY_HOURS,
+        patience_seconds: float = DEFAULT_PATIENCE_SECONDS,
+        clock: Callable[[], datetime] = utc_now,
+    ):
+        """Set the ledger up; nothing is opened before the first call.
+
+        Args:
+            url: `postgresql://user:password@host/database`, or `sqlite:////path.db`.
+            texts: Which inputs, answers and error messages are kept: `full`, `redacted` or `none`.
+            on_unknown: What becomes of a direct call whose earlier attempt was sent and whose end nobody saw:
+                `fail` raises, `resend` sends it again and may pay twice.
+            quotas: Limits, or their text as `parse_quotas` reads it.
+            prices: Prices, or the text of own prices as `Prices.parse` reads it.
+            replay_hours: How long raw responses are kept for retries, in hours.
+            patience_seconds: How long to wait for a database that is away or restarting.
+            clock: Gives the time, aware.
+
+        Raises:
+            LedgerSettingsError: A setting can't be read.
+        """
+        if on_unknown not in ON_UNKNOWN:
+            raise LedgerSettingsError(f"on_unknown is {on_unknown!r}; choose one of: {', '.join(ON_UNKNOWN)}.")
+        if replay_hours <= 0:
+            raise LedgerSettingsError(f"replay_hours is {replay_hours}; a retry needs answers to be kept for a while.")
+        self.database = Database(url)
+        self.texts = TextPolicy(texts) if isinstance(texts, str) else texts
+        self.prices = Prices.parse(prices) if isinstance(prices, str) else prices
+        self.limits = parse_quotas(quotas) if isinstance(quotas, str) else tuple(quotas)
+        self._presence = presence_for(self.database)
+        self._admission = Admission(
+            self.database, self._presence, Meter(self.limits), self.texts, on_unknown, patience_seconds, clock
+        )
+        self._replay_hours = replay_hours
+        self._patience_seconds = patience_seconds
+        self._clock = clock
+        self._expired_at = 0.0
+
+    def begin(self, call: Call, *, wait_seconds: float = 0.0) -> Begun:
+        """Let a call in, before anything is sent; what it returns is committed.
+
+        Args:
+            call: The call.
+            wait_seconds: How long to wait while another live caller sends the same call, in seconds.
+
+        Returns:
+            Whether to send it, to follow its job, or to use the answer that an earlier attempt got.
+
+        Raises:
+            QuotaExceededError: A limit leaves no room.
+            OutcomeUnknownError: An earlier attempt may have been paid for, and `on_unknown` is `fail`.
+            CallInFlightError: Another live caller is sending it, and `wait_seconds` are over.
+            AnswerExpiredError: It was answered longer than `replay_hours` ago.
+            LedgerUnavailableError: The database stayed away.
+        """
+        self._expire_now_and_then()
+        return self._admission.admit(call, wait_seconds)
+
+    @contextmanager
+    def attempt(self, call: Call, *, wait_seconds: float = 0.0) -> Iterator[Begun]:
+        """Begin a call, and let go of it at the end of the block, however that comes.
+
+        An exception that leaves the block makes a direct call `unknown`, unless it was recorded as ended before. A job
+        goes on, and the next `begin` finds it.
+
+        Args:
+            call: The call.
+            wait_seconds: As for `begin`.
+
+        Yields:
+            What `begin` gives.
+        """
+        begun = self.begin(call, wait_seconds=wait_seconds)
+        try:
+            yield begun
+        except BaseException as error:
+            if begun.state == "new" and begun.mode == "direct":
+                values = {
+                    "state": "unknown",
+                    "finished_at": self._clock(),
+                    **self._error(type(error).__name__, str(error)),
+                }
+                with suppress(LedgerError):
+                    # Not patiently: a run that is being cancelled has ten seconds.
+                    self._set_state(begun.call_id, values, ("begun",), patience_seconds=INTERRUPTED_PATIENCE_SECONDS)
+            raise
+        finally:
+            self.release(begun)
+
+    def submitted(self, begun: Begun, job_id: str) -> None:
+        """Record the job of a call, as soon as the server has named it.
+
+        Args:
+            begun: What `begin` gave.
+            job_id: The job.
+        """
+        self._move(begun, {"state": "submitted", "job_id": storable(job_id), "submitted_at": self._clock()}, ("begun",))
+
+    def finish(
+        self,
+        begun: Begun,
+        *,
+        raw: Any,
+        answer: str | None = None,
+        usages: Sequence[Usage] = (),
+        session_id: str | None = None,
+        duration_seconds: float | None = None,
+    ) -> None:
+        """Record the answer, and keep the raw response for retries.
+
+        Args:
+            begun: What `begin` gave.
+            raw: The raw response; anything that JSON can hold.
+            answer: Its text, kept as the setting `texts` says.
+            usages: What each model used, as far as it was reported.
+            session_id: The session that the server used.
+            duration_seconds: How long the server took; by default the time since the call began.
+        """
+        now = self._clock()
+        body = json.dumps(raw)
+        values = {
+            **self._used(usages, now),
+            "state": "answered",
+            "answer_hash": hashlib.sha256(body.encode()).hexdigest(),
+            "answer_text": self.texts.of_text(answer),
+        }
+        if session_id is not None:
+            values["session_id"] = storable(session_id)
+        if duration_seconds is not None:
+            values["duration_ms"] = round(duration_seconds * 1000)
+        self._end(begun, now, values, body)
+
+    def fail(self, begun: Begun, error_class: str, message: str, *, usages: Sequence[Usage] = ()) -> None:
+        """Record that the call failed for certain; a retry may send it again.
+
+        Args:
+            begun: What `begin` gave.
+            error_class: The error's class name.
+            message: The error's message, of which the ledger keeps at most 1,000 characters.
+            usages: What was used all the same, as far as it is known.
+        """
+        now = self._clock()
+        self._end(begun, now, {**self._used(usages, now), "state": "failed", **self._error(error_class, message)})
+
+    def unknown(self, begun: Begun, error_class: str, message: str) -> None:
+        """Record that the call was sent and nobody saw its end: a read time-out, a connection that broke.
+
+        Args:
+            begun: What `begin` gave.
+            error_class: The error's class name.
+            message: The error's message.
+        """
+        self._end(begun, self._clock(), {"state": "unknown", **self._error(error_class, message)})
+
+    def cancelled(self, begun: Begun, *, usages: Sequence[Usage] = ()) -> None:
+        """Record that the call was cancelled on purpose, and its job stopped.
+
+        Args:
+            begun: What `begin` gave.
+            usages: What was used until then, as far as it is known.
+        """
+        now = self._clock()
+        self._end(begun, now, {**self._used(usages, now), "state": "cancelled"})
+
+    def reject(self, begun: Begun, reason: str) -> None:
+        """Record that an answer is of no use (it can't be parsed, a check failed): the next `begin` sends anew.
+
+        Without this a retry would get the same bad answer again. The audit row stays as it is.
+
+        Args:
+            begun: What `begin` gave.
+            reason: Why, kept as error messages are.
+        """
+        values = {"call_id": begun.call_id, "rejected_at": self._clock(), "reason": self.texts.of_error(reason)}
+
+        def work(connection: Connection) -> None:
+            insert_once(connection, rejections, values)
+            connection.execute(delete(replays).where(replays.c.call_id == begun.call_id))
+
+        self.database.transact(work, self._patience_seconds)
+
+    def release(self, begun: Begun) -> None:
+        """Let go of a call without saying how it ended, as a caller that dies does.
+
+        The next `begin` finds a job again, and takes a direct call as `unknown`. Not needed after a call ended.
+
+        Args:
+            begun: What `begin` gave.
+        """
+        self._presence.release(begun.call_id)
+
+    def forget(self, scope: str) -> int:
+        """Drop the raw responses of a run that is over and won't be retried, before their retention ends.
+
+        Args:
+            scope: The scope that its calls began with.
+
+        Returns:
+            How many were dropped.
+        """
+        of_scope = select(calls.c.id).where(calls.c.scope == scope)
+        return self._delete_replays(replays.c.call_id.in_(of_scope))
+
+    def expire_replays(self, hours: float | None = None) -> int:
+        """Drop raw responses that are past their retention; `begin` does so by itself once an hour.
+
+        Args:
+            hours: The retention, by default the setting `replay_hours`.
+
+        Returns:
+            How many were dropped.
+        """
+        oldest = self._clock() - timedelta(hours=self._replay_hours if hours is None else hours)
+        return self._delete_replays(replays.c.created_at < oldest)
+
+    def warm_up(self) -> None:
+        """Do what is slow the first time (a second in all): connect, check the tables, load the price list.
+
+        Raises:
+            LedgerNotMigratedError: The tables are missing or of another version.
+            LedgerUnavailableError: The database can't be reached.
+        """
+        self.expire_replays()
+        self.prices.warm_up()
+
+    def close(self) -> None:
+        """Close this process's connections."""
+        self.database.close()
+
+    def _end(self, begun: Begun, now: datetime, values: Mapping[str, Any], body: str | None = None) -> None:
+        duration_ms = round((now - begun.begun_at).total_seconds() * 1000)
+        ended = {"finished_at": now, "duration_ms": duration_ms, **values}
+        self._move(begun, ended, ("begun", "submitted", "unknown"), body)
+        self._presence.release(begun.call_id)
+
+    def _move(self, begun: Begun, values: Mapping[str, Any], sources: Sequence[State], body: str | None = None) -> None:
+        if not self._set_state(begun.call_id, values, sources, body):
+            logger.warning(
+                "Call %s is not recorded as %s: another caller has recorded it as finished.",
+                begun.call_id,
+                values["state"],
+            )
+
+    def _set_state(
+        self,
+        call_id: str,
+        values: Mapping[str, Any],
+        sources: Sequence[State],
+        body: str | None = None,
+        patience_seconds: float | None = None,
+    ) -> bool:
+        change = {"of_id": call_id, "sources": list(sources), **values}
+
+        def work(connection: Connection) -> bool:
+            if connection.execute(CHANGE, change).rowcount == 0:
+                # True after a commit whose reply was lost.
+                now = connection.scalar(select(calls.c.state).where(calls.c.id == call_id))
+                return bool(now == values["state"])
+            if body is not None:
+                connection.execute(insert(replays).values(call_id=call_id, body=body, created_at=values["finished_at"]))
+            return True
+
+        return self.database.transact(work, self._patience_seconds if patience_seconds is None else patience_seconds)
+
+    def _delete_replays(self, which: Any) -> int:
+        return self.database.transact(
+            lambda connection: connection.execute(delete(replays).where(which)).rowcount, self._patience_seconds
+        )
+
+    def _expire_now_and_then(self) -> None:
+        if time.monotonic() - self._expired_at > EXPIRY_INTERVAL_SECONDS or not self._expired_at:
+            self._expired_at = time.monotonic()
+            self.expire_replays()
+
+    def _used(self, usages: Sequence[Usage], now: datetime) -> dict[str, Any]:
+        return {
+            "model": storable(", ".join(dict.fromkeys(usage.model for usage in usages if usage.model))) or None,
+            "input_tokens": _sum([usage.input_tokens for usage in usages]),
+            "output_tokens": _sum([usage.output_tokens for usage in usages]),
+            "total_tokens": _sum([usage.total for usage in usages]),
+            "cost": self.prices.cost(usages, now),
+        }
+
+    def _error(self, error_class: str, message: str) -> dict[str, Any]:
+        return {"error_class": storable(error_class)[:200], "error_message": self.texts.of_error(message)}
+
+
+def _sum(amounts: Sequence[int | None]) -> int | None:
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if known and len(known) == len(amounts) else None

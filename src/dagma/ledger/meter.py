@@ -1,0 +1,159 @@
+"""Whether a limit leaves room for a call, decided inside the transaction that begins it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, or_, select, text, true
+
+from dagma.ledger.call import Call
+from dagma.ledger.columns import UtcTime
+from dagma.ledger.errors import QuotaExceededError
+from dagma.ledger.quotas import EVERY_FLOW, Limit, Unit, window_end, window_start
+from dagma.ledger.tables import usage_hours
+
+# Mean use is taken over this long, so that an estimate follows what the flow does these days.
+ESTIMATE_DAYS = 31
+LOCK = text("SELECT pg_advisory_xact_lock(hashtext('dagma quota'), hashtext(:scope))")
+COLUMNS = {"calls": usage_hours.c.calls, "tokens": usage_hours.c.tokens, "cost": usage_hours.c.cost}
+RECENT_MEANS = select(
+    func.sum(usage_hours.c.metered_tokens).label("tokens"),
+    func.sum(usage_hours.c.metered_calls).label("metered"),
+    func.sum(usage_hours.c.priced_cost, type_=usage_hours.c.priced_cost.type).label("cost"),
+    func.sum(usage_hours.c.priced_calls).label("priced"),
+).where(usage_hours.c.flow_id == bindparam("of_flow"), usage_hours.c.hour >= bindparam("since"))
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """What a call is taken to use while it is in flight: tokens, and cost in USD."""
+
+    tokens: int = 0
+    cost: Decimal = Decimal(0)
+
+    def of(self, unit: Unit) -> Decimal:
+        """Give the reservation in a limit's unit.
+
+        Args:
+            unit: The unit.
+
+        Returns:
+            The amount; 1 for calls.
+        """
+        return {"calls": Decimal(1), "tokens": Decimal(self.tokens), "cost": self.cost}[unit]
+
+
+class Meter:
+    """The limits, applied to calls that are about to be sent."""
+
+    def __init__(self, limits: Sequence[Limit]):
+        """Set the limits.
+
+        Args:
+            limits: What `parse_quotas` gave.
+        """
+        self.limits = tuple(limits)
+
+    def reserve(self, connection: Connection, call: Call, now: datetime) -> Reservation:
+        """Estimate what a call will use, where a limit on tokens or cost applies to it.
+
+        Args:
+            connection: In the transaction that begins the call.
+            call: The call.
+            now: The time.
+
+        Returns:
+            What the limits declare as `reserve`, else the mean of the flow's calls of the last 31 days, else nothing.
+        """
+        limits = [limit for limit in self._limits_of(call) if limit.unit != "calls"]
+        amounts = {"tokens": Decimal(0), "cost": Decimal(0)}
+        if any(limit.reserve is None for limit in limits):
+            recent = {"of_flow": call.flow_id, "since": now - timedelta(days=ESTIMATE_DAYS)}
+            means = connection.execute(RECENT_MEANS, recent).one()
+            amounts["tokens"] = Decimal(means.tokens) / Decimal(means.metered) if means.metered else Decimal(0)
+            amounts["cost"] = Decimal(means.cost) / Decimal(means.priced) if means.priced else Decimal(0)
+        for unit in amounts:
+            if declared := [limit.reserve for limit in limits if limit.unit == unit and limit.reserve is not None]:
+                amounts[unit] = max(declared)
+            elif not any(limit.unit == unit for limit in limits):
+                amounts[unit] = Decimal(0)
+        return Reservation(tokens=round(amounts["tokens"]), cost=amounts["cost"])
+
+    def check(self, connection: Connection, call: Call, reservation: Reservation, now: datetime) -> None:
+        """Refuse a call that was just inserted, if a limit leaves no room for it.
+
+        Callers that share a limit pass here one after the other: each holds a lock until its transaction ends, and
+        sees what those before it took. (SQLite's writers come one at a time anyway.)
+
+        Args:
+            connection: In the transaction that inserted the call; the hourly totals count it already.
+            call: The call.
+            reservation: What `reserve` gave.
+            now: The time.
+
+        Raises:
+            QuotaExceededError: Roll the transaction back: the call may not be sent.
+        """
+        limits = self._limits_of(call)
+        if not limits:
+            return
+        if connection.dialect.name == "postgresql":
+            # The sum must be a statement of its own after the lock: a statement sees what was committed when it began.
+            shared = any(limit.flow is None for limit in limits)
+            connection.execute(LOCK, {"scope": "all flows" if shared else call.flow_id})
+        for limit, counted in zip(limits, used_of(connection, limits, now, call.flow_id), strict=True):
+            needed = reservation.of(limit.unit)
+            before = counted - needed
+            if counted > limit.amount or before >= limit.amount:
+                raise QuotaExceededError(str(limit), before, needed, window_end(limit.window, now))
+
+    def _limits_of(self, call: Call) -> list[Limit]:
+        return [limit for limit in self.limits if limit.applies_to(call.flow_id, call.flow_name)]
+
+
+def used_of(
+    connection: Connection, limits: Sequence[Limit], now: datetime, flow_id: str | None = None
+) -> list[Decimal]:
+    """Sum what the current windows of limits hold.
+
+    Args:
+        connection: To the ledger's database.
+        limits: The limits.
+        now: The time.
+        flow_id: The flow that limits of one flow and of each flow are asked for; None goes by the limit's own name.
+
+    Returns:
+        The amount per limit, calls in flight included, in USD for cost.
+    """
+    if not limits:
+        return []
+    windows: dict[str, datetime] = {limit.window: window_start(limit.window, now) for limit in limits}
+    values: dict[str, Any] = {**windows, "oldest": min(windows.values())}
+    if flow_id is not None:
+        values["of_flow"] = flow_id
+    row = connection.execute(_sums_of(tuple(limits), flow_id is not None), values).one()
+    return [Decimal(amount or 0) for amount in row]
+
+
+@cache
+def _sums_of(limits: tuple[Limit, ...], of_flow: bool) -> Select[Any]:
+    # Kept, because building it takes longer than running it.
+    sums: list[ColumnElement[Any]] = []
+    for limit in limits:
+        counts = and_(usage_hours.c.hour >= bindparam(limit.window, type_=UtcTime), _flow_condition(limit, of_flow))
+        column = COLUMNS[limit.unit]
+        sums.append(func.sum(case((counts, column), else_=0), type_=column.type))
+    return select(*sums).where(usage_hours.c.hour >= bindparam("oldest", type_=UtcTime))
+
+
+def _flow_condition(limit: Limit, of_flow: bool) -> ColumnElement[bool]:
+    if limit.flow is None:
+        return true()
+    if of_flow:
+        return usage_hours.c.flow_id == bindparam("of_flow")
+    if limit.flow == EVERY_FLOW:
+        raise ValueError("A limit on each flow has a sum only for a given flow.")
+    return or_(usage_hours.c.flow_id == limit.flow, usage_hours.c.flow_name == limit.flow)

@@ -1,0 +1,88 @@
+"""Bring a ledger database to the version that this code needs, and give the application role its few rights."""
+
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from dagma.ledger.database import Database
+from dagma.ledger.errors import LedgerNotMigratedError, LedgerSettingsError
+from dagma.ledger.schema_version import HEAD, VERSION_TABLE
+
+DEFAULT_APP_ROLE = "dagma"
+# One migration at a time: an arbitrary number that stands for "dagma ledger migrate".
+MIGRATION_LOCK = 7_261_940_518_335_001
+CHANGING_COLUMNS = (
+    "state, session_id, job_id, submitted_at, finished_at, duration_ms, model, input_tokens, output_tokens, "
+    "total_tokens, cost, error_class, error_message, answer_hash, answer_text"
+)
+
+
+def migrate(url: str, app_role: str | None = None) -> str:
+    """Create or upgrade the tables, in one transaction.
+
+    On PostgreSQL connect as the role that shall own the tables. The application's role then may insert calls, fill in
+    what changes while a call lives, and read; it may not change what is finished, delete calls, or drop the guards.
+
+    Args:
+        url: The database, with the owner's credentials.
+        app_role: The role that the application connects as. By default `dagma`, where it exists and is not the owner.
+
+    Returns:
+        The version that the database is at now.
+
+    Raises:
+        LedgerSettingsError: There is no role of that name.
+        LedgerNotMigratedError: The database is at a version that this code does not know.
+        LedgerUnavailableError: The database can't be reached, or the role may not create tables.
+    """
+    database = Database(url)
+    try:
+        with database.engine.begin() as connection:
+            if not database.is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+            config = alembic_config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            if not database.is_sqlite:
+                _grant(connection, app_role)
+    except CommandError as error:
+        cause = f"The ledger can't be migrated: {error}. Is its database newer than this dagma? Then upgrade dagma."
+        raise LedgerNotMigratedError(cause) from None
+    except DBAPIError as error:
+        raise database.explain(error) from None
+    finally:
+        database.close()
+    return HEAD
+
+
+def alembic_config() -> Config:
+    """Tell Alembic where the migrations are.
+
+    Returns:
+        Its configuration, without a connection.
+    """
+    config = Config()
+    config.set_main_option("script_location", "dagma.ledger:migrations")
+    return config
+
+
+def _grant(connection: Connection, app_role: str | None) -> None:
+    role = app_role or DEFAULT_APP_ROLE
+    exists = connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role})
+    if not exists:
+        if app_role is None:
+            return
+        raise LedgerSettingsError(f"PostgreSQL has no role {role!r}. Create it first, or name the application's role.")
+    if role == connection.scalar(text("SELECT current_user")):
+        return
+    quoted = connection.dialect.identifier_preparer.quote(role)
+    for grant in (
+        f"SELECT ON calls, replays, rejections, usage_hours, {VERSION_TABLE}",
+        f"INSERT, UPDATE ({CHANGING_COLUMNS}) ON calls",
+        "INSERT, DELETE ON replays",
+        "INSERT ON rejections",
+        "EXECUTE ON FUNCTION ledger_prune(integer)",
+    ):
+        connection.exec_driver_sql(f"GRANT {grant} TO {quoted}")

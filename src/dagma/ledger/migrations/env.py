@@ -1,0 +1,14 @@
+"""Alembic's entry: run the migrations on the connection that `dagma.ledger.migrate` opened."""
+
+from alembic import context
+
+from dagma.ledger.schema_version import VERSION_TABLE
+from dagma.ledger.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    version_table=VERSION_TABLE,
+    transactional_ddl=False,  # the caller holds one transaction around all of it
+)
+context.run_migrations()

@@ -1,0 +1,125 @@
+"""Limits on calls, tokens and cost, as they are written in the settings."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Literal, cast
+
+from dagma.ledger.errors import LedgerSettingsError
+
+Unit = Literal["calls", "tokens", "cost"]
+Window = Literal["hour", "day", "month"]
+EVERY_FLOW = "*"
+EXAMPLE = "calls=1000/day; cost=5/month; flow:assistant tokens=200000/hour reserve=2000"
+NUMBER = r"\d[\d_]*(?:\.\d+)?"
+CLAUSE = re.compile(
+    rf"(?:flow:(?P<flow>\S+)\s+)?(?P<unit>calls|tokens|cost)\s*=\s*(?P<amount>{NUMBER})\s*/\s*(?P<window>hour|day|month)"
+    rf"(?:\s+reserve\s*=\s*(?P<reserve>{NUMBER}))?"
+)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One limit.
+
+    Attributes:
+        unit: What is counted: calls, tokens, or cost in USD.
+        amount: How many of them a window may hold.
+        window: The hour, day or month of the calendar in UTC.
+        flow: The flow's id or endpoint name; `*` for each flow by itself; None for all flows together.
+        reserve: What one call is taken to use while it is in flight; None takes the mean of the flow's calls.
+    """
+
+    unit: Unit
+    amount: Decimal
+    window: Window
+    flow: str | None = None
+    reserve: Decimal | None = None
+
+    def __str__(self) -> str:
+        """Write the limit as the settings do."""
+        flow = f"flow:{self.flow} " if self.flow else ""
+        reserve = f" reserve={self.reserve:f}" if self.reserve is not None else ""
+        return f"{flow}{self.unit}={self.amount:f}/{self.window}{reserve}"
+
+    def applies_to(self, flow_id: str, flow_name: str | None) -> bool:
+        """Tell whether calls of a flow count for this limit.
+
+        Args:
+            flow_id: The flow's id.
+            flow_name: The flow's endpoint name, if it has one.
+
+        Returns:
+            Whether they do.
+        """
+        return self.flow in (None, EVERY_FLOW, flow_id) or (flow_name is not None and self.flow == flow_name)
+
+
+def parse_quotas(text: str) -> tuple[Limit, ...]:
+    """Read limits from a setting.
+
+    Args:
+        text: Clauses separated by semicolons: `[flow:NAME] calls|tokens|cost=AMOUNT/hour|day|month [reserve=AMOUNT]`.
+
+    Returns:
+        The limits; none for an empty text.
+
+    Raises:
+        LedgerSettingsError: A clause can't be read.
+    """
+    return tuple(_parse(clause) for clause in filter(None, map(str.strip, text.split(";"))))
+
+
+def _parse(clause: str) -> Limit:
+    match = CLAUSE.fullmatch(clause)
+    if not match:
+        raise LedgerSettingsError(
+            f"Quota {clause!r} can't be read. Write [flow:NAME] calls|tokens|cost=AMOUNT/hour|day|month "
+            f"[reserve=AMOUNT], separated by semicolons, such as: {EXAMPLE}"
+        )
+    unit = cast("Unit", match["unit"])
+    if unit == "calls" and match["reserve"]:
+        raise LedgerSettingsError(f"Quota {clause!r}: a call always counts as one. Leave reserve out.")
+    if unit != "cost" and "." in match["amount"]:
+        raise LedgerSettingsError(f"Quota {clause!r}: {unit} are whole numbers.")
+    return Limit(
+        unit=unit,
+        amount=Decimal(match["amount"]),
+        window=cast("Window", match["window"]),
+        flow=match["flow"],
+        reserve=Decimal(match["reserve"]) if match["reserve"] else None,
+    )
+
+
+def window_start(window: Window, at: datetime) -> datetime:
+    """Give the beginning of the calendar window that holds a time.
+
+    Args:
+        window: The kind of window.
+        at: An aware time.
+
+    Returns:
+        The window's first instant, in UTC.
+    """
+    hour = at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    if window == "hour":
+        return hour
+    day = hour.replace(hour=0)
+    return day if window == "day" else day.replace(day=1)
+
+
+def window_end(window: Window, at: datetime) -> datetime:
+    """Give the end of the calendar window that holds a time, which is when its limit frees.
+
+    Args:
+        window: The kind of window.
+        at: An aware time.
+
+    Returns:
+        The first instant after the window, in UTC.
+    """
+    start = window_start(window, at)
+    if window == "month":
+        return (start + timedelta(days=32)).replace(day=1)
+    return start + (timedelta(hours=1) if window == "hour" else timedelta(days=1))

@@ -1,0 +1,89 @@
+"""The ledger's settings, as environment variables."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dagma.ledger.errors import LedgerSettingsError
+from dagma.ledger.ledger import DEFAULT_REPLAY_HOURS, Ledger
+from dagma.ledger.texts import TextPolicy
+
+
+@dataclass(frozen=True)
+class LedgerSettings:
+    """What `DAGMA_LEDGER_*`, `DAGMA_QUOTAS` and `DAGMA_PRICES` say.
+
+    Attributes:
+        url: `DAGMA_LEDGER_URL`; by default an SQLite file in `DAGSTER_HOME`.
+        texts: `DAGMA_LEDGER_TEXTS`: `full`, `redacted` (default) or `none`.
+        redact: `DAGMA_LEDGER_REDACT`: one more regular expression to redact.
+        on_unknown: `DAGMA_LEDGER_ON_UNKNOWN`: `fail` (default) or `resend`.
+        replay_hours: `DAGMA_LEDGER_REPLAY_HOURS`, default 72.
+        quotas: `DAGMA_QUOTAS`, such as `calls=1000/day; cost=5/month`.
+        prices: `DAGMA_PRICES`, such as `gpt-4o=2.5/10`, in USD per million tokens.
+    """
+
+    url: str
+    texts: str = "redacted"
+    redact: str = ""
+    on_unknown: str = "fail"
+    replay_hours: float = DEFAULT_REPLAY_HOURS
+    quotas: str = ""
+    prices: str = ""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "LedgerSettings":
+        """Read the settings; an empty variable counts as absent.
+
+        Args:
+            environment: The variables.
+
+        Returns:
+            The settings.
+
+        Raises:
+            LedgerSettingsError: There is no database to use, or a number is none.
+        """
+        hours = environment.get("DAGMA_LEDGER_REPLAY_HOURS") or str(DEFAULT_REPLAY_HOURS)
+        try:
+            replay_hours = float(hours)
+        except ValueError:
+            raise LedgerSettingsError(f"DAGMA_LEDGER_REPLAY_HOURS is {hours!r}; write hours, such as 72.") from None
+        return cls(
+            url=environment.get("DAGMA_LEDGER_URL") or _default_url(environment),
+            texts=environment.get("DAGMA_LEDGER_TEXTS") or "redacted",
+            redact=environment.get("DAGMA_LEDGER_REDACT", ""),
+            on_unknown=environment.get("DAGMA_LEDGER_ON_UNKNOWN") or "fail",
+            replay_hours=replay_hours,
+            quotas=environment.get("DAGMA_QUOTAS", ""),
+            prices=environment.get("DAGMA_PRICES", ""),
+        )
+
+    def open(self) -> Ledger:
+        """Make a ledger of these settings.
+
+        Returns:
+            The ledger; nothing is opened before its first use.
+
+        Raises:
+            LedgerSettingsError: A setting can't be read.
+        """
+        return Ledger(
+            self.url,
+            texts=TextPolicy(self.texts, [self.redact] if self.redact else []),
+            on_unknown=self.on_unknown,
+            quotas=self.quotas,
+            prices=self.prices,
+            replay_hours=self.replay_hours,
+        )
+
+
+def _default_url(environment: Mapping[str, str]) -> str:
+    home = environment.get("DAGSTER_HOME")
+    if not home:
+        raise LedgerSettingsError(
+            "The ledger has no database. Set DAGMA_LEDGER_URL to postgresql://user:password@host/database or to "
+            "sqlite:////path.db, or set DAGSTER_HOME to keep an SQLite file there."
+        )
+    return f"sqlite:///{Path(home).absolute() / 'ledger.db'}"

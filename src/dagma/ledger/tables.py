@@ -1,0 +1,101 @@
+"""The ledger's tables, as SQLAlchemy Core sees them. `migrations/` creates them."""
+
+from sqlalchemy import BigInteger, Column, Computed, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import UniqueConstraint as Unique
+
+from dagma.ledger.columns import Money, UtcTime
+
+metadata = MetaData()
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("key", String(64), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("flow_id", Text, nullable=False),
+    Column("flow_name", Text),
+    Column("flow_version", Text),
+    Column("backend", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("session_id", Text),
+    Column("job_id", Text),
+    Column("run_id", Text),
+    Column("step", Text),
+    Column("partition_key", Text),
+    Column("row_key", Text),
+    Column("state", Text, nullable=False),
+    Column("begun_at", UtcTime, nullable=False),
+    Column("submitted_at", UtcTime),
+    Column("finished_at", UtcTime),
+    Column("duration_ms", BigInteger),
+    Column("model", Text),
+    Column("input_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("total_tokens", BigInteger),
+    Column("cost", Money),
+    Column("reserved_tokens", BigInteger, nullable=False),
+    Column("reserved_cost", Money, nullable=False),
+    # What quotas count for this call: what it used where that is known, else what was reserved for it, and nothing for
+    # a call that failed without telling.
+    Column(
+        "counted_tokens",
+        BigInteger,
+        Computed(
+            "COALESCE(total_tokens, CASE WHEN state IN ('failed', 'cancelled') THEN 0 ELSE reserved_tokens END)",
+            persisted=True,
+        ),
+    ),
+    Column(
+        "counted_cost",
+        Money,
+        Computed(
+            "COALESCE(cost, CASE WHEN state IN ('failed', 'cancelled') THEN 0 ELSE reserved_cost END)",
+            persisted=True,
+        ),
+    ),
+    Column("error_class", Text),
+    Column("error_message", Text),
+    Column("input_hash", String(64), nullable=False),
+    Column("answer_hash", String(64)),
+    Column("input_text", Text),
+    Column("answer_text", Text),
+    Unique("key", "attempt", name="calls_key_attempt"),
+    Index("calls_begun_at", "begun_at"),
+    Index("calls_run_id", "run_id"),
+)
+
+replays = Table(
+    "replays",
+    metadata,
+    Column("call_id", ForeignKey("calls.id", ondelete="CASCADE", name="replays_call"), primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False, index=True),
+)
+"""Raw responses for retries, kept apart from the audit rows because they go much sooner."""
+
+rejections = Table(
+    "rejections",
+    metadata,
+    Column("call_id", ForeignKey("calls.id", ondelete="CASCADE", name="rejections_call"), primary_key=True),
+    Column("rejected_at", UtcTime, nullable=False),
+    Column("reason", Text),
+)
+"""Answers that the caller could not use, so that the next begin sends the call again."""
+
+usage_hours = Table(
+    "usage_hours",
+    metadata,
+    Column("flow_id", Text, primary_key=True),
+    Column("hour", UtcTime, primary_key=True, index=True),
+    Column("flow_name", Text),
+    Column("calls", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("cost", Money, nullable=False),
+    Column("metered_calls", BigInteger, nullable=False),
+    Column("metered_tokens", BigInteger, nullable=False),
+    Column("priced_calls", BigInteger, nullable=False),
+    Column("priced_cost", Money, nullable=False),
+)
+"""Totals by flow and UTC hour, kept by triggers on `calls`; they outlive pruned calls."""

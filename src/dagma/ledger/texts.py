@@ -1,0 +1,101 @@
+"""Which words of inputs, answers and errors the ledger keeps."""
+
+import re
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+from dagma.ledger.errors import LedgerSettingsError
+
+Keep = Literal["full", "redacted", "none"]
+ERROR_MESSAGE_CHARACTERS = 1000
+
+SECRETS: tuple[tuple[str, str], ...] = (
+    ("[private key]", r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"),
+    ("[token]", r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"),
+    ("[token]", r"(?i)\b(?:bearer|basic)\s+(?=[\w.~+/=-]*\d)[\w.~+/=-]{12,}"),
+    ("[key]", r"\b(?:sk|pk|rk|gsk|hf|xai|gh[opsu]|github_pat|glpat|xox[abprs])[-_][\w-]{12,}"),
+    ("[key]", r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[\w-]{30,}"),
+    ("[key]", r"(?i)\b(?:x-)?(?:api[-_ ]?key|password|passwd|secret|token)\b[\"']?\s*[:=]\s*[\"']?[^\s\"',;&]{4,}"),
+    ("://[login]@", r"://[^\s/@:]+:[^\s/@]+@"),
+)
+"""Replacement and pattern of each kind of credential. Error messages lose these under every setting."""
+
+PERSONAL: tuple[tuple[str, str], ...] = (
+    ("[email]", r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"),
+    ("[iban]", r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b"),
+    ("[card]", r"\b\d(?:[ -]?\d){12,18}\b"),
+    ("[phone]", r"(?<![\w.])(?:\+|00)\d(?:[ ().-]{0,2}\d){6,14}\b|(?<!\w)\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}\b"),
+)
+"""Replacement and pattern of what tells people apart. What has no fixed shape, such as a name, is not found."""
+
+
+class TextPolicy:
+    """The setting `texts`, applied."""
+
+    def __init__(self, keep: str = "redacted", patterns: Sequence[str] = ()):
+        """Choose what to keep.
+
+        Args:
+            keep: `full` keeps inputs and answers word for word, `redacted` without credentials and without what looks
+                like an e-mail address, phone, card or account number, `none` keeps hashes only.
+            patterns: Further regular expressions whose matches are replaced by `[redacted]`.
+
+        Raises:
+            LedgerSettingsError: Another word than these three, or a pattern that does not compile.
+        """
+        if keep not in get_args(Keep):
+            raise LedgerSettingsError(f"texts is {keep!r}; choose one of: {', '.join(get_args(Keep))}.")
+        self.keep = keep
+        try:
+            own = [("[redacted]", re.compile(pattern)) for pattern in patterns]
+        except re.error as error:
+            raise LedgerSettingsError(f"A pattern to redact is no regular expression: {error}.") from None
+        self._secrets = [(label, re.compile(pattern)) for label, pattern in SECRETS]
+        self._all = [*own, *self._secrets, *((label, re.compile(pattern)) for label, pattern in PERSONAL)]
+
+    def of_text(self, text: str | None) -> str | None:
+        """Give what may be kept of an input or an answer.
+
+        Args:
+            text: The input or answer.
+
+        Returns:
+            It, or what is left of it.
+        """
+        if text is None or self.keep == "none":
+            return None
+        return storable(text if self.keep == "full" else _replace(self._all, text))
+
+    def of_error(self, message: str | None) -> str | None:
+        """Give what may be kept of an error's message, which can quote inputs and answers.
+
+        Args:
+            message: The message.
+
+        Returns:
+            At most 1,000 characters of it, always without credentials; None if texts are not kept at all.
+        """
+        if message is None or self.keep == "none":
+            return None
+        # Cut twice: before, so that a huge body costs nothing; after, since replacements can be longer.
+        cut = message[: 4 * ERROR_MESSAGE_CHARACTERS]
+        kept = storable(_replace(self._secrets if self.keep == "full" else self._all, cut))
+        return kept if len(kept) <= ERROR_MESSAGE_CHARACTERS else kept[: ERROR_MESSAGE_CHARACTERS - 1] + "…"
+
+
+def storable(text: str) -> str:
+    """Replace what PostgreSQL's text can't hold: NUL, and halves of surrogate pairs.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The text, with U+FFFD or `?` where it could not be stored.
+    """
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
+
+
+def _replace(patterns: Sequence[tuple[str, re.Pattern[str]]], text: str) -> str:
+    for label, pattern in patterns:
+        text = pattern.sub(label, text)
+    return text

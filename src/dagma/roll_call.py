@@ -1,0 +1,156 @@
+"""Asks Celery workers which runs they execute, and remembers since when one has not answered."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+
+FINISHED_STATES = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
+# kombu raises the transport's own errors as they are: Redis's, and the socket's.
+BROKER_ERRORS = (KombuError, RedisError, OSError)
+
+
+class Presence(Enum):
+    """Where a task is, as far as the workers say."""
+
+    PRESENT = "a worker executes it"
+    ABSENT = "its worker answers and does not have it"
+    SILENT = "its worker does not answer"
+    DRAINING = "its worker is shutting down, and goes on with the runs it has"
+    LOST = "its worker has not answered for too long"
+    UNREACHABLE = "the broker can't be reached"
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """What the result backend knows of a task."""
+
+    name: str
+    """Celery's word: PENDING (also for a task it knows nothing of), STARTED, SUCCESS, FAILURE, REVOKED."""
+
+    hostname: str | None = None
+    """The worker that started the task, for a task in STARTED."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no worker executes the task any more."""
+        return self.name in FINISHED_STATES
+
+
+@dataclass
+class Silence:
+    """How long, and how many times in a row, a worker has not answered."""
+
+    since: float
+    misses: int = 1
+
+
+class RollCall:
+    """Asks workers over the broker, bounded in time.
+
+    A worker whose broker restarts answers nothing for a while, and its run goes on. So no single miss counts: a worker
+    is lost after `silence_seconds` and at least `MISSES` misses during which the broker worked. A worker that shuts
+    down answers nothing either, for as long as its runs take: it leaves a mark in the result backend, which is Redis.
+    """
+
+    MISSES = 3
+
+    def __init__(
+        self,
+        app: Celery,
+        *,
+        silence_seconds: float,
+        answer_seconds: float = 2.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare to ask the workers of `app`.
+
+        Args:
+            app: The Celery app whose broker and result backend the workers use.
+            silence_seconds: After this long without an answer a worker is lost.
+            answer_seconds: How long to wait for an answer.
+            clock: Monotonic seconds.
+        """
+        self._app = app
+        self._silence_seconds = silence_seconds
+        self._answer_seconds = answer_seconds
+        self._clock = clock
+        self._silences: dict[str, Silence] = {}
+
+    def state_of(self, task_id: str) -> TaskState:
+        """Read a task's state from the result backend.
+
+        Raises:
+            BROKER_ERRORS: The result backend can't be reached.
+        """
+        meta: dict[str, Any] = self._app.backend.get_task_meta(task_id, cache=False)
+        detail = meta.get("result")
+        hostname = detail.get("hostname") if meta["status"] == "STARTED" and isinstance(detail, dict) else None
+        return TaskState(meta["status"], hostname)
+
+    def find(self, task_id: str, hostname: str | None) -> Presence:
+        """Ask the worker `hostname`, or all of them where it is None, whether it executes the task.
+
+        Where the worker is not known, one that has not answered may be the one: nobody's having it is a silence.
+        """
+        asked = hostname or task_id
+        try:
+            inspect = self._app.control.inspect(
+                destination=[hostname] if hostname else None, timeout=self._answer_seconds
+            )
+            answers: dict[str, dict[str, Any]] = inspect.query_task(task_id) or {}
+        except BROKER_ERRORS:
+            # Workers need time to find a broker again that was away: every count starts over.
+            self._silences.clear()
+            return Presence.UNREACHABLE
+        if any(task_id in tasks for tasks in answers.values()):
+            self._silences.pop(asked, None)
+            return Presence.PRESENT
+        if hostname and answers:
+            self._silences.pop(asked, None)
+            return Presence.ABSENT
+        if hostname and self._is_draining(hostname):
+            return Presence.DRAINING
+        return self._count_silence(asked)
+
+    def interrupt(self, task_id: str) -> None:
+        """Tell every worker to drop the task if it waits, and to interrupt it if it runs.
+
+        Raises:
+            BROKER_ERRORS: The broker can't be reached.
+        """
+        self._app.control.revoke(task_id, terminate=True, signal="SIGTERM")
+
+    def mark_draining(self, hostname: str, *, seconds: float) -> None:
+        """Note that a worker shuts down, and for how long at most its runs go on.
+
+        Raises:
+            BROKER_ERRORS: The result backend can't be reached.
+        """
+        self._app.backend.client.set(_draining_key(hostname), "1", px=int(seconds * 1000))
+
+    def _is_draining(self, hostname: str) -> bool:
+        try:
+            return bool(self._app.backend.client.exists(_draining_key(hostname)))
+        except BROKER_ERRORS:
+            return False
+
+    def _count_silence(self, asked: str) -> Presence:
+        now = self._clock()
+        silence = self._silences.get(asked)
+        if silence is None:
+            self._silences[asked] = Silence(since=now)
+            return Presence.SILENT
+        silence.misses += 1
+        if silence.misses >= self.MISSES and now - silence.since >= self._silence_seconds:
+            return Presence.LOST
+        return Presence.SILENT
+
+
+def _draining_key(hostname: str) -> str:
+    return f"dagma-draining-{hostname}"

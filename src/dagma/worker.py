@@ -1,0 +1,69 @@
+"""The Celery app of the workers that execute Dagster's runs.
+
+Start one with `celery -A dagma.worker worker -Q dagster -c 2`. The broker and the result backend are
+`CELERY_BROKER_URL` and `CELERY_RESULT_BACKEND`.
+
+A worker that is told to stop (SIGTERM) takes no more runs and goes on with those it has. After
+`DAGMA_WORKER_GRACE_SECONDS` it interrupts what still runs: such a run ends as a failure at once, for Dagster to retry
+elsewhere, instead of dying with its worker and being looked for.
+"""
+
+import logging
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+from celery import Celery
+from celery.signals import task_postrun, worker_shutting_down
+from celery.worker import state
+from dagster_celery.make_app import make_app
+from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
+
+import dagma.definitions  # noqa: F401  # imported before the worker forks, so that every run starts warm
+from dagma import environment
+from dagma.celery_settings import CELERY_SETTINGS, DEFAULT_SILENCE_SECONDS
+from dagma.roll_call import BROKER_ERRORS, RollCall
+
+logger = logging.getLogger(__name__)
+
+# Less than the container's stop_grace_period, by what user code needs to clean up.
+GRACE_SECONDS = environment.positive_number("DAGMA_WORKER_GRACE_SECONDS", default=45.0)
+CLEAN_UP_SECONDS = 15.0
+
+app: Celery = make_app(
+    {
+        "broker": os.environ.get("CELERY_BROKER_URL"),
+        "backend": os.environ.get("CELERY_RESULT_BACKEND"),
+        "config_source": CELERY_SETTINGS,
+    }
+)
+execute_job = create_execute_job_task(app)
+resume_job = create_resume_job_task(app)
+
+
+def drain(sender: str, **_: Any) -> None:
+    """Start the grace period. In a thread, since this is called inside a signal handler."""
+    threading.Thread(target=_drain, args=(sender,), name="drain", daemon=True).start()
+
+
+def _drain(hostname: str) -> None:
+    roll_call = RollCall(app, silence_seconds=DEFAULT_SILENCE_SECONDS)
+    try:
+        roll_call.mark_draining(hostname, seconds=GRACE_SECONDS + CLEAN_UP_SECONDS)
+    except BROKER_ERRORS as error:
+        logger.warning("Shutting down unannounced, the result backend is away: %s", error)
+    time.sleep(GRACE_SECONDS)
+    for request in list(state.active_requests):
+        logger.warning("Interrupting run %s: the worker's grace period is over.", request.id)
+        os.kill(request.worker_pid, signal.SIGTERM)
+
+
+def obey_sigterm(**_: Any) -> None:
+    """Undo what a run leaves behind: Dagster restores SIGTERM to Celery's SIGINT, which child processes ignore."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+worker_shutting_down.connect(drain)
+task_postrun.connect(obey_sigterm)

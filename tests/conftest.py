@@ -1,0 +1,101 @@
+"""What every tier shares: the tiers' order and table, and the one stack that container tests use."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness.stack import PROJECT, Stack, make_env_file, wait_until
+from harness.tiers import TIERS, TierReport, tier_of
+
+# testcontainers' reaper is an image of its own, which can't be pulled everywhere; every fixture here cleans up itself.
+os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--keep-stack",
+        metavar="FOLDER",
+        help="keep the test stack running after the tests, its .env in FOLDER, and use it again the next time",
+    )
+    parser.addoption(
+        "--stack-env",
+        metavar="FILE",
+        help="run the browser tests against the stack that is up with this .env; starts and stops nothing",
+    )
+    parser.addoption(
+        "--pictures", metavar="FOLDER", help="keep the browser tests' screenshots there; default: a temporary folder"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(TierReport(), "tier-report")
+    for tier in TIERS:
+        config.addinivalue_line("markers", f"{tier}: tests of tests/{tier}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(tier_of(item.nodeid))
+    if config.getoption("--stack-env") and any(tier_of(item.nodeid) != "browser" for item in items):
+        raise pytest.UsageError("--stack-env is for tests/browser alone: other tests stop containers of their stack")
+    items.sort(key=lambda item: TIERS.index(tier_of(item.nodeid)))
+
+
+@pytest.fixture(scope="session")
+def stack(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The shipped stack, healthy, under the project name and ports of the tests."""
+    # What the tester's shell sets must not reach Compose: the environment wins over the file.
+    for name in (
+        "COMPOSE_PROJECT_NAME",
+        "LANGFLOW_BASE_URL",
+        "LANGFLOW_API_KEY",
+        "LANGFLOW_DEFAULT_FLOW_ID",
+        "WORKERS",
+    ):
+        os.environ.pop(name, None)
+    running = pytestconfig.getoption("--stack-env")
+    if running:
+        stack = Stack(Path(running).resolve())
+        stack.wait_ready(seconds=30)
+        yield stack
+        return
+    kept = pytestconfig.getoption("--keep-stack")
+    if kept:
+        folder = Path(kept)
+        folder.mkdir(parents=True, exist_ok=True)
+        stack = Stack(folder / ".env" if (folder / ".env").exists() else make_env_file(folder))
+        stack.start()
+        yield stack
+        return
+    stack = Stack(make_env_file(tmp_path_factory.mktemp(PROJECT)))
+    stack.stop()  # what a run that was killed has left
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL server of the stack's image, on 127.0.0.1, and its superuser."""
+    from testcontainers.core.container import DockerContainer
+
+    password = secrets.token_hex(16)
+    container = (
+        DockerContainer("postgres:17-trixie")
+        .with_env("POSTGRES_PASSWORD", password)
+        .with_env("POSTGRES_INITDB_ARGS", "--encoding=UTF8 --locale=C.UTF-8")
+        .with_kwargs(user="999:999")  # as in docker-compose.yml
+    )
+    container.ports = {"5432/tcp": ("127.0.0.1", None)}
+    with container:
+        # Over TCP, since the socket answers while the cluster is still being made.
+        ready = ["psql", f"postgresql://postgres:{password}@127.0.0.1/postgres", "-tAc", "SELECT 1"]
+        wait_until("PostgreSQL", lambda: container.exec(ready).exit_code == 0, seconds=60)
+        wrapped = container.get_wrapped_container()
+        wrapped.reload()
+        port = wrapped.ports["5432/tcp"][0]["HostPort"]
+        yield f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"

@@ -1,0 +1,168 @@
+"""The shipped docker-compose.yml, started by testcontainers under a project name and ports of its own."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from testcontainers.compose import DockerCompose
+
+T = TypeVar("T")
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = "dagma-test"
+PORTS = {"DAGSTER_PORT": 13000, "LANGFLOW_PORT": 17860}
+START_SECONDS = 420.0
+ONE_SHOTS = frozenset({"dagster-migrate", "flows-push", "ledger-migrate"})
+
+
+def wait_until(what: str, probe: Callable[[], T], *, seconds: float, every: float = 0.5) -> T:
+    """Return the first true answer of `probe`.
+
+    Raises:
+        TimeoutError: There was none within `seconds`; says what the last answer was.
+    """
+    deadline = time.monotonic() + seconds
+    while not (answer := probe()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds:g} s; last answer: {answer!r}")
+        time.sleep(every)
+    return answer
+
+
+@dataclass(frozen=True)
+class Container:
+    """One line of `docker compose ps`."""
+
+    id: str
+    name: str
+    service: str
+    state: str
+    health: str
+    exit_code: int
+
+    @property
+    def is_ready(self) -> bool:
+        """Healthy, or a one-shot that ended well."""
+        if self.service in ONE_SHOTS:
+            return self.state == "exited" and self.exit_code == 0
+        return self.state == "running" and self.health == "healthy"
+
+
+class Stack:
+    """A running stack, and what tests do to it."""
+
+    def __init__(self, env_file: Path) -> None:
+        self.env_file = env_file
+        self.compose = DockerCompose(
+            context=ROOT, compose_file_name="docker-compose.yml", env_file=str(env_file), build=False, wait=False
+        )
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The variables of the environment file."""
+        lines = [line for line in self.env_file.read_text().splitlines() if line and not line.startswith("#")]
+        return dict(line.split("=", 1) for line in lines)
+
+    @property
+    def dagster_url(self) -> str:
+        return f"http://127.0.0.1:{self.settings['DAGSTER_PORT']}"
+
+    @property
+    def langflow_url(self) -> str:
+        return f"http://127.0.0.1:{self.settings['LANGFLOW_PORT']}"
+
+    def start(self) -> None:
+        """Start the stack and wait until every service is ready."""
+        self.compose.start()
+        self.wait_ready()
+
+    def stop(self) -> None:
+        """Remove the containers, networks and volumes."""
+        self.compose.stop(down=True)
+
+    def run(self, *arguments: str, check: bool = True, env: Mapping[str, str] | None = None) -> str:
+        """Run `docker compose` with these arguments; return what it prints, both streams."""
+        done = subprocess.run(
+            [*self.compose.docker_compose_command(), *arguments],
+            cwd=ROOT,
+            env={**os.environ, **(env or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"docker compose {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}")
+        return done.stdout
+
+    def containers(self) -> list[Container]:
+        """Every container of the project, one-shots included."""
+        lines = self.run("ps", "--all", "--format", "json").splitlines()
+        rows = [json.loads(line) for line in lines if line.startswith("{")]
+        return [
+            Container(row["ID"], row["Name"], row["Service"], row["State"], row["Health"], row["ExitCode"])
+            for row in rows
+        ]
+
+    def container(self, service: str) -> Container:
+        """The service's only container."""
+        (container,) = [row for row in self.containers() if row.service == service]
+        return container
+
+    def inspect(self, container: Container) -> dict[str, Any]:
+        """What `docker inspect` says of a container."""
+        answer = subprocess.run(["docker", "inspect", container.id], capture_output=True, check=True, text=True)
+        described: dict[str, Any] = json.loads(answer.stdout)[0]
+        return described
+
+    def health(self, service: str) -> str:
+        return self.container(service).health
+
+    def wait_ready(self, seconds: float = START_SECONDS) -> None:
+        """Wait until every service is ready."""
+
+        def all_ready() -> bool:
+            self.unready = [row for row in self.containers() if not row.is_ready]
+            return not self.unready
+
+        try:
+            wait_until("every service ready", all_ready, seconds=seconds, every=1.0)
+        except TimeoutError as error:
+            names = sorted({row.service for row in self.unready})
+            logs = self.run("--ansi", "never", "logs", "--tail", "30", *names, check=False)
+            raise TimeoutError(f"not ready: {self.unready}\n{logs}") from error
+
+    def wait_health(self, service: str, health: str, seconds: float) -> None:
+        wait_until(f"{service} {health}", lambda: self.health(service) == health, seconds=seconds, every=1.0)
+
+    def exec(self, service: str, *command: str, check: bool = True) -> str:
+        """Run a command in the service's container; return what it prints."""
+        return self.run("exec", "-T", service, *command, check=check)
+
+    def kill(self, service: str) -> None:
+        """End every process of the service's container with SIGKILL, from inside: the restart policy applies."""
+        self.exec(service, "python", "-c", "import os; os.kill(-1, 9)", check=False)
+
+    def logs(self) -> str:
+        """Everything that any container of the project has printed."""
+        return self.run("--ansi", "never", "logs", "--no-color")
+
+
+def make_env_file(folder: Path) -> Path:
+    """Write an environment file as `make up` does, for the tests' own project and ports."""
+    (folder / ".env.example").write_text((ROOT / ".env.example").read_text())
+    script = f". {ROOT}/scripts/lib.sh; . {ROOT}/scripts/env-file.sh; make_env_file"
+    subprocess.run(["bash", "-euc", script], cwd=folder, check=True, capture_output=True)
+    env_file = folder / ".env"
+    changes = {"COMPOSE_PROJECT_NAME": PROJECT, **{name: str(port) for name, port in PORTS.items()}}
+    lines = []
+    for line in env_file.read_text().splitlines():
+        name = line.split("=", 1)[0]
+        lines.append(f"{name}={changes[name]}" if name in changes else line)
+    env_file.write_text("\n".join(lines) + "\n")
+    return env_file

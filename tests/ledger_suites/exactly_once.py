@@ -1,0 +1,254 @@
+"""What becomes of a call's retry, by how its earlier attempt ended."""
+
+import logging
+
+import pytest
+from sqlalchemy import select
+
+from dagma.ledger import (
+    AnswerExpiredError,
+    CallInFlightError,
+    OutcomeUnknownError,
+    Usage,
+)
+from dagma.ledger.reports import Filter, last_calls
+from dagma.ledger.tables import calls, replays
+from ledger_suites.tools import Clock, MakeLedger, new_call
+
+RAW = {"outputs": [{"text": "Paris ✓ \x00 \ud800"}], "session_id": "s"}
+
+
+class ExactlyOnce:
+    def test_a_new_call_is_to_be_sent(self, make_ledger: MakeLedger) -> None:
+        call = new_call()
+        begun = make_ledger().begin(call)
+        assert (begun.state, begun.attempt, begun.key, begun.job_id) == ("new", 1, call.key, None)
+        assert begun.idempotency_key == f"{call.key}-1"
+
+    def test_an_answered_call_gives_its_raw_response_to_the_retry(self, make_ledger: MakeLedger) -> None:
+        call = new_call()
+        first = make_ledger()
+        first.finish(first.begin(call), raw=RAW, answer="Paris")
+        again = make_ledger(texts="none").begin(call)
+        assert (again.state, again.attempt, again.raw) == ("answered", 1, RAW)
+
+    def test_executing_from_scratch_starts_over(self, make_ledger: MakeLedger) -> None:
+        ledger = make_ledger()
+        ledger.finish(ledger.begin(new_call(scope="run-1")), raw=RAW)
+        assert ledger.begin(new_call(scope="run-2")).state == "new"
+
+    @pytest.mark.parametrize("end", ["fail", "cancelled"])
+    def test_a_call_that_failed_or_was_cancelled_is_sent_as_a_new_attempt(
+        self, make_ledger: MakeLedger, end: str
+    ) -> None:
+        ledger, call = make_ledger(), new_call()
+        begun = ledger.begin(call)
+        ledger.fail(begun, "ServerError", "HTTP 500") if end == "fail" else ledger.cancelled(begun)
+        again = ledger.begin(call)
+        assert (again.state, again.attempt) == ("new", 2)
+        assert again.idempotency_key == f"{call.key}-2"
+
+    def test_a_job_that_runs_is_found_again(self, make_ledger: MakeLedger) -> None:
+        call = new_call(mode="job")
+        first = make_ledger()
+        begun = first.begin(call)
+        first.submitted(begun, "job-7")
+        again = make_ledger().begin(call)
+        assert (again.state, again.job_id, again.call_id) == ("running", "job-7", begun.call_id)
+
+    def test_a_job_whose_submit_reply_was_lost_is_submitted_under_the_same_key(self, make_ledger: MakeLedger) -> None:
+        call = new_call(mode="job")
+        begun = make_ledger().begin(call)
+        again = make_ledger().begin(call)
+        assert (again.state, again.job_id) == ("running", None)
+        assert again.idempotency_key == begun.idempotency_key
+
+    def test_a_lost_job_is_sent_again_under_another_key(self, make_ledger: MakeLedger) -> None:
+        ledger, call = make_ledger(), new_call(mode="job")
+        begun = ledger.begin(call)
+        ledger.submitted(begun, "job-7")
+        ledger.fail(ledger.begin(call), "JobLost", "Langflow has no job job-7")
+        again = ledger.begin(call)
+        assert (again.state, again.attempt) == ("new", 2)
+        assert again.idempotency_key != begun.idempotency_key
+
+    def test_a_direct_call_of_a_lost_caller_is_not_sent_again_by_default(self, make_ledger: MakeLedger) -> None:
+        ledger, call = make_ledger(), new_call()
+        begun = ledger.begin(call)
+        ledger.release(begun)
+        for _ in range(2):
+            with pytest.raises(OutcomeUnknownError, match=begun.call_id):
+                make_ledger().begin(call)
+        (row,) = last_calls(ledger.database, 10, Filter())
+        assert (row["state"], row["error_class"]) == ("unknown", "CallerLost")
+
+    def test_a_direct_call_of_a_lost_caller_is_sent_again_where_on_unknown_says_so(
+        self, make_ledger: MakeLedger
+    ) -> None:
+        ledger, call = make_ledger(), new_call()
+        ledger.release(ledger.begin(call))
+        again = make_ledger(on_unknown="resend").begin(call)
+        assert (again.state, again.attempt) == ("new", 2)
+
+    def test_a_call_marked_unknown_is_not_sent_again(self, make_ledger: MakeLedger) -> None:
+        ledger, call = make_ledger(), new_call()
+        ledger.unknown(ledger.begin(call), "ReadTimeout", "no answer within 60 s")
+        with pytest.raises(OutcomeUnknownError):
+            ledger.begin(call)
+
+    def test_an_answer_that_comes_late_settles_an_unknown_call(self, make_ledger: MakeLedger) -> None:
+        ledger, call = make_ledger(), new_call()
+        begun = ledger.begin(call)
+        ledger.unknown(begun, "ConnectionError", "reset")
+        ledger.finish(begun, raw=RAW)
+        assert ledger.begin(call).raw == RAW
+
+    def test_a_rejected_answer_is_not_given_again(self, make_ledger: MakeLedger) -> None:
+        ledger, call = make_ledger(), new_call()
+        begun = ledger.begin(call)
+        ledger.finish(begun, raw=RAW)
+        ledger.reject(begun, "the answer is no JSON")
+        again = ledger.begin(call)
+        assert (again.state, again.attempt) == ("new", 2)
+        first, second = last_calls(ledger.database, 10, Filter())
+        assert (first["state"], first["rejected_reason"]) == ("answered", "the answer is no JSON")
+        assert (second["state"], second["rejected_at"]) == ("begun", None)
+
+    def test_an_answer_past_its_retention_is_not_paid_for_again(self, make_ledger: MakeLedger) -> None:
+        clock = Clock()
+        ledger, call = make_ledger(clock=clock, replay_hours=2), new_call()
+        ledger.finish(ledger.begin(call), raw=RAW)
+        clock.advance(hours=3)
+        assert ledger.expire_replays() == 1
+        with pytest.raises(AnswerExpiredError, match="from scratch"):
+            ledger.begin(call)
+
+    def test_expired_answers_go_without_anybody_asking(self, make_ledger: MakeLedger) -> None:
+        clock = Clock()
+        ledger = make_ledger(clock=clock, replay_hours=2)
+        ledger.finish(ledger.begin(new_call()), raw=RAW)
+        clock.advance(hours=3)
+        another = make_ledger(clock=clock, replay_hours=2)
+        another.begin(new_call(mode="job"))
+        with another.database.read() as connection:
+            assert connection.execute(select(replays)).all() == []
+
+    def test_a_run_that_is_over_is_forgotten(self, make_ledger: MakeLedger) -> None:
+        ledger = make_ledger()
+        over, other = new_call(), new_call()
+        for call in (over, other):
+            ledger.finish(ledger.begin(call), raw=RAW)
+        assert ledger.forget(over.scope) == 1
+        assert ledger.begin(other).state == "answered"
+
+    def test_the_end_that_was_recorded_first_stays(
+        self, make_ledger: MakeLedger, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        ledger, call = make_ledger(), new_call(mode="job")
+        begun = ledger.begin(call)
+        ledger.cancelled(begun)
+        with caplog.at_level(logging.WARNING):
+            ledger.finish(begun, raw=RAW)
+        (row,) = last_calls(ledger.database, 10, Filter())
+        assert row["state"] == "cancelled"
+        assert begun.call_id in caplog.text
+
+    def test_a_row_tells_everything_about_its_call(self, make_ledger: MakeLedger) -> None:
+        clock = Clock()
+        ledger = make_ledger(clock=clock, prices="tiny=1/2", texts="full")
+        call = new_call(
+            flow_name="assistant",
+            flow_version="v3",
+            session_id="asked",
+            run_id="run-9",
+            step="ask",
+            partition="03",
+        )
+        begun = ledger.begin(call)
+        clock.advance(seconds=2.5)
+        usage = Usage(model="tiny", input_tokens=1000, output_tokens=500)
+        ledger.finish(begun, raw=RAW, answer="Paris", usages=[usage], session_id="given")
+        (row,) = last_calls(ledger.database, 10, Filter())
+        expected = {
+            "key": call.key,
+            "attempt": 1,
+            "flow_id": "flow-1",
+            "flow_name": "assistant",
+            "flow_version": "v3",
+            "backend": "langflow",
+            "mode": "direct",
+            "session_id": "given",
+            "run_id": "run-9",
+            "step": "ask",
+            "partition_key": "03",
+            "row_key": None,
+            "state": "answered",
+            "duration_ms": 2500,
+            "model": "tiny",
+            "input_tokens": 1000,
+            "output_tokens": 500,
+            "total_tokens": 1500,
+            "input_hash": call.input_hash,
+            "input_text": "What is the capital of France?",
+            "answer_text": "Paris",
+            "error_class": None,
+        }
+        assert {name: row[name] for name in expected} == expected
+        assert str(row["cost"]) == "0.002000000"
+        assert row["finished_at"] == clock.now
+
+    def test_a_duration_of_the_callers_own_is_kept(self, make_ledger: MakeLedger) -> None:
+        ledger = make_ledger()
+        ledger.warm_up()
+        ledger.finish(ledger.begin(new_call()), raw=RAW, duration_seconds=1.5)
+        (row,) = last_calls(ledger.database, 10, Filter())
+        assert row["duration_ms"] == 1500
+
+    def test_an_exception_that_leaves_the_block_makes_a_direct_call_unknown(self, make_ledger: MakeLedger) -> None:
+        ledger, call = make_ledger(), new_call()
+        with pytest.raises(KeyboardInterrupt), ledger.attempt(call):
+            raise KeyboardInterrupt
+        (row,) = last_calls(ledger.database, 10, Filter())
+        assert (row["state"], row["error_class"]) == ("unknown", "KeyboardInterrupt")
+
+    def test_an_exception_after_the_end_changes_nothing(self, make_ledger: MakeLedger) -> None:
+        ledger, call = make_ledger(), new_call()
+
+        def answer_and_raise() -> None:
+            with ledger.attempt(call) as begun:
+                ledger.finish(begun, raw=RAW)
+                raise ValueError("unusable")
+
+        with pytest.raises(ValueError, match="unusable"):
+            answer_and_raise()
+        assert ledger.begin(call).state == "answered"
+
+    def test_an_exception_that_leaves_the_block_lets_a_job_run_on(self, make_ledger: MakeLedger) -> None:
+        ledger, call = make_ledger(), new_call(mode="job")
+
+        def submit_and_raise() -> None:
+            with ledger.attempt(call) as begun:
+                ledger.submitted(begun, "job-1")
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            submit_and_raise()
+        assert ledger.begin(call).job_id == "job-1"
+
+    def test_a_second_live_caller_may_not_send(self, make_ledger: MakeLedger) -> None:
+        call = new_call()
+        first = make_ledger()
+        begun = first.begin(call)
+        for other in (first, make_ledger(on_unknown="resend")):
+            with pytest.raises(CallInFlightError, match=begun.call_id):
+                other.begin(call)
+        first.finish(begun, raw=RAW)
+        assert make_ledger().begin(call).raw == RAW
+
+    def test_no_row_is_left_by_a_refused_begin(self, make_ledger: MakeLedger) -> None:
+        ledger, call = make_ledger(), new_call()
+        ledger.begin(call)
+        with pytest.raises(CallInFlightError):
+            make_ledger().begin(call)
+        with ledger.database.read() as connection:
+            assert len(connection.execute(select(calls)).all()) == 1

@@ -1,0 +1,145 @@
+"""Limits: what counts, when a call is refused, and when the limit frees."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from dagma.ledger import Ledger, QuotaExceededError, Usage
+from dagma.ledger.quotas import parse_quotas
+from dagma.ledger.reports import Filter, last_calls, standings, totals
+from ledger_suites.tools import Clock, MakeLedger, new_call
+
+
+def spend(ledger: Ledger, tokens: int | None, model: str | None = None, **changes: Any) -> None:
+    usages = [Usage(model=model, input_tokens=tokens, output_tokens=0)] if tokens is not None else []
+    ledger.finish(ledger.begin(new_call(**changes)), raw="", usages=usages)
+
+
+class Metering:
+    def test_a_refused_call_is_told_which_limit_how_much_and_when_it_frees(self, make_ledger: MakeLedger) -> None:
+        ledger = make_ledger(quotas="calls=2/hour", clock=Clock(datetime(2026, 3, 10, 12, 20, tzinfo=UTC)))
+        spend(ledger, 1)
+        spend(ledger, 1)
+        with pytest.raises(QuotaExceededError) as caught:
+            ledger.begin(new_call())
+        error = caught.value
+        assert (error.limit, error.used, error.needed) == ("calls=2/hour", 2, 1)
+        assert error.frees_at == datetime(2026, 3, 10, 13, tzinfo=UTC)
+        assert str(error) == (
+            "Quota 'calls=2/hour' leaves no room: 2 used, 1 needed for this call. "
+            "It frees at 2026-03-10 13:00 UTC. Nothing was sent. Wait, or raise it in DAGMA_QUOTAS."
+        )
+        assert len(last_calls(ledger.database, 10, Filter())) == 2
+
+    @pytest.mark.parametrize(
+        ("window", "before", "after"),
+        [
+            ("hour", datetime(2026, 3, 10, 12, 59, 59, tzinfo=UTC), datetime(2026, 3, 10, 13, tzinfo=UTC)),
+            ("day", datetime(2026, 3, 10, 23, 59, 59, tzinfo=UTC), datetime(2026, 3, 11, tzinfo=UTC)),
+            ("month", datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)),
+        ],
+    )
+    def test_a_limit_frees_at_the_end_of_its_window(
+        self, make_ledger: MakeLedger, window: str, before: datetime, after: datetime
+    ) -> None:
+        clock = Clock(before)
+        ledger = make_ledger(quotas=f"calls=1/{window}", clock=clock)
+        spend(ledger, 1)
+        with pytest.raises(QuotaExceededError) as caught:
+            ledger.begin(new_call())
+        assert caught.value.frees_at == after
+        clock.now = after
+        assert ledger.begin(new_call()).state == "new"
+
+    def test_a_limit_of_a_flow_leaves_others_alone(self, make_ledger: MakeLedger) -> None:
+        ledger = make_ledger(quotas="flow:assistant calls=1/day", clock=Clock())
+        spend(ledger, 1, flow_name="assistant")
+        with pytest.raises(QuotaExceededError):
+            ledger.begin(new_call(flow_name="assistant"))
+        assert ledger.begin(new_call(flow_id="flow-2", flow_name="other")).state == "new"
+
+    def test_a_replayed_answer_counts_for_nothing(self, make_ledger: MakeLedger) -> None:
+        ledger, call = make_ledger(quotas="calls=1/day", clock=Clock()), new_call()
+        ledger.finish(ledger.begin(call), raw="Paris")
+        assert ledger.begin(call).raw == "Paris"
+
+    def test_a_job_that_is_found_again_counts_once(self, make_ledger: MakeLedger) -> None:
+        ledger, call = make_ledger(quotas="calls=1/day", clock=Clock()), new_call(mode="job")
+        ledger.begin(call)
+        assert ledger.begin(call).state == "running"
+
+    def test_a_refused_call_leaves_nothing_behind(self, make_ledger: MakeLedger) -> None:
+        clock = Clock()
+        ledger, call = make_ledger(quotas="calls=1/hour", clock=clock), new_call()
+        spend(ledger, 1)
+        with pytest.raises(QuotaExceededError):
+            ledger.begin(call)
+        clock.advance(hours=1)
+        begun = ledger.begin(call)
+        assert (begun.state, begun.attempt) == ("new", 1)
+
+    def test_tokens_that_were_used_count_and_reservations_go(self, make_ledger: MakeLedger) -> None:
+        quota = "tokens=1000/day reserve=400"
+        ledger = make_ledger(quotas=quota, clock=Clock())
+        first, second = ledger.begin(new_call()), ledger.begin(new_call())
+        with pytest.raises(QuotaExceededError) as caught:
+            ledger.begin(new_call())
+        assert (caught.value.used, caught.value.needed) == (800, 400)
+        ledger.finish(first, raw="", usages=[Usage(total_tokens=90)])
+        ledger.fail(second, "ServerError", "HTTP 500")
+        (standing,) = standings(ledger.database, parse_quotas(quota), Clock().now)
+        assert (standing.used, standing.left) == (90, 910)
+
+    def test_cost_counts_where_the_price_is_known(self, make_ledger: MakeLedger) -> None:
+        ledger = make_ledger(quotas="cost=1/month", prices="dear=1000/1000", clock=Clock())
+        spend(ledger, 400, model="dear")
+        assert ledger.begin(new_call()).state == "new"  # 0.40 used, and the mean of 0.40 in flight
+        with pytest.raises(QuotaExceededError) as caught:
+            ledger.begin(new_call())
+        assert (caught.value.used, caught.value.needed) == (Decimal("0.8"), Decimal("0.4"))
+
+    def test_a_spent_limit_refuses_even_where_no_mean_is_known(self, make_ledger: MakeLedger) -> None:
+        ledger = make_ledger(quotas="tokens=100/day", clock=Clock())
+        spend(ledger, 100)
+        with pytest.raises(QuotaExceededError):
+            ledger.begin(new_call(flow_id="never-called"))
+
+    def test_an_unknown_outcome_keeps_its_reservation(self, make_ledger: MakeLedger) -> None:
+        quota = "tokens=1000/day reserve=300"
+        ledger = make_ledger(quotas=quota, clock=Clock())
+        ledger.unknown(ledger.begin(new_call()), "ReadTimeout", "")
+        (standing,) = standings(ledger.database, parse_quotas(quota), Clock().now)
+        assert standing.used == 300
+
+    def test_a_call_counts_in_the_window_in_which_it_began(self, make_ledger: MakeLedger) -> None:
+        clock = Clock(datetime(2026, 3, 10, 12, 59, 59, tzinfo=UTC))
+        ledger = make_ledger(clock=clock)
+        begun = ledger.begin(new_call())
+        clock.advance(seconds=2)
+        ledger.finish(begun, raw="", usages=[Usage(total_tokens=50)])
+        limits = parse_quotas("tokens=100/hour; tokens=100/day")
+        assert [standing.used for standing in standings(ledger.database, limits, clock.now)] == [0, 50]
+
+    def test_totals_never_take_an_unknown_cost_for_nothing(self, make_ledger: MakeLedger) -> None:
+        ledger = make_ledger(prices="tiny=1/1", clock=Clock())
+        spend(ledger, 1000, model="nobody-knows", flow_name="assistant")
+        hour, day, month = totals(ledger.database, Clock().now)
+        assert (hour.flow, hour.calls, hour.tokens, hour.cost, hour.unpriced_calls) == ("assistant", 1, 1000, None, 1)
+        spend(ledger, 1000, model="tiny")
+        spend(ledger, None)
+        hour, day, month = totals(ledger.database, Clock().now)
+        assert (hour.calls, hour.cost, hour.unmetered_calls, hour.unpriced_calls) == (3, Decimal("0.001"), 1, 2)
+        assert [total.window for total in (hour, day, month)] == ["hour", "day", "month"]
+
+    def test_each_flow_stands_by_itself(self, make_ledger: MakeLedger) -> None:
+        ledger = make_ledger(clock=Clock())
+        spend(ledger, 1, flow_name="assistant")
+        spend(ledger, 1, flow_id="flow-2")
+        lines = standings(ledger.database, parse_quotas("flow:* calls=3/day; flow:assistant calls=1/day"), Clock().now)
+        assert [(line.flow, line.used, line.left) for line in lines] == [
+            ("assistant", 1, 2),
+            ("flow-2", 1, 2),
+            ("assistant", 1, 0),
+        ]

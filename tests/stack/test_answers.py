@@ -1,0 +1,104 @@
+"""One call, from the launch to the answer or to its typed failure, on the shipped stack."""
+
+import re
+
+from harness.stack import Stack, wait_until
+from stack.conftest import ASSET, Dagster
+
+ASSISTANT = "da90a000-0000-4000-8000-000000000001"
+ONE_OFF = ("run", "--rm", "--no-deps", "-T")
+MATERIALIZE = ("worker", "dagster", "asset", "materialize", "--select", ASSET, "-m", "dagma.definitions")
+
+
+def one_off(stack: Stack, **env: str) -> tuple[str, str]:
+    """Materialize the asset in a worker container of its own with other variables; return its output and run id."""
+    variables = [part for name, value in env.items() for part in ("--env", f"{name}={value}")]
+    output = stack.run(*ONE_OFF, *variables, *MATERIALIZE, check=False)
+    (run_id,) = set(re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?= - \d+ - RUN_START)", output))
+    return output, run_id
+
+
+def test_materializes_a_real_answer_of_the_local_llm(stack: Stack, dagster: Dagster) -> None:
+    run_id = dagster.launch(input_value="What is the capital of France?")
+    outcome = dagster.finish(run_id)
+
+    assert outcome.status == "SUCCESS", outcome
+    assert "Paris" in outcome.metadata["answer"]
+    assert outcome.metadata["input_tokens"] > 0
+    assert outcome.metadata["output_tokens"] > 0
+    assert outcome.metadata["total_tokens"] == outcome.metadata["input_tokens"] + outcome.metadata["output_tokens"]
+    assert outcome.metadata["duration_seconds"] > 0
+    assert outcome.metadata["session_id"]
+    assert outcome.metadata["flow_url"] == f"{stack.langflow_url}/flow/{ASSISTANT}"
+    assert dagster.materialized_by(run_id)
+    (summary,) = [line for line in dagster.messages(run_id) if "langflow_run_flow summary=" in line]
+    assert "outputs" in summary
+    assert "Paris" not in summary
+
+
+def test_ask_prints_answer_run_tokens_and_seconds(stack: Stack) -> None:
+    printed = stack.exec("user-code", "dagma", "ask", "What is the capital of France?")
+
+    assert "Paris" in printed
+    assert re.search(rf"run +{stack.dagster_url}/runs/[0-9a-f-]{{36}}\n", printed)
+    assert re.search(r"tokens +\d+ in, \d+ out, \d+ in all\n", printed)
+    assert re.search(r"seconds +[\d.]+ for the call, [\d.]+ in all\n", printed)
+
+
+def test_run_config_reaches_the_flow(dagster: Dagster, behave: str) -> None:
+    tweaks = {"Behave-1": {"repeat": 2}}
+    outcome = dagster.ask(input_value="ab", flow_id=behave, tweaks=tweaks, session_id="stack-test-session")
+
+    assert outcome.status == "SUCCESS", outcome
+    assert outcome.metadata["answer"] == "abab"
+    assert outcome.metadata["session_id"] == "stack-test-session"
+
+
+def test_doctor_finds_nothing_wrong(stack: Stack) -> None:
+    printed = stack.exec("user-code", "dagma", "doctor")
+
+    assert "FAILED" not in printed
+    assert printed.count("ok  ") == 6
+
+
+def test_is_skipped_without_a_flow_id(stack: Stack, dagster: Dagster) -> None:
+    _, run_id = one_off(stack, LANGFLOW_DEFAULT_FLOW_ID="")
+
+    outcome = dagster.finish(run_id)
+    assert outcome.status == "SUCCESS"
+    assert outcome.metadata["status"] == "skipped"
+
+
+def test_a_wrong_api_key_fails_at_once_and_materializes_nothing(stack: Stack, dagster: Dagster) -> None:
+    output, run_id = one_off(stack, LANGFLOW_API_KEY="sk-wrong-key-of-the-tests")
+
+    outcome = dagster.finish(run_id)
+    assert outcome.status == "FAILURE"
+    assert "403" in outcome.failure
+    assert "LANGFLOW_API_KEY" in outcome.failure or "key" in outcome.failure
+    assert not dagster.materialized_by(run_id)
+    assert "STEP_UP_FOR_RETRY" not in output
+    assert "sk-wrong-key-of-the-tests" not in output
+
+
+def test_a_component_that_raises_fails_the_run_with_its_name(dagster: Dagster, behave: str) -> None:
+    run_id = dagster.launch(flow_id=behave, tweaks={"Behave-1": {"fail_with": "no luck today"}})
+
+    outcome = dagster.finish(run_id)
+    assert outcome.status == "FAILURE"
+    assert "no luck today" in outcome.failure
+    assert "Behave" in outcome.failure
+    assert not dagster.materialized_by(run_id)
+
+
+def test_a_call_waits_for_a_langflow_that_is_down_and_comes_back(stack: Stack, dagster: Dagster) -> None:
+    stack.run("stop", "langflow")
+    run_id = dagster.launch(input_value="What is the capital of France?")
+    wait_until("a retry", lambda: [line for line in dagster.messages(run_id) if "retry" in line.lower()], seconds=60)
+    assert not dagster.materialized_by(run_id)
+    stack.run("start", "langflow")
+
+    outcome = dagster.finish(run_id, seconds=300)
+    assert outcome.status == "SUCCESS", outcome
+    assert "Paris" in outcome.metadata["answer"]
+    stack.wait_health("langflow", "healthy", seconds=180)

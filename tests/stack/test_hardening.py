@@ -1,0 +1,121 @@
+"""What the containers may do, where they listen, and who can reach out."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from harness.stack import ONE_SHOTS, ROOT, Stack
+
+ROUTE_OUT = frozenset({"langflow"})
+READERS = ("user-code", "worker", "dagster-webserver", "dagster-daemon")
+
+
+def test_no_process_of_any_container_runs_as_root(stack: Stack) -> None:
+    running = [row for row in stack.containers() if row.state == "running"]
+    assert len(running) == 8
+    for container in running:
+        top = subprocess.run(
+            ["docker", "top", container.id, "-eo", "uid,pid,args"], capture_output=True, check=True, text=True
+        )
+        processes = top.stdout.splitlines()[1:]
+        assert processes
+        assert not [line for line in processes if line.split()[0] == "0"], container.service
+
+
+def test_every_container_is_hardened(stack: Stack) -> None:
+    for container in stack.containers():
+        described = stack.inspect(container)
+        host = described["HostConfig"]
+        assert host["ReadonlyRootfs"], container.service
+        assert host["CapDrop"] == ["ALL"], container.service
+        assert not host["CapAdd"], container.service
+        assert host["SecurityOpt"] == ["no-new-privileges:true"], container.service
+        assert not host["Privileged"], container.service
+        assert described["Config"]["User"] not in {"", "0", "root"}, container.service
+        assert host["LogConfig"]["Config"]["max-size"], container.service
+        assert not [mount for mount in described["Mounts"] if "docker.sock" in mount["Source"]], container.service
+        if container.service not in ONE_SHOTS:
+            assert host["Memory"] > 0, container.service
+
+
+def test_nothing_listens_beyond_loopback(stack: Stack) -> None:
+    published = set()
+    for container in stack.containers():
+        for port, bindings in (stack.inspect(container)["NetworkSettings"]["Ports"] or {}).items():
+            for binding in bindings or []:
+                published.add((container.service, port))
+                assert binding["HostIp"] == "127.0.0.1", (container.service, port)
+    assert published == {("dagster-webserver", "3000/tcp"), ("langflow", "7860/tcp")}
+
+
+@pytest.mark.parametrize("service", ["user-code", "worker", "dagster-webserver", "dagster-daemon", "llm", "langflow"])
+def test_only_langflow_has_a_route_out(service: str, stack: Stack) -> None:
+    """A connection to an address of documentation (TEST-NET-1) is refused for want of a route, or waits."""
+    program = (
+        "import socket\n"
+        "s = socket.socket(); s.settimeout(2)\n"
+        "try: s.connect(('192.0.2.1', 9))\n"
+        "except TimeoutError: print('routed')\n"
+        "except OSError as error: print('unreachable' if error.errno == 101 else f'routed {error}')\n"
+    )
+    answer = stack.exec(service, "python3", "-c", program)
+    networks = {name.removeprefix("dagma-test_") for name in _networks(stack, service)}
+    if service in ROUTE_OUT:
+        assert "egress" in networks
+        assert "routed" in answer
+    else:
+        assert "egress" not in networks
+        if "edge" not in networks:
+            assert "unreachable" in answer
+
+
+def _networks(stack: Stack, service: str) -> list[str]:
+    return list(stack.inspect(stack.container(service))["NetworkSettings"]["Networks"])
+
+
+def test_edge_and_internal_have_no_way_out() -> None:
+    compose = (ROOT / "docker-compose.yml").read_text()
+    assert re.search(r"  internal:\n    internal: true\n", compose)
+    assert 'com.docker.network.bridge.enable_ip_masquerade: "false"' in compose
+
+
+def test_every_variable_is_present_where_it_is_read(stack: Stack) -> None:
+    in_yaml = set(re.findall(r"\benv: (\w+)", (ROOT / "dagster_home" / "dagster.yaml").read_text()))
+    assert in_yaml
+    sources = [path.read_text() for path in Path(ROOT / "src" / "dagma").rglob("*.py")]
+    in_code = {name for text in sources for name in re.findall(r'(?:EnvVar|environment\.\w+)\(\s*"([A-Z_]+)"', text)}
+    assert "LANGFLOW_TIMEOUT_SECONDS" in in_code
+    for service in READERS:
+        present = {line.split("=", 1)[0] for line in stack.exec(service, "env").splitlines()}
+        missing = (in_yaml | in_code) - present
+        assert not missing, (service, missing)
+
+
+def test_langflow_owns_its_fresh_volume(stack: Stack) -> None:
+    assert stack.exec("langflow", "stat", "-c", "%u:%g", "/var/lib/langflow").strip() == "10002:10002"
+    assert stack.exec("worker", "stat", "-c", "%u:%g", "/var/lib/dagma").strip() == "10001:10001"
+
+
+@pytest.mark.parametrize(
+    ("role", "database"),
+    [("dagster", "langflow"), ("langflow", "dagma"), ("dagma", "dagster"), ("dagma_owner", "dagster")],
+)
+def test_a_role_reaches_no_other_database(role: str, database: str, stack: Stack) -> None:
+    variable = {
+        "dagster": "DAGSTER_PG_PASSWORD",
+        "langflow": "LANGFLOW_PG_PASSWORD",
+        "dagma": "DAGMA_PG_PASSWORD",
+        "dagma_owner": "DAGMA_PG_OWNER_PASSWORD",
+    }[role]
+    command = f"PGPASSWORD=${variable} psql -h 127.0.0.1 -U {role} -d {database} -tAc 'SELECT 1'"
+    assert "permission denied for database" in stack.exec("postgres", "sh", "-c", command, check=False)
+
+
+def test_the_databases_are_utf8(stack: Stack) -> None:
+    query = "SELECT datname, pg_encoding_to_char(encoding) FROM pg_database"
+    command = f'PGPASSWORD=$POSTGRES_PASSWORD psql -h 127.0.0.1 -U postgres -tAc "{query}"'
+    encodings = dict(
+        line.split("|") for line in stack.exec("postgres", "sh", "-c", command).splitlines() if "|" in line
+    )
+    assert {encodings[name] for name in ("dagster", "langflow", "dagma")} == {"UTF8"}

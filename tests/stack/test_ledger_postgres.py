@@ -1,0 +1,48 @@
+"""The suites that every database has to pass, on PostgreSQL."""
+
+import pytest
+
+pytest.register_assert_rewrite("ledger_suites")
+
+from ledger_suites.audit import Audit  # noqa: E402 (after the rewriting of their assertions)
+from ledger_suites.concurrency import Concurrency  # noqa: E402
+from ledger_suites.crashes import Crashes  # noqa: E402
+from ledger_suites.exactly_once import ExactlyOnce  # noqa: E402
+from ledger_suites.metering import Metering  # noqa: E402
+from ledger_suites.migrations import Migrations  # noqa: E402
+from stack.ledger_fixtures import (  # noqa: E402
+    LedgerPostgres,
+    ledger_postgres,
+    ledger_postgres_url,
+    ledger_server,
+    ledger_url,
+    make_ledger,
+)
+
+__all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
+
+
+class TestExactlyOnce(ExactlyOnce):
+    pass
+
+
+class TestCrashes(Crashes):
+    pass
+
+
+class TestConcurrency(Concurrency):
+    pass
+
+
+class TestAudit(Audit):
+    pass
+
+
+class TestMetering(Metering):
+    pass
+
+
+class TestMigrations(Migrations):
+    @pytest.fixture
+    def owner_url(self, ledger_postgres: LedgerPostgres) -> str:
+        return ledger_postgres.owner_url

@@ -1,0 +1,54 @@
+"""Schedules run by default in the stack, and the daemon launches what they ask for."""
+
+from datetime import UTC, datetime
+
+from harness.stack import Stack, wait_until
+from stack.conftest import Dagster
+
+SCHEDULE = """
+query Schedule($selector: ScheduleSelector!) {
+  scheduleOrError(scheduleSelector: $selector) {
+    ... on Schedule {
+      cronSchedule
+      executionTimezone
+      scheduleState { status ticks(limit: 5) { status runIds timestamp } }
+    }
+  }
+}
+"""
+SELECTOR = {
+    "repositoryLocationName": "dagma",
+    "repositoryName": "__repository__",
+    "scheduleName": "run_langflow_daily",
+}
+
+
+def test_the_daily_schedule_runs_by_default(dagster: Dagster) -> None:
+    schedule = dagster.webserver.query(SCHEDULE, selector=SELECTOR)["scheduleOrError"]
+
+    assert schedule["cronSchedule"] == "0 2 * * *"
+    assert schedule["executionTimezone"] == "UTC"
+    assert schedule["scheduleState"]["status"] == "RUNNING"
+
+
+def test_the_daemon_launches_a_scheduled_tick(stack: Stack, dagster: Dagster) -> None:
+    redeploy = ("up", "--detach", "--no-deps", "user-code")
+    started = datetime.now(tz=UTC).timestamp()
+    stack.run(*redeploy, env={"LANGFLOW_SCHEDULE_CRON": "* * * * *"})
+    try:
+        stack.wait_health("user-code", "healthy", seconds=90)
+
+        def launched() -> str | None:
+            state = dagster.webserver.query(SCHEDULE, selector=SELECTOR)["scheduleOrError"]["scheduleState"]
+            ticks = [tick for tick in state["ticks"] if tick["timestamp"] >= started and tick["runIds"]]
+            return ticks[0]["runIds"][0] if ticks else None
+
+        run_id = wait_until("a tick with a run", launched, seconds=150, every=2.0)
+        outcome = dagster.finish(run_id)
+    finally:
+        stack.run(*redeploy)
+        stack.wait_health("user-code", "healthy", seconds=90)
+    assert outcome.status == "SUCCESS", outcome
+    assert outcome.metadata["answer"]
+    tags = dagster.runs(runIds=[run_id])[0]["tags"]
+    assert tags["dagster/schedule_name"] == "run_langflow_daily"

@@ -1,0 +1,171 @@
+import json
+import logging
+from typing import Any
+
+import dagster as dg
+import pytest
+from unit.defs.conftest import ANSWER, FLOW_ID, KEY, RUN_BODY, LangflowServer, Reply, run_asset
+
+from dagma.defs.llm.assets import FlowRunConfig
+from dagma.defs.llm.backend import Backend
+from dagma.defs.llm.request import CallRequest
+
+
+def test_sends_the_default_input_to_the_default_flow_and_returns_the_raw_response(langflow: LangflowServer) -> None:
+    run = run_asset()
+    assert run.success
+    assert run.value == RUN_BODY
+    assert langflow.paths == [f"/api/v1/run/{FLOW_ID}"]
+    assert langflow.runs == [{"input_value": "ping from dagma", "input_type": "chat", "output_type": "chat"}]
+    assert langflow.keys == [KEY]
+
+
+def test_the_materialization_shows_the_answer_the_flow_and_what_it_took(langflow: LangflowServer) -> None:
+    metadata = run_asset().metadata
+    assert metadata.pop("duration_seconds") > 0
+    assert len(metadata.pop("call_id")) == 32
+    assert len(metadata.pop("flow_version")) == 16
+    metadata.pop("path")
+    assert metadata == {
+        "status": "completed",
+        "answer": ANSWER,
+        "flow_id": FLOW_ID,
+        "flow_name": "Assistant",
+        "flow_url": f"http://langflow.example/flow/{FLOW_ID}",
+        "input_tokens": 38,
+        "output_tokens": 8,
+        "total_tokens": 46,
+        "model": "smollm2-135m",
+        "session_id": "session-7",
+        "origin": "sent",
+        "attempt": 1,
+        "mode": "direct",
+    }
+
+
+def test_logs_the_keys_of_the_response_and_nothing_of_its_contents(
+    langflow: LangflowServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        run = run_asset(input_value="a question that is nobody's business")
+    # Dagster's own loggers write to stderr, those of libraries reach pytest.
+    logs = caplog.text + "".join(capfd.readouterr())
+    assert "langflow_run_flow summary=['outputs', 'session_id']" in logs
+    for private in (ANSWER, "nobody's business", "session-7", KEY):
+        assert private not in logs
+    assert run.success
+
+
+@pytest.mark.parametrize("flow_id", [None, "", "  "])
+def test_is_skipped_without_a_call_where_no_flow_is_configured(
+    langflow: LangflowServer, monkeypatch: pytest.MonkeyPatch, flow_id: str | None
+) -> None:
+    if flow_id is None:
+        monkeypatch.delenv("LANGFLOW_DEFAULT_FLOW_ID")
+    else:
+        monkeypatch.setenv("LANGFLOW_DEFAULT_FLOW_ID", flow_id)
+    run = run_asset()
+    assert run.success
+    assert run.value == {"status": "skipped"}
+    assert run.metadata["status"] == "skipped"
+    assert langflow.runs == []
+
+
+def test_run_config_chooses_flow_input_types_tweaks_and_session(langflow: LangflowServer) -> None:
+    run = run_asset(
+        input_value="hello",
+        flow_id="assistant",
+        input_type="text",
+        output_type="any",
+        tweaks={},
+        session_id="mine",
+    )
+    assert run.success
+    assert langflow.paths == ["/api/v1/run/assistant"]
+    assert langflow.runs == [{"input_value": "hello", "input_type": "text", "output_type": "any", "session_id": "mine"}]
+
+
+def test_a_flow_named_by_its_endpoint_is_shown_with_its_id_and_page(langflow: LangflowServer) -> None:
+    metadata = run_asset(flow_id="assistant").metadata
+    assert metadata["flow_id"] == FLOW_ID
+    assert metadata["flow_url"] == f"http://langflow.example/flow/{FLOW_ID}"
+
+
+def test_a_tweak_of_a_component_that_the_flow_does_not_have_is_refused_unsent(langflow: LangflowServer) -> None:
+    run = run_asset(tweaks={"Nobody-1": {"field": 1}})
+    assert run.failure["error"] == "BadRequest"
+    assert "Nobody-1" in run.failure["cause"]
+    assert langflow.runs == []
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"input_type": "voice"}, {"output_type": 3}, {"input_value": 5}, {"tweaks": "no"}, {"inputvalue": "typo"}],
+)
+def test_wrong_run_config_is_refused_before_the_run_and_named(langflow: LangflowServer, config: dict[str, Any]) -> None:
+    with pytest.raises(dg.DagsterInvalidConfigError, match=next(iter(config))):
+        run_asset(**config)
+    assert langflow.runs == []
+
+
+def test_every_setting_of_a_run_is_described() -> None:
+    for name, field in FlowRunConfig.model_fields.items():
+        assert field.description, name
+
+
+def test_recording_no_texts_keeps_the_answer_out_of_metadata_and_storage(
+    langflow: LangflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGMA_RECORD_TEXTS", "none")
+    run = run_asset()
+    assert run.value == {"status": "completed", "keys": ["outputs", "session_id"]}
+    assert "answer" not in run.metadata
+    assert run.metadata["total_tokens"] == 46
+
+
+def test_a_flow_whose_name_cannot_be_looked_up_is_materialized_all_the_same(langflow: LangflowServer) -> None:
+    run = run_asset(flow_id="5c0ffee0-2222-4000-8000-000000000002")
+    assert run.success
+    assert "flow_name" not in run.metadata
+
+
+class Canned(Backend):
+    """A backend of one's own, as the contract's docstring shows it."""
+
+    def answer(self, request: CallRequest) -> dict[str, Any]:
+        return {"text": f"You said {request.input_value}."}
+
+    def default_flow(self) -> str:
+        return "canned"
+
+
+class Bare(Canned):
+    """A backend with a `run_flow` of its own, which goes past the ledger."""
+
+    def run_flow(self, input_value: str, *_: Any, **__: Any) -> dict[str, Any]:
+        return {"text": f"You said {input_value}."}
+
+
+def test_another_backend_answers_without_a_change_of_the_asset() -> None:
+    run = run_asset(backend=Canned(), input_value="hi")
+    assert run.value == {"text": "You said hi."}
+    assert run.metadata["answer"] == "You said hi."
+    assert run.metadata["flow_id"] == "canned"
+    assert run.metadata["attempt"] == 1
+
+
+def test_a_class_with_the_same_method_is_enough() -> None:
+    run = run_asset(backend=Bare(), input_value="hi")
+    assert run.value == {"text": "You said hi."}
+    assert run.metadata["status"] == "completed"
+    assert run.metadata["flow_id"] == "canned"
+
+
+def test_a_response_that_is_an_error_is_no_materialization(langflow: LangflowServer) -> None:
+    body = json.loads(json.dumps(RUN_BODY))
+    body["outputs"][0]["outputs"][0]["results"]["message"] |= {"error": True, "text": "Model not found"}
+    langflow.answer(Reply(body=json.dumps(body).encode()))
+    run = run_asset()
+    assert not run.is_materialized
+    assert run.failure["error"] == "FlowFailed"
+    assert run.failure["may_have_run"] is True

@@ -1,0 +1,115 @@
+import importlib
+import json
+import types
+
+import dagster as dg
+import pytest
+from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster._serdes import serialize_value
+from unit.defs.conftest import FLOW_ID, RUN_BODY, LangflowServer, Reply
+
+from dagma import environment
+from dagma.defs.llm.resources import LangflowRestResource, langflow_from_environment
+from dagma.defs.llm.schedules import daily_schedule_from_environment
+
+
+@pytest.fixture
+def definitions(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    monkeypatch.setenv("LANGFLOW_BASE_URL", "http://user:a-secret-in-a-url@langflow:7860")
+    monkeypatch.setenv("LANGFLOW_API_KEY", "sk-a-secret-key")
+    monkeypatch.setenv("LANGFLOW_DEFAULT_FLOW_ID", "a-private-flow")
+    return importlib.reload(importlib.import_module("dagma.definitions"))
+
+
+def test_no_snapshot_holds_a_secret(definitions: types.ModuleType) -> None:
+    repository = definitions.defs.get_repository_def()
+    snapshot = serialize_value(RepositorySnap.from_def(repository))
+    for job in repository.get_all_jobs():
+        snapshot += serialize_value(job.get_job_snapshot())
+    assert "LANGFLOW_API_KEY" in snapshot
+    for secret in ("sk-a-secret-key", "a-secret-in-a-url", "a-private-flow"):
+        assert secret not in snapshot
+
+
+def test_every_job_executes_in_the_process_of_its_run(definitions: types.ModuleType) -> None:
+    for job in definitions.defs.get_repository_def().get_all_jobs():
+        assert job.executor_def.name == "in_process", job.name
+
+
+def test_the_asset_is_bounded_by_its_pool(definitions: types.ModuleType) -> None:
+    asset = definitions.defs.resolve_assets_def("langflow_run_flow")
+    assert asset.op.pool == "langflow"
+
+
+def test_every_setting_of_the_resource_is_described() -> None:
+    for name, field in LangflowRestResource.model_fields.items():
+        assert field.description, name
+
+
+def test_the_resource_works_with_nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BASE_URL", "API_KEY", "DEFAULT_FLOW_ID", "TIMEOUT_SECONDS", "VERIFY_TLS", "CA_BUNDLE", "PUBLIC_URL"):
+        monkeypatch.delenv(f"LANGFLOW_{name}", raising=False)
+    with dg.build_resources({"backend": langflow_from_environment()}) as resources:
+        assert resources.backend.base_url == "http://127.0.0.1:7860"
+        assert resources.backend.default_flow() is None
+        assert resources.backend.verify_tls is True
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LANGFLOW_TIMEOUT_SECONDS", "soon"),
+        ("LANGFLOW_TIMEOUT_SECONDS", "-1"),
+        ("LANGFLOW_VERIFY_TLS", "2"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(environment.SettingError, match=f"{name} is '{value}'"):
+        langflow_from_environment()
+
+
+def test_the_schedule_is_daily_in_utc_and_stopped_outside_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LANGFLOW_SCHEDULE_CRON", "DAGMA_TIMEZONE", "DAGMA_SCHEDULES_RUNNING"):
+        monkeypatch.delenv(name, raising=False)
+    schedule = daily_schedule_from_environment()
+    assert schedule.name == "run_langflow_daily"
+    assert schedule.job_name == "langflow_run_flow_job"
+    assert schedule.cron_schedule == "0 2 * * *"
+    assert schedule.execution_timezone == "UTC"
+    assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+
+
+def test_cron_time_zone_and_status_of_the_schedule_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANGFLOW_SCHEDULE_CRON", "*/5 8-17 * * 1-5")
+    monkeypatch.setenv("DAGMA_TIMEZONE", "Europe/Berlin")
+    monkeypatch.setenv("DAGMA_SCHEDULES_RUNNING", "true")
+    schedule = daily_schedule_from_environment()
+    assert schedule.cron_schedule == "*/5 8-17 * * 1-5"
+    assert schedule.execution_timezone == "Europe/Berlin"
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LANGFLOW_SCHEDULE_CRON", "every day"),
+        ("LANGFLOW_SCHEDULE_CRON", "0 25 * * *"),
+        ("DAGMA_TIMEZONE", "Mars"),
+    ],
+)
+def test_a_schedule_that_can_never_run_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.delenv("DAGMA_TIMEZONE", raising=False)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(environment.SettingError, match=name):
+        daily_schedule_from_environment()
+
+
+def test_a_streamed_call_returns_the_same_response_as_a_direct_one(langflow: LangflowServer) -> None:
+    end = json.dumps({"event": "end", "data": {"result": RUN_BODY}}).encode()
+    langflow.answer(Reply(), Reply(body=end + b"\n\n", headers={"Content-Type": "text/event-stream"}))
+    with dg.build_resources({"backend": langflow_from_environment()}) as resources:
+        assert resources.backend.run_flow("hi") == resources.backend.run_flow("hi", stream=True) == RUN_BODY
+    assert langflow.paths == [f"/api/v1/run/{FLOW_ID}", f"/api/v1/run/{FLOW_ID}?stream=true"]

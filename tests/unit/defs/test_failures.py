@@ -1,0 +1,126 @@
+import socket
+from typing import Any
+
+import dagster as dg
+import pytest
+from unit.defs.conftest import FLOW_ID, LangflowServer, Reply, run_asset
+
+from dagma.defs.llm import failures
+from dagma.langflow import CallTimeout, FlowNotFound, LangflowError, RateLimited, Unreachable
+
+
+@pytest.mark.parametrize(
+    ("reply", "error", "may_have_run"),
+    [
+        pytest.param(Reply(403, b'{"detail": "Invalid API key"}'), "Forbidden", False, id="wrong key"),
+        pytest.param(Reply(401, b"{}"), "Unauthorized", False, id="gateway wants a login"),
+        pytest.param(Reply(404, b'{"detail": "Flow identifier x not found"}'), "FlowNotFound", False, id="no flow"),
+        pytest.param(Reply(422, b'{"detail": "bad"}'), "BadRequest", False, id="unprocessable"),
+        pytest.param(Reply(500, b'{"detail": "boom"}'), "ServerError", True, id="server error"),
+        pytest.param(
+            Reply(500, b'{"detail": "{\\"message\\": \\"Error running graph: Error building Component Model: no\\"}"}'),
+            "FlowFailed",
+            True,
+            id="component raises",
+        ),
+        pytest.param(Reply(302, b"", {"Location": "http://other.example"}), "RedirectRefused", False, id="redirect"),
+        pytest.param(Reply(body=b"<html>Sign in</html>"), "MalformedResponse", True, id="no JSON"),
+        pytest.param(Reply(body=b"[]"), "MalformedResponse", True, id="no object"),
+        pytest.param(Reply(body=b"{}"), "MalformedResponse", True, id="no outputs"),
+        pytest.param(Reply(body=b'{"outputs": [{"outputs": []}]}'), "CompletedWithoutOutput", True, id="empty outputs"),
+    ],
+)
+def test_a_call_without_an_answer_fails_once_and_says_what_to_do(
+    langflow: LangflowServer, reply: Reply, error: str, may_have_run: bool
+) -> None:
+    langflow.answer(reply)
+    run = run_asset()
+    assert not run.success
+    assert not run.is_materialized
+    assert run.retries == []
+    assert len(langflow.runs) == 1
+    failure = run.failure
+    assert failure["error"] == error
+    assert failure["may_have_run"] is may_have_run
+    assert failure["cause"]
+    assert failure["mend"]
+    assert failure["cause"] in failure["description"]
+    assert failure["flow_url"] == f"http://langflow.example/flow/{FLOW_ID}"
+
+
+def test_a_flow_that_takes_too_long_is_not_sent_again(
+    langflow: LangflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = socket.create_server(("127.0.0.1", 0))
+    monkeypatch.setenv("LANGFLOW_BASE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+    monkeypatch.setenv("LANGFLOW_TIMEOUT_SECONDS", "0.3")
+    run = run_asset()
+    silent.close()
+    assert run.failure["error"] == "CallTimeout"
+    assert run.failure["may_have_run"] is True
+    assert run.retries == []
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failures, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(failures, "MAX_RETRIES", 2)
+
+
+@pytest.mark.usefixtures("quick_retries")
+def test_an_unreachable_server_is_tried_again_until_the_retries_are_used_up(
+    langflow: LangflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("LANGFLOW_BASE_URL", f"http://127.0.0.1:{taken.getsockname()[1]}")
+    monkeypatch.setenv("LANGFLOW_TIMEOUT_SECONDS", "0.5")
+    run = run_asset()
+    assert len(run.retries) == 2
+    assert run.failure["error"] == "Unreachable"
+    assert run.failure["may_have_run"] is False
+
+
+@pytest.mark.usefixtures("quick_retries")
+def test_a_server_that_asks_to_wait_is_asked_again_after_that_long(
+    langflow: LangflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Longer than the whole call may take, so that the wait is the step's and not the client's.
+    monkeypatch.setenv("LANGFLOW_TIMEOUT_SECONDS", "0.9")
+    langflow.answer(Reply(429, b"{}", {"Retry-After": "1"}), Reply())
+    run = run_asset()
+    assert run.success
+    (wait,) = run.retries
+    assert wait is not None
+    assert 1 <= wait <= 2
+    assert len(langflow.runs) == 2
+
+
+def outcome_of(error: LangflowError, retry_number: int = 0) -> Exception:
+    with pytest.raises((dg.RetryRequested, dg.Failure)) as caught:
+        failures.retry_or_fail(error, retry_number=retry_number, metadata={})
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("error", "retry_number"),
+    [
+        pytest.param(Unreachable("It broke off.", outcome="unknown"), 0, id="outcome unknown"),
+        pytest.param(CallTimeout("Too late.", outcome="failed"), 0, id="ran and failed"),
+        pytest.param(FlowNotFound("None."), 0, id="permanent"),
+        pytest.param(Unreachable("Refused.", outcome="not_run"), failures.MAX_RETRIES, id="no retries left"),
+        pytest.param(RateLimited("Wait.", retry_after=86_400), 0, id="asked to wait for a day"),
+    ],
+)
+def test_is_not_retried_where_that_cannot_help_or_might_pay_twice(error: LangflowError, retry_number: int) -> None:
+    failure = outcome_of(error, retry_number)
+    assert isinstance(failure, dg.Failure)
+    assert failure.allow_retries is False
+
+
+def test_waits_grow_up_to_a_cap() -> None:
+    def wait(retry_number: int) -> Any:
+        return failures.seconds_until_retry(Unreachable("Refused."), retry_number)
+
+    assert 2 <= wait(0) <= 4
+    assert 8 <= wait(2) <= 16
+    assert 30 <= wait(20) <= failures.MAX_WAIT_SECONDS

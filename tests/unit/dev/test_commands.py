@@ -1,0 +1,128 @@
+from pathlib import Path
+
+import pytest
+
+from dagma.dev import commands, environments
+from dagma.dev.__main__ import screen
+from dagma.dev.settings import ASSISTANT, NotReadyError, Settings, read_settings
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in ("langflow", "llm"):
+        (tmp_path / "docker" / name).mkdir(parents=True)
+        (tmp_path / "docker" / name / "requirements.txt").write_text(f"{name}==1\n")
+    return tmp_path
+
+
+@pytest.fixture
+def settings(root: Path) -> Settings:
+    return read_settings(root, {"LLM_MODEL": "some-model"})
+
+
+def test_bytecode_is_written_and_our_packages_stay_out(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    for _, environment in (commands.llm(settings, Path("python")), commands.langflow(settings, Path("python"))):
+        assert "PYTHONDONTWRITEBYTECODE" not in environment
+        assert "PYTHONPATH" not in environment
+
+
+def test_dagster_and_langflow_share_the_key(settings: Settings) -> None:
+    _, langflow = commands.langflow(settings, Path("python"))
+    dagma = commands.dagma_environment(settings, "http://127.0.0.1:7860")
+    assert langflow["LANGFLOW_API_KEY"] == dagma["LANGFLOW_API_KEY"] == settings.secrets["LANGFLOW_API_KEY"]
+    assert "LANGFLOW_SECRET_KEY" not in dagma
+
+
+def test_no_secret_stands_on_a_command_line(settings: Settings) -> None:
+    lines = [
+        commands.llm(settings, Path("p"))[0],
+        commands.langflow(settings, Path("p"))[0],
+        commands.dagster(settings),
+    ]
+    words = {word for line in lines for word in line}
+    assert not words & (set(settings.secrets.values()) - {"admin"})
+
+
+def test_everything_listens_on_this_machine_only(settings: Settings) -> None:
+    assert commands.llm(settings, Path("p"))[1]["LLM_HOST"] == "127.0.0.1"
+    for line in (commands.langflow(settings, Path("p"))[0], commands.dagster(settings)):
+        assert line[line.index("--host") + 1] == "127.0.0.1"
+
+
+def test_an_llm_elsewhere_is_allowed_by_its_host(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LANGFLOW_SSRF_ALLOWED_HOSTS", raising=False)
+    settings = read_settings(root, {"LLM_BASE_URL": "http://gpu.lan:9000/v1", "LLM_API_KEY": "k"})
+    _, environment = commands.langflow(settings, Path("python"))
+    assert environment["OPENAI_COMPATIBLE_BASE_URL"] == "http://gpu.lan:9000/v1"
+    assert environment["OPENAI_COMPATIBLE_API_KEY"] == "k"
+    assert "gpu.lan" in environment["LANGFLOW_SSRF_ALLOWED_HOSTS"].split(",")
+
+
+def test_the_default_flow_can_be_changed_and_switched_off(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LANGFLOW_DEFAULT_FLOW_ID", raising=False)
+    assert commands.dagma_environment(settings, "u")["LANGFLOW_DEFAULT_FLOW_ID"] == ASSISTANT
+    monkeypatch.setenv("LANGFLOW_DEFAULT_FLOW_ID", "")
+    assert commands.dagma_environment(settings, "u")["LANGFLOW_DEFAULT_FLOW_ID"] == ""
+
+
+def test_a_langflow_elsewhere_is_told_of_an_llm_only_on_request(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LLM_MODEL", "LLM_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    settings = read_settings(root, {"LANGFLOW_BASE_URL": "http://elsewhere", "LANGFLOW_API_KEY": "k"})
+    environment = commands.dagma_environment(settings, "http://elsewhere")
+    assert not {"LLM_MODEL", "LLM_BASE_URL"} & set(environment)
+    assert environment["LANGFLOW_API_KEY"] == "k"
+
+
+def test_the_screen_names_urls_login_logs_and_the_next_command(settings: Settings) -> None:
+    text = screen(settings, "http://127.0.0.1:7860")
+    for part in ("http://127.0.0.1:3000", "http://127.0.0.1:7860", settings.secrets["LANGFLOW_SUPERUSER_PASSWORD"]):
+        assert part in text
+    assert f"{settings.logs}" in text
+    assert ".venv/bin/dagma ask" in text
+    for name in ("LANGFLOW_API_KEY", "LANGFLOW_SECRET_KEY"):
+        assert settings.secrets[name] not in text
+
+
+def test_an_environment_is_installed_by_its_lock_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
+    ran: list[list[str]] = []
+
+    def run(_name: str, command: list[str], environment: dict[str, str]) -> None:
+        assert environment["UV_COMPILE_BYTECODE"] == "1"
+        assert "PYTHONDONTWRITEBYTECODE" not in environment
+        ran.append(command)
+        (settings.environments / "llm" / "bin").mkdir(parents=True, exist_ok=True)
+        (settings.environments / "llm" / "bin" / "python").touch()
+
+    python = environments.ensure(settings, "llm", run)
+    assert [command[1:3] for command in ran] == [["venv", "--clear"], ["pip", "install"]]
+    assert {"--require-hashes", "--no-deps", str(python)} <= set(ran[1])
+    assert environments.ensure(settings, "llm", run) == python
+    assert len(ran) == 2
+    (settings.root / "docker" / "llm" / "requirements.txt").write_text("llm==2\n")
+    environments.ensure(settings, "llm", run)
+    assert len(ran) == 4
+
+
+def test_an_installation_that_was_cut_off_is_made_anew(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
+
+    def cut_off(_name: str, _command: list[str], _environment: dict[str, str]) -> None:
+        (settings.environments / "llm" / "bin").mkdir(parents=True, exist_ok=True)
+        (settings.environments / "llm" / "bin" / "python").touch()
+        raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            environments.ensure(settings, "llm", cut_off)
+
+
+def test_a_missing_uv_is_said(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("shutil.which", lambda _name: None)
+    monkeypatch.setattr("sys.executable", str(tmp_path / "bin" / "python"))
+    with pytest.raises(NotReadyError, match="uv is missing"):
+        environments.ensure(settings, "llm", lambda *_: None)

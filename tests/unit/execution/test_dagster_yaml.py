@@ -1,0 +1,92 @@
+"""What dagster.yaml must hold for the rest to be true."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.run_coordinator import QueuedRunCoordinator
+from dagster._core.test_utils import instance_for_test
+
+from dagma.celery_settings import DEFAULT_SILENCE_SECONDS
+from dagma.health import REQUIRED_DAEMONS
+from dagma.launcher import CeleryRunLauncher
+
+HOME = Path(__file__).parents[3] / "dagster_home"
+ENVIRONMENT = {
+    "DAGSTER_PG_HOST": "postgres",
+    "DAGSTER_PG_PORT": "5432",
+    "DAGSTER_PG_DB": "dagster",
+    "DAGSTER_PG_USER": "dagster",
+    "DAGSTER_PG_PASSWORD": "x",
+    "CELERY_BROKER_URL": "redis://127.0.0.1:1/0",
+    "CELERY_RESULT_BACKEND": "redis://127.0.0.1:1/1",
+    "DAGMA_STORAGE_DIR": "/var/lib/dagma",
+    "DAGMA_MAX_CONCURRENT_RUNS": "6",
+}
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch) -> InstanceRef:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    return InstanceRef.from_dir(str(HOME))
+
+
+def settings(path: str = "dagster.yaml") -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((HOME / path).read_text())
+    return loaded
+
+
+def test_runs_are_launched_on_celery_workers(stack: InstanceRef) -> None:
+    launcher = stack.run_launcher
+    assert isinstance(launcher, CeleryRunLauncher)
+    assert launcher.celery.conf.broker_url == ENVIRONMENT["CELERY_BROKER_URL"]
+
+
+def test_no_more_runs_are_launched_than_the_workers_have_slots(stack: InstanceRef) -> None:
+    coordinator = stack.run_coordinator
+    assert isinstance(coordinator, QueuedRunCoordinator)
+    assert coordinator.get_run_queue_config().max_concurrent_runs == 6
+
+
+def test_the_health_check_knows_every_daemon_that_the_instance_requires() -> None:
+    ours = settings()
+    # Storage and launcher need servers; which daemons are required depends on the rest.
+    overrides = {name: value for name, value in ours.items() if name not in ("storage", "run_launcher", "compute_logs")}
+    overrides.pop("local_artifact_storage")
+    overrides["run_queue"] = {**ours["run_queue"], "max_concurrent_runs": 2}
+    with instance_for_test(overrides=overrides) as instance:
+        assert set(instance.get_required_daemon_types()) == REQUIRED_DAEMONS
+
+
+def test_no_value_that_may_be_secret_stands_in_the_file() -> None:
+    postgres = settings()["storage"]["postgres"]["postgres_db"]
+    launcher = settings()["run_launcher"]["config"]
+    for value in (*postgres.values(), launcher["broker"], launcher["backend"]):
+        assert list(value) == ["env"]
+
+
+def test_a_dead_worker_is_found_and_its_run_retried_within_a_minute() -> None:
+    monitoring = settings()["run_monitoring"]
+    assert DEFAULT_SILENCE_SECONDS + 2 * monitoring["poll_interval_seconds"] < 60
+    assert settings()["run_retries"] == {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False}
+
+
+@pytest.mark.parametrize("path", ["dagster.yaml", "dev/dagster.yaml"])
+def test_nothing_is_reported_and_a_cancel_is_not_swallowed(path: str) -> None:
+    assert settings(path)["telemetry"] == {"enabled": False}
+    assert settings(path)["nux"] == {"enabled": False}
+    assert settings(path)["run_monitoring"].get("max_resume_run_attempts", 0) == 0
+
+
+def test_the_instance_of_make_dev_needs_no_environment(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text((HOME / "dev" / "dagster.yaml").read_text())
+    reference = InstanceRef.from_dir(str(tmp_path))
+    assert isinstance(reference.run_coordinator, QueuedRunCoordinator)
+
+
+def test_the_workspace_is_the_code_server_of_the_stack() -> None:
+    (location,) = yaml.safe_load((HOME / "workspace.yaml").read_text())["load_from"]
+    assert location == {"grpc_server": {"host": "user-code", "port": 4000, "location_name": "dagma"}}

@@ -1,0 +1,140 @@
+import json
+import threading
+from collections.abc import Iterator
+from concurrent import futures
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import grpc
+import pytest
+from dagster._grpc.types import ListRepositoriesResponse
+from dagster._serdes import serialize_value
+from dagster._utils.error import SerializableErrorInfo
+from grpc_health.v1 import health as grpc_health
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from dagma import health
+
+
+class GraphQL:
+    """Answers every query with `status` and `answer`."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.answer: Any = {"data": {"runsOrError": {"__typename": "Runs"}}}
+        self.port = 0
+
+
+@pytest.fixture
+def webserver() -> Iterator[GraphQL]:
+    graphql = GraphQL()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(graphql.status)
+            self.end_headers()
+            self.wfile.write(json.dumps(graphql.answer).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    graphql.port = server.server_port
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield graphql
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_webserver_that_reads_the_run_storage_is_healthy(webserver: GraphQL) -> None:
+    assert health.check_webserver(webserver.port) == "GraphQL reads the run storage"
+
+
+def test_a_webserver_without_its_storage_is_not(webserver: GraphQL) -> None:
+    webserver.answer = {"data": {"runsOrError": {"__typename": "PythonError", "message": "connection refused"}}}
+    with pytest.raises(health.UnhealthyError, match="run storage can't be read: connection refused"):
+        health.check_webserver(webserver.port)
+
+
+def test_a_webserver_that_answers_with_an_error_status_is_not(webserver: GraphQL) -> None:
+    webserver.status = 500
+    with pytest.raises(health.UnhealthyError, match="500"):
+        health.check_webserver(webserver.port)
+
+
+class CodeServer:
+    """A gRPC server with Dagster's health service, and one answer of its own to `ListRepositories`."""
+
+    def __init__(self) -> None:
+        self.repositories = serialize_value(ListRepositoriesResponse(repository_symbols=[]))
+        self.server = grpc.server(futures.ThreadPoolExecutor(max_workers=2))
+        self.health = grpc_health.HealthServicer()
+        self.health.set("DagsterApi", health_pb2.HealthCheckResponse.SERVING)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
+        handler = grpc.unary_unary_rpc_method_handler(lambda _request, _context: self.repositories.encode())
+        self.server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler("api.DagsterApi", {"ListRepositories": handler}),)
+        )
+        self.port = self.server.add_insecure_port("127.0.0.1:0")
+        self.server.start()
+
+
+@pytest.fixture
+def code_server() -> Iterator[CodeServer]:
+    server = CodeServer()
+    yield server
+    server.server.stop(grace=None)
+
+
+def test_a_code_server_that_lists_its_repositories_is_healthy(code_server: CodeServer) -> None:
+    assert health.check_code(code_server.port) == "the code server serves its repositories"
+
+
+def test_a_code_server_whose_code_does_not_load_is_not(code_server: CodeServer) -> None:
+    code_server.repositories = serialize_value(SerializableErrorInfo("ImportError: no module x", [], "ImportError"))
+    with pytest.raises(health.UnhealthyError, match=r"the code does not load: .*no module x"):
+        health.check_code(code_server.port)
+
+
+def test_a_code_server_that_does_not_serve_is_not(code_server: CodeServer) -> None:
+    code_server.health.set("DagsterApi", health_pb2.HealthCheckResponse.NOT_SERVING)
+    with pytest.raises(health.UnhealthyError, match="NOT_SERVING"):
+        health.check_code(code_server.port)
+
+
+def test_daemons_with_fresh_heartbeats_are_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health.time, "time", lambda: 1000.0)
+    monkeypatch.setattr(health, "query_database", lambda _: [(name, 990.0) for name in health.REQUIRED_DAEMONS])
+    assert health.check_daemon() == f"{len(health.REQUIRED_DAEMONS)} daemons have a heartbeat"
+
+
+def test_a_daemon_without_a_fresh_heartbeat_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    heartbeats = dict.fromkeys(health.REQUIRED_DAEMONS, 990.0) | {"SENSOR": 700.0}
+    del heartbeats["SCHEDULER"]
+    monkeypatch.setattr(health.time, "time", lambda: 1000.0)
+    monkeypatch.setattr(health, "query_database", lambda _: list(heartbeats.items()))
+    with pytest.raises(health.UnhealthyError, match=r"SCHEDULER \(last: never\), SENSOR \(last: 300 s ago\)$"):
+        health.check_daemon()
+
+
+def test_the_cause_is_one_line_and_the_exit_code_is_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> str:
+        raise OSError("connection\nrefused")
+
+    monkeypatch.setitem(health.CHECKS, "daemon", broken)
+    assert health.main(["daemon"]) == 1
+    assert capsys.readouterr().out == "unhealthy: connection refused\n"
+
+
+def test_a_healthy_service_exits_with_zero(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(health.CHECKS, "daemon", lambda: "all fine")
+    assert health.main(["daemon"]) == 0
+    assert capsys.readouterr().out == "healthy: all fine\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["postgres"], ["code", "worker"]])
+def test_an_unknown_service_is_a_mistake_of_the_caller(arguments: list[str]) -> None:
+    assert health.main(arguments) == 2

@@ -1,0 +1,116 @@
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from unit.flows.conftest import FLOW_ID, FlowStore
+
+from dagma.cli import main
+from dagma.flows.files import write_flow
+
+
+@pytest.fixture
+def folder(tmp_path: Path, flow: dict[str, Any], store: FlowStore, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("LANGFLOW_API_KEY", "LLM_API_KEY", "LLM_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANGFLOW_BASE_URL", store.url)
+    monkeypatch.setenv("LLM_MODEL", "some-model")
+    write_flow(flow, tmp_path)
+    return tmp_path
+
+
+def flows(command: str, folder: Path, *more: str) -> int:
+    return main(["flows", command, "--dir", str(folder), *more])
+
+
+def test_a_push_prints_a_line_per_flow_and_sets_the_model(
+    folder: Path, store: FlowStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert flows("push", folder) == 0
+    assert capsys.readouterr().out.split() == ["created", "greeter"]
+    assert store.variables["LLM_MODEL"]["value"] == "some-model"
+    assert store.variables["LLM_MODEL"]["type"] == "Generic"
+    assert set(store.variables) == {"LLM_MODEL"}
+
+
+def test_a_change_of_the_llm_reaches_the_server_s_variables(
+    folder: Path, store: FlowStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flows("push", folder)
+    monkeypatch.setenv("LLM_MODEL", "other-model")
+    monkeypatch.setenv("LLM_BASE_URL", "http://elsewhere/v1")
+    monkeypatch.setenv("LLM_API_KEY", "secret")
+    assert flows("push", folder) == 0
+    assert store.variables["LLM_MODEL"]["value"] == "other-model"
+    assert store.variables["OPENAI_COMPATIBLE_BASE_URL"]["type"] == "Generic"
+    assert store.variables["OPENAI_COMPATIBLE_API_KEY"]["type"] == "Credential"
+
+
+def test_a_kept_edit_is_said_with_the_mend(folder: Path, store: FlowStore, capsys: pytest.CaptureFixture[str]) -> None:
+    flows("push", folder)
+    store.flows[FLOW_ID]["name"] = "Edited"
+    assert flows("push", folder) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith("kept")
+    assert "make flows-pull" in line
+    assert "FORCE=1" in line
+    assert flows("push", folder, "--force") == 0
+    assert store.flows[FLOW_ID]["name"] == "Greeter"
+
+
+def test_a_check_changes_nothing_and_tells_by_its_exit_code(folder: Path, store: FlowStore) -> None:
+    assert flows("push", folder, "--check") == 1
+    assert (store.writes, store.variables) == (0, {})
+    flows("push", folder)
+    assert flows("push", folder, "--check") == 0
+
+
+def test_a_clash_fails_one_flow_and_lets_the_others_through(
+    folder: Path, store: FlowStore, flow: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.put("44444444-4444-4444-8444-444444444444", {"name": "Other", "endpoint_name": "greeter"})
+    write_flow(
+        {**flow, "id": "33333333-3333-4333-8333-333333333333", "name": "Second", "endpoint_name": "second"}, folder
+    )
+    assert flows("push", folder) == 1
+    failed, created = capsys.readouterr().out.splitlines()
+    assert failed.startswith("FAILED     greeter")
+    assert created.split() == ["created", "second"]
+
+
+def test_unsound_files_are_not_pushed(folder: Path, store: FlowStore, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "bad.json").write_text('{"id": "x", "name": "Bad", "data": {"nodes": [], "edges": []}}')
+    assert flows("push", folder) == 1
+    assert "bad.json: id must be a UUID" in capsys.readouterr().err
+    assert store.writes == 0
+    assert flows("validate", folder) == 1
+
+
+def test_a_pull_writes_and_lists(folder: Path, store: FlowStore, capsys: pytest.CaptureFixture[str]) -> None:
+    flows("push", folder)
+    store.flows[FLOW_ID]["name"] = "Edited"
+    assert flows("list", folder) == 0
+    assert "newer on the server" in capsys.readouterr().out
+    assert flows("pull", folder, "greeter") == 0
+    assert capsys.readouterr().out.startswith("written    Edited")
+    assert '"name": "Edited"' in (folder / "greeter.json").read_text()
+    assert flows("list", folder) == 0
+    assert "the same" in capsys.readouterr().out
+
+
+def test_a_variable_that_the_server_lacks_is_a_warning(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("LLM_MODEL")
+    assert flows("push", folder) == 0
+    assert "global variable LLM_MODEL" in capsys.readouterr().err
+
+
+def test_a_server_that_is_not_there_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("LANGFLOW_BASE_URL", f"http://127.0.0.1:{unused.getsockname()[1]}")
+        assert flows("push", folder, "--wait", "0") == 1
+    assert capsys.readouterr().err.startswith("dagma: ")

@@ -1,0 +1,283 @@
+import argparse
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Timer
+
+import pytest
+from ledger_suites.tools import Clock, MakeLedger, new_call
+
+from dagma.ledger import Ledger, Usage
+from dagma.ledger.commands import COLUMNS, add_parser, parse_time
+from dagma.ledger.ledger import utc_now
+
+Dagma = Callable[..., int]
+
+
+@pytest.fixture
+def dagma(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> Dagma:
+    """`dagma ...` on the test's own ledger."""
+    monkeypatch.setenv("DAGMA_LEDGER_URL", ledger_url)
+    monkeypatch.setenv("DAGMA_PRICES", "tiny=1/2")
+
+    def run(*arguments: str) -> int:
+        parser = argparse.ArgumentParser("dagma")
+        add_parser(parser.add_subparsers())
+        parsed = parser.parse_args(["ledger", *arguments])
+        code: int = parsed.handler(parsed)
+        return code
+
+    return run
+
+
+@pytest.fixture
+def ledger(make_ledger: MakeLedger) -> Ledger:
+    """Three calls: answered by `assistant`, failed of run-2, and begun just now."""
+    clock = Clock(utc_now() - timedelta(hours=2))
+    ledger = make_ledger(prices="tiny=1/2", texts="full", clock=clock)
+    begun = ledger.begin(
+        new_call(flow_name="assistant", run_id="run-1-abcdef", input_text='Zürich, "quoted"\n2nd line')
+    )
+    clock.advance(seconds=1.25)
+    usage = Usage(model="tiny", input_tokens=1000, output_tokens=500)
+    ledger.finish(begun, raw="x", answer='=HYPERLINK("http://evil")', usages=[usage])
+    clock.advance(hours=1)
+    ledger.fail(ledger.begin(new_call(flow_id="flow-2", run_id="run-2")), "FlowFailed", "LLM is \x1b[31mdown")
+    clock.advance(hours=1)
+    ledger.begin(new_call(mode="job"))
+    return ledger
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
+    return [line.split() for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.mark.usefixtures("ledger")
+def test_tail_shows_the_last_calls_as_a_table(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dagma("tail") == 0
+    title, first, second, third = lines(capsys)
+    assert title == [
+        "ID",
+        "BEGUN",
+        "AT",
+        "FLOW",
+        "STATE",
+        "ATTEMPT",
+        "SECONDS",
+        "TOKENS",
+        "COST",
+        "MODEL",
+        "RUN",
+        "ERROR",
+    ]
+    assert first[3:] == ["assistant", "answered", "1", "1.2", "1500", "0.002", "tiny", "run-1-ab", "-"]
+    assert second[3:] == ["flow-2", "failed", "1", "0.0", "-", "-", "-", "run-2", "FlowFailed"]
+    assert third[3:] == ["flow-1", "begun", "1", "-", "-", "-", "-", "-", "-"]
+
+
+@pytest.mark.usefixtures("ledger")
+@pytest.mark.parametrize(
+    ("arguments", "flows"),
+    [
+        (["-n", "2"], ["flow-2", "flow-1"]),
+        (["--flow", "assistant"], ["assistant"]),
+        (["--flow", "flow-2"], ["flow-2"]),
+        (["--state", "failed"], ["flow-2"]),
+        (["--run", "run-2"], ["flow-2"]),
+        (["--since", "90m"], ["flow-2", "flow-1"]),
+        (["--until", "90m"], ["assistant"]),
+        (["--since", "1d", "--state", "unknown"], []),
+    ],
+)
+def test_tail_shows_what_was_asked_for(
+    dagma: Dagma, capsys: pytest.CaptureFixture[str], arguments: list[str], flows: list[str]
+) -> None:
+    assert dagma("tail", *arguments) == 0
+    assert [line[3] for line in lines(capsys)[1:]] == flows
+
+
+def test_tail_follows_new_calls(make_ledger: MakeLedger, ledger: Ledger, ledger_url: str) -> None:
+    script = (
+        "import argparse, dagma.ledger.commands as c; p = argparse.ArgumentParser();"
+        "c.add_parser(p.add_subparsers()); a = p.parse_args(['ledger', 'tail', '-f', '--format', 'jsonl']);"
+        "raise SystemExit(a.handler(a))"
+    )
+    follower = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "DAGMA_LEDGER_URL": ledger_url},
+    )
+    assert follower.stdout is not None
+    watchdog = Timer(30, follower.kill)  # its output then ends, and so does this test
+    watchdog.start()
+    seen = [json.loads(follower.stdout.readline())["id"] for _ in range(3)]
+    new = [make_ledger().begin(new_call()).call_id for _ in range(2)]
+    seen += [json.loads(follower.stdout.readline())["id"] for _ in range(2)]
+    assert seen[3:] == new
+    assert len(set(seen)) == 5
+    follower.send_signal(signal.SIGINT)
+    assert follower.wait(10) == 0
+    watchdog.cancel()
+
+
+def test_show_tells_everything_about_a_call(dagma: Dagma, ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dagma("show", "run-2") == 0
+    shown = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert list(shown) == COLUMNS
+    assert (shown["state"], shown["error_class"]) == ("failed", "FlowFailed")
+    assert shown["error_message"] == "LLM is �[31mdown"
+    assert dagma("show", shown["id"][:10]) == 0
+    assert shown["key"] in capsys.readouterr().out
+
+
+def test_show_says_so_where_there_is_no_such_call(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dagma("show", "nothing") == 1
+    assert "no call's id, key, run or job is 'nothing'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("ledger")
+def test_show_lists_the_calls_where_several_fit(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dagma("show", "") == 0
+    assert len(lines(capsys)) == 4
+
+
+@pytest.mark.usefixtures("ledger")
+def test_export_writes_json_lines_word_for_word(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dagma("export") == 0
+    first, second, third = map(json.loads, capsys.readouterr().out.splitlines())
+    assert list(first) == COLUMNS
+    assert first["input_text"] == 'Zürich, "quoted"\n2nd line'
+    assert first["answer_text"] == '=HYPERLINK("http://evil")'
+    assert (first["cost"], first["total_tokens"], second["cost"]) == ("0.002", 1500, None)
+    assert datetime.fromisoformat(first["begun_at"]).tzinfo == UTC
+    assert third["state"] == "begun"
+
+
+@pytest.mark.usefixtures("ledger")
+def test_export_writes_csv_that_a_spreadsheet_does_not_run(
+    dagma: Dagma, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "calls.csv"
+    assert dagma("export", "--format", "csv", "-o", str(path), "--until", "90m") == 0
+    assert capsys.readouterr().err == f"1 calls written to {path}\n"
+    (row,) = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+    assert list(row) == COLUMNS
+    assert row["input_text"] == 'Zürich, "quoted"\n2nd line'
+    assert row["answer_text"] == '\'=HYPERLINK("http://evil")'
+    assert (row["error_class"], row["cost"]) == ("", "0.002")
+
+
+def test_export_is_complete_beyond_one_batch(
+    dagma: Dagma, make_ledger: MakeLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = make_ledger()
+    expected = {ledger.begin(new_call(mode="job")).call_id for _ in range(520)}
+    assert dagma("export") == 0
+    exported = [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()]
+    assert len(exported) == 520
+    assert set(exported) == expected
+
+
+def test_a_reader_that_stops_is_no_error(make_ledger: MakeLedger, ledger_url: str) -> None:
+    ledger = make_ledger(texts="full")
+    for _ in range(100):
+        ledger.begin(new_call(mode="job", input_text="x" * 5000))
+    script = (
+        "import argparse, dagma.ledger.commands as c; p = argparse.ArgumentParser();"
+        "c.add_parser(p.add_subparsers()); a = p.parse_args(['ledger', 'export']); raise SystemExit(a.handler(a))"
+    )
+    exporter = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "DAGMA_LEDGER_URL": ledger_url},
+    )
+    assert exporter.stdout is not None
+    assert exporter.stderr is not None
+    exporter.stdout.readline()
+    exporter.stdout.close()
+    assert (exporter.wait(20), exporter.stderr.read()) == (0, b"")
+
+
+@pytest.mark.usefixtures("ledger")
+def test_usage_shows_limits_and_totals(
+    dagma: Dagma, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DAGMA_QUOTAS", "calls=1000/month; flow:assistant cost=0.5/month")
+    assert dagma("usage", "--format", "jsonl") == 0
+    calls, cost, *sums = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (calls["limit"], calls["flow"], calls["kind"]) == ("calls=1000/month", "all", "limit")
+    assert (cost["limit"], cost["flow"]) == ("flow:assistant cost=0.5/month", "assistant")
+    assert {line["kind"] for line in sums} == {"total"}
+    assert dagma("usage") == 0
+    assert "FREES AT" in capsys.readouterr().out
+
+
+def test_usage_adds_up(
+    dagma: Dagma, make_ledger: MakeLedger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DAGMA_QUOTAS", "calls=10/month; tokens=100/month")
+    ledger = make_ledger()
+    ledger.finish(ledger.begin(new_call()), raw="", usages=[Usage(total_tokens=30)])
+    assert dagma("usage", "--format", "csv") == 0
+    calls, tokens, *sums = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (calls["used"], calls["left"], tokens["used"], tokens["left"]) == ("1", "9", "30", "70")
+    month = sums[-1]
+    assert (month["window"], month["calls"], month["tokens"], month["cost"], month["unpriced_calls"]) == (
+        "month",
+        "1",
+        "30",
+        "",
+        "1",
+    )
+
+
+def test_usage_says_so_where_there_is_no_quota(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dagma("usage") == 0
+    assert capsys.readouterr().out.startswith("No quotas are set (DAGMA_QUOTAS).")
+
+
+def test_prune_deletes_what_is_past_its_retention(
+    dagma: Dagma, make_ledger: MakeLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock(utc_now() - timedelta(days=50))
+    ledger = make_ledger(clock=clock)
+    ledger.finish(ledger.begin(new_call()), raw="old")
+    clock.advance(days=49)
+    ledger.finish(ledger.begin(new_call()), raw="young")
+    assert dagma("prune", "--keep-days", "45", "--replay-hours", "1") == 0
+    assert capsys.readouterr().out == "Deleted 1 calls older than 45 days and 2 raw responses.\n"
+    assert dagma("prune", "--keep-days", "29") == 1
+    assert "at least 30 days" in capsys.readouterr().err
+
+
+def test_migrate_tells_the_version(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dagma("migrate") == 0
+    assert capsys.readouterr().out == "The ledger's tables are at version 0001.\n"
+
+
+def test_an_error_is_one_line_and_exit_code_1(
+    dagma: Dagma, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DAGMA_QUOTAS", "lots")
+    assert dagma("usage") == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("dagma ledger: Quota 'lots' can't be read.")
+    assert output.err.count("\n") == 1
+
+
+def test_times_are_read_as_dates_and_as_ages() -> None:
+    assert parse_time("2026-03-10") == datetime(2026, 3, 10, tzinfo=UTC)
+    assert parse_time("2026-03-10T12:00+02:00") == datetime(2026, 3, 10, 10, tzinfo=UTC)
+    assert abs((utc_now() - timedelta(hours=24) - parse_time("24h")).total_seconds()) < 60
+    with pytest.raises(argparse.ArgumentTypeError, match="is no time"):
+        parse_time("yesterday")

@@ -1,0 +1,128 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ledger_suites.tools import MakeLedger, new_call
+from sqlalchemy import text
+
+from dagma.ledger import Ledger, LedgerNotMigratedError, LedgerSettings, LedgerSettingsError, LedgerUnavailableError
+from dagma.ledger.database import Database
+from dagma.ledger.reports import Filter, last_calls
+
+PASSWORD = "hunter2-secret"
+
+
+@pytest.mark.parametrize(
+    ("url", "mend"),
+    [
+        ("nonsense", "can't be read"),
+        ("mysql://root@db/dagma", "PostgreSQL or SQLite"),
+        ("sqlite://", "Name a file"),
+        ("sqlite:///:memory:", "Name a file"),
+    ],
+)
+def test_a_url_that_can_not_be_used_is_refused_with_the_mend(url: str, mend: str) -> None:
+    with pytest.raises(LedgerSettingsError, match=mend):
+        Database(url)
+
+
+def test_a_password_in_an_unreadable_url_is_not_repeated() -> None:
+    with pytest.raises(LedgerSettingsError) as caught:
+        Database(f"postgresql:/dagma:{PASSWORD}@db/dagma")
+    assert PASSWORD not in str(caught.value)
+    assert PASSWORD not in str(caught.value.__cause__)
+
+
+def test_a_server_that_is_away_is_named_without_its_password() -> None:
+    ledger = Ledger(f"postgresql://dagma:{PASSWORD}@127.0.0.1:9/dagma?sslpassword={PASSWORD}", patience_seconds=0)
+    with pytest.raises(LedgerUnavailableError, match=r"postgresql://127\.0\.0\.1:9/dagma .*DAGMA_LEDGER_URL") as caught:
+        ledger.begin(new_call())
+    assert PASSWORD not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_a_refused_statement_is_explained_without_the_texts_it_carried(make_ledger: MakeLedger) -> None:
+    ledger = make_ledger(texts="full")
+    refusal = text("CREATE TRIGGER refusal BEFORE INSERT ON calls BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    ledger.database.transact(lambda connection: connection.execute(refusal))
+    with pytest.raises(LedgerUnavailableError, match="disk full") as caught:
+        ledger.begin(new_call(input_text="my diary"))
+    assert "my diary" not in str(caught.value)
+
+
+def test_an_sqlite_ledger_makes_its_own_tables(tmp_path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path}/made/for/me/ledger.db")
+    assert ledger.begin(new_call()).state == "new"
+
+
+def test_a_ledger_newer_than_the_code_is_left_alone(make_ledger: MakeLedger) -> None:
+    ledger = make_ledger()
+    ledger.begin(new_call())
+    with ledger.database.engine.begin() as connection:
+        connection.execute(text("UPDATE ledger_version SET version_num = '9999'"))
+    with pytest.raises(LedgerNotMigratedError, match=r"9999, newer .*Upgrade dagma"):
+        make_ledger().begin(new_call())
+
+
+def test_several_processes_may_meet_a_new_file_at_once(tmp_path: Path) -> None:
+    script = (
+        "import sys; from dagma.ledger import Call, Ledger;"
+        "Ledger(sys.argv[1]).begin(Call(flow_id='f', input_hash='h', scope=sys.argv[2]))"
+    )
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    children = [subprocess.Popen([sys.executable, "-c", script, url, str(number)]) for number in range(3)]
+    assert [child.wait(60) for child in children] == [0, 0, 0]
+    assert len(last_calls(Database(url), 10, Filter())) == 3
+
+
+def test_settings_come_from_the_environment(tmp_path: Path) -> None:
+    settings = LedgerSettings.from_environment(
+        {
+            "DAGSTER_HOME": str(tmp_path),
+            "DAGMA_LEDGER_URL": "",
+            "DAGMA_LEDGER_TEXTS": "none",
+            "DAGMA_LEDGER_ON_UNKNOWN": "resend",
+            "DAGMA_LEDGER_REPLAY_HOURS": "1.5",
+            "DAGMA_QUOTAS": "calls=5/day",
+            "DAGMA_PRICES": "tiny=1/2",
+        }
+    )
+    assert settings == LedgerSettings(
+        url=f"sqlite:///{tmp_path}/ledger.db",
+        texts="none",
+        on_unknown="resend",
+        replay_hours=1.5,
+        quotas="calls=5/day",
+        prices="tiny=1/2",
+    )
+    ledger = settings.open()
+    assert ledger.texts.keep == "none"
+    assert [str(limit) for limit in ledger.limits] == ["calls=5/day"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DAGMA_LEDGER_TEXTS", "some"),
+        ("DAGMA_LEDGER_ON_UNKNOWN", "ask"),
+        ("DAGMA_LEDGER_REPLAY_HOURS", "soon"),
+        ("DAGMA_LEDGER_REPLAY_HOURS", "0"),
+        ("DAGMA_LEDGER_REDACT", "("),
+        ("DAGMA_QUOTAS", "many"),
+        ("DAGMA_PRICES", "cheap"),
+        ("DAGSTER_HOME", ""),
+    ],
+)
+def test_a_setting_that_can_not_be_read_is_refused(variable: str, value: str) -> None:
+    with pytest.raises(LedgerSettingsError):
+        LedgerSettings.from_environment({"DAGSTER_HOME": "/somewhere", variable: value}).open()
+
+
+def test_the_ledger_needs_neither_dagster_nor_a_client_of_langflow() -> None:
+    script = (
+        "import sys, dagma.ledger, dagma.ledger.commands, dagma.ledger.migrate;"
+        "print([name for name in sys.modules if name.startswith(('dagster', 'dagma.langflow', 'requests'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

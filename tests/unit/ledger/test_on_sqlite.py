@@ -1,0 +1,35 @@
+"""The suites that every database has to pass, on SQLite."""
+
+import pytest
+from ledger_suites.audit import Audit
+from ledger_suites.concurrency import Concurrency
+from ledger_suites.crashes import Crashes
+from ledger_suites.exactly_once import ExactlyOnce
+from ledger_suites.metering import Metering
+from ledger_suites.migrations import Migrations
+
+
+class TestExactlyOnce(ExactlyOnce):
+    pass
+
+
+class TestCrashes(Crashes):
+    pass
+
+
+class TestConcurrency(Concurrency):
+    pass
+
+
+class TestAudit(Audit):
+    pass
+
+
+class TestMetering(Metering):
+    pass
+
+
+class TestMigrations(Migrations):
+    @pytest.fixture
+    def owner_url(self, ledger_url: str) -> str:
+        return ledger_url
