@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "dagma-test"
 PORTS = {"DAGSTER_PORT": 13000, "LANGFLOW_PORT": 17860}
 START_SECONDS = 420.0
-ONE_SHOTS = frozenset({"dagster-migrate", "flows-push", "ledger-migrate"})
+ONE_SHOTS = frozenset({"dagster-migrate", "flows-push", "ledger-migrate", "default-migrate"})
 
 
 def wait_until(what: str, probe: Callable[[], T], *, seconds: float, every: float = 0.5) -> T:
