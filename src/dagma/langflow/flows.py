@@ -26,6 +26,17 @@ class FlowsApi(Connection):
         """
         return self._get_flow(checked_uuid("flow_id", flow_id))
 
+    def find_flow(self, flow_id: str) -> Flow:
+        """Return a flow.
+
+        Args:
+            flow_id: Id or endpoint name of the flow.
+
+        Raises:
+            LangflowError: It can't be had.
+        """
+        return self._find_flow(flow_id, self._quick_deadline())
+
     def list_flows(self, *, with_data: bool = False) -> list[Flow]:
         """Return the flows of the user.
 

@@ -16,6 +16,9 @@ from dagma.langflow.sse import Frame, frames, lines
 logger = logging.getLogger(__name__)
 
 _FIRST_REOPENING = 0.1
+_REPLAYS = 2
+# The last event of a job that is over or waits.
+_ENDS = ("finished", "cancelled", "timed_out", "lost", "waiting")
 
 
 class FollowingApi(JobsApi):
@@ -47,6 +50,7 @@ class FollowingApi(JobsApi):
         deadline = self._job_deadline(timeout)
         queued_until = time.monotonic() + self._jobs.queued
         reader, wait = EventReader(), _FIRST_REOPENING
+        told_its_end, replays = False, _REPLAYS
         while True:
             silence = max(min(self._jobs.stall, queued_until - time.monotonic()), 0.1)
             try:
@@ -57,12 +61,16 @@ class FollowingApi(JobsApi):
                         queued_until, wait = float("inf"), _FIRST_REOPENING
                         events = list(reader.read(frame.data, frame.id))
                         last_event_id = frame.id or last_event_id
+                        told_its_end = told_its_end or any(event.kind in _ENDS for event in events)
                         yield from events
             except LangflowError as error:
                 logger.debug("The events of job %s broke off: %s", key, error)
             status = self._patient_status(key, deadline)
             if status.over or status.state == "suspended":
-                return
+                # The stream may have broken off before its end; Langflow keeps the events of jobs that are over.
+                if told_its_end or not replays:
+                    return
+                replays -= 1
             if status.state == "queued" and time.monotonic() >= queued_until:
                 self._give_up_queued(key)
             if status.state == "in_progress":

@@ -35,6 +35,8 @@ DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 65_536
 _LONGEST_REASON = 200
 _SILENCE = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
+# To urllib3 a refused connection is a kind of time-out.
+_REFUSED = (urllib3.exceptions.NewConnectionError,)
 _TLS = (ssl.SSLError, requests.exceptions.SSLError, urllib3.exceptions.SSLError)
 _BROKEN_OFF = (ConnectionError, http.client.IncompleteRead)
 # http.client raises the bare HTTPException for too many headers.
@@ -296,7 +298,7 @@ def _translated(transport: Transport, watch: Watch, deadline: Deadline, request:
 
 def _typed(error: Exception, transport: Transport, watch: Watch, deadline: Deadline, request: str) -> LangflowError:
     causes = list(_causes(error))
-    if watch.fired or _any(causes, _SILENCE):
+    if watch.fired or (_any(causes, _SILENCE) and not _any(causes, _REFUSED)):
         return _timed_out(request, deadline, watch)
     address = bare_url(transport.base_url)
     reason = transport.redactor().excerpt(_innermost(causes))[:_LONGEST_REASON]

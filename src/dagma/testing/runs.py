@@ -88,6 +88,10 @@ def _run(behaviour: Behaviour, call: FakeCall) -> tuple[FakeAnswer, bool]:
         answer = behaviour(call)
     except VariableMissing as missing:
         answer = missing.text
+    except (ComponentFailed, HumanNeeded):
+        raise
+    except Exception as error:
+        raise ComponentFailed(type(error).__name__, str(error)) from error
     return (answer, True) if isinstance(answer, FakeAnswer) else (FakeAnswer(answer), False)
 
 

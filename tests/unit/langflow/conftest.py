@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from dagma.langflow import ApiKey, JobPolicy, LangflowClient, RetryPolicy, Timeouts
 from dagma.testing import FakeLangflow
 from dagma.testing.fixtures import fake_langflow
 
 __all__ = ["fake_langflow"]
+
+# A busy machine is no defect.
+settings.register_profile("dagma", deadline=None)
+settings.load_profile("dagma")
 
 MakeClient = Callable[..., LangflowClient]
 

@@ -1,0 +1,172 @@
+import threading
+from base64 import b64decode
+from dataclasses import replace
+
+import pytest
+from unit.langflow.conftest import MakeClient
+
+from dagma.langflow import (
+    ApiKey,
+    BasicAuth,
+    BearerToken,
+    ClientCredentials,
+    Credential,
+    LangflowError,
+    MalformedResponse,
+    ServerError,
+    Unauthorized,
+    Unreachable,
+)
+from dagma.testing import FakeLangflow, Fault
+
+TOKEN_PATH = "/oauth/token"
+
+
+def token(text: str, **more: object) -> Fault:
+    return Fault(path=TOKEN_PATH, status=200, body={"access_token": text, "token_type": "Bearer", **more})
+
+
+def credentials(fake: FakeLangflow, **options: object) -> ClientCredentials:
+    return ClientCredentials(fake.base_url + TOKEN_PATH, "the-client", "the-secret", **options)  # type: ignore[arg-type]
+
+
+def paths(fake: FakeLangflow) -> list[str]:
+    return [request.path for request in fake.requests]
+
+
+def sent_tokens(fake: FakeLangflow) -> list[str]:
+    return [request.headers["authorization"] for request in fake.requests if request.path != TOKEN_PATH]
+
+
+@pytest.mark.parametrize(
+    "credential",
+    [
+        ApiKey("sk-very-secret"),
+        BearerToken("sk-very-secret"),
+        BasicAuth("user", "sk-very-secret"),
+        ClientCredentials("http://localhost/token", "client", "sk-very-secret"),
+    ],
+    ids=lambda credential: type(credential).__name__,
+)
+def test_a_credential_shows_no_secret(credential: Credential):
+    assert "sk-very-secret" not in repr(credential)
+    assert "sk-very-secret" in credential.secrets()
+
+
+@pytest.mark.parametrize("key", ["", " sk-1", "sk-1\n", "sk-\r\nX-Evil: 1", "sk-\x00", "sk-ü", "sk-\u2028"])
+@pytest.mark.parametrize("make", [ApiKey, BearerToken])
+def test_a_key_that_no_header_can_hold_is_refused_without_being_shown(make: type, key: str):
+    with pytest.raises(ValueError, match="stray newline") as caught:
+        make(key)
+    assert not key or key not in str(caught.value)
+
+
+@pytest.mark.parametrize(("user", "password"), [("", "password"), ("us:er", "password"), ("user", "")])
+def test_basic_auth_that_can_not_be_told_apart_is_refused(user: str, password: str):
+    with pytest.raises(ValueError, match="without a colon"):
+        BasicAuth(user, password)
+
+
+def test_a_gateways_password_and_langflows_key_go_together(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
+):
+    auth = [BasicAuth("ürsula", "pässword"), ApiKey(fake_langflow.api_key)]
+    make_client(auth=auth, headers={"X-Tenant": "team-one"}).run(echo, "hello")
+    headers = fake_langflow.requests[0].headers
+    assert b64decode(headers["authorization"].removeprefix("Basic ")).decode() == "ürsula:pässword"
+    assert (headers["x-api-key"], headers["x-tenant"]) == (fake_langflow.api_key, "team-one")
+
+
+def test_a_netrc_of_the_machine_is_not_used(
+    fake_langflow: FakeLangflow, make_client: MakeClient, tmp_path, monkeypatch: pytest.MonkeyPatch
+):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    make_client(auth=None).health_check()
+    assert "authorization" not in fake_langflow.requests[0].headers
+
+
+def test_a_gateways_header_is_kept_out_of_errors(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):
+    fake_langflow.script(Fault(path="/run", status=400, body="You sent tenant-secret-7"))
+    with pytest.raises(LangflowError) as caught:
+        make_client(headers={"X-Tenant": "tenant-secret-7"}).run(echo, "hello")
+    assert caught.value.excerpt == "You sent ***"
+
+
+def test_a_token_is_fetched_once_and_used_until_it_expires(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
+):
+    fake_langflow.script(token("first", expires_in=3600))
+    client = make_client(auth=[credentials(fake_langflow, scope="flows"), ApiKey(fake_langflow.api_key)])
+    for _ in range(3):
+        client.run(echo, "hello")
+    assert paths(fake_langflow).count(TOKEN_PATH) == 1
+    assert sent_tokens(fake_langflow) == ["Bearer first"] * 3
+    fetch = fake_langflow.requests[0]
+    assert fetch.body == b"grant_type=client_credentials&scope=flows"
+    assert b64decode(fetch.headers["authorization"].removeprefix("Basic ")) == b"the-client:the-secret"
+
+
+def test_a_token_is_fetched_anew_before_it_expires(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):
+    # Each token has less to live than the 30 s by which it is renewed early.
+    fake_langflow.script(token("first", expires_in=20), token("second", expires_in=20))
+    client = make_client(auth=[credentials(fake_langflow), ApiKey(fake_langflow.api_key)])
+    client.run(echo, "hello")
+    client.run(echo, "hello")
+    assert sent_tokens(fake_langflow) == ["Bearer first", "Bearer second"]
+
+
+def test_a_token_that_is_refused_is_renewed_once(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):
+    fake_langflow.script(token("first", expires_in=3600), token("second", expires_in=3600))
+    fake_langflow.script(Fault(path="/run", status=401))
+    client = make_client(auth=[credentials(fake_langflow), ApiKey(fake_langflow.api_key)])
+    assert client.run(echo, "hello")["outputs"]
+    assert sent_tokens(fake_langflow) == ["Bearer first", "Bearer second"]
+
+
+def test_a_token_that_is_refused_twice_is_unauthorized(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):
+    fake_langflow.script(token("first"), token("second"), Fault(path="/run", status=401, times=0))
+    client = make_client(auth=[credentials(fake_langflow), ApiKey(fake_langflow.api_key)])
+    with pytest.raises(Unauthorized) as caught:
+        client.run(echo, "hello")
+    assert caught.value.outcome == "not_run"
+    assert sent_tokens(fake_langflow) == ["Bearer first", "Bearer second"]
+
+
+def test_callers_at_the_same_time_share_one_token(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):
+    fake_langflow.script(token("first", expires_in=3600))
+    client = make_client(auth=[credentials(fake_langflow), ApiKey(fake_langflow.api_key)])
+    callers = [threading.Thread(target=client.run, args=(echo, "hello")) for _ in range(12)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert paths(fake_langflow).count(TOKEN_PATH) == 1
+    assert sent_tokens(fake_langflow) == ["Bearer first"] * 12
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (Fault(status=401, body={"error": "invalid_client", "secret": "the-secret"}), Unauthorized),
+        (Fault(status=400, body={"error": "invalid_scope"}), Unauthorized),
+        (Fault(status=500), ServerError),
+        (Fault(status=200, body="<html>"), MalformedResponse),
+        (Fault(status=200, body={"token_type": "Bearer"}), MalformedResponse),
+        (Fault(status=200, body={"access_token": "a\nb"}), MalformedResponse),
+        (Fault(status=200, body={"access_token": "abc", "token_type": "mac"}), MalformedResponse),
+        (Fault(drop=True), Unreachable),
+    ],
+    ids=lambda value: str(value.status or "drop") if isinstance(value, Fault) else value.__name__,
+)
+def test_a_token_that_can_not_be_had_is_an_error_and_nothing_is_run(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, fault: Fault, expected: type[LangflowError]
+):
+    fake_langflow.script(replace(fault, path=TOKEN_PATH, times=0))
+    client = make_client(auth=[credentials(fake_langflow), ApiKey(fake_langflow.api_key)])
+    with pytest.raises(expected) as caught:
+        client.run(echo, "hello")
+    assert caught.value.outcome == "not_run"
+    assert "the-secret" not in f"{caught.value} {caught.value.excerpt}"
+    assert set(paths(fake_langflow)) == {TOKEN_PATH}

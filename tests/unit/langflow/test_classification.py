@@ -1,0 +1,36 @@
+"""TLS's own words decide whether a refusal came before the flow."""
+
+import ssl
+
+import pytest
+import requests
+
+from dagma.langflow import LangflowError, TLSFailure, Unreachable
+from dagma.langflow.deadline import Deadline
+from dagma.langflow.transport import Transport, _typed
+from dagma.langflow.wire import Watch
+
+
+def typed(error: Exception, *, sent: bool) -> LangflowError:
+    watch = Watch(60.0)
+    watch.sent = sent
+    return _typed(error, Transport("https://user.example"), watch, Deadline.after(60.0), "POST /run")
+
+
+@pytest.mark.parametrize(
+    ("error", "sent", "expected", "outcome"),
+    [
+        (ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert"), True, TLSFailure, "not_run"),
+        (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), True, TLSFailure, "unknown"),
+        (ssl.SSLCertVerificationError(1, "certificate verify failed"), False, TLSFailure, "not_run"),
+        (ConnectionResetError(104, "Connection reset by peer"), True, Unreachable, "unknown"),
+        (ConnectionResetError(104, "Connection reset by peer"), False, Unreachable, "not_run"),
+    ],
+    ids=["alert", "end", "certificate", "reset after sending", "reset before sending"],
+)
+def test_what_is_known_about_the_run_follows_from_what_was_sent(
+    error: Exception, sent: bool, expected: type[LangflowError], outcome: str
+):
+    wrapped = requests.exceptions.ConnectionError(error)
+    found = typed(wrapped, sent=sent)
+    assert (type(found), found.outcome) == (expected, outcome)

@@ -1,0 +1,73 @@
+"""FakeLangflow as its users see it; what it answers is checked in tests/contract."""
+
+import pytest
+
+from dagma.langflow import CallResult, Conflict, LangflowClient, ServerError
+from dagma.testing import FakeAnswer, FakeCall, FakeLangflow, Fault
+
+
+def test_a_flow_does_what_its_function_says(fake_langflow: FakeLangflow, client: LangflowClient):
+    def greet(call: FakeCall) -> FakeAnswer:
+        return FakeAnswer(f"Hello {call.input_value} in {call.session_id}", input_tokens=2, output_tokens=3)
+
+    flow_id = fake_langflow.add_flow("greeter", greet, endpoint_name="greet")
+    assert CallResult.from_v1(client.run("greet", "Ada", session_id="s-1")).answer == "Hello Ada in s-1"
+    fake_langflow.behave(flow_id, lambda call: call.input_value.upper())
+    assert CallResult.from_v1(client.run(flow_id, "Ada")).answer == "ADA"
+
+
+def test_requests_are_recorded(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
+    client.run(echo, "hello")
+    (request,) = fake_langflow.requests
+    assert (request.method, request.path) == ("POST", f"/api/v1/run/{echo}")
+    assert request.json()["input_value"] == "hello"
+    assert request.headers["x-api-key"] == fake_langflow.api_key
+
+
+def test_faults_are_used_up_in_order_by_the_requests_they_match(
+    fake_langflow: FakeLangflow, client: LangflowClient, echo: str
+):
+    fake_langflow.script(
+        Fault(path="/run", status=500, times=2),
+        Fault(path="/health_check", method="POST", status=500),
+    )
+    assert client.health_check()["status"] == "ok"
+    for _ in range(2):
+        with pytest.raises(ServerError):
+            client.run(echo, "hello")
+    assert client.run(echo, "hello")["outputs"]
+
+
+def test_faults_that_are_left_are_forgotten(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
+    fake_langflow.script(Fault(status=500, times=0))
+    fake_langflow.clear()
+    assert client.run(echo, "hello")["outputs"]
+
+
+def test_a_function_that_raises_fails_its_flow_and_not_the_server(fake_langflow: FakeLangflow, client: LangflowClient):
+    def broken(call: FakeCall) -> str:
+        raise KeyError("nothing there")
+
+    flow_id = fake_langflow.add_flow("broken", broken)
+    with pytest.raises(Exception, match="nothing there") as caught:
+        client.collect(client.submit(flow_id, "hello"))
+    assert caught.value.component == "KeyError"
+    with pytest.raises(Exception, match="nothing there"):
+        client.run(flow_id, "hello")
+
+
+def test_an_endpoint_name_that_is_taken_is_refused(fake_langflow: FakeLangflow, client: LangflowClient):
+    fake_langflow.add_flow("one")
+    with pytest.raises(ValueError, match="Endpoint name must be unique"):
+        fake_langflow.add_flow("two", endpoint_name="one")
+    with pytest.raises(Conflict):
+        client.upsert_flow({"id": "5c0ffee0-0000-4000-8000-0000000000aa", "name": "two", "endpoint_name": "one"})
+
+
+def test_fakes_side_by_side_know_nothing_of_each_other():
+    with FakeLangflow() as one, FakeLangflow() as two:
+        assert one.base_url != two.base_url
+        one.add_flow("only here")
+        with LangflowClient(two.base_url) as client:
+            client.health_check()
+        assert one.requests == []

@@ -1,0 +1,392 @@
+"""Background jobs on a server that fails, restarts, forgets and lies."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from unit.langflow.conftest import MakeClient
+
+from dagma.langflow import (
+    CallTimeout,
+    FlowFailed,
+    JobCancelled,
+    JobLost,
+    JobPolicy,
+    LangflowClient,
+    LangflowError,
+    MalformedResponse,
+    TokenUsage,
+    TruncatedAnswer,
+    Unreachable,
+)
+from dagma.langflow.jobs import bound_key
+from dagma.testing import FakeAnswer, FakeCall, FakeLangflow, Fault
+
+HANGING = 20.0
+EVENTS = "/events"
+
+
+class Gate:
+    """A flow that waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.opened = threading.Event()
+        self.calls = 0
+
+    def __call__(self, call: FakeCall) -> str:
+        self.calls += 1
+        self.entered.set()
+        assert self.opened.wait(HANGING), "Nobody opened the gate."
+        return call.input_value
+
+
+@pytest.fixture
+def gate(fake_langflow: FakeLangflow) -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+def gated(fake_langflow: FakeLangflow, gate: Gate) -> str:
+    return fake_langflow.add_flow("gated", gate)
+
+
+def after(seconds: float, act: Callable[[], object]) -> None:
+    threading.Timer(seconds, act).start()
+
+
+def submissions(fake: FakeLangflow) -> int:
+    return len(
+        [request for request in fake.requests if (request.method, request.path) == ("POST", "/api/v2/workflows")]
+    )
+
+
+# Submit
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(after_work=True, drop=True),
+        Fault(after_work=True, delay=1.2),
+        Fault(after_work=True, status=502),
+        Fault(after_work=True, status=500, body="<html>"),
+        Fault(status=409, body={"detail": {"code": "DUPLICATE_REQUEST"}}),
+        Fault(status=429, headers={"Retry-After": "0"}),
+    ],
+    ids=["drop", "silence", "502", "500", "duplicate", "429"],
+)
+def test_a_submission_whose_answer_is_lost_is_repeated_and_finds_its_job(
+    fake_langflow: FakeLangflow, client: LangflowClient, echo: str, fault: Fault
+):
+    fake_langflow.script(fault)
+    job_id = client.submit(echo, "hello", timeout=HANGING)
+    assert client.collect(job_id).answer == "hello"
+    assert submissions(fake_langflow) == 2
+    assert len(fake_langflow.jobs) == 1
+
+
+@pytest.mark.parametrize("body", [{}, {"job_id": None}, {"job_id": 7}, {"job_id": ""}])
+def test_a_submission_without_an_id_is_malformed(
+    fake_langflow: FakeLangflow, client: LangflowClient, echo: str, body: object
+):
+    fake_langflow.script(Fault(status=200, body=body))
+    with pytest.raises(MalformedResponse):
+        client.submit(echo, "hello")
+
+
+def test_a_bound_key_depends_on_key_and_payload_and_has_langflows_length():
+    keys = {bound_key(key, body) for key in ("a", "b", "a" * 999) for body in ({}, {"x": 1}, {"x": "1"})}
+    assert len(keys) == 9
+    assert all(len(key) <= 255 for key in keys)
+    assert bound_key("a", {"x": 1, "y": 2}) == bound_key("a", {"y": 2, "x": 1})
+
+
+# Follow
+
+
+def test_events_arrive_while_the_job_runs(client: LangflowClient, gate: Gate, gated: str):
+    stream = client.follow(client.submit(gated, "hello"))
+    kinds = [next(stream).kind for _ in range(4)]
+    assert gate.entered.wait(HANGING)
+    assert "finished" not in kinds
+    gate.opened.set()
+    assert [event.kind for event in stream][-1] == "finished"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(drop=True),
+        Fault(status=502),
+        Fault(status=200, body="no events"),
+        Fault(status=200, body="data: no JSON\n\n"),
+        Fault(status=200, body="data: [1]\n\n"),
+        Fault(status=200, body=b"data: \xff\n\n"),
+        Fault(status=200, body=""),
+        Fault(status=200, body=": keepalive\n\n"),
+        Fault(stall_after=10),
+        Fault(cut_after=300),
+        Fault(delay=0.8),
+        Fault(status=302, headers={"Location": "/login"}),
+    ],
+    ids=[
+        *("drop", "502", "no events", "no JSON", "no object", "no UTF-8", "empty", "only comments", "stall", "cut"),
+        *("silence", "redirect"),
+    ],
+)
+def test_a_stream_that_fails_is_opened_again_and_no_event_is_lost_or_repeated(
+    fake_langflow: FakeLangflow, client: LangflowClient, echo: str, gate: Gate, gated: str, fault: Fault
+):
+    expected = [(event.kind, event.id) for event in client.follow(client.submit(echo, "hello"))]
+    fake_langflow.script(replace(fault, path=EVENTS))
+    running = client.submit(gated, "hello")
+    after(0.4, gate.opened.set)
+    assert [(event.kind, event.id) for event in client.follow(running)] == expected
+
+
+def test_a_server_that_ignores_the_last_event_id_repeats_nothing(
+    fake_langflow: FakeLangflow, client: LangflowClient, gate: Gate, gated: str
+):
+    job_id = client.submit(gated, "hello")
+    stream = client.follow(job_id)
+    first = [next(stream), next(stream)]
+    frames = "".join(f"data: {frame}\nid: {number}\n\n" for number, frame in enumerate(fake_langflow.jobs[0].frames, 1))
+    stream.close()
+    gate.opened.set()
+    client.collect(job_id)
+    fake_langflow.script(Fault(path=EVENTS, status=200, body=frames))
+    rest = client.follow(job_id, first[-1].id)
+    assert all(int(event.id or 0) > int(first[-1].id or 0) for event in rest)
+
+
+def test_a_job_whose_events_never_come_is_polled_to_its_end(
+    fake_langflow: FakeLangflow, client: LangflowClient, gate: Gate, gated: str
+):
+    fake_langflow.script(Fault(path=EVENTS, status=500, times=0))
+    job_id = client.submit(gated, "hello")
+    after(0.5, gate.opened.set)
+    assert list(client.follow(job_id)) == []
+    assert client.collect(job_id).answer == "hello"
+
+
+def test_an_outage_shorter_than_the_patience_is_waited_out(
+    fake_langflow: FakeLangflow, make_client: MakeClient, gate: Gate, gated: str
+):
+    client = make_client(jobs=JobPolicy(outage=HANGING, poll=0.1, stall=0.5))
+    job_id = client.submit(gated, "hello")
+    assert gate.entered.wait(HANGING)
+    fake_langflow.script(Fault(path="/workflows", method="GET", drop=True, times=0))
+    after(0.3, gate.opened.set)
+    after(0.8, fake_langflow.clear)
+    list(client.follow(job_id))
+    assert client.collect(job_id).answer == "hello"
+    assert gate.calls == 1
+
+
+@pytest.mark.parametrize("act", ["follow", "collect"])
+def test_an_outage_longer_than_the_patience_is_unreachable(
+    fake_langflow: FakeLangflow, client: LangflowClient, gate: Gate, gated: str, act: str
+):
+    job_id = client.submit(gated, "hello")
+    fake_langflow.script(Fault(path="/workflows", method="GET", drop=True, times=0))
+    with pytest.raises(Unreachable):
+        list(getattr(client, act)(job_id))
+    gate.opened.set()
+
+
+@pytest.mark.parametrize("act", ["follow", "collect"])
+def test_a_job_that_outlasts_the_deadline_is_a_time_out_and_goes_on(
+    client: LangflowClient, gate: Gate, gated: str, act: str
+):
+    job_id = client.submit(gated, "hello")
+    with pytest.raises(CallTimeout) as caught:
+        list(getattr(client, act)(job_id, timeout=0.5))
+    assert caught.value.outcome == "unknown"
+    gate.opened.set()
+    assert client.collect(job_id).answer == "hello"
+
+
+@pytest.mark.parametrize("act", ["follow", "collect"])
+def test_a_job_that_is_queued_for_ever_is_stopped_and_its_key_is_free(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, act: str
+):
+    client = make_client(jobs=JobPolicy(queued=0.5, stall=0.2, poll=0.1))
+    fake_langflow.hold_queue()
+    job_id = client.submit(echo, "hello", idempotency_key="key")
+    assert client.submit(echo, "hello", idempotency_key="key") == job_id
+    with pytest.raises(JobLost) as caught:
+        list(getattr(client, act)(job_id))
+    assert (caught.value.outcome, caught.value.retryable) == ("not_run", True)
+    assert client.status(job_id).state == "cancelled"
+    assert client.submit(echo, "hello", idempotency_key="key") != job_id
+
+
+def test_a_job_of_a_worker_that_died_is_lost(
+    fake_langflow: FakeLangflow, client: LangflowClient, gate: Gate, gated: str
+):
+    job_id = client.submit(gated, "hello", idempotency_key="key")
+    assert gate.entered.wait(HANGING)
+    fake_langflow.crash()
+    assert [event.kind for event in client.follow(job_id)][-1] == "lost"
+    with pytest.raises(JobLost, match="process that ran it died") as caught:
+        client.collect(job_id)
+    assert caught.value.retryable
+    assert client.submit(gated, "hello", idempotency_key="key") != job_id
+    gate.opened.set()
+
+
+def test_breaking_off_leaves_the_job_running(client: LangflowClient, gate: Gate, gated: str):
+    job_id = client.submit(gated, "hello")
+    stream = client.follow(job_id)
+    next(stream)
+    stream.close()
+    gate.opened.set()
+    assert client.collect(job_id).answer == "hello"
+
+
+# Collect
+
+
+def test_tokens_and_model_come_from_the_trace(fake_langflow: FakeLangflow, client: LangflowClient):
+    flow_id = fake_langflow.add_flow("model", lambda _: FakeAnswer("Paris", "tiny", input_tokens=20, output_tokens=3))
+    result = client.collect(client.submit(flow_id, "Capital of France?"))
+    assert (result.answer, result.model) == ("Paris", "tiny")
+    assert result.usage == TokenUsage(input=20, output=3, total=23)
+    assert set(result.component_seconds) >= {"Chat Input", "Chat Output"}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(status=404),
+        Fault(status=500),
+        Fault(status=200, body="<html>"),
+        Fault(status=200, body=[]),
+        Fault(drop=True),
+    ],
+    ids=["404", "500", "html", "list", "drop"],
+)
+def test_a_trace_that_can_not_be_had_costs_no_answer(
+    fake_langflow: FakeLangflow, client: LangflowClient, echo: str, fault: Fault
+):
+    fake_langflow.script(replace(fault, path="/traces", times=0))
+    result = client.collect(client.submit(echo, "hello"))
+    assert (result.answer, result.usage) == ("hello", None)
+
+
+def test_a_failure_that_turns_into_a_stop_is_a_stop(
+    fake_langflow: FakeLangflow, client: LangflowClient, gate: Gate, gated: str
+):
+    # Right after a stop Langflow may say failed for a moment.
+    job_id = client.submit(gated, "hello")
+    client.stop(job_id)
+    fake_langflow.script(Fault(path="/workflows", method="GET", status=500, body={"detail": {"code": "JOB_FAILED"}}))
+    with pytest.raises(JobCancelled):
+        client.collect(job_id)
+    gate.opened.set()
+
+
+@pytest.mark.parametrize("text", ["x" * 6001, "x" * 9000, "...", "wait..." * 2000, "an end of its own..."])
+def test_a_text_that_langflow_cuts_is_whole(fake_langflow: FakeLangflow, client: LangflowClient, text: str):
+    flow_id = fake_langflow.add_flow("talker", lambda _: text)
+    result = client.collect(client.submit(flow_id, "Talk."))
+    assert result.answer == text
+    assert list(result.outputs.values()) == [text]
+
+
+def test_a_text_that_is_cut_and_not_in_the_events_is_an_error(fake_langflow: FakeLangflow, client: LangflowClient):
+    flow_id = fake_langflow.add_flow("talker", lambda _: "x" * 9000)
+    job_id = client.submit(flow_id, "Talk.")
+    fake_langflow.script(Fault(path=EVENTS, status=500, times=0))
+    with pytest.raises(TruncatedAnswer, match="6000 characters"):
+        client.collect(job_id)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"status": "completed"},
+        {"status": "completed", "output": {"reason": "single", "text": None}, "outputs": {}},
+        {"status": "completed", "output": {"reason": "single", "text": 7}, "outputs": {}},
+        {"status": "completed", "output": {"reason": "because"}, "outputs": {"a": {}}},
+        {"status": "completed", "output": [], "outputs": {}},
+        {"status": "done"},
+        {"status": None},
+        {},
+        [],
+        "",
+        "<html>",
+    ],
+    ids=str,
+)
+def test_a_state_that_lies_is_malformed(fake_langflow: FakeLangflow, client: LangflowClient, echo: str, body: object):
+    job_id = client.submit(echo, "hello")
+    lie = {"job_id": job_id, **body} if isinstance(body, dict) else body
+    fake_langflow.script(Fault(path="/workflows", method="GET", status=200, body=lie, times=0))
+    with pytest.raises(MalformedResponse):
+        client.collect(job_id)
+
+
+def test_the_state_of_another_job_is_malformed(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
+    first, second = client.submit(echo, "one"), client.submit(echo, "two")
+    other = {"job_id": second, "status": "queued"}
+    fake_langflow.script(Fault(path="/workflows", method="GET", status=200, body=other))
+    with pytest.raises(MalformedResponse, match="another job"):
+        client.status(first)
+
+
+def test_langflows_own_time_limit_ends_a_job(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
+    job_id = client.submit(echo, "hello")
+    body = {"detail": {"code": "EXECUTION_TIMEOUT"}}
+    fake_langflow.script(Fault(path="/workflows", method="GET", status=408, body=body, times=0))
+    assert client.status(job_id).state == "timed_out"
+    with pytest.raises(CallTimeout) as caught:
+        client.collect(job_id)
+    assert caught.value.outcome == "failed"
+
+
+@pytest.mark.parametrize("detail", [None, {}, [], "text", {"type": 7}, {"text": None}, {"properties": {"source": []}}])
+def test_a_failed_job_is_a_failed_flow_whatever_its_reason_looks_like(
+    fake_langflow: FakeLangflow, client: LangflowClient, echo: str, detail: object
+):
+    job_id = client.submit(echo, "hello")
+    body = {"detail": {"code": "JOB_FAILED", "error_detail": detail}}
+    fake_langflow.script(Fault(path="/workflows", method="GET", status=500, body=body, times=0))
+    with pytest.raises(FlowFailed):
+        client.collect(job_id)
+
+
+@pytest.mark.parametrize("job_id", ["", "no-uuid", "../../etc", None, 7])
+@pytest.mark.parametrize("act", ["status", "stop", "collect", "follow", "trace"])
+def test_an_id_that_is_none_is_refused_before_it_is_sent(
+    fake_langflow: FakeLangflow, client: LangflowClient, act: str, job_id: object
+):
+    with pytest.raises(LangflowError, match="must be a UUID") as caught:
+        list(getattr(client, act)(job_id))
+    assert caught.value.outcome == "not_run"
+    assert fake_langflow.requests == []
+
+
+def test_a_policy_of_no_patience_is_refused():
+    with pytest.raises(ValueError, match="stall"):
+        JobPolicy(stall=0.0)
+
+
+def test_jobs_are_followed_by_many_threads(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
+    ends: list[str] = []
+
+    def follow(number: int) -> None:
+        job_id = client.submit(echo, f"number {number}")
+        ends.append([event.kind for event in client.follow(job_id)][-1])
+
+    followers = [threading.Thread(target=follow, args=(number,)) for number in range(10)]
+    for follower in followers:
+        follower.start()
+    started = time.monotonic()
+    for follower in followers:
+        follower.join(HANGING)
+    assert time.monotonic() - started < HANGING
+    assert ends == ["finished"] * 10

@@ -1,0 +1,280 @@
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from unit.langflow.conftest import Certificates, MakeClient
+
+from dagma.langflow import (
+    TLS,
+    ApiKey,
+    BadRequest,
+    CallResult,
+    CallTimeout,
+    LangflowClient,
+    RetryPolicy,
+    Timeouts,
+    TLSFailure,
+    Unreachable,
+)
+from dagma.testing import FakeLangflow, Fault
+
+HANGING = 20.0
+
+
+@contextlib.contextmanager
+def tls_server(
+    certificates: Certificates, *, wants_client: bool = False, newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
+) -> Iterator[FakeLangflow]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version = newest
+    context.load_cert_chain(certificates.server, certificates.server_key)
+    if wants_client:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(certificates.authority)
+    with FakeLangflow(ssl_context=context) as fake:
+        yield fake
+
+
+def client_of(fake: FakeLangflow, tls: TLS | None = None) -> LangflowClient:
+    return LangflowClient(
+        fake.base_url,
+        auth=ApiKey(fake.api_key),
+        tls=tls,
+        timeouts=Timeouts(connect=1.0, read=1.0, total=2.0),
+        retry=RetryPolicy(attempts=1),
+    )
+
+
+def test_an_unknown_authority_is_refused_before_anything_is_sent(certificates: Certificates):
+    with tls_server(certificates) as fake, client_of(fake) as client:
+        with pytest.raises(TLSFailure) as caught:
+            client.run(fake.add_flow("echo"), "hello")
+        assert (caught.value.outcome, caught.value.retryable) == ("not_run", False)
+        assert fake.requests == []
+
+
+def test_an_authority_of_ones_own_is_trusted(certificates: Certificates):
+    with tls_server(certificates) as fake, client_of(fake, TLS(ca_bundle=certificates.authority)) as client:
+        assert CallResult.from_v1(client.run(fake.add_flow("echo"), "hello")).answer == "hello"
+
+
+def test_the_environments_bundle_does_not_replace_the_clients(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates.client))
+    with tls_server(certificates) as fake, client_of(fake, TLS(ca_bundle=certificates.authority)) as client:
+        assert client.health_check()["status"] == "ok"
+
+
+def test_the_environments_bundle_is_used_where_the_client_has_none(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates.authority))
+    with tls_server(certificates) as fake, client_of(fake) as client:
+        assert client.health_check()["status"] == "ok"
+
+
+def test_verification_can_be_turned_off(certificates: Certificates):
+    unverified = pytest.warns(Warning, match="Unverified HTTPS request")
+    with tls_server(certificates) as fake, client_of(fake, TLS(verify=False)) as client, unverified:
+        assert client.health_check()["status"] == "ok"
+
+
+def test_a_server_that_wants_a_certificate_gets_it(certificates: Certificates):
+    tls = TLS(ca_bundle=certificates.authority, cert=certificates.client, key=certificates.client_key)
+    with tls_server(certificates, wants_client=True) as fake, client_of(fake, tls) as client:
+        assert client.health_check()["status"] == "ok"
+
+
+def test_a_missing_client_certificate_is_a_tls_failure(certificates: Certificates):
+    with tls_server(certificates, wants_client=True, newest=ssl.TLSVersion.TLSv1_2) as fake:
+        with client_of(fake, TLS(ca_bundle=certificates.authority)) as client, pytest.raises(TLSFailure) as caught:
+            client.run(fake.add_flow("echo"), "hello")
+        assert caught.value.outcome == "not_run"
+        assert fake.requests == []
+
+
+def test_a_missing_client_certificate_is_found_out_after_sending_in_tls_1_3(certificates: Certificates):
+    with tls_server(certificates, wants_client=True) as fake:
+        client = client_of(fake, TLS(ca_bundle=certificates.authority))
+        # Whether the server's alert or the end of the connection arrives first is up to the network.
+        with client, pytest.raises((TLSFailure, Unreachable)):
+            client.run(fake.add_flow("echo"), "hello")
+        assert fake.requests == []
+
+
+def test_tls_with_a_server_that_speaks_none_is_a_tls_failure(fake_langflow: FakeLangflow, make_client: MakeClient):
+    with pytest.raises(TLSFailure) as caught:
+        make_client(base_url=fake_langflow.base_url.replace("http", "https")).health_check()
+    assert caught.value.outcome == "not_run"
+
+
+def test_tls_settings_that_can_not_work_are_refused(certificates: Certificates):
+    with pytest.raises(ValueError, match="needs its certificate"):
+        TLS(key=certificates.client_key)
+    with pytest.raises(ValueError, match="No such file"):
+        TLS(ca_bundle=Path("/nowhere/ca.pem"))
+
+
+@contextlib.contextmanager
+def raw_server(answer: bytes, interval: float) -> Iterator[int]:
+    """Listen on a port, and send bytes one by one to whoever connects."""
+    done = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection, contextlib.suppress(OSError):
+                        for byte in answer:
+                            connection.sendall(bytes([byte]))
+                            done.wait(interval)
+                        done.wait(HANGING)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+        done.set()
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+# A TLS record of 16 KB that never ends.
+HANDSHAKE_WITHOUT_END = b"\x16\x03\x03\x40\x00" + b"\x02" * 1000
+
+
+def test_a_tls_handshake_that_dribbles_ends_at_the_deadline():
+    with raw_server(HANDSHAKE_WITHOUT_END, 0.2) as port:
+        client = LangflowClient(
+            f"https://127.0.0.1:{port}", timeouts=Timeouts(connect=1.0, total=1.5), retry=RetryPolicy(attempts=1)
+        )
+        started = time.monotonic()
+        with client, pytest.raises(CallTimeout) as caught:
+            client.run("flow", "hello")
+        assert caught.value.outcome == "not_run"
+        assert time.monotonic() - started < HANGING
+
+
+def test_a_port_where_nobody_listens_is_unreachable_and_retried_within_the_deadline():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    client = LangflowClient(f"http://127.0.0.1:{port}", retry=RetryPolicy(attempts=3, base=0.01))
+    with client, pytest.raises(Unreachable, match="Connection refused") as caught:
+        client.run("flow", "hello")
+    assert (caught.value.outcome, caught.value.retryable) == ("not_run", True)
+
+
+def test_a_name_that_is_nobodys_is_unreachable():
+    client = LangflowClient("http://nobody.invalid", retry=RetryPolicy(attempts=1))
+    with client, pytest.raises(Unreachable) as caught:
+        client.health_check()
+    assert caught.value.outcome == "not_run"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "localhost:7860",
+        "ftp://localhost",
+        "http://",
+        "http://user:hidden@localhost",
+        "http://localhost?key=hidden",
+        "http://localhost#hidden",
+    ],
+)
+def test_a_base_url_that_can_not_be_one_is_refused_without_its_secrets(url: str):
+    with pytest.raises(ValueError, match="base URL") as caught:
+        LangflowClient(url)
+    assert "hidden" not in str(caught.value)
+
+
+def test_a_path_of_a_gateway_stays_before_the_apis(fake_langflow: FakeLangflow, make_client: MakeClient):
+    fake_langflow.script(Fault(status=200, body={"status": "ok"}))
+    make_client(base_url=fake_langflow.base_url + "/langflow/").health_check()
+    assert fake_langflow.requests[0].path == "/langflow/health_check"
+
+
+def test_a_connection_that_the_server_closed_in_between_is_replaced(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
+):
+    client = make_client()
+    client.run(echo, "one")
+    # A fault closes the connection after its response, as a server does with one that was idle.
+    fake_langflow.script(Fault())
+    client.run(echo, "two")
+    time.sleep(0.05)
+    assert CallResult.from_v1(client.run(echo, "three")).answer == "three"
+
+
+def test_a_client_is_shared_by_threads(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):
+    client = make_client(timeouts=Timeouts(total=HANGING))
+    answers: dict[str, str | None] = {}
+
+    def call(text: str) -> None:
+        answers[text] = CallResult.from_v1(client.run(echo, text)).answer
+
+    callers = [threading.Thread(target=call, args=(f"number {number}",)) for number in range(32)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert answers == {f"number {number}": f"number {number}" for number in range(32)}
+
+
+@pytest.mark.parametrize("name", ["connect", "read", "total"])
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_a_time_out_of_nothing_is_refused(name: str, seconds: float):
+    with pytest.raises(ValueError, match=name):
+        Timeouts(**{name: seconds})
+
+
+def test_a_time_out_longer_than_the_deadline_gives_way_to_it(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
+):
+    fake_langflow.script(Fault(path="/run", delay=HANGING))
+    started = time.monotonic()
+    with pytest.raises(CallTimeout, match=r"deadline of 0\.5 s"):
+        make_client(timeouts=Timeouts(read=HANGING, total=HANGING)).run(echo, "hello", timeout=0.5)
+    assert time.monotonic() - started < HANGING
+
+
+def test_a_deadline_that_has_passed_sends_nothing(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):
+    with pytest.raises(CallTimeout) as caught:
+        make_client().run(echo, "hello", timeout=0.0)
+    assert caught.value.outcome == "not_run"
+    assert fake_langflow.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ({"input_value": None}, "input_value must be a text"),
+        ({"input_value": {"text": "hello"}}, "input_value must be a text"),
+        ({"input_value": "\ud800"}, "surrogate"),
+        ({"input_type": "voice"}, "input_type must be one of chat, text, any"),
+        ({"output_type": "json"}, "output_type must be one of"),
+        ({"tweaks": [1]}, "tweaks must map"),
+        ({"tweaks": {"Component-1": 3}}, "tweaks must map"),
+        ({"tweaks": {1: {}}}, "tweaks must map"),
+        ({"session_id": 7}, "session_id must be a text"),
+        ({"tweaks": {"ChatInput-1": {"x": float("nan")}}, "validate": False}, "can't be written as JSON"),
+        ({"tweaks": {"ChatInput-1": {"x": object()}}, "validate": False}, "can't be written as JSON"),
+        ({"tweaks": {"ChatInput-1": {"x": "\udfff"}}, "validate": False}, "can't be written as JSON"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("way", ["run", "stream"])
+def test_what_langflow_would_swallow_is_refused_before_it_is_sent(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, way: str, arguments: dict[str, object], found: str
+):
+    options = {"input_value": "hello"} | arguments
+    client = make_client(validate_tweaks=options.pop("validate", True))
+    with pytest.raises(BadRequest, match=found) as caught:
+        list(getattr(client, way)(echo, **options))
+    assert caught.value.outcome == "not_run"
+    assert fake_langflow.requests == []

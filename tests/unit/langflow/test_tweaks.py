@@ -1,0 +1,81 @@
+import json
+from pathlib import Path
+
+import pytest
+from unit.langflow.conftest import MakeClient
+
+from dagma.langflow import BadRequest, CallResult
+from dagma.testing import FakeCall, FakeLangflow, Fault
+
+BEHAVE = json.loads((Path(__file__).parents[2] / "contract" / "flows" / "behave.json").read_text())
+GOOD = {"Behave-1": {"repeat": 2}}
+
+
+@pytest.fixture
+def flow_id(fake_langflow: FakeLangflow) -> str:
+    def repeat(call: FakeCall) -> str:
+        return call.input_value * call.tweaks.get("Behave-1", {}).get("repeat", 1)
+
+    return fake_langflow.add_flow("behave", repeat, flow=BEHAVE)
+
+
+def lookups(fake: FakeLangflow) -> int:
+    return len([request for request in fake.requests if request.path.startswith("/api/v1/flows/")])
+
+
+def test_the_flow_is_fetched_once_for_many_calls(fake_langflow: FakeLangflow, make_client: MakeClient, flow_id: str):
+    client = make_client()
+    for _ in range(3):
+        assert CallResult.from_v1(client.run(flow_id, "ab", tweaks=GOOD)).answer == "abab"
+    assert lookups(fake_langflow) == 1
+
+
+def test_calls_without_tweaks_fetch_no_flow(fake_langflow: FakeLangflow, make_client: MakeClient, flow_id: str):
+    make_client().run(flow_id, "ab")
+    make_client().run(flow_id, "ab", tweaks={})
+    assert lookups(fake_langflow) == 0
+
+
+def test_a_flow_that_is_kept_is_fetched_again_before_a_tweak_is_refused(
+    fake_langflow: FakeLangflow, make_client: MakeClient, flow_id: str
+):
+    client = make_client()
+    client.run(flow_id, "ab", tweaks=GOOD)
+    edited = json.loads(json.dumps(BEHAVE).replace("Behave-1", "Behave-2"))
+    with make_client() as other:
+        other.upsert_flow({**edited, "id": flow_id, "name": "behave"})
+    client.run(flow_id, "ab", tweaks={"Behave-2": {"repeat": 2}})
+    with pytest.raises(BadRequest):
+        client.run(flow_id, "ab", tweaks=GOOD)
+
+
+def test_a_flow_is_fetched_again_when_it_is_old(fake_langflow: FakeLangflow, make_client: MakeClient, flow_id: str):
+    client = make_client(flow_cache_seconds=0.0)
+    client.run(flow_id, "ab", tweaks=GOOD)
+    client.run(flow_id, "ab", tweaks=GOOD)
+    assert lookups(fake_langflow) == 2
+
+
+def test_the_check_can_be_switched_off_and_asked_for(
+    fake_langflow: FakeLangflow, make_client: MakeClient, flow_id: str
+):
+    client = make_client(validate_tweaks=False)
+    bad = {"Nobody-1": {"x": 1}}
+    assert CallResult.from_v1(client.run(flow_id, "ab", tweaks=bad)).answer == "ab"
+    assert lookups(fake_langflow) == 0
+    with pytest.raises(BadRequest):
+        client.check_tweaks(flow_id, bad)
+
+
+def test_a_flow_is_found_by_its_endpoint_name(fake_langflow: FakeLangflow, make_client: MakeClient, flow_id: str):
+    client = make_client()
+    with pytest.raises(BadRequest, match="no component"):
+        client.run(BEHAVE["endpoint_name"], "ab", tweaks={"Nobody-1": {"x": 1}})
+    assert CallResult.from_v1(client.run(BEHAVE["endpoint_name"], "ab", tweaks=GOOD)).answer == "abab"
+
+
+def test_a_look_up_that_fails_runs_nothing(fake_langflow: FakeLangflow, make_client: MakeClient, flow_id: str):
+    fake_langflow.script(Fault(path="/api/v1/flows", status=403, times=0))
+    with pytest.raises(Exception, match="403") as caught:
+        make_client().run(flow_id, "ab", tweaks=GOOD)
+    assert caught.value.outcome == "not_run"
