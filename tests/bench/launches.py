@@ -1,4 +1,4 @@
-"""How long a launch takes until user code runs and until Langflow is asked: Dagma's Dagster and a default one in turns."""
+"""Seconds from a launch to user code and to the request that Langflow gets: Dagma and Dagster's defaults in turns."""
 
 import json
 import statistics

@@ -3,7 +3,7 @@
 Runs where calls run (the worker's container, with the stack's ledger on PostgreSQL), against a fake Langflow that
 answers in a millisecond: in a real one's variance the difference would drown. Bare calls and the call path take turns.
 
-Usage: python overhead.py [CALLS]    Needs DAGMA_LEDGER_URL.
+Usage: python -m bench.overhead [CALLS]    Needs DAGMA_LEDGER_URL.
 """
 
 import json
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from figures import Figure, spread
+from bench.figures import Figure, spread
 
 from dagma.defs.llm.resources import LangflowRestResource
 

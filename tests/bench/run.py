@@ -27,13 +27,13 @@ def in_worker(stack: Stack, script: str, *arguments: str) -> list[Figure]:
     printed = stack.run(
         *("run", "--rm", "--no-deps", "-T"),
         *("--env", "LANGFLOW_BASE_URL=http://langflow:7860"),
-        *("--volume", f"{ROOT}/tests/bench:/bench:ro"),
-        *("worker", "python", f"/bench/{script}", *arguments),
+        *("--volume", f"{ROOT}/tests/bench:/measure/bench:ro", "--workdir", "/measure"),
+        *("worker", "python", "-m", f"bench.{script}", *arguments),
     )
     figures = read_figures(printed)
     print("\n".join(line for line in printed.splitlines() if not line.startswith('{"name"')), flush=True)
     if not figures:
-        raise AssertionError(f"{script} printed no figure")
+        raise AssertionError(f"bench.{script} printed no figure")
     return figures
 
 
@@ -42,8 +42,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, fresh_stack(Path(folder), OVERLAY, **SETTINGS) as stack:
         figures = launches.measure(stack, ECHO)
         stack.run("stop", *DEFAULT_SERVICES)
-        figures += in_worker(stack, "overhead.py")
-        figures += in_worker(stack, "throughput.py", ECHO)
+        figures += in_worker(stack, "overhead")
+        figures += in_worker(stack, "throughput", ECHO)
     for figure in figures:
         print(figure)
 

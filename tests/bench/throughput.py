@@ -1,6 +1,6 @@
 """Calls per second on one Langflow, by the whole call path and by a bare asyncio client, in turns.
 
-Usage: python throughput.py FLOW_ID    Needs LANGFLOW_BASE_URL, LANGFLOW_API_KEY and DAGMA_LEDGER_URL.
+Usage: python -m bench.throughput FLOW_ID    Needs LANGFLOW_BASE_URL, LANGFLOW_API_KEY and DAGMA_LEDGER_URL.
 """
 
 import asyncio
@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from figures import Figure
+from bench.figures import Figure
 
 from dagma.defs.llm.resources import LangflowRestResource
 
 CONCURRENCY = (1, 4, 16)
-ROUNDS = 5
-CALLS_PER_BLOCK = 32
+ROUNDS = 7
+CALLS_PER_BLOCK = 40
 TARGET = ">=0.95"
 INPUT = "ping"
 
