@@ -6,7 +6,7 @@ SHELL := /bin/bash
 compose := docker compose
 venv := .venv/bin
 
-.PHONY: help up down ps logs ask flows-push flows-pull dev test test-unit chaos bench lint lock clean
+.PHONY: help up down ps logs ask flows-push flows-pull dev test test-unit pictures chaos bench lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ test: .venv/ready ## Run every test, on containers of its own
 
 test-unit: .venv/ready ## Run the tests that need no container
 	@$(venv)/python -m pytest tests/unit
+
+pictures: .venv/ready ## Take the README's pictures anew, of the stack that is up
+	@$(venv)/python -m pytest tests/browser --stack-env .env --pictures docs/pictures
 
 chaos: .venv/ready ## Kill services at random moments and count the damage: make chaos [N=20] [SEED=...]
 	@scripts/chaos.sh

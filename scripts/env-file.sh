@@ -14,19 +14,29 @@ host_ca_bundle() {
 }
 
 make_env_file() {
-  local line
+  local line value
   [ ! -f .env ] || return 0
   (
     umask 077  # it holds every password
     while IFS= read -r line; do
+      # Each value is assigned before it is used: where a command inside an argument fails, the password would be empty.
       case $line in
-        \#*) printf '%s\n' "$line" ;;
-        *'=<random>') printf '%s=%s\n' "${line%%=*}" "$(random_hex 24)" ;;
-        *'=<random api key>') printf '%s=sk-%s\n' "${line%%=*}" "$(random_hex 24)" ;;
-        *'=<random fernet key>') printf '%s=%s\n' "${line%%=*}" "$(head -c 32 /dev/urandom | base64 | tr '+/' '-_')" ;;
-        *'=<host CA bundle>') printf '%s=%s\n' "${line%%=*}" "$(host_ca_bundle)" ;;
-        *) printf '%s\n' "$line" ;;
+        \#*) ;;
+        *'=<random>')
+          value=$(random_hex 24)
+          line="${line%%=*}=$value"
+          ;;
+        *'=<random api key>')
+          value=$(random_hex 24)
+          line="${line%%=*}=sk-$value"
+          ;;
+        *'=<random fernet key>')
+          value=$(head -c 32 /dev/urandom | base64 | tr '+/' '-_')
+          line="${line%%=*}=$value"
+          ;;
+        *'=<host CA bundle>') line="${line%%=*}=$(host_ca_bundle)" ;;
       esac
+      printf '%s\n' "$line"
     done <.env.example >.env.partial
     mv .env.partial .env
   )

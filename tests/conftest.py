@@ -19,6 +19,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FOLDER",
         help="keep the test stack running after the tests, its .env in FOLDER, and use it again the next time",
     )
+    parser.addoption(
+        "--stack-env",
+        metavar="FILE",
+        help="run the browser tests against the stack that is up with this .env; starts and stops nothing",
+    )
+    parser.addoption(
+        "--pictures", metavar="FOLDER", help="keep the browser tests' screenshots there; default: a temporary folder"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,9 +35,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{tier}: tests of tests/{tier}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(tier_of(item.nodeid))
+    if config.getoption("--stack-env") and any(tier_of(item.nodeid) != "browser" for item in items):
+        raise pytest.UsageError("--stack-env is for tests/browser alone: other tests stop containers of their stack")
     items.sort(key=lambda item: TIERS.index(tier_of(item.nodeid)))
 
 
@@ -45,6 +55,12 @@ def stack(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
         "WORKERS",
     ):
         os.environ.pop(name, None)
+    running = pytestconfig.getoption("--stack-env")
+    if running:
+        stack = Stack(Path(running).resolve())
+        stack.wait_ready(seconds=30)
+        yield stack
+        return
     kept = pytestconfig.getoption("--keep-stack")
     if kept:
         folder = Path(kept)
@@ -67,8 +83,9 @@ def postgres_url() -> Iterator[str]:
         DockerContainer("postgres:17-trixie")
         .with_env("POSTGRES_PASSWORD", password)
         .with_env("POSTGRES_INITDB_ARGS", "--encoding=UTF8 --locale=C.UTF-8")
-        .with_kwargs(ports={"5432/tcp": ("127.0.0.1", None)}, tmpfs={"/var/lib/postgresql/data": ""})
+        .with_kwargs(user="999:999")  # as in docker-compose.yml
     )
+    container.ports = {"5432/tcp": ("127.0.0.1", None)}
     with container:
         # Over TCP, since the socket answers while the cluster is still being made.
         ready = ["psql", f"postgresql://postgres:{password}@127.0.0.1/postgres", "-tAc", "SELECT 1"]

@@ -6,6 +6,7 @@ import sys
 import time
 import uuid
 from dataclasses import dataclass, field
+from functools import partial
 
 from bench.figures import Figure, spread
 from harness.stack import Stack, wait_until
@@ -73,7 +74,7 @@ def measure(stack: Stack, flow_id: str) -> list[Figure]:
     """Measure both Dagsters, idle but for this."""
     ours, default = Sample(Webserver(stack.dagster_url)), Sample(Webserver(DEFAULT_URL))
     for webserver in (ours.webserver, default.webserver):
-        wait_until(f"{webserver.url} with its code", lambda w=webserver: is_loaded(w), seconds=120)
+        wait_until(f"{webserver.url} with its code", partial(is_loaded, webserver), seconds=120)
     for _ in range(WARM_UP):
         ours.launch(stack, flow_id, count=False)
     default.launch(stack, flow_id, count=False)

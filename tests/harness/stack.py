@@ -74,11 +74,11 @@ class Stack:
 
     @property
     def dagster_url(self) -> str:
-        return f"http://127.0.0.1:{PORTS['DAGSTER_PORT']}"
+        return f"http://127.0.0.1:{self.settings['DAGSTER_PORT']}"
 
     @property
     def langflow_url(self) -> str:
-        return f"http://127.0.0.1:{PORTS['LANGFLOW_PORT']}"
+        return f"http://127.0.0.1:{self.settings['LANGFLOW_PORT']}"
 
     def start(self) -> None:
         """Start the stack and wait until every service is ready."""

@@ -67,7 +67,11 @@ class Fault:
     @classmethod
     def of(cls, reply: Reply) -> "Fault":
         """Read an error response, whatever its body."""
-        detail = walk(_json_or_none(reply.body), "detail")
+        body = _json_or_none(reply.body)
+        detail = walk(body, "detail")
+        if detail is None:
+            # A server that serves the canvas too answers 404 with the detail itself.
+            detail = body
         if isinstance(detail, str) and detail.startswith("{"):
             # The detail of a failed v1 run is an object written as a string.
             detail = _json_or_none(detail) or detail

@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 DEFAULT_BASE_URL = "http://127.0.0.1:7860"
 # What a look-up before a call, or the stop of a job after a cancel, may take at most.
 QUICK_SECONDS = 5.0
+# How long a Langflow that restarts is waited for while a job runs; longer, and the step is retried.
+OUTAGE_SECONDS = 180.0
 # How old the version of a flow may be that the ledger notes.
 LOOK_UP_SECONDS = 10.0
 
@@ -202,7 +204,7 @@ class LangflowRestResource(Backend):
             auth=ApiKey(self.api_key) if self.api_key else None,
             timeouts=timeouts,
             retry=retry,
-            jobs=JobPolicy(total=self.job_timeout),
+            jobs=JobPolicy(total=self.job_timeout, outage=OUTAGE_SECONDS),
             tls=TLS(verify=self.verify_tls, ca_bundle=self.ca_bundle),
         )
 

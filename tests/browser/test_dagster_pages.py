@@ -1,0 +1,89 @@
+"""What people see in Dagster."""
+
+import re
+
+import pytest
+from browser.conftest import Ask, Picture
+from harness.stack import Stack
+from playwright.sync_api import Locator, Page, expect
+
+from dagma.cli.ask import ASSET, JOB
+from dagma.cli.webserver import Outcome
+
+ASSISTANT = "da90a000-0000-4000-8000-000000000001"
+QUESTION = "What is the capital of France?"
+
+
+@pytest.fixture(scope="module")
+def answered(ask: Ask) -> tuple[str, Outcome]:
+    """A run with an answer, and its outcome."""
+    run_id, outcome = ask(input_value=QUESTION)
+    assert outcome.status == "SUCCESS", outcome.failure
+    return run_id, outcome
+
+
+def value_of(page: Page, label: str) -> Locator:
+    """The row of a table with this label."""
+    return page.get_by_role("row").filter(has=page.get_by_role("cell", name=label, exact=True))
+
+
+def test_the_asset_page_shows_the_answer_and_links_to_the_flow(
+    page: Page, stack: Stack, answered: tuple[str, Outcome], picture: Picture
+) -> None:
+    _, outcome = answered
+    page.goto(f"{stack.dagster_url}/assets/{ASSET}")
+    expect(page.get_by_text("Sends one input to a Langflow flow and materializes the answer.")).to_be_visible()
+    expect(value_of(page, "answer")).to_contain_text(outcome.metadata["answer"])
+    link = value_of(page, "flow_url").get_by_role("link")
+    expect(link.first).to_have_attribute("href", f"{stack.langflow_url}/flow/{ASSISTANT}")
+    expect(page.get_by_text("At 02:00 AM UTC")).to_be_visible()
+    picture(page, "dagster-asset")
+
+
+def test_a_materialization_shows_flow_answer_tokens_duration_and_session(
+    page: Page, stack: Stack, answered: tuple[str, Outcome], picture: Picture
+) -> None:
+    run_id, outcome = answered
+    page.goto(f"{stack.dagster_url}/assets/{ASSET}?view=events")
+    expect(page.get_by_text(f"Materialized in run {run_id[:8]}")).to_be_visible()
+    for label in ("flow_id", "flow_name", "answer", "duration_seconds", "total_tokens", "model", "session_id"):
+        expect(value_of(page, label)).to_contain_text(str(outcome.metadata[label]))
+    picture(page, "dagster-answer")
+
+
+def test_a_run_page_shows_its_log(page: Page, stack: Stack, answered: tuple[str, Outcome], picture: Picture) -> None:
+    run_id, _ = answered
+    page.goto(f"{stack.dagster_url}/runs/{run_id}")
+    expect(page.get_by_text("Success", exact=True)).to_be_visible()
+    expect(page.get_by_text("RUN_SUCCESS", exact=True)).to_be_visible()
+    picture(page, "dagster-run")
+    page.get_by_placeholder("Filter…").fill("summary=")
+    expect(page.get_by_text(re.compile(r"langflow_run_flow summary=\['outputs', 'session_id'"))).to_be_visible()
+
+
+def test_the_schedule_page_shows_the_daily_schedule_running(page: Page, stack: Stack, picture: Picture) -> None:
+    page.goto(f"{stack.dagster_url}/locations/dagma/schedules/run_langflow_daily")
+    expect(page.get_by_text("Sends the default input to the default flow.")).to_be_visible()
+    expect(page.get_by_text("0 2 * * *")).to_be_visible()
+    expect(value_of(page, "Running").get_by_role("checkbox")).to_be_checked()
+    expect(value_of(page, "Next tick")).to_contain_text("2:00:00 AM UTC")
+    picture(page, "dagster-schedule")
+
+
+def test_the_launchpad_names_the_variable_of_the_key_and_not_the_key(page: Page, stack: Stack) -> None:
+    page.goto(f"{stack.dagster_url}/locations/dagma/jobs/{JOB}/playground")
+    expect(page.get_by_text("ping from dagma")).to_be_visible()
+    expect(page.get_by_text("LANGFLOW_API_KEY")).to_be_visible()
+    expect(page.get_by_text("No errors")).to_be_visible()
+    assert stack.settings["LANGFLOW_API_KEY"] not in page.content()
+
+
+def test_a_failed_run_shows_cause_and_mend(page: Page, stack: Stack, ask: Ask, picture: Picture) -> None:
+    run_id, outcome = ask(input_value=QUESTION, flow_id="no-such-flow")
+    assert outcome.status == "FAILURE"
+    page.goto(f"{stack.dagster_url}/runs/{run_id}")
+    expect(page.get_by_text("Failure", exact=True)).to_be_visible()
+    page.get_by_placeholder("Filter…").fill("type:STEP_FAILURE")
+    expect(page.get_by_text(re.compile("FlowNotFound: .*no-such-flow")).first).to_be_visible()
+    expect(page.get_by_text("Check the flow's id or endpoint name").first).to_be_visible()
+    picture(page, "dagster-failure")

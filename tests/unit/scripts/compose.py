@@ -1,0 +1,52 @@
+"""docker-compose.yml as data, and the variables that it, .env.example and the code name."""
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[3]
+COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+SHARED: dict[str, str] = COMPOSE["x-dagma-environment"]
+ONE_SHOTS = {name for name, service in SERVICES.items() if service["restart"].startswith("on-failure")}
+LASTING = sorted(SERVICES.keys() - ONE_SHOTS)
+
+# Only containers that run commands of their own read these: each stands in the environment of the service named here.
+OF_ONE_SERVICE = {
+    "DAGMA_LEDGER_APP_ROLE": "ledger-migrate",
+    "DAGMA_LEDGER_OWNER_URL": "ledger-migrate",
+    "LLM_API_KEY": "flows-push",
+    "LLM_BASE_URL": "flows-push",
+}
+# The image sets it.
+OF_THE_IMAGE = {"DAGSTER_HOME"}
+# Code that runs outside the containers.
+OUTSIDE = ("dev", "testing")
+
+
+def interpolated() -> set[str]:
+    """The variables that docker-compose.yml takes from .env."""
+    return set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", COMPOSE_TEXT))
+
+
+def exemplified() -> dict[str, str]:
+    """The variables of .env.example, those in comments included, with their values."""
+    lines = re.findall(r"^(?:# )?([A-Z][A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    return dict(lines)
+
+
+def read_by_code() -> set[str]:
+    """The names of variables that stand as texts in the code of the containers."""
+    names: set[str] = set()
+    package = ROOT / "src" / "dagma"
+    for path in package.rglob("*.py"):
+        if path.relative_to(package).parts[0] in OUTSIDE:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                names.update(re.findall(r"\A(?:CELERY|DAGMA|DAGSTER|LANGFLOW|LLM)_[A-Z_]+\Z", node.value))
+    return names

@@ -1,0 +1,146 @@
+"""docker-compose.yml keeps its promises in every service, also in one that is added later."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+from unit.scripts.compose import COMPOSE, COMPOSE_TEXT, LASTING, ONE_SHOTS, ROOT, SERVICES, SHARED
+
+every_service = pytest.mark.parametrize("name", sorted(SERVICES))
+UPSTREAM = {"python:3.13-slim-trixie", "postgres:17-trixie", "valkey/valkey:8.1"}
+
+
+@every_service
+def test_a_service_is_hardened(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["init"] is True
+    assert not {"privileged", "cap_add", "devices", "pid", "ipc", "network_mode"} & service.keys()
+
+
+@every_service
+def test_a_service_does_not_run_as_root(name: str) -> None:
+    service = SERVICES[name]
+    user = service.get("user")
+    if user is None:
+        dockerfile = ROOT / f"docker/{service['image'].split('/')[1].split(':')[0]}/Dockerfile"
+        final_stage = dockerfile.read_text().split("\nFROM ")[-1]
+        (user,) = re.findall(r"^USER (.+)$", final_stage, re.MULTILINE)
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
+
+
+@every_service
+def test_a_service_mounts_nothing_of_the_host_but_files_of_its_own(name: str) -> None:
+    for volume in SERVICES[name].get("volumes", []):
+        source = volume.split(":")[0]
+        if source in COMPOSE["volumes"]:
+            continue
+        assert source.startswith(("./docker/", "./flows", "${DAGMA_CA_BUNDLE")), volume
+        assert volume.endswith(":ro"), volume
+
+
+@every_service
+def test_a_service_rotates_its_logs(name: str) -> None:
+    logging = SERVICES[name]["logging"]
+    assert logging["driver"] == "json-file"
+    assert {"max-size", "max-file"} <= logging["options"].keys()
+
+
+@every_service
+def test_a_service_waits_for_what_it_needs_to_be_ready(name: str) -> None:
+    for needed, condition in SERVICES[name].get("depends_on", {}).items():
+        ready = "service_completed_successfully" if needed in ONE_SHOTS else "service_healthy"
+        assert condition["condition"] == ready, needed
+
+
+@every_service
+def test_a_port_is_published_on_loopback_only_and_can_be_changed(name: str) -> None:
+    for port in SERVICES[name].get("ports", []):
+        assert re.fullmatch(r"127\.0\.0\.1:\$\{[A-Z]+_PORT:-\d+\}:\d+", port)
+
+
+@every_service
+def test_a_service_has_no_fixed_name(name: str) -> None:
+    assert "container_name" not in SERVICES[name]
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_a_lasting_service_has_a_health_check_that_works(name: str) -> None:
+    test: list[str] = SERVICES[name]["healthcheck"]["test"]
+    assert test[0] in ("CMD", "CMD-SHELL")
+    assert not any("exit 0" in part or part == "true" for part in test)
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_a_lasting_service_has_a_memory_limit_that_can_be_changed(name: str) -> None:
+    assert re.fullmatch(r"\$\{[A-Z_]+_MEMORY:-\d+[mg]\}", SERVICES[name]["mem_limit"])
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_a_lasting_service_is_restarted(name: str) -> None:
+    assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+def test_only_the_two_uis_are_published() -> None:
+    assert {name for name, service in SERVICES.items() if "ports" in service} == {"dagster-webserver", "langflow"}
+
+
+def test_only_langflow_has_a_route_out() -> None:
+    networks = {name: set(service["networks"]) for name, service in SERVICES.items()}
+    assert COMPOSE["networks"]["internal"] == {"internal": True}
+    assert COMPOSE["networks"]["edge"]["driver_opts"] == {"com.docker.network.bridge.enable_ip_masquerade": "false"}
+    assert {name for name, joined in networks.items() if "egress" in joined} == {"langflow"}
+    assert {name for name, joined in networks.items() if "edge" in joined} == {"dagster-webserver"}
+    assert all("internal" in joined for joined in networks.values())
+
+
+def test_each_volume_says_what_is_lost_with_it() -> None:
+    declared = COMPOSE_TEXT.split("\nvolumes:\n")[1].split("\nsecrets:")[0]
+    for name in COMPOSE["volumes"]:
+        assert re.search(rf"# Lost with it: .+\n  {name}:", declared), name
+
+
+def test_images_are_our_own_or_one_of_three() -> None:
+    used = {service["image"] for service in SERVICES.values() if "build" not in service}
+    bases = {
+        base
+        for path in (ROOT / "docker").glob("*/Dockerfile")
+        if path.parent.name != "base"
+        for base in re.findall(r"^FROM (\S+)", path.read_text(), re.MULTILINE)
+    }
+    assert {image for image in used if not image.startswith("dagma/")} | bases == UPSTREAM
+
+
+def test_no_secret_has_a_default() -> None:
+    names = re.findall(r"^([A-Z_]+)=<random", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    for name in names:
+        uses = re.findall(rf"\$\{{{name}([^}}]*)\}}", COMPOSE_TEXT)
+        assert uses, name
+        assert all(use == "" or use.startswith(":?") for use in uses), name
+        assert any(use.startswith(":?") for use in uses), name
+
+
+def test_every_variable_of_dagster_yaml_is_in_the_shared_environment() -> None:
+    wanted: set[str] = set()
+
+    def collect(node: Any) -> None:
+        if isinstance(node, dict):
+            if node.keys() == {"env"}:
+                wanted.add(node["env"])
+            for value in node.values():
+                collect(value)
+        elif isinstance(node, list):
+            for value in node:
+                collect(value)
+
+    collect(yaml.safe_load((ROOT / "dagster_home/dagster.yaml").read_text()))
+    assert wanted
+    assert wanted <= SHARED.keys()
+
+
+@pytest.mark.parametrize("name", ["user-code", "worker", "dagster-webserver", "dagster-daemon", "dagster-migrate"])
+def test_everything_of_dagster_sees_the_same_environment(name: str) -> None:
+    assert SERVICES[name]["environment"] == SHARED

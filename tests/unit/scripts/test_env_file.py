@@ -1,0 +1,98 @@
+"""scripts/env-file.sh: .env, written once, with random secrets."""
+
+import base64
+import re
+import stat
+from pathlib import Path
+
+import pytest
+from unit.scripts.conftest import Machine
+
+SECRETS = re.compile(r"^([A-Z_]+)=<random", re.MULTILINE)
+
+
+def read(path: Path) -> dict[str, str]:
+    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+def test_every_secret_is_random_and_differs_from_the_others(machine: Machine) -> None:
+    names = SECRETS.findall((machine.folder / ".env.example").read_text())
+    assert len(names) > 5
+    machine.run("make_env_file")
+    first = read(machine.folder / ".env")
+    (machine.folder / ".env").unlink()
+    machine.run("make_env_file")
+    second = read(machine.folder / ".env")
+    values = [first[name] for name in names] + [second[name] for name in names]
+    assert len(set(values)) == 2 * len(names)
+    assert all(len(value) >= 44 for value in values)
+
+
+def test_all_other_lines_are_those_of_the_example(machine: Machine) -> None:
+    example = (machine.folder / ".env.example").read_text().splitlines()
+    machine.run("make_env_file")
+    made = (machine.folder / ".env").read_text().splitlines()
+    assert len(made) == len(example)
+    assert [line for line in made if line not in example] == [
+        line for line, model in zip(made, example, strict=True) if model.split("=", 1)[-1].startswith("<")
+    ]
+    assert not any("=<" in line for line in made)
+
+
+def test_the_keys_have_the_forms_that_langflow_takes(machine: Machine) -> None:
+    machine.run("make_env_file")
+    settings = read(machine.folder / ".env")
+    assert len(base64.urlsafe_b64decode(settings["LANGFLOW_SECRET_KEY"])) == 32
+    assert re.fullmatch("sk-[0-9a-f]{48}", settings["LANGFLOW_API_KEY"])
+
+
+def test_passwords_need_no_escaping_in_a_url(machine: Machine) -> None:
+    machine.run("make_env_file")
+    settings = read(machine.folder / ".env")
+    passwords = [value for name, value in settings.items() if name.endswith("_PASSWORD")]
+    assert len(passwords) > 5
+    assert all(re.fullmatch("[0-9a-f]{48}", password) for password in passwords)
+
+
+def test_only_the_owner_can_read_it(machine: Machine) -> None:
+    machine.run("umask 022; make_env_file")
+    assert stat.S_IMODE((machine.folder / ".env").stat().st_mode) == 0o600
+
+
+def test_a_second_time_changes_nothing(machine: Machine) -> None:
+    machine.run("make_env_file")
+    env = machine.folder / ".env"
+    before = (env.read_bytes(), env.stat().st_mtime_ns)
+    assert machine.run("make_env_file").stdout == ""
+    assert (env.read_bytes(), env.stat().st_mtime_ns) == before
+
+
+def test_an_env_of_ones_own_is_never_touched(machine: Machine) -> None:
+    machine.write(".env", "DAGSTER_PORT=4000\n")
+    machine.run("make_env_file")
+    assert (machine.folder / ".env").read_text() == "DAGSTER_PORT=4000\n"
+
+
+@pytest.mark.parametrize("program", ["od", "base64", "tr"])
+def test_a_secret_that_can_not_be_made_leaves_no_env(machine: Machine, program: str) -> None:
+    (machine.bin / program).unlink()
+    assert machine.run("make_env_file").returncode != 0
+    assert not (machine.folder / ".env").exists()
+
+
+def test_the_hosts_ca_bundle_is_entered(machine: Machine) -> None:
+    bundle = machine.write("corporate.pem", "-----BEGIN CERTIFICATE-----\n")
+    machine.run("make_env_file", SSL_CERT_FILE=str(bundle))
+    assert read(machine.folder / ".env")["DAGMA_CA_BUNDLE"] == str(bundle)
+
+
+def test_a_ca_bundle_that_is_named_wins(machine: Machine) -> None:
+    named, other = machine.write("named.pem", "x"), machine.write("other.pem", "x")
+    machine.run("make_env_file", DAGMA_CA_BUNDLE=str(named), SSL_CERT_FILE=str(other))
+    assert read(machine.folder / ".env")["DAGMA_CA_BUNDLE"] == str(named)
+
+
+def test_a_ca_bundle_that_is_missing_is_passed_over(machine: Machine) -> None:
+    machine.run("make_env_file", DAGMA_CA_BUNDLE="/nowhere/ca.pem")
+    assert read(machine.folder / ".env")["DAGMA_CA_BUNDLE"] != "/nowhere/ca.pem"

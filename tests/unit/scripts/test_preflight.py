@@ -1,0 +1,149 @@
+"""scripts/preflight.sh: each failure with its cause and its mend, before anything is changed."""
+
+import re
+import socket
+from collections.abc import Iterator
+
+import pytest
+from unit.scripts.conftest import Machine
+
+NO_ROOT = "is_root() { false; }; "
+ENGINE = """info*ServerVersion*) echo 26.1.5 ;;
+version*) echo "${ENGINE_VERSION:-26.1.5}" ;;
+"compose version --short") echo "${COMPOSE_VERSION:-2.26.1}" ;;
+"buildx version") exit "${NO_BUILDX:-0}" ;;
+info*MemTotal*) echo 2147483648 ;;
+info*DockerRootDir*) echo / ;;"""
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port of 127.0.0.1 at which something listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def test_no_engine_and_no_root_is_refused_with_what_to_install(machine: Machine) -> None:
+    stderr = machine.refusal(NO_ROOT + "check_engine")
+    assert "no Docker engine answers" in stderr
+    assert "install and start Docker with Compose 2" in stderr
+
+
+def test_no_engine_for_root_elsewhere_than_on_debian_is_refused(machine: Machine) -> None:
+    stderr = machine.refusal("is_root() { true; }; os_id() { echo fedora; }; check_engine")
+    assert "install and start Docker with Compose 2" in stderr
+
+
+@pytest.mark.parametrize("distribution", ["debian", "ubuntu"])
+def test_no_engine_for_root_on_debian_is_announced_and_installed_later(machine: Machine, distribution: str) -> None:
+    done = machine.run(f"is_root() {{ true; }}; os_id() {{ echo {distribution}; }}; check_engine")
+    assert done.returncode == 0
+    assert "it will be installed and started" in done.stdout
+
+
+def test_docker_desktop_that_is_not_started_is_named(machine: Machine) -> None:
+    machine.add_docker("nothing) ;;")
+    assert "start Docker Desktop" in machine.refusal(NO_ROOT + "uname() { echo Darwin; }; check_engine")
+
+
+def test_an_engine_that_is_too_old_is_refused(machine: Machine) -> None:
+    machine.add_docker(ENGINE)
+    stderr = machine.refusal("check_engine", ENGINE_VERSION="20.10.24")
+    assert "the Docker engine is 20.10.24; 25 or later is needed" in stderr
+
+
+def test_a_compose_that_is_too_old_is_refused(machine: Machine) -> None:
+    machine.add_docker(ENGINE)
+    stderr = machine.refusal("check_engine", COMPOSE_VERSION="v2.9.0")
+    assert "docker compose is 2.9.0; 2.24 or later is needed" in stderr
+
+
+def test_a_docker_without_compose_is_refused(machine: Machine) -> None:
+    machine.add_docker("info*) echo 26.1.5 ;;\nversion*) echo 26.1.5 ;;")
+    assert "docker has no compose plugin" in machine.refusal("check_engine")
+
+
+def test_a_docker_without_buildx_is_refused(machine: Machine) -> None:
+    machine.add_docker(ENGINE)
+    assert "docker has no buildx plugin" in machine.refusal("check_engine", NO_BUILDX="1")
+
+
+def test_an_engine_that_will_do_is_passed_in_silence(machine: Machine) -> None:
+    machine.add_docker(ENGINE)
+    done = machine.run("check_engine")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_too_little_memory_is_refused_with_both_numbers(machine: Machine) -> None:
+    machine.add_docker(ENGINE)
+    stderr = machine.refusal("check_memory")
+    assert re.search(r"the engine has 2048 MiB of memory; \d+ MiB are needed", stderr)
+
+
+def test_too_little_disk_is_refused_with_the_folder(machine: Machine) -> None:
+    machine.add_docker(ENGINE)
+    stderr = machine.refusal("MIN_DISK_GIB=100000000; check_disk")
+    assert re.search(r"/ has \d+ GiB free; 100000000 GiB are needed", stderr)
+
+
+def test_a_port_in_use_is_refused_with_the_variable_that_changes_it(machine: Machine, port: int) -> None:
+    stderr = machine.refusal("check_port DAGSTER_PORT 3000 dagster-webserver 3000", DAGSTER_PORT=str(port))
+    assert f"port {port} of 127.0.0.1 is in use" in stderr
+    assert "set DAGSTER_PORT in .env to a free port" in stderr
+
+
+def test_a_port_that_this_very_stack_holds_is_fine(machine: Machine, port: int) -> None:
+    machine.write(".env", f"DAGSTER_PORT={port}\n")
+    machine.add_docker(f'"compose port dagster-webserver 3000") echo 127.0.0.1:{port} ;;')
+    assert machine.run("check_port DAGSTER_PORT 3000 dagster-webserver 3000").returncode == 0
+
+
+def test_a_free_port_is_fine(machine: Machine, free_port: int) -> None:
+    machine.write(".env", f"DAGSTER_PORT={free_port}\n")
+    assert machine.run("check_port DAGSTER_PORT 3000 dagster-webserver 3000").returncode == 0
+
+
+@pytest.mark.parametrize("value", ["http", "30x0", "-1"])
+def test_a_port_that_is_no_number_is_refused(machine: Machine, value: str) -> None:
+    machine.write(".env", f"LANGFLOW_PORT={value}\n")
+    stderr = machine.refusal("check_port LANGFLOW_PORT 7860 langflow 7860")
+    assert f'LANGFLOW_PORT is "{value}", which is no port number' in stderr
+
+
+def test_an_env_that_lacks_secrets_is_refused_with_their_names(machine: Machine) -> None:
+    machine.run("make_env_file")
+    env = machine.folder / ".env"
+    kept = [line for line in env.read_text().splitlines() if not line.startswith(("REDIS_PASSWORD", "LANGFLOW_SECRET"))]
+    env.write_text("\n".join(kept) + "\n")
+    stderr = machine.refusal("check_env_file")
+    assert "error: .env lacks: REDIS_PASSWORD LANGFLOW_SECRET_KEY\n" in stderr
+
+
+def test_a_complete_env_is_fine(machine: Machine) -> None:
+    machine.run("make_env_file")
+    done = machine.run("check_env_file")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_lost_env_is_not_replaced_while_its_data_are_there(machine: Machine) -> None:
+    machine.add_docker('"volume inspect dagma_postgres-data") exit 0 ;;')
+    stderr = machine.refusal("check_env_file")
+    assert "volume dagma_postgres-data holds data" in stderr
+    assert "put that .env back" in stderr
+
+
+def test_no_env_and_no_data_is_a_first_start(machine: Machine) -> None:
+    assert machine.run("check_env_file").returncode == 0
+
+
+def test_preflight_changes_nothing(machine: Machine, free_port: int) -> None:
+    machine.add_docker(ENGINE)
+    before = sorted(machine.folder.iterdir())
+    machine.run("MIN_MEMORY_MIB=1; preflight", DAGSTER_PORT=str(free_port), LANGFLOW_PORT=str(free_port))
+    assert sorted(machine.folder.iterdir()) == before

@@ -1,0 +1,60 @@
+"""One set of variables: .env.example, docker-compose.yml, the README and the code name the same ones."""
+
+import re
+
+from unit.scripts.compose import (
+    OF_ONE_SERVICE,
+    OF_THE_IMAGE,
+    ROOT,
+    SERVICES,
+    SHARED,
+    exemplified,
+    interpolated,
+    read_by_code,
+)
+
+# `make up` computes it: workers times runs of each.
+COMPUTED = {"DAGMA_MAX_CONCURRENT_RUNS"}
+
+
+def test_compose_takes_from_env_what_env_example_has() -> None:
+    assert interpolated() - COMPUTED == exemplified().keys()
+
+
+def test_the_readme_describes_each_variable_once() -> None:
+    section = (ROOT / "README.md").read_text().split("\n## Variables\n")[1].split("\n## ")[0]
+    rows = [
+        re.findall(r"`([A-Z][A-Z_]+)`", line.split("|")[1]) for line in section.splitlines() if line.startswith("|")
+    ]
+    names = [name for row in rows for name in row]
+    assert sorted(names) == sorted(exemplified())
+
+
+def test_the_readme_gives_the_defaults_of_env_example() -> None:
+    section = (ROOT / "README.md").read_text().split("\n## Variables\n")[1].split("\n## ")[0]
+    for line in section.splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        names = re.findall(r"`([A-Z][A-Z_]+)`", cells[1]) if len(cells) > 3 else []
+        if names and cells[2].startswith("`"):
+            assert [exemplified()[name] for name in names] == re.findall(r"`([^`]*)`", cells[2]), line
+
+
+def test_compose_defaults_are_those_of_env_example() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    for name, default in re.findall(r"\$\{([A-Z_]+):-([^${}]*)\}", text):
+        example = exemplified().get(name, "")
+        if example and not example.startswith("<"):
+            assert default == example, name
+
+
+def test_what_the_code_reads_is_in_the_shared_environment() -> None:
+    names = read_by_code()
+    assert "LANGFLOW_BASE_URL" in names
+    assert names - OF_ONE_SERVICE.keys() - OF_THE_IMAGE - SHARED.keys() == set()
+
+
+def test_what_one_service_reads_is_in_its_environment_alone() -> None:
+    for name, service in OF_ONE_SERVICE.items():
+        assert name in read_by_code()
+        assert name in SERVICES[service]["environment"]
+        assert name not in SHARED
