@@ -39,10 +39,12 @@ class Calls:
     def __init__(self, stack: Stack, dagster: Dagster) -> None:
         self.stack = stack
         self.dagster = dagster
+        self._llm = ""
 
     def launch(self) -> DurableCall:
         """Launch a call of the flow `assistant`, with a prompt that no other call has, on a stack that is whole."""
         self.stack.wait_ready()
+        self._llm = self.stack.container("llm").id
         wait_until("an idle LLM", lambda: not self._running(), seconds=120, every=1.0)
         prompt = PROMPT.format(number=secrets.randbelow(10**9))
         call = wait_until("the launch", lambda: self._try_launch(prompt), seconds=90)
@@ -101,7 +103,7 @@ class Calls:
 
     def _requests(self) -> list[LlmRequest]:
         # What was logged before a restart is part of it.
-        return read_requests(docker("logs", "--timestamps", self.stack.container("llm").id))
+        return read_requests(docker("logs", "--timestamps", self._llm))
 
     def _running(self) -> list[LlmRequest]:
         return [request for request in self._requests() if request.ended_at is None]

@@ -19,7 +19,7 @@ from chaos.faults import SERVICES
 from harness.stack import Stack, fresh_stack
 from stack.conftest import Dagster
 
-from dagma.cli.webserver import Webserver
+from dagma.cli.webserver import Webserver, WebserverError
 
 SURVIVE_SECONDS = 600.0
 LONGEST_MOMENT_SECONDS = 12.0
@@ -68,7 +68,7 @@ def kill_at_random(calls: Calls, stack: Stack, chance: random.Random, kills: int
             stack.kill(service)
             evidence = calls.finish(call, SURVIVE_SECONDS)
             outcome = f"{evidence.runs[-1].status} after {evidence.seconds:.1f} s"
-        except (AssertionError, TimeoutError) as error:
+        except (AssertionError, TimeoutError, WebserverError) as error:
             print(error, file=sys.stderr)
         tally.count(evidence)
         shape = f"{len(evidence.runs)} runs, {len(evidence.rows)} attempts" if evidence else "unknown"
