@@ -9,7 +9,7 @@ from typing_extensions import override
 from dagma.defs.llm.backend import Backend, BackendError
 from dagma.defs.llm.backends.target import checked_target, load_target
 from dagma.defs.llm.request import CallRequest
-from dagma.langflow import LangflowError
+from dagma.langflow import LangflowError, MalformedResponse
 
 Function = Callable[[CallRequest], str | Mapping[str, Any]]
 
@@ -45,7 +45,15 @@ class CallableBackend(Backend):
         function = self._function or load_target(self.target)
         self._function = function
         answered = function(request)
-        return {"text": answered} if isinstance(answered, str) else dict(answered)
+        if isinstance(answered, str):
+            return {"text": answered}
+        if isinstance(answered, Mapping):
+            return dict(answered)
+        raise MalformedResponse(
+            f"{self.target} gave a {type(answered).__name__}.",
+            mend="Return the text, or {'text': ...}.",
+            outcome="failed",
+        )
 
     @override
     def explain(self, error: Exception) -> LangflowError:
