@@ -3,7 +3,7 @@
 import dagster as dg
 
 from dagma.defs.llm.assets import langflow_run_flow
-from dagma.defs.llm.resources import langflow_from_environment
+from dagma.defs.llm.backends import backend_from_environment
 from dagma.defs.llm.schedules import daily_schedule_from_environment, langflow_run_flow_job
 
 defs = dg.Definitions(
@@ -11,7 +11,7 @@ defs = dg.Definitions(
     jobs=[langflow_run_flow_job],
     schedules=[daily_schedule_from_environment()],
     # What answers every call. Put another `dagma.defs.llm.backend.Backend` here, and nothing else changes.
-    resources={"backend": langflow_from_environment()},
+    resources={"backend": backend_from_environment()},
     # Of every job, the UI's "Materialize" included: steps wait for HTTP, and a worker can't start processes.
     executor=dg.in_process_executor,
 )

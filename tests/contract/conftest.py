@@ -16,6 +16,7 @@ from dagma.langflow import ApiKey, JobPolicy, LangflowClient
 from dagma.testing import (
     Behaviour,
     ComponentFailed,
+    FakeAnswer,
     FakeCall,
     FakeLangflow,
     HumanNeeded,
@@ -132,13 +133,14 @@ def flow_named(name: str, flow_id: str) -> dict[str, Any]:
     return flow | {"id": flow_id, "name": unique, "endpoint_name": unique}
 
 
-def behave(call: FakeCall) -> str:
+def behave(call: FakeCall) -> str | FakeAnswer:
     """Do what the component Behave of flows/behave.json does."""
     tweaks = call.tweaks.get("Behave-1", {})
     time.sleep(tweaks.get("seconds", 0.0))
     if message := tweaks.get("fail_with"):
         raise ComponentFailed("Behave", message)
-    return call.input_value * tweaks.get("repeat", 1)
+    text = call.input_value * tweaks.get("repeat", 1)
+    return FakeAnswer(f"{text} ", streamed=True) if tweaks.get("word_by_word") else text
 
 
 def unbound(call: FakeCall) -> str:

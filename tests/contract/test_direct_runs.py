@@ -168,6 +168,13 @@ def test_a_v1_stream_ends_with_the_result(client: LangflowClient, flows: Flows):
     assert events[-1].result.answer == "hello"
 
 
+def test_a_v1_stream_has_the_tokens_of_a_component_that_streams(client: LangflowClient, flows: Flows):
+    events = list(client.stream(flows.behave, "one two three", tweaks={"Behave-1": {"word_by_word": True}}))
+    tokens = [event.text for event in events if event.kind == "token"]
+    assert len(tokens) >= 3
+    assert "".join(token or "" for token in tokens) == "one two three "
+
+
 def test_a_missing_variable_is_an_empty_field_in_direct_runs(client: LangflowClient, flows: Flows):
     assert CallResult.from_v1(client.run(flows.unbound, "hello")).answer == "hello"
     assert client.run_workflow(flows.unbound, "hello").answer == "hello"

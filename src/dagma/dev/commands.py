@@ -103,6 +103,7 @@ def dagma_environment(settings: Settings, langflow_url: str) -> dict[str, str]:
         "DAGMA_SCHEDULES_RUNNING": "false",
         "DAGSTER_PUBLIC_URL": dagster_url,
         "LANGFLOW_DEFAULT_FLOW_ID": ASSISTANT,
+        "LANGFLOW_MODE": "auto",
         "LANGFLOW_PUBLIC_URL": langflow_url,
     }
     environment = {name: os.environ.get(name, value) for name, value in defaults.items()} | {

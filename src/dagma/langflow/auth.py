@@ -17,6 +17,7 @@ from dagma.langflow.errors import LangflowError, MalformedResponse, ServerError,
 from dagma.langflow.redact import bare_url
 from dagma.langflow.settings import TLS
 from dagma.langflow.transport import Reply, Transport
+from dagma.langflow.wire import seconds_left
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class ClientCredentials(Credential):
         scope: Scopes, separated by spaces.
         audience: Audience, where the server wants one.
         early: Seconds before the expiry at which to fetch anew.
-        timeout: Seconds a fetch may take.
+        timeout: Seconds a fetch may take; the deadline of the request that needs the token bounds it as well.
         tls: Trust and identity for the token endpoint.
     """
 
@@ -160,7 +161,7 @@ class ClientCredentials(Credential):
         return True
 
     def _fetch(self) -> None:
-        deadline = Deadline.after(self._timeout)
+        deadline = Deadline.after(min(self._timeout, seconds_left()))
         try:
             reply = self._transport.exchange("POST", "", deadline=deadline, form=self._form)
             if not 200 <= reply.status < 300:

@@ -6,6 +6,7 @@ and a run on an empty input.
 
 from collections.abc import Mapping
 from typing import Any, get_args
+from urllib.parse import quote
 from uuid import UUID
 
 from dagma.langflow.errors import BadRequest, MalformedResponse
@@ -13,6 +14,27 @@ from dagma.langflow.types import InputType, OutputType
 
 # Langflow's own limit.
 _LONGEST_KEY = 255
+
+
+def check_flow_id(flow_id: str) -> None:
+    """Refuse what can be neither a flow's id nor its endpoint name.
+
+    Raises:
+        BadRequest: It is no text, empty, or a step in a path.
+    """
+    _check_text("flow_id", flow_id)
+    if not flow_id.strip("./ "):
+        raise BadRequest("flow_id must be a flow's id or endpoint name.")
+
+
+def v1_path(flow_id: str) -> str:
+    """Return the path of the v1 runs of a flow.
+
+    Raises:
+        BadRequest: The id or endpoint name can be none.
+    """
+    check_flow_id(flow_id)
+    return f"/api/v1/run/{quote(flow_id, safe='')}"
 
 
 def v1_body(

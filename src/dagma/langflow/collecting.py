@@ -7,10 +7,12 @@ from dataclasses import replace
 
 from dagma.langflow.body import json_object
 from dagma.langflow.call import checked_uuid
+from dagma.langflow.deadline import Deadline
 from dagma.langflow.errors import (
     CallTimeout,
     CompletedWithoutOutput,
     JobCancelled,
+    JobLost,
     JobSuspended,
     LangflowError,
     TruncatedAnswer,
@@ -24,8 +26,10 @@ from dagma.langflow.trace import Trace
 logger = logging.getLogger(__name__)
 
 _FIRST_POLL = 0.1
+_SETTLING_WAITS = (0.1, 0.2, 0.4, 0.8)
 # A trace is written some 60 ms after the end of its run.
 _TRACE_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8)
+_TRACE_SECONDS = 5.0
 # Langflow cuts texts at LANGFLOW_MAX_TEXT_LENGTH, 6000 by default, and marks the cut.
 _CUT_MARK = "..."
 _DEFAULT_CUT = 6000
@@ -77,9 +81,10 @@ class CollectingApi(FollowingApi):
             job_id: Id of the run, of a background job or a direct one.
         """
         path = f"/api/v1/monitor/traces/{checked_uuid('job_id', job_id)}"
+        deadline = Deadline.after(_TRACE_SECONDS)
         for wait in (*_TRACE_WAITS, None):
             try:
-                return Trace.of(json_object(self._quick("GET", path, f"trace of job {job_id}")))
+                return Trace.of(json_object(self._quick("GET", path, f"trace of job {job_id}", deadline=deadline)))
             except LangflowError as error:
                 if error.status != 404 or wait is None:
                     # The answer is there; missing figures about it are no reason to lose it.
@@ -90,9 +95,11 @@ class CollectingApi(FollowingApi):
 
     def _answer(self, status: JobStatus) -> CallResult:
         """Return the answer of a job that is over, or raise why it has none."""
-        if status.state == "failed":
-            # Right after a stop a job says failed for a moment, then cancelled.
-            time.sleep(_FIRST_POLL)
+        for wait in _SETTLING_WAITS:
+            # Right after a stop a job says failed, without a reason, for a moment.
+            if not isinstance(status.error, JobLost):
+                break
+            time.sleep(wait)
             status = self.status(status.job_id)
         if status.state == "cancelled":
             raise JobCancelled(f"The job {status.job_id} was stopped.")

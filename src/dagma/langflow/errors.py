@@ -167,7 +167,7 @@ class FlowFailed(LangflowError):
 class JobLost(LangflowError):
     """Langflow will never finish this job: its worker died, or it is stuck in the queue."""
 
-    default_mend = "Submit the call again; Langflow frees the idempotency key of a lost job once it is stopped."
+    default_mend = "Submit the call again, with the same idempotency key: a job that failed or was stopped frees it."
     default_retryable = True
     default_outcome = "failed"
 

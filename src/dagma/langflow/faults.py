@@ -186,6 +186,9 @@ def _by_code(fault: Fault, subject: str) -> LangflowError | None:
 
 def _failed_job(fault: Fault, subject: str) -> LangflowError:
     detail = walk(fault.detail, "error_detail")
+    if detail is None:
+        # A component that raises leaves its message; a server that goes down leaves none.
+        return JobLost(f"Langflow failed the {subject} and kept no reason; it was probably shut down.", **fault.details)
     kind = text_or_none(walk(detail, "type"))
     if kind in _LOST:
         return JobLost(f"Langflow lost the {subject}: {_LOST[kind]}.", **fault.details)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from dagma.langflow.body import json_object, json_objects
-from dagma.langflow.call import checked_uuid
+from dagma.langflow.call import check_flow_id, checked_uuid
 from dagma.langflow.connection import Connection
 from dagma.langflow.deadline import Deadline
 from dagma.langflow.errors import BadRequest, FlowNotFound
@@ -25,6 +25,17 @@ class FlowsApi(Connection):
             LangflowError: It can't be had.
         """
         return self._get_flow(checked_uuid("flow_id", flow_id))
+
+    def find_flow(self, flow_id: str) -> Flow:
+        """Return a flow.
+
+        Args:
+            flow_id: Id or endpoint name of the flow.
+
+        Raises:
+            LangflowError: It can't be had.
+        """
+        return self._find_flow(flow_id, self._quick_deadline())
 
     def list_flows(self, *, with_data: bool = False) -> list[Flow]:
         """Return the flows of the user.
@@ -100,6 +111,7 @@ class FlowsApi(Connection):
 
     def _resolved(self, flow_id: str, deadline: Deadline) -> str:
         """Return the id of a flow given by id or endpoint name, since v2 takes ids only."""
+        check_flow_id(flow_id)
         with suppress(BadRequest):
             return checked_uuid("flow_id", flow_id)
         if (flow := self._flow_cache.get(flow_id)) is None:

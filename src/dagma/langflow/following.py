@@ -56,10 +56,12 @@ class FollowingApi(JobsApi):
             try:
                 with closing(self._frames(key, last_event_id, deadline, silence)) as stream:
                     for frame in stream:
-                        if frame.data is None or _known(frame.id, last_event_id):
+                        if frame.data is None:
                             continue
                         queued_until, wait = float("inf"), _FIRST_REOPENING
-                        events = list(reader.read(frame.data, frame.id))
+                        events = [
+                            event for event in reader.read(frame.data, frame.id) if not _known(event, last_event_id)
+                        ]
                         last_event_id = frame.id or last_event_id
                         told_its_end = told_its_end or any(event.kind in _ENDS for event in events)
                         yield from events
@@ -100,8 +102,10 @@ class FollowingApi(JobsApi):
             yield from frames(lines(reply.chunks, longest=longest), longest=longest)
 
 
-def _known(event_id: str | None, last_event_id: str | None) -> bool:
+def _known(event: FlowEvent, last_event_id: str | None) -> bool:
     """Return whether an event was read before; a server that ignores Last-Event-ID replays all."""
-    if event_id is None or last_event_id is None or not (event_id.isdecimal() and last_event_id.isdecimal()):
+    if event.id is None or last_event_id is None or not (event.id.isdecimal() and last_event_id.isdecimal()):
         return False
-    return int(event_id) <= int(last_event_id)
+    # Tokens and logs are not kept, and bear the id of the last event that is.
+    fleeting = event.kind == "token" or event.data.get("event") == "log"
+    return int(event.id) < int(last_event_id) or (event.id == last_event_id and not fleeting)

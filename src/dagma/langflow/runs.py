@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 
 from dagma.langflow.body import json_object
-from dagma.langflow.call import refuse_ignored_input, v1_body, v2_body
+from dagma.langflow.call import refuse_ignored_input, v1_body, v1_path, v2_body
 from dagma.langflow.deadline import Deadline
 from dagma.langflow.errors import JobSuspended, MalformedResponse
 from dagma.langflow.events import EventReader, FlowEvent, error_component
@@ -56,11 +55,11 @@ class RunsApi(FlowsApi):
         body = v1_body(
             input_value, input_type=input_type, output_type=output_type, tweaks=tweaks, session_id=session_id
         )
-        deadline = self._deadline(timeout)
+        path, deadline = v1_path(flow_id), self._deadline(timeout)
         self._check_tweaks(flow_id, tweaks, deadline)
         reply = self._send(
             "POST",
-            _v1_path(flow_id),
+            path,
             f"run of flow {flow_id!r}",
             deadline=deadline,
             idempotent=False,
@@ -165,7 +164,7 @@ class RunsApi(FlowsApi):
     def _opened(self, flow_id: str, body: Mapping[str, Any], deadline: Deadline) -> tuple[ExitStack, StreamReply]:
         with ExitStack() as stack:
             stream = self._transport.stream(
-                "POST", _v1_path(flow_id), deadline=deadline, params={"stream": "true"}, payload=body
+                "POST", v1_path(flow_id), deadline=deadline, params={"stream": "true"}, payload=body
             )
             reply = stack.enter_context(stream)
             if reply.status != 200:
@@ -197,7 +196,3 @@ class RunsApi(FlowsApi):
             mend="Look for a proxy that ends long responses, and at Langflow's log.",
             status=200,
         )
-
-
-def _v1_path(flow_id: str) -> str:
-    return f"/api/v1/run/{quote(flow_id, safe='')}"

@@ -220,6 +220,8 @@ class Transport:
                     )
                 if response.status_code == 401 and renewals_left and self._credential.renew():
                     response.close()
+                    # What was refused did not run; only what is sent from here on may.
+                    watch.sent = False
                     continue
                 break
             with response:

@@ -3,15 +3,19 @@
 requests bounds each socket operation, not their sum: a server that dribbles a byte a second, in the TLS handshake, the
 headers or the body, holds its caller for ever. And it can't tell a request that was never sent from one whose
 connection broke later, which decides whether a flow may have run. A `Watch` does both: it shuts the socket down when
-its time is over, and it is told of the first byte sent.
+its time is over, and it is told of the first byte sent. Only the look-up of the server's name is bounded otherwise, by
+the system's resolver.
 """
 
 import contextlib
+import math
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextvars import ContextVar
+from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Any
 
@@ -38,6 +42,7 @@ class Watch:
     def __init__(self, seconds: float) -> None:
         self.sent = False
         self.fired = False
+        self._ends = time.monotonic() + seconds
         self._lever: socket.socket | None = None
         self._lock = threading.Lock()
         self._timer = threading.Timer(seconds, self._fire)
@@ -62,6 +67,10 @@ class Watch:
             yield
         finally:
             _current.reset(token)
+
+    def seconds_left(self) -> float:
+        """Return the seconds until the connection is cut, never below zero."""
+        return max(0.0, self._ends - time.monotonic())
 
     def hold(self, sock: socket.socket) -> None:
         """Take a lever on the socket to shut down when the time is over.
@@ -89,6 +98,12 @@ class Watch:
         if self._lever is not None:
             self._lever.close()
             self._lever = None
+
+
+def seconds_left() -> float:
+    """Return the seconds left to the exchange that this thread is in; infinite outside of one."""
+    watch = _current.get()
+    return math.inf if watch is None else watch.seconds_left()
 
 
 class _WatchedConnection(HTTPConnection):
@@ -140,6 +155,8 @@ class WatchedSession(Session):
 
     def __init__(self) -> None:
         super().__init__()
+        # Who is calling is told by the credentials alone, and a cookie would outlive them.
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         for scheme in ("http://", "https://"):
             # Callers share one client between threads; below this many, connections are kept.
             self.mount(scheme, WatchedAdapter(pool_connections=4, pool_maxsize=64))

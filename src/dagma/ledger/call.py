@@ -63,6 +63,8 @@ class Call:
         scope: See `call_key`.
         mode: `direct` (the answer comes in the response) or `job` (a durable job that can be found again by key).
         backend: What answers, such as `langflow`.
+        flow_address: How the caller names the flow, if not by its id. The key is made of it, so that a retry which
+            can't look the id up has the same key.
         flow_name: The flow's endpoint name, which quotas and reports may use instead of the id.
         flow_version: The flow's content version.
         session_id: The session that the caller asked for, if any.
@@ -78,6 +80,7 @@ class Call:
     scope: str
     mode: Mode = "direct"
     backend: str = "langflow"
+    flow_address: str | None = None
     flow_name: str | None = None
     flow_version: str | None = None
     session_id: str | None = None
@@ -91,7 +94,7 @@ class Call:
     def key(self) -> str:
         """The call's key, the same for each retry."""
         return call_key(
-            flow_id=self.flow_id,
+            flow_id=self.flow_address or self.flow_id,
             input_hash=self.input_hash,
             scope=self.scope,
             step=self.step,

@@ -1,5 +1,6 @@
 """What a fake flow does with a call: answer, fail, miss a variable or ask a human."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,12 +32,18 @@ class FakeAnswer:
         model: Name of the model.
         input_tokens: Tokens read.
         output_tokens: Tokens written.
+        streamed: Whether streams tell it word by word, as where a component's `stream` is on.
     """
 
     text: str
     model: str = "fake-model"
     input_tokens: int = 0
     output_tokens: int = 0
+    streamed: bool = False
+
+    def words(self) -> list[str]:
+        """Return the words to stream, which together are the text."""
+        return re.findall(r"\s*\S+|\s+$", self.text) if self.streamed else []
 
 
 class ComponentFailed(Exception):  # noqa: N818 (it says what happened, as the errors of dagma.langflow do)

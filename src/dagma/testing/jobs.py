@@ -25,6 +25,21 @@ _CONCURRENT = 5
 _KEEPALIVE = ": keepalive\n\n"
 
 
+@dataclass(frozen=True)
+class FakeFrame:
+    """An event of a job.
+
+    Args:
+        id: Number of the last event that is kept, which for one that is kept is its own.
+        text: Its JSON.
+        kept: Whether it is replayed; tokens are told only to who listens.
+    """
+
+    id: int
+    text: str
+    kept: bool = True
+
+
 @dataclass
 class FakeJob:
     """A background job.
@@ -47,7 +62,7 @@ class FakeJob:
     by_model: bool = False
     error: Any = None
     question: HumanNeeded | None = None
-    frames: list[str] = field(default_factory=list)
+    frames: list[FakeFrame] = field(default_factory=list)
 
     @property
     def over(self) -> bool:
@@ -124,19 +139,21 @@ class FakeJobs:
 
     def stream(self, job: FakeJob, after: int) -> Iterator[str]:
         """Yield the frames of a job after a number, until it ends or waits."""
+        with self._changed:
+            told = len(job.frames)
+            fresh = [frame for frame in job.frames if frame.kept and frame.id > after]
         while True:
+            for frame in fresh:
+                yield f"data: {frame.text}\nid: {frame.id}\n\n"
             with self._changed:
-                fresh = job.frames[after:]
-                if not fresh:
+                if len(job.frames) == told:
                     if job.over or job.state == "suspended":
                         return
-                    if not self._changed.wait(self._keepalive):
-                        fresh = []
+                    self._changed.wait(self._keepalive)
+                fresh = job.frames[told:]
+                told = len(job.frames)
             if not fresh:
                 yield _KEEPALIVE
-            for frame in fresh:
-                after += 1
-                yield f"data: {frame}\nid: {after}\n\n"
 
     def _run(self, job: FakeJob) -> None:
         components = shapes.component_ids(job.flow) or ["ChatInput", "ChatOutput"]
@@ -168,6 +185,8 @@ class FakeJobs:
                 return
             job.by_model = isinstance(answer, FakeAnswer)
             job.answer = answer if isinstance(answer, FakeAnswer) else FakeAnswer(answer)
+            for word in job.answer.words():
+                self._stream(job, word)
             for component, following in pairwise(components[1:]):
                 self._finish(job, component, [following])
             said = shapes.message(job.answer.text, job.call.session_id, last, job.answer if job.by_model else None)
@@ -211,11 +230,23 @@ class FakeJobs:
         self._tell(job, "end_vertex", {"build_data": {"id": component, "valid": False, "params": params}})
 
     def _tell(self, job: FakeJob, event: str, data: dict[str, Any]) -> None:
-        job.frames.append(json.dumps({"event": event, "data": data}))
+        self._keep(job, {"event": event, "data": data})
+
+    def _keep(self, job: FakeJob, body: dict[str, Any]) -> None:
+        job.frames.append(FakeFrame(_last_id(job) + 1, json.dumps(body)))
+        self._changed.notify_all()
+
+    def _stream(self, job: FakeJob, word: str) -> None:
+        body = {"event": "token", "data": {"chunk": word, "id": "message"}}
+        job.frames.append(FakeFrame(_last_id(job), json.dumps(body), kept=False))
         self._changed.notify_all()
 
     def _end(self, job: FakeJob, state: str, row: dict[str, Any] | None = None) -> None:
         job.state = state
         if row is not None:
-            job.frames.append(json.dumps(row))
+            self._keep(job, row)
         self._changed.notify_all()
+
+
+def _last_id(job: FakeJob) -> int:
+    return job.frames[-1].id if job.frames else 0

@@ -121,9 +121,8 @@ def _v1_events(
     call: FakeCall, output: str, answer: FakeAnswer, *, by_model: bool, result: Any
 ) -> Iterator[dict[str, Any]]:
     yield _event("add_message", shapes.message(call.input_value, call.session_id, "ChatInput"))
-    if by_model:
-        for word in answer.text.split(" "):
-            yield _event("token", {"chunk": word + " ", "id": "message"})
+    for word in answer.words():
+        yield _event("token", {"chunk": word, "id": "message"})
     yield _event("add_message", shapes.message(answer.text, call.session_id, output, answer if by_model else None))
     yield _event("end", {"result": result})
 

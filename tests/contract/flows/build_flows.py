@@ -6,6 +6,7 @@ the JSON only and need neither.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from lfx.components.flow_controls import HumanInput
 from lfx.components.input_output import ChatInput, ChatOutput
 from lfx.custom.custom_component.component import Component
 from lfx.graph import Graph
-from lfx.io import FloatInput, IntInput, MessageInput, Output, StrInput
+from lfx.io import BoolInput, FloatInput, IntInput, MessageInput, Output, StrInput
 from lfx.schema.message import Message
 
+# Default messages carry the moment of the dump.
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ UTC")
 HERE = Path(__file__).parent
 
 IDS = {
@@ -27,8 +30,9 @@ IDS = {
 
 BEHAVE_SOURCE = """import asyncio
 
+from langchain_core.messages import AIMessageChunk
 from lfx.custom.custom_component.component import Component
-from lfx.io import FloatInput, IntInput, MessageInput, Output, StrInput
+from lfx.io import BoolInput, FloatInput, IntInput, MessageInput, Output, StrInput
 from lfx.schema.message import Message
 
 
@@ -42,6 +46,7 @@ class Behave(Component):
         FloatInput(name="seconds", display_name="Seconds to sleep", value=0.0),
         IntInput(name="repeat", display_name="Times to repeat the text", value=1),
         StrInput(name="fail_with", display_name="Message of the error to raise", value=""),
+        BoolInput(name="word_by_word", display_name="Answer word by word", value=False),
     ]
     outputs = [Output(name="answer", display_name="Answer", method="answer")]
 
@@ -49,7 +54,16 @@ class Behave(Component):
         await asyncio.sleep(self.seconds)
         if self.fail_with:
             raise RuntimeError(self.fail_with)
-        return Message(text=self.message.text * self.repeat)
+        text = self.message.text * self.repeat
+        if self.word_by_word:
+            said = Message(text=self.words(text), sender="Machine", sender_name="AI", session_id=self.graph.session_id)
+            return await self.send_message(said)
+        return Message(text=text)
+
+    async def words(self, text: str):
+        for word in text.split(" "):
+            await asyncio.sleep(0.05)
+            yield AIMessageChunk(content=word + " ")
 """
 
 
@@ -64,6 +78,7 @@ class Behave(Component):
         FloatInput(name="seconds", display_name="Seconds to sleep", value=0.0),
         IntInput(name="repeat", display_name="Times to repeat the text", value=1),
         StrInput(name="fail_with", display_name="Message of the error to raise", value=""),
+        BoolInput(name="word_by_word", display_name="Answer word by word", value=False),
     ]
     outputs = [Output(name="answer", display_name="Answer", method="answer")]  # noqa: RUF012
 
@@ -80,7 +95,11 @@ def template_of(flow: dict[str, Any], component_id: str) -> dict[str, Any]:
 
 def dump(graph: Graph, slug: str) -> dict[str, Any]:
     """Dump a graph as a flow with a stable id and endpoint name."""
-    flow = json.loads(json.dumps(graph.dump(name=f"Contract {slug}", endpoint_name=f"contract-{slug}")))
+    text = json.dumps(graph.dump(name=f"Contract {slug}", endpoint_name=f"contract-{slug}"))
+    flow = json.loads(MOMENT.sub("2026-01-01 00:00:00.000000 UTC", text))
+    for parts in flow["data"].values():
+        # The dump's order is that of a set, which differs from one run to the next.
+        parts.sort(key=lambda part: json.dumps(part, sort_keys=True))
     return {"id": IDS[slug], **flow}
 
 

@@ -1,6 +1,5 @@
 import json
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -9,7 +8,7 @@ from unit.defs.conftest import ANSWER, FLOW_ID, KEY, RUN_BODY, LangflowServer, R
 
 from dagma.defs.llm.assets import FlowRunConfig
 from dagma.defs.llm.backend import Backend
-from dagma.langflow import CallResult
+from dagma.defs.llm.request import CallRequest
 
 
 def test_sends_the_default_input_to_the_default_flow_and_returns_the_raw_response(langflow: LangflowServer) -> None:
@@ -24,6 +23,8 @@ def test_sends_the_default_input_to_the_default_flow_and_returns_the_raw_respons
 def test_the_materialization_shows_the_answer_the_flow_and_what_it_took(langflow: LangflowServer) -> None:
     metadata = run_asset().metadata
     assert metadata.pop("duration_seconds") > 0
+    assert len(metadata.pop("call_id")) == 32
+    assert len(metadata.pop("flow_version")) == 16
     metadata.pop("path")
     assert metadata == {
         "status": "completed",
@@ -36,6 +37,9 @@ def test_the_materialization_shows_the_answer_the_flow_and_what_it_took(langflow
         "total_tokens": 46,
         "model": "smollm2-135m",
         "session_id": "session-7",
+        "origin": "sent",
+        "attempt": 1,
+        "mode": "direct",
     }
 
 
@@ -128,20 +132,32 @@ def test_a_flow_whose_name_cannot_be_looked_up_is_materialized_all_the_same(lang
 class Canned(Backend):
     """A backend of one's own, as the contract's docstring shows it."""
 
-    def run_flow(self, input_value: str, *_: Any, **__: Any) -> dict[str, Any]:
-        return {"text": f"You said {input_value}."}
+    def answer(self, request: CallRequest) -> dict[str, Any]:
+        return {"text": f"You said {request.input_value}."}
 
     def default_flow(self) -> str:
         return "canned"
 
-    def read(self, response: Mapping[str, Any]) -> CallResult:
-        return CallResult(way="v1_run", answer=response["text"], reason="single", raw=response)
+
+class Bare(Canned):
+    """A backend with a `run_flow` of its own, which goes past the ledger."""
+
+    def run_flow(self, input_value: str, *_: Any, **__: Any) -> dict[str, Any]:
+        return {"text": f"You said {input_value}."}
 
 
 def test_another_backend_answers_without_a_change_of_the_asset() -> None:
     run = run_asset(backend=Canned(), input_value="hi")
     assert run.value == {"text": "You said hi."}
     assert run.metadata["answer"] == "You said hi."
+    assert run.metadata["flow_id"] == "canned"
+    assert run.metadata["attempt"] == 1
+
+
+def test_a_class_with_the_same_method_is_enough() -> None:
+    run = run_asset(backend=Bare(), input_value="hi")
+    assert run.value == {"text": "You said hi."}
+    assert run.metadata["status"] == "completed"
     assert run.metadata["flow_id"] == "canned"
 
 

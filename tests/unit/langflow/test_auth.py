@@ -9,10 +9,12 @@ from dagma.langflow import (
     ApiKey,
     BasicAuth,
     BearerToken,
+    CallTimeout,
     ClientCredentials,
     Credential,
     LangflowError,
     MalformedResponse,
+    RetryPolicy,
     ServerError,
     Unauthorized,
     Unreachable,
@@ -132,6 +134,26 @@ def test_a_token_that_is_refused_twice_is_unauthorized(fake_langflow: FakeLangfl
         client.run(echo, "hello")
     assert caught.value.outcome == "not_run"
     assert sent_tokens(fake_langflow) == ["Bearer first", "Bearer second"]
+
+
+def test_a_fetch_ends_with_the_deadline_of_the_request_that_needs_it(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
+):
+    fake_langflow.script(Fault(path=TOKEN_PATH, stall_after=0, times=0))
+    auth = [credentials(fake_langflow, timeout=60.0), ApiKey(fake_langflow.api_key)]
+    client = make_client(auth=auth, retry=RetryPolicy(attempts=1))
+    with pytest.raises(CallTimeout) as caught:
+        client.run(echo, "hello", timeout=0.5)
+    assert caught.value.outcome == "not_run"
+    assert "deadline of 0." in str(caught.value)
+
+
+def test_no_cookie_is_kept(fake_langflow: FakeLangflow, make_client: MakeClient):
+    client = make_client()
+    fake_langflow.script(Fault(status=200, body={"status": "ok"}, headers={"Set-Cookie": "session=other; Path=/"}))
+    client.health_check()
+    client.health_check()
+    assert "cookie" not in fake_langflow.requests[1].headers
 
 
 def test_callers_at_the_same_time_share_one_token(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):

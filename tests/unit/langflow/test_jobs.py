@@ -1,5 +1,6 @@
 """Background jobs on a server that fails, restarts, forgets and lies."""
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -153,7 +154,7 @@ def test_a_server_that_ignores_the_last_event_id_repeats_nothing(
     job_id = client.submit(gated, "hello")
     stream = client.follow(job_id)
     first = [next(stream), next(stream)]
-    frames = "".join(f"data: {frame}\nid: {number}\n\n" for number, frame in enumerate(fake_langflow.jobs[0].frames, 1))
+    frames = "".join(f"data: {frame.text}\nid: {frame.id}\n\n" for frame in fake_langflow.jobs[0].frames)
     stream.close()
     gate.opened.set()
     client.collect(job_id)
@@ -348,7 +349,7 @@ def test_langflows_own_time_limit_ends_a_job(fake_langflow: FakeLangflow, client
     assert caught.value.outcome == "failed"
 
 
-@pytest.mark.parametrize("detail", [None, {}, [], "text", {"type": 7}, {"text": None}, {"properties": {"source": []}}])
+@pytest.mark.parametrize("detail", [{}, [], "text", {"type": 7}, {"text": None}, {"properties": {"source": []}}])
 def test_a_failed_job_is_a_failed_flow_whatever_its_reason_looks_like(
     fake_langflow: FakeLangflow, client: LangflowClient, echo: str, detail: object
 ):
@@ -357,6 +358,30 @@ def test_a_failed_job_is_a_failed_flow_whatever_its_reason_looks_like(
     fake_langflow.script(Fault(path="/workflows", method="GET", status=500, body=body, times=0))
     with pytest.raises(FlowFailed):
         client.collect(job_id)
+
+
+def test_a_failed_job_without_a_reason_is_lost(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
+    job_id = client.submit(echo, "hello")
+    body = {"detail": {"code": "JOB_FAILED", "error_detail": None}}
+    fake_langflow.script(Fault(path="/workflows", method="GET", status=500, body=body, times=0))
+    with pytest.raises(JobLost, match="kept no reason") as caught:
+        client.collect(job_id)
+    assert caught.value.retryable
+
+
+def test_tokens_are_told_though_they_bear_the_id_of_another_event(
+    fake_langflow: FakeLangflow, client: LangflowClient, echo: str
+):
+    job_id = client.submit(echo, "hello")
+    client.collect(job_id)
+
+    def frame(event: str, event_id: int, **data: object) -> str:
+        return f"data: {json.dumps({'event': event, 'data': data})}\nid: {event_id}\n\n"
+
+    tokens = frame("token", 2, chunk="a") + frame("token", 2, chunk="a")
+    body = frame("add_message", 1, text="x") + frame("add_message", 2, text="y") + tokens + frame("end", 3)
+    fake_langflow.script(Fault(path=EVENTS, status=200, body=body))
+    assert [event.text for event in client.follow(job_id, "1")] == ["y", "a", "a", None]
 
 
 @pytest.mark.parametrize("job_id", ["", "no-uuid", "../../etc", None, 7])

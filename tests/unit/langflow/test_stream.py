@@ -28,7 +28,7 @@ END = json.dumps({"event": "end", "data": {"result": RESULT}}) + "\n\n"
 
 
 def test_tokens_come_one_by_one_and_the_end_has_the_result(fake_langflow: FakeLangflow, client: LangflowClient):
-    flow_id = fake_langflow.add_flow("model", lambda _: FakeAnswer("It is Paris", "tiny", 20, 3))
+    flow_id = fake_langflow.add_flow("model", lambda _: FakeAnswer("It is Paris", "tiny", 20, 3, streamed=True))
     events = list(client.stream(flow_id, "Capital of France?"))
     assert "".join(event.text or "" for event in events if event.kind == "token").strip() == "It is Paris"
     result = events[-1].result

@@ -278,3 +278,14 @@ def test_what_langflow_would_swallow_is_refused_before_it_is_sent(
         list(getattr(client, way)(echo, **options))
     assert caught.value.outcome == "not_run"
     assert fake_langflow.requests == []
+
+
+@pytest.mark.parametrize("flow_id", ["", " ", ".", "..", "../..", None, 7])
+@pytest.mark.parametrize("way", ["run", "stream", "run_workflow", "submit"])
+def test_a_flow_id_that_is_none_is_refused_before_it_is_sent(
+    fake_langflow: FakeLangflow, make_client: MakeClient, way: str, flow_id: object
+):
+    with pytest.raises(BadRequest, match="flow_id") as caught:
+        list(getattr(make_client(), way)(flow_id, "hello"))
+    assert caught.value.outcome == "not_run"
+    assert fake_langflow.requests == []

@@ -1,6 +1,5 @@
 """The asset that sends one input to a flow and materializes the answer."""
 
-import time
 from enum import Enum
 from typing import Any
 
@@ -8,9 +7,9 @@ import dagster as dg
 from pydantic import Field
 
 from dagma.defs.llm.backend import Backend
-from dagma.defs.llm.failures import retry_or_fail
-from dagma.defs.llm.metadata import describe_answer, describe_flow, record_texts
-from dagma.langflow import LangflowError
+from dagma.defs.llm.call_record import record_calls
+from dagma.defs.llm.failures import CALL_ERRORS, retry_or_fail
+from dagma.defs.llm.metadata import describe_attempts, describe_calls, describe_flow, record_texts
 
 POOL = "langflow"
 
@@ -32,6 +31,14 @@ class OutputType(Enum):
     debug = "debug"
 
 
+class Mode(Enum):
+    """Ways to send a call."""
+
+    auto = "auto"
+    direct = "direct"
+    job = "job"
+
+
 class FlowRunConfig(dg.Config):
     """What to send, and to which flow."""
 
@@ -47,6 +54,11 @@ class FlowRunConfig(dg.Config):
     session_id: str | None = Field(
         default=None,
         description="The conversation to continue. Default: Langflow's own, one for all calls of a flow.",
+    )
+    mode: Mode | None = Field(
+        default=None,
+        description="direct: one request. job: a durable job, which outlives the worker. auto: job where the flow's "
+        "types allow it. Default: LANGFLOW_MODE.",
     )
 
 
@@ -69,24 +81,24 @@ def langflow_run_flow(
         context.log.info("No flow is configured: set LANGFLOW_DEFAULT_FLOW_ID, or flow_id in the run's config.")
         return dg.MaterializeResult(value={"status": "skipped"}, metadata={"status": "skipped"})
 
-    texts = record_texts()
-    started = time.monotonic()
-    try:
-        response = backend.run_flow(
-            config.input_value,
-            output_type=config.output_type.value,
-            input_type=config.input_type.value,
-            tweaks=config.tweaks or None,
-            session_id=config.session_id,
-            flow_id=flow_id,
-        )
-        result = backend.read(response)
-    except LangflowError as error:
-        retry_or_fail(error, retry_number=context.retry_number, metadata=describe_flow(backend.refer_to(flow_id)))
-    seconds = time.monotonic() - started
+    with record_calls() as calls:
+        try:
+            response = backend.run_flow(
+                config.input_value,
+                output_type=config.output_type.value,
+                input_type=config.input_type.value,
+                tweaks=config.tweaks or None,
+                session_id=config.session_id,
+                flow_id=flow_id,
+                mode=config.mode and config.mode.value,
+            )
+        except CALL_ERRORS as error:
+            metadata = describe_flow(backend.refer_to(flow_id)) | describe_attempts(calls.begun)
+            retry_or_fail(error, retry_number=context.retry_number, metadata=metadata)
 
     # Keys only: logs are read by more people, and kept in more places, than an answer is meant for.
     context.log.info("langflow_run_flow summary=%s", sorted(response))
-    metadata = describe_flow(backend.look_up(flow_id)) | describe_answer(result, seconds=seconds, texts=texts)
+    texts = record_texts()
     value = response if texts else {"status": "completed", "keys": sorted(response)}
+    metadata = describe_calls(calls, backend.refer_to(flow_id), texts=texts)
     return dg.MaterializeResult(value=value, metadata=metadata)

@@ -1,46 +1,52 @@
 """The contract of a backend: whatever answers a call.
 
-To swap the backend, write a class with `run_flow`, and put it in place of `langflow_from_environment()` in
-`dagma/definitions.py`. The assets do not change:
+A backend of your own says how to get an answer. Ledger, quotas, retries and metadata are the same for all:
 
-    class Canned(Backend):
-        def run_flow(self, input_value: str, **_: Any) -> dict[str, Any]:
-            return {"text": "It depends."}
+    class Shouting(Backend):
+        def answer(self, request: CallRequest) -> dict[str, Any]:
+            return {"text": request.input_value.upper()}
 
         def default_flow(self) -> str:
-            return "canned"
+            return "shouting"
 
-        def read(self, response: Mapping[str, Any]) -> CallResult:
-            return CallResult(way="v1_run", answer=response["text"], reason="single", raw=response)
+Put it in place of `backend_from_environment()` in `dagma/definitions.py`, or name it in `DAGMA_BACKEND`. No asset
+changes. `dagma.testing.backend_conformance` tests it.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
+from dagster_shared.check import CheckError
+from pydantic import PrivateAttr
 
-from dagma.langflow import CallResult, InputType, OutputType
+from dagma.defs.llm.answer import Answer
+from dagma.defs.llm.call_path import make_call
+from dagma.defs.llm.caller import Caller, EqualCalls
+from dagma.defs.llm.flow_reference import FlowReference
+from dagma.defs.llm.jobs import Jobs
+from dagma.defs.llm.ledgers import ledger_from_environment
+from dagma.defs.llm.request import CallMode, CallRequest
+from dagma.langflow import BadRequest, InputType, LangflowError, OutputType
+from dagma.ledger.call import Mode
 
 
-@dataclass(frozen=True)
-class FlowReference:
-    """What people need to recognize a flow."""
+class BackendError(LangflowError):
+    """A backend raised an error of its own kind instead of answering."""
 
-    flow_id: str
-    name: str | None = None
-    url: str | None = None
+    default_mend = "Look at the backend's code and at the service that it asks."
 
 
 class Backend(dg.ConfigurableResource[Any], ABC):
     """Answers calls.
 
-    A `dagma.langflow.LangflowError` says whether a retry may help, and whether the call may have to be paid already.
-    Every other exception fails the step.
+    Errors are `dagma.langflow.LangflowError`s, which say whether a retry may help, and whether the call may have to be
+    paid already. What else `answer` raises goes through `explain`.
     """
 
-    @abstractmethod
+    _equal_calls: EqualCalls = PrivateAttr(default_factory=EqualCalls)
+
     def run_flow(
         self,
         input_value: str,
@@ -51,8 +57,10 @@ class Backend(dg.ConfigurableResource[Any], ABC):
         stream: bool = False,
         *,
         flow_id: str | None = None,
+        mode: CallMode | None = None,
+        row: str | None = None,
     ) -> dict[str, Any]:
-        """Answer one input with one flow.
+        """Answer one input with one flow, by the one path that every call goes.
 
         Args:
             input_value: The input.
@@ -62,21 +70,64 @@ class Backend(dg.ConfigurableResource[Any], ABC):
             session_id: The conversation that the call belongs to.
             stream: Take the answer as it is produced, so that giving up stops the flow; the response is the same.
             flow_id: Id or endpoint name of the flow; the default flow where it is None.
+            mode: `direct` (one request), `job` (durable) or `auto`; the backend's setting where it is None.
+            row: What tells this call from the others of its step, such as the row of a batch. Without it, equal
+                calls of a step are told apart by their order.
 
         Returns:
-            The raw response.
+            The raw response. `read` says what it means, `record_calls` what the call took.
 
         Raises:
             LangflowError: There is no answer; the error says why, and what to do.
+            LedgerError: The call was not let in: a quota leaves no room, an earlier attempt may have been paid for, or
+                the ledger can't be reached.
+        """
+        address = flow_id or self.default_flow()
+        if address is None:
+            raise BadRequest("The call names no flow, and there is no default flow.", mend="Give flow_id.")
+        request = CallRequest(
+            flow_id=address,
+            input_value=input_value,
+            output_type=output_type,
+            input_type=input_type,
+            tweaks=tweaks,
+            session_id=session_id,
+            stream=stream,
+            mode=mode,
+            row=row,
+        )
+        caller = Caller.current(self._init_context())
+        return make_call(self, request, caller, ledger_from_environment(), self._equal_calls).response
+
+    @abstractmethod
+    def answer(self, request: CallRequest) -> dict[str, Any]:
+        """Send the call and wait for its answer.
+
+        Args:
+            request: What to ask.
+
+        Returns:
+            The raw response, of types that JSON has: `{"text": ...}`, or another shape with a `read` of its own.
         """
 
-    def read(self, response: Mapping[str, Any]) -> CallResult:
-        """Read a raw response. Override it where the response is not that of Langflow's `/api/v1/run`.
+    def read(self, response: Mapping[str, Any]) -> Answer:
+        """Say what a raw response means. Override it where the response is not `{"text": ...}`.
 
         Raises:
-            LangflowError: The response holds no answer.
+            LangflowError: The response holds no answer. A retry then sends the call anew.
         """
-        return CallResult.from_v1(response)
+        return Answer.from_response(response)
+
+    def explain(self, error: Exception) -> LangflowError:
+        """Say what an exception of `answer` means. Override it where you know whether the call may have been paid.
+
+        Args:
+            error: What `answer` raised.
+
+        Returns:
+            The error to raise; `outcome="unknown"`, as here, keeps a retry from sending the call again.
+        """
+        return BackendError(f"The backend raised {type(error).__name__}: {error}.", outcome="unknown")
 
     def default_flow(self) -> str | None:
         """Name the flow for calls that name none; None where nothing is configured to answer them."""
@@ -87,5 +138,31 @@ class Backend(dg.ConfigurableResource[Any], ABC):
         return FlowReference(flow_id)
 
     def look_up(self, flow_id: str) -> FlowReference:
-        """Tell people which flow it is, after its answer. Override it to ask the backend; it must not raise."""
+        """Find a flow's id, name and version before it is called. Override it to ask; it must not raise."""
         return self.refer_to(flow_id)
+
+    def jobs(self) -> Jobs | None:
+        """Give what runs calls as durable jobs. Override it where the backend has such."""
+        return None
+
+    def choose_mode(self, request: CallRequest, flow: FlowReference) -> Mode:  # noqa: ARG002 (for those who override)
+        """Choose how a call is sent. Override it where the backend has jobs.
+
+        Raises:
+            BadRequest: The request asks for what the backend does not have.
+        """
+        if request.mode == "job":
+            raise BadRequest(f"{self.backend_name} has no jobs.", mend="Set the mode to auto or direct.")
+        return "direct"
+
+    @property
+    def backend_name(self) -> str:
+        """What the ledger calls this backend."""
+        return type(self).__name__
+
+    def _init_context(self) -> dg.InitResourceContext | None:
+        try:
+            return self.get_resource_context()
+        except CheckError:
+            # Made by a program, without Dagster.
+            return None

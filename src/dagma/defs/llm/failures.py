@@ -5,7 +5,12 @@ from typing import Any, NoReturn
 
 import dagster as dg
 
+from dagma.defs.llm.durable import JobOutOfReachError
 from dagma.langflow import LangflowError
+from dagma.ledger import CallInFlightError, LedgerError, LedgerUnavailableError, QuotaExceededError
+
+CALL_ERRORS = (LangflowError, LedgerError)
+"""What `run_flow` raises."""
 
 # Together they outlast a restart of Langflow, which takes up to two minutes.
 MAX_RETRIES = 6
@@ -14,7 +19,7 @@ MAX_WAIT_SECONDS = 60.0
 MAX_RETRY_AFTER_SECONDS = 600.0
 
 
-def retry_or_fail(error: LangflowError, *, retry_number: int, metadata: dict[str, Any]) -> NoReturn:
+def retry_or_fail(error: LangflowError | LedgerError, *, retry_number: int, metadata: dict[str, Any]) -> NoReturn:
     """Ask Dagster to run the step again where that may help and can't run the flow twice; fail it for good otherwise.
 
     An asset's RetryPolicy would do neither: it retries what can't succeed, it doesn't know what the server asked for,
@@ -26,29 +31,48 @@ def retry_or_fail(error: LangflowError, *, retry_number: int, metadata: dict[str
         metadata: What else to show beside the failure.
 
     Raises:
-        RetryRequested: The request never ran the flow, and may succeed later.
+        RetryRequested: The call was not sent, or goes on as a job, and may be answered later.
         Failure: Everything else; it is never retried.
     """
     wait = seconds_until_retry(error, retry_number)
-    is_free = error.retryable and error.outcome == "not_run"
-    if is_free and retry_number < MAX_RETRIES and wait <= MAX_RETRY_AFTER_SECONDS:
+    if is_free_to_retry(error) and retry_number < MAX_RETRIES and wait <= MAX_RETRY_AFTER_SECONDS:
         raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=wait) from error
     raise dg.Failure(
         description=f"{type(error).__name__}: {error}",
-        metadata={
-            "error": type(error).__name__,
-            "cause": error.cause,
-            "mend": error.mend,
-            "may_have_run": error.outcome != "not_run",
-            **({"http_status": error.status} if error.status is not None else {}),
-            **metadata,
-        },
+        metadata={"error": type(error).__name__, **_describe(error), **metadata},
         allow_retries=False,
     ) from error
 
 
-def seconds_until_retry(error: LangflowError, retry_number: int) -> float:
+def is_free_to_retry(error: LangflowError | LedgerError) -> bool:
+    """Whether the step may be retried without paying for an answer twice, and may succeed then."""
+    if isinstance(error, LedgerError):
+        return isinstance(error, LedgerUnavailableError | CallInFlightError)
+    return error.retryable and (error.outcome == "not_run" or isinstance(error, JobOutOfReachError))
+
+
+def seconds_until_retry(error: LangflowError | LedgerError, retry_number: int) -> float:
     """Wait as long as the server asks, else twice as long each time up to a cap; with jitter, to spread callers."""
-    if error.retry_after is not None:
+    if isinstance(error, LangflowError) and error.retry_after is not None:
         return error.retry_after + random.uniform(0, 1)  # noqa: S311  # spreads callers, protects nothing
     return min(FIRST_WAIT_SECONDS * 2.0**retry_number, MAX_WAIT_SECONDS) * random.uniform(0.5, 1)  # noqa: S311
+
+
+def _describe(error: LangflowError | LedgerError) -> dict[str, Any]:
+    if isinstance(error, LangflowError):
+        return {
+            "cause": error.cause,
+            "mend": error.mend,
+            "may_have_run": error.outcome != "not_run",
+            **({"http_status": error.status} if error.status is not None else {}),
+        }
+    if isinstance(error, QuotaExceededError):
+        return {
+            "cause": str(error),
+            "limit": error.limit,
+            "used": float(error.used),
+            "needed": float(error.needed),
+            "frees_at": dg.MetadataValue.timestamp(error.frees_at),
+            "may_have_run": False,
+        }
+    return {"cause": str(error)}

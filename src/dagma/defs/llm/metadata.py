@@ -1,12 +1,15 @@
 """What people see beside a materialization or a failure: the flow, the answer, and what it took."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 
 from dagma import environment
-from dagma.defs.llm.backend import FlowReference
-from dagma.langflow import CallResult
+from dagma.defs.llm.answer import total_of
+from dagma.defs.llm.call_record import CallRecord, RecordedCalls
+from dagma.defs.llm.flow_reference import FlowReference
+from dagma.ledger import Begun
 
 
 def record_texts() -> bool:
@@ -20,34 +23,59 @@ def describe_flow(flow: FlowReference) -> dict[str, Any]:
         {
             "flow_id": flow.flow_id,
             "flow_name": flow.name,
+            "flow_version": flow.version,
             "flow_url": dg.MetadataValue.url(flow.url) if flow.url else None,
         }
     )
 
 
-def describe_answer(result: CallResult, *, seconds: float, texts: bool) -> dict[str, Any]:
-    """Tell the answer, and what it took.
+def describe_calls(calls: RecordedCalls, flow: FlowReference, *, texts: bool) -> dict[str, Any]:
+    """Tell the last answer of a step.
 
     Args:
-        result: The answer.
-        seconds: How long the call took.
+        calls: Its calls; none are recorded where a backend has a `run_flow` of its own.
+        flow: The flow, for that case.
         texts: Whether to tell the answer's text.
     """
-    usage = result.usage
-    # Plain text: rendered as Markdown, an answer could make the reader's browser load an address of the model's choice.
-    answer = dg.MetadataValue.text(result.answer) if texts and result.answer is not None else None
-    return _known(
+    if not calls.answered:
+        return {"status": "completed", **describe_flow(flow)}
+    return describe_call(calls.answered[-1], texts=texts)
+
+
+def describe_call(call: CallRecord, *, texts: bool) -> dict[str, Any]:
+    """Tell the answer of a call, and what it took.
+
+    Args:
+        call: The call.
+        texts: Whether to tell the answer's text.
+    """
+    answer = call.answer
+    models = ", ".join(dict.fromkeys(usage.model for usage in answer.usages if usage.model))
+    return describe_flow(call.flow) | _known(
         {
             "status": "completed",
-            "answer": answer,
-            "duration_seconds": dg.MetadataValue.float(round(seconds, 3)),
-            "input_tokens": usage and usage.input,
-            "output_tokens": usage and usage.output,
-            "total_tokens": usage and usage.total,
-            "model": result.model,
-            "session_id": result.session_id,
+            # Plain text: as Markdown, an answer could make the reader's browser load an address of the model's choice.
+            "answer": dg.MetadataValue.text(answer.text) if texts and answer.text is not None else None,
+            "duration_seconds": dg.MetadataValue.float(round(call.seconds, 3)),
+            "input_tokens": total_of(answer.usages, "input_tokens"),
+            "output_tokens": total_of(answer.usages, "output_tokens"),
+            "total_tokens": total_of(answer.usages, "total"),
+            "model": models or None,
+            "cost_usd": dg.MetadataValue.float(float(call.cost)) if call.cost is not None else None,
+            "session_id": answer.session_id,
+            "origin": call.origin,
+            "job_id": answer.job_id,
         }
+        | describe_attempts([call.begun])
     )
+
+
+def describe_attempts(attempts: Sequence[Begun]) -> dict[str, Any]:
+    """Say under which id the ledger has the last of some attempts: `dagma ledger show <call_id>` tells all of it."""
+    if not attempts:
+        return {}
+    last = attempts[-1]
+    return {"call_id": last.call_id, "attempt": last.attempt, "mode": last.mode}
 
 
 def _known(metadata: dict[str, Any]) -> dict[str, Any]:

@@ -3,27 +3,46 @@
 import logging
 import os
 import uuid
-from typing import Any, TypedDict
+from collections.abc import Mapping
+from typing import Any, TypedDict, get_args
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
 from typing_extensions import override
 
 from dagma import environment
-from dagma.defs.llm.backend import Backend, FlowReference
+from dagma.defs.llm.answer import Answer
+from dagma.defs.llm.backend import Backend
+from dagma.defs.llm.flow_reference import FlowReference
+from dagma.defs.llm.langflow_jobs import LangflowJobs, job_of, usages_of
+from dagma.defs.llm.request import CallMode, CallRequest
 from dagma.langflow import (
     TLS,
     ApiKey,
+    BadRequest,
+    CallResult,
     InputType,
+    JobPolicy,
     LangflowClient,
     LangflowError,
     OutputType,
+    RetryPolicy,
     Timeouts,
+    TokenUsage,
 )
+from dagma.langflow.body import text_or_none
+from dagma.langflow.flow_cache import FlowCache
+from dagma.ledger.call import Mode
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_BASE_URL = "http://127.0.0.1:7860"
+# What a look-up before a call, or the stop of a job after a cancel, may take at most.
+QUICK_SECONDS = 5.0
+# How long a Langflow that restarts is waited for while a job runs; longer, and the step is retried.
+OUTAGE_SECONDS = 180.0
+# How old the version of a flow may be that the ledger notes.
+LOOK_UP_SECONDS = 10.0
 
 
 class Choices(TypedDict):
@@ -36,7 +55,7 @@ class Choices(TypedDict):
 
 
 class LangflowRestResource(Backend):
-    """Answers calls with the flows of a Langflow server: `POST /api/v1/run/{flow_id}`."""
+    """Answers calls with the flows of a Langflow server: `POST /api/v1/run/{flow_id}`, or a background job."""
 
     base_url: str = Field(
         default=DEFAULT_BASE_URL, description="Where Dagster reaches Langflow: scheme, host and port, as in a browser."
@@ -48,12 +67,20 @@ class LangflowRestResource(Backend):
     timeout: float = Field(
         default=300.0,
         gt=0,
-        description="Seconds for a whole call, its retries included. Langflow says nothing until a flow is done, so "
-        "this is also the longest that a flow may take.",
+        description="Seconds for a whole direct call, its retries included. Langflow says nothing until a flow is "
+        "done, so this is also the longest that a flow may take.",
     )
     default_flow_id: str | None = Field(
         default=None,
         description="Id or endpoint name of the flow for calls that name none. Empty: such calls are skipped.",
+    )
+    mode: CallMode = Field(
+        default="direct",
+        description="How calls are sent: direct (one request), job (a background job that outlives the worker), or "
+        "auto (job for a step's own call; direct for rows of a batch, streams, and inputs or outputs but chat).",
+    )
+    job_timeout: float = Field(
+        default=3600.0, gt=0, description="Seconds that a job may take, its time in the queue included."
     )
     verify_tls: bool = Field(default=True, description="Check the server's certificate.")
     ca_bundle: str | None = Field(
@@ -63,45 +90,83 @@ class LangflowRestResource(Backend):
     public_url: str = Field(
         default=DEFAULT_BASE_URL, description="Where people's browsers reach Langflow; links in the UI start with it."
     )
-    _client: LangflowClient = PrivateAttr()
-
-    @override
-    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        self._client = LangflowClient(
-            self.base_url,
-            auth=ApiKey(self.api_key) if self.api_key else None,
-            timeouts=Timeouts(read=self.timeout, total=self.timeout),
-            tls=TLS(verify=self.verify_tls, ca_bundle=self.ca_bundle),
-        )
+    _client: LangflowClient | None = PrivateAttr(default=None)
+    _quick_client: LangflowClient | None = PrivateAttr(default=None)
+    _flows: FlowCache = PrivateAttr(default_factory=lambda: FlowCache(LOOK_UP_SECONDS))
 
     @override
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        self._client.close()
+        for client in (self._client, self._quick_client):
+            if client is not None:
+                client.close()
+        self._client = self._quick_client = None
+
+    @property
+    def client(self) -> LangflowClient:
+        """The client for calls; its connections are kept from one call to the next."""
+        if self._client is None:
+            self._client = self._connect(Timeouts(read=self.timeout, total=self.timeout), RetryPolicy())
+        return self._client
+
+    @property
+    def quick_client(self) -> LangflowClient:
+        """A client for what must not hold anybody up."""
+        if self._quick_client is None:
+            seconds = min(QUICK_SECONDS, self.timeout)
+            quick = Timeouts(connect=seconds, read=seconds, total=seconds)
+            self._quick_client = self._connect(quick, RetryPolicy(attempts=2, base=0.2))
+        return self._quick_client
 
     @override
-    def run_flow(
-        self,
-        input_value: str,
-        output_type: OutputType = "chat",
-        input_type: InputType = "chat",
-        tweaks: dict[str, Any] | None = None,
-        session_id: str | None = None,
-        stream: bool = False,
-        *,
-        flow_id: str | None = None,
-    ) -> dict[str, Any]:
-        flow = flow_id or self.default_flow() or ""
+    def answer(self, request: CallRequest) -> dict[str, Any]:
         choices: Choices = {
-            "input_type": input_type,
-            "output_type": output_type,
-            "tweaks": tweaks,
-            "session_id": session_id,
+            "input_type": request.input_type,
+            "output_type": request.output_type,
+            "tweaks": request.tweaks,
+            "session_id": request.session_id,
         }
-        if not stream:
-            return self._client.run(flow, input_value, **choices)
+        if not request.stream:
+            return self.client.run(request.flow_id, request.input_value, **choices)
         # The client ends a stream with the result, or raises.
-        results = [event.result for event in self._client.stream(flow, input_value, **choices) if event.result]
+        events = self.client.stream(request.flow_id, request.input_value, **choices)
+        results = [event.result for event in events if event.result]
         return dict(results[-1].raw)
+
+    @override
+    def read(self, response: Mapping[str, Any]) -> Answer:
+        result, job = CallResult.from_v1(response), job_of(response)
+        usage = TokenUsage.of(job.get("usage")) or result.usage
+        seconds = job.get("seconds")
+        return Answer(
+            text=result.answer,
+            usages=usages_of(usage, text_or_none(job.get("model")) or result.model),
+            session_id=result.session_id,
+            job_id=text_or_none(job.get("job_id")),
+            seconds=seconds if isinstance(seconds, int | float) else None,
+        )
+
+    @override
+    def jobs(self) -> LangflowJobs:
+        return LangflowJobs(self.client, self.quick_client, self.job_timeout)
+
+    @override
+    def choose_mode(self, request: CallRequest, flow: FlowReference) -> Mode:
+        mode = request.mode or self.mode
+        # v2 takes no types, and gives the events of a job instead of a stream.
+        is_plain = request.input_type == "chat" and request.output_type == "chat" and not request.stream
+        if mode == "job" and not is_plain:
+            raise BadRequest(
+                "A job takes chat input, gives chat output and does not stream.",
+                mend="Set input_type and output_type to chat and stream to False, or the mode to direct.",
+            )
+        if mode == "auto":
+            mode = "job" if is_plain and (request.row is None or flow.needs_job) else "direct"
+        return mode
+
+    @property
+    @override
+    def backend_name(self) -> str:
+        return "langflow"
 
     @override
     def default_flow(self) -> str | None:
@@ -115,15 +180,33 @@ class LangflowRestResource(Backend):
 
     @override
     def look_up(self, flow_id: str) -> FlowReference:
-        try:
-            flows = [self._client.get_flow(flow_id)] if _is_uuid(flow_id) else self._client.list_flows()
-        except LangflowError as error:
-            logger.warning("Flow %s could not be looked up for its name: %s", flow_id, error)
-            return self.refer_to(flow_id)
-        for flow in flows:
-            if flow_id in (flow.id, flow.endpoint_name):
-                return FlowReference(flow.id, name=flow.name, url=self.refer_to(flow.id).url)
-        return self.refer_to(flow_id)
+        flow = self._flows.get(flow_id)
+        if flow is None:
+            try:
+                flow = self.quick_client.find_flow(flow_id)
+            except LangflowError as error:
+                # The call itself will say whatever is wrong, and more patiently.
+                logger.warning("Flow %s could not be looked up for its name and version: %s", flow_id, error)
+                return self.refer_to(flow_id)
+            self._flows.put(flow_id, flow)
+        return FlowReference(
+            flow.id,
+            name=flow.name,
+            url=self.refer_to(flow.id).url,
+            endpoint_name=flow.endpoint_name,
+            version=flow.version,
+            needs_job=flow.asks_human,
+        )
+
+    def _connect(self, timeouts: Timeouts, retry: RetryPolicy) -> LangflowClient:
+        return LangflowClient(
+            self.base_url,
+            auth=ApiKey(self.api_key) if self.api_key else None,
+            timeouts=timeouts,
+            retry=retry,
+            jobs=JobPolicy(total=self.job_timeout, outage=OUTAGE_SECONDS),
+            tls=TLS(verify=self.verify_tls, ca_bundle=self.ca_bundle),
+        )
 
 
 def _is_uuid(flow_id: str) -> bool:
@@ -151,6 +234,8 @@ def langflow_from_environment() -> LangflowRestResource:
     }
     return LangflowRestResource(
         timeout=environment.positive_number("LANGFLOW_TIMEOUT_SECONDS", default=300.0),
+        mode=environment.choice("LANGFLOW_MODE", get_args(CallMode), default="direct"),
+        job_timeout=environment.positive_number("LANGFLOW_JOB_TIMEOUT_SECONDS", default=3600.0),
         verify_tls=environment.flag("LANGFLOW_VERIFY_TLS", default=True),
         ca_bundle=environment.text("LANGFLOW_CA_BUNDLE"),
         public_url=environment.text("LANGFLOW_PUBLIC_URL", default=DEFAULT_BASE_URL),

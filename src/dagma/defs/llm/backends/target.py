@@ -1,0 +1,43 @@
+"""Objects named by where they are: `package.module:attribute`."""
+
+import importlib
+import re
+from typing import Any
+
+TARGET = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+
+
+class TargetError(ValueError):
+    """What `package.module:attribute` names can't be had; the message says why."""
+
+
+def checked_target(target: str) -> str:
+    """Return a target if it is written as one; nothing is imported.
+
+    Raises:
+        TargetError: It is not.
+    """
+    if not TARGET.fullmatch(target):
+        raise TargetError(f"{target!r} names no object. Write package.module:attribute, such as my_flows.chains:qa.")
+    return target
+
+
+def load_target(target: str) -> Any:
+    """Import what a target names.
+
+    Raises:
+        TargetError: There is no such module or attribute.
+    """
+    module_name, _, path = checked_target(target).partition(":")
+    try:
+        found = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise TargetError(
+            f"{target!r} can't be imported: {error}. Install it where the workers run, or put it on their PYTHONPATH."
+        ) from error
+    for name in path.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError as error:
+            raise TargetError(f"{target!r} does not exist: {error}.") from None
+    return found

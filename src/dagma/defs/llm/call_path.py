@@ -1,0 +1,202 @@
+"""The one path of a call: ledger, backend, ledger. It is the same for every backend."""
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from dagma.defs.llm.answer import Answer
+from dagma.defs.llm.call_record import CallRecord, Origin, recording
+from dagma.defs.llm.caller import Caller, EqualCalls
+from dagma.defs.llm.durable import DurableCall
+from dagma.defs.llm.flow_reference import FlowReference
+from dagma.defs.llm.request import CallRequest
+from dagma.langflow import BadRequest, JobLost, LangflowError, MalformedResponse
+from dagma.ledger import Begun, Call, Ledger, LedgerError, input_hash
+
+if TYPE_CHECKING:
+    from dagma.defs.llm.backend import Backend
+
+# How long a call waits for another caller that is sending it: longer than a database needs to notice that one died.
+IN_FLIGHT_SECONDS = 45.0
+# How often a call whose job was lost is sent again at once. It was paid for each time.
+MAX_LOST_JOBS = 2
+
+
+def make_call(
+    backend: "Backend", request: CallRequest, caller: Caller, ledger: Ledger, equal_calls: EqualCalls
+) -> CallRecord:
+    """Make a call: have it answered once, whoever asks however often.
+
+    Args:
+        backend: What answers it.
+        request: What to ask.
+        caller: Who asks.
+        ledger: Where it is recorded.
+        equal_calls: Tells it from equal calls of the same step.
+
+    Returns:
+        The call, answered.
+
+    Raises:
+        LangflowError: There is no answer.
+        LedgerError: The call was not let in.
+    """
+    flow = backend.look_up(request.flow_id)
+    call = _ledger_call(backend, request, flow, caller, equal_calls)
+    lost = 0
+    while True:
+        try:
+            with ledger.attempt(call, wait_seconds=IN_FLIGHT_SECONDS) as begun:
+                recording().begun.append(begun)
+                record = Attempt(backend, request, flow, caller, ledger, begun).make()
+        except JobLost as error:
+            lost += 1
+            if lost > MAX_LOST_JOBS:
+                raise
+            caller.log.warning("%s It is sent again.", error.cause)
+        else:
+            recording().answered.append(record)
+            return record
+
+
+class Attempt:
+    """One attempt of a call, which the ledger has let in.
+
+    Args:
+        backend: What answers it.
+        request: What to ask.
+        flow: The flow, looked up.
+        caller: Who asks.
+        ledger: Where it is recorded.
+        begun: What the ledger said.
+    """
+
+    def __init__(
+        self,
+        backend: "Backend",
+        request: CallRequest,
+        flow: FlowReference,
+        caller: Caller,
+        ledger: Ledger,
+        begun: Begun,
+    ) -> None:
+        self._backend = backend
+        self._request = request
+        self._flow = flow
+        self._caller = caller
+        self._ledger = ledger
+        self._begun = begun
+
+    def make(self) -> CallRecord:
+        """Get the answer, from wherever the ledger says that it is, and record it."""
+        started = time.monotonic()
+        origin: Origin = "sent"
+        if self._begun.state == "answered":
+            self._caller.log.info("Call %s was answered before: nothing is sent.", self._begun.call_id)
+            origin, response = "replayed", self._begun.raw
+        elif self._begun.mode == "job":
+            origin = "sent" if self._begun.state == "new" else "re-attached"
+            response = self._by_job()
+        else:
+            response = self._directly()
+        return self._settle(response, origin, started)
+
+    def _directly(self) -> dict[str, Any]:
+        try:
+            return self._backend.answer(self._request)
+        except LangflowError as error:
+            self._record_end(error)
+            raise
+        except Exception as error:
+            explained = self._backend.explain(error)
+            self._record_end(explained)
+            raise explained from error
+
+    def _by_job(self) -> dict[str, Any]:
+        jobs = self._backend.jobs()
+        if jobs is None:
+            raise BadRequest(
+                f"The call {self._begun.call_id} runs as a job, and {self._backend.backend_name} has none.",
+                mend="Execute the run again from scratch, or retry it with the backend that it began with.",
+            )
+        return DurableCall(jobs, self._request, self._flow, self._caller, self._ledger, self._begun).make()
+
+    def _settle(self, response: dict[str, Any], origin: Origin, started: float) -> CallRecord:
+        try:
+            answer = self._backend.read(response)
+        except LangflowError as error:
+            self._reject(response, error)
+            raise
+        if origin != "replayed":
+            self._finish(response, answer)
+        return CallRecord(
+            begun=self._begun,
+            origin=origin,
+            flow=self._flow,
+            response=response,
+            answer=answer,
+            seconds=time.monotonic() - started,
+            cost=self._ledger.prices.cost(answer.usages, self._begun.begun_at),
+        )
+
+    def _finish(self, response: dict[str, Any], answer: Answer) -> None:
+        try:
+            self._ledger.finish(
+                self._begun,
+                raw=response,
+                answer=answer.text,
+                usages=answer.usages,
+                session_id=answer.session_id,
+                duration_seconds=answer.seconds,
+            )
+        except LedgerError as error:
+            if self._begun.mode == "job":
+                raise  # the retry finds the job
+            # The answer is here and paid for: an audit row without its end is the smaller loss.
+            self._caller.log.error("Call %s was answered, and is not recorded so: %s", self._begun.call_id, error)
+        except (TypeError, ValueError) as error:
+            # Nobody could give it to a retry.
+            refused = MalformedResponse(
+                f"The response of {self._backend.backend_name} can't be written as JSON: {error}.",
+                mend="Return dicts, lists, texts, numbers, booleans and None from the backend's answer().",
+                outcome="failed",
+            )
+            self._record_end(refused)
+            raise refused from error
+
+    def _record_end(self, error: LangflowError) -> None:
+        record = self._ledger.unknown if error.outcome == "unknown" else self._ledger.fail
+        try:
+            record(self._begun, type(error).__name__, str(error))
+        except LedgerError as missed:
+            self._caller.log.error("The end of call %s is not recorded: %s", self._begun.call_id, missed)
+
+    def _reject(self, response: dict[str, Any], error: LangflowError) -> None:
+        """Record an answer that is of no use, so that a retry sends the call anew."""
+        if self._begun.state != "answered":
+            self._ledger.finish(self._begun, raw=response)
+        self._ledger.reject(self._begun, str(error))
+
+
+def _ledger_call(
+    backend: "Backend", request: CallRequest, flow: FlowReference, caller: Caller, equal_calls: EqualCalls
+) -> Call:
+    call = Call(
+        flow_id=flow.flow_id,
+        flow_address=request.flow_id,
+        flow_name=flow.endpoint_name,
+        flow_version=flow.version,
+        input_hash=input_hash({**request.deciding(), "backend": backend.backend_name}),
+        input_text=request.input_value,
+        scope=caller.scope,
+        mode=backend.choose_mode(request, flow),
+        backend=backend.backend_name,
+        session_id=request.session_id,
+        run_id=caller.run_id,
+        step=caller.step,
+        partition=caller.partition,
+        row=request.row,
+    )
+    if request.row is None and (before := equal_calls.number(caller, call.key)):
+        return replace(call, row=f"#{before + 1}")
+    return call

@@ -1,0 +1,129 @@
+"""Who makes a call: the Dagster run, step, partition and attempt that its key is made of."""
+
+import logging
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+    RESUME_RETRY_TAG,
+    RETRY_NUMBER_TAG,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """A step of a run, or a program without Dagster.
+
+    Attributes:
+        scope: What a retry shares with the run it retries, and a run from scratch with no other.
+        log: Where to tell people what happens.
+        run_id: The run.
+        step: The step.
+        partition: The partition.
+        retry_number: How often the step was retried within its run.
+        instance: Knows the state of runs.
+    """
+
+    scope: str
+    log: Any
+    run_id: str | None = None
+    step: str | None = None
+    partition: str | None = None
+    retry_number: int = 0
+    instance: dg.DagsterInstance | None = None
+
+    @classmethod
+    def current(cls, context: dg.InitResourceContext | None) -> "Caller":
+        """Find out who calls.
+
+        A thread that user code starts does not know its step, unless it runs in a copy of the step's context
+        (`contextvars.copy_context().run`); it still knows the run.
+
+        Args:
+            context: What the resource was initialized with, if Dagster did that.
+
+        Returns:
+            The caller.
+        """
+        try:
+            step = dg.OpExecutionContext.get()
+        except dg.DagsterInvariantViolationError:
+            run = context.run if context is not None else None
+            if context is None or run is None or context.instance is None:
+                return cls(scope=uuid.uuid4().hex, log=logger)
+            return cls(
+                scope=_scope(run, context.instance),
+                log=context.log or logger,
+                run_id=run.run_id,
+                partition=_partition(run),
+                instance=context.instance,
+            )
+        return cls(
+            scope=_scope(step.run, step.instance),
+            log=step.log,
+            run_id=step.run.run_id,
+            step=step.get_step_execution_context().step.key,
+            partition=_partition(step.run),
+            retry_number=step.retry_number,
+            instance=step.instance,
+        )
+
+    def is_cancelled(self) -> bool:
+        """Tell a user's cancel from a worker that is shut down: both interrupt the step in the same way."""
+        if self.instance is None or self.run_id is None:
+            return False
+        run = self.instance.get_run_by_id(self.run_id)
+        return run is not None and run.status in (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
+
+
+class EqualCalls:
+    """Tells equal calls of one step apart: the second one is a call of its own, and no retry of the first."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[Hashable] = Counter()
+        self._lock = threading.Lock()
+
+    def number(self, caller: Caller, call_key: str) -> int:
+        """Count a call.
+
+        A step that is retried counts from the beginning again, so that its calls find those of the step before.
+
+        Args:
+            caller: Who makes it.
+            call_key: The key that all equal calls have.
+
+        Returns:
+            How many equal calls the same attempt of the step has made before.
+        """
+        key = (caller.run_id, caller.step, caller.retry_number, call_key)
+        with self._lock:
+            self._counts[key] += 1
+            return self._counts[key] - 1
+
+
+def _scope(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
+    """Name the run that this one retries, however often: itself where it retries none.
+
+    `root_run_id` is not it: the retry of a run that was itself executed again from scratch has the first run's.
+    """
+    while run.parent_run_id and (RETRY_NUMBER_TAG in run.tags or RESUME_RETRY_TAG in run.tags):
+        parent = instance.get_run_by_id(run.parent_run_id)
+        if parent is None:
+            return run.parent_run_id
+        run = parent
+    return run.run_id
+
+
+def _partition(run: dg.DagsterRun) -> str | None:
+    start, end = run.tags.get(ASSET_PARTITION_RANGE_START_TAG), run.tags.get(ASSET_PARTITION_RANGE_END_TAG)
+    return f"{start}...{end}" if start and end else run.tags.get(PARTITION_NAME_TAG)

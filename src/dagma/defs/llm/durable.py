@@ -1,0 +1,168 @@
+"""A call as a job: submit, follow, collect; and what becomes of the job when its caller is interrupted."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from dagma.defs.llm.caller import Caller
+from dagma.defs.llm.flow_reference import FlowReference
+from dagma.defs.llm.jobs import Jobs
+from dagma.defs.llm.request import CallRequest
+from dagma.langflow import (
+    CallTimeout,
+    Conflict,
+    JobCancelled,
+    JobLost,
+    JobNotFound,
+    JobSuspended,
+    LangflowError,
+)
+from dagma.ledger import Begun, Ledger, LedgerError
+
+
+class JobOutOfReachError(LangflowError):
+    """A job can't be asked for now. It goes on: the retry finds it again, and pays for nothing twice."""
+
+    default_mend = "Retry the run: it collects the same job."
+    default_retryable = True
+
+
+class DurableCall:
+    """One attempt of a call that runs as a job.
+
+    Args:
+        jobs: Runs jobs.
+        request: What to ask.
+        flow: The flow, looked up.
+        caller: Who asks.
+        ledger: Where the call is recorded.
+        begun: What the ledger said: a job to submit, or one to find again.
+    """
+
+    def __init__(
+        self, jobs: Jobs, request: CallRequest, flow: FlowReference, caller: Caller, ledger: Ledger, begun: Begun
+    ) -> None:
+        self._jobs = jobs
+        self._request = request
+        self._flow = flow
+        self._log = caller.log
+        self._caller = caller
+        self._ledger = ledger
+        self._begun = begun
+        self._job_id = begun.job_id
+
+    def make(self) -> dict[str, Any]:
+        """Get the answer of the job, submitted now or before.
+
+        Returns:
+            The raw response.
+
+        Raises:
+            LangflowError: There is no answer; unless the error is `JobOutOfReachError`, the ledger knows.
+        """
+        try:
+            job_id = self._job_id or self.submit()
+            self.follow(job_id)
+            return self._jobs.collect(job_id, self._seconds_left())
+        except LangflowError as error:
+            judged = self._judge(error)
+            if judged is error:
+                raise
+            raise judged from error
+        except BaseException as interrupt:
+            if not isinstance(interrupt, Exception):
+                self._end_or_leave()
+            raise
+
+    def submit(self) -> str:
+        """Submit the job, or find the one whose id nobody has recorded; return its id."""
+        job_id = self._jobs.submit(self._request, self._flow, self._begun.idempotency_key)
+        self._job_id = job_id
+        self._ledger.submitted(self._begun, job_id)
+        return job_id
+
+    def follow(self, job_id: str) -> None:
+        """Tell the run's log what happens in the job, until it is over."""
+        found = " again" if self._begun.state == "running" else ""
+        self._log.info("Following job %s%s (call %s).", job_id, found, self._begun.call_id)
+        for line in self._jobs.follow(job_id, self._seconds_left()):
+            self._log.info("Job %s: %s", job_id, line)
+
+    def _judge(self, error: LangflowError) -> LangflowError:
+        """Record what an error says about the call, and return the error to raise."""
+        job_id = self._job_id
+        if job_id is None:
+            if error.outcome == "not_run" and not isinstance(error, Conflict):
+                self._fail(error)
+                return error
+            return self._out_of_reach(f"The job of call {self._begun.call_id}", error)
+        if isinstance(error, JobLost | JobNotFound):
+            self._fail(error)
+            return error if isinstance(error, JobLost) else JobLost(error.cause, status=error.status)
+        if isinstance(error, JobCancelled):
+            self._record(lambda: self._ledger.cancelled(self._begun, usages=self._jobs.spent(job_id)))
+            return error
+        if isinstance(error, JobSuspended):
+            return JobSuspended(
+                f"The job {job_id} waits for a human.",
+                mend="Decide in Langflow, then re-execute the run from failure: it collects this job.",
+            )
+        if isinstance(error, CallTimeout) and error.outcome != "failed" and self._is_overdue():
+            return self._overdue(job_id)
+        if error.outcome == "failed":
+            self._fail(error)
+            return error
+        return self._out_of_reach(f"The job {job_id}", error) if error.retryable else error
+
+    def _overdue(self, job_id: str) -> LangflowError:
+        error = CallTimeout(
+            f"The job {job_id} was not over after {self._jobs.seconds:g} s, and has been stopped.",
+            mend="Raise LANGFLOW_JOB_TIMEOUT_SECONDS, or shorten the flow.",
+            retryable=False,
+            outcome="failed",
+        )
+        try:
+            self._jobs.stop(job_id)
+        except LangflowError as unstopped:
+            return self._out_of_reach(f"The overdue job {job_id}", unstopped)
+        self._fail(error)
+        return error
+
+    def _end_or_leave(self) -> None:
+        """Stop the job where a user has cancelled the run; else leave it to the retry of the run."""
+        try:
+            if not self._caller.is_cancelled():
+                self._log.warning("Interrupted: job %s goes on, and a retry finds it again.", self._job_id)
+                return
+            # The interrupt may have come before the reply to the submit: the same key gives the same job.
+            job_id = self._job_id or self._jobs.submit(self._request, self._flow, self._begun.idempotency_key)
+            self._jobs.stop(job_id)
+            self._ledger.cancelled(self._begun)
+            self._log.info("Cancelled: job %s is stopped.", job_id)
+        except Exception as error:  # noqa: BLE001 (the interrupt must go on, whatever fails here)
+            self._log.error("Interrupted: job %s may go on: %s", self._job_id, error)
+
+    def _fail(self, error: LangflowError) -> None:
+        spent = self._jobs.spent(self._job_id) if self._job_id is not None and error.outcome != "not_run" else ()
+        self._record(lambda: self._ledger.fail(self._begun, type(error).__name__, str(error), usages=spent))
+
+    def _record(self, record: Any) -> None:
+        try:
+            record()
+        except LedgerError as missed:
+            self._log.error("The end of call %s is not recorded: %s", self._begun.call_id, missed)
+
+    def _out_of_reach(self, what: str, error: LangflowError) -> JobOutOfReachError:
+        return JobOutOfReachError(
+            f"{what} can't be asked for: {error.cause}",
+            status=error.status,
+            excerpt=error.excerpt,
+            retry_after=error.retry_after,
+        )
+
+    def _seconds_left(self) -> float:
+        # Counted from the beginning of the attempt, whoever began it; a job that is over is collected all the same.
+        gone = (datetime.now(UTC) - self._begun.begun_at).total_seconds()
+        return max(self._jobs.seconds - gone, 1.0)
+
+    def _is_overdue(self) -> bool:
+        return (datetime.now(UTC) - self._begun.begun_at).total_seconds() >= self._jobs.seconds

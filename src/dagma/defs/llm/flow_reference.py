@@ -1,0 +1,24 @@
+"""Which flow a call is for."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FlowReference:
+    """What people and the ledger need to recognize a flow.
+
+    Attributes:
+        flow_id: Its id, or the name by which it was called where the id is not known.
+        name: Its display name.
+        url: Its page.
+        endpoint_name: The name that calls may use in place of the id.
+        version: The version of its content.
+        needs_job: Whether it can only run as a job, as a flow that asks a human.
+    """
+
+    flow_id: str
+    name: str | None = None
+    url: str | None = None
+    endpoint_name: str | None = None
+    version: str | None = None
+    needs_job: bool = False

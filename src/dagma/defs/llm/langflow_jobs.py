@@ -1,0 +1,97 @@
+"""Langflow's background jobs as durable calls."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dagma.defs.llm.flow_reference import FlowReference
+from dagma.defs.llm.job_progress import progress_lines
+from dagma.defs.llm.request import CallRequest
+from dagma.langflow import CallResult, LangflowClient, TokenUsage
+from dagma.ledger import Usage
+
+
+@dataclass(frozen=True)
+class LangflowJobs:
+    """Runs calls by `/api/v2/workflows` in the mode `background`.
+
+    Args:
+        client: Patient: it waits out a Langflow that restarts.
+        quick_client: Gives up within five seconds.
+        seconds: How long a job may take.
+    """
+
+    client: LangflowClient
+    quick_client: LangflowClient
+    seconds: float
+
+    def submit(self, request: CallRequest, flow: FlowReference, idempotency_key: str) -> str:
+        """Queue a job, or find the one of the same key."""
+        return self.client.submit(
+            flow.flow_id,
+            request.input_value,
+            idempotency_key=idempotency_key,
+            tweaks=request.tweaks,
+            session_id=request.session_id,
+        )
+
+    def follow(self, job_id: str, seconds: float) -> Iterator[str]:
+        """Tell which components start, finish and fail."""
+        return progress_lines(self.client.follow(job_id, timeout=seconds))
+
+    def collect(self, job_id: str, seconds: float) -> dict[str, Any]:
+        """Wait for the answer, and give it in the shape of a direct run."""
+        return run_response(self.client.collect(job_id, timeout=seconds))
+
+    def stop(self, job_id: str) -> bool:
+        """Stop the job."""
+        return self.quick_client.stop(job_id)
+
+    def spent(self, job_id: str) -> tuple[Usage, ...]:
+        """Read the tokens off the job's trace."""
+        trace = self.quick_client.trace(job_id)
+        return usages_of(trace.usage, trace.model) if trace is not None else ()
+
+
+def run_response(result: CallResult) -> dict[str, Any]:
+    """Write the answer of a job as `/api/v1/run` would have, so that assets see one shape whatever the mode.
+
+    Args:
+        result: The answer of a job, with what its trace tells.
+
+    Returns:
+        The body of a v1 run; beside it, under `job`, the state of the job as it came.
+    """
+    usage = None
+    if result.usage is not None:
+        usage = {
+            "input_tokens": result.usage.input,
+            "output_tokens": result.usage.output,
+            "total_tokens": result.usage.total,
+        }
+    # Once, since readers sum the usage of the outputs, and this is that of the whole job.
+    properties = [{"properties": {"usage": usage, "source": {"source": result.model}}}] if usage else []
+    outputs: list[dict[str, Any]] = []
+    for component, content in result.outputs.items():
+        results = content
+        if isinstance(content, str):
+            results = {"message": {"text": content, **(properties.pop() if properties else {})}}
+        outputs.append({"component_id": component, "results": results})
+    return {
+        "session_id": result.session_id,
+        "outputs": [{"inputs": {}, "outputs": outputs}],
+        "job": {**result.raw, "usage": usage, "model": result.model, "seconds": result.seconds},
+    }
+
+
+def job_of(response: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the state of the job in a response of `run_response`; nothing for a direct run."""
+    job = response.get("job")
+    return job if isinstance(job, Mapping) else {}
+
+
+def usages_of(usage: TokenUsage | None, model: str | None) -> tuple[Usage, ...]:
+    """Tell the ledger what a flow used; Langflow sums up its models under the name of the first."""
+    if usage is None:
+        return ()
+    return (Usage(model=model, input_tokens=usage.input, output_tokens=usage.output, total_tokens=usage.total),)

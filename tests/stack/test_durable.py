@@ -1,0 +1,119 @@
+"""Calls as jobs on the shipped stack: they outlive workers and code servers, end with a cancel, and are sent once."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from harness.stack import Stack, wait_until
+from stack.conftest import Dagster, sleeping
+
+from dagma.langflow import LangflowClient
+
+FOLLOWING = re.compile(r"Following job (?P<job>[0-9a-f-]{36})")
+STOP_SECONDS = 10.0
+
+
+def launch_job(dagster: Dagster, flow_id: str, seconds: float) -> tuple[str, str]:
+    """Launch a call that takes this long as a job; return the run's id and the job's, once Langflow runs the job."""
+    run_id = dagster.launch(input_value="slept", flow_id=flow_id, tweaks=sleeping(seconds), mode="job")
+
+    def job() -> str | None:
+        log = "\n".join(dagster.messages(run_id))
+        found = FOLLOWING.search(log)
+        return found["job"] if found and "Behave-1 has started" in log else None
+
+    return run_id, wait_until("the job", job, seconds=60) or ""
+
+
+def retry_of(dagster: Dagster, run_id: str, seconds: float = 90.0) -> str:
+    """Wait for the run that retries this one."""
+    tags = [{"key": "dagster/parent_run_id", "value": run_id}]
+    (retry,) = wait_until("the retry", lambda: dagster.runs(tags=tags), seconds=seconds)
+    return str(retry["runId"])
+
+
+def rows(stack: Stack, run_id: str) -> list[dict[str, Any]]:
+    """The ledger's rows of a run, as its command line exports them."""
+    exported = stack.exec("user-code", "dagma", "ledger", "export", "--run", run_id, "--format", "jsonl")
+    return [json.loads(line) for line in exported.splitlines() if line.startswith("{")]
+
+
+def test_the_log_of_a_run_tells_what_happens_in_its_job_while_it_happens(
+    stack: Stack, dagster: Dagster, behave: str
+) -> None:
+    run_id, job_id = launch_job(dagster, behave, seconds=15)
+    assert dagster.status(run_id) == "STARTED"
+    log = "\n".join(dagster.messages(run_id))
+    assert "(0 of 3 components)" in log
+    assert "Behave-1 has finished" not in log
+
+    outcome = dagster.finish(run_id)
+    assert outcome.metadata["answer"] == "slept"
+    assert (outcome.metadata["job_id"], outcome.metadata["mode"]) == (job_id, "job")
+    assert "(3 of 3 components)" in "\n".join(dagster.messages(run_id))
+    (row,) = rows(stack, run_id)
+    assert (row["state"], row["job_id"], row["attempt"]) == ("answered", job_id, 1)
+
+
+def test_a_cancelled_run_stops_its_job(stack: Stack, dagster: Dagster, langflow: LangflowClient, behave: str) -> None:
+    run_id, job_id = launch_job(dagster, behave, seconds=120)
+    dagster.terminate(run_id)
+    wait_until("the job's end", lambda: langflow.status(job_id).state == "cancelled", seconds=STOP_SECONDS, every=0.2)
+    dagster.wait_status(run_id, "CANCELED", seconds=30)
+    assert not dagster.materialized_by(run_id)
+    assert [row["state"] for row in rows(stack, run_id)] == ["cancelled"]
+
+
+def test_the_retry_of_a_run_on_a_killed_worker_collects_the_same_job(
+    stack: Stack, dagster: Dagster, langflow: LangflowClient, behave: str
+) -> None:
+    run_id, job_id = launch_job(dagster, behave, seconds=60)
+    stack.kill("worker")
+    assert langflow.status(job_id).state == "in_progress"
+
+    retry = retry_of(dagster, run_id)
+    outcome = dagster.finish(retry)
+    assert (outcome.status, outcome.metadata["answer"]) == ("SUCCESS", "slept")
+    assert (outcome.metadata["job_id"], outcome.metadata["origin"]) == (job_id, "re-attached")
+    assert outcome.metadata["attempt"] == 1
+    # One row, begun by the first run: nothing was sent by the second.
+    assert [(row["job_id"], row["state"]) for row in rows(stack, run_id)] == [(job_id, "answered")]
+    assert rows(stack, retry) == []
+
+
+def test_a_redeploy_of_code_server_and_worker_in_the_middle_of_a_call_loses_nothing(
+    stack: Stack, dagster: Dagster, behave: str
+) -> None:
+    # Longer than a stopping worker goes on with its runs: it interrupts this one, and the next worker retries it.
+    seconds = float(stack.settings["DAGMA_WORKER_GRACE_SECONDS"]) + 30
+    run_id, job_id = launch_job(dagster, behave, seconds=seconds)
+    stack.run("up", "--detach", "--no-deps", "--force-recreate", "user-code", "worker")
+
+    outcome = dagster.finish(retry_of(dagster, run_id, seconds=120))
+    assert (outcome.status, outcome.metadata["answer"]) == ("SUCCESS", "slept")
+    assert (outcome.metadata["job_id"], outcome.metadata["origin"]) == (job_id, "re-attached")
+    assert [row["job_id"] for row in rows(stack, run_id)] == [job_id]
+    for service in ("user-code", "worker"):
+        stack.wait_health(service, "healthy", seconds=90)
+
+
+def test_a_job_that_langflow_lost_is_sent_again_by_the_same_run(stack: Stack, dagster: Dagster, behave: str) -> None:
+    run_id, job_id = launch_job(dagster, behave, seconds=20)
+    stack.run("restart", "--timeout", "0", "langflow")  # SIGKILL at once
+    stack.wait_health("langflow", "healthy", seconds=300)
+
+    outcome = dagster.finish(run_id, seconds=240)
+    assert (outcome.status, outcome.metadata["answer"]) == ("SUCCESS", "slept")
+    assert outcome.metadata["attempt"] == 2
+    assert outcome.metadata["job_id"] != job_id
+    assert [(row["attempt"], row["state"]) for row in rows(stack, run_id)] == [(1, "failed"), (2, "answered")]
+
+
+@pytest.mark.parametrize("mode", ["direct", "job"])
+def test_a_call_is_metered_in_either_mode(stack: Stack, dagster: Dagster, mode: str) -> None:
+    outcome = dagster.ask(input_value="What is the capital of France?", mode=mode)
+    (row,) = rows(stack, str(dagster.runs()[0]["runId"]))
+    assert (row["mode"], row["state"], row["model"]) == (mode, "answered", "smollm2-135m")
+    assert row["total_tokens"] == outcome.metadata["total_tokens"] > 0
+    assert row["id"] == outcome.metadata["call_id"]

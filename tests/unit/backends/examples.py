@@ -1,0 +1,81 @@
+"""Functions and runnables that tests name as backends."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.language_models import FakeListChatModel
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
+
+from dagma.defs.llm.backend import Backend
+from dagma.defs.llm.request import CallRequest
+
+
+def shout(request: CallRequest) -> str:
+    return f"{request.input_value.upper()}!"
+
+
+def metered(request: CallRequest) -> Mapping[str, Any]:
+    usage = {"model": "gpt-4o", "input_tokens": 1000, "output_tokens": 100}
+    return {"text": f"In {request.session_id}.", "session_id": request.session_id, "usage": usage}
+
+
+def broken(request: CallRequest) -> str:
+    raise KeyError(request.flow_id)
+
+
+def silent(request: CallRequest) -> None:
+    return None
+
+
+class Shouting(Backend):
+    """The example of the contract's docstring."""
+
+    def answer(self, request: CallRequest) -> dict[str, Any]:
+        return {"text": request.input_value.upper()}
+
+    def default_flow(self) -> str:
+        return "shouting"
+
+
+class Broken(Shouting):
+    def answer(self, request: CallRequest) -> dict[str, Any]:
+        raise ConnectionError(f"no answer to {request.input_value}")
+
+
+class ProviderError(Exception):
+    """Carries an HTTP status, as the errors of model providers' clients do."""
+
+    def __init__(self, status_code: int) -> None:
+        super().__init__(f"status {status_code}")
+        self.status_code = status_code
+
+
+def refuse(_: Any) -> str:
+    raise ProviderError(429)
+
+
+def reply(tokens: int) -> AIMessage:
+    return AIMessage(
+        content="Paris.",
+        response_metadata={"model_name": "gpt-4o"},
+        usage_metadata={"input_tokens": tokens, "output_tokens": 2, "total_tokens": tokens + 2},
+    )
+
+
+def endless_replies() -> Any:
+    while True:
+        yield reply(7)
+
+
+chat_model = FakeListChatModel(responses=["Paris.", "It is Paris.", "Paris, again."])
+metered_model = GenericFakeChatModel(messages=endless_replies())
+chain = ChatPromptTemplate.from_messages([("human", "Answer shortly: {question}")]) | metered_model | StrOutputParser()
+agent = RunnableLambda(lambda text: {"messages": [AIMessage(content=[{"type": "text", "text": f"About {text}"}])]})
+configured = RunnableLambda(lambda _, config: str(sorted(config["configurable"].items())))
+numbers = RunnableLambda(lambda _: 42)
+refusing = RunnableLambda(refuse)
+not_a_backend = 42

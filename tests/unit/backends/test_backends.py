@@ -1,0 +1,146 @@
+"""What is particular to each backend, and how one is chosen."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from unit.backends import examples
+
+from dagma.defs.llm.backend import Backend, BackendError
+from dagma.defs.llm.backends import CallableBackend, LangChainBackend, backend_from_environment
+from dagma.defs.llm.backends.target import TargetError
+from dagma.defs.llm.resources import LangflowRestResource
+from dagma.environment import SettingError
+from dagma.langflow import BadRequest, Forbidden, LangflowError, MalformedResponse, RateLimited, Unauthorized
+from dagma.ledger import Usage
+
+HERE = "unit.backends.examples"
+
+
+@pytest.fixture(autouse=True)
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGMA_LEDGER_URL", f"sqlite:///{tmp_path / 'ledger.db'}")
+
+
+def test_a_function_tells_session_and_usage() -> None:
+    backend = CallableBackend.of(examples.metered)
+    answer = backend.read(backend.run_flow("hi", session_id="s-1"))
+    assert (answer.text, answer.session_id) == ("In s-1.", "s-1")
+    assert answer.usages == (Usage(model="gpt-4o", input_tokens=1000, output_tokens=100),)
+    assert answer.usages[0].total == 1100
+
+
+def test_a_function_must_be_importable() -> None:
+    assert CallableBackend.of(examples.shout).target == f"{HERE}:shout"
+    with pytest.raises(TargetError, match="<lambda>"):
+        CallableBackend.of(lambda request: request.input_value)
+
+
+def test_a_function_that_raises_has_failed_for_certain() -> None:
+    with pytest.raises(BackendError, match="KeyError") as caught:
+        CallableBackend.of(examples.broken).run_flow("hi")
+    assert caught.value.outcome == "failed"
+
+
+def test_a_function_that_gives_nothing_is_an_error_and_no_answer() -> None:
+    with pytest.raises(MalformedResponse, match="silent gave a NoneType"):
+        CallableBackend.of(examples.silent).run_flow("hi")
+
+
+def test_a_chat_models_tokens_are_metered() -> None:
+    backend = LangChainBackend(target=f"{HERE}:metered_model")
+    answer = backend.read(backend.run_flow("hi", session_id="s-1"))
+    assert (answer.text, answer.session_id) == ("Paris.", "s-1")
+    assert answer.usages == (Usage(model="gpt-4o", input_tokens=7, output_tokens=2, total_tokens=9),)
+
+
+def test_a_chain_that_ends_in_text_is_metered_too_and_takes_its_input_by_name() -> None:
+    backend = LangChainBackend(target=f"{HERE}:chain", input_key="question", flow="quiz")
+    answer = backend.read(backend.run_flow("hi"))
+    assert (answer.text, answer.usages[0].total) == ("Paris.", 9)
+    assert backend.default_flow() == "quiz"
+
+
+def test_a_stream_is_put_together() -> None:
+    backend = LangChainBackend(target=f"{HERE}:chat_model")
+    assert "Paris" in str(backend.read(backend.run_flow("hi", stream=True)).text)
+
+
+def test_an_agents_last_message_is_its_answer() -> None:
+    backend = LangChainBackend(target=f"{HERE}:agent")
+    assert backend.read(backend.run_flow("Paris")).text == "About Paris"
+
+
+def test_session_and_tweaks_are_configurable_fields() -> None:
+    backend = LangChainBackend(target=f"{HERE}:configured")
+    answer = backend.read(backend.run_flow("hi", session_id="s-1", tweaks={"llm": "small"}))
+    assert answer.text == "[('llm', 'small'), ('session_id', 's-1')]"
+
+
+def test_a_runnable_without_text_is_an_error() -> None:
+    with pytest.raises(MalformedResponse, match="int"):
+        LangChainBackend(target=f"{HERE}:numbers").run_flow("hi")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "outcome", "retryable"),
+    [
+        (examples.ProviderError(401), Unauthorized, "not_run", False),
+        (examples.ProviderError(403), Forbidden, "not_run", False),
+        (examples.ProviderError(422), BadRequest, "not_run", False),
+        (examples.ProviderError(429), RateLimited, "not_run", True),
+        (examples.ProviderError(503), BackendError, "unknown", False),
+        (TimeoutError("too late"), BackendError, "unknown", False),
+        (ConnectionResetError("gone"), BackendError, "unknown", False),
+        (ValueError("a bug in the chain"), BackendError, "failed", False),
+    ],
+)
+def test_errors_of_providers_are_told_apart(
+    error: Exception, kind: type[LangflowError], outcome: str, retryable: bool
+) -> None:
+    explained = LangChainBackend(target=f"{HERE}:chain").explain(error)
+    assert type(explained) is kind
+    assert (explained.outcome, explained.retryable) == (outcome, retryable)
+    assert type(error).__name__ in explained.cause
+
+
+@pytest.mark.parametrize("mode", ["direct", "auto", None])
+def test_a_backend_without_jobs_calls_directly(mode: Any) -> None:
+    assert examples.Shouting().run_flow("hi", mode=mode) == {"text": "HI"}
+
+
+def test_a_backend_without_jobs_refuses_the_mode_job() -> None:
+    with pytest.raises(BadRequest, match="Shouting has no jobs"):
+        examples.Shouting().run_flow("hi", mode="job")
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"),
+    [
+        ("langflow", LangflowRestResource),
+        ("", LangflowRestResource),
+        (f"{HERE}:shout", CallableBackend),
+        (f"{HERE}:chain", LangChainBackend),
+        (f"{HERE}:Shouting", examples.Shouting),
+    ],
+)
+def test_one_setting_chooses_the_backend(monkeypatch: pytest.MonkeyPatch, target: str, kind: type[Backend]) -> None:
+    monkeypatch.setenv("DAGMA_BACKEND", target)
+    assert type(backend_from_environment()) is kind
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("shout", "package.module:attribute"),
+        ("no_such_module:shout", "can't be imported"),
+        (f"{HERE}:whisper", "whisper"),
+        (f"{HERE}:not_a_backend", "a int"),
+    ],
+)
+def test_a_setting_that_names_no_backend_is_refused_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, target: str, reason: str
+) -> None:
+    monkeypatch.setenv("DAGMA_BACKEND", target)
+    with pytest.raises(SettingError, match=reason):
+        backend_from_environment()

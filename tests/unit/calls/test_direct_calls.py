@@ -1,0 +1,257 @@
+"""Direct calls: each answered once, whatever happens to the run."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import dagster as dg
+import pytest
+from unit.calls.conftest import FLOW_ID, Flow, asset_job, execute, rows, sends
+
+from dagma.defs.llm.backend import Backend
+from dagma.defs.llm.request import CallRequest
+from dagma.defs.llm.resources import LangflowRestResource
+from dagma.testing import ComponentFailed, FakeLangflow, Fault
+
+
+def test_a_call_leaves_one_row_that_says_who_asked_what_and_what_it_took(
+    fake: FakeLangflow, instance: dg.DagsterInstance
+) -> None:
+    run = execute(instance, input_value="hi", session_id="s-1")
+    (row,) = rows()
+    assert row["state"] == "answered"
+    assert (row["flow_id"], row["flow_name"], len(row["flow_version"])) == (FLOW_ID, "assistant", 16)
+    assert (row["run_id"], row["step"], row["attempt"]) == (run.run.run_id, "langflow_run_flow", 1)
+    assert (row["backend"], row["mode"], row["session_id"]) == ("langflow", "direct", "s-1")
+    assert (row["input_tokens"], row["output_tokens"], row["total_tokens"], row["model"]) == (30, 8, 38, "gpt-4o")
+    assert (row["input_text"], row["answer_text"]) == ("hi", "You said hi.")
+    metadata = run.metadata
+    assert (metadata["call_id"], metadata["attempt"], metadata["origin"]) == (row["id"], 1, "sent")
+    assert metadata["cost_usd"] == float(row["cost"]) > 0
+
+
+def test_a_retried_run_gets_the_answer_without_a_request(fake: FakeLangflow, instance: dg.DagsterInstance) -> None:
+    first = execute(instance, input_value="hi")
+    retry = execute(instance, parent=first, retry=True, input_value="hi")
+    assert len(sends(fake)) == 1
+    assert retry.success
+    assert retry.metadata["origin"] == "replayed"
+    for label in ("answer", "total_tokens", "cost_usd", "call_id"):
+        assert retry.metadata[label] == first.metadata[label]
+
+
+def test_a_run_executed_again_from_scratch_sends_again(fake: FakeLangflow, instance: dg.DagsterInstance) -> None:
+    first = execute(instance, input_value="hi")
+    again = execute(instance, parent=first, input_value="hi")
+    assert again.metadata["origin"] == "sent"
+    assert len(sends(fake)) == 2
+
+
+def test_the_retry_of_a_run_that_started_over_finds_that_runs_answer(
+    fake: FakeLangflow, instance: dg.DagsterInstance
+) -> None:
+    first = execute(instance, input_value="hi")
+    over = execute(instance, parent=first, input_value="hi")
+    retry = execute(instance, parent=over, retry=True, input_value="hi")
+    second_retry = execute(instance, parent=retry, retry=True, input_value="hi")
+    assert retry.run.root_run_id == first.run.run_id
+    assert {each.metadata["call_id"] for each in (over, retry, second_retry)} == {over.metadata["call_id"]}
+    assert over.metadata["call_id"] != first.metadata["call_id"]
+
+
+def test_another_input_is_another_call(fake: FakeLangflow, instance: dg.DagsterInstance) -> None:
+    first = execute(instance, input_value="hi")
+    retry = execute(instance, parent=first, retry=True, input_value="ho")
+    assert (retry.metadata["origin"], retry.metadata["answer"]) == ("sent", "You said ho.")
+
+
+def test_a_call_that_was_sent_and_broke_off_is_not_sent_again(fake: FakeLangflow, instance: dg.DagsterInstance) -> None:
+    fake.script(Fault(path="/api/v1/run", after_work=True, drop=True))
+    first = execute(instance, input_value="hi")
+    assert (first.failure["error"], first.failure["may_have_run"]) == ("Unreachable", True)
+    assert [row["state"] for row in rows()] == ["unknown"]
+
+    retry = execute(instance, parent=first, retry=True, input_value="hi")
+    assert (retry.failure["error"], retry.retries) == ("OutcomeUnknownError", 0)
+    assert "from scratch" in retry.failure["cause"]
+    assert len(sends(fake)) == 1
+
+
+def test_a_call_of_unknown_outcome_is_sent_again_where_the_setting_says_so(
+    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.script(Fault(path="/api/v1/run", after_work=True, drop=True))
+    first = execute(instance, input_value="hi")
+    monkeypatch.setenv("DAGMA_LEDGER_ON_UNKNOWN", "resend")
+    retry = execute(instance, parent=first, retry=True, input_value="hi")
+    assert (retry.success, retry.metadata["attempt"]) == (True, 2)
+    assert [(row["attempt"], row["state"]) for row in rows()] == [(1, "unknown"), (2, "answered")]
+
+
+def test_a_call_that_was_refused_is_sent_again_by_the_step(
+    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The server asks for a longer wait than the call may take: the client leaves it to the step.
+    monkeypatch.setenv("LANGFLOW_TIMEOUT_SECONDS", "0.9")
+    fake.script(Fault(path="/api/v1/run", status=429, headers={"Retry-After": "1"}))
+    run = execute(instance, input_value="hi")
+    assert (run.success, run.retries, run.metadata["attempt"]) == (True, 1, 2)
+    assert [(row["attempt"], row["state"], row["error_class"]) for row in rows()] == [
+        (1, "failed", "RateLimited"),
+        (2, "answered", None),
+    ]
+
+
+def test_a_flow_that_failed_is_sent_again_by_a_retry_as_a_new_attempt(
+    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
+) -> None:
+    flow.raises = ComponentFailed("Model", "no such model")
+    first = execute(instance, input_value="hi")
+    assert first.failure["error"] == "FlowFailed"
+    assert (first.failure["attempt"], first.failure["call_id"]) == (1, rows()[0]["id"])
+    flow.raises = None
+    retry = execute(instance, parent=first, retry=True, input_value="hi")
+    assert retry.metadata["attempt"] == 2
+
+
+def test_a_call_over_quota_fails_once_unsent_and_says_which_limit_and_when_it_frees(
+    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGMA_QUOTAS", "flow:assistant calls=1/month")
+    assert execute(instance, input_value="hi").success
+    run = execute(instance, input_value="ho")
+    failure = run.failure
+    assert (failure["error"], run.retries) == ("QuotaExceededError", 0)
+    assert (failure["limit"], failure["used"], failure["needed"]) == ("flow:assistant calls=1/month", 1, 1)
+    assert failure["frees_at"] > 0
+    assert len(sends(fake)) == 1
+    assert len(rows()) == 1
+
+
+def test_a_flow_named_by_its_endpoint_has_the_same_key_when_it_cannot_be_looked_up(
+    fake: FakeLangflow, instance: dg.DagsterInstance
+) -> None:
+    first = execute(instance, input_value="hi", flow_id="assistant")
+    fake.script(Fault(path="/api/v1/flows", status=500, times=0))
+    retry = execute(instance, parent=first, retry=True, input_value="hi", flow_id="assistant")
+    assert retry.metadata["origin"] == "replayed"
+    assert len(sends(fake)) == 1
+
+
+def test_nothing_is_recorded_where_no_flow_is_configured(
+    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LANGFLOW_DEFAULT_FLOW_ID")
+    assert execute(instance).metadata["status"] == "skipped"
+    assert rows() == []
+
+
+@dg.asset
+def asks_twice(context: dg.AssetExecutionContext, backend: Backend) -> list[str]:
+    answers = [backend.run_flow("hi")["session_id"], backend.run_flow("hi")["session_id"]]
+    if context.retry_number == 0:
+        raise dg.RetryRequested(max_retries=1)
+    return answers
+
+
+def test_equal_calls_of_a_step_are_each_sent_once_and_each_found_by_its_retry(
+    fake: FakeLangflow, instance: dg.DagsterInstance
+) -> None:
+    assert execute(instance, job=asset_job(None, asks_twice)).success
+    assert len(sends(fake)) == 2
+    assert [row["row_key"] for row in rows()] == [None, "#2"]
+
+
+@dg.asset(partitions_def=dg.StaticPartitionsDefinition(["a", "b"]))
+def asks_in_threads(backend: Backend) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda row: backend.run_flow(f"question {row}", row=row), "1234"))
+
+
+def test_calls_of_threads_are_told_apart_by_row_and_found_by_a_retry(
+    fake: FakeLangflow, instance: dg.DagsterInstance
+) -> None:
+    job = asset_job(None, asks_in_threads)
+    first = execute(instance, job=job, tags={"dagster/partition": "a"})
+    assert first.success
+    assert sorted((row["row_key"], row["partition_key"]) for row in rows()) == [(row, "a") for row in "1234"]
+    assert execute(instance, job=job, tags={"dagster/partition": "a"}, parent=first, retry=True).success
+    assert len(sends(fake)) == 4
+    assert execute(instance, job=job, tags={"dagster/partition": "b"}, parent=first, retry=True).success
+    assert len(sends(fake)) == 8
+
+
+class Odd(Backend):
+    """Gives what can't be used until told otherwise."""
+
+    response: str = "unreadable"
+
+    def answer(self, request: CallRequest) -> dict[str, Any]:
+        if self.response == "unreadable":
+            return {"txt": "a typo"}
+        if self.response == "no JSON":
+            return {"text": "yes", "more": {1, 2}}
+        if self.response == "raises":
+            raise ConnectionError("It hung up.")
+        return {
+            "text": "fine",
+            "asked": request.input_value,
+            "usage": {"model": "own", "input_tokens": 3, "output_tokens": 4},
+        }
+
+    def default_flow(self) -> str:
+        return "odd"
+
+
+def ask_odd(instance: dg.DagsterInstance, response: str, **options: Any) -> Any:
+    return execute(instance, job=asset_job(Odd(response=response)), input_value="hi", **options)
+
+
+def test_an_answer_that_cannot_be_read_is_rejected_so_that_a_retry_sends_anew(
+    fake: FakeLangflow, instance: dg.DagsterInstance
+) -> None:
+    first = ask_odd(instance, "unreadable")
+    assert first.failure["error"] == "MalformedResponse"
+    (row,) = rows()
+    assert row["state"] == "answered"
+    assert "no text" in row["rejected_reason"]
+    retry = ask_odd(instance, "fine", parent=first, retry=True)
+    assert (retry.metadata["answer"], retry.metadata["attempt"]) == ("fine", 2)
+    assert (retry.metadata["total_tokens"], retry.metadata["model"]) == (7, "own")
+
+
+def test_a_response_that_is_no_json_fails_for_good(fake: FakeLangflow, instance: dg.DagsterInstance) -> None:
+    run = ask_odd(instance, "no JSON")
+    assert "can't be written as JSON" in run.failure["cause"]
+    assert [row["state"] for row in rows()] == ["failed"]
+
+
+def test_an_error_of_a_backends_own_leaves_the_outcome_unknown(
+    fake: FakeLangflow, instance: dg.DagsterInstance
+) -> None:
+    run = ask_odd(instance, "raises")
+    assert (run.failure["error"], run.failure["may_have_run"]) == ("BackendError", True)
+    assert "It hung up." in run.failure["cause"]
+    assert [row["state"] for row in rows()] == ["unknown"]
+
+
+def test_a_program_without_dagster_calls_the_same_way(fake: FakeLangflow) -> None:
+    backend = LangflowRestResource(base_url=fake.base_url, api_key=fake.api_key, default_flow_id=FLOW_ID)
+    first, second = backend.run_flow("hi"), backend.run_flow("hi")
+    assert first == second
+    assert fake.requests[-1].path == f"/api/v1/run/{FLOW_ID}"
+    assert [(row["state"], row["run_id"]) for row in rows()] == [("answered", None)] * 2
+
+
+def test_the_response_of_a_stream_is_that_of_a_direct_call(fake: FakeLangflow) -> None:
+    backend = LangflowRestResource(base_url=fake.base_url, api_key=fake.api_key, default_flow_id=FLOW_ID)
+    plain, streamed = backend.run_flow("hi"), backend.run_flow("hi", stream=True)
+    assert shape(streamed) == shape(plain)
+    assert backend.read(streamed) == backend.read(plain)
+
+
+def shape(value: Any) -> Any:
+    """What a response is made of, without its values."""
+    if isinstance(value, Mapping):
+        return {name: shape(each) for name, each in value.items()}
+    return [shape(each) for each in value] if isinstance(value, list) else type(value)

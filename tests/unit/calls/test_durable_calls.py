@@ -1,0 +1,333 @@
+"""Calls as jobs: they outlive their run, end with a user's cancel, and are paid for once."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from unit.calls.conftest import FLOW_ID, Flow, Ran, execute, rows, sends, wait_for
+
+from dagma.defs.llm import job_progress
+from dagma.langflow import ApiKey, LangflowClient
+from dagma.testing import ComponentFailed, FakeAnswer, FakeLangflow, Fault, HumanNeeded, VariableMissing
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def by_job(monkeypatch: pytest.MonkeyPatch, fake: FakeLangflow) -> None:
+    monkeypatch.setenv("LANGFLOW_MODE", "auto")
+
+
+def test_a_job_gives_the_response_and_the_figures_of_a_direct_call(
+    fake: FakeLangflow, instance: dg.DagsterInstance
+) -> None:
+    direct, job = execute(instance, input_value="hi", mode="direct"), execute(instance, input_value="hi")
+    for label in ("answer", "input_tokens", "output_tokens", "total_tokens", "model", "cost_usd", "session_id"):
+        assert job.metadata[label] == direct.metadata[label]
+    assert (job.metadata["mode"], job.metadata["origin"]) == ("job", "sent")
+    assert job.metadata["job_id"] == fake.jobs[0].id
+    row = rows()[1]
+    assert (row["mode"], row["state"], row["job_id"], row["total_tokens"]) == ("job", "answered", fake.jobs[0].id, 38)
+
+
+def test_the_runs_log_tells_the_progress_as_it_happens_and_no_text(
+    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
+) -> None:
+    flow.goes.clear()
+    seen_early: list[str] = []
+
+    def look() -> None:
+        (run,) = wait_for("the run", instance.get_runs)
+
+        def lines() -> list[str]:
+            return [record.user_message for record in instance.all_logs(run.run_id) if record.dagster_event is None]
+
+        seen_early.extend(
+            wait_for("progress", lambda: [line for line in lines() if "ChatInput-1 has finished" in line])
+        )
+        flow.goes.set()
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    run = execute(instance, input_value="a private question")
+    watcher.join()
+    assert len(seen_early) == 1
+    job_id = fake.jobs[0].id
+    assert [line.removeprefix(f"Job {job_id}: ") for line in run.log if line.startswith("Job")] == [
+        "the flow has started (0 of 2 components)",
+        "ChatInput-1 has started (0 of 2 components)",
+        "ChatInput-1 has finished after 0.00 s (1 of 2 components)",
+        "ChatOutput-1 has started (1 of 2 components)",
+        "ChatOutput-1 has finished after 0.00 s (2 of 2 components)",
+        "the flow has finished after 0.00 s",
+    ]
+    assert "private" not in "".join(run.log)
+
+
+def test_the_log_of_an_endless_flow_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dagma.langflow import FlowEvent
+
+    monkeypatch.setattr(job_progress, "COUNT_SECONDS", 0.0)
+    events = [FlowEvent("component_started", component="A")] * 310 + [FlowEvent("token", text="secret")] * 3
+    lines = list(job_progress.progress_lines(events))
+    assert lines[:300] == ["A has started"] * 300
+    assert lines[-1] == "3 tokens so far"
+
+
+def test_a_killed_run_leaves_the_job_running_and_its_retry_collects_it(
+    fake: FakeLangflow, flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    flow.goes.clear()
+    with (
+        dg.DagsterInstance.get() as instance,
+        subprocess.Popen(
+            [sys.executable, HERE / "run_in_process.py", "hi"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as process,
+    ):
+        assert process.stdout is not None
+        run_id = process.stdout.readline().decode().strip()
+        wait_for("the job's id in the ledger", lambda: rows() and rows()[0]["state"] == "submitted", seconds=60)
+        process.kill()
+        process.wait()
+
+        killed = instance.get_run_by_id(run_id)
+        assert killed is not None
+        assert killed.status is dg.DagsterRunStatus.STARTED
+        flow.goes.set()
+        retry = execute(instance, parent=killed, retry=True, input_value="hi")
+    assert retry.metadata["origin"] == "re-attached"
+    assert (retry.metadata["answer"], retry.metadata["attempt"]) == ("You said hi.", 1)
+    assert len(sends(fake)) == 1
+    assert flow.answered == 1
+    assert [(row["state"], row["run_id"]) for row in rows()] == [("answered", run_id)]
+
+
+@contextmanager
+def interrupting(instance: dg.DagsterInstance, fake: FakeLangflow, *, cancel: bool) -> Iterator[None]:
+    """Interrupt the run of the block once its job runs and is followed, as a worker does on a cancel or a shutdown."""
+
+    def interrupt() -> None:
+        (run,) = wait_for("the run", instance.get_runs)
+        wait_for("the job", lambda: any(request.path.endswith("/events") for request in fake.requests))
+        if cancel:
+            instance.report_run_canceling(run)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    yield
+    thread.join()
+
+
+def test_a_cancelled_run_stops_its_job(fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance) -> None:
+    flow.goes.clear()
+    with interrupting(instance, fake, cancel=True):
+        run = execute(instance, input_value="hi")
+    assert run.status is dg.DagsterRunStatus.CANCELED
+    assert [job.state for job in fake.jobs] == ["cancelled"]
+    assert [row["state"] for row in rows()] == ["cancelled"]
+    assert f"Cancelled: job {fake.jobs[0].id} is stopped." in run.log
+
+
+def test_a_run_that_is_interrupted_otherwise_leaves_its_job_to_the_retry(
+    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
+) -> None:
+    flow.goes.clear()
+    with interrupting(instance, fake, cancel=False):
+        run = execute(instance, input_value="hi")
+    assert run.status is dg.DagsterRunStatus.FAILURE
+    assert [job.state for job in fake.jobs] == ["in_progress"]
+    assert [row["state"] for row in rows()] == ["submitted"]
+
+    flow.goes.set()
+    retry = execute(instance, parent=run, retry=True, input_value="hi")
+    assert (retry.metadata["origin"], retry.metadata["job_id"]) == ("re-attached", fake.jobs[0].id)
+    assert len(sends(fake)) == 1
+
+
+def test_a_submit_whose_reply_is_lost_is_repeated_by_the_step_and_finds_the_job(
+    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LANGFLOW_TIMEOUT_SECONDS", "0.6")
+    # Every reply of the first step: the client's own repetitions find the job too, but hear nothing of it.
+    fake.script(Fault(path="/api/v2/workflows", method="POST", after_work=True, delay=1.0))
+    run = execute(instance, input_value="hi")
+    assert (run.success, run.retries, run.metadata["attempt"]) == (True, 1, 1)
+    assert len(fake.jobs) == 1
+    assert len(sends(fake)) > 1
+
+
+def test_a_job_that_langflow_lost_is_sent_again_in_the_same_step(
+    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
+) -> None:
+    flow.goes.clear()
+    loser = threading.Thread(target=lose, args=(fake, flow, 1))
+    loser.start()
+    run = execute(instance, input_value="hi")
+    loser.join()
+    assert (run.success, run.retries) == (True, 0)
+    assert (run.metadata["attempt"], run.metadata["job_id"]) == (2, fake.jobs[1].id)
+    assert [(row["attempt"], row["state"], row["error_class"]) for row in rows()] == [
+        (1, "failed", "JobLost"),
+        (2, "answered", None),
+    ]
+
+
+def test_a_job_that_is_lost_time_and_again_fails_the_step(
+    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
+) -> None:
+    flow.goes.clear()
+    loser = threading.Thread(target=lose, args=(fake, flow, 3))
+    loser.start()
+    run = execute(instance, input_value="hi")
+    loser.join()
+    assert run.failure["error"] == "JobLost"
+    assert [row["state"] for row in rows()] == ["failed"] * 3
+
+
+def lose(fake: FakeLangflow, flow: Flow, times: int) -> None:
+    """Let Langflow die as many times, each time while the newest job runs; then let the flow go."""
+    for number in range(times):
+        wait_for("the job", lambda n=number: len(fake.jobs) > n and fake.jobs[n].state == "in_progress")
+        fake.crash()
+    flow.goes.set()
+
+
+def test_a_job_that_failed_is_a_failure_and_a_retry_of_the_run_sends_anew(
+    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
+) -> None:
+    flow.raises = ComponentFailed("Model", "no such model")
+    first = execute(instance, input_value="hi")
+    assert (first.failure["error"], first.retries) == ("FlowFailed", 0)
+    assert first.failure["mode"] == "job"
+    flow.raises = None
+    retry = execute(instance, parent=first, retry=True, input_value="hi")
+    assert (retry.metadata["origin"], retry.metadata["attempt"]) == ("sent", 2)
+    assert [row["state"] for row in rows()] == ["failed", "answered"]
+
+
+def test_a_job_that_completed_without_output_is_a_failure(fake: FakeLangflow, instance: dg.DagsterInstance) -> None:
+    def unbound(_: Any) -> str:
+        raise VariableMissing("MODEL_NAME", "")
+
+    fake.behave(FLOW_ID, unbound)
+    run = execute(instance, input_value="hi")
+    assert run.failure["error"] == "CompletedWithoutOutput"
+    assert "MODEL_NAME" in run.failure["cause"]
+    assert [row["state"] for row in rows()] == ["failed"]
+
+
+def test_a_job_that_someone_stopped_in_langflow_is_recorded_as_cancelled(
+    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
+) -> None:
+    flow.goes.clear()
+
+    def stop() -> None:
+        wait_for("the job", lambda: fake.jobs and fake.jobs[0].state == "in_progress")
+        with LangflowClient(fake.base_url, auth=ApiKey(fake.api_key)) as client:
+            client.stop(fake.jobs[0].id)
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    run = execute(instance, input_value="hi")
+    stopper.join()
+    assert run.failure["error"] == "JobCancelled"
+    assert [row["state"] for row in rows()] == ["cancelled"]
+
+
+def test_a_job_that_takes_too_long_is_stopped(
+    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LANGFLOW_JOB_TIMEOUT_SECONDS", "1")
+    flow.goes.clear()
+    run = execute(instance, input_value="hi")
+    assert (run.failure["error"], run.retries) == ("CallTimeout", 0)
+    assert "has been stopped" in run.failure["cause"]
+    assert [job.state for job in fake.jobs] == ["cancelled"]
+    assert [row["state"] for row in rows()] == ["failed"]
+
+
+def test_a_job_that_waits_for_a_human_is_collected_after_the_decision(
+    fake: FakeLangflow, instance: dg.DagsterInstance
+) -> None:
+    def approval(call: Any) -> FakeAnswer:
+        if call.decision is None:
+            raise HumanNeeded("Shall it be sent?")
+        return FakeAnswer(f"{call.decision}d")
+
+    fake.behave(FLOW_ID, approval)
+    first = execute(instance, input_value="hi")
+    assert first.failure["error"] == "JobSuspended"
+    assert "re-execute the run from failure" in first.failure["mend"]
+    assert "it waits for a human's decision" in "".join(first.log)
+
+    with LangflowClient(fake.base_url, auth=ApiKey(fake.api_key)) as client:
+        (question,) = client.pending(FLOW_ID)
+        client.resume(question, "approve")
+    again = execute(instance, parent=first, tags={"dagster/is_resume_retry": "true"}, input_value="hi")
+    assert (again.metadata["answer"], again.metadata["origin"]) == ("approved", "re-attached")
+    assert len(fake.jobs) == 1
+
+
+def test_an_answer_longer_than_langflow_shows_is_whole(fake: FakeLangflow, instance: dg.DagsterInstance) -> None:
+    long = "word " * 3000
+    run = execute(instance, input_value=long)
+    assert run.metadata["answer"] == f"You said {long}."
+
+
+def test_a_langflow_that_is_away_while_a_job_runs_is_asked_again_by_the_step(
+    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import dagma.defs.llm.resources as resources
+
+    monkeypatch.setattr(resources, "OUTAGE_SECONDS", 0.2)
+    fake.script(
+        Fault(path="/events", status=502, times=20),
+        Fault(path="/api/v2/workflows", method="GET", status=502, times=8),
+    )
+    run = execute(instance, input_value="hi")
+    assert (run.success, run.retries) == (True, 1)
+    assert (run.metadata["origin"], run.metadata["attempt"]) == ("re-attached", 1)
+    assert len(fake.jobs) == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "config", "mode"),
+    [
+        ("auto", {}, "job"),
+        ("auto", {"input_type": "text"}, "direct"),
+        ("auto", {"output_type": "any"}, "direct"),
+        ("auto", {"mode": "direct"}, "direct"),
+        ("direct", {}, "direct"),
+        ("direct", {"mode": "job"}, "job"),
+        ("direct", {"mode": "auto"}, "job"),
+        ("job", {}, "job"),
+    ],
+)
+def test_the_mode_is_the_runs_else_the_settings(
+    fake: FakeLangflow,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    setting: str,
+    config: dict[str, Any],
+    mode: str,
+) -> None:
+    monkeypatch.setenv("LANGFLOW_MODE", setting)
+    assert execute(instance, input_value="hi", **config).metadata["mode"] == mode
+
+
+def test_a_job_of_other_types_than_chat_is_refused_unsent(fake: FakeLangflow, instance: dg.DagsterInstance) -> None:
+    run: Ran = execute(instance, input_value="hi", mode="job", input_type="text")
+    assert run.failure["error"] == "BadRequest"
+    assert sends(fake) == []
