@@ -119,7 +119,8 @@ def interrupting(instance: dg.DagsterInstance, fake: FakeLangflow, *, cancel: bo
 
     def interrupt() -> None:
         (run,) = wait_for("the run", instance.get_runs)
-        wait_for("the job", lambda: any(request.path.endswith("/events") for request in fake.requests))
+        wait_for("the job", lambda: [job for job in fake.jobs if job.state == "in_progress"])
+        wait_for("its follower", lambda: any(request.path.endswith("/events") for request in fake.requests))
         if cancel:
             instance.report_run_canceling(run)
         os.kill(os.getpid(), signal.SIGINT)
@@ -134,7 +135,7 @@ def test_a_cancelled_run_stops_its_job(fake: FakeLangflow, flow: Flow, instance:
     flow.goes.clear()
     with interrupting(instance, fake, cancel=True):
         run = execute(instance, input_value="hi")
-    assert run.status is dg.DagsterRunStatus.CANCELED
+    assert run.status is dg.DagsterRunStatus.CANCELED, run.log
     assert [job.state for job in fake.jobs] == ["cancelled"]
     assert [row["state"] for row in rows()] == ["cancelled"]
     assert f"Cancelled: job {fake.jobs[0].id} is stopped." in run.log
@@ -146,7 +147,7 @@ def test_a_run_that_is_interrupted_otherwise_leaves_its_job_to_the_retry(
     flow.goes.clear()
     with interrupting(instance, fake, cancel=False):
         run = execute(instance, input_value="hi")
-    assert run.status is dg.DagsterRunStatus.FAILURE
+    assert run.status is dg.DagsterRunStatus.FAILURE, run.log
     assert [job.state for job in fake.jobs] == ["in_progress"]
     assert [row["state"] for row in rows()] == ["submitted"]
 

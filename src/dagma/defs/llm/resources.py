@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 import uuid
 from collections.abc import Mapping
 from typing import Any, TypedDict, get_args
@@ -92,6 +93,7 @@ class LangflowRestResource(Backend):
     )
     _client: LangflowClient | None = PrivateAttr(default=None)
     _quick_client: LangflowClient | None = PrivateAttr(default=None)
+    _connecting: threading.Lock = PrivateAttr(default_factory=threading.Lock)
     _flows: FlowCache = PrivateAttr(default_factory=lambda: FlowCache(LOOK_UP_SECONDS))
 
     @override
@@ -104,18 +106,20 @@ class LangflowRestResource(Backend):
     @property
     def client(self) -> LangflowClient:
         """The client for calls; its connections are kept from one call to the next."""
-        if self._client is None:
-            self._client = self._connect(Timeouts(read=self.timeout, total=self.timeout), RetryPolicy())
-        return self._client
+        with self._connecting:
+            if self._client is None:
+                self._client = self._connect(Timeouts(read=self.timeout, total=self.timeout), RetryPolicy())
+            return self._client
 
     @property
     def quick_client(self) -> LangflowClient:
         """A client for what must not hold anybody up."""
-        if self._quick_client is None:
-            seconds = min(QUICK_SECONDS, self.timeout)
-            quick = Timeouts(connect=seconds, read=seconds, total=seconds)
-            self._quick_client = self._connect(quick, RetryPolicy(attempts=2, base=0.2))
-        return self._quick_client
+        with self._connecting:
+            if self._quick_client is None:
+                seconds = min(QUICK_SECONDS, self.timeout)
+                quick = Timeouts(connect=seconds, read=seconds, total=seconds)
+                self._quick_client = self._connect(quick, RetryPolicy(attempts=2, base=0.2))
+            return self._quick_client
 
     @override
     def answer(self, request: CallRequest) -> dict[str, Any]:
