@@ -6,7 +6,7 @@ SHELL := /bin/bash
 compose := docker compose
 venv := .venv/bin
 
-.PHONY: help up down ps logs ask flows-push flows-pull dev test test-unit pictures lint lock clean
+.PHONY: help up down ps logs ask flows-push flows-pull dev test test-unit pictures chaos bench lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,12 @@ test-unit: .venv/ready ## Run the tests that need no container
 
 pictures: .venv/ready ## Take the README's pictures anew, of the stack that is up
 	@$(venv)/python -m pytest tests/browser --stack-env .env --pictures docs/pictures
+
+chaos: .venv/ready ## Kill services at random moments and count the damage: make chaos [N=20] [SEED=...]
+	@scripts/chaos.sh
+
+bench: .venv/ready ## Measure what a call and a launch cost, side by side with the plainest way
+	@scripts/bench.sh
 
 lint: .venv/ready ## Formatting, lint, types and shell scripts
 	@scripts/lint.sh

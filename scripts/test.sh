@@ -9,37 +9,17 @@ set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p .dev/logs
 
-. scripts/thresholds.sh
-. scripts/lib.sh
-. scripts/preflight.sh
-. scripts/ensure-engine.sh
+. scripts/test-set-up.sh
 . scripts/ensure-chromium.sh
-. scripts/env-file.sh
-. scripts/images.sh
-
-# Images are built from the variables of an environment file; the tests' own, since there may be no .env.
-make_test_env_file() {
-  rm -rf .dev/test
-  mkdir -p .dev/test
-  cp .env.example .dev/test
-  (cd .dev/test && make_env_file >/dev/null)
-  export COMPOSE_ENV_FILES=.dev/test/.env
-}
 
 # Pre-flight. No impact yet.
-check_engine
-check_memory
-check_disk
+check_test_machine
 
 # Let's go! Start impacting things.
 trap stop_engine EXIT
 phase engine ensure_engine
-check_compose
 phase chromium ensure_chromium
-make_test_env_file
-phase upstream provide_upstream_images
-phase images build_images
-unset COMPOSE_ENV_FILES
+provide_test_images
 log "set-up: $PHASES"
 
 # shellcheck disable=SC2086  # several arguments in one variable

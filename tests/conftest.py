@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness.stack import PROJECT, Stack, make_env_file, wait_until
+from harness.stack import PROJECT, Stack, fresh_stack, make_env_file, wait_until
 from harness.tiers import TIERS, TierReport, tier_of
 
 # testcontainers' reaper is an image of its own, which can't be pulled everywhere; every fixture here cleans up itself.
@@ -69,13 +69,8 @@ def stack(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
         stack.start()
         yield stack
         return
-    stack = Stack(make_env_file(tmp_path_factory.mktemp(PROJECT)))
-    stack.stop()  # what a run that was killed has left
-    try:
-        stack.start()
+    with fresh_stack(tmp_path_factory.mktemp(PROJECT)) as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 @pytest.fixture(scope="session")

@@ -9,24 +9,30 @@ from playwright.sync_api import Page, expect
 ASSISTANT = "da90a000-0000-4000-8000-000000000001"
 
 
-def log_in(page: Page, user: str, password: str) -> None:
+def fill_in(page: Page, user: str, password: str) -> None:
     page.get_by_placeholder("Username").fill(user)
     page.get_by_placeholder("Password").fill(password)
     page.get_by_role("button", name="Sign In").click()
+
+
+def log_in(page: Page, stack: Stack) -> None:
+    fill_in(page, stack.settings["LANGFLOW_SUPERUSER"], stack.settings["LANGFLOW_SUPERUSER_PASSWORD"])
+    # Not by `expect`, whose message would show the form and the password in it.
+    page.wait_for_url(lambda url: "/login" not in url)
 
 
 def test_login_refuses_a_wrong_password(page: Page, stack: Stack, picture: Picture) -> None:
     page.goto(stack.langflow_url)
     expect(page.get_by_role("button", name="Sign In")).to_be_visible()
     picture(page, "langflow-login")
-    log_in(page, stack.settings["LANGFLOW_SUPERUSER"], "not-the-password")
+    fill_in(page, stack.settings["LANGFLOW_SUPERUSER"], "not-the-password")
     expect(page.get_by_text("Incorrect username or password").first).to_be_visible()
     expect(page).to_have_url(re.compile("/login"))
 
 
 def test_login_leads_to_the_flows_of_the_repository(page: Page, stack: Stack) -> None:
     page.goto(stack.langflow_url)
-    log_in(page, stack.settings["LANGFLOW_SUPERUSER"], stack.settings["LANGFLOW_SUPERUSER_PASSWORD"])
+    log_in(page, stack)
     expect(page.get_by_text("Assistant", exact=True)).to_be_visible()
     expect(page.get_by_text("Echo", exact=True)).to_be_visible()
 
@@ -35,7 +41,7 @@ def test_the_link_of_a_materialization_leads_through_the_login_to_the_canvas(
     page: Page, stack: Stack, picture: Picture
 ) -> None:
     page.goto(f"{stack.langflow_url}/flow/{ASSISTANT}")
-    log_in(page, stack.settings["LANGFLOW_SUPERUSER"], stack.settings["LANGFLOW_SUPERUSER_PASSWORD"])
+    log_in(page, stack)
     expect(page).to_have_url(f"{stack.langflow_url}/flow/{ASSISTANT}")
     for node in ("ChatInput", "LanguageModel", "ChatOutput"):
         expect(page.get_by_test_id(f"rf__node-{node}-assistant")).to_be_visible()

@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "dagma-test"
 PORTS = {"DAGSTER_PORT": 13000, "LANGFLOW_PORT": 17860}
 START_SECONDS = 420.0
-ONE_SHOTS = frozenset({"dagster-migrate", "flows-push", "ledger-migrate"})
+ONE_SHOTS = frozenset({"dagster-migrate", "flows-push", "ledger-migrate", "default-migrate"})
 
 
 def wait_until(what: str, probe: Callable[[], T], *, seconds: float, every: float = 0.5) -> T:
@@ -55,10 +56,14 @@ class Container:
 class Stack:
     """A running stack, and what tests do to it."""
 
-    def __init__(self, env_file: Path) -> None:
+    def __init__(self, env_file: Path, *overlays: str) -> None:
         self.env_file = env_file
         self.compose = DockerCompose(
-            context=ROOT, compose_file_name="docker-compose.yml", env_file=str(env_file), build=False, wait=False
+            context=ROOT,
+            compose_file_name=["docker-compose.yml", *overlays],
+            env_file=str(env_file),
+            build=False,
+            wait=False,
         )
 
     @property
@@ -145,12 +150,47 @@ class Stack:
         return self.run("exec", "-T", service, *command, check=check)
 
     def kill(self, service: str) -> None:
-        """End every process of the service's container with SIGKILL, from inside: the restart policy applies."""
-        self.exec(service, "python", "-c", "import os; os.kill(-1, 9)", check=False)
+        """End every process of the service's container with SIGKILL, from inside; wait until Docker has restarted it.
+
+        `docker kill` would count as a stop by hand, after which the restart policy does nothing.
+        """
+        container = self.container(service)
+        before = self.inspect(container)["State"]["StartedAt"]
+        self.exec(service, "sh", "-c", "kill -9 -1", check=False)
+
+        def restarted() -> bool:
+            state = self.inspect(container)["State"]
+            return bool(state["Running"] and state["StartedAt"] != before)
+
+        wait_until(f"{service} killed and restarted", restarted, seconds=60, every=0.2)
 
     def logs(self) -> str:
         """Everything that any container of the project has printed."""
         return self.run("--ansi", "never", "logs", "--no-color")
+
+
+@contextmanager
+def fresh_stack(folder: Path, *overlays: str, **settings: str) -> Iterator[Stack]:
+    """Start a stack on empty volumes; remove it at the end.
+
+    Args:
+        folder: An empty folder for its environment file.
+        overlays: Compose files to lay over the shipped one.
+        settings: Variables to set in its environment file.
+    """
+    env_file = make_env_file(folder)
+    lines = [line for line in env_file.read_text().splitlines() if line.split("=", 1)[0] not in settings]
+    env_file.write_text("\n".join([*lines, *(f"{name}={value}" for name, value in settings.items())]) + "\n")
+    stack = Stack(env_file, *overlays)
+    # What the caller's shell sets must not reach Compose: the environment wins over the file.
+    for name in stack.settings:
+        os.environ.pop(name, None)
+    stack.stop()  # what a run that was killed has left
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
 
 
 def make_env_file(folder: Path) -> Path:

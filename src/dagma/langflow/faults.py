@@ -69,7 +69,7 @@ class Fault:
         """Read an error response, whatever its body."""
         body = _json_or_none(reply.body)
         detail = walk(body, "detail")
-        if detail is None:
+        if detail is None and reply.status == 404:
             # A server that serves the canvas too answers 404 with the detail itself.
             detail = body
         if isinstance(detail, str) and detail.startswith("{"):

@@ -17,6 +17,7 @@ from dagma.langflow import (
     FlowFailed,
     FlowNotFound,
     Forbidden,
+    JobNotFound,
     LangflowError,
     MalformedResponse,
     RateLimited,
@@ -310,6 +311,19 @@ def test_a_404_by_a_component_is_a_failed_flow(fake_langflow: FakeLangflow, make
     error = call(fake_langflow, make_client, echo, Fault(status=404, body=body))
     assert isinstance(error, FlowFailed)
     assert error.component == "Files"
+
+
+def test_a_404_without_the_wrapping_detail_is_read(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):
+    fake_langflow.script(Fault(path="/workflows", status=404, body={"code": "JOB_NOT_FOUND", "message": "No job."}))
+    with pytest.raises(JobNotFound):
+        make_client().stop(echo)
+
+
+def test_a_gateways_500_with_a_message_is_no_failed_flow(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
+):
+    error = call(fake_langflow, make_client, echo, Fault(status=500, body={"message": "Upstream reset"}))
+    assert (type(error), error.outcome) == (ServerError, "unknown")
 
 
 def test_an_echoed_key_is_redacted(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Measure what a call and a launch cost, side by side with the plainest way of doing the same, on a stack of its own.
+#
+# Usage: make bench
+# It touches what `make test` touches, chromium apart. It ends with one line per figure: name value unit target.
+set -Eeuo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p .dev/logs
+
+. scripts/test-set-up.sh
+
+# Pre-flight. No impact yet.
+check_test_machine
+
+# Let's go! Start impacting things.
+trap stop_engine EXIT
+phase engine ensure_engine
+provide_test_images
+log "set-up: $PHASES"
+
+PYTHONPATH=tests .venv/bin/python -m bench.run

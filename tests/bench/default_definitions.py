@@ -1,0 +1,12 @@
+"""The shipped asset without the shipped executor: Dagster's default one starts a process per step."""
+
+import dagster as dg
+
+from dagma.definitions import defs as shipped
+from dagma.defs.llm.assets import langflow_run_flow
+
+defs = dg.Definitions(
+    assets=[langflow_run_flow],
+    jobs=[dg.define_asset_job("langflow_run_flow_job", selection=[langflow_run_flow])],
+    resources=shipped.resources,
+)

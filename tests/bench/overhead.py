@@ -1,0 +1,134 @@
+"""What the whole call path adds to a call: ledger, client, retries, typed results.
+
+Runs where calls run (the worker's container, with the stack's ledger on PostgreSQL), against a fake Langflow that
+answers in a millisecond: in a real one's variance the difference would drown. Bare calls and the call path take turns.
+
+Usage: python -m bench.overhead [CALLS]    Needs DAGMA_LEDGER_URL.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+from bench.figures import Figure, spread
+
+from dagma.defs.llm.resources import LangflowRestResource
+
+CALLS = 300
+WARM_UP = 30
+TARGET = "<8"
+QUESTION = "What is the capital of France?"
+HERE = Path(__file__).parent
+Call = Callable[[], object]
+
+
+@contextmanager
+def fake_langflow() -> Iterator[Mapping[str, str]]:
+    """Start the fake; yield its base_url, api_key and flow_id."""
+    command = [sys.executable, str(HERE / "fake_server.py")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield json.loads(process.stdout.readline())
+        process.communicate()
+
+
+def bare_run(fake: Mapping[str, str], session: Any) -> Call:
+    """A v1 run by one `post` of requests, or of a session that keeps its connection."""
+    url, headers = f"{fake['base_url']}/api/v1/run/{fake['flow_id']}", {"x-api-key": fake["api_key"]}
+    body = {"input_value": QUESTION, "input_type": "chat", "output_type": "chat"}
+
+    def call() -> object:
+        response = session.post(url, json=body, headers=headers, timeout=30)
+        response.raise_for_status()
+        return response.json()["outputs"]
+
+    return call
+
+
+def bare_sync(fake: Mapping[str, str]) -> Call:
+    """A v2 run in the mode sync, which nothing can find again: one `requests.post`."""
+    url, headers = f"{fake['base_url']}/api/v2/workflows", {"x-api-key": fake["api_key"]}
+    body = {"flow_id": fake["flow_id"], "input_value": QUESTION, "mode": "sync"}
+
+    def call() -> object:
+        response = requests.post(url, json=body, headers=headers, timeout=30)
+        response.raise_for_status()
+        return response.json()["output"]
+
+    return call
+
+
+def bare_job(fake: Mapping[str, str]) -> Call:
+    """A v2 background job by the requests that it can't do without: submit, events until the end, state, tokens."""
+    base, headers = fake["base_url"], {"x-api-key": fake["api_key"]}
+    body = {"flow_id": fake["flow_id"], "input_value": QUESTION, "mode": "background"}
+
+    def get(path: str, **params: str) -> requests.Response:
+        response = requests.get(f"{base}{path}", params=params, headers=headers, timeout=30)
+        response.raise_for_status()
+        return response
+
+    def call() -> object:
+        submitted = requests.post(f"{base}/api/v2/workflows", json=body, headers=headers, timeout=30)
+        submitted.raise_for_status()
+        job_id = submitted.json()["job_id"]
+        assert get(f"/api/v2/workflows/{job_id}/events").content
+        state = get("/api/v2/workflows", job_id=job_id).json()
+        assert state["status"] == "completed"
+        return state["output"], get(f"/api/v1/monitor/traces/{job_id}").json()
+
+    return call
+
+
+def take_turns(calls: Mapping[str, Call], count: int) -> dict[str, list[float]]:
+    """Make all calls in turns, each round in another order; return the seconds of each."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    names = list(calls)
+    for index in range(WARM_UP + count):
+        first = index % len(names)
+        for name in names[first:] + names[:first]:
+            started = time.perf_counter()
+            calls[name]()
+            if index >= WARM_UP:
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def measure(count: int) -> list[Figure]:
+    """Measure v1 and v2."""
+    with fake_langflow() as fake, requests.Session() as session:
+        backend = LangflowRestResource(base_url=fake["base_url"], api_key=fake["api_key"])
+        flow_id = fake["flow_id"]
+        calls: dict[str, Call] = {
+            "v1 requests.post": bare_run(fake, requests),
+            "v1 session.post": bare_run(fake, session),
+            "v1 call path": lambda: backend.run_flow(QUESTION, flow_id=flow_id, mode="direct"),
+            "v2 sync requests.post": bare_sync(fake),
+            "v2 job requests": bare_job(fake),
+            "v2 call path": lambda: backend.run_flow(QUESTION, flow_id=flow_id, mode="job"),
+        }
+        seconds = take_turns(calls, count)
+    for name, sample in seconds.items():
+        print(f"{name:<22} {spread(sample)}", file=sys.stderr)
+
+    def added(ours: str, bare: str) -> float:
+        return 1000 * (statistics.median(seconds[ours]) - statistics.median(seconds[bare]))
+
+    return [
+        Figure("added_per_call_v1", added("v1 call path", "v1 requests.post"), "ms", TARGET),
+        Figure("added_per_call_v1_over_a_kept_connection", added("v1 call path", "v1 session.post"), "ms", TARGET),
+        Figure("added_per_call_v2", added("v2 call path", "v2 job requests"), "ms", TARGET),
+        Figure("added_per_call_v2_over_one_sync_post", added("v2 call path", "v2 sync requests.post"), "ms"),
+    ]
+
+
+if __name__ == "__main__":
+    for figure in measure(int(sys.argv[1]) if sys.argv[1:] else CALLS):
+        print(figure.to_json())

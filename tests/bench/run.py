@@ -1,0 +1,52 @@
+"""Run every measurement on a stack of its own, and end with one line per figure: name value unit target.
+
+Usage: python -m bench.run
+"""
+
+import tempfile
+from pathlib import Path
+
+from bench import launches
+from bench.figures import Figure, read_figures
+from harness.stack import ROOT, Stack, fresh_stack
+
+OVERLAY = "tests/bench/docker-compose.yml"
+ECHO = "da90a000-0000-4000-8000-000000000002"
+DEFAULT_SERVICES = ("default-webserver", "default-daemon", "default-user-code")
+SETTINGS = {
+    # Through the relay that records when Langflow is asked.
+    "LANGFLOW_BASE_URL": "http://recorder:7860",
+    # One request per call, so that the first one is the call.
+    "LANGFLOW_MODE": "direct",
+    "DAGMA_SCHEDULES_RUNNING": "false",
+}
+
+
+def in_worker(stack: Stack, script: str, *arguments: str) -> list[Figure]:
+    """Run a script where calls run: a container of the worker's image, settings, limits and network."""
+    printed = stack.run(
+        *("run", "--rm", "--no-deps", "-T"),
+        *("--env", "LANGFLOW_BASE_URL=http://langflow:7860"),
+        *("--volume", f"{ROOT}/tests/bench:/measure/bench:ro", "--workdir", "/measure"),
+        *("worker", "python", "-m", f"bench.{script}", *arguments),
+    )
+    figures = read_figures(printed)
+    print("\n".join(line for line in printed.splitlines() if not line.startswith('{"name"')), flush=True)
+    if not figures:
+        raise AssertionError(f"bench.{script} printed no figure")
+    return figures
+
+
+def main() -> None:
+    """Measure, and print."""
+    with tempfile.TemporaryDirectory() as folder, fresh_stack(Path(folder), OVERLAY, **SETTINGS) as stack:
+        figures = launches.measure(stack, ECHO)
+        stack.run("stop", *DEFAULT_SERVICES)
+        figures += in_worker(stack, "overhead")
+        figures += in_worker(stack, "throughput", ECHO)
+    for figure in figures:
+        print(figure)
+
+
+if __name__ == "__main__":
+    main()
