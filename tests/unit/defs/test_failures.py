@@ -6,7 +6,7 @@ import pytest
 from unit.defs.conftest import FLOW_ID, LangflowServer, Reply, run_asset
 
 from dagma.defs.llm import failures
-from dagma.langflow import CallTimeout, FlowNotFound, LangflowError, RateLimited, Unreachable
+from dagma.langflow import CallTimeout, FlowFailed, FlowNotFound, LangflowError, RateLimited, Unreachable
 
 
 @pytest.mark.parametrize(
@@ -115,6 +115,12 @@ def test_is_not_retried_where_that_cannot_help_or_might_pay_twice(error: Langflo
     failure = outcome_of(error, retry_number)
     assert isinstance(failure, dg.Failure)
     assert failure.allow_retries is False
+
+
+def test_a_flow_that_failed_for_a_cause_that_may_pass_is_sent_again() -> None:
+    down = FlowFailed("The model server refuses connections.", component="Model", retryable=True)
+    assert isinstance(outcome_of(down), dg.RetryRequested)
+    assert isinstance(outcome_of(FlowFailed("A component raised.", component="Model")), dg.Failure)
 
 
 def test_waits_grow_up_to_a_cap() -> None:

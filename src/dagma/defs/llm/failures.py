@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 import dagster as dg
 
 from dagma.defs.llm.durable import JobOutOfReachError
-from dagma.langflow import LangflowError
+from dagma.langflow import FlowFailed, LangflowError
 from dagma.ledger import CallInFlightError, LedgerError, LedgerUnavailableError, QuotaExceededError
 
 CALL_ERRORS = (LangflowError, LedgerError)
@@ -31,7 +31,7 @@ def retry_or_fail(error: LangflowError | LedgerError, *, retry_number: int, meta
         metadata: What else to show beside the failure.
 
     Raises:
-        RetryRequested: The call was not sent, or goes on as a job, and may be answered later.
+        RetryRequested: The call was not sent, or failed for a cause that may pass, or goes on as a job.
         Failure: Everything else; it is never retried.
     """
     wait = seconds_until_retry(error, retry_number)
@@ -45,10 +45,14 @@ def retry_or_fail(error: LangflowError | LedgerError, *, retry_number: int, meta
 
 
 def is_free_to_retry(error: LangflowError | LedgerError) -> bool:
-    """Whether the step may be retried without paying for an answer twice, and may succeed then."""
+    """Whether the step may be retried without paying for an answer twice, and may succeed then.
+
+    A flow that failed has no answer to pay for twice: it is sent again where its cause may pass, such as a model server
+    that was down.
+    """
     if isinstance(error, LedgerError):
         return isinstance(error, LedgerUnavailableError | CallInFlightError)
-    return error.retryable and (error.outcome == "not_run" or isinstance(error, JobOutOfReachError))
+    return error.retryable and (error.outcome == "not_run" or isinstance(error, FlowFailed | JobOutOfReachError))
 
 
 def seconds_until_retry(error: LangflowError | LedgerError, retry_number: int) -> float:

@@ -51,9 +51,8 @@ def describe_call(call: CallRecord, *, texts: bool) -> dict[str, Any]:
     """
     answer = call.answer
     models = ", ".join(dict.fromkeys(usage.model for usage in answer.usages if usage.model))
-    return describe_flow(call.flow) | _known(
+    known = _known(
         {
-            "status": "completed",
             # Plain text: as Markdown, an answer could make the reader's browser load an address of the model's choice.
             "answer": dg.MetadataValue.text(answer.text) if texts and answer.text is not None else None,
             "duration_seconds": dg.MetadataValue.float(round(call.seconds, 3)),
@@ -65,9 +64,10 @@ def describe_call(call: CallRecord, *, texts: bool) -> dict[str, Any]:
             "session_id": answer.session_id,
             "origin": call.origin,
             "job_id": answer.job_id,
+            "status": "completed",
         }
-        | describe_attempts([call.begun])
     )
+    return known | describe_flow(call.flow) | describe_attempts([call.begun])
 
 
 def describe_attempts(attempts: Sequence[Begun]) -> dict[str, Any]:
