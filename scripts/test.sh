@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Run every test, from a bare machine or any other: unit, contract, stack, browser, chaos.
+# Run the tests, from a bare machine or any other: unit, contract, stack, browser. The kills of tests/chaos take minutes
+# each and are asked for: TESTS=tests/chaos, or make chaos.
 #
 # Usage: make test [TESTS="tests/stack -k schedule"]
 # It touches: what `make up` touches, but under the project name dagma-test, with ports of its own, beside a running stack;
@@ -23,4 +24,4 @@ provide_test_images
 log "set-up: $PHASES"
 
 # shellcheck disable=SC2086  # several arguments in one variable
-.venv/bin/python -m pytest ${TESTS:-tests}
+.venv/bin/python -m pytest ${TESTS:-tests/unit tests/contract tests/stack tests/browser}

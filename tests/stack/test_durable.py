@@ -82,20 +82,20 @@ def test_the_retry_of_a_run_on_a_killed_worker_collects_the_same_job(
     assert rows(stack, retry) == []
 
 
-def test_a_redeploy_of_code_server_and_worker_in_the_middle_of_a_call_loses_nothing(
+def test_a_redeploy_of_the_code_server_and_then_of_the_worker_loses_no_call(
     stack: Stack, dagster: Dagster, behave: str
 ) -> None:
     # Longer than a stopping worker goes on with its runs: it interrupts this one, and the next worker retries it.
-    seconds = float(stack.settings["DAGMA_WORKER_GRACE_SECONDS"]) + 30
+    seconds = float(stack.settings["DAGMA_WORKER_GRACE_SECONDS"]) + 45
     run_id, job_id = launch_job(dagster, behave, seconds=seconds)
-    stack.run("up", "--detach", "--no-deps", "--force-recreate", "user-code", "worker")
+    for service in ("user-code", "worker"):
+        stack.run("up", "--detach", "--no-deps", "--force-recreate", service)
+        stack.wait_health(service, "healthy", seconds=90)
 
     outcome = dagster.finish(retry_of(dagster, run_id, seconds=120))
     assert (outcome.status, outcome.metadata["answer"]) == ("SUCCESS", "slept")
     assert (outcome.metadata["job_id"], outcome.metadata["origin"]) == (job_id, "re-attached")
     assert [row["job_id"] for row in rows(stack, run_id)] == [job_id]
-    for service in ("user-code", "worker"):
-        stack.wait_health(service, "healthy", seconds=90)
 
 
 def test_a_job_that_langflow_lost_is_sent_again_by_the_same_run(stack: Stack, dagster: Dagster, behave: str) -> None:
