@@ -78,6 +78,8 @@ def parameters() -> xllamacpp.CommonParams:
     params.hostnames = [os.environ.get("LLM_HOST") or "127.0.0.1"]
     params.port = setting("LLM_PORT", 8080)
     params.n_parallel = setting("LLM_PARALLEL", 2)
+    # Greedy where a request sets no temperature: the same question gets the same answer, as tests and demos need.
+    params.sampling.temp = 0.0
     # llama.cpp divides its context among the parallel requests.
     params.n_ctx = setting("LLM_CONTEXT", 4096) * params.n_parallel
     # llama.cpp's threads wait for one another in a busy loop: where they share a core with the rest of the stack,
