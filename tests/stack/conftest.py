@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from harness.stack import Stack, wait_until
 
-from dagma.cli.webserver import ENTRIES, Outcome, Webserver
+from dagma.cli.webserver import ENTRIES, Outcome, Webserver, WebserverError
 from dagma.langflow import ApiKey, LangflowClient
 
 JOB = "langflow_run_flow_job"
@@ -72,6 +72,19 @@ class Dagster:
     def ask(self, **config: Any) -> Outcome:
         """Launch and finish."""
         return self.finish(self.launch(**config))
+
+    def ask_when_served(self, seconds: float = 60.0, **config: Any) -> Outcome:
+        """Ask; try again while the webserver can't launch, as in the seconds after what it needs has restarted."""
+
+        def served() -> Outcome | None:
+            try:
+                return self.ask(**config)
+            except WebserverError:
+                return None
+
+        outcome = wait_until("a launch", served, seconds=seconds)
+        assert outcome is not None
+        return outcome
 
     def status(self, run_id: str) -> str:
         return str(

@@ -15,7 +15,7 @@ def test_goes_red_without_postgres_and_green_again(stack: Stack, dagster: Dagste
     stack.run("start", "postgres")
     for service in ["postgres", *NEED_POSTGRES]:
         stack.wait_health(service, "healthy", seconds=180)
-    assert dagster.ask(input_value="What is the capital of France?").status == "SUCCESS"
+    assert dagster.ask_when_served(input_value="What is the capital of France?").status == "SUCCESS"
 
 
 def test_goes_red_without_the_broker(stack: Stack) -> None:

@@ -22,19 +22,9 @@ def test_works_again_without_help_after_a_restart_of(service: str, stack: Stack,
     stack.run("restart", service)
     stack.wait_health(service, "healthy", seconds=180)
 
-    outcome = wait_until("a launch", lambda: ask_if_served(dagster), seconds=60)
-    assert outcome == ("SUCCESS", True)
-
-
-def ask_if_served(dagster: Dagster) -> tuple[str, bool] | None:
-    """Ask; None while the webserver can't launch, as in the seconds in which it finds a restarted code server."""
-    from dagma.cli.webserver import WebserverError
-
-    try:
-        outcome = dagster.ask(input_value=QUESTION)
-    except WebserverError:
-        return None
-    return outcome.status, "Paris" in outcome.metadata.get("answer", "")
+    outcome = dagster.ask_when_served(input_value=QUESTION)
+    assert outcome.status == "SUCCESS", outcome
+    assert "Paris" in outcome.metadata["answer"]
 
 
 def test_a_run_goes_on_while_user_code_is_redeployed(stack: Stack, dagster: Dagster, behave: str) -> None:

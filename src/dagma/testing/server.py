@@ -135,7 +135,9 @@ class _RequestHandler(BaseHTTPRequestHandler):
             return
         body = _body(fault, real)
         length = {} if fault.endless is not None else {"Content-Length": str(len(body))}
-        headers = {**_JSON, **(_CHUNKED if fault.chunked else length), **fault.headers}
+        # Announced, or a client that keeps the connection may send its next request into the closing of it.
+        close = {"Connection": "close"}
+        headers = {**_JSON, **close, **(_CHUNKED if fault.chunked else length), **fault.headers}
         self._out(self._head(fault.status or (real.status if real else 200), headers), fault.dribble)
         for piece in _pieces(body, fault):
             self._out(_chunk(piece) if fault.chunked else piece, fault.dribble)
