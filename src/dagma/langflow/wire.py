@@ -25,6 +25,9 @@ from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+# uvicorn, which serves Langflow, closes a connection that has been idle for 5 s.
+LONGEST_IDLE_SECONDS = 3.0
+
 _current: ContextVar["Watch | None"] = ContextVar("dagma_langflow_watch", default=None)
 
 
@@ -137,10 +140,30 @@ class _WatchedTLSConnection(_WatchedConnection, HTTPSConnection):
 
 
 class _WatchedPool(HTTPConnectionPool):
+    """Keeps connections, but for none that has been idle for so long that the server may be closing it.
+
+    A request that meets the server's close on its way is lost, and nobody can tell whether it was read: a flow that
+    may have run must not be sent again.
+    """
+
     ConnectionCls = _WatchedConnection
 
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None:
+            conn.idle_since = time.monotonic()
+        super()._put_conn(conn)
 
-class _WatchedTLSPool(HTTPSConnectionPool):
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        conn = super()._get_conn(timeout)
+        if time.monotonic() - getattr(conn, "idle_since", math.inf) > LONGEST_IDLE_SECONDS:
+            # It connects anew with its next request.
+            conn.close()
+        return conn
+
+
+class _WatchedTLSPool(_WatchedPool, HTTPSConnectionPool):
+    """The same over TLS."""
+
     ConnectionCls = _WatchedTLSConnection
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from unit.langflow.conftest import Certificates, MakeClient
+from harness.certificates import Certificates, tls_server
+from unit.langflow.conftest import MakeClient
 
 from dagma.langflow import (
     TLS,
@@ -20,24 +21,24 @@ from dagma.langflow import (
     Timeouts,
     TLSFailure,
     Unreachable,
+    wire,
 )
 from dagma.testing import FakeLangflow, Fault
 
 HANGING = 20.0
 
 
-@contextlib.contextmanager
-def tls_server(
-    certificates: Certificates, *, wants_client: bool = False, newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
-) -> Iterator[FakeLangflow]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.maximum_version = newest
-    context.load_cert_chain(certificates.server, certificates.server_key)
-    if wants_client:
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(certificates.authority)
-    with FakeLangflow(ssl_context=context) as fake:
-        yield fake
+def counted_connects(monkeypatch: pytest.MonkeyPatch) -> list[wire._WatchedConnection]:
+    """Note every connection that is opened from now on."""
+    opened: list[wire._WatchedConnection] = []
+    connect = wire._WatchedConnection._new_conn
+
+    def counting(connection: wire._WatchedConnection) -> socket.socket:
+        opened.append(connection)
+        return connect(connection)
+
+    monkeypatch.setattr(wire._WatchedConnection, "_new_conn", counting)
+    return opened
 
 
 def client_of(fake: FakeLangflow, tls: TLS | None = None) -> LangflowClient:
@@ -209,6 +210,32 @@ def test_a_connection_that_the_server_closed_in_between_is_replaced(
     client.run(echo, "two")
     time.sleep(0.05)
     assert CallResult.from_v1(client.run(echo, "three")).answer == "three"
+
+
+@pytest.mark.parametrize(("longest_idle", "connections"), [(60.0, 1), (0.0, 2)])
+def test_a_connection_is_kept_unless_the_server_may_be_closing_it(
+    fake_langflow: FakeLangflow,
+    make_client: MakeClient,
+    echo: str,
+    monkeypatch: pytest.MonkeyPatch,
+    longest_idle: float,
+    connections: int,
+):
+    monkeypatch.setattr(wire, "LONGEST_IDLE_SECONDS", longest_idle)
+    opened = counted_connects(monkeypatch)
+    client = make_client(validate_tweaks=False)
+    for text in ("one", "two"):
+        assert CallResult.from_v1(client.run(echo, text)).answer == text
+    assert len(opened) == connections
+
+
+def test_a_tls_connection_that_was_idle_is_made_anew(certificates: Certificates, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(wire, "LONGEST_IDLE_SECONDS", 0.0)
+    opened = counted_connects(monkeypatch)
+    with tls_server(certificates) as fake, client_of(fake, TLS(ca_bundle=certificates.authority)) as client:
+        client.health_check()
+        client.health_check()
+    assert len(opened) == 2
 
 
 def test_a_client_is_shared_by_threads(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):
