@@ -24,6 +24,7 @@ from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
 import dagma.definitions  # noqa: F401  # imported before the worker forks, so that every run starts warm
 from dagma import environment
 from dagma.celery_settings import CELERY_SETTINGS, DEFAULT_SILENCE_SECONDS
+from dagma.ledger.prices import Prices
 from dagma.roll_call import BROKER_ERRORS, RollCall
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,9 @@ logger = logging.getLogger(__name__)
 # Less than the container's stop_grace_period, by what user code needs to clean up.
 GRACE_SECONDS = environment.positive_number("DAGMA_WORKER_GRACE_SECONDS", default=45.0)
 CLEAN_UP_SECONDS = 15.0
+
+# Before the fork as well: half a second for the first answer that is priced, in each process.
+Prices().warm_up()
 
 app: Celery = make_app(
     {
