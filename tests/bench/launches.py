@@ -11,7 +11,7 @@ from functools import partial
 from bench.figures import Figure, spread
 from harness.stack import Stack, wait_until
 
-from dagma.cli.webserver import Webserver, WebserverError
+from dagma.webserver import Webserver, WebserverError
 
 RUNS = 20
 WARM_UP = 4

@@ -8,7 +8,7 @@ from harness.stack import Stack
 from playwright.sync_api import Locator, Page, expect
 
 from dagma.cli.ask import ASSET, JOB
-from dagma.cli.webserver import Outcome
+from dagma.webserver import Outcome
 
 ASSISTANT = "da90a000-0000-4000-8000-000000000001"
 QUESTION = "What is the capital of France?"

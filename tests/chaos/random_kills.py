@@ -19,7 +19,7 @@ from chaos.faults import SERVICES
 from harness.stack import Stack, fresh_stack
 from stack.conftest import Dagster
 
-from dagma.cli.webserver import Webserver, WebserverError
+from dagma.webserver import Webserver, WebserverError
 
 SURVIVE_SECONDS = 600.0
 LONGEST_MOMENT_SECONDS = 12.0

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from dagma.cli.webserver import Outcome, Webserver, WebserverError
+from dagma.webserver import Outcome, Webserver, WebserverError
 
 JOB = "langflow_run_flow_job"
 ASSET = "langflow_run_flow"

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 from dagma import environment
-from dagma.cli.webserver import Webserver, WebserverError
-from dagma.langflow import TLS, ApiKey, LangflowClient, LangflowError, Timeouts
+from dagma.access import access_from_environment
+from dagma.cli.server import langflow_client
+from dagma.langflow import LangflowError
+from dagma.webserver import Webserver, WebserverError
 
 CONNECT_SECONDS = 5.0
 
@@ -53,7 +55,7 @@ def checks() -> Iterator[tuple[str, Callable[[], str]]]:
 def check_settings() -> str:
     """Read the settings that have a form of their own."""
     seconds = environment.positive_number("LANGFLOW_TIMEOUT_SECONDS", default=300.0)
-    environment.flag("LANGFLOW_VERIFY_TLS", default=True)
+    access_from_environment()
     environment.flag("DAGMA_SCHEDULES_RUNNING", default=False)
     environment.choice("DAGMA_RECORD_TEXTS", ("full", "none"), default="full")
     return f"readable; a call may take {seconds:g} s"
@@ -61,14 +63,14 @@ def check_settings() -> str:
 
 def check_langflow() -> str:
     """Ask Langflow for its health, its database included."""
-    with _client() as client:
+    with langflow_client() as client:
         client.health_check()
         return f"{client.base_url} answers, version {client.version()}"
 
 
 def check_api_key() -> str:
     """List flows, which needs a valid key."""
-    with _client() as client:
+    with langflow_client() as client:
         return f"accepted; it sees {len(client.list_flows())} flows"
 
 
@@ -77,7 +79,7 @@ def check_default_flow() -> str:
     flow_id = environment.text("LANGFLOW_DEFAULT_FLOW_ID")
     if flow_id is None:
         raise Skipped("LANGFLOW_DEFAULT_FLOW_ID is not set, so calls that name no flow are skipped.")
-    with _client() as client:
+    with langflow_client() as client:
         for flow in client.list_flows():
             if flow_id in (flow.id, flow.endpoint_name):
                 return f"{flow.name} ({flow.id})"
@@ -107,19 +109,6 @@ def check_broker() -> str:
     except OSError as error:
         raise OSError(f"The broker at {where[0]}:{where[1]} can't be reached ({error}). Is it up?") from error
     return f"{where[0]}:{where[1]} accepts connections"
-
-
-def _client() -> LangflowClient:
-    key = environment.text("LANGFLOW_API_KEY")
-    return LangflowClient(
-        environment.text("LANGFLOW_BASE_URL", "http://127.0.0.1:7860"),
-        auth=ApiKey(key) if key else None,
-        timeouts=Timeouts(connect=CONNECT_SECONDS, read=30.0, total=30.0),
-        tls=TLS(
-            verify=environment.flag("LANGFLOW_VERIFY_TLS", default=True),
-            ca_bundle=environment.text("LANGFLOW_CA_BUNDLE"),
-        ),
-    )
 
 
 def _is_uuid(text: str) -> bool:

@@ -3,14 +3,15 @@
 import time
 
 from dagma import environment
-from dagma.langflow import TLS, ApiKey, LangflowClient, ServerError, Timeouts, Unreachable
+from dagma.access import access_from_environment
+from dagma.langflow import LangflowClient, ServerError, Timeouts, Unreachable
 from dagma.langflow.errors import CallTimeout, MalformedResponse
 
 DEFAULT_URL = "http://127.0.0.1:7860"
 
 
 def langflow_client() -> LangflowClient:
-    """Connect to Langflow as `LANGFLOW_BASE_URL`, `_API_KEY`, `_VERIFY_TLS` and `_CA_BUNDLE` say.
+    """Connect to Langflow as the environment says: `LANGFLOW_BASE_URL`, and who calls.
 
     Returns:
         A client whose requests take 30 seconds at most.
@@ -18,15 +19,8 @@ def langflow_client() -> LangflowClient:
     Raises:
         SettingError: A variable has a value that can't be used.
     """
-    key = environment.text("LANGFLOW_API_KEY")
-    return LangflowClient(
-        environment.text("LANGFLOW_BASE_URL", DEFAULT_URL),
-        auth=ApiKey(key) if key else None,
-        timeouts=Timeouts(connect=5.0, read=30.0, total=30.0),
-        tls=TLS(
-            verify=environment.flag("LANGFLOW_VERIFY_TLS", default=True),
-            ca_bundle=environment.text("LANGFLOW_CA_BUNDLE"),
-        ),
+    return access_from_environment().connect(
+        environment.text("LANGFLOW_BASE_URL", DEFAULT_URL), timeouts=Timeouts(connect=5.0, read=30.0, total=30.0)
     )
 
 

@@ -1,5 +1,6 @@
 """Everything that speaks Langflow's HTTP API: a client with one typed result and one typed error per cause."""
 
+from dagma.langflow.access import Access
 from dagma.langflow.auth import ApiKey, BasicAuth, BearerToken, ClientCredentials
 from dagma.langflow.client import LangflowClient
 from dagma.langflow.credential import Credential
@@ -38,6 +39,7 @@ from dagma.langflow.variable import Variable
 
 __all__ = [
     "TLS",
+    "Access",
     "ApiKey",
     "BadRequest",
     "BasicAuth",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dagma.cli import ask, main
-from dagma.cli.webserver import Webserver
+from dagma.webserver import Webserver
 
 RUN_ID = "0a1b2c3d"
 ENTRIES = [

@@ -5,6 +5,7 @@ import os
 import threading
 import uuid
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, TypedDict, get_args
 
 import dagster as dg
@@ -12,14 +13,14 @@ from pydantic import Field, PrivateAttr
 from typing_extensions import override
 
 from dagma import environment
+from dagma.access import FILE_VARIABLES, SECRET_VARIABLES, access_from_environment
 from dagma.defs.llm.answer import Answer
 from dagma.defs.llm.backend import Backend
 from dagma.defs.llm.flow_reference import FlowReference
 from dagma.defs.llm.langflow_jobs import LangflowJobs, job_of, usages_of
 from dagma.defs.llm.request import CallMode, CallRequest
 from dagma.langflow import (
-    TLS,
-    ApiKey,
+    Access,
     BadRequest,
     CallResult,
     InputType,
@@ -83,10 +84,35 @@ class LangflowRestResource(Backend):
     job_timeout: float = Field(
         default=3600.0, gt=0, description="Seconds that a job may take, its time in the queue included."
     )
+    bearer_token: str | None = Field(
+        default=None, description="A JWT or another bearer token for a gateway. Give it as an EnvVar."
+    )
+    oauth_token_url: str | None = Field(
+        default=None,
+        description="Token endpoint that gives the gateway's bearer token for OAuth2 client credentials.",
+    )
+    oauth_client_id: str | None = Field(default=None, description="The client's id at the token endpoint.")
+    oauth_client_secret: str | None = Field(
+        default=None, description="The client's secret at the token endpoint. Give it as an EnvVar."
+    )
+    oauth_scope: str | None = Field(default=None, description="Scopes of the token, separated by spaces.")
+    oauth_audience: str | None = Field(default=None, description="Audience of the token.")
+    basic_user: str | None = Field(default=None, description="User of a gateway with basic auth.")
+    basic_password: str | None = Field(default=None, description="Password of that user. Give it as an EnvVar.")
+    headers: str | None = Field(
+        default=None,
+        description='More headers for a gateway, as a JSON object: {"X-Gateway-Key": "..."}. Give it as an EnvVar.',
+    )
     verify_tls: bool = Field(default=True, description="Check the server's certificate.")
     ca_bundle: str | None = Field(
         default=None,
         description="PEM file of the authorities that sign the server's certificate, instead of the usual.",
+    )
+    client_cert: str | None = Field(
+        default=None, description="PEM file of the client's certificate, for mutual TLS; may hold the key as well."
+    )
+    client_key: str | None = Field(
+        default=None, description="PEM file of the client's private key, without a passphrase."
     )
     public_url: str = Field(
         default=DEFAULT_BASE_URL, description="Where people's browsers reach Langflow; links in the UI start with it."
@@ -203,14 +229,15 @@ class LangflowRestResource(Backend):
         )
 
     def _connect(self, timeouts: Timeouts, retry: RetryPolicy) -> LangflowClient:
-        return LangflowClient(
+        return self._access().connect(
             self.base_url,
-            auth=ApiKey(self.api_key) if self.api_key else None,
             timeouts=timeouts,
             retry=retry,
             jobs=JobPolicy(total=self.job_timeout, outage=OUTAGE_SECONDS),
-            tls=TLS(verify=self.verify_tls, ca_bundle=self.ca_bundle),
         )
+
+    def _access(self) -> Access:
+        return Access(**{field.name: getattr(self, field.name) for field in fields(Access)})
 
 
 def _is_uuid(flow_id: str) -> bool:
@@ -226,22 +253,24 @@ def langflow_from_environment() -> LangflowRestResource:
 
     What may hold a secret is an EnvVar, which every process reads for itself and no snapshot holds. Dagster refuses an
     EnvVar whose variable is not set, so the optional ones are left out where they are not.
+
+    Raises:
+        SettingError: A variable has a value that can't be used, or that can't stand beside another's.
     """
-    secrets = {
-        field: dg.EnvVar(variable)
-        for field, variable in {
-            "base_url": "LANGFLOW_BASE_URL",
-            "api_key": "LANGFLOW_API_KEY",
-            "default_flow_id": "LANGFLOW_DEFAULT_FLOW_ID",
-        }.items()
-        if os.environ.get(variable)
+    access_from_environment()  # told now, rather than by the first call
+    secret_variables = {
+        "base_url": "LANGFLOW_BASE_URL",
+        "default_flow_id": "LANGFLOW_DEFAULT_FLOW_ID",
+        **SECRET_VARIABLES,
     }
+    secrets = {field: dg.EnvVar(variable) for field, variable in secret_variables.items() if os.environ.get(variable)}
+    files: dict[str, Any] = {field: environment.text(variable) for field, variable in FILE_VARIABLES.items()}
     return LangflowRestResource(
         timeout=environment.positive_number("LANGFLOW_TIMEOUT_SECONDS", default=300.0),
         mode=environment.choice("LANGFLOW_MODE", get_args(CallMode), default="direct"),
         job_timeout=environment.positive_number("LANGFLOW_JOB_TIMEOUT_SECONDS", default=3600.0),
         verify_tls=environment.flag("LANGFLOW_VERIFY_TLS", default=True),
-        ca_bundle=environment.text("LANGFLOW_CA_BUNDLE"),
         public_url=environment.text("LANGFLOW_PUBLIC_URL", default=DEFAULT_BASE_URL),
+        **files,
         **secrets,
     )

@@ -1,7 +1,7 @@
-"""What the command line asks of Dagster's webserver, over GraphQL."""
+"""What is asked of Dagster's webserver, over GraphQL."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,18 @@ END_STATUSES = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
 LAUNCH = """
 mutation Launch($params: ExecutionParams!) {
   launchRun(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on RunConfigValidationInvalid { errors { message } }
+    ... on PipelineNotFoundError { message }
+    ... on PythonError { message }
+    ... on UnauthorizedError { message }
+  }
+}
+"""
+RETRY = """
+mutation Retry($params: ReexecutionParams!) {
+  launchRunReexecution(reexecutionParams: $params) {
     __typename
     ... on LaunchRunSuccess { run { runId } }
     ... on RunConfigValidationInvalid { errors { message } }
@@ -172,13 +184,33 @@ class Webserver:
             "runConfigData": run_config,
             "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
         }
-        result = self.query(LAUNCH, params=params)["launchRun"]
+        return self._launched(job, self.query(LAUNCH, params=params)["launchRun"])
+
+    def retry(self, run_id: str, strategy: str, tags: Mapping[str, str]) -> str:
+        """Launch a run that retries a failed one, and return its id.
+
+        Args:
+            run_id: The failed run.
+            strategy: Dagster's word for what to execute: `FROM_FAILURE` or `ALL_STEPS`.
+            tags: Tags of the new run, over those of the failed one.
+
+        Raises:
+            WebserverError: It was not launched.
+        """
+        params = {
+            "parentRunId": run_id,
+            "strategy": strategy,
+            "extraTags": [{"key": key, "value": value} for key, value in tags.items()],
+        }
+        return self._launched(f"a retry of run {run_id}", self.query(RETRY, params=params)["launchRunReexecution"])
+
+    def _launched(self, what: str, result: dict[str, Any]) -> str:
         if result["__typename"] == "LaunchRunSuccess":
             run_id: str = result["run"]["runId"]
             return run_id
         self.check_location()
         causes = [error["message"] for error in result.get("errors", [])] or [result.get("message", "")]
-        raise WebserverError(f"Dagster did not launch {job} ({result['__typename']}): {' '.join(causes)}")
+        raise WebserverError(f"Dagster did not launch {what} ({result['__typename']}): {' '.join(causes)}")
 
     def follow(self, run_id: str, *, poll_seconds: float = 0.25) -> Iterator[str]:
         """Yield the run's status at every poll, until it has ended."""

@@ -1,0 +1,144 @@
+"""Every way to authenticate, from the variables that a user sets to the headers that Langflow gets."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import pytest
+from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster._serdes import serialize_value
+from harness.certificates import Certificates, certificates, tls_server
+
+from dagma import environment
+from dagma.access import FILE_VARIABLES, SECRET_VARIABLES
+from dagma.cli.server import langflow_client
+from dagma.defs.llm.assets import langflow_run_flow
+from dagma.defs.llm.resources import LangflowRestResource, langflow_from_environment
+from dagma.langflow import Access
+from dagma.testing import FakeLangflow, Fault
+
+__all__ = ["certificates"]
+
+FETCHED = {"access_token": "fetched", "token_type": "Bearer", "expires_in": 300}
+
+
+@pytest.fixture(autouse=True)
+def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in (*SECRET_VARIABLES.values(), *FILE_VARIABLES.values(), "LANGFLOW_VERIFY_TLS", "LANGFLOW_MODE"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLangflow]:
+    with FakeLangflow() as fake:
+        point_at(fake, monkeypatch)
+        yield fake
+
+
+def point_at(fake: FakeLangflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANGFLOW_BASE_URL", fake.base_url)
+    monkeypatch.setenv("LANGFLOW_API_KEY", fake.api_key)
+    monkeypatch.setenv("LANGFLOW_DEFAULT_FLOW_ID", fake.add_flow("echo"))
+
+
+def materialize() -> str:
+    """Run the asset as shipped and return its answer."""
+    result = dg.materialize([langflow_run_flow], resources={"backend": langflow_from_environment()})
+    (materialization,) = result.asset_materializations_for_node("langflow_run_flow")
+    return str(materialization.metadata["answer"].value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "header", "value"),
+    [
+        ({"LANGFLOW_BEARER_TOKEN": "a.jwt.token"}, "authorization", "Bearer a.jwt.token"),
+        ({"LANGFLOW_BASIC_USER": "user", "LANGFLOW_BASIC_PASSWORD": "word"}, "authorization", "Basic dXNlcjp3b3Jk"),
+        ({"LANGFLOW_HEADERS": '{"X-Gateway-Key": "k"}'}, "x-gateway-key", "k"),
+    ],
+    ids=["bearer", "basic", "headers"],
+)
+def test_every_request_of_the_asset_and_of_the_command_line_is_authenticated(
+    fake: FakeLangflow, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], header: str, value: str
+) -> None:
+    for name, text in variables.items():
+        monkeypatch.setenv(name, text)
+    assert materialize() == "ping from dagma"
+    with langflow_client() as client:
+        client.list_flows()
+    assert len(fake.requests) > 2
+    for request in fake.requests:
+        assert (request.headers[header], request.headers["x-api-key"]) == (value, fake.api_key), request.path
+
+
+def test_a_token_is_fetched_by_client_credentials(fake: FakeLangflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.script(Fault(path="/token", status=200, body=FETCHED, times=10))
+    monkeypatch.setenv("LANGFLOW_OAUTH_TOKEN_URL", f"{fake.base_url}/token")
+    monkeypatch.setenv("LANGFLOW_OAUTH_CLIENT_ID", "dagma")
+    monkeypatch.setenv("LANGFLOW_OAUTH_CLIENT_SECRET", "the-secret")
+    monkeypatch.setenv("LANGFLOW_OAUTH_SCOPE", "flows")
+    assert materialize() == "ping from dagma"
+    for request in fake.requests:
+        if request.path != "/token":
+            assert request.headers["authorization"] == "Bearer fetched", request.path
+
+
+def test_a_gateway_that_wants_a_certificate_gets_it(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LANGFLOW_CA_BUNDLE", str(certificates.authority))
+    monkeypatch.setenv("LANGFLOW_CLIENT_CERT", str(certificates.client))
+    monkeypatch.setenv("LANGFLOW_CLIENT_KEY", str(certificates.client_key))
+    with tls_server(certificates, wants_client=True) as fake:
+        point_at(fake, monkeypatch)
+        assert materialize() == "ping from dagma"
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"LANGFLOW_BASIC_USER": "u"}, "LANGFLOW_BASIC_USER is set without LANGFLOW_BASIC_PASSWORD"),
+        (
+            {"LANGFLOW_BEARER_TOKEN": "t", "LANGFLOW_BASIC_USER": "u", "LANGFLOW_BASIC_PASSWORD": "p"},
+            "LANGFLOW_BEARER_TOKEN and LANGFLOW_BASIC_USER both write the header Authorization",
+        ),
+        ({"LANGFLOW_HEADERS": "X-Key"}, "LANGFLOW_HEADERS must be a JSON object"),
+        ({"LANGFLOW_CLIENT_CERT": "/nowhere.pem"}, "No such file: /nowhere.pem"),
+    ],
+)
+def test_settings_that_can_not_be_used_keep_the_code_from_loading_and_name_the_variables(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], message: str
+) -> None:
+    for name, text in variables.items():
+        monkeypatch.setenv(name, text)
+    with pytest.raises(environment.SettingError, match=message):
+        langflow_from_environment()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"LANGFLOW_API_KEY": "hidden-key", "LANGFLOW_HEADERS": '{"X-Key": "hidden-header"}'},
+        {"LANGFLOW_BEARER_TOKEN": "hidden-token"},
+        {"LANGFLOW_BASIC_USER": "hidden-user", "LANGFLOW_BASIC_PASSWORD": "hidden-word"},
+        {
+            "LANGFLOW_OAUTH_TOKEN_URL": "https://hidden-server/token",
+            "LANGFLOW_OAUTH_CLIENT_ID": "hidden-client",
+            "LANGFLOW_OAUTH_CLIENT_SECRET": "hidden-secret",
+            "LANGFLOW_OAUTH_SCOPE": "hidden-scope",
+            "LANGFLOW_OAUTH_AUDIENCE": "hidden-audience",
+        },
+    ],
+    ids=["key", "bearer", "basic", "oauth"],
+)
+def test_no_snapshot_holds_a_credential(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    for name, text in variables.items():
+        monkeypatch.setenv(name, text)
+    definitions = dg.Definitions(assets=[langflow_run_flow], resources={"backend": langflow_from_environment()})
+    snapshot = serialize_value(RepositorySnap.from_def(definitions.get_repository_def()))
+    assert "hidden" not in snapshot
+    for name in variables:
+        assert name in snapshot
+
+
+def test_the_resource_has_a_field_for_every_setting_of_access() -> None:
+    assert set(Access.__dataclass_fields__) <= set(LangflowRestResource.model_fields)
+    assert set(SECRET_VARIABLES) | set(FILE_VARIABLES) | {"verify_tls"} == set(Access.__dataclass_fields__)
