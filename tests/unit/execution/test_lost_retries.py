@@ -1,0 +1,149 @@
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+from dagster._core.test_utils import instance_for_test
+
+from dagma import lost_retries
+from dagma.webserver import WebserverError
+
+NEW_RUN = "00000000-0000-4000-8000-000000000009"
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with instance_for_test(
+        overrides={"run_retries": {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False}}
+    ) as instance:
+        yield instance
+
+
+class RecordingWebserver:
+    """Launches retries, or refuses to."""
+
+    def __init__(self) -> None:
+        self.retried: list[tuple[str, str, Mapping[str, str]]] = []
+        self.away = False
+
+    def retry(self, run_id: str, strategy: str, tags: Mapping[str, str]) -> str:
+        if self.away:
+            raise WebserverError("it does not answer")
+        self.retried.append((run_id, strategy, tags))
+        return NEW_RUN
+
+
+@pytest.fixture
+def webserver(monkeypatch: pytest.MonkeyPatch) -> RecordingWebserver:
+    recording = RecordingWebserver()
+    monkeypatch.setattr(lost_retries.Webserver, "from_environment", lambda: recording)
+    return recording
+
+
+def failed_run(
+    instance: dg.DagsterInstance,
+    *,
+    reason: str = "UNEXPECTED_TERMINATION",
+    given_up: bool = True,
+    tags: Mapping[str, str] | None = None,
+    parent: dg.DagsterRun | None = None,
+) -> dg.DagsterRun:
+    """Store a failed run, as Dagster's daemon leaves one."""
+    root = (parent.root_run_id or parent.run_id) if parent else None
+    family = {"dagster/parent_run_id": parent.run_id, "dagster/root_run_id": root} if parent else {}
+    run = dg.DagsterRun(
+        job_name="job",
+        status=dg.DagsterRunStatus.FAILURE,
+        tags={"dagster/will_retry": "false", "dagster/failure_reason": reason, **family, **(tags or {})},
+        parent_run_id=parent.run_id if parent else None,
+        root_run_id=root,
+    )
+    instance.add_run(run)
+    if given_up:
+        instance.report_engine_event("Failed to retry run", run)
+    return run
+
+
+def evaluate(instance: dg.DagsterInstance, cursor: str | None = None) -> dg.SensorEvaluationContext:
+    context = dg.build_sensor_context(instance=instance, cursor=cursor)
+    assert isinstance(lost_retries.lost_retries(context), dg.SkipReason)
+    return context
+
+
+def test_a_retry_that_was_given_up_is_made_up_for_once(
+    instance: dg.DagsterInstance, webserver: RecordingWebserver
+) -> None:
+    run = failed_run(instance)
+    context = evaluate(instance)
+    evaluate(instance, context.cursor)
+    assert webserver.retried == [(run.run_id, "FROM_FAILURE", {"dagster/retry_number": "1"})]
+    stored = instance.get_run_by_id(run.run_id)
+    assert stored is not None
+    assert (stored.tags["dagster/auto_retry_run_id"], stored.tags["dagster/will_retry"]) == (NEW_RUN, "true")
+
+
+def test_the_strategy_of_the_run_is_kept_and_its_retries_are_counted(
+    instance: dg.DagsterInstance, webserver: RecordingWebserver
+) -> None:
+    first = failed_run(instance, given_up=False)
+    failed_run(instance, parent=first, tags={"dagster/retry_strategy": "ALL_STEPS"})
+    evaluate(instance)
+    assert [(strategy, tags) for _, strategy, tags in webserver.retried] == [
+        ("ALL_STEPS", {"dagster/retry_number": "2"})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "given_up", "tags"),
+    [
+        ("STEP_FAILURE", True, {}),
+        ("UNEXPECTED_TERMINATION", False, {}),
+        ("UNEXPECTED_TERMINATION", True, {"dagster/max_retries": "0"}),
+        ("UNEXPECTED_TERMINATION", True, {"dagster/auto_retry_run_id": NEW_RUN}),
+        ("UNEXPECTED_TERMINATION", True, {"dagster/will_retry": "true"}),
+    ],
+    ids=["failed by itself", "no retry was tried", "no retry is allowed", "retried", "to be retried"],
+)
+def test_other_failed_runs_are_left_alone(
+    instance: dg.DagsterInstance, webserver: RecordingWebserver, reason: str, given_up: bool, tags: dict[str, str]
+) -> None:
+    failed_run(instance, reason=reason, given_up=given_up, tags=tags)
+    evaluate(instance)
+    assert webserver.retried == []
+
+
+def test_a_run_that_somebody_executed_again_is_left_alone(
+    instance: dg.DagsterInstance, webserver: RecordingWebserver
+) -> None:
+    run = failed_run(instance)
+    failed_run(instance, parent=run, given_up=False)
+    evaluate(instance)
+    assert webserver.retried == []
+
+
+def test_a_run_whose_retries_are_used_up_is_left_alone(
+    instance: dg.DagsterInstance, webserver: RecordingWebserver
+) -> None:
+    first = failed_run(instance, given_up=False)
+    second = failed_run(instance, given_up=False, parent=first)
+    failed_run(instance, parent=second)
+    evaluate(instance)
+    assert webserver.retried == []
+
+
+def test_a_webserver_that_is_away_is_asked_again(instance: dg.DagsterInstance, webserver: RecordingWebserver) -> None:
+    run = failed_run(instance)
+    webserver.away = True
+    with pytest.raises(WebserverError):
+        lost_retries.lost_retries(context := dg.build_sensor_context(instance=instance))
+    webserver.away = False
+    evaluate(instance, context.cursor)
+    assert [run_id for run_id, _, _ in webserver.retried] == [run.run_id]
+
+
+def test_runs_from_long_before_the_last_evaluation_are_not_looked_at(
+    instance: dg.DagsterInstance, webserver: RecordingWebserver
+) -> None:
+    failed_run(instance)
+    evaluate(instance, (datetime.now(UTC) + timedelta(hours=1)).isoformat())
+    assert webserver.retried == []
