@@ -2,11 +2,11 @@
 
 import dagster as dg
 
-from dagma.definitions import defs as shipped
 from dagma.defs.llm.assets import langflow_run_flow
+from dagma.defs.llm.backends import backend_from_environment
 
 defs = dg.Definitions(
     assets=[langflow_run_flow],
     jobs=[dg.define_asset_job("langflow_run_flow_job", selection=[langflow_run_flow])],
-    resources=shipped.resources,
+    resources={"backend": backend_from_environment()},
 )
