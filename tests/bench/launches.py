@@ -65,7 +65,9 @@ class Sample:
 def arrival(stack: Stack, mark: str) -> float:
     """When the request with this input reached Langflow, as the relay before it saw."""
     for line in stack.run("logs", "--no-log-prefix", "recorder").splitlines():
-        if line.startswith("{") and (seen := json.loads(line))["input"] == mark:
+        # Compose puts a control sequence before each line, whatever it is told about colours.
+        _, start, rest = line.partition('{"at"')
+        if start and (seen := json.loads(start + rest))["input"] == mark:
             return float(seen["at"])
     raise AssertionError(f"no request with input {mark} reached Langflow")
 
