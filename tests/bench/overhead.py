@@ -125,7 +125,7 @@ def measure(count: int) -> list[Figure]:
         Figure("added_per_call_v1", added("v1 call path", "v1 requests.post"), "ms", TARGET),
         Figure("added_per_call_v1_over_a_kept_connection", added("v1 call path", "v1 session.post"), "ms", TARGET),
         Figure("added_per_call_v2", added("v2 call path", "v2 job requests"), "ms", TARGET),
-        Figure("added_per_call_v2_over_one_sync_post", added("v2 call path", "v2 sync requests.post"), "ms"),
+        Figure("added_per_call_v2_over_one_sync_post", added("v2 call path", "v2 sync requests.post"), "ms", TARGET),
     ]
 
 

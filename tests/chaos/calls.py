@@ -94,7 +94,7 @@ class Calls:
         runs = [self._end_of(call, run.run_id, time.monotonic() + 60) for run in runs]
         requests = self.requests_since(call)
         self.stack.wait_ready()
-        log = [line for run in runs for line in (f"--- run {run.run_id}", *self.dagster.messages(run.run_id))]
+        log = [line for run in runs for line in (f"--- run {run.run_id}", *self._log_of(run.run_id))]
         return Evidence(runs, self._rows({run.run_id for run in runs}), requests, took, log)
 
     def requests_since(self, call: DurableCall) -> list[LlmRequest]:
@@ -127,6 +127,15 @@ class Calls:
                 continue  # Dagster's database is away
         outcome = wait_until("the run's outcome", lambda: self._try_outcome(run_id), seconds=60)
         return RunEnd(run_id, outcome.status, outcome.metadata.get("answer"))
+
+    def _log_of(self, run_id: str) -> list[str]:
+        return wait_until("the run's log", lambda: self._try_log(run_id), seconds=60)
+
+    def _try_log(self, run_id: str) -> list[str]:
+        try:
+            return self.dagster.messages(run_id)
+        except (WebserverError, KeyError):
+            return []
 
     def _try_outcome(self, run_id: str) -> Any:
         try:

@@ -86,8 +86,8 @@ class Stack:
         self.wait_ready()
 
     def stop(self) -> None:
-        """Remove the containers, networks and volumes."""
-        self.compose.stop(down=True)
+        """Remove the containers, networks and volumes, and what another run with an overlay may have left."""
+        self.run("down", "--volumes", "--remove-orphans")
 
     def run(self, *arguments: str, check: bool = True, env: Mapping[str, str] | None = None) -> str:
         """Run `docker compose` with these arguments; return what it prints, both streams."""

@@ -11,7 +11,7 @@ from stack.conftest import Dagster, sleeping
 from dagma.langflow import LangflowClient
 
 FOLLOWING = re.compile(r"Following job (?P<job>[0-9a-f-]{36})")
-STOP_SECONDS = 10.0
+STOP_SECONDS = 5.0
 
 
 def launch_job(dagster: Dagster, flow_id: str, seconds: float) -> tuple[str, str]:
@@ -26,8 +26,8 @@ def launch_job(dagster: Dagster, flow_id: str, seconds: float) -> tuple[str, str
     return run_id, wait_until("the job", job, seconds=60) or ""
 
 
-def retry_of(dagster: Dagster, run_id: str, seconds: float = 90.0) -> str:
-    """Wait for the run that retries this one."""
+def retry_of(dagster: Dagster, run_id: str, seconds: float = 60.0) -> str:
+    """Wait for the run that retries this one, which is to be there within a minute."""
     tags = [{"key": "dagster/parent_run_id", "value": run_id}]
     (retry,) = wait_until("the retry", lambda: dagster.runs(tags=tags), seconds=seconds)
     return str(retry["runId"])
