@@ -30,7 +30,7 @@ flows-push: ## Bring flows/*.json to Langflow: make flows-push [FORCE=1]
 	@$(compose) run --rm --no-deps flows-push dagma flows push --dir /flows $(if $(FORCE),--force)
 
 flows-pull: ## Bring flows edited in the canvas into flows/: make flows-pull [f=NAME]
-	@$(compose) run --rm --no-deps --user "$$(id -u):$$(id -g)" --volume "$(CURDIR)/flows:/flows:rw" flows-push dagma flows pull --dir /flows $(f)
+	@$(compose) run --rm --no-deps --user "$$(id -u):$$(id -g)" --volume "$(CURDIR)/flows:/pulled" flows-push dagma flows pull --dir /pulled $(f)
 
 dev: .venv/ready ## The same without containers: Langflow, LLM and Dagster as local processes
 	@$(venv)/python -m dagma.dev

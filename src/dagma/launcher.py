@@ -102,7 +102,7 @@ class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
 
     def _interrupt(self, run: DagsterRun) -> bool:
         """Interrupt the run's task; True when no worker has it, so that none will report the end."""
-        task_id = _task_id(run)
+        task_id = task_id_of(run)
         if run.status is not DagsterRunStatus.STARTED:
             # Revoked first and looked at afterwards: no worker starts it in between.
             self._roll_call.interrupt(task_id)
@@ -131,7 +131,7 @@ class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
         broker is away, an answer is late) is RUNNING, with the reason; and a task that ended while its run did not is
         FAILED, also where the task itself succeeded. (Dagster reads the run's status again before it acts.)
         """
-        task_id = _task_id(run)
+        task_id = task_id_of(run)
         try:
             task = self._roll_call.state_of(task_id)
         except BROKER_ERRORS as error:
@@ -150,7 +150,7 @@ class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
 
     @override
     def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
-        task_id = _task_id(run)
+        task_id = task_id_of(run)
         try:
             task = self._roll_call.state_of(task_id)
         except BROKER_ERRORS as error:
@@ -158,6 +158,6 @@ class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
         return f"Celery task {task_id}: {task.name}, worker {task.hostname or 'unknown'}."
 
 
-def _task_id(run: DagsterRun) -> str:
-    """The id of the run's task; a run launched before the tag was written has its own id there too."""
+def task_id_of(run: DagsterRun) -> str:
+    """Return the id of the run's task; a run launched before the tag was written has its own id there too."""
     return run.tags.get(DAGSTER_CELERY_TASK_ID_TAG, run.run_id)

@@ -6,6 +6,9 @@ Start one with `celery -A dagma.worker worker -Q dagster -c 2`. The broker and t
 A worker that is told to stop (SIGTERM) takes no more runs and goes on with those it has. After
 `DAGMA_WORKER_GRACE_SECONDS` it interrupts what still runs: such a run ends as a failure at once, for Dagster to retry
 elsewhere, instead of dying with its worker and being looked for.
+
+A worker that starts again after it was killed fails the runs that it had only begun to start. Dagster asks after the
+workers of started runs, and would give these up after `start_timeout_seconds`.
 """
 
 import logging
@@ -15,15 +18,18 @@ import threading
 import time
 from typing import Any
 
+import dagster as dg
 from celery import Celery
-from celery.signals import task_postrun, worker_shutting_down
+from celery.signals import task_postrun, worker_ready, worker_shutting_down
 from celery.worker import state
+from dagster._core.events import JobFailureData, RunFailureReason
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
 
 import dagma.definitions  # noqa: F401  # imported before the worker forks, so that every run starts warm
 from dagma import environment
 from dagma.celery_settings import CELERY_SETTINGS, DEFAULT_SILENCE_SECONDS
+from dagma.launcher import task_id_of
 from dagma.ledger.prices import Prices
 from dagma.roll_call import BROKER_ERRORS, RollCall
 
@@ -69,5 +75,40 @@ def obey_sigterm(**_: Any) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+def report_abandoned(sender: Any, **_: Any) -> None:
+    """Look for runs that this worker had taken when it was killed. In a thread, so that no new run waits for it."""
+    threading.Thread(target=_report_abandoned, args=(sender.hostname,), name="abandoned", daemon=True).start()
+
+
+def _report_abandoned(hostname: str) -> None:
+    roll_call = RollCall(app, silence_seconds=DEFAULT_SILENCE_SECONDS)
+    try:
+        with dg.DagsterInstance.get() as instance:
+            for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING])):
+                if _is_abandoned(instance, run, roll_call, hostname):
+                    instance.report_run_failed(
+                        run,
+                        f"Worker {hostname} was killed while it started the run.",
+                        JobFailureData(error=None, failure_reason=RunFailureReason.UNEXPECTED_TERMINATION),
+                    )
+    except Exception:
+        # Dagster gives such runs up after its own time-out: this is only sooner.
+        logger.exception("Could not look for runs that were abandoned.")
+
+
+def _is_abandoned(instance: dg.DagsterInstance, run: dg.DagsterRun, roll_call: RollCall, hostname: str) -> bool:
+    """Tell whether this worker began with a run that it does not have any more."""
+    task_id = task_id_of(run)
+    if roll_call.state_of(task_id).hostname != hostname:
+        return False
+    # Asked in this order: what the worker has taken since was in its books before its task's state said so, and what
+    # has left the books since has a run that is not starting any more.
+    if any(request.id == task_id for request in [*state.reserved_requests, *state.active_requests]):
+        return False
+    now = instance.get_run_by_id(run.run_id)
+    return now is not None and now.status is dg.DagsterRunStatus.STARTING
+
+
+worker_ready.connect(report_abandoned)
 worker_shutting_down.connect(drain)
 task_postrun.connect(obey_sigterm)

@@ -151,3 +151,16 @@ def whole_again(request: pytest.FixtureRequest) -> Iterator[None]:
 def sleeping(seconds: float) -> dict[str, Any]:
     """Tweaks that make the flow `behave` sleep."""
     return {BEHAVE_COMPONENT: {"seconds": seconds}}
+
+
+def retry_of(dagster: Dagster, run_id: str, seconds: float = 60.0) -> str:
+    """Wait for the run that retries this one, which is to be there within a minute."""
+    tags = [{"key": "dagster/parent_run_id", "value": run_id}]
+    (retry,) = wait_until("the retry", lambda: dagster.runs(tags=tags), seconds=seconds)
+    return str(retry["runId"])
+
+
+def rows(stack: Stack, run_id: str) -> list[dict[str, Any]]:
+    """The ledger's rows of a run, as its command line exports them."""
+    exported = stack.exec("user-code", "dagma", "ledger", "export", "--run", run_id, "--format", "jsonl")
+    return [json.loads(line) for line in exported.splitlines() if line.startswith("{")]

@@ -1,12 +1,10 @@
 """Calls as jobs on the shipped stack: they outlive workers and code servers, end with a cancel, and are sent once."""
 
-import json
 import re
-from typing import Any
 
 import pytest
 from harness.stack import Stack, wait_until
-from stack.conftest import Dagster, sleeping
+from stack.conftest import Dagster, retry_of, rows, sleeping
 
 from dagma.langflow import LangflowClient
 
@@ -24,19 +22,6 @@ def launch_job(dagster: Dagster, flow_id: str, seconds: float) -> tuple[str, str
         return found["job"] if found and "Behave-1 has started" in log else None
 
     return run_id, wait_until("the job", job, seconds=60) or ""
-
-
-def retry_of(dagster: Dagster, run_id: str, seconds: float = 60.0) -> str:
-    """Wait for the run that retries this one, which is to be there within a minute."""
-    tags = [{"key": "dagster/parent_run_id", "value": run_id}]
-    (retry,) = wait_until("the retry", lambda: dagster.runs(tags=tags), seconds=seconds)
-    return str(retry["runId"])
-
-
-def rows(stack: Stack, run_id: str) -> list[dict[str, Any]]:
-    """The ledger's rows of a run, as its command line exports them."""
-    exported = stack.exec("user-code", "dagma", "ledger", "export", "--run", run_id, "--format", "jsonl")
-    return [json.loads(line) for line in exported.splitlines() if line.startswith("{")]
 
 
 def test_the_log_of_a_run_tells_what_happens_in_its_job_while_it_happens(

@@ -1,0 +1,166 @@
+"""The README's commands on a copy of the repository, one after the other, from no stack to no stack."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from harness.stack import ROOT
+
+from dagma.langflow import ApiKey, LangflowClient
+
+PROJECT = "dagma-make"
+SETTINGS = {"COMPOSE_PROJECT_NAME": PROJECT, "DAGSTER_PORT": "13100", "LANGFLOW_PORT": "17960"}
+ECHO = "da90a000-0000-4000-8000-000000000002"
+LASTING = {
+    "dagster-daemon",
+    "dagster-webserver",
+    "langflow",
+    "llm",
+    "postgres",
+    "redis",
+    "user-code",
+    "worker",
+}
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A copy of the repository, in which `make` brings a stack up."""
+
+    folder: Path
+
+    def make(self, *arguments: str, seconds: float = 600.0) -> str:
+        """Run `make`; return what it prints, both streams."""
+        return self._run("make", "--no-print-directory", *arguments, seconds=seconds)
+
+    def docker(self, *arguments: str) -> str:
+        return self._run("docker", *arguments, seconds=60.0)
+
+    def containers(self) -> dict[str, str]:
+        """The id of every container by its service, one-shots left out."""
+        listed = self.docker(
+            *("ps", "--no-trunc", "--filter", f"label=com.docker.compose.project={PROJECT}"),
+            *("--format", '{{.Label "com.docker.compose.service"}} {{.ID}}'),
+        )
+        return dict(line.split() for line in listed.splitlines())
+
+    def volumes(self) -> set[str]:
+        return set(self.docker("volume", "ls", "--quiet", "--filter", f"name={PROJECT}_").split())
+
+    def settings(self) -> dict[str, str]:
+        lines = (self.folder / ".env").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+    def _run(self, *command: str, seconds: float) -> str:
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            # Not what the shell of the tests has set: only .env, and where this stack differs from the others.
+            env={name: os.environ[name] for name in ("PATH", "HOME", "SSL_CERT_FILE") if name in os.environ} | SETTINGS,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    folder = tmp_path_factory.mktemp("clone")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    clone = Clone(folder)
+    try:
+        yield clone
+    finally:
+        if (folder / ".env").exists():
+            clone.make("clean", "YES=1")
+
+
+@pytest.fixture(scope="module")
+def screen(clone: Clone) -> str:
+    """What `make up` prints on a machine that has the images."""
+    return clone.make("up")
+
+
+def test_make_up_ends_with_what_runs_where_it_is_and_what_to_try(clone: Clone, screen: str) -> None:
+    assert "env: wrote .env with random secrets" in screen
+    shown = screen.split("Dagma is up (")[1].splitlines()
+    assert {line.split()[0] for line in shown if "(healthy)" in line} == LASTING
+    assert "Dagster   http://127.0.0.1:13100" in screen
+    assert "Langflow  http://127.0.0.1:17960   login: admin" in screen
+    assert shown[-1] == 'Next:  make ask Q="What is the capital of France?"'
+    secrets = [text for name, text in clone.settings().items() if name.endswith(("PASSWORD", "KEY")) and text]
+    assert not [secret for secret in secrets if secret in screen], "a log is no place for them"
+
+
+def test_a_second_make_up_changes_nothing(clone: Clone, screen: str) -> None:
+    containers, settings = clone.containers(), clone.settings()
+    assert containers.keys() == LASTING
+    again = clone.make("up")
+    assert "Dagma is up (" in again
+    assert "env:" not in again
+    assert clone.containers() == containers
+    assert clone.settings() == settings
+
+
+@pytest.mark.usefixtures("screen")
+def test_make_ask_answers_through_dagster(clone: Clone) -> None:
+    answered = clone.make("ask", "Q=What is the capital of France?")
+    assert "Paris" in answered.splitlines()[0]
+    assert "http://127.0.0.1:13100/runs/" in answered
+    assert "http://127.0.0.1:17960/flow/da90a000-0000-4000-8000-000000000001" in answered
+
+
+@pytest.mark.usefixtures("screen")
+def test_make_ps_and_logs_show_the_services(clone: Clone) -> None:
+    shown = clone.make("ps")
+    assert [service for service in (*LASTING, "flows-push", "dagster-migrate") if service not in shown] == []
+    # It follows the log until it is told to stop.
+    with pytest.raises(subprocess.TimeoutExpired) as followed:
+        clone.make("logs", "s=redis", seconds=8)
+    assert b"Ready to accept connections" in (followed.value.stdout or b"")
+
+
+@pytest.mark.usefixtures("screen")
+def test_a_flow_that_was_edited_in_the_canvas_comes_back_as_a_file(clone: Clone) -> None:
+    file = clone.folder / "flows" / "echo.json"
+    before = file.read_text()
+    with LangflowClient("http://127.0.0.1:17960", auth=ApiKey(clone.settings()["LANGFLOW_API_KEY"])) as langflow:
+        langflow.upsert_flow({**json.loads(before), "description": "Edited in the canvas."})
+    clone.make("flows-pull", "f=echo")
+    assert json.loads(file.read_text())["description"] == "Edited in the canvas."
+    assert file.stat().st_uid == os.getuid()
+
+    file.write_text(before)
+    clone.make("flows-push", "FORCE=1")
+    with LangflowClient("http://127.0.0.1:17960", auth=ApiKey(clone.settings()["LANGFLOW_API_KEY"])) as langflow:
+        assert langflow.get_flow(ECHO).raw["description"] == json.loads(before)["description"]
+
+
+@pytest.mark.usefixtures("screen")
+def test_make_down_keeps_the_data_and_make_clean_deletes_it(clone: Clone) -> None:
+    volumes = clone.volumes()
+    assert len(volumes) == 4
+    clone.make("down")
+    assert (clone.containers(), clone.volumes()) == ({}, volumes)
+    clone.make("clean", "YES=1")
+    assert clone.volumes() == set()
+    assert (clone.folder / ".env").exists()
