@@ -1,12 +1,13 @@
 """Calls as jobs on the shipped stack: they outlive workers and code servers, end with a cancel, and are sent once."""
 
 import re
+import uuid
 
 import pytest
 from harness.stack import Stack, wait_until
 from stack.conftest import Dagster, retry_of, rows, sleeping
 
-from dagma.langflow import LangflowClient
+from dagma.langflow import ApiKey, JobLost, JobPolicy, LangflowClient
 
 FOLLOWING = re.compile(r"Following job (?P<job>[0-9a-f-]{36})")
 STOP_SECONDS = 5.0
@@ -111,6 +112,28 @@ def test_a_job_that_langflow_lost_is_sent_again_by_the_same_run(stack: Stack, da
     assert outcome.metadata["attempt"] == 2
     assert outcome.metadata["job_id"] != job_id
     assert [(row["attempt"], row["state"]) for row in rows(stack, run_id)] == [(1, "failed"), (2, "answered")]
+
+
+def test_a_job_that_langflow_forgot_in_its_queue_is_lost_and_its_key_is_free_again(
+    stack: Stack, langflow: LangflowClient, behave: str
+) -> None:
+    running = [langflow.submit(behave, "slept", tweaks=sleeping(60)) for _ in range(5)]
+    key = f"forgotten-{uuid.uuid4()}"
+    job_id = langflow.submit(behave, "waits", idempotency_key=key)
+    assert langflow.status(job_id).state == "queued"
+    stack.kill("langflow")
+    stack.wait_health("langflow", "healthy", seconds=300)
+
+    assert langflow.status(job_id).state == "queued", "as it will be for ever"
+    assert langflow.submit(behave, "waits", idempotency_key=key) == job_id
+    impatient = JobPolicy(queued=3.0)
+    auth = ApiKey(stack.settings["LANGFLOW_API_KEY"])
+    with LangflowClient(stack.langflow_url, auth=auth, jobs=impatient) as client, pytest.raises(JobLost):
+        client.collect(job_id)
+    again = langflow.submit(behave, "waits", idempotency_key=key)
+    assert again != job_id
+    assert langflow.collect(again).answer == "waits"
+    assert [langflow.status(each).state for each in running] == ["failed"] * len(running)
 
 
 @pytest.mark.parametrize("mode", ["direct", "job"])
