@@ -53,7 +53,7 @@ bench: .venv/ready ## Measure what a call and a launch cost, side by side with t
 lint: .venv/ready ## Formatting, lint, types and shell scripts
 	@scripts/lint.sh
 
-lock: .venv/ready ## Lock all packages anew: make lock [UPGRADE=1]
+lock: .venv/ready ## Lock all packages anew: make lock [UPGRADE=1] [EXTRAS=langchain]
 	@scripts/lock.sh
 
 clean: ## Delete containers AND DATA (asks first)

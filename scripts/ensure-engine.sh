@@ -7,11 +7,35 @@
 . docker/base/mirror.sh
 
 ENGINE_STARTED_PID=""
+TRIXIE_SOURCE=/etc/apt/sources.list.d/dagma-trixie.sources
+TRIXIE_PIN=/etc/apt/preferences.d/dagma-trixie
+
+engine_packages() {
+  case "$(os_id)" in
+    ubuntu) echo docker.io docker-compose-v2 docker-buildx ;;
+    debian) echo docker.io docker-cli docker-compose docker-buildx ;;
+  esac
+}
+
+# announce_engine: say what ensure_engine will do. apt's lists may be old or missing yet, so the version of Debian decides.
+announce_engine() {
+  if command -v dockerd >/dev/null 2>&1; then
+    log "preflight: no Docker engine answers; it will be started"
+    return
+  fi
+  log "preflight: no Docker engine answers; it will be installed and started"
+  log "  packages    $(engine_packages), and what they depend on"
+  case "$(os_id) $(os_version)" in
+    "debian 11" | "debian 12")
+      log "  apt source  Debian 13, for these packages only, since this Debian has no Compose 2: $TRIXIE_SOURCE, $TRIXIE_PIN"
+      ;;
+  esac
+}
 
 ensure_engine() {
   engine_answers && return
   if ! command -v dockerd >/dev/null 2>&1; then
-    agree "Install Docker from the packages of $(os_id) (and on Debian 12 its dependencies from Debian 13)?" ||
+    agree "Install $(engine_packages)?" ||
       die "no Docker engine" "install Docker with Compose 2, then run this again"
     quietly .dev/logs/engine.log install_engine
   fi
@@ -19,35 +43,31 @@ ensure_engine() {
 }
 
 install_engine() {
+  local packages suite=()
   export DEBIAN_FRONTEND=noninteractive
+  read -ra packages <<<"$(engine_packages)"
   apt-get update
-  case "$(os_id)" in
-    ubuntu) apt-get install -y --no-install-recommends docker.io docker-compose-v2 docker-buildx ;;
-    debian)
-      local suite=()
-      if ! apt-cache policy docker-compose | grep -q 'Candidate: [2-9]'; then
-        add_trixie
-        suite=(-t trixie)
-      fi
-      # One command and one suite: a mix of suites removes dockerd.
-      apt-get install -y --no-install-recommends "${suite[@]}" docker.io docker-cli docker-compose docker-buildx
-      ;;
-  esac
+  if [ "$(os_id)" = debian ] && ! apt-cache policy docker-compose | grep -q 'Candidate: [2-9]'; then
+    add_trixie
+    suite=(-t trixie)
+  fi
+  # One command and one suite: a mix of suites removes dockerd.
+  apt-get install -y --no-install-recommends "${suite[@]}" "${packages[@]}"
 }
 
 add_trixie() {
   local mirror
   mirror=$(debian_mirror)
   [ -n "$mirror" ] || die "this machine's apt sources name no Debian mirror" "add one, or install Docker with Compose 2 yourself"
-  cat >/etc/apt/sources.list.d/dagma-trixie.sources <<SOURCE
-# Added for docker-compose 2. Remove this file and /etc/apt/preferences.d/dagma-trixie to undo.
+  cat >"$TRIXIE_SOURCE" <<SOURCE
+# Added for docker-compose 2. Remove this file and $TRIXIE_PIN to undo.
 Types: deb
 URIs: $mirror
 Suites: trixie
 Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 SOURCE
-  printf 'Package: *\nPin: release n=trixie\nPin-Priority: 100\n' >/etc/apt/preferences.d/dagma-trixie
+  printf 'Package: *\nPin: release n=trixie\nPin-Priority: 100\n' >"$TRIXIE_PIN"
   apt-get update
 }
 

@@ -36,6 +36,7 @@ version_at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = 
 
 is_root() { [ "$(id -u)" = 0 ]; }
 os_id() { sed -n 's/^ID=//p' /etc/os-release 2>/dev/null | tr -d '"'; }
+os_version() { sed -n 's/^VERSION_ID=//p' /etc/os-release 2>/dev/null | tr -d '"'; }
 is_debian_like() { case "$(os_id)" in debian | ubuntu) return 0 ;; *) return 1 ;; esac; }
 engine_answers() { docker info --format '{{.ServerVersion}}' >/dev/null 2>&1; }
 

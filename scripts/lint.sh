@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Formatting, lint, types, shell scripts and the Compose file. Changes nothing.
+# Formatting, lint, types and shell scripts. Changes nothing. (tests/unit/scripts checks the Compose file.)
 #
 # Usage: make lint
 set -Eeuo pipefail

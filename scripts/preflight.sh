@@ -9,7 +9,7 @@ check_engine() {
       die "the Docker engine is $version; $MIN_DOCKER_VERSION or later is needed" "update Docker"
     check_compose
   elif is_root && is_debian_like; then
-    log "preflight: no Docker engine answers; it will be installed and started"
+    announce_engine
   elif command -v docker >/dev/null 2>&1 && [ "$(uname)" = Darwin ]; then
     die "no Docker engine answers" "start Docker Desktop, then run this again"
   elif [ -S /var/run/docker.sock ] && [ ! -w /var/run/docker.sock ]; then

@@ -53,8 +53,15 @@ class Machine:
 
     def run(self, code: str, **env: str) -> "subprocess.CompletedProcess[str]":
         """Run the code without a terminal."""
+        return self._run(self.command(code), **env)
+
+    def run_program(self, program: str, **env: str) -> "subprocess.CompletedProcess[str]":
+        """Run a script of its own without a terminal."""
+        return self._run([str(self.bin / "bash"), program], **env)
+
+    def _run(self, command: list[str], **env: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            self.command(code),
+            command,
             cwd=self.folder,
             env={**self.environment, **env},
             stdin=subprocess.DEVNULL,

@@ -47,6 +47,49 @@ def test_no_engine_for_root_on_debian_is_announced_and_installed_later(machine: 
     assert "it will be installed and started" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("distribution", "version", "packages", "adds_a_source"),
+    [
+        ("debian", "13", "docker.io docker-cli docker-compose docker-buildx", False),
+        ("debian", "12", "docker.io docker-cli docker-compose docker-buildx", True),
+        ("debian", "", "docker.io docker-cli docker-compose docker-buildx", False),
+        ("ubuntu", "24.04", "docker.io docker-compose-v2 docker-buildx", False),
+    ],
+)
+def test_what_will_be_installed_is_named_without_a_terminal(
+    machine: Machine, distribution: str, version: str, packages: str, adds_a_source: bool
+) -> None:
+    system = f"is_root() {{ true; }}; os_id() {{ echo {distribution}; }}; os_version() {{ echo {version}; }}; "
+    done = machine.run(system + "check_engine")
+    assert f"  packages    {packages}, and what they depend on\n" in done.stdout
+    assert ("/etc/apt/sources.list.d/dagma-trixie.sources" in done.stdout) is adds_a_source
+
+
+@pytest.mark.parametrize(
+    ("distribution", "candidate", "arguments"),
+    [
+        ("debian", "2.26.1", "docker.io docker-cli docker-compose docker-buildx"),
+        ("debian", "1.29.2", "-t trixie docker.io docker-cli docker-compose docker-buildx"),
+        ("ubuntu", "(none)", "docker.io docker-compose-v2 docker-buildx"),
+    ],
+)
+def test_what_is_installed_is_what_was_named(
+    machine: Machine, distribution: str, candidate: str, arguments: str
+) -> None:
+    machine.add_program("apt-get", 'echo "apt-get $*"')
+    machine.add_program("apt-cache", f'echo "  Candidate: {candidate}"')
+    system = f"os_id() {{ echo {distribution}; }}; add_trixie() {{ echo added; }}; "
+    done = machine.run(system + "install_engine")
+    assert done.stdout.splitlines()[-1] == f"apt-get install -y --no-install-recommends {arguments}"
+    assert ("added" in done.stdout) is arguments.startswith("-t")
+
+
+def test_an_engine_that_is_installed_is_only_started(machine: Machine) -> None:
+    machine.add_program("dockerd", "exit 0")
+    done = machine.run("is_root() { true; }; os_id() { echo debian; }; check_engine")
+    assert done.stdout == "preflight: no Docker engine answers; it will be started\n"
+
+
 def test_docker_desktop_that_is_not_started_is_named(machine: Machine) -> None:
     machine.add_docker("nothing) ;;")
     assert "start Docker Desktop" in machine.refusal(NO_ROOT + "uname() { echo Darwin; }; check_engine")
