@@ -7,6 +7,7 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from bench.figures import Figure, spread
 from harness.stack import Stack, wait_until
@@ -65,11 +66,23 @@ class Sample:
 def arrival(stack: Stack, mark: str) -> float:
     """When the request with this input reached Langflow, as the relay before it saw."""
     for line in stack.run("logs", "--no-log-prefix", "recorder").splitlines():
-        # Compose puts a control sequence before each line, whatever it is told about colours.
-        _, start, rest = line.partition('{"at"')
-        if start and (seen := json.loads(start + rest))["input"] == mark:
+        seen = arrival_in(line)
+        if seen is not None and seen["input"] == mark:
             return float(seen["at"])
     raise AssertionError(f"no request with input {mark} reached Langflow")
+
+
+def arrival_in(line: str) -> dict[str, Any] | None:
+    """What the relay printed, among the control sequences that Compose adds; None for any other line."""
+    start = line.find('{"at"')
+    if start < 0:
+        return None
+    try:
+        seen, _ = json.JSONDecoder().raw_decode(line, start)
+    except ValueError:
+        # A traceback quotes code that looks like it.
+        return None
+    return dict(seen) if "input" in seen else None
 
 
 def measure(stack: Stack, flow_id: str) -> list[Figure]:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import requests
@@ -24,7 +25,11 @@ class Relay(BaseHTTPRequestHandler):
         if self.command == "POST" and b'"input_value"' in body:
             print(json.dumps({"at": at, "input": json.loads(body)["input_value"]}), flush=True)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
-        answer = requests.request(self.command, LANGFLOW + self.path, data=body, headers=headers, timeout=300)
+        try:
+            answer = requests.request(self.command, LANGFLOW + self.path, data=body, headers=headers, timeout=300)
+        except requests.ConnectionError:
+            self.send_error(HTTPStatus.BAD_GATEWAY)
+            return
         self.send_response(answer.status_code)
         for name, value in answer.headers.items():
             if name.lower() not in HOP_BY_HOP:
