@@ -14,8 +14,8 @@ import dagster as dg
 import pytest
 from unit.calls.conftest import FLOW_ID, Flow, Ran, execute, rows, sends, wait_for
 
-from dagma.defs.llm import job_progress
-from dagma.langflow import ApiKey, LangflowClient
+from dagma.defs.llm import job_progress, resources
+from dagma.langflow import ApiKey, LangflowClient, RetryPolicy
 from dagma.testing import ComponentFailed, FakeAnswer, FakeLangflow, Fault, HumanNeeded, VariableMissing
 
 HERE = Path(__file__).parent
@@ -169,6 +169,21 @@ def test_a_submit_whose_reply_is_lost_is_repeated_by_the_step_and_finds_the_job(
     assert len(sends(fake)) > 1
 
 
+@pytest.mark.parametrize("attempts", [1, 2], ids=["refused to the next step", "refused to the same step"])
+def test_a_submit_whose_reply_is_lost_and_that_is_then_refused_is_no_second_job(
+    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, attempts: int
+) -> None:
+    monkeypatch.setattr(resources, "RetryPolicy", lambda **_: RetryPolicy(attempts=attempts, base=0.01))
+    fake.script(
+        Fault(path="/api/v2/workflows", method="POST", after_work=True, drop=True),
+        Fault(path="/api/v2/workflows", method="POST", status=429),
+    )
+    run = execute(instance, input_value="hi")
+    assert (run.success, run.metadata["origin"], run.metadata["attempt"]) == (True, "re-attached", 1)
+    assert len(fake.jobs) == 1
+    assert [row["state"] for row in rows()] == ["answered"]
+
+
 def test_a_job_that_langflow_lost_is_sent_again_in_the_same_step(
     fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
 ) -> None:
@@ -290,8 +305,6 @@ def test_an_answer_longer_than_langflow_shows_is_whole(fake: FakeLangflow, insta
 def test_a_langflow_that_is_away_while_a_job_runs_is_asked_again_by_the_step(
     fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import dagma.defs.llm.resources as resources
-
     monkeypatch.setattr(resources, "OUTAGE_SECONDS", 0.2)
     fake.script(
         Fault(path="/events", status=502, times=20),

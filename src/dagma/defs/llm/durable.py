@@ -91,7 +91,9 @@ class DurableCall:
         """Record what an error says about the call, and return the error to raise."""
         job_id = self._job_id
         if job_id is None:
-            if error.outcome == "not_run" and not isinstance(error, Conflict):
+            # An earlier caller's submit may have arrived: only the first one knows that there is no job.
+            is_first = self._begun.state == "new"
+            if is_first and error.outcome == "not_run" and not isinstance(error, Conflict):
                 self._fail(error)
                 return error
             return self._out_of_reach(f"The job of call {self._begun.call_id}", error)
