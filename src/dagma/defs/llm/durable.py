@@ -1,6 +1,6 @@
 """A call as a job: submit, follow, collect; and what becomes of the job when its caller is interrupted."""
 
-from datetime import UTC, datetime
+import time
 from typing import Any
 
 from dagma.defs.llm.caller import Caller
@@ -49,6 +49,8 @@ class DurableCall:
         self._ledger = ledger
         self._begun = begun
         self._job_id = begun.job_id
+        # Not counted from the attempt's beginning: the job may have waited for a human since.
+        self._overdue_at = time.monotonic() + jobs.seconds
 
     def make(self) -> dict[str, Any]:
         """Get the answer of the job, submitted now or before.
@@ -162,9 +164,8 @@ class DurableCall:
         )
 
     def _seconds_left(self) -> float:
-        # Counted from the beginning of the attempt, whoever began it; a job that is over is collected all the same.
-        gone = (datetime.now(UTC) - self._begun.begun_at).total_seconds()
-        return max(self._jobs.seconds - gone, 1.0)
+        # A job that is over is collected all the same.
+        return max(self._overdue_at - time.monotonic(), 1.0)
 
     def _is_overdue(self) -> bool:
-        return (datetime.now(UTC) - self._begun.begun_at).total_seconds() >= self._jobs.seconds
+        return time.monotonic() >= self._overdue_at

@@ -13,7 +13,7 @@ class Jobs(Protocol):
 
     @property
     def seconds(self) -> float:
-        """How long a job may take before it is stopped."""
+        """How long a job may take before it is stopped, counted anew by each caller that finds it again."""
 
     def submit(self, request: CallRequest, flow: FlowReference, idempotency_key: str) -> str:
         """Start a job, or find the one that was started under the same key.

@@ -1,0 +1,86 @@
+"""How a job's end is found where time, a stop or an interrupt come in between; over jobs that do as the test says."""
+
+# ruff: noqa: ARG002 (the arguments are those of the contract)
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dagma.defs.llm.caller import Caller
+from dagma.defs.llm.durable import DurableCall
+from dagma.defs.llm.flow_reference import FlowReference
+from dagma.defs.llm.request import CallRequest
+from dagma.ledger import Begun, Call, Ledger, Usage
+
+ANSWER = {"text": "a dear answer"}
+USED = Usage(model="gpt-4o", input_tokens=30, output_tokens=8)
+
+
+@dataclass
+class ScriptedJobs:
+    """Jobs of which a test says what they do: an exception is raised, anything else is the answer."""
+
+    seconds: float = 60.0
+    followed: Any = ()
+    collected: Any = field(default_factory=lambda: ANSWER)
+    stopped: Any = True
+    asked: list[str] = field(default_factory=list)
+    followed_for: float | None = None
+
+    def submit(self, request: CallRequest, flow: FlowReference, idempotency_key: str) -> str:
+        self.asked.append("submit")
+        return "job-1"
+
+    def follow(self, job_id: str, seconds: float) -> Iterator[str]:
+        self.asked.append("follow")
+        self.followed_for = seconds
+        yield from _said(self.followed)
+
+    def collect(self, job_id: str, seconds: float) -> dict[str, Any]:
+        self.asked.append("collect")
+        answer: dict[str, Any] = _said(self.collected)
+        return answer
+
+    def stop(self, job_id: str) -> bool:
+        self.asked.append("stop")
+        return bool(_said(self.stopped))
+
+    def spent(self, job_id: str) -> tuple[Usage, ...]:
+        return (USED,)
+
+
+def _said(what: Any) -> Any:
+    if isinstance(what, BaseException):
+        raise what
+    return what
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(f"sqlite:///{tmp_path}/ledger.db")
+
+
+def begin(ledger: Ledger) -> Begun:
+    return ledger.begin(Call(flow_id="flow", input_hash="hash", scope="run", mode="job"))
+
+
+def make(jobs: ScriptedJobs, ledger: Ledger, begun: Begun) -> dict[str, Any]:
+    request = CallRequest(flow_id="flow", input_value="hi")
+    caller = Caller(scope="run", log=logging.getLogger("test"))
+    return DurableCall(jobs, request, FlowReference("flow"), caller, ledger, begun).make()
+
+
+def test_a_job_that_is_found_again_has_its_whole_time(tmp_path: Path) -> None:
+    # It may have waited for a human meanwhile.
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    yesterday = Ledger(url, clock=lambda: datetime.now(UTC) - timedelta(days=1))
+    yesterday.submitted(begin(yesterday), "job-1")
+    ledger, jobs = Ledger(url), ScriptedJobs(seconds=60.0)
+    assert make(jobs, ledger, begin(ledger)) == ANSWER
+    assert jobs.asked == ["follow", "collect"]
+    assert jobs.followed_for == pytest.approx(60.0, abs=5.0)
