@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from dagma.defs.llm.caller import Caller
-from dagma.defs.llm.durable import DurableCall
+from dagma.defs.llm.durable import DurableCall, JobOutOfReachError
 from dagma.defs.llm.flow_reference import FlowReference
 from dagma.defs.llm.request import CallRequest
+from dagma.langflow import CallTimeout, FlowFailed, LangflowError, Unreachable
 from dagma.ledger import Begun, Call, Ledger, Usage
+from dagma.ledger.reports import Filter, all_calls
 
 ANSWER = {"text": "a dear answer"}
 USED = Usage(model="gpt-4o", input_tokens=30, output_tokens=8)
@@ -75,6 +77,11 @@ def make(jobs: ScriptedJobs, ledger: Ledger, begun: Begun) -> dict[str, Any]:
     return DurableCall(jobs, request, FlowReference("flow"), caller, ledger, begun).make()
 
 
+def row(ledger: Ledger) -> dict[str, Any]:
+    (only,) = all_calls(ledger.database, Filter())
+    return dict(only)
+
+
 def test_a_job_that_is_found_again_has_its_whole_time(tmp_path: Path) -> None:
     # It may have waited for a human meanwhile.
     url = f"sqlite:///{tmp_path}/ledger.db"
@@ -84,3 +91,32 @@ def test_a_job_that_is_found_again_has_its_whole_time(tmp_path: Path) -> None:
     assert make(jobs, ledger, begin(ledger)) == ANSWER
     assert jobs.asked == ["follow", "collect"]
     assert jobs.followed_for == pytest.approx(60.0, abs=5.0)
+
+
+def test_an_overdue_job_that_ended_before_its_stop_is_collected(ledger: Ledger) -> None:
+    jobs = ScriptedJobs(seconds=0.0, followed=CallTimeout("Not over."), stopped=False)
+    assert make(jobs, ledger, begin(ledger)) == ANSWER
+    assert jobs.asked == ["submit", "follow", "stop", "collect"]
+    assert row(ledger)["state"] == "submitted"
+
+
+def test_an_overdue_job_that_failed_before_its_stop_is_a_failed_flow(ledger: Ledger) -> None:
+    failure = FlowFailed("The job failed.")
+    jobs = ScriptedJobs(seconds=0.0, followed=CallTimeout("Not over."), stopped=False, collected=failure)
+    with pytest.raises(FlowFailed):
+        make(jobs, ledger, begin(ledger))
+    assert (row(ledger)["state"], row(ledger)["error_class"]) == ("failed", "FlowFailed")
+
+
+@pytest.mark.parametrize(
+    ("stopped", "error", "state"),
+    [(True, CallTimeout, "failed"), (Unreachable("Refused."), JobOutOfReachError, "submitted")],
+    ids=["stopped", "not reached"],
+)
+def test_an_overdue_job_is_given_up_only_once_it_is_stopped(
+    ledger: Ledger, stopped: Any, error: type[LangflowError], state: str
+) -> None:
+    jobs = ScriptedJobs(seconds=0.0, followed=CallTimeout("Not over."), stopped=stopped)
+    with pytest.raises(error):
+        make(jobs, ledger, begin(ledger))
+    assert row(ledger)["state"] == state

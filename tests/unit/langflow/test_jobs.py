@@ -18,6 +18,7 @@ from dagma.langflow import (
     LangflowClient,
     LangflowError,
     MalformedResponse,
+    RetryPolicy,
     TokenUsage,
     TruncatedAnswer,
     Unreachable,
@@ -223,6 +224,25 @@ def test_a_job_that_is_queued_for_ever_is_stopped_and_its_key_is_free(
     assert (caught.value.outcome, caught.value.retryable) == ("not_run", True)
     assert client.status(job_id).state == "cancelled"
     assert client.submit(echo, "hello", idempotency_key="key") != job_id
+
+
+@pytest.mark.parametrize("act", ["follow", "collect"])
+def test_a_queued_job_that_ends_before_its_stop_is_collected(
+    fake_langflow: FakeLangflow, client: LangflowClient, make_client: MakeClient, echo: str, act: str
+):
+    job_id = client.submit(echo, "hello")
+    client.collect(job_id)
+    queued = {"job_id": job_id, "status": "queued"}
+    fake_langflow.script(
+        *[Fault(path=EVENTS, status=503)] * (act == "follow"),
+        Fault(path="/workflows", method="GET", status=200, body=queued),
+    )
+    impatient = make_client(jobs=JobPolicy(total=10.0, queued=1e-6, poll=0.1), retry=RetryPolicy(attempts=1))
+    if act == "follow":
+        assert [event.kind for event in impatient.follow(job_id)][-1] == "finished"
+    else:
+        assert impatient.collect(job_id).answer == "hello"
+    assert [request.path for request in fake_langflow.requests].count("/api/v2/workflows/stop") == 1
 
 
 def test_a_job_of_a_worker_that_died_is_lost(

@@ -62,9 +62,7 @@ class DurableCall:
             LangflowError: There is no answer; unless the error is `JobOutOfReachError`, the ledger knows.
         """
         try:
-            job_id = self._job_id or self.submit()
-            self.follow(job_id)
-            return self._jobs.collect(job_id, self._seconds_left())
+            return self._answer(self._job_id or self.submit())
         except LangflowError as error:
             judged = self._judge(error)
             if judged is error:
@@ -89,6 +87,26 @@ class DurableCall:
         for line in self._jobs.follow(job_id, self._seconds_left()):
             self._log.info("Job %s: %s", job_id, line)
 
+    def _answer(self, job_id: str) -> dict[str, Any]:
+        try:
+            self.follow(job_id)
+            return self._jobs.collect(job_id, self._seconds_left())
+        except CallTimeout as error:
+            if error.outcome == "failed" or not self._is_overdue():
+                raise
+            self._stop_overdue(job_id)
+        return self._jobs.collect(job_id, self._seconds_left())
+
+    def _stop_overdue(self, job_id: str) -> None:
+        """Stop the job, unless it has ended after all."""
+        if self._jobs.stop(job_id):
+            raise CallTimeout(
+                f"The job {job_id} was not over after {self._jobs.seconds:g} s, and has been stopped.",
+                mend="Raise LANGFLOW_JOB_TIMEOUT_SECONDS, or shorten the flow.",
+                retryable=False,
+                outcome="failed",
+            )
+
     def _judge(self, error: LangflowError) -> LangflowError:
         """Record what an error says about the call, and return the error to raise."""
         job_id = self._job_id
@@ -110,26 +128,10 @@ class DurableCall:
                 f"The job {job_id} waits for a human.",
                 mend="Decide in Langflow, then re-execute the run from failure: it collects this job.",
             )
-        if isinstance(error, CallTimeout) and error.outcome != "failed" and self._is_overdue():
-            return self._overdue(job_id)
         if error.outcome == "failed":
             self._fail(error)
             return error
         return self._out_of_reach(f"The job {job_id}", error) if error.retryable else error
-
-    def _overdue(self, job_id: str) -> LangflowError:
-        error = CallTimeout(
-            f"The job {job_id} was not over after {self._jobs.seconds:g} s, and has been stopped.",
-            mend="Raise LANGFLOW_JOB_TIMEOUT_SECONDS, or shorten the flow.",
-            retryable=False,
-            outcome="failed",
-        )
-        try:
-            self._jobs.stop(job_id)
-        except LangflowError as unstopped:
-            return self._out_of_reach(f"The overdue job {job_id}", unstopped)
-        self._fail(error)
-        return error
 
     def _end_or_leave(self) -> None:
         """Stop the job where a user has cancelled the run; else leave it to the retry of the run."""
