@@ -10,6 +10,7 @@ import pytest
 from unit.langflow.conftest import MakeClient
 
 from dagma.langflow import (
+    ApiKey,
     CallTimeout,
     FlowFailed,
     JobCancelled,
@@ -224,6 +225,19 @@ def test_a_job_that_is_queued_for_ever_is_stopped_and_its_key_is_free(
     assert (caught.value.outcome, caught.value.retryable) == ("not_run", True)
     assert client.status(job_id).state == "cancelled"
     assert client.submit(echo, "hello", idempotency_key="key") != job_id
+
+
+def test_a_queue_that_is_kept_alive_is_left_at_its_limit(make_client: MakeClient):
+    with FakeLangflow(keepalive=0.02) as fake:
+        flow_id = fake.add_flow("echo")
+        fake.hold_queue()
+        client = make_client(
+            base_url=fake.base_url, auth=ApiKey(fake.api_key), jobs=JobPolicy(total=4.0, queued=0.2, poll=0.1)
+        )
+        started = time.monotonic()
+        with pytest.raises(JobLost, match=r"queued for more than 0\.2 s"):
+            list(client.follow(client.submit(flow_id, "hello")))
+        assert time.monotonic() - started < 3.0
 
 
 @pytest.mark.parametrize("act", ["follow", "collect"])
