@@ -302,6 +302,17 @@ def test_an_answer_longer_than_langflow_shows_is_whole(fake: FakeLangflow, insta
     assert run.metadata["answer"] == f"You said {long}."
 
 
+def test_an_answer_that_may_be_cut_is_collected_by_a_retry_once_its_events_can_be_read(
+    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "RetryPolicy", lambda **_: RetryPolicy(attempts=1))
+    fake.script(*[Fault(path="/events", status=503)] * 4)
+    long = "word " * 3000
+    run = execute(instance, input_value=long)
+    assert (run.metadata["answer"], run.metadata["origin"]) == (f"You said {long}.", "re-attached")
+    assert len(fake.jobs) == 1
+
+
 def test_a_langflow_that_is_away_while_a_job_runs_is_asked_again_by_the_step(
     fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -335,9 +335,44 @@ def test_a_text_that_langflow_cuts_is_whole(fake_langflow: FakeLangflow, client:
 def test_a_text_that_is_cut_and_not_in_the_events_is_an_error(fake_langflow: FakeLangflow, client: LangflowClient):
     flow_id = fake_langflow.add_flow("talker", lambda _: "x" * 9000)
     job_id = client.submit(flow_id, "Talk.")
-    fake_langflow.script(Fault(path=EVENTS, status=500, times=0))
-    with pytest.raises(TruncatedAnswer, match="6000 characters"):
+    fake_langflow.script(Fault(path=EVENTS, status=200, body='data: {"event": "end", "data": {}}\n\n', times=0))
+    with pytest.raises(TruncatedAnswer, match="6000 characters") as caught:
         client.collect(job_id)
+    assert caught.value.outcome == "failed"
+
+
+def test_a_text_that_may_be_cut_is_whole_though_its_events_fail_once(
+    fake_langflow: FakeLangflow, client: LangflowClient
+):
+    flow_id = fake_langflow.add_flow("talker", lambda _: "x" * 9000)
+    job_id = client.submit(flow_id, "Talk.")
+    fake_langflow.script(Fault(path=EVENTS, status=503))
+    assert client.collect(job_id).answer == "x" * 9000
+
+
+@pytest.mark.parametrize("text", ["x" * 9000, "an end of its own..."], ids=["cut", "whole"])
+@pytest.mark.parametrize(
+    ("fault", "retryable"),
+    [
+        (Fault(status=503), True),
+        (Fault(drop=True), True),
+        (Fault(status=200, body="data: {}\n\n"), True),
+        (Fault(status=404), False),
+        (Fault(status=404, body={"detail": {"code": "JOB_NOT_FOUND"}}), False),
+    ],
+    ids=["503", "drop", "early end", "404", "forgotten"],
+)
+def test_a_text_that_may_be_cut_is_kept_for_later_while_its_events_can_not_be_read(
+    fake_langflow: FakeLangflow, client: LangflowClient, text: str, fault: Fault, retryable: bool
+):
+    flow_id = fake_langflow.add_flow("talker", lambda _: text)
+    job_id = client.submit(flow_id, "Talk.")
+    fake_langflow.script(replace(fault, path=EVENTS, times=0))
+    with pytest.raises(TruncatedAnswer, match="may be cut") as caught:
+        client.collect(job_id)
+    assert (caught.value.outcome, caught.value.retryable) == ("unknown", retryable)
+    fake_langflow.clear()
+    assert client.collect(job_id).answer == text
 
 
 @pytest.mark.parametrize(
