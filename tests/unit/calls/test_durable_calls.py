@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -139,6 +140,28 @@ def test_a_cancelled_run_stops_its_job(fake: FakeLangflow, flow: Flow, instance:
     assert [job.state for job in fake.jobs] == ["cancelled"]
     assert [row["state"] for row in rows()] == ["cancelled"]
     assert f"Cancelled: job {fake.jobs[0].id} is stopped." in run.log
+
+
+def test_a_run_that_is_cancelled_while_langflow_is_frozen_ends_soon(
+    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "QUICK_SECONDS", 0.3)
+    fake.script(Fault(path="/api/v2/workflows", times=0, delay=8.0))
+    interrupted_at = []
+
+    def interrupt() -> None:
+        (run,) = wait_for("the run", instance.get_runs)
+        wait_for("the submit", lambda: sends(fake))
+        instance.report_run_canceling(run)
+        interrupted_at.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    run = execute(instance, input_value="hi")
+    thread.join()
+    assert time.monotonic() - interrupted_at[0] < 5.0
+    assert run.status is dg.DagsterRunStatus.CANCELED, run.log
 
 
 def test_a_run_that_is_interrupted_otherwise_leaves_its_job_to_the_retry(

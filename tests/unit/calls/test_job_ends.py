@@ -4,7 +4,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,32 +28,41 @@ class ScriptedJobs:
     """Jobs of which a test says what they do: an exception is raised, anything else is the answer."""
 
     seconds: float = 60.0
+    submitted: Any = "job-1"
     followed: Any = ()
     collected: Any = field(default_factory=lambda: ANSWER)
     stopped: Any = True
     asked: list[str] = field(default_factory=list)
     followed_for: float | None = None
+    hurried: bool = False
+
+    @property
+    def quick(self) -> "ScriptedJobs":
+        return replace(self, hurried=True, submitted="job-1")
 
     def submit(self, request: CallRequest, flow: FlowReference, idempotency_key: str) -> str:
-        self.asked.append("submit")
-        return "job-1"
+        self._was_asked("submit")
+        return str(_said(self.submitted))
 
     def follow(self, job_id: str, seconds: float) -> Iterator[str]:
-        self.asked.append("follow")
+        self._was_asked("follow")
         self.followed_for = seconds
         yield from _said(self.followed)
 
     def collect(self, job_id: str, seconds: float) -> dict[str, Any]:
-        self.asked.append("collect")
+        self._was_asked("collect")
         answer: dict[str, Any] = _said(self.collected)
         return answer
 
     def stop(self, job_id: str) -> bool:
-        self.asked.append("stop")
+        self._was_asked("stop")
         return bool(_said(self.stopped))
 
     def spent(self, job_id: str) -> tuple[Usage, ...]:
         return (USED,)
+
+    def _was_asked(self, what: str) -> None:
+        self.asked.append(f"quick {what}" if self.hurried else what)
 
 
 def _said(what: Any) -> Any:
@@ -71,10 +80,17 @@ def begin(ledger: Ledger) -> Begun:
     return ledger.begin(Call(flow_id="flow", input_hash="hash", scope="run", mode="job"))
 
 
-def make(jobs: ScriptedJobs, ledger: Ledger, begun: Begun) -> dict[str, Any]:
+def make(jobs: ScriptedJobs, ledger: Ledger, begun: Begun, *, cancelled: bool = False) -> dict[str, Any]:
     request = CallRequest(flow_id="flow", input_value="hi")
-    caller = Caller(scope="run", log=logging.getLogger("test"))
+    caller = (CancelledCaller if cancelled else Caller)(scope="run", log=logging.getLogger("test"))
     return DurableCall(jobs, request, FlowReference("flow"), caller, ledger, begun).make()
+
+
+class CancelledCaller(Caller):
+    """A step whose run a user has cancelled."""
+
+    def is_cancelled(self) -> bool:
+        return True
 
 
 def row(ledger: Ledger) -> dict[str, Any]:
@@ -120,3 +136,27 @@ def test_an_overdue_job_is_given_up_only_once_it_is_stopped(
     with pytest.raises(error):
         make(jobs, ledger, begin(ledger))
     assert row(ledger)["state"] == state
+
+
+def test_a_cancel_during_the_submit_asks_for_the_job_in_a_hurry(ledger: Ledger) -> None:
+    jobs = ScriptedJobs(submitted=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        make(jobs, ledger, begin(ledger), cancelled=True)
+    assert jobs.asked == ["submit", "quick submit", "quick stop"]
+    assert row(ledger)["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("found", [False, True], ids=["new", "found again"])
+def test_a_cancel_before_the_submit_starts_no_job(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, found: bool) -> None:
+    def interrupted(_: DurableCall) -> str:
+        raise KeyboardInterrupt
+
+    if found:
+        begin(ledger)
+    jobs = ScriptedJobs()
+    monkeypatch.setattr(DurableCall, "submit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make(jobs, ledger, begin(ledger), cancelled=True)
+    # What an earlier caller has submitted can only be found, and stopped, by its key.
+    assert jobs.asked == (["quick submit", "quick stop"] if found else [])
+    assert row(ledger)["state"] == "cancelled"

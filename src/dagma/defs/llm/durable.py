@@ -49,6 +49,7 @@ class DurableCall:
         self._ledger = ledger
         self._begun = begun
         self._job_id = begun.job_id
+        self._may_have_job = begun.state != "new"
         # Not counted from the attempt's beginning: the job may have waited for a human since.
         self._overdue_at = time.monotonic() + jobs.seconds
 
@@ -75,6 +76,7 @@ class DurableCall:
 
     def submit(self) -> str:
         """Submit the job, or find the one whose id nobody has recorded; return its id."""
+        self._may_have_job = True
         job_id = self._jobs.submit(self._request, self._flow, self._begun.idempotency_key)
         self._job_id = job_id
         self._ledger.submitted(self._begun, job_id)
@@ -139,13 +141,17 @@ class DurableCall:
             if not self._caller.is_cancelled():
                 self._log.warning("Interrupted: job %s goes on, and a retry finds it again.", self._job_id)
                 return
-            # The interrupt may have come before the reply to the submit: the same key gives the same job.
-            job_id = self._job_id or self._jobs.submit(self._request, self._flow, self._begun.idempotency_key)
-            self._jobs.stop(job_id)
+            if self._may_have_job:
+                self._end(self._jobs.quick)
             self._ledger.cancelled(self._begun)
-            self._log.info("Cancelled: job %s is stopped.", job_id)
         except Exception as error:  # noqa: BLE001 (the interrupt must go on, whatever fails here)
             self._log.error("Interrupted: job %s may go on: %s", self._job_id, error)
+
+    def _end(self, jobs: Jobs) -> None:
+        # The interrupt may have come before the reply to the submit: the same key gives the same job.
+        job_id = self._job_id or jobs.submit(self._request, self._flow, self._begun.idempotency_key)
+        jobs.stop(job_id)
+        self._log.info("Cancelled: job %s is stopped.", job_id)
 
     def _fail(self, error: LangflowError) -> None:
         spent = self._jobs.spent(self._job_id) if self._job_id is not None and error.outcome != "not_run" else ()
