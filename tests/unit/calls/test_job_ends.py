@@ -160,3 +160,26 @@ def test_a_cancel_before_the_submit_starts_no_job(ledger: Ledger, monkeypatch: p
     # What an earlier caller has submitted can only be found, and stopped, by its key.
     assert jobs.asked == (["quick submit", "quick stop"] if found else [])
     assert row(ledger)["state"] == "cancelled"
+
+
+def test_an_answer_that_came_before_the_cancel_is_recorded_with_what_it_used(ledger: Ledger) -> None:
+    jobs = ScriptedJobs(followed=KeyboardInterrupt(), stopped=False)
+    with pytest.raises(KeyboardInterrupt):
+        make(jobs, ledger, begin(ledger), cancelled=True)
+    assert jobs.asked == ["submit", "follow", "quick stop", "quick collect"]
+    assert (row(ledger)["state"], row(ledger)["total_tokens"]) == ("answered", 38)
+    assert begin(ledger).raw == ANSWER
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [(FlowFailed("The job failed."), "failed"), (Unreachable("Refused."), "submitted")],
+    ids=["failed", "not reached"],
+)
+def test_a_job_that_ended_before_the_cancel_is_recorded_as_it_ended(
+    ledger: Ledger, error: LangflowError, state: str
+) -> None:
+    jobs = ScriptedJobs(followed=KeyboardInterrupt(), stopped=False, collected=error)
+    with pytest.raises(KeyboardInterrupt):
+        make(jobs, ledger, begin(ledger), cancelled=True)
+    assert row(ledger)["state"] == state

@@ -18,6 +18,9 @@ from dagma.langflow import (
 )
 from dagma.ledger import Begun, Ledger, LedgerError
 
+# How long a cancel may wait for the answer of a job that has ended.
+COLLECTING_SECONDS = 2.0
+
 
 class JobOutOfReachError(LangflowError):
     """A job can't be asked for now. It goes on: the retry finds it again, and pays for nothing twice."""
@@ -143,15 +146,29 @@ class DurableCall:
                 return
             if self._may_have_job:
                 self._end(self._jobs.quick)
-            self._ledger.cancelled(self._begun)
+            else:
+                self._ledger.cancelled(self._begun)
         except Exception as error:  # noqa: BLE001 (the interrupt must go on, whatever fails here)
             self._log.error("Interrupted: job %s may go on: %s", self._job_id, error)
 
     def _end(self, jobs: Jobs) -> None:
         # The interrupt may have come before the reply to the submit: the same key gives the same job.
-        job_id = self._job_id or jobs.submit(self._request, self._flow, self._begun.idempotency_key)
-        jobs.stop(job_id)
-        self._log.info("Cancelled: job %s is stopped.", job_id)
+        self._job_id = self._job_id or jobs.submit(self._request, self._flow, self._begun.idempotency_key)
+        if jobs.stop(self._job_id):
+            self._ledger.cancelled(self._begun)
+            self._log.info("Cancelled: job %s is stopped.", self._job_id)
+        else:
+            self._keep_end(jobs, self._job_id)
+
+    def _keep_end(self, jobs: Jobs, job_id: str) -> None:
+        """Record how a job ended that can't be stopped any more: its answer is paid for, and a retry may want it."""
+        try:
+            response = jobs.collect(job_id, COLLECTING_SECONDS)
+        except LangflowError as error:
+            self._log.warning("Cancelled: job %s had ended before: %s", job_id, self._judge(error))
+            return
+        self._ledger.finish(self._begun, raw=response, usages=jobs.spent(job_id))
+        self._log.info("Cancelled: job %s had ended before, and its answer is kept.", job_id)
 
     def _fail(self, error: LangflowError) -> None:
         spent = self._jobs.spent(self._job_id) if self._job_id is not None and error.outcome != "not_run" else ()
