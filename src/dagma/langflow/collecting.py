@@ -162,7 +162,9 @@ class CollectingApi(FollowingApi):
         reason = next((event.text for event in events if event.text is not None), None)
         if reason is None:
             return error
-        cause = f"{error.cause.removesuffix('.')}: {' '.join(reason.split())[:_LONGEST_REASON]}."
+        # Redacted before it is cut: half a secret would not be recognized.
+        shown = " ".join(self._transport.redactor().text(reason).split())[:_LONGEST_REASON]
+        cause = f"{error.cause.removesuffix('.')}: {shown}."
         return CompletedWithoutOutput(cause, status=error.status)
 
     def _kept_events(self, job_id: str, *kinds: EventKind) -> list[FlowEvent]:

@@ -12,6 +12,7 @@ from unit.langflow.conftest import MakeClient
 from dagma.langflow import (
     ApiKey,
     CallTimeout,
+    CompletedWithoutOutput,
     FlowFailed,
     JobCancelled,
     JobLost,
@@ -25,7 +26,7 @@ from dagma.langflow import (
     Unreachable,
 )
 from dagma.langflow.jobs import bound_key
-from dagma.testing import FakeAnswer, FakeCall, FakeLangflow, Fault
+from dagma.testing import ComponentFailed, FakeAnswer, FakeCall, FakeLangflow, Fault, VariableMissing
 
 HANGING = 20.0
 EVENTS = "/events"
@@ -427,6 +428,32 @@ def test_a_failed_job_is_a_failed_flow_whatever_its_reason_looks_like(
     fake_langflow.script(Fault(path="/workflows", method="GET", status=500, body=body, times=0))
     with pytest.raises(FlowFailed):
         client.collect(job_id)
+
+
+@pytest.mark.parametrize("act", ["status", "collect"])
+def test_a_failed_job_shows_no_secret_of_the_client(fake_langflow: FakeLangflow, make_client: MakeClient, act: str):
+    def echo_key(call: FakeCall) -> str:
+        raise ComponentFailed(f"API {fake_langflow.api_key}", "x" * 282 + f"401 with {fake_langflow.api_key}")
+
+    client = make_client()
+    job_id = client.submit(fake_langflow.add_flow("leaky", echo_key), "hello")
+    with pytest.raises(FlowFailed) as caught:
+        client.collect(job_id)
+    error = caught.value if act == "collect" else client.status(job_id).error
+    assert isinstance(error, FlowFailed)
+    assert error.component == "API ***"
+    assert fake_langflow.api_key[:6] not in f"{error} {error.cause} {error.excerpt} {error.args}"
+
+
+def test_output_that_is_missing_for_a_reason_shows_no_secret_of_the_client(
+    fake_langflow: FakeLangflow, client: LangflowClient
+):
+    def echo_key(call: FakeCall) -> str:
+        raise VariableMissing(f"MODEL_NAME {'x' * 200}{fake_langflow.api_key * 9}", "")
+
+    with pytest.raises(CompletedWithoutOutput, match="MODEL_NAME") as caught:
+        client.collect(client.submit(fake_langflow.add_flow("leaky", echo_key), "hello"))
+    assert fake_langflow.api_key[:6] not in str(caught.value)
 
 
 def test_a_failed_job_without_a_reason_is_lost(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):

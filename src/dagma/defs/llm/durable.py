@@ -63,7 +63,7 @@ class DurableCall:
             The raw response.
 
         Raises:
-            LangflowError: There is no answer; unless the error is `JobOutOfReachError`, the ledger knows.
+            LangflowError: There is no answer. The ledger knows how the call ended, unless its job may still go on.
         """
         try:
             return self._answer(self._job_id or self.submit())
