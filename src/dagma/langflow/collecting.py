@@ -15,9 +15,10 @@ from dagma.langflow.errors import (
     JobLost,
     JobSuspended,
     LangflowError,
+    MalformedResponse,
     TruncatedAnswer,
 )
-from dagma.langflow.events import EventKind, EventReader
+from dagma.langflow.events import EventKind, EventReader, FlowEvent
 from dagma.langflow.following import FollowingApi
 from dagma.langflow.job import JobStatus
 from dagma.langflow.result import CallResult
@@ -129,37 +130,68 @@ class CollectingApi(FollowingApi):
         """Return a result with its whole text; the job's events hold it where its state has it cut.
 
         Raises:
-            TruncatedAnswer: It was cut, and the events do not hold it.
+            TruncatedAnswer: It was cut, and the events do not hold it; or it may be, and the events can't be read.
         """
         answer = result.answer
         if answer is None or result.job_id is None or not answer.endswith(_CUT_MARK):
             return result
-        for text in self._texts(result.job_id, "message"):
+        try:
+            events = self._kept_events(result.job_id, "message", "finished")
+        except LangflowError as error:
+            raise _perhaps_cut(result.job_id, error) from error
+        for text in [event.text for event in events if event.kind == "message" and event.text is not None]:
             if text == answer:
                 return result
             if text.startswith(answer.removesuffix(_CUT_MARK)):
                 outputs = {name: text if value == answer else value for name, value in result.outputs.items()}
                 return replace(result, answer=text, outputs=outputs)
+        if all(event.kind != "finished" for event in events):
+            early = MalformedResponse("They end before the job did.", retryable=True)
+            raise _perhaps_cut(result.job_id, early)
         if len(answer) == _DEFAULT_CUT + len(_CUT_MARK):
             raise TruncatedAnswer(f"Langflow cut the answer of job {result.job_id} at {_DEFAULT_CUT} characters.")
         return result
 
     def _explained(self, error: CompletedWithoutOutput, job_id: str) -> CompletedWithoutOutput:
         """Return the error with the reason that only the job's events tell."""
-        reasons = self._texts(job_id, "component_failed")
-        if not reasons:
+        try:
+            events = self._kept_events(job_id, "component_failed")
+        except LangflowError as unread:
+            logger.warning("The events of job %s can't be read: %s", job_id, unread)
             return error
-        cause = f"{error.cause.removesuffix('.')}: {' '.join(reasons[0].split())[:_LONGEST_REASON]}."
+        reason = next((event.text for event in events if event.text is not None), None)
+        if reason is None:
+            return error
+        # Redacted before it is cut: half a secret would not be recognized.
+        shown = " ".join(self._transport.redactor().text(reason).split())[:_LONGEST_REASON]
+        cause = f"{error.cause.removesuffix('.')}: {shown}."
         return CompletedWithoutOutput(cause, status=error.status)
 
-    def _texts(self, job_id: str, kind: EventKind) -> list[str]:
-        """Return the texts of all events of a kind of a job that is over, the last first."""
-        reader, texts = EventReader(), []
-        try:
-            with closing(self._frames(job_id, None, self._quick_deadline(), self._jobs.stall)) as stream:
+    def _kept_events(self, job_id: str, *kinds: EventKind) -> list[FlowEvent]:
+        """Return the events of some kinds of a job that is over, the last first.
+
+        Raises:
+            LangflowError: They can't be read.
+        """
+        deadline = self._quick_deadline()
+
+        def once() -> list[FlowEvent]:
+            reader, events = EventReader(), []
+            with closing(self._frames(job_id, None, deadline, self._jobs.stall)) as stream:
                 for frame in stream:
                     if frame.data is not None:
-                        texts += [event.text for event in reader.read(frame.data) if event.kind == kind]
-        except LangflowError as error:
-            logger.warning("The events of job %s can't be read: %s", job_id, error)
-        return [text for text in reversed(texts) if text is not None]
+                        events += [event for event in reader.read(frame.data) if event.kind in kinds]
+            return events[::-1]
+
+        return self._retry.call(once, deadline=deadline, idempotent=True)
+
+
+def _perhaps_cut(job_id: str, error: LangflowError) -> TruncatedAnswer:
+    return TruncatedAnswer(
+        f"The answer of job {job_id} may be cut, and its events can't be read for the whole: {error.cause}",
+        mend="Collect the job again once they can be read, which costs nothing more.",
+        status=error.status,
+        retryable=error.retryable,
+        retry_after=error.retry_after,
+        outcome="unknown",
+    )

@@ -31,6 +31,7 @@ from dagma.langflow.errors import (
     ServerError,
     Unauthorized,
 )
+from dagma.langflow.redact import Redactor
 from dagma.langflow.transport import Reply
 
 # Langflow refuses these before it starts or queues anything (DATABASE_ERROR is not one: it can follow a run).
@@ -63,6 +64,7 @@ class Fault:
     code: str | None
     retry_after: float | None
     excerpt: str
+    redactor: Redactor
 
     @classmethod
     def of(cls, reply: Reply) -> "Fault":
@@ -83,7 +85,13 @@ class Fault:
             code=text_or_none(walk(detail, "code")),
             retry_after=retry_after(reply.headers),
             excerpt=reply.excerpt,
+            redactor=reply.redactor,
         )
+
+    def text(self, *path: str) -> str | None:
+        """Return a text inside the detail, redacted; None where there is none."""
+        text = text_or_none(walk(self.detail, *path))
+        return self.redactor.text(text) if text is not None else None
 
     @property
     def details(self) -> Details:
@@ -192,9 +200,9 @@ def _failed_job(fault: Fault, subject: str) -> LangflowError:
     kind = text_or_none(walk(detail, "type"))
     if kind in _LOST:
         return JobLost(f"Langflow lost the {subject}: {_LOST[kind]}.", **fault.details)
-    component = text_or_none(walk(detail, "properties", "source", "display_name"))
-    reason = text_or_none(walk(detail, "text")) or text_or_none(walk(detail, "error")) or kind or fault.message
-    return flow_failed(reason, subject, fault.details, component)
+    component = fault.text("error_detail", "properties", "source", "display_name")
+    reason = fault.text("error_detail", "text") or fault.text("error_detail", "error")
+    return flow_failed(reason or fault.text("error_detail", "type") or fault.message, subject, fault.details, component)
 
 
 def _by_status(fault: Fault, subject: str) -> LangflowError:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 
 from dagma.langflow.call import checked_uuid
@@ -55,14 +55,10 @@ class FollowingApi(JobsApi):
             silence = max(min(self._jobs.stall, queued_until - time.monotonic()), 0.1)
             try:
                 with closing(self._frames(key, last_event_id, deadline, silence)) as stream:
-                    for frame in stream:
-                        if frame.data is None:
-                            continue
+                    for data, event_id in _told(stream, queued_until):
                         queued_until, wait = float("inf"), _FIRST_REOPENING
-                        events = [
-                            event for event in reader.read(frame.data, frame.id) if not _known(event, last_event_id)
-                        ]
-                        last_event_id = frame.id or last_event_id
+                        events = [event for event in reader.read(data, event_id) if not _known(event, last_event_id)]
+                        last_event_id = event_id or last_event_id
                         told_its_end = told_its_end or any(event.kind in _ENDS for event in events)
                         yield from events
             except LangflowError as error:
@@ -100,6 +96,16 @@ class FollowingApi(JobsApi):
             if reply.status != 200:
                 raise_for_status(self._transport.read(reply), f"events of job {job_id}")
             yield from frames(lines(reply.chunks, longest=longest), longest=longest)
+
+
+def _told(stream: Iterable[Frame], latest_start: float) -> Iterator[tuple[str, str | None]]:
+    """Yield data and id of the frames that have data, unless none but comments have come until a moment."""
+    for frame in stream:
+        if frame.data is not None:
+            latest_start = float("inf")
+            yield frame.data, frame.id
+        elif time.monotonic() >= latest_start:
+            return
 
 
 def _known(event: FlowEvent, last_event_id: str | None) -> bool:

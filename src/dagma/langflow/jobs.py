@@ -147,16 +147,16 @@ class JobsApi(FlowsApi):
                 time.sleep(min(max(_OUTAGE_WAIT, error.retry_after or 0.0), deadline.remaining()))
 
     def _give_up_queued(self, job_id: str) -> None:
-        """Stop a job that waits for ever, which frees its idempotency key.
+        """Stop a job that waits for ever, which frees its idempotency key; leave one that has finished after all.
 
         Raises:
             JobLost: It never ran.
         """
-        self.stop(job_id)
-        raise JobLost(
-            f"The job {job_id} was queued for more than {self._jobs.queued:g} s and has been stopped.",
-            outcome="not_run",
-        )
+        if self.stop(job_id):
+            raise JobLost(
+                f"The job {job_id} was queued for more than {self._jobs.queued:g} s and has been stopped.",
+                outcome="not_run",
+            )
 
 
 def bound_key(key: str, body: Mapping[str, Any]) -> str:

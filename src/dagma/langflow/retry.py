@@ -64,12 +64,16 @@ class RetryPolicy:
             sleep: Waits.
 
         Raises:
-            LangflowError: The last error.
+            LangflowError: The last error; its `outcome` is `not_run` only if that of each one before was.
         """
+        may_have_run = False
         for attempt in range(1, self.attempts + 1):
             try:
                 return request()
             except LangflowError as error:
+                if may_have_run and error.outcome == "not_run":
+                    error.outcome = "unknown"
+                may_have_run = error.outcome != "not_run"
                 if attempt == self.attempts or not self.may_retry(error, idempotent=idempotent):
                     raise
                 wait = self.wait(attempt, error)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,8 @@ import dagster as dg
 import pytest
 from unit.calls.conftest import FLOW_ID, Flow, Ran, execute, rows, sends, wait_for
 
-from dagma.defs.llm import job_progress
-from dagma.langflow import ApiKey, LangflowClient
+from dagma.defs.llm import job_progress, resources
+from dagma.langflow import ApiKey, LangflowClient, RetryPolicy
 from dagma.testing import ComponentFailed, FakeAnswer, FakeLangflow, Fault, HumanNeeded, VariableMissing
 
 HERE = Path(__file__).parent
@@ -141,6 +142,28 @@ def test_a_cancelled_run_stops_its_job(fake: FakeLangflow, flow: Flow, instance:
     assert f"Cancelled: job {fake.jobs[0].id} is stopped." in run.log
 
 
+def test_a_run_that_is_cancelled_while_langflow_is_frozen_ends_soon(
+    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "QUICK_SECONDS", 0.3)
+    fake.script(Fault(path="/api/v2/workflows", times=0, delay=8.0))
+    interrupted_at = []
+
+    def interrupt() -> None:
+        (run,) = wait_for("the run", instance.get_runs)
+        wait_for("the submit", lambda: sends(fake))
+        instance.report_run_canceling(run)
+        interrupted_at.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    run = execute(instance, input_value="hi")
+    thread.join()
+    assert time.monotonic() - interrupted_at[0] < 5.0
+    assert run.status is dg.DagsterRunStatus.CANCELED, run.log
+
+
 def test_a_run_that_is_interrupted_otherwise_leaves_its_job_to_the_retry(
     fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
 ) -> None:
@@ -167,6 +190,21 @@ def test_a_submit_whose_reply_is_lost_is_repeated_by_the_step_and_finds_the_job(
     assert (run.success, run.retries, run.metadata["attempt"]) == (True, 1, 1)
     assert len(fake.jobs) == 1
     assert len(sends(fake)) > 1
+
+
+@pytest.mark.parametrize("attempts", [1, 2], ids=["refused to the next step", "refused to the same step"])
+def test_a_submit_whose_reply_is_lost_and_that_is_then_refused_is_no_second_job(
+    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, attempts: int
+) -> None:
+    monkeypatch.setattr(resources, "RetryPolicy", lambda **_: RetryPolicy(attempts=attempts, base=0.01))
+    fake.script(
+        Fault(path="/api/v2/workflows", method="POST", after_work=True, drop=True),
+        Fault(path="/api/v2/workflows", method="POST", status=429),
+    )
+    run = execute(instance, input_value="hi")
+    assert (run.success, run.metadata["origin"], run.metadata["attempt"]) == (True, "re-attached", 1)
+    assert len(fake.jobs) == 1
+    assert [row["state"] for row in rows()] == ["answered"]
 
 
 def test_a_job_that_langflow_lost_is_sent_again_in_the_same_step(
@@ -287,11 +325,20 @@ def test_an_answer_longer_than_langflow_shows_is_whole(fake: FakeLangflow, insta
     assert run.metadata["answer"] == f"You said {long}."
 
 
+def test_an_answer_that_may_be_cut_is_collected_by_a_retry_once_its_events_can_be_read(
+    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "RetryPolicy", lambda **_: RetryPolicy(attempts=1))
+    fake.script(*[Fault(path="/events", status=503)] * 4)
+    long = "word " * 3000
+    run = execute(instance, input_value=long)
+    assert (run.metadata["answer"], run.metadata["origin"]) == (f"You said {long}.", "re-attached")
+    assert len(fake.jobs) == 1
+
+
 def test_a_langflow_that_is_away_while_a_job_runs_is_asked_again_by_the_step(
     fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import dagma.defs.llm.resources as resources
-
     monkeypatch.setattr(resources, "OUTAGE_SECONDS", 0.2)
     fake.script(
         Fault(path="/events", status=502, times=20),

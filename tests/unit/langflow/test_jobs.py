@@ -10,20 +10,19 @@ import pytest
 from unit.langflow.conftest import MakeClient
 
 from dagma.langflow import (
+    ApiKey,
     CallTimeout,
-    FlowFailed,
     JobCancelled,
     JobLost,
     JobPolicy,
     LangflowClient,
     LangflowError,
     MalformedResponse,
-    TokenUsage,
-    TruncatedAnswer,
+    RetryPolicy,
     Unreachable,
 )
 from dagma.langflow.jobs import bound_key
-from dagma.testing import FakeAnswer, FakeCall, FakeLangflow, Fault
+from dagma.testing import FakeCall, FakeLangflow, Fault
 
 HANGING = 20.0
 EVENTS = "/events"
@@ -225,6 +224,38 @@ def test_a_job_that_is_queued_for_ever_is_stopped_and_its_key_is_free(
     assert client.submit(echo, "hello", idempotency_key="key") != job_id
 
 
+def test_a_queue_that_is_kept_alive_is_left_at_its_limit(make_client: MakeClient):
+    with FakeLangflow(keepalive=0.02) as fake:
+        flow_id = fake.add_flow("echo")
+        fake.hold_queue()
+        client = make_client(
+            base_url=fake.base_url, auth=ApiKey(fake.api_key), jobs=JobPolicy(total=4.0, queued=0.2, poll=0.1)
+        )
+        started = time.monotonic()
+        with pytest.raises(JobLost, match=r"queued for more than 0\.2 s"):
+            list(client.follow(client.submit(flow_id, "hello")))
+        assert time.monotonic() - started < 3.0
+
+
+@pytest.mark.parametrize("act", ["follow", "collect"])
+def test_a_queued_job_that_ends_before_its_stop_is_collected(
+    fake_langflow: FakeLangflow, client: LangflowClient, make_client: MakeClient, echo: str, act: str
+):
+    job_id = client.submit(echo, "hello")
+    client.collect(job_id)
+    queued = {"job_id": job_id, "status": "queued"}
+    fake_langflow.script(
+        *[Fault(path=EVENTS, status=503)] * (act == "follow"),
+        Fault(path="/workflows", method="GET", status=200, body=queued),
+    )
+    impatient = make_client(jobs=JobPolicy(total=10.0, queued=1e-6, poll=0.1), retry=RetryPolicy(attempts=1))
+    if act == "follow":
+        assert [event.kind for event in impatient.follow(job_id)][-1] == "finished"
+    else:
+        assert impatient.collect(job_id).answer == "hello"
+    assert [request.path for request in fake_langflow.requests].count("/api/v2/workflows/stop") == 1
+
+
 def test_a_job_of_a_worker_that_died_is_lost(
     fake_langflow: FakeLangflow, client: LangflowClient, gate: Gate, gated: str
 ):
@@ -248,36 +279,6 @@ def test_breaking_off_leaves_the_job_running(client: LangflowClient, gate: Gate,
     assert client.collect(job_id).answer == "hello"
 
 
-# Collect
-
-
-def test_tokens_and_model_come_from_the_trace(fake_langflow: FakeLangflow, client: LangflowClient):
-    flow_id = fake_langflow.add_flow("model", lambda _: FakeAnswer("Paris", "tiny", input_tokens=20, output_tokens=3))
-    result = client.collect(client.submit(flow_id, "Capital of France?"))
-    assert (result.answer, result.model) == ("Paris", "tiny")
-    assert result.usage == TokenUsage(input=20, output=3, total=23)
-    assert set(result.component_seconds) >= {"Chat Input", "Chat Output"}
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        Fault(status=404),
-        Fault(status=500),
-        Fault(status=200, body="<html>"),
-        Fault(status=200, body=[]),
-        Fault(drop=True),
-    ],
-    ids=["404", "500", "html", "list", "drop"],
-)
-def test_a_trace_that_can_not_be_had_costs_no_answer(
-    fake_langflow: FakeLangflow, client: LangflowClient, echo: str, fault: Fault
-):
-    fake_langflow.script(replace(fault, path="/traces", times=0))
-    result = client.collect(client.submit(echo, "hello"))
-    assert (result.answer, result.usage) == ("hello", None)
-
-
 def test_a_failure_that_turns_into_a_stop_is_a_stop(
     fake_langflow: FakeLangflow, client: LangflowClient, gate: Gate, gated: str
 ):
@@ -288,85 +289,6 @@ def test_a_failure_that_turns_into_a_stop_is_a_stop(
     with pytest.raises(JobCancelled):
         client.collect(job_id)
     gate.opened.set()
-
-
-@pytest.mark.parametrize("text", ["x" * 6001, "x" * 9000, "...", "wait..." * 2000, "an end of its own..."])
-def test_a_text_that_langflow_cuts_is_whole(fake_langflow: FakeLangflow, client: LangflowClient, text: str):
-    flow_id = fake_langflow.add_flow("talker", lambda _: text)
-    result = client.collect(client.submit(flow_id, "Talk."))
-    assert result.answer == text
-    assert list(result.outputs.values()) == [text]
-
-
-def test_a_text_that_is_cut_and_not_in_the_events_is_an_error(fake_langflow: FakeLangflow, client: LangflowClient):
-    flow_id = fake_langflow.add_flow("talker", lambda _: "x" * 9000)
-    job_id = client.submit(flow_id, "Talk.")
-    fake_langflow.script(Fault(path=EVENTS, status=500, times=0))
-    with pytest.raises(TruncatedAnswer, match="6000 characters"):
-        client.collect(job_id)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"status": "completed"},
-        {"status": "completed", "output": {"reason": "single", "text": None}, "outputs": {}},
-        {"status": "completed", "output": {"reason": "single", "text": 7}, "outputs": {}},
-        {"status": "completed", "output": {"reason": "because"}, "outputs": {"a": {}}},
-        {"status": "completed", "output": [], "outputs": {}},
-        {"status": "done"},
-        {"status": None},
-        {},
-        [],
-        "",
-        "<html>",
-    ],
-    ids=str,
-)
-def test_a_state_that_lies_is_malformed(fake_langflow: FakeLangflow, client: LangflowClient, echo: str, body: object):
-    job_id = client.submit(echo, "hello")
-    lie = {"job_id": job_id, **body} if isinstance(body, dict) else body
-    fake_langflow.script(Fault(path="/workflows", method="GET", status=200, body=lie, times=0))
-    with pytest.raises(MalformedResponse):
-        client.collect(job_id)
-
-
-def test_the_state_of_another_job_is_malformed(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
-    first, second = client.submit(echo, "one"), client.submit(echo, "two")
-    other = {"job_id": second, "status": "queued"}
-    fake_langflow.script(Fault(path="/workflows", method="GET", status=200, body=other))
-    with pytest.raises(MalformedResponse, match="another job"):
-        client.status(first)
-
-
-def test_langflows_own_time_limit_ends_a_job(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
-    job_id = client.submit(echo, "hello")
-    body = {"detail": {"code": "EXECUTION_TIMEOUT"}}
-    fake_langflow.script(Fault(path="/workflows", method="GET", status=408, body=body, times=0))
-    assert client.status(job_id).state == "timed_out"
-    with pytest.raises(CallTimeout) as caught:
-        client.collect(job_id)
-    assert caught.value.outcome == "failed"
-
-
-@pytest.mark.parametrize("detail", [{}, [], "text", {"type": 7}, {"text": None}, {"properties": {"source": []}}])
-def test_a_failed_job_is_a_failed_flow_whatever_its_reason_looks_like(
-    fake_langflow: FakeLangflow, client: LangflowClient, echo: str, detail: object
-):
-    job_id = client.submit(echo, "hello")
-    body = {"detail": {"code": "JOB_FAILED", "error_detail": detail}}
-    fake_langflow.script(Fault(path="/workflows", method="GET", status=500, body=body, times=0))
-    with pytest.raises(FlowFailed):
-        client.collect(job_id)
-
-
-def test_a_failed_job_without_a_reason_is_lost(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
-    job_id = client.submit(echo, "hello")
-    body = {"detail": {"code": "JOB_FAILED", "error_detail": None}}
-    fake_langflow.script(Fault(path="/workflows", method="GET", status=500, body=body, times=0))
-    with pytest.raises(JobLost, match="kept no reason") as caught:
-        client.collect(job_id)
-    assert caught.value.retryable
 
 
 def test_tokens_are_told_though_they_bear_the_id_of_another_event(

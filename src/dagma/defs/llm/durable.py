@@ -1,6 +1,6 @@
 """A call as a job: submit, follow, collect; and what becomes of the job when its caller is interrupted."""
 
-from datetime import UTC, datetime
+import time
 from typing import Any
 
 from dagma.defs.llm.caller import Caller
@@ -17,6 +17,9 @@ from dagma.langflow import (
     LangflowError,
 )
 from dagma.ledger import Begun, Ledger, LedgerError
+
+# How long a cancel may wait for the answer of a job that has ended.
+COLLECTING_SECONDS = 2.0
 
 
 class JobOutOfReachError(LangflowError):
@@ -49,6 +52,9 @@ class DurableCall:
         self._ledger = ledger
         self._begun = begun
         self._job_id = begun.job_id
+        self._may_have_job = begun.state != "new"
+        # Not counted from the attempt's beginning: the job may have waited for a human since.
+        self._overdue_at = time.monotonic() + jobs.seconds
 
     def make(self) -> dict[str, Any]:
         """Get the answer of the job, submitted now or before.
@@ -57,12 +63,10 @@ class DurableCall:
             The raw response.
 
         Raises:
-            LangflowError: There is no answer; unless the error is `JobOutOfReachError`, the ledger knows.
+            LangflowError: There is no answer. The ledger knows how the call ended, unless its job may still go on.
         """
         try:
-            job_id = self._job_id or self.submit()
-            self.follow(job_id)
-            return self._jobs.collect(job_id, self._seconds_left())
+            return self._answer(self._job_id or self.submit())
         except LangflowError as error:
             judged = self._judge(error)
             if judged is error:
@@ -75,6 +79,7 @@ class DurableCall:
 
     def submit(self) -> str:
         """Submit the job, or find the one whose id nobody has recorded; return its id."""
+        self._may_have_job = True
         job_id = self._jobs.submit(self._request, self._flow, self._begun.idempotency_key)
         self._job_id = job_id
         self._ledger.submitted(self._begun, job_id)
@@ -87,11 +92,33 @@ class DurableCall:
         for line in self._jobs.follow(job_id, self._seconds_left()):
             self._log.info("Job %s: %s", job_id, line)
 
+    def _answer(self, job_id: str) -> dict[str, Any]:
+        try:
+            self.follow(job_id)
+            return self._jobs.collect(job_id, self._seconds_left())
+        except CallTimeout as error:
+            if error.outcome == "failed" or not self._is_overdue():
+                raise
+            self._stop_overdue(job_id)
+        return self._jobs.collect(job_id, self._seconds_left())
+
+    def _stop_overdue(self, job_id: str) -> None:
+        """Stop the job, unless it has ended after all."""
+        if self._jobs.stop(job_id):
+            raise CallTimeout(
+                f"The job {job_id} was not over after {self._jobs.seconds:g} s, and has been stopped.",
+                mend="Raise LANGFLOW_JOB_TIMEOUT_SECONDS, or shorten the flow.",
+                retryable=False,
+                outcome="failed",
+            )
+
     def _judge(self, error: LangflowError) -> LangflowError:
         """Record what an error says about the call, and return the error to raise."""
         job_id = self._job_id
         if job_id is None:
-            if error.outcome == "not_run" and not isinstance(error, Conflict):
+            # An earlier caller's submit may have arrived: only the first one knows that there is no job.
+            is_first = self._begun.state == "new"
+            if is_first and error.outcome == "not_run" and not isinstance(error, Conflict):
                 self._fail(error)
                 return error
             return self._out_of_reach(f"The job of call {self._begun.call_id}", error)
@@ -106,26 +133,10 @@ class DurableCall:
                 f"The job {job_id} waits for a human.",
                 mend="Decide in Langflow, then re-execute the run from failure: it collects this job.",
             )
-        if isinstance(error, CallTimeout) and error.outcome != "failed" and self._is_overdue():
-            return self._overdue(job_id)
         if error.outcome == "failed":
             self._fail(error)
             return error
         return self._out_of_reach(f"The job {job_id}", error) if error.retryable else error
-
-    def _overdue(self, job_id: str) -> LangflowError:
-        error = CallTimeout(
-            f"The job {job_id} was not over after {self._jobs.seconds:g} s, and has been stopped.",
-            mend="Raise LANGFLOW_JOB_TIMEOUT_SECONDS, or shorten the flow.",
-            retryable=False,
-            outcome="failed",
-        )
-        try:
-            self._jobs.stop(job_id)
-        except LangflowError as unstopped:
-            return self._out_of_reach(f"The overdue job {job_id}", unstopped)
-        self._fail(error)
-        return error
 
     def _end_or_leave(self) -> None:
         """Stop the job where a user has cancelled the run; else leave it to the retry of the run."""
@@ -133,13 +144,31 @@ class DurableCall:
             if not self._caller.is_cancelled():
                 self._log.warning("Interrupted: job %s goes on, and a retry finds it again.", self._job_id)
                 return
-            # The interrupt may have come before the reply to the submit: the same key gives the same job.
-            job_id = self._job_id or self._jobs.submit(self._request, self._flow, self._begun.idempotency_key)
-            self._jobs.stop(job_id)
-            self._ledger.cancelled(self._begun)
-            self._log.info("Cancelled: job %s is stopped.", job_id)
+            if self._may_have_job:
+                self._end(self._jobs.quick)
+            else:
+                self._ledger.cancelled(self._begun)
         except Exception as error:  # noqa: BLE001 (the interrupt must go on, whatever fails here)
             self._log.error("Interrupted: job %s may go on: %s", self._job_id, error)
+
+    def _end(self, jobs: Jobs) -> None:
+        # The interrupt may have come before the reply to the submit: the same key gives the same job.
+        self._job_id = self._job_id or jobs.submit(self._request, self._flow, self._begun.idempotency_key)
+        if jobs.stop(self._job_id):
+            self._ledger.cancelled(self._begun)
+            self._log.info("Cancelled: job %s is stopped.", self._job_id)
+        else:
+            self._keep_end(jobs, self._job_id)
+
+    def _keep_end(self, jobs: Jobs, job_id: str) -> None:
+        """Record how a job ended that can't be stopped any more: its answer is paid for, and a retry may want it."""
+        try:
+            response = jobs.collect(job_id, COLLECTING_SECONDS)
+        except LangflowError as error:
+            self._log.warning("Cancelled: job %s had ended before: %s", job_id, self._judge(error))
+            return
+        self._ledger.finish(self._begun, raw=response, usages=jobs.spent(job_id))
+        self._log.info("Cancelled: job %s had ended before, and its answer is kept.", job_id)
 
     def _fail(self, error: LangflowError) -> None:
         spent = self._jobs.spent(self._job_id) if self._job_id is not None and error.outcome != "not_run" else ()
@@ -160,9 +189,8 @@ class DurableCall:
         )
 
     def _seconds_left(self) -> float:
-        # Counted from the beginning of the attempt, whoever began it; a job that is over is collected all the same.
-        gone = (datetime.now(UTC) - self._begun.begun_at).total_seconds()
-        return max(self._jobs.seconds - gone, 1.0)
+        # A job that is over is collected all the same.
+        return max(self._overdue_at - time.monotonic(), 1.0)
 
     def _is_overdue(self) -> bool:
-        return (datetime.now(UTC) - self._begun.begun_at).total_seconds() >= self._jobs.seconds
+        return time.monotonic() >= self._overdue_at

@@ -13,7 +13,11 @@ class Jobs(Protocol):
 
     @property
     def seconds(self) -> float:
-        """How long a job may take before it is stopped."""
+        """How long a job may take before it is stopped, counted anew by each caller that finds it again."""
+
+    @property
+    def quick(self) -> "Jobs":
+        """The same jobs for a caller in a hurry: nothing is waited for longer than some five seconds."""
 
     def submit(self, request: CallRequest, flow: FlowReference, idempotency_key: str) -> str:
         """Start a job, or find the one that was started under the same key.

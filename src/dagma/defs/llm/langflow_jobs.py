@@ -1,7 +1,7 @@
 """Langflow's background jobs as durable calls."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dagma.defs.llm.flow_reference import FlowReference
@@ -24,6 +24,11 @@ class LangflowJobs:
     client: LangflowClient
     quick_client: LangflowClient
     seconds: float
+
+    @property
+    def quick(self) -> "LangflowJobs":
+        """The same jobs, asked by the client that gives up soon."""
+        return replace(self, client=self.quick_client)
 
     def submit(self, request: CallRequest, flow: FlowReference, idempotency_key: str) -> str:
         """Queue a job, or find the one of the same key."""

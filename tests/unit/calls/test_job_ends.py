@@ -1,0 +1,185 @@
+"""How a job's end is found where time, a stop or an interrupt come in between; over jobs that do as the test says."""
+
+# ruff: noqa: ARG002 (the arguments are those of the contract)
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dagma.defs.llm.caller import Caller
+from dagma.defs.llm.durable import DurableCall, JobOutOfReachError
+from dagma.defs.llm.flow_reference import FlowReference
+from dagma.defs.llm.request import CallRequest
+from dagma.langflow import CallTimeout, FlowFailed, LangflowError, Unreachable
+from dagma.ledger import Begun, Call, Ledger, Usage
+from dagma.ledger.reports import Filter, all_calls
+
+ANSWER = {"text": "a dear answer"}
+USED = Usage(model="gpt-4o", input_tokens=30, output_tokens=8)
+
+
+@dataclass
+class ScriptedJobs:
+    """Jobs of which a test says what they do: an exception is raised, anything else is the answer."""
+
+    seconds: float = 60.0
+    submitted: Any = "job-1"
+    followed: Any = ()
+    collected: Any = field(default_factory=lambda: ANSWER)
+    stopped: Any = True
+    asked: list[str] = field(default_factory=list)
+    followed_for: float | None = None
+    hurried: bool = False
+
+    @property
+    def quick(self) -> "ScriptedJobs":
+        return replace(self, hurried=True, submitted="job-1")
+
+    def submit(self, request: CallRequest, flow: FlowReference, idempotency_key: str) -> str:
+        self._was_asked("submit")
+        return str(_said(self.submitted))
+
+    def follow(self, job_id: str, seconds: float) -> Iterator[str]:
+        self._was_asked("follow")
+        self.followed_for = seconds
+        yield from _said(self.followed)
+
+    def collect(self, job_id: str, seconds: float) -> dict[str, Any]:
+        self._was_asked("collect")
+        answer: dict[str, Any] = _said(self.collected)
+        return answer
+
+    def stop(self, job_id: str) -> bool:
+        self._was_asked("stop")
+        return bool(_said(self.stopped))
+
+    def spent(self, job_id: str) -> tuple[Usage, ...]:
+        return (USED,)
+
+    def _was_asked(self, what: str) -> None:
+        self.asked.append(f"quick {what}" if self.hurried else what)
+
+
+def _said(what: Any) -> Any:
+    if isinstance(what, BaseException):
+        raise what
+    return what
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(f"sqlite:///{tmp_path}/ledger.db")
+
+
+def begin(ledger: Ledger) -> Begun:
+    return ledger.begin(Call(flow_id="flow", input_hash="hash", scope="run", mode="job"))
+
+
+def make(jobs: ScriptedJobs, ledger: Ledger, begun: Begun, *, cancelled: bool = False) -> dict[str, Any]:
+    request = CallRequest(flow_id="flow", input_value="hi")
+    caller = (CancelledCaller if cancelled else Caller)(scope="run", log=logging.getLogger("test"))
+    return DurableCall(jobs, request, FlowReference("flow"), caller, ledger, begun).make()
+
+
+class CancelledCaller(Caller):
+    """A step whose run a user has cancelled."""
+
+    def is_cancelled(self) -> bool:
+        return True
+
+
+def row(ledger: Ledger) -> dict[str, Any]:
+    (only,) = all_calls(ledger.database, Filter())
+    return dict(only)
+
+
+def test_a_job_that_is_found_again_has_its_whole_time(tmp_path: Path) -> None:
+    # It may have waited for a human meanwhile.
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    yesterday = Ledger(url, clock=lambda: datetime.now(UTC) - timedelta(days=1))
+    yesterday.submitted(begin(yesterday), "job-1")
+    ledger, jobs = Ledger(url), ScriptedJobs(seconds=60.0)
+    assert make(jobs, ledger, begin(ledger)) == ANSWER
+    assert jobs.asked == ["follow", "collect"]
+    assert jobs.followed_for == pytest.approx(60.0, abs=5.0)
+
+
+def test_an_overdue_job_that_ended_before_its_stop_is_collected(ledger: Ledger) -> None:
+    jobs = ScriptedJobs(seconds=0.0, followed=CallTimeout("Not over."), stopped=False)
+    assert make(jobs, ledger, begin(ledger)) == ANSWER
+    assert jobs.asked == ["submit", "follow", "stop", "collect"]
+    assert row(ledger)["state"] == "submitted"
+
+
+def test_an_overdue_job_that_failed_before_its_stop_is_a_failed_flow(ledger: Ledger) -> None:
+    failure = FlowFailed("The job failed.")
+    jobs = ScriptedJobs(seconds=0.0, followed=CallTimeout("Not over."), stopped=False, collected=failure)
+    with pytest.raises(FlowFailed):
+        make(jobs, ledger, begin(ledger))
+    assert (row(ledger)["state"], row(ledger)["error_class"]) == ("failed", "FlowFailed")
+
+
+@pytest.mark.parametrize(
+    ("stopped", "error", "state"),
+    [(True, CallTimeout, "failed"), (Unreachable("Refused."), JobOutOfReachError, "submitted")],
+    ids=["stopped", "not reached"],
+)
+def test_an_overdue_job_is_given_up_only_once_it_is_stopped(
+    ledger: Ledger, stopped: Any, error: type[LangflowError], state: str
+) -> None:
+    jobs = ScriptedJobs(seconds=0.0, followed=CallTimeout("Not over."), stopped=stopped)
+    with pytest.raises(error):
+        make(jobs, ledger, begin(ledger))
+    assert row(ledger)["state"] == state
+
+
+def test_a_cancel_during_the_submit_asks_for_the_job_in_a_hurry(ledger: Ledger) -> None:
+    jobs = ScriptedJobs(submitted=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        make(jobs, ledger, begin(ledger), cancelled=True)
+    assert jobs.asked == ["submit", "quick submit", "quick stop"]
+    assert row(ledger)["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("found", [False, True], ids=["new", "found again"])
+def test_a_cancel_before_the_submit_starts_no_job(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, found: bool) -> None:
+    def interrupted(_: DurableCall) -> str:
+        raise KeyboardInterrupt
+
+    if found:
+        begin(ledger)
+    jobs = ScriptedJobs()
+    monkeypatch.setattr(DurableCall, "submit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make(jobs, ledger, begin(ledger), cancelled=True)
+    # What an earlier caller has submitted can only be found, and stopped, by its key.
+    assert jobs.asked == (["quick submit", "quick stop"] if found else [])
+    assert row(ledger)["state"] == "cancelled"
+
+
+def test_an_answer_that_came_before_the_cancel_is_recorded_with_what_it_used(ledger: Ledger) -> None:
+    jobs = ScriptedJobs(followed=KeyboardInterrupt(), stopped=False)
+    with pytest.raises(KeyboardInterrupt):
+        make(jobs, ledger, begin(ledger), cancelled=True)
+    assert jobs.asked == ["submit", "follow", "quick stop", "quick collect"]
+    assert (row(ledger)["state"], row(ledger)["total_tokens"]) == ("answered", 38)
+    assert begin(ledger).raw == ANSWER
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [(FlowFailed("The job failed."), "failed"), (Unreachable("Refused."), "submitted")],
+    ids=["failed", "not reached"],
+)
+def test_a_job_that_ended_before_the_cancel_is_recorded_as_it_ended(
+    ledger: Ledger, error: LangflowError, state: str
+) -> None:
+    jobs = ScriptedJobs(followed=KeyboardInterrupt(), stopped=False, collected=error)
+    with pytest.raises(KeyboardInterrupt):
+        make(jobs, ledger, begin(ledger), cancelled=True)
+    assert row(ledger)["state"] == state

@@ -1,0 +1,187 @@
+"""The answers of background jobs: whole, with their figures, or with the reason why there is none."""
+
+from dataclasses import replace
+
+import pytest
+from unit.langflow.conftest import MakeClient
+
+from dagma.langflow import (
+    CallTimeout,
+    CompletedWithoutOutput,
+    FlowFailed,
+    JobLost,
+    LangflowClient,
+    MalformedResponse,
+    TokenUsage,
+    TruncatedAnswer,
+)
+from dagma.testing import ComponentFailed, FakeAnswer, FakeCall, FakeLangflow, Fault, VariableMissing
+
+EVENTS = "/events"
+
+
+def test_tokens_and_model_come_from_the_trace(fake_langflow: FakeLangflow, client: LangflowClient):
+    flow_id = fake_langflow.add_flow("model", lambda _: FakeAnswer("Paris", "tiny", input_tokens=20, output_tokens=3))
+    result = client.collect(client.submit(flow_id, "Capital of France?"))
+    assert (result.answer, result.model) == ("Paris", "tiny")
+    assert result.usage == TokenUsage(input=20, output=3, total=23)
+    assert set(result.component_seconds) >= {"Chat Input", "Chat Output"}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(status=404),
+        Fault(status=500),
+        Fault(status=200, body="<html>"),
+        Fault(status=200, body=[]),
+        Fault(drop=True),
+    ],
+    ids=["404", "500", "html", "list", "drop"],
+)
+def test_a_trace_that_can_not_be_had_costs_no_answer(
+    fake_langflow: FakeLangflow, client: LangflowClient, echo: str, fault: Fault
+):
+    fake_langflow.script(replace(fault, path="/traces", times=0))
+    result = client.collect(client.submit(echo, "hello"))
+    assert (result.answer, result.usage) == ("hello", None)
+
+
+@pytest.mark.parametrize("text", ["x" * 6001, "x" * 9000, "...", "wait..." * 2000, "an end of its own..."])
+def test_a_text_that_langflow_cuts_is_whole(fake_langflow: FakeLangflow, client: LangflowClient, text: str):
+    flow_id = fake_langflow.add_flow("talker", lambda _: text)
+    result = client.collect(client.submit(flow_id, "Talk."))
+    assert result.answer == text
+    assert list(result.outputs.values()) == [text]
+
+
+def test_a_text_that_is_cut_and_not_in_the_events_is_an_error(fake_langflow: FakeLangflow, client: LangflowClient):
+    flow_id = fake_langflow.add_flow("talker", lambda _: "x" * 9000)
+    job_id = client.submit(flow_id, "Talk.")
+    fake_langflow.script(Fault(path=EVENTS, status=200, body='data: {"event": "end", "data": {}}\n\n', times=0))
+    with pytest.raises(TruncatedAnswer, match="6000 characters") as caught:
+        client.collect(job_id)
+    assert caught.value.outcome == "failed"
+
+
+def test_a_text_that_may_be_cut_is_whole_though_its_events_fail_once(
+    fake_langflow: FakeLangflow, client: LangflowClient
+):
+    flow_id = fake_langflow.add_flow("talker", lambda _: "x" * 9000)
+    job_id = client.submit(flow_id, "Talk.")
+    fake_langflow.script(Fault(path=EVENTS, status=503))
+    assert client.collect(job_id).answer == "x" * 9000
+
+
+@pytest.mark.parametrize("text", ["x" * 9000, "an end of its own..."], ids=["cut", "whole"])
+@pytest.mark.parametrize(
+    ("fault", "retryable"),
+    [
+        (Fault(status=503), True),
+        (Fault(drop=True), True),
+        (Fault(status=200, body="data: {}\n\n"), True),
+        (Fault(status=404), False),
+        (Fault(status=404, body={"detail": {"code": "JOB_NOT_FOUND"}}), False),
+    ],
+    ids=["503", "drop", "early end", "404", "forgotten"],
+)
+def test_a_text_that_may_be_cut_is_kept_for_later_while_its_events_can_not_be_read(
+    fake_langflow: FakeLangflow, client: LangflowClient, text: str, fault: Fault, retryable: bool
+):
+    flow_id = fake_langflow.add_flow("talker", lambda _: text)
+    job_id = client.submit(flow_id, "Talk.")
+    fake_langflow.script(replace(fault, path=EVENTS, times=0))
+    with pytest.raises(TruncatedAnswer, match="may be cut") as caught:
+        client.collect(job_id)
+    assert (caught.value.outcome, caught.value.retryable) == ("unknown", retryable)
+    fake_langflow.clear()
+    assert client.collect(job_id).answer == text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"status": "completed"},
+        {"status": "completed", "output": {"reason": "single", "text": None}, "outputs": {}},
+        {"status": "completed", "output": {"reason": "single", "text": 7}, "outputs": {}},
+        {"status": "completed", "output": {"reason": "because"}, "outputs": {"a": {}}},
+        {"status": "completed", "output": [], "outputs": {}},
+        {"status": "done"},
+        {"status": None},
+        {},
+        [],
+        "",
+        "<html>",
+    ],
+    ids=str,
+)
+def test_a_state_that_lies_is_malformed(fake_langflow: FakeLangflow, client: LangflowClient, echo: str, body: object):
+    job_id = client.submit(echo, "hello")
+    lie = {"job_id": job_id, **body} if isinstance(body, dict) else body
+    fake_langflow.script(Fault(path="/workflows", method="GET", status=200, body=lie, times=0))
+    with pytest.raises(MalformedResponse):
+        client.collect(job_id)
+
+
+def test_the_state_of_another_job_is_malformed(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
+    first, second = client.submit(echo, "one"), client.submit(echo, "two")
+    other = {"job_id": second, "status": "queued"}
+    fake_langflow.script(Fault(path="/workflows", method="GET", status=200, body=other))
+    with pytest.raises(MalformedResponse, match="another job"):
+        client.status(first)
+
+
+def test_langflows_own_time_limit_ends_a_job(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
+    job_id = client.submit(echo, "hello")
+    body = {"detail": {"code": "EXECUTION_TIMEOUT"}}
+    fake_langflow.script(Fault(path="/workflows", method="GET", status=408, body=body, times=0))
+    assert client.status(job_id).state == "timed_out"
+    with pytest.raises(CallTimeout) as caught:
+        client.collect(job_id)
+    assert caught.value.outcome == "failed"
+
+
+@pytest.mark.parametrize("detail", [{}, [], "text", {"type": 7}, {"text": None}, {"properties": {"source": []}}])
+def test_a_failed_job_is_a_failed_flow_whatever_its_reason_looks_like(
+    fake_langflow: FakeLangflow, client: LangflowClient, echo: str, detail: object
+):
+    job_id = client.submit(echo, "hello")
+    body = {"detail": {"code": "JOB_FAILED", "error_detail": detail}}
+    fake_langflow.script(Fault(path="/workflows", method="GET", status=500, body=body, times=0))
+    with pytest.raises(FlowFailed):
+        client.collect(job_id)
+
+
+@pytest.mark.parametrize("act", ["status", "collect"])
+def test_a_failed_job_shows_no_secret_of_the_client(fake_langflow: FakeLangflow, make_client: MakeClient, act: str):
+    def echo_key(call: FakeCall) -> str:
+        raise ComponentFailed(f"API {fake_langflow.api_key}", "x" * 282 + f"401 with {fake_langflow.api_key}")
+
+    client = make_client()
+    job_id = client.submit(fake_langflow.add_flow("leaky", echo_key), "hello")
+    with pytest.raises(FlowFailed) as caught:
+        client.collect(job_id)
+    error = caught.value if act == "collect" else client.status(job_id).error
+    assert isinstance(error, FlowFailed)
+    assert error.component == "API ***"
+    assert fake_langflow.api_key[:6] not in f"{error} {error.cause} {error.excerpt} {error.args}"
+
+
+def test_output_that_is_missing_for_a_reason_shows_no_secret_of_the_client(
+    fake_langflow: FakeLangflow, client: LangflowClient
+):
+    def echo_key(call: FakeCall) -> str:
+        raise VariableMissing(f"MODEL_NAME {'x' * 200}{fake_langflow.api_key * 9}", "")
+
+    with pytest.raises(CompletedWithoutOutput, match="MODEL_NAME") as caught:
+        client.collect(client.submit(fake_langflow.add_flow("leaky", echo_key), "hello"))
+    assert fake_langflow.api_key[:6] not in str(caught.value)
+
+
+def test_a_failed_job_without_a_reason_is_lost(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
+    job_id = client.submit(echo, "hello")
+    body = {"detail": {"code": "JOB_FAILED", "error_detail": None}}
+    fake_langflow.script(Fault(path="/workflows", method="GET", status=500, body=body, times=0))
+    with pytest.raises(JobLost, match="kept no reason") as caught:
+        client.collect(job_id)
+    assert caught.value.retryable
