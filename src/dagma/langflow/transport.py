@@ -38,6 +38,8 @@ _SILENCE = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
 # To urllib3 a refused connection is a kind of time-out.
 _REFUSED = (urllib3.exceptions.NewConnectionError,)
 _TLS = (ssl.SSLError, requests.exceptions.SSLError, urllib3.exceptions.SSLError)
+# The connection ended without a word about certificates: so does a balancer end it whose server is away.
+_TLS_CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _BROKEN_OFF = (ConnectionError, http.client.IncompleteRead)
 # http.client raises the bare HTTPException for too many headers.
 _NO_HTTP = (http.client.HTTPException, requests.exceptions.InvalidHeader, urllib3.exceptions.InvalidHeader)
@@ -305,7 +307,7 @@ def _typed(error: Exception, transport: Transport, watch: Watch, deadline: Deadl
     address = bare_url(transport.base_url)
     reason = transport.redactor().excerpt(_innermost(causes))[:_LONGEST_REASON]
     outcome: Outcome = "unknown" if watch.sent else "not_run"
-    if _any(causes, _TLS):
+    if _any(causes, _TLS) and not _any(causes, _TLS_CUT_OFF):
         if "alert" in reason.lower():
             # With TLS 1.3 the alert about a missing client certificate comes after the request was sent.
             outcome = "not_run"

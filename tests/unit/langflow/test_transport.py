@@ -144,6 +144,32 @@ def raw_server(answer: bytes, interval: float) -> Iterator[int]:
         listener.shutdown(socket.SHUT_RDWR)
 
 
+@contextlib.contextmanager
+def closing_server(answer: bytes = b"") -> Iterator[int]:
+    """Listen on a port, and hang up on whoever has said something, with an answer or without."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection, contextlib.suppress(OSError):
+                        connection.recv(65_536)
+                        connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_balancer_without_a_backend_is_unreachable_and_no_matter_of_certificates():
+    with closing_server() as port:
+        client = LangflowClient(f"https://127.0.0.1:{port}", retry=RetryPolicy(attempts=1))
+        with client, pytest.raises(Unreachable) as caught:
+            client.run("flow", "hello")
+    assert (caught.value.outcome, caught.value.retryable) == ("not_run", True)
+
+
 # A TLS record of 16 KB that never ends.
 HANDSHAKE_WITHOUT_END = b"\x16\x03\x03\x40\x00" + b"\x02" * 1000
 
