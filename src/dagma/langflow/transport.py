@@ -335,8 +335,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _innermost(causes: Sequence[BaseException]) -> str:
-    """Return the message of the operating system or of TLS, which names no URL."""
+    """Return the message of the operating system, of TLS or of a proxy that gives no tunnel, which names no URL."""
     for cause in reversed(causes):
+        if type(cause) is OSError and len(cause.args) == 1:
+            return str(cause)
         if isinstance(cause, OSError) and not isinstance(cause, RequestException) and cause.strerror:
             return cause.strerror
     return type(causes[-1]).__name__

@@ -170,6 +170,15 @@ def test_a_balancer_without_a_backend_is_unreachable_and_no_matter_of_certificat
     assert (caught.value.outcome, caught.value.retryable) == ("not_run", True)
 
 
+def test_a_proxy_that_refuses_the_tunnel_has_sent_nothing_on(monkeypatch: pytest.MonkeyPatch):
+    with closing_server(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n") as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        client = LangflowClient("https://langflow.example", retry=RetryPolicy(attempts=1))
+        with client, pytest.raises(Unreachable, match=r"No connection for POST .*: Tunnel .* 503") as caught:
+            client.run("flow", "hello")
+    assert (caught.value.outcome, caught.value.retryable) == ("not_run", True)
+
+
 # A TLS record of 16 KB that never ends.
 HANDSHAKE_WITHOUT_END = b"\x16\x03\x03\x40\x00" + b"\x02" * 1000
 
