@@ -13,7 +13,7 @@ from requests import PreparedRequest
 from dagma.langflow.body import json_object, text_or_none
 from dagma.langflow.credential import Credential, header_value
 from dagma.langflow.deadline import Deadline
-from dagma.langflow.errors import LangflowError, MalformedResponse, ServerError, Unauthorized
+from dagma.langflow.errors import MalformedResponse, ServerError, Unauthorized, nothing_runs_yet
 from dagma.langflow.redact import bare_url
 from dagma.langflow.settings import TLS
 from dagma.langflow.transport import Reply, Transport
@@ -160,23 +160,19 @@ class ClientCredentials(Credential):
             self._token = None
         return True
 
+    @nothing_runs_yet()
     def _fetch(self) -> None:
         deadline = Deadline.after(min(self._timeout, seconds_left()))
-        try:
-            reply = self._transport.exchange("POST", "", deadline=deadline, form=self._form)
-            if not 200 <= reply.status < 300:
-                error = Unauthorized if reply.status in (400, 401, 403) else ServerError
-                raise error(
-                    f"The token endpoint {bare_url(self._transport.base_url)} answered {reply.status}.",
-                    mend="Check the client id, its secret, the scope and the audience.",
-                    status=reply.status,
-                    excerpt=reply.excerpt,
-                )
-            self._keep(reply)
-        except LangflowError as error:
-            # Whatever became of the fetch, no flow was asked to run.
-            error.outcome = "not_run"
-            raise
+        reply = self._transport.exchange("POST", "", deadline=deadline, form=self._form)
+        if not 200 <= reply.status < 300:
+            error = Unauthorized if reply.status in (400, 401, 403) else ServerError
+            raise error(
+                f"The token endpoint {bare_url(self._transport.base_url)} answered {reply.status}.",
+                mend="Check the client id, its secret, the scope and the audience.",
+                status=reply.status,
+                excerpt=reply.excerpt,
+            )
+        self._keep(reply)
 
     def _keep(self, reply: Reply) -> None:
         body = json_object(reply)
