@@ -139,6 +139,16 @@ def test_no_snapshot_holds_a_credential(monkeypatch: pytest.MonkeyPatch, variabl
         assert name in snapshot
 
 
+@pytest.mark.parametrize("field", ["base_url", *SECRET_VARIABLES])
+def test_nothing_secret_is_shown_by_a_resource_that_someone_logs(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
+    monkeypatch.setenv("THE_SECRET", "a-hidden-value")
+    resource = LangflowRestResource(**{field: dg.EnvVar("THE_SECRET")})
+    with dg.build_resources({"backend": resource}) as resources:
+        backend = resources.backend
+        assert getattr(backend, field) == "a-hidden-value"
+        assert "hidden" not in f"{backend} {backend!r} {[backend]}"
+
+
 def test_the_resource_has_a_field_for_every_setting_of_access() -> None:
     assert set(Access.__dataclass_fields__) <= set(LangflowRestResource.model_fields)
     assert set(SECRET_VARIABLES) | set(FILE_VARIABLES) | {"verify_tls"} == set(Access.__dataclass_fields__)

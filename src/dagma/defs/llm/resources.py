@@ -60,10 +60,13 @@ class LangflowRestResource(Backend):
     """Answers calls with the flows of a Langflow server: `POST /api/v1/run/{flow_id}`, or a background job."""
 
     base_url: str = Field(
-        default=DEFAULT_BASE_URL, description="Where Dagster reaches Langflow: scheme, host and port, as in a browser."
+        default=DEFAULT_BASE_URL,
+        repr=False,
+        description="Where Dagster reaches Langflow: scheme, host and port, as in a browser.",
     )
     api_key: str | None = Field(
         default=None,
+        repr=False,
         description="Langflow's API key, sent as header x-api-key. Give it as an EnvVar, so that it is stored nowhere.",
     )
     timeout: float = Field(
@@ -85,22 +88,26 @@ class LangflowRestResource(Backend):
         default=3600.0, gt=0, description="Seconds that a job may take, its time in the queue included."
     )
     bearer_token: str | None = Field(
-        default=None, description="A JWT or another bearer token for a gateway. Give it as an EnvVar."
+        default=None, repr=False, description="A JWT or another bearer token for a gateway. Give it as an EnvVar."
     )
     oauth_token_url: str | None = Field(
         default=None,
+        repr=False,
         description="Token endpoint that gives the gateway's bearer token for OAuth2 client credentials.",
     )
-    oauth_client_id: str | None = Field(default=None, description="The client's id at the token endpoint.")
+    oauth_client_id: str | None = Field(default=None, repr=False, description="The client's id at the token endpoint.")
     oauth_client_secret: str | None = Field(
-        default=None, description="The client's secret at the token endpoint. Give it as an EnvVar."
+        default=None, repr=False, description="The client's secret at the token endpoint. Give it as an EnvVar."
     )
-    oauth_scope: str | None = Field(default=None, description="Scopes of the token, separated by spaces.")
-    oauth_audience: str | None = Field(default=None, description="Audience of the token.")
-    basic_user: str | None = Field(default=None, description="User of a gateway with basic auth.")
-    basic_password: str | None = Field(default=None, description="Password of that user. Give it as an EnvVar.")
+    oauth_scope: str | None = Field(default=None, repr=False, description="Scopes of the token, separated by spaces.")
+    oauth_audience: str | None = Field(default=None, repr=False, description="Audience of the token.")
+    basic_user: str | None = Field(default=None, repr=False, description="User of a gateway with basic auth.")
+    basic_password: str | None = Field(
+        default=None, repr=False, description="Password of that user. Give it as an EnvVar."
+    )
     headers: str | None = Field(
         default=None,
+        repr=False,
         description='More headers for a gateway, as a JSON object: {"X-Gateway-Key": "..."}. Give it as an EnvVar.',
     )
     verify_tls: bool = Field(default=True, description="Check the server's certificate.")
