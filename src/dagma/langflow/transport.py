@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -28,7 +27,7 @@ from dagma.langflow.errors import (
     Unreachable,
 )
 from dagma.langflow.redact import Redactor, bare_url
-from dagma.langflow.settings import TLS, Timeouts
+from dagma.langflow.settings import TLS, Timeouts, checked_base_url
 from dagma.langflow.wire import Watch, WatchedSession
 
 DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -92,7 +91,7 @@ class Transport:
         tls: TLS | None = None,
         max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
     ) -> None:
-        self.base_url = _checked_base_url(base_url)
+        self.base_url = checked_base_url("The base URL", base_url).rstrip("/")
         self.timeouts = timeouts or Timeouts()
         # requests falls back to ~/.netrc where no auth is set, and would overwrite a header with what it finds.
         self._credential = credential or Credentials([])
@@ -266,18 +265,6 @@ def _encoded(payload: Any) -> bytes | None:
         return json.dumps(payload, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise BadRequest(f"The request can't be written as JSON: {type(error).__name__}.") from None
-
-
-def _checked_base_url(base_url: str) -> str:
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("The base URL must look like http://host:port or https://host/path.")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError(
-            f"The base URL {bare_url(base_url)} must hold no user, password, query or fragment; "
-            "give user and password as BasicAuth."
-        )
-    return base_url.rstrip("/")
 
 
 def _timed_out(request: str, deadline: Deadline, watch: Watch) -> CallTimeout:
