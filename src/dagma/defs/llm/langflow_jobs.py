@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from dagma.defs.llm.flow_reference import FlowReference
 from dagma.defs.llm.job_progress import progress_lines
@@ -11,23 +11,33 @@ from dagma.langflow import CallResult, LangflowClient, TokenUsage
 from dagma.ledger import Usage
 
 
+class Clients(Protocol):
+    """Makes clients when they are needed: settings that can't be used are then an error of the call."""
+
+    @property
+    def client(self) -> LangflowClient:
+        """Patient: it waits out a Langflow that restarts."""
+
+    @property
+    def quick_client(self) -> LangflowClient:
+        """Gives up within five seconds."""
+
+
 @dataclass(frozen=True)
 class LangflowJobs:
     """Runs calls by `/api/v2/workflows` in the mode `background`.
 
     Args:
-        client: Patient: it waits out a Langflow that restarts.
-        quick_client: Gives up within five seconds.
+        clients: Talk to Langflow.
         seconds: How long a job may take.
     """
 
-    client: LangflowClient
-    quick_client: LangflowClient
+    clients: Clients
     seconds: float
 
     def submit(self, request: CallRequest, flow: FlowReference, idempotency_key: str) -> str:
         """Queue a job, or find the one of the same key."""
-        return self.client.submit(
+        return self.clients.client.submit(
             flow.flow_id,
             request.input_value,
             idempotency_key=idempotency_key,
@@ -37,19 +47,19 @@ class LangflowJobs:
 
     def follow(self, job_id: str, seconds: float) -> Iterator[str]:
         """Tell which components start, finish and fail."""
-        return progress_lines(self.client.follow(job_id, timeout=seconds))
+        return progress_lines(self.clients.client.follow(job_id, timeout=seconds))
 
     def collect(self, job_id: str, seconds: float) -> dict[str, Any]:
         """Wait for the answer, and give it in the shape of a direct run."""
-        return run_response(self.client.collect(job_id, timeout=seconds))
+        return run_response(self.clients.client.collect(job_id, timeout=seconds))
 
     def stop(self, job_id: str) -> bool:
         """Stop the job."""
-        return self.quick_client.stop(job_id)
+        return self.clients.quick_client.stop(job_id)
 
     def spent(self, job_id: str) -> tuple[Usage, ...]:
         """Read the tokens off the job's trace."""
-        trace = self.quick_client.trace(job_id)
+        trace = self.clients.quick_client.trace(job_id)
         return usages_of(trace.usage, trace.model) if trace is not None else ()
 
 
