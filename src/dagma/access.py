@@ -1,10 +1,12 @@
-"""Credentials and TLS towards Langflow, as the environment names them."""
+"""Langflow's address, and credentials and TLS towards it, as the environment names them."""
 
 import re
 
 from dagma import environment
 from dagma.langflow import Access
+from dagma.langflow.settings import checked_base_url
 
+DEFAULT_BASE_URL = "http://127.0.0.1:7860"
 # What is secret, or may be: Dagster is given the variable's name, never its value.
 SECRET_VARIABLES = {
     "api_key": "LANGFLOW_API_KEY",
@@ -24,6 +26,20 @@ FILE_VARIABLES = {
     "client_key": "LANGFLOW_CLIENT_KEY",
 }
 _FIELDS = {"verify_tls": "LANGFLOW_VERIFY_TLS", **SECRET_VARIABLES, **FILE_VARIABLES}
+
+
+def base_url_from_environment() -> str:
+    """Read where Langflow is.
+
+    Raises:
+        SettingError: Nothing can be called there.
+    """
+    url = environment.text("LANGFLOW_BASE_URL", DEFAULT_BASE_URL)
+    login = f"set {SECRET_VARIABLES['basic_user']} and {SECRET_VARIABLES['basic_password']}"
+    try:
+        return checked_base_url("LANGFLOW_BASE_URL", url, login=login)
+    except ValueError as error:
+        raise environment.SettingError(str(error)) from None
 
 
 def access_from_environment() -> Access:

@@ -44,7 +44,7 @@ class TaskState:
 
 @dataclass
 class Silence:
-    """How long, and how many times in a row, a worker has not answered."""
+    """How long, and how many times in a row, a worker has not answered when asked for a task."""
 
     since: float
     misses: int = 1
@@ -88,7 +88,11 @@ class RollCall:
         Raises:
             BROKER_ERRORS: The result backend can't be reached.
         """
-        meta: dict[str, Any] = self._app.backend.get_task_meta(task_id, cache=False)
+        try:
+            meta: dict[str, Any] = self._app.backend.get_task_meta(task_id, cache=False)
+        except BROKER_ERRORS:
+            self._start_over()
+            raise
         detail = meta.get("result")
         hostname = detail.get("hostname") if meta["status"] == "STARTED" and isinstance(detail, dict) else None
         return TaskState(meta["status"], hostname)
@@ -98,25 +102,23 @@ class RollCall:
 
         Where the worker is not known, one that has not answered may be the one: nobody's having it is a silence.
         """
-        asked = hostname or task_id
         try:
             inspect = self._app.control.inspect(
                 destination=[hostname] if hostname else None, timeout=self._answer_seconds
             )
             answers: dict[str, dict[str, Any]] = inspect.query_task(task_id) or {}
         except BROKER_ERRORS:
-            # Workers need time to find a broker again that was away: every count starts over.
-            self._silences.clear()
+            self._start_over()
             return Presence.UNREACHABLE
         if any(task_id in tasks for tasks in answers.values()):
-            self._silences.pop(asked, None)
+            self._silences.pop(task_id, None)
             return Presence.PRESENT
         if hostname and answers:
-            self._silences.pop(asked, None)
+            self._silences.pop(task_id, None)
             return Presence.ABSENT
         if hostname and self._is_draining(hostname):
             return Presence.DRAINING
-        return self._count_silence(asked)
+        return self._count_silence(task_id)
 
     def interrupt(self, task_id: str) -> None:
         """Tell every worker to drop the task if it waits, and to interrupt it if it runs.
@@ -140,11 +142,17 @@ class RollCall:
         except BROKER_ERRORS:
             return False
 
-    def _count_silence(self, asked: str) -> Presence:
+    def _start_over(self) -> None:
+        """Forget every silence: workers need time to find a broker again that was away."""
+        self._silences.clear()
+
+    def _count_silence(self, task_id: str) -> Presence:
+        # By task, since only a run that goes on is asked for without a gap: a worker's misses of a run that has ended
+        # since say nothing of the time between.
         now = self._clock()
-        silence = self._silences.get(asked)
+        silence = self._silences.get(task_id)
         if silence is None:
-            self._silences[asked] = Silence(since=now)
+            self._silences[task_id] = Silence(since=now)
             return Presence.SILENT
         silence.misses += 1
         if silence.misses >= self.MISSES and now - silence.since >= self._silence_seconds:

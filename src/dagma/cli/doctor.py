@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 from dagma import environment
-from dagma.access import access_from_environment
+from dagma.access import access_from_environment, base_url_from_environment
 from dagma.cli.server import langflow_client
 from dagma.langflow import LangflowError
 from dagma.webserver import Webserver, WebserverError
@@ -55,6 +55,7 @@ def checks() -> Iterator[tuple[str, Callable[[], str]]]:
 def check_settings() -> str:
     """Read the settings that have a form of their own."""
     seconds = environment.positive_number("LANGFLOW_TIMEOUT_SECONDS", default=300.0)
+    base_url_from_environment()
     access_from_environment()
     environment.flag("DAGMA_SCHEDULES_RUNNING", default=False)
     environment.choice("DAGMA_RECORD_TEXTS", ("full", "none"), default="full")

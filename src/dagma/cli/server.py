@@ -2,12 +2,9 @@
 
 import time
 
-from dagma import environment
-from dagma.access import access_from_environment
+from dagma.access import access_from_environment, base_url_from_environment
 from dagma.langflow import LangflowClient, ServerError, Timeouts, Unreachable
 from dagma.langflow.errors import CallTimeout, MalformedResponse
-
-DEFAULT_URL = "http://127.0.0.1:7860"
 
 
 def langflow_client() -> LangflowClient:
@@ -20,7 +17,7 @@ def langflow_client() -> LangflowClient:
         SettingError: A variable has a value that can't be used.
     """
     return access_from_environment().connect(
-        environment.text("LANGFLOW_BASE_URL", DEFAULT_URL), timeouts=Timeouts(connect=5.0, read=30.0, total=30.0)
+        base_url_from_environment(), timeouts=Timeouts(connect=5.0, read=30.0, total=30.0)
     )
 
 

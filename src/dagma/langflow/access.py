@@ -10,7 +10,7 @@ from dagma.langflow.client import LangflowClient
 from dagma.langflow.credential import Credential, header_value
 from dagma.langflow.job import JobPolicy
 from dagma.langflow.retry import RetryPolicy
-from dagma.langflow.settings import TLS, Timeouts
+from dagma.langflow.settings import TLS, Timeouts, checked_token_url
 
 # A header that the settings write must not stand among the further headers as well.
 _WRITTEN = {"authorization": "a bearer token, OAuth2 or basic auth", "x-api-key": "the API key"}
@@ -43,7 +43,7 @@ class Access:
 
     api_key: str | None = field(default=None, repr=False)
     bearer_token: str | None = field(default=None, repr=False)
-    oauth_token_url: str | None = None
+    oauth_token_url: str | None = field(default=None, repr=False)
     oauth_client_id: str | None = None
     oauth_client_secret: str | None = field(default=None, repr=False)
     oauth_scope: str | None = None
@@ -60,6 +60,8 @@ class Access:
         oauth = self._all_or_none("oauth_token_url", "oauth_client_id", "oauth_client_secret")
         if (self.oauth_scope or self.oauth_audience) and not oauth:
             raise ValueError("oauth_scope and oauth_audience are of use with oauth_token_url only. Set it as well.")
+        if self.oauth_token_url:
+            checked_token_url("oauth_token_url", self.oauth_token_url)
         basic = self._all_or_none("basic_user", "basic_password")
         chosen = [
             name

@@ -7,15 +7,16 @@ from base64 import b64encode
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, quote_plus, urlsplit
 
 from requests import PreparedRequest
 
 from dagma.langflow.body import json_object, text_or_none
 from dagma.langflow.credential import Credential, header_value
 from dagma.langflow.deadline import Deadline
-from dagma.langflow.errors import LangflowError, MalformedResponse, ServerError, Unauthorized
+from dagma.langflow.errors import MalformedResponse, ServerError, Unauthorized, nothing_runs_yet
 from dagma.langflow.redact import bare_url
-from dagma.langflow.settings import TLS
+from dagma.langflow.settings import TLS, checked_token_url
 from dagma.langflow.transport import Reply, Transport
 from dagma.langflow.wire import seconds_left
 
@@ -95,13 +96,30 @@ class BasicAuth(Credential):
         return b64encode(f"{self.user}:{self.password}".encode()).decode("ascii")
 
 
+@dataclass(frozen=True)
+class _Client(Credential):
+    """Id and secret of an OAuth2 client: basic auth, of the two as a form would hold them (RFC 6749, 2.3.1)."""
+
+    id: str
+    secret: str = field(repr=False)
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        return self._login()(request)
+
+    def secrets(self) -> Iterable[str]:
+        return [self.secret, *self._login().secrets()]
+
+    def _login(self) -> BasicAuth:
+        return BasicAuth(quote_plus(self.id), quote_plus(self.secret))
+
+
 class ClientCredentials(Credential):
     """A bearer token fetched by OAuth2 client credentials; fetched anew before it expires and after a 401.
 
     Safe for threads: one of them fetches, the others wait for it.
 
     Args:
-        token_url: The token endpoint.
+        token_url: The token endpoint, with the query that the server may want there.
         client_id: The client's id.
         client_secret: The client's secret.
         scope: Scopes, separated by spaces.
@@ -109,6 +127,9 @@ class ClientCredentials(Credential):
         early: Seconds before the expiry at which to fetch anew.
         timeout: Seconds a fetch may take; the deadline of the request that needs the token bounds it as well.
         tls: Trust and identity for the token endpoint.
+
+    Raises:
+        ValueError: The token can't be asked for so; the message names the argument and shows no secret.
     """
 
     def __init__(
@@ -123,10 +144,15 @@ class ClientCredentials(Credential):
         timeout: float = 10.0,
         tls: TLS | None = None,
     ) -> None:
-        self._client = BasicAuth(client_id, client_secret)
+        if not client_id or not client_secret:
+            raise ValueError("Client credentials need a client_id and a client_secret.")
+        endpoint = urlsplit(checked_token_url("token_url", token_url))
+        self._client = _Client(client_id, client_secret)
         self._form = {"grant_type": "client_credentials"}
         self._form |= {name: value for name, value in (("scope", scope), ("audience", audience)) if value}
-        self._transport = Transport(token_url, credential=self._client, tls=tls)
+        self._path, self._query = endpoint.path, dict(parse_qsl(endpoint.query, keep_blank_values=True))
+        self._url = bare_url(token_url)
+        self._transport = Transport(f"{endpoint.scheme}://{endpoint.netloc}", credential=self._client, tls=tls)
         self._early = early
         self._timeout = timeout
         self._lock = threading.Lock()
@@ -136,7 +162,7 @@ class ClientCredentials(Credential):
         self._recent: deque[str] = deque(maxlen=4)
 
     def __repr__(self) -> str:
-        return f"ClientCredentials({self._transport.base_url!r}, client_id={self._client.user!r})"
+        return f"ClientCredentials({self._url!r}, client_id={self._client.id!r})"
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Add the header, with a token fetched if there is none that is fresh.
@@ -160,23 +186,19 @@ class ClientCredentials(Credential):
             self._token = None
         return True
 
+    @nothing_runs_yet()
     def _fetch(self) -> None:
         deadline = Deadline.after(min(self._timeout, seconds_left()))
-        try:
-            reply = self._transport.exchange("POST", "", deadline=deadline, form=self._form)
-            if not 200 <= reply.status < 300:
-                error = Unauthorized if reply.status in (400, 401, 403) else ServerError
-                raise error(
-                    f"The token endpoint {bare_url(self._transport.base_url)} answered {reply.status}.",
-                    mend="Check the client id, its secret, the scope and the audience.",
-                    status=reply.status,
-                    excerpt=reply.excerpt,
-                )
-            self._keep(reply)
-        except LangflowError as error:
-            # Whatever became of the fetch, no flow was asked to run.
-            error.outcome = "not_run"
-            raise
+        reply = self._transport.exchange("POST", self._path, deadline=deadline, params=self._query, form=self._form)
+        if not 200 <= reply.status < 300:
+            error = Unauthorized if reply.status in (400, 401, 403) else ServerError
+            raise error(
+                f"The token endpoint {self._url} answered {reply.status}.",
+                mend="Check the client id, its secret, the scope and the audience.",
+                status=reply.status,
+                excerpt=reply.excerpt,
+            )
+        self._keep(reply)
 
     def _keep(self, reply: Reply) -> None:
         body = json_object(reply)

@@ -6,6 +6,8 @@ server said is redacted before it becomes an `excerpt`.
 
 # ruff: noqa: N818 (the names say the cause; "Error" after each would say nothing more)
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar, Literal, TypedDict, Unpack
 
 Outcome = Literal["not_run", "failed", "unknown"]
@@ -63,6 +65,16 @@ class LangflowError(Exception):
 
     def __str__(self) -> str:
         return f"{self.cause} {self.mend}"
+
+
+@contextmanager
+def nothing_runs_yet() -> Iterator[None]:
+    """Say of every error in here that no flow was asked to run, whatever became of the request that failed."""
+    try:
+        yield
+    except LangflowError as error:
+        error.outcome = "not_run"
+        raise
 
 
 class Unreachable(LangflowError):

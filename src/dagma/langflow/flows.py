@@ -8,7 +8,7 @@ from dagma.langflow.body import json_object, json_objects
 from dagma.langflow.call import check_flow_id, checked_uuid
 from dagma.langflow.connection import Connection
 from dagma.langflow.deadline import Deadline
-from dagma.langflow.errors import BadRequest, FlowNotFound
+from dagma.langflow.errors import BadRequest, FlowNotFound, nothing_runs_yet
 from dagma.langflow.flow import Flow
 
 
@@ -96,6 +96,7 @@ class FlowsApi(Connection):
         """
         self._check_tweaks(flow_id, tweaks, self._deadline(None), force=True)
 
+    @nothing_runs_yet()
     def _check_tweaks(
         self, flow_id: str, tweaks: Mapping[str, Any] | None, deadline: Deadline, *, force: bool = False
     ) -> None:
@@ -109,6 +110,7 @@ class FlowsApi(Connection):
         self._flow_cache.put(flow_id, flow)
         return flow.check_tweaks(tweaks)
 
+    @nothing_runs_yet()
     def _resolved(self, flow_id: str, deadline: Deadline) -> str:
         """Return the id of a flow given by id or endpoint name, since v2 takes ids only."""
         check_flow_id(flow_id)

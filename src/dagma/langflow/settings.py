@@ -1,7 +1,8 @@
-"""Settings of a connection to Langflow: time-outs and TLS."""
+"""Settings of a connection to Langflow: addresses, time-outs and TLS."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
 
 
 @dataclass(frozen=True)
@@ -58,3 +59,49 @@ class TLS:
         if self.cert is None:
             return None
         return str(self.cert) if self.key is None else (str(self.cert), str(self.key))
+
+
+def checked_base_url(name: str, url: str, *, login: str = "give user and password as BasicAuth") -> str:
+    """Return an address of Langflow that can be called.
+
+    Args:
+        name: What the address is called where it was set.
+        url: The address.
+        login: What to do about a user in it.
+
+    Raises:
+        ValueError: It can't be called. The message shows nothing of it, since it may hold a secret.
+    """
+    parts = _address(name, url, "http://host:port or https://host/path")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError(f"{name} must hold no user, password, query or fragment; {login}.")
+    return url
+
+
+def checked_token_url(name: str, url: str) -> str:
+    """Return the address of a token endpoint that can be called; it may have a query.
+
+    Args:
+        name: What the address is called where it was set.
+        url: The address.
+
+    Raises:
+        ValueError: It can't be called. The message shows nothing of it, since it may hold a secret.
+    """
+    parts = _address(name, url, "https://host/path")
+    if "@" in parts.netloc or parts.fragment:
+        raise ValueError(f"{name} must hold no user, password or fragment; the client's id and secret are sent there.")
+    return url
+
+
+def _address(name: str, url: str, form: str) -> SplitResult:
+    # urlsplit drops newlines, and tells of a port that is none only when asked for it.
+    if url.isprintable() and " " not in url:
+        try:
+            parts = urlsplit(url)
+            if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+                return parts
+        except ValueError:
+            # Its message can quote a part of a password that has a slash.
+            pass
+    raise ValueError(f"{name} must look like {form}.")

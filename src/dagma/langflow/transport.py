@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -28,7 +27,7 @@ from dagma.langflow.errors import (
     Unreachable,
 )
 from dagma.langflow.redact import Redactor, bare_url
-from dagma.langflow.settings import TLS, Timeouts
+from dagma.langflow.settings import TLS, Timeouts, checked_base_url
 from dagma.langflow.wire import Watch, WatchedSession
 
 DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -38,6 +37,8 @@ _SILENCE = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
 # To urllib3 a refused connection is a kind of time-out.
 _REFUSED = (urllib3.exceptions.NewConnectionError,)
 _TLS = (ssl.SSLError, requests.exceptions.SSLError, urllib3.exceptions.SSLError)
+# The connection ended without a word about certificates: so does a balancer end it whose server is away.
+_TLS_CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _BROKEN_OFF = (ConnectionError, http.client.IncompleteRead)
 # http.client raises the bare HTTPException for too many headers.
 _NO_HTTP = (http.client.HTTPException, requests.exceptions.InvalidHeader, urllib3.exceptions.InvalidHeader)
@@ -90,7 +91,7 @@ class Transport:
         tls: TLS | None = None,
         max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
     ) -> None:
-        self.base_url = _checked_base_url(base_url)
+        self.base_url = checked_base_url("The base URL", base_url).rstrip("/")
         self.timeouts = timeouts or Timeouts()
         # requests falls back to ~/.netrc where no auth is set, and would overwrite a header with what it finds.
         self._credential = credential or Credentials([])
@@ -266,18 +267,6 @@ def _encoded(payload: Any) -> bytes | None:
         raise BadRequest(f"The request can't be written as JSON: {type(error).__name__}.") from None
 
 
-def _checked_base_url(base_url: str) -> str:
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("The base URL must look like http://host:port or https://host/path.")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError(
-            f"The base URL {bare_url(base_url)} must hold no user, password, query or fragment; "
-            "give user and password as BasicAuth."
-        )
-    return base_url.rstrip("/")
-
-
 def _timed_out(request: str, deadline: Deadline, watch: Watch) -> CallTimeout:
     if watch.fired or deadline.passed():
         cause = f"The deadline of {deadline.seconds:g} s passed during {request}."
@@ -305,7 +294,7 @@ def _typed(error: Exception, transport: Transport, watch: Watch, deadline: Deadl
     address = bare_url(transport.base_url)
     reason = transport.redactor().excerpt(_innermost(causes))[:_LONGEST_REASON]
     outcome: Outcome = "unknown" if watch.sent else "not_run"
-    if _any(causes, _TLS):
+    if _any(causes, _TLS) and not _any(causes, _TLS_CUT_OFF):
         if "alert" in reason.lower():
             # With TLS 1.3 the alert about a missing client certificate comes after the request was sent.
             outcome = "not_run"
@@ -333,8 +322,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _innermost(causes: Sequence[BaseException]) -> str:
-    """Return the message of the operating system or of TLS, which names no URL."""
+    """Return the message of the operating system, of TLS or of a proxy that gives no tunnel, which names no URL."""
     for cause in reversed(causes):
+        if type(cause) is OSError and len(cause.args) == 1:
+            return str(cause)
         if isinstance(cause, OSError) and not isinstance(cause, RequestException) and cause.strerror:
             return cause.strerror
     return type(causes[-1]).__name__

@@ -112,6 +112,15 @@ def seconds_left() -> float:
 class _WatchedConnection(HTTPConnection):
     """A connection that hands its socket to the current watch, from the first byte of a TLS handshake on."""
 
+    _is_connecting = False
+
+    def connect(self) -> None:
+        self._is_connecting = True
+        try:
+            super().connect()
+        finally:
+            self._is_connecting = False
+
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()
         _report(sock)
@@ -125,7 +134,8 @@ class _WatchedConnection(HTTPConnection):
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
-        if (watch := _current.get()) is not None:
+        # A proxy is asked for its tunnel while connecting: nothing of the request is in that.
+        if not self._is_connecting and (watch := _current.get()) is not None:
             watch.sent = True
         super().send(data)
 

@@ -102,6 +102,30 @@ def test_a_call_that_was_refused_is_sent_again_by_the_step(
     ]
 
 
+@pytest.mark.parametrize("mode", ["direct", "job"])
+@pytest.mark.parametrize(
+    ("settings", "cause"),
+    [
+        ({"api_key": "sk-a\nhidden-key"}, "The API key must be printable"),
+        ({"base_url": "langflow:7860"}, "The base URL must look like"),
+        ({"basic_user": "u"}, "basic_user is set without basic_password"),
+    ],
+    ids=["key", "base URL", "pair"],
+)
+def test_a_setting_that_can_not_be_used_fails_the_call_once_and_is_recorded(
+    fake: FakeLangflow, instance: dg.DagsterInstance, settings: dict[str, Any], cause: str, mode: str
+) -> None:
+    backend = LangflowRestResource(**{"base_url": fake.base_url, "default_flow_id": FLOW_ID, "mode": mode, **settings})
+    run = execute(instance, job=asset_job(backend), input_value="hi")
+    failure = run.failure
+    assert (failure["error"], failure["may_have_run"], run.retries) == ("BadRequest", False, 0)
+    assert cause in failure["cause"]
+    assert "settings" in failure["mend"]
+    assert "hidden" not in str(failure)
+    assert [(row["state"], row["error_class"], row["mode"]) for row in rows()] == [("failed", "BadRequest", mode)]
+    assert fake.requests == []
+
+
 def test_a_flow_that_failed_is_sent_again_by_a_retry_as_a_new_attempt(
     fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
 ) -> None:

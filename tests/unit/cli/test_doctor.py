@@ -54,6 +54,14 @@ def test_a_setting_that_cannot_be_used_fails_by_name(
     assert "FAILED   settings: DAGMA_RECORD_TEXTS is 'some'. Set it to one of: full, none." in capsys.readouterr().out
 
 
+def test_a_base_url_that_cannot_be_one_fails_by_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LANGFLOW_BASE_URL", "langflow:7860")
+    main(["doctor"])
+    assert "FAILED   settings: LANGFLOW_BASE_URL must look like" in capsys.readouterr().out
+
+
 def test_a_broker_that_listens_is_ok_and_its_password_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as broker:
         monkeypatch.setenv("CELERY_BROKER_URL", f"redis://:secret@127.0.0.1:{broker.getsockname()[1]}/0")

@@ -69,6 +69,34 @@ def test_every_request_of_the_asset_and_of_the_command_line_is_authenticated(
         assert (request.headers[header], request.headers["x-api-key"]) == (value, fake.api_key), request.path
 
 
+def test_spaces_and_newlines_around_a_setting_do_not_count(fake: FakeLangflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANGFLOW_BASE_URL", f" {fake.base_url}\n")
+    monkeypatch.setenv("LANGFLOW_API_KEY", f"{fake.api_key}\n")
+    monkeypatch.setenv("LANGFLOW_BEARER_TOKEN", " a.jwt.token\r\n")
+    assert materialize() == "ping from dagma"
+    assert {request.headers["authorization"] for request in fake.requests} == {"Bearer a.jwt.token"}
+
+
+def test_a_blank_setting_is_none(fake: FakeLangflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in (*SECRET_VARIABLES.values(), *FILE_VARIABLES.values()):
+        if variable != "LANGFLOW_API_KEY":
+            monkeypatch.setenv(variable, "  \n")
+    assert materialize() == "ping from dagma"
+    assert not any("authorization" in request.headers for request in fake.requests)
+
+
+def test_a_blank_setting_of_a_definition_of_ones_own_is_none(fake: FakeLangflow) -> None:
+    blanks = dict.fromkeys({**SECRET_VARIABLES, **FILE_VARIABLES}, "  \n") | {"api_key": fake.api_key}
+    backend = LangflowRestResource(base_url=fake.base_url, **blanks)  # type: ignore[arg-type]
+    assert backend.client.list_flows()
+    assert not any("authorization" in request.headers for request in fake.requests)
+
+
+def test_a_blank_base_url_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANGFLOW_BASE_URL", "  ")
+    assert langflow_from_environment().client.base_url == "http://127.0.0.1:7860"
+
+
 def test_a_token_is_fetched_by_client_credentials(fake: FakeLangflow, monkeypatch: pytest.MonkeyPatch) -> None:
     fake.script(Fault(path="/token", status=200, body=FETCHED, times=10))
     monkeypatch.setenv("LANGFLOW_OAUTH_TOKEN_URL", f"{fake.base_url}/token")
@@ -102,6 +130,20 @@ def test_a_gateway_that_wants_a_certificate_gets_it(
         ),
         ({"LANGFLOW_HEADERS": "X-Key"}, "LANGFLOW_HEADERS must be a JSON object"),
         ({"LANGFLOW_CLIENT_CERT": "/nowhere.pem"}, "No such file: /nowhere.pem"),
+        ({"LANGFLOW_BASE_URL": "langflow:7860"}, "LANGFLOW_BASE_URL must look like http://host:port"),
+        ({"LANGFLOW_BASE_URL": "http://langflow?key=hidden"}, "LANGFLOW_BASE_URL must hold no user, password, query"),
+        (
+            {"LANGFLOW_BASE_URL": "https://user:hidden@langflow"},
+            "LANGFLOW_BASE_URL must hold no user.* LANGFLOW_BASIC_USER and LANGFLOW_BASIC_PASSWORD",
+        ),
+        (
+            {
+                "LANGFLOW_OAUTH_TOKEN_URL": "hidden.example/token",
+                "LANGFLOW_OAUTH_CLIENT_ID": "me",
+                "LANGFLOW_OAUTH_CLIENT_SECRET": "hidden",
+            },
+            "LANGFLOW_OAUTH_TOKEN_URL must look like https://host/path",
+        ),
     ],
 )
 def test_settings_that_can_not_be_used_keep_the_code_from_loading_and_name_the_variables(
@@ -109,8 +151,10 @@ def test_settings_that_can_not_be_used_keep_the_code_from_loading_and_name_the_v
 ) -> None:
     for name, text in variables.items():
         monkeypatch.setenv(name, text)
-    with pytest.raises(environment.SettingError, match=message):
-        langflow_from_environment()
+    for read in (langflow_from_environment, langflow_client):
+        with pytest.raises(environment.SettingError, match=message) as caught:
+            read()
+        assert "hidden" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +181,16 @@ def test_no_snapshot_holds_a_credential(monkeypatch: pytest.MonkeyPatch, variabl
     assert "hidden" not in snapshot
     for name in variables:
         assert name in snapshot
+
+
+@pytest.mark.parametrize("field", ["base_url", *SECRET_VARIABLES])
+def test_nothing_secret_is_shown_by_a_resource_that_someone_logs(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
+    monkeypatch.setenv("THE_SECRET", "a-hidden-value")
+    resource = LangflowRestResource(**{field: dg.EnvVar("THE_SECRET")})
+    with dg.build_resources({"backend": resource}) as resources:
+        backend = resources.backend
+        assert getattr(backend, field) == "a-hidden-value"
+        assert "hidden" not in f"{backend} {backend!r} {[backend]}"
 
 
 def test_the_resource_has_a_field_for_every_setting_of_access() -> None:

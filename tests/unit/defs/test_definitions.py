@@ -15,7 +15,7 @@ from dagma.defs.llm.schedules import daily_schedule_from_environment
 
 @pytest.fixture
 def definitions(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    monkeypatch.setenv("LANGFLOW_BASE_URL", "http://user:a-secret-in-a-url@langflow:7860")
+    monkeypatch.setenv("LANGFLOW_BASE_URL", "http://langflow:7860/a-secret-in-a-url")
     monkeypatch.setenv("LANGFLOW_API_KEY", "sk-a-secret-key")
     monkeypatch.setenv("LANGFLOW_DEFAULT_FLOW_ID", "a-private-flow")
     return importlib.reload(importlib.import_module("dagma.definitions"))

@@ -16,7 +16,7 @@ class Workers:
         self.answers: dict[str, Any] | None = {}
         self.asked: list[list[str] | None] = []
         self.revoked: list[tuple[str, bool, str]] = []
-        self.meta: dict[str, Any] = {"status": "STARTED", "result": {"hostname": HOST, "pid": 7}}
+        self.meta: dict[str, Any] | None = {"status": "STARTED", "result": {"hostname": HOST, "pid": 7}}
         self.marks: dict[str, int] = {}
         self.control = SimpleNamespace(inspect=self.inspect, revoke=self.revoke)
         self.backend = SimpleNamespace(
@@ -27,6 +27,8 @@ class Workers:
     def get_task_meta(self, _task_id: str, *, cache: bool) -> dict[str, Any]:
         # Cached, a task that was seen once would be STARTED for ever.
         assert cache is False
+        if self.meta is None:
+            raise OperationalError("connection refused")
         return self.meta
 
     def inspect(self, destination: list[str] | None, timeout: float) -> Any:
@@ -111,6 +113,30 @@ def test_one_answer_ends_the_silence(roll_call: RollCall, workers: Workers, cloc
     workers.answers = {HOST: {"t": ["active", {}]}}
     assert roll_call.find("t", HOST) is Presence.PRESENT
     workers.answers = {}
+    assert roll_call.find("t", HOST) is Presence.SILENT
+
+
+def test_what_a_worker_missed_of_one_run_does_not_count_for_another(roll_call: RollCall, clock: Clock) -> None:
+    # The first run ends by itself after two misses: nobody asks for it again.
+    for _ in range(2):
+        assert roll_call.find("first", HOST) is Presence.SILENT
+    clock.now += 3600
+    for _ in range(2):
+        assert roll_call.find("second", HOST) is Presence.SILENT
+    clock.now += 40
+    assert roll_call.find("second", HOST) is Presence.LOST
+
+
+def test_a_result_backend_that_was_away_starts_every_count_over(
+    roll_call: RollCall, workers: Workers, clock: Clock
+) -> None:
+    roll_call.find("t", HOST)
+    roll_call.find("t", HOST)
+    clock.now += 40
+    meta, workers.meta = workers.meta, None
+    with pytest.raises(OperationalError):
+        roll_call.state_of("t")
+    workers.meta = meta
     assert roll_call.find("t", HOST) is Presence.SILENT
 
 

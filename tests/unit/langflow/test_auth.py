@@ -110,6 +110,58 @@ def test_a_token_is_fetched_once_and_used_until_it_expires(
     assert b64decode(fetch.headers["authorization"].removeprefix("Basic ")) == b"the-client:the-secret"
 
 
+def test_a_clients_id_and_secret_are_sent_as_in_a_form(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):
+    # RFC 6749, 2.3.1: only so can an id hold a colon.
+    fake_langflow.script(token("first", expires_in=3600))
+    auth = ClientCredentials(fake_langflow.base_url + TOKEN_PATH, "https://the.client", "s+cr/t pä")
+    make_client(auth=[auth, ApiKey(fake_langflow.api_key)]).run(echo, "hello")
+    sent = b64decode(fake_langflow.requests[0].headers["authorization"].removeprefix("Basic "))
+    assert sent == b"https%3A%2F%2Fthe.client:s%2Bcr%2Ft+p%C3%A4"
+
+
+@pytest.mark.parametrize("shown", ["s+cr/t pä", "s%2Bcr%2Ft+p%C3%A4"])
+def test_a_clients_secret_is_hidden_however_the_token_endpoint_quotes_it(
+    fake_langflow: FakeLangflow, make_client: MakeClient, shown: str
+):
+    fake_langflow.script(Fault(path=TOKEN_PATH, status=401, body=f"Who is {shown}?"))
+    auth = ClientCredentials(fake_langflow.base_url + TOKEN_PATH, "the-client", "s+cr/t pä")
+    with pytest.raises(Unauthorized) as caught:
+        make_client(auth=auth).health_check()
+    assert caught.value.excerpt == "Who is ***?"
+
+
+def test_the_query_of_a_token_url_is_sent_and_not_shown(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
+):
+    fake_langflow.script(token("first", expires_in=20), Fault(path=TOKEN_PATH, status=401))
+    auth = ClientCredentials(f"{fake_langflow.base_url}{TOKEN_PATH}/?p=B2C_1&q=a%20b", "the-client", "the-secret")
+    client = make_client(auth=[auth, ApiKey(fake_langflow.api_key)])
+    client.run(echo, "hello")
+    fetch = fake_langflow.requests[0]
+    assert (fetch.path, fetch.query) == (f"{TOKEN_PATH}/", {"p": "B2C_1", "q": "a b"})
+    with pytest.raises(Unauthorized) as caught:
+        client.run(echo, "hello")
+    assert f"{TOKEN_PATH}/ answered 401" in str(caught.value)
+    assert "B2C_1" not in f"{caught.value} {auth!r}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["login.example/hidden", "ftp://login.example", "https://", "https://me:hidden@login.example", "https://x/#hidden"],
+)
+def test_a_token_url_that_can_not_be_one_is_refused_by_its_own_name(url: str):
+    with pytest.raises(ValueError, match=r"^token_url must ") as caught:
+        ClientCredentials(url, "the-client", "the-secret")
+    assert "hidden" not in str(caught.value)
+    assert "base URL" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("client_id", "secret"), [("", "the-secret"), ("the-client", "")])
+def test_client_credentials_need_an_id_and_a_secret(client_id: str, secret: str):
+    with pytest.raises(ValueError, match="need a client_id and a client_secret"):
+        ClientCredentials("https://login.example", client_id, secret)
+
+
 def test_a_token_is_fetched_anew_before_it_expires(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):
     # Each token has less to live than the 30 s by which it is renewed early.
     fake_langflow.script(token("first", expires_in=20), token("second", expires_in=20))

@@ -21,12 +21,22 @@ def typed(error: Exception, *, sent: bool) -> LangflowError:
     ("error", "sent", "expected", "outcome"),
     [
         (ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert"), True, TLSFailure, "not_run"),
-        (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), True, TLSFailure, "unknown"),
+        (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), True, Unreachable, "unknown"),
+        (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), False, Unreachable, "not_run"),
+        (ssl.SSLZeroReturnError(6, "TLS/SSL connection has been closed (EOF)"), True, Unreachable, "unknown"),
         (ssl.SSLCertVerificationError(1, "certificate verify failed"), False, TLSFailure, "not_run"),
         (ConnectionResetError(104, "Connection reset by peer"), True, Unreachable, "unknown"),
         (ConnectionResetError(104, "Connection reset by peer"), False, Unreachable, "not_run"),
     ],
-    ids=["alert", "end", "certificate", "reset after sending", "reset before sending"],
+    ids=[
+        "alert",
+        "end after sending",
+        "end before sending",
+        "close",
+        "certificate",
+        "reset after sending",
+        "reset before sending",
+    ],
 )
 def test_what_is_known_about_the_run_follows_from_what_was_sent(
     error: Exception, sent: bool, expected: type[LangflowError], outcome: str

@@ -144,6 +144,41 @@ def raw_server(answer: bytes, interval: float) -> Iterator[int]:
         listener.shutdown(socket.SHUT_RDWR)
 
 
+@contextlib.contextmanager
+def closing_server(answer: bytes = b"") -> Iterator[int]:
+    """Listen on a port, and hang up on whoever has said something, with an answer or without."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection, contextlib.suppress(OSError):
+                        connection.recv(65_536)
+                        connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_balancer_without_a_backend_is_unreachable_and_no_matter_of_certificates():
+    with closing_server() as port:
+        client = LangflowClient(f"https://127.0.0.1:{port}", retry=RetryPolicy(attempts=1))
+        with client, pytest.raises(Unreachable) as caught:
+            client.run("flow", "hello")
+    assert (caught.value.outcome, caught.value.retryable) == ("not_run", True)
+
+
+def test_a_proxy_that_refuses_the_tunnel_has_sent_nothing_on(monkeypatch: pytest.MonkeyPatch):
+    with closing_server(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n") as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        client = LangflowClient("https://langflow.example", retry=RetryPolicy(attempts=1))
+        with client, pytest.raises(Unreachable, match=r"No connection for POST .*: Tunnel .* 503") as caught:
+            client.run("flow", "hello")
+    assert (caught.value.outcome, caught.value.retryable) == ("not_run", True)
+
+
 # A TLS record of 16 KB that never ends.
 HANDSHAKE_WITHOUT_END = b"\x16\x03\x03\x40\x00" + b"\x02" * 1000
 
@@ -186,12 +221,17 @@ def test_a_name_that_is_nobodys_is_unreachable():
         "http://user:hidden@localhost",
         "http://localhost?key=hidden",
         "http://localhost#hidden",
+        "http://user:hid/den@localhost",
+        "http://localhost:hidden",
+        "http://[::1",
+        "http://local host",
+        "http://localhost/\n",
     ],
 )
 def test_a_base_url_that_can_not_be_one_is_refused_without_its_secrets(url: str):
     with pytest.raises(ValueError, match="base URL") as caught:
         LangflowClient(url)
-    assert "hidden" not in str(caught.value)
+    assert "hid" not in str(caught.value)
 
 
 def test_a_path_of_a_gateway_stays_before_the_apis(fake_langflow: FakeLangflow, make_client: MakeClient):

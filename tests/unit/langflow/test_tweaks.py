@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from unit.langflow.conftest import MakeClient
 
-from dagma.langflow import BadRequest, CallResult
+from dagma.langflow import BadRequest, CallResult, LangflowError
 from dagma.testing import FakeCall, FakeLangflow, Fault
 
 BEHAVE = json.loads((Path(__file__).parents[2] / "contract" / "flows" / "behave.json").read_text())
@@ -74,8 +74,13 @@ def test_a_flow_is_found_by_its_endpoint_name(fake_langflow: FakeLangflow, make_
     assert CallResult.from_v1(client.run(BEHAVE["endpoint_name"], "ab", tweaks=GOOD)).answer == "abab"
 
 
-def test_a_look_up_that_fails_runs_nothing(fake_langflow: FakeLangflow, make_client: MakeClient, flow_id: str):
-    fake_langflow.script(Fault(path="/api/v1/flows", status=403, times=0))
-    with pytest.raises(Exception, match="403") as caught:
-        make_client().run(flow_id, "ab", tweaks=GOOD)
-    assert caught.value.outcome == "not_run"
+@pytest.mark.parametrize("status", [403, 502, 504])
+@pytest.mark.parametrize("way", ["run", "stream", "run_workflow", "submit"])
+def test_a_look_up_that_fails_runs_nothing(
+    fake_langflow: FakeLangflow, make_client: MakeClient, flow_id: str, way: str, status: int
+):
+    fake_langflow.script(Fault(path="/api/v1/flows", status=status, times=0))
+    for address in (flow_id, BEHAVE["endpoint_name"]):
+        with pytest.raises(LangflowError, match=str(status)) as caught:
+            list(getattr(make_client(), way)(address, "ab", tweaks=GOOD))
+        assert caught.value.outcome == "not_run"

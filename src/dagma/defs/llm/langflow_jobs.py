@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from dagma.defs.llm.flow_reference import FlowReference
 from dagma.defs.llm.job_progress import progress_lines
@@ -11,24 +11,40 @@ from dagma.langflow import CallResult, LangflowClient, TokenUsage
 from dagma.ledger import Usage
 
 
+class Clients(Protocol):
+    """Makes clients when they are needed: settings that can't be used are then an error of the call."""
+
+    @property
+    def client(self) -> LangflowClient:
+        """Patient: it waits out a Langflow that restarts."""
+
+    @property
+    def quick_client(self) -> LangflowClient:
+        """Gives up within five seconds."""
+
+
 @dataclass(frozen=True)
 class LangflowJobs:
     """Runs calls by `/api/v2/workflows` in the mode `background`.
 
     Args:
-        client: Patient: it waits out a Langflow that restarts.
-        quick_client: Gives up within five seconds.
+        clients: Talk to Langflow.
         seconds: How long a job may take.
     """
 
-    client: LangflowClient
-    quick_client: LangflowClient
+    clients: Clients
     seconds: float
+    is_quick: bool = False
+
+    @property
+    def client(self) -> LangflowClient:
+        """The client for these jobs."""
+        return self.clients.quick_client if self.is_quick else self.clients.client
 
     @property
     def quick(self) -> "LangflowJobs":
         """The same jobs, asked by the client that gives up soon."""
-        return replace(self, client=self.quick_client)
+        return replace(self, is_quick=True)
 
     def submit(self, request: CallRequest, flow: FlowReference, idempotency_key: str) -> str:
         """Queue a job, or find the one of the same key."""
@@ -50,11 +66,11 @@ class LangflowJobs:
 
     def stop(self, job_id: str) -> bool:
         """Stop the job."""
-        return self.quick_client.stop(job_id)
+        return self.clients.quick_client.stop(job_id)
 
     def spent(self, job_id: str) -> tuple[Usage, ...]:
         """Read the tokens off the job's trace."""
-        trace = self.quick_client.trace(job_id)
+        trace = self.clients.quick_client.trace(job_id)
         return usages_of(trace.usage, trace.model) if trace is not None else ()
 
 

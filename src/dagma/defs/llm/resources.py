@@ -1,7 +1,6 @@
 """Langflow over REST as the backend of calls."""
 
 import logging
-import os
 import threading
 import uuid
 from collections.abc import Mapping
@@ -13,7 +12,13 @@ from pydantic import Field, PrivateAttr
 from typing_extensions import override
 
 from dagma import environment
-from dagma.access import FILE_VARIABLES, SECRET_VARIABLES, access_from_environment
+from dagma.access import (
+    DEFAULT_BASE_URL,
+    FILE_VARIABLES,
+    SECRET_VARIABLES,
+    access_from_environment,
+    base_url_from_environment,
+)
 from dagma.defs.llm.answer import Answer
 from dagma.defs.llm.backend import Backend
 from dagma.defs.llm.flow_reference import FlowReference
@@ -38,7 +43,6 @@ from dagma.ledger.call import Mode
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_BASE_URL = "http://127.0.0.1:7860"
 # What a look-up before a call, or the stop of a job after a cancel, may take at most.
 QUICK_SECONDS = 5.0
 # How long a Langflow that restarts is waited for while a job runs; longer, and the step is retried.
@@ -60,10 +64,13 @@ class LangflowRestResource(Backend):
     """Answers calls with the flows of a Langflow server: `POST /api/v1/run/{flow_id}`, or a background job."""
 
     base_url: str = Field(
-        default=DEFAULT_BASE_URL, description="Where Dagster reaches Langflow: scheme, host and port, as in a browser."
+        default=DEFAULT_BASE_URL,
+        repr=False,
+        description="Where Dagster reaches Langflow: scheme, host and port, as in a browser.",
     )
     api_key: str | None = Field(
         default=None,
+        repr=False,
         description="Langflow's API key, sent as header x-api-key. Give it as an EnvVar, so that it is stored nowhere.",
     )
     timeout: float = Field(
@@ -85,22 +92,26 @@ class LangflowRestResource(Backend):
         default=3600.0, gt=0, description="Seconds that a job may take, its time in the queue included."
     )
     bearer_token: str | None = Field(
-        default=None, description="A JWT or another bearer token for a gateway. Give it as an EnvVar."
+        default=None, repr=False, description="A JWT or another bearer token for a gateway. Give it as an EnvVar."
     )
     oauth_token_url: str | None = Field(
         default=None,
+        repr=False,
         description="Token endpoint that gives the gateway's bearer token for OAuth2 client credentials.",
     )
-    oauth_client_id: str | None = Field(default=None, description="The client's id at the token endpoint.")
+    oauth_client_id: str | None = Field(default=None, repr=False, description="The client's id at the token endpoint.")
     oauth_client_secret: str | None = Field(
-        default=None, description="The client's secret at the token endpoint. Give it as an EnvVar."
+        default=None, repr=False, description="The client's secret at the token endpoint. Give it as an EnvVar."
     )
-    oauth_scope: str | None = Field(default=None, description="Scopes of the token, separated by spaces.")
-    oauth_audience: str | None = Field(default=None, description="Audience of the token.")
-    basic_user: str | None = Field(default=None, description="User of a gateway with basic auth.")
-    basic_password: str | None = Field(default=None, description="Password of that user. Give it as an EnvVar.")
+    oauth_scope: str | None = Field(default=None, repr=False, description="Scopes of the token, separated by spaces.")
+    oauth_audience: str | None = Field(default=None, repr=False, description="Audience of the token.")
+    basic_user: str | None = Field(default=None, repr=False, description="User of a gateway with basic auth.")
+    basic_password: str | None = Field(
+        default=None, repr=False, description="Password of that user. Give it as an EnvVar."
+    )
     headers: str | None = Field(
         default=None,
+        repr=False,
         description='More headers for a gateway, as a JSON object: {"X-Gateway-Key": "..."}. Give it as an EnvVar.',
     )
     verify_tls: bool = Field(default=True, description="Check the server's certificate.")
@@ -177,7 +188,7 @@ class LangflowRestResource(Backend):
 
     @override
     def jobs(self) -> LangflowJobs:
-        return LangflowJobs(self.client, self.quick_client, self.job_timeout)
+        return LangflowJobs(self, self.job_timeout)
 
     @override
     def choose_mode(self, request: CallRequest, flow: FlowReference) -> Mode:
@@ -229,15 +240,22 @@ class LangflowRestResource(Backend):
         )
 
     def _connect(self, timeouts: Timeouts, retry: RetryPolicy) -> LangflowClient:
-        return self._access().connect(
-            self.base_url,
-            timeouts=timeouts,
-            retry=retry,
-            jobs=JobPolicy(total=self.job_timeout, outage=OUTAGE_SECONDS),
-        )
+        jobs = JobPolicy(total=self.job_timeout, outage=OUTAGE_SECONDS)
+        try:
+            return self._access().connect(self.base_url.strip(), timeouts=timeouts, retry=retry, jobs=jobs)
+        except ValueError as error:
+            raise BadRequest(
+                f"Langflow can't be called as it is set up: {error}",
+                mend="Correct the settings of the resource, or the variables that they come from.",
+            ) from None
 
     def _access(self) -> Access:
-        return Access(**{field.name: getattr(self, field.name) for field in fields(Access)})
+        # Stripped here too: Dagster reads the variables of an EnvVar as they are.
+        return Access(**{field.name: _stripped(getattr(self, field.name)) for field in fields(Access)})
+
+
+def _stripped(setting: Any) -> Any:
+    return setting.strip() or None if isinstance(setting, str) else setting
 
 
 def _is_uuid(flow_id: str) -> bool:
@@ -257,13 +275,15 @@ def langflow_from_environment() -> LangflowRestResource:
     Raises:
         SettingError: A variable has a value that can't be used, or that can't stand beside another's.
     """
-    access_from_environment()  # told now, rather than by the first call
+    # Told now, rather than by the first call.
+    base_url_from_environment()
+    access_from_environment()
     secret_variables = {
         "base_url": "LANGFLOW_BASE_URL",
         "default_flow_id": "LANGFLOW_DEFAULT_FLOW_ID",
         **SECRET_VARIABLES,
     }
-    secrets = {field: dg.EnvVar(variable) for field, variable in secret_variables.items() if os.environ.get(variable)}
+    secrets = {field: dg.EnvVar(variable) for field, variable in secret_variables.items() if environment.text(variable)}
     files: dict[str, Any] = {field: environment.text(variable) for field, variable in FILE_VARIABLES.items()}
     return LangflowRestResource(
         timeout=environment.positive_number("LANGFLOW_TIMEOUT_SECONDS", default=300.0),
