@@ -176,11 +176,16 @@ class CollectingApi(FollowingApi):
         deadline = self._quick_deadline()
 
         def once() -> list[FlowEvent]:
-            reader, events = EventReader(), []
+            reader, events, kept = EventReader(), [], 0
             with closing(self._frames(job_id, None, deadline, self._jobs.stall)) as stream:
                 for frame in stream:
-                    if frame.data is not None:
-                        events += [event for event in reader.read(frame.data) if event.kind in kinds]
+                    if frame.data is None:
+                        continue
+                    wanted = [event for event in reader.read(frame.data) if event.kind in kinds]
+                    kept += len(frame.data) if wanted else 0
+                    if kept > self._transport.max_body_bytes:
+                        raise MalformedResponse(f"They are larger than {self._transport.max_body_bytes} bytes.")
+                    events += wanted
             return events[::-1]
 
         return self._retry.call(once, deadline=deadline, idempotent=True)

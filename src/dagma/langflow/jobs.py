@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from dagma.langflow.body import json_object, json_objects, text_or_none
+from dagma.langflow.body import json_object, json_objects, malformed, text_or_none
 from dagma.langflow.call import checked_uuid, v2_body
 from dagma.langflow.deadline import Deadline
 from dagma.langflow.errors import JobLost, LangflowError, MalformedResponse
@@ -104,7 +104,11 @@ class JobsApi(FlowsApi):
         """
         key = checked_uuid("job_id", job_id)
         reply = self._quick("POST", "/api/v2/workflows/stop", f"stop of job {key}", payload={"job_id": key})
-        message = text_or_none(json_object(reply).get("message")) or ""
+        body = json_object(reply)
+        message = text_or_none(body.get("message"))
+        if message is None or body.get("job_id") != key:
+            # A gateway's page, say: the job may go on.
+            raise malformed(reply, "no word of the job's stop")
         return "already finished" not in message
 
     def pending(self, flow_id: str) -> list[HumanRequest]:

@@ -61,6 +61,7 @@ class Endpoint:
 ENDPOINTS = {
     "submit": Endpoint("POST", "/api/v2/workflows", lambda client, flow, _: client.submit(flow, "hi")),
     "status": Endpoint("GET", "/api/v2/workflows", lambda client, _, job: client.status(job)),
+    "stop": Endpoint("POST", "/api/v2/workflows/stop", lambda client, _, job: client.stop(job)),
 }
 
 
@@ -152,3 +153,28 @@ def test_a_trace_that_misbehaves_costs_the_figures_and_no_answer(
     with bounded():
         result = client.collect(job)
     assert (result.answer, result.usage, result.model) == ("hello", None, None)
+
+
+def test_messages_without_end_do_not_fill_the_memory(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
+) -> None:
+    client = make_client(max_body_bytes=BODY_BYTES)
+    job_id = client.submit(echo, "x" * 9000)
+    wait_until_over(fake_langflow)
+    message = {"event": "add_message", "data": {"text": "y" * 4096, "sender": "Machine"}}
+    fake_langflow.script(
+        Fault(path="/events", status=200, endless=f"data: {json.dumps(message)}\n\n".encode(), times=0)
+    )
+    with a_typed_error(fake_langflow):
+        client.collect(job_id)
+
+
+@pytest.mark.parametrize("body", [{}, {"message": "Welcome."}, {"job_id": "another", "message": "cancelled"}])
+def test_a_stop_that_says_nothing_of_the_job_has_not_stopped_it(
+    fake_langflow: FakeLangflow, client: LangflowClient, echo: str, body: dict[str, str]
+) -> None:
+    fake_langflow.hold_queue()
+    job_id = client.submit(echo, "hello")
+    fake_langflow.script(Fault(path="/workflows/stop", status=200, body=body))
+    with a_typed_error(fake_langflow):
+        client.stop(job_id)
