@@ -40,8 +40,8 @@ def call_key(
     Args:
         flow_id: The flow.
         input_hash: What `input_hash` gave.
-        scope: What retries share and executions from scratch do not. In Dagster: the root run's id if the run carries
-            `dagster/retry_number` or `dagster/is_resume_retry`, else the run's own id.
+        scope: What retries share and executions from scratch do not. In Dagster: the id of the run that
+            this one retries, however often; its own id where it retries none.
         step: The step, where one run calls the same flow with the same input from several steps.
         partition: The partition.
         row: The row of a batch, or a number that tells equal calls of one step apart.
