@@ -197,6 +197,14 @@ def _ledger_call(
         partition=caller.partition,
         row=request.row,
     )
-    if request.row is None and (before := equal_calls.number(caller, call.key)):
-        return replace(call, row=f"#{before + 1}")
-    return call
+    if request.row is not None:
+        return call
+    if caller.run_id is not None and caller.step is None:
+        # Neither its step nor the step's attempt is known, and so not which of several equal calls it is.
+        raise BadRequest(
+            "The call has no row and does not know its step, as in a thread without the step's context: a retry of the "
+            "step would not find its answer, and would pay for it again.",
+            mend="Start the thread's work with contextvars.copy_context().run(...), or give each call its row.",
+        )
+    before = equal_calls.number(caller, call.key)
+    return replace(call, row=f"#{before + 1}") if before else call
