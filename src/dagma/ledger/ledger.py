@@ -320,7 +320,9 @@ class Ledger:
 
     def _delete_replays(self, which: Any) -> int:
         return self.database.transact(
-            lambda connection: connection.execute(delete(replays).where(which)).rowcount, self._patience_seconds
+            lambda connection: connection.execute(delete(replays).where(which)).rowcount,
+            self._patience_seconds,
+            may_take_long=True,
         )
 
     def _expire_now_and_then(self) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from dagma.ledger.database import POSTGRES_CONNECT_ARGS, Database
+from dagma.ledger.database import POSTGRES_CONNECT_ARGS, STATEMENT_SECONDS, Database
 
 PING = text("SELECT 1")
 LOCK = text("SELECT pg_advisory_lock(:lock)")
@@ -32,6 +32,8 @@ SESSION_SETTINGS = {
     "tcp_keepalives_count": "3",
     # It never ends the session for having nothing to say.
     "idle_session_timeout": "0",
+    # A lock that a session of this process left behind goes before this.
+    "statement_timeout": f"{STATEMENT_SECONDS}s",
 }
 
 
