@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, Table, TextClause, bindparam, select, te
 from dagma.ledger.call import Begun, Call
 from dagma.ledger.database import Database
 from dagma.ledger.errors import AnswerExpiredError, CallInFlightError, LedgerError, OutcomeUnknownError
+from dagma.ledger.flows import identify
 from dagma.ledger.meter import Meter
 from dagma.ledger.presence import Presence
 from dagma.ledger.tables import calls, rejections, replays
@@ -120,6 +121,7 @@ class Admission:
     def _insert(self, connection: Connection, call: Call, call_id: str, attempt: int) -> Begun | None:
         """Insert an attempt unless it exists; the unique key makes concurrent callers take turns here."""
         now = self._clock()
+        call = identify(connection, call, now)
         reservation = self._meter.reserve(connection, call, now)
         row = {
             "id": call_id,

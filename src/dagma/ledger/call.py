@@ -66,6 +66,8 @@ class Call:
         flow_address: How the caller names the flow, if not by its id. The key is made of it, so that a retry which
             can't look the id up has the same key.
         flow_name: The flow's endpoint name, which quotas and reports may use instead of the id.
+        flow_looked_up: Whether `flow_id` and `flow_name` are the flow's own. Where they are not, because its server
+            could not be asked, the ledger takes those of the last call with the same address.
         flow_version: The flow's content version.
         session_id: The session that the caller asked for, if any.
         run_id: The Dagster run.
@@ -82,6 +84,7 @@ class Call:
     backend: str = "langflow"
     flow_address: str | None = None
     flow_name: str | None = None
+    flow_looked_up: bool = True
     flow_version: str | None = None
     session_id: str | None = None
     run_id: str | None = None

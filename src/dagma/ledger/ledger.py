@@ -104,6 +104,7 @@ class Ledger:
 
         Raises:
             QuotaExceededError: A limit leaves no room.
+            FlowNotIdentifiedError: Whether a limit applies can't be told.
             OutcomeUnknownError: An earlier attempt may have been paid for, and `on_unknown` is `fail`.
             CallInFlightError: Another live caller is sending it, and `wait_seconds` are over.
             AnswerExpiredError: It was answered longer than `replay_hours` ago.

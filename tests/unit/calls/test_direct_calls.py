@@ -139,6 +139,30 @@ def test_a_flow_named_by_its_endpoint_has_the_same_key_when_it_cannot_be_looked_
     assert len(sends(fake)) == 1
 
 
+@pytest.mark.parametrize(("status", "retries"), [(503, 2), (403, 0)])
+def test_a_call_is_not_sent_while_its_flow_and_so_its_quota_is_not_known(
+    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, status: int, retries: int
+) -> None:
+    monkeypatch.setenv("DAGMA_QUOTAS", "flow:assistant calls=1/month")
+    fake.script(Fault(path="/api/v1/flows", status=status, times=0))
+    run = execute(instance, input_value="hi")
+    assert (run.failure["error"], run.failure["may_have_run"], run.retries) == ("FlowNotIdentified", False, retries)
+    assert "flow:assistant calls=1/month" in run.failure["cause"]
+    assert f"{status}" in run.failure["cause"]
+    assert run.failure["mend"]
+    assert (sends(fake), rows()) == ([], [])
+
+
+def test_a_quota_holds_while_its_flow_can_not_be_looked_up(
+    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGMA_QUOTAS", "flow:assistant calls=2/month")
+    assert execute(instance, input_value="1").success
+    fake.script(Fault(path="/api/v1/flows", status=503, times=0))
+    assert execute(instance, input_value="2").success
+    assert execute(instance, input_value="3").failure["error"] == "QuotaExceededError"
+
+
 def test_nothing_is_recorded_where_no_flow_is_configured(
     fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
