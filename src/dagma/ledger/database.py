@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -56,12 +56,7 @@ class Database:
         Raises:
             LedgerSettingsError: The URL can't be read, or names an unsupported database.
         """
-        try:
-            self.url = make_url(url)
-        except ArgumentError:
-            raise LedgerSettingsError(
-                "The ledger's URL can't be read. Write postgresql://user:password@host/database or sqlite:////path.db."
-            ) from None
+        self.url = _read_url(url)
         if self.url.get_backend_name() not in ("postgresql", "sqlite"):
             raise LedgerSettingsError(
                 f"The ledger runs on PostgreSQL or SQLite, not on {self.url.get_backend_name()!r}. Change its URL."
@@ -252,6 +247,21 @@ class Database:
         if self._engine is not None:
             self._engine.dispose(close=False)
             self._engine = None
+
+
+def _read_url(url: str) -> URL:
+    # No message quotes any part of it: where it is not read as it was meant, each may be part of the password.
+    form = "Write postgresql://user:password@host/database or sqlite:////path.db"
+    encoded = "percent-encode @ : / in the password, such as %40 for @"
+    try:
+        read = make_url(url)
+    except ArgumentError:
+        raise LedgerSettingsError(f"The ledger's URL can't be read. {form}.") from None
+    except ValueError:
+        raise LedgerSettingsError(f"The ledger's URL has a port that is no number. {form}, and {encoded}.") from None
+    if "@" in (read.host or "") or (read.host and "@" in (read.database or "")):
+        raise LedgerSettingsError(f"The ledger's URL has more than one @. {form}, and {encoded}.")
+    return read
 
 
 def _bound_statements(dbapi_connection: Any, _record: Any) -> None:
