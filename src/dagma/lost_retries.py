@@ -6,6 +6,8 @@ at the run again (Dagster 1.13). A sensor is evaluated by the code server itself
 again.
 """
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -19,13 +21,21 @@ from dagster._core.storage.tags import (
     WILL_RETRY_TAG,
 )
 
-from dagma.webserver import Webserver
+from dagma.webserver import LaunchRefusedError, Webserver, WebserverError
 
 # What Dagster's daemon writes into the log of such a run.
 GIVEN_UP = "Failed to retry run"
 # How far the first evaluation looks back, and how far each one looks before the last.
 FIRST_LOOK = timedelta(hours=24)
 OVERLAP = timedelta(minutes=5)
+# When an evaluation launches nothing more: Dagster gives it up after 60 seconds, and begins the next beside it.
+LAUNCHING_SECONDS = 20.0
+# Set right before a launch. As long as it is young, that launch may still be under way.
+CLAIM_TAG = "dagma/lost_retry"
+CLAIM_AGE = timedelta(minutes=3)
+# How often Dagster refused to launch the retry. Most causes stay, but not all, such as a database that was away.
+REFUSALS_TAG = "dagma/retry_refused"
+MAX_REFUSALS = 3
 
 
 @dg.sensor(
@@ -34,41 +44,60 @@ OVERLAP = timedelta(minutes=5)
     description="Retries failed runs that Dagster could not retry because the code server did not answer.",
 )
 def lost_retries(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Retry what was given up since the last evaluation; one that fails half-way begins at the same point again."""
-    started = datetime.now(UTC)
+    """Retry what was given up since the last evaluation; one that leaves something to do begins there again."""
+    started, deadline = datetime.now(UTC), time.monotonic() + LAUNCHING_SECONDS
     since = datetime.fromisoformat(context.cursor) - OVERLAP if context.cursor else started - FIRST_LOOK
-    retried = [retry(context.instance, run, number) for run, number in given_up(context.instance, since)]
+    webserver = Webserver.from_environment()
+    retried: list[str] = []
+    left: list[str] = []
+    unanswered: WebserverError | None = None
+    for run, number in given_up(context.instance, since):
+        if time.monotonic() > deadline or _is_claimed(run):
+            left.append(run.run_id)
+            continue
+        try:
+            retried.append(retry(context.instance, webserver, run, number))
+        except LaunchRefusedError as error:
+            _note_refusal(context.instance, run, error)
+        except WebserverError as error:
+            unanswered = error
+    if unanswered is not None:
+        raise unanswered
+    if left:
+        return dg.SkipReason(f"Left for the next evaluation: {', '.join(left)}.")
     context.update_cursor(started.isoformat())
     return dg.SkipReason(f"Retried: {', '.join(retried)}." if retried else "No retry was lost.")
 
 
-def given_up(instance: dg.DagsterInstance, since: datetime) -> list[tuple[dg.DagsterRun, int]]:
+def given_up(instance: dg.DagsterInstance, since: datetime) -> Iterator[tuple[dg.DagsterRun, int]]:
     """Find the runs whose retry was given up and is still due.
 
     Args:
         instance: Where runs are stored.
         since: Runs that have not changed since then are left out.
 
-    Returns:
-        Each run, with the number of its next retry.
+    Yields:
+        Each run, read anew at this moment, with the number of its next retry.
     """
     filters = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags={WILL_RETRY_TAG: "false"}, updated_after=since)
-    found = []
-    for run in instance.get_runs(filters):
-        if AUTO_RETRY_RUN_ID_TAG in run.tags or not _is_due(instance, run) or not _was_given_up(instance, run):
+    for found in instance.get_runs(filters):
+        run = instance.get_run_by_id(found.run_id)
+        if run is None or AUTO_RETRY_RUN_ID_TAG in run.tags or _refusals(run) >= MAX_REFUSALS:
+            continue
+        if not _is_due(instance, run) or not _was_given_up(instance, run):
             continue
         _, group = instance.get_run_group(run.run_id) or ("", [run])
         group = list(group)
         if not any(other.parent_run_id == run.run_id for other in group):
-            found.append((run, len(group)))
-    return found
+            yield run, len(group)
 
 
-def retry(instance: dg.DagsterInstance, run: dg.DagsterRun, number: int) -> str:
+def retry(instance: dg.DagsterInstance, webserver: Webserver, run: dg.DagsterRun, number: int) -> str:
     """Launch the retry of a run, as the daemon would have.
 
     Args:
         instance: Where runs are stored.
+        webserver: What launches it.
         run: The failed run.
         number: Which retry this is, from 1.
 
@@ -76,13 +105,42 @@ def retry(instance: dg.DagsterInstance, run: dg.DagsterRun, number: int) -> str:
         The id of the new run.
 
     Raises:
-        WebserverError: It was not launched.
+        WebserverError: It was not launched, or that is not known.
     """
+    webserver.check_location()  # before the claim, which would hold up a retry that was never asked for
+    _set_own(instance, run, CLAIM_TAG, datetime.now(UTC).isoformat())
     strategy = run.tags.get(RETRY_STRATEGY_TAG, "FROM_FAILURE")
-    new_run_id = Webserver.from_environment().retry(run.run_id, strategy, {RETRY_NUMBER_TAG: str(number)})
+    new_run_id = webserver.retry(run.run_id, strategy, {RETRY_NUMBER_TAG: str(number)})
     instance.add_run_tags(run.run_id, {AUTO_RETRY_RUN_ID_TAG: new_run_id, WILL_RETRY_TAG: "true"})
     instance.report_engine_event(f"The code server answers again: retried as run {new_run_id}.", run)
     return new_run_id
+
+
+def _note_refusal(instance: dg.DagsterInstance, run: dg.DagsterRun, error: LaunchRefusedError) -> None:
+    refusals = _refusals(run) + 1
+    _set_own(instance, run, REFUSALS_TAG, str(refusals))
+    _set_own(instance, run, CLAIM_TAG, "")  # nothing is under way
+    ending = "It is not tried again: re-execute the run yourself." if refusals == MAX_REFUSALS else "It is tried again."
+    instance.report_engine_event(f"The lost retry of this run was refused. {error} {ending}", run)
+
+
+def _is_claimed(run: dg.DagsterRun) -> bool:
+    claimed_at = _own(run, CLAIM_TAG)
+    return bool(claimed_at) and datetime.now(UTC) - datetime.fromisoformat(str(claimed_at)) < CLAIM_AGE
+
+
+def _refusals(run: dg.DagsterRun) -> int:
+    return int(_own(run, REFUSALS_TAG) or 0)
+
+
+def _set_own(instance: dg.DagsterInstance, run: dg.DagsterRun, tag: str, value: str) -> None:
+    instance.add_run_tags(run.run_id, {tag: f"{value} {run.run_id}"})
+
+
+def _own(run: dg.DagsterRun, tag: str) -> str | None:
+    """Give a tag's value, unless the run inherited it from the run that it retries."""
+    value, _, run_id = run.tags.get(tag, "").partition(" ")
+    return value if run_id == run.run_id else None
 
 
 def _is_due(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:

@@ -93,6 +93,10 @@ class WebserverError(Exception):
     """Dagster's webserver can't do what was asked; the message says why, and what to do."""
 
 
+class LaunchRefusedError(WebserverError):
+    """Dagster's webserver answered that it does not launch this run, although its code location is loaded."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a run ended."""
@@ -195,7 +199,8 @@ class Webserver:
             tags: Tags of the new run, over those of the failed one.
 
         Raises:
-            WebserverError: It was not launched.
+            LaunchRefusedError: It was not launched, for a cause of this run's own.
+            WebserverError: There is no answer, or the code location is not loaded.
         """
         params = {
             "parentRunId": run_id,
@@ -210,7 +215,7 @@ class Webserver:
             return run_id
         self.check_location()
         causes = [error["message"] for error in result.get("errors", [])] or [result.get("message", "")]
-        raise WebserverError(f"Dagster did not launch {what} ({result['__typename']}): {' '.join(causes)}")
+        raise LaunchRefusedError(f"Dagster did not launch {what} ({result['__typename']}): {' '.join(causes)}")
 
     def follow(self, run_id: str, *, poll_seconds: float = 0.25) -> Iterator[str]:
         """Yield the run's status at every poll, until it has ended."""

@@ -1,13 +1,19 @@
 """What becomes of a call's retry, by how its earlier attempt ended."""
 
 import logging
+import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from dagma.ledger import (
     AnswerExpiredError,
+    Call,
     CallInFlightError,
+    Ledger,
+    LedgerUnavailableError,
     OutcomeUnknownError,
     Usage,
 )
@@ -16,6 +22,23 @@ from dagma.ledger.tables import calls, replays
 from ledger_suites.tools import Clock, MakeLedger, new_call
 
 RAW = {"outputs": [{"text": "Paris ✓ \x00 \ud800"}], "session_id": "s"}
+
+
+def begin_without_reply(ledger: Ledger, call: Call, monkeypatch: pytest.MonkeyPatch, *, does_work: bool = True) -> None:
+    """Begin while the database goes away: with the reply to the commit, or before the work was done."""
+    transact = ledger.database.transact
+
+    def lose(work: Callable[..., Any], *options: Any, **more: Any) -> None:
+        if does_work:
+            transact(work, *options, **more)
+        raise LedgerUnavailableError("The reply was lost.")
+
+    ledger.warm_up()
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "_expired_at", time.monotonic())
+        patch.setattr(ledger.database, "transact", lose)
+        with pytest.raises(LedgerUnavailableError):
+            ledger.begin(call)
 
 
 class ExactlyOnce:
@@ -89,6 +112,35 @@ class ExactlyOnce:
         ledger.release(ledger.begin(call))
         again = make_ledger(on_unknown="resend").begin(call)
         assert (again.state, again.attempt) == ("new", 2)
+
+    @pytest.mark.parametrize("does_work", [True, False])
+    def test_a_begin_whose_reply_was_lost_is_taken_up_by_its_own_process(
+        self, make_ledger: MakeLedger, monkeypatch: pytest.MonkeyPatch, does_work: bool
+    ) -> None:
+        ledger, call = make_ledger(), new_call()
+        begin_without_reply(ledger, call, monkeypatch, does_work=does_work)
+        for _ in range(2):
+            begin_without_reply(ledger, call, monkeypatch)
+        begun = ledger.begin(call)
+        assert (begun.state, begun.attempt) == ("new", 1)
+        with pytest.raises(CallInFlightError):
+            ledger.begin(call)
+        ledger.finish(begun, raw=RAW)
+        assert ledger.begin(call).raw == RAW
+
+    @pytest.mark.parametrize(("on_unknown", "attempt"), [("fail", None), ("resend", 2)])
+    def test_a_begin_whose_reply_was_lost_is_left_to_whoever_judged_it_since(
+        self, make_ledger: MakeLedger, monkeypatch: pytest.MonkeyPatch, on_unknown: str, attempt: int | None
+    ) -> None:
+        ledger, call = make_ledger(on_unknown=on_unknown), new_call()
+        begin_without_reply(ledger, call, monkeypatch)
+        with pytest.raises(OutcomeUnknownError):
+            make_ledger().begin(call)
+        if attempt is None:
+            with pytest.raises(OutcomeUnknownError):
+                ledger.begin(call)
+        else:
+            assert ledger.begin(call).attempt == attempt
 
     def test_a_call_marked_unknown_is_not_sent_again(self, make_ledger: MakeLedger) -> None:
         ledger, call = make_ledger(), new_call()

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from dagma.ledger import Ledger, QuotaExceededError, Usage
+from dagma.ledger import FlowNotIdentifiedError, Ledger, QuotaExceededError, Usage
 from dagma.ledger.quotas import parse_quotas
 from dagma.ledger.reports import Filter, last_calls, standings, totals
 from ledger_suites.tools import Clock, MakeLedger, new_call
+
+FLOW_ID = "5c0ffee0-2222-4000-8000-000000000001"
 
 
 def spend(ledger: Ledger, tokens: int | None, model: str | None = None, **changes: Any) -> None:
@@ -59,6 +61,46 @@ class Metering:
         with pytest.raises(QuotaExceededError):
             ledger.begin(new_call(flow_name="assistant"))
         assert ledger.begin(new_call(flow_id="flow-2", flow_name="other")).state == "new"
+
+    @pytest.mark.parametrize("address", [FLOW_ID, "assistant"])
+    def test_a_flow_that_can_not_be_looked_up_is_the_one_that_the_ledger_knows(
+        self, make_ledger: MakeLedger, address: str
+    ) -> None:
+        ledger = make_ledger(quotas="flow:assistant calls=2/day", clock=Clock())
+        spend(ledger, 1, flow_id=FLOW_ID, flow_name="assistant", flow_version="1")
+        unseen = new_call(flow_id=address, flow_address=address, flow_looked_up=False)
+        assert ledger.begin(unseen).key == unseen.key
+        last = last_calls(ledger.database, 10, Filter())[-1]
+        assert (last["flow_id"], last["flow_name"]) == (FLOW_ID, "assistant")
+        with pytest.raises(QuotaExceededError):
+            ledger.begin(new_call(flow_id=address, flow_looked_up=False))
+
+    @pytest.mark.parametrize(("address", "limited"), [(FLOW_ID, "assistant"), ("assistant", FLOW_ID)])
+    def test_a_flow_that_nobody_knows_is_refused_where_a_limit_may_be_for_it(
+        self, make_ledger: MakeLedger, address: str, limited: str
+    ) -> None:
+        ledger = make_ledger(quotas=f"flow:{limited} calls=2/day", clock=Clock())
+        with pytest.raises(FlowNotIdentifiedError, match=f"flow:{limited} calls=2/day.*{address}"):
+            ledger.begin(new_call(flow_id=address, flow_looked_up=False))
+        assert last_calls(ledger.database, 10, Filter()) == []
+
+    def test_an_answer_is_replayed_although_nobody_knows_the_flow(self, make_ledger: MakeLedger) -> None:
+        call = new_call(flow_id=FLOW_ID, flow_looked_up=False)
+        ledger = make_ledger()
+        ledger.finish(ledger.begin(call), raw="Paris")
+        assert make_ledger(quotas="flow:assistant calls=1/day").begin(call).raw == "Paris"
+
+    @pytest.mark.parametrize("quota", ["flow:assistant calls=2/day", "flow:* calls=2/day"])
+    def test_what_a_flow_used_under_its_name_counts_when_its_id_is_known(
+        self, make_ledger: MakeLedger, quota: str
+    ) -> None:
+        ledger = make_ledger(quotas=f"{quota}; flow:report calls=9/day", clock=Clock())
+        for _ in range(2):
+            ledger.begin(new_call(flow_id="assistant", flow_looked_up=False))
+        with pytest.raises(QuotaExceededError):
+            ledger.begin(new_call(flow_id="assistant", flow_looked_up=False))
+        with pytest.raises(QuotaExceededError):
+            ledger.begin(new_call(flow_id=FLOW_ID, flow_name="assistant", flow_version="1"))
 
     def test_a_replayed_answer_counts_for_nothing(self, make_ledger: MakeLedger) -> None:
         ledger, call = make_ledger(quotas="calls=1/day", clock=Clock()), new_call()

@@ -4,6 +4,7 @@ from dagma.ledger.call import Begun, Call, Usage, call_key, input_hash
 from dagma.ledger.errors import (
     AnswerExpiredError,
     CallInFlightError,
+    FlowNotIdentifiedError,
     LedgerError,
     LedgerNotMigratedError,
     LedgerSettingsError,
@@ -22,6 +23,7 @@ __all__ = [
     "Begun",
     "Call",
     "CallInFlightError",
+    "FlowNotIdentifiedError",
     "Ledger",
     "LedgerError",
     "LedgerNotMigratedError",

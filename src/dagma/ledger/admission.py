@@ -1,19 +1,27 @@
 """Letting a call in: is it new, answered already, running as a job, or in another caller's hands?"""
 
 import json
+import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, Table, TextClause, bindparam, select, text, update
 
 from dagma.ledger.call import Begun, Call
 from dagma.ledger.database import Database
-from dagma.ledger.errors import AnswerExpiredError, CallInFlightError, LedgerError, OutcomeUnknownError
+from dagma.ledger.errors import (
+    AnswerExpiredError,
+    CallInFlightError,
+    LedgerError,
+    LedgerUnavailableError,
+    OutcomeUnknownError,
+)
+from dagma.ledger.flows import identify
 from dagma.ledger.meter import Meter
 from dagma.ledger.presence import Presence
 from dagma.ledger.tables import calls, rejections, replays
@@ -52,6 +60,8 @@ class Admission:
         self._on_unknown = on_unknown
         self._patience_seconds = patience_seconds
         self._clock = clock
+        self._unconfirmed: dict[tuple[int, str], str] = {}
+        """Ids, by process and key, of calls that may have begun without a reply: nothing was sent for them."""
 
     def admit(self, call: Call, wait_seconds: float) -> Begun:
         """Let a call in, as `Ledger.begin` says.
@@ -75,21 +85,25 @@ class Admission:
             pause = min(pause * 2, LONGEST_WAIT_SECONDS)
 
     def _admit_now(self, call: Call) -> Begun:
-        call_id = uuid.uuid4().hex
-        begun: Begun | None = None
+        own = (os.getpid(), call.key)
+        call_id = self._unconfirmed.pop(own, None) or uuid.uuid4().hex
         try:
-            while begun is None:
-                begun = self._database.transact(
-                    lambda connection: self._decide(connection, call, call_id), self._patience_seconds
-                )
+            while True:
+                decide = partial(self._decide, call=call, call_id=call_id)
+                begun = self._database.transact(decide, self._patience_seconds)
+                if begun is None or begun.call_id != call_id:
+                    self._presence.release(call_id)
+                if begun is not None:
+                    return begun
+                call_id = uuid.uuid4().hex
         except BaseException as error:
-            if not isinstance(error, Exception):
+            is_interrupt = not isinstance(error, Exception)
+            if is_interrupt:
                 self._take_back(call_id)
+            if call.mode == "direct" and (is_interrupt or isinstance(error, LedgerUnavailableError)):
+                self._unconfirmed[own] = call_id
             self._presence.release(call_id)
             raise
-        if begun.call_id != call_id:
-            self._presence.release(call_id)
-        return begun
 
     def _decide(self, connection: Connection, call: Call, call_id: str) -> Begun | None:
         """Insert the first attempt, or go by the last one; None after a change to commit before deciding again."""
@@ -98,28 +112,26 @@ class Admission:
         attempt = 1
         while not (begun := self._insert(connection, call, call_id, attempt)):
             last = connection.execute(LAST_ATTEMPT, {"of_key": call.key}).one()
-            if last.id == call_id:  # committed before, and the reply was lost
+            if last.id == call_id and last.state == "begun":  # committed before, and the reply was lost
                 return _begun("new", last)
             if last.state in ("begun", "submitted"):
                 if last.mode == "job":
                     return _begun("running", last)
                 self._declare_lost(connection, last.id)
                 return None
-            if last.state == "answered":
-                # A statement of its own: one that waited for the row still sees the other tables as they were before.
-                answer = connection.execute(ANSWER, {"of_call": last.id}).one()
-                if not answer.rejected:
-                    if answer.body is None:
-                        raise AnswerExpiredError(last.id)
-                    return _begun("answered", last, raw=json.loads(answer.body))
+            if last.state == "answered" and (replay := _replay(connection, last)):
+                return replay
             if last.state == "unknown" and self._on_unknown == "fail":
                 raise OutcomeUnknownError(last.id)
+            if last.id == call_id:  # the same, and others have recorded an end since: the next attempt has another id
+                return None
             attempt = last.attempt + 1
         return begun
 
     def _insert(self, connection: Connection, call: Call, call_id: str, attempt: int) -> Begun | None:
         """Insert an attempt unless it exists; the unique key makes concurrent callers take turns here."""
         now = self._clock()
+        call = identify(connection, call, now)
         reservation = self._meter.reserve(connection, call, now)
         row = {
             "id": call_id,
@@ -184,6 +196,17 @@ def _insert_once(table: Table, names: tuple[str, ...]) -> TextClause:
     (key,) = table.primary_key.columns.keys()
     statement = f"INSERT INTO {table.name} ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING RETURNING {key}"  # noqa: S608 (names of our own)
     return text(statement).bindparams(*(bindparam(name, type_=table.c[name].type) for name in names))
+
+
+def _replay(connection: Connection, row: Row[Any]) -> Begun | None:
+    """Give the answer of an answered call, unless it was rejected."""
+    # A statement of its own: one that waited for the row still sees the other tables as they were before.
+    answer = connection.execute(ANSWER, {"of_call": row.id}).one()
+    if answer.rejected:
+        return None
+    if answer.body is None:
+        raise AnswerExpiredError(row.id)
+    return _begun("answered", row, raw=json.loads(answer.body))
 
 
 def _begun(state: Literal["new", "answered", "running"], row: Row[Any], raw: Any = None) -> Begun:

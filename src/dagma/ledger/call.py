@@ -40,8 +40,8 @@ def call_key(
     Args:
         flow_id: The flow.
         input_hash: What `input_hash` gave.
-        scope: What retries share and executions from scratch do not. In Dagster: the root run's id if the run carries
-            `dagster/retry_number` or `dagster/is_resume_retry`, else the run's own id.
+        scope: What retries share and executions from scratch do not. In Dagster: the id of the run that
+            this one retries, however often; its own id where it retries none.
         step: The step, where one run calls the same flow with the same input from several steps.
         partition: The partition.
         row: The row of a batch, or a number that tells equal calls of one step apart.
@@ -66,6 +66,8 @@ class Call:
         flow_address: How the caller names the flow, if not by its id. The key is made of it, so that a retry which
             can't look the id up has the same key.
         flow_name: The flow's endpoint name, which quotas and reports may use instead of the id.
+        flow_looked_up: Whether `flow_id` and `flow_name` are the flow's own. Where they are not, because its server
+            could not be asked, the ledger takes those of the last call with the same address.
         flow_version: The flow's content version.
         session_id: The session that the caller asked for, if any.
         run_id: The Dagster run.
@@ -82,6 +84,7 @@ class Call:
     backend: str = "langflow"
     flow_address: str | None = None
     flow_name: str | None = None
+    flow_looked_up: bool = True
     flow_version: str | None = None
     session_id: str | None = None
     run_id: str | None = None

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -29,7 +29,12 @@ POSTGRES_CONNECT_ARGS = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
+    # So is one that vanished while a statement was on its way to it, which keepalives don't see. In milliseconds.
+    "tcp_user_timeout": 20_000,
 }
+# Longer than any lock is waited for: a session whose machine vanished keeps its locks for 25 seconds.
+STATEMENT_SECONDS = 30
+UNBOUNDED = text("SET LOCAL statement_timeout = 0")
 # PostgreSQL's classes and codes of errors that pass by themselves: connection lost, shutting down or starting up,
 # too many connections, serialization failure, deadlock.
 TRANSIENT_CODES = ("08", "57P", "53300", "40001", "40P01")
@@ -51,12 +56,7 @@ class Database:
         Raises:
             LedgerSettingsError: The URL can't be read, or names an unsupported database.
         """
-        try:
-            self.url = make_url(url)
-        except ArgumentError:
-            raise LedgerSettingsError(
-                "The ledger's URL can't be read. Write postgresql://user:password@host/database or sqlite:////path.db."
-            ) from None
+        self.url = _read_url(url)
         if self.url.get_backend_name() not in ("postgresql", "sqlite"):
             raise LedgerSettingsError(
                 f"The ledger runs on PostgreSQL or SQLite, not on {self.url.get_backend_name()!r}. Change its URL."
@@ -91,12 +91,15 @@ class Database:
                 self._engine = self._create_engine()
             return self._engine
 
-    def transact(self, work: Callable[[Connection], T], patience_seconds: float = 0.0) -> T:
+    def transact(
+        self, work: Callable[[Connection], T], patience_seconds: float = 0.0, *, may_take_long: bool = False
+    ) -> T:
         """Do work in one transaction, and do it again where the server was away.
 
         Args:
             work: Takes the connection; may be called more than once, also after a commit whose reply was lost.
             patience_seconds: How long to try again while the server is away or restarting.
+            may_take_long: Let a statement take more than 30 seconds.
 
         Returns:
             What `work` returned.
@@ -111,6 +114,8 @@ class Database:
             try:
                 self.check_version()
                 with self.engine.begin() as connection:
+                    if may_take_long:
+                        self.allow_long_statements(connection)
                     return work(connection)
             except (DBAPIError, PoolTimeoutError) as error:
                 if not self._passes_by_itself(error) or time.monotonic() + pause > deadline:
@@ -120,7 +125,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open a transaction that only reads.
+        """Open a transaction that only reads, for as long as it takes.
 
         Yields:
             The connection.
@@ -128,9 +133,19 @@ class Database:
         try:
             self.check_version()
             with self.engine.connect().execution_options(dagma_reads_only=True) as connection:
+                self.allow_long_statements(connection)
                 yield connection
         except DBAPIError as error:
             raise self.explain(error) from None
+
+    def allow_long_statements(self, connection: Connection) -> None:
+        """Let the statements of a transaction take more than 30 seconds.
+
+        Args:
+            connection: In the transaction.
+        """
+        if not self.is_sqlite:
+            connection.execute(UNBOUNDED)
 
     def check_version(self) -> None:
         """Make sure, once per process, that the tables are there and of the version that this code knows.
@@ -179,7 +194,7 @@ class Database:
 
     def _create_engine(self) -> Engine:
         if not self.is_sqlite:
-            return create_engine(
+            engine = create_engine(
                 self.url,
                 pool_pre_ping=True,
                 pool_size=5,
@@ -187,6 +202,8 @@ class Database:
                 connect_args=POSTGRES_CONNECT_ARGS,
                 hide_parameters=True,
             )
+            event.listen(engine, "connect", _bound_statements)
+            return engine
         engine = create_engine(self.url, connect_args={"timeout": SQLITE_BUSY_SECONDS}, hide_parameters=True)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -230,6 +247,28 @@ class Database:
         if self._engine is not None:
             self._engine.dispose(close=False)
             self._engine = None
+
+
+def _read_url(url: str) -> URL:
+    # No message quotes any part of it: where it is not read as it was meant, each may be part of the password.
+    form = "Write postgresql://user:password@host/database or sqlite:////path.db"
+    encoded = "percent-encode @ : / in the password, such as %40 for @"
+    try:
+        read = make_url(url)
+    except ArgumentError:
+        raise LedgerSettingsError(f"The ledger's URL can't be read. {form}.") from None
+    except ValueError:
+        raise LedgerSettingsError(f"The ledger's URL has a port that is no number. {form}, and {encoded}.") from None
+    if "@" in (read.host or "") or (read.host and "@" in (read.database or "")):
+        raise LedgerSettingsError(f"The ledger's URL has more than one @. {form}, and {encoded}.")
+    return read
+
+
+def _bound_statements(dbapi_connection: Any, _record: Any) -> None:
+    # By a statement, because not every pooler takes it as an option of the connection.
+    with dbapi_connection.cursor() as cursor:
+        cursor.execute(f"SET statement_timeout = '{STATEMENT_SECONDS * 1000:.0f}ms'")
+    dbapi_connection.commit()
 
 
 def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:

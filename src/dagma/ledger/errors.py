@@ -69,6 +69,24 @@ class AnswerExpiredError(LedgerError):
         )
 
 
+class FlowNotIdentifiedError(LedgerError):
+    """A limit is for a flow by name or id, and whether this call is for that flow can't be told; nothing was sent."""
+
+    def __init__(self, limit: str, flow: str):
+        """Name the limit and the flow.
+
+        Args:
+            limit: The limit as it is written in the settings.
+            flow: How the call names its flow.
+        """
+        self.limit = limit
+        self.flow = flow
+        super().__init__(
+            f"Quota {limit!r} may be for flow {flow!r}, which could not be looked up, and which the ledger does not "
+            "know either. Nothing was sent. Try again later, or name the flow in DAGMA_QUOTAS as the call does."
+        )
+
+
 class QuotaExceededError(LedgerError):
     """A limit leaves no room for this call; nothing was sent."""
 

@@ -104,6 +104,7 @@ class Ledger:
 
         Raises:
             QuotaExceededError: A limit leaves no room.
+            FlowNotIdentifiedError: Whether a limit applies can't be told.
             OutcomeUnknownError: An earlier attempt may have been paid for, and `on_unknown` is `fail`.
             CallInFlightError: Another live caller is sending it, and `wait_seconds` are over.
             AnswerExpiredError: It was answered longer than `replay_hours` ago.
@@ -320,7 +321,9 @@ class Ledger:
 
     def _delete_replays(self, which: Any) -> int:
         return self.database.transact(
-            lambda connection: connection.execute(delete(replays).where(which)).rowcount, self._patience_seconds
+            lambda connection: connection.execute(delete(replays).where(which)).rowcount,
+            self._patience_seconds,
+            may_take_long=True,
         )
 
     def _expire_now_and_then(self) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case,
 
 from dagma.ledger.call import Call
 from dagma.ledger.columns import UtcTime
-from dagma.ledger.errors import QuotaExceededError
+from dagma.ledger.errors import FlowNotIdentifiedError, QuotaExceededError
 from dagma.ledger.quotas import EVERY_FLOW, Limit, Unit, window_end, window_start
 from dagma.ledger.tables import usage_hours
 
@@ -96,7 +96,9 @@ class Meter:
 
         Raises:
             QuotaExceededError: Roll the transaction back: the call may not be sent.
+            FlowNotIdentifiedError: The same, because nobody knows whether a limit applies.
         """
+        self._refuse_unidentified(call)
         limits = self._limits_of(call)
         if not limits:
             return
@@ -104,18 +106,30 @@ class Meter:
             # The sum must be a statement of its own after the lock: a statement sees what was committed when it began.
             shared = any(limit.flow is None for limit in limits)
             connection.execute(LOCK, {"scope": "all flows" if shared else call.flow_id})
-        for limit, counted in zip(limits, used_of(connection, limits, now, call.flow_id), strict=True):
+        used = used_of(connection, limits, now, call.flow_id, call.flow_name)
+        for limit, counted in zip(limits, used, strict=True):
             needed = reservation.of(limit.unit)
             before = counted - needed
             if counted > limit.amount or before >= limit.amount:
                 raise QuotaExceededError(str(limit), before, needed, window_end(limit.window, now))
+
+    def _refuse_unidentified(self, call: Call) -> None:
+        if call.flow_looked_up:
+            return
+        for limit in self.limits:
+            if limit.may_apply_to(call.flow_id):
+                raise FlowNotIdentifiedError(str(limit), call.flow_id)
 
     def _limits_of(self, call: Call) -> list[Limit]:
         return [limit for limit in self.limits if limit.applies_to(call.flow_id, call.flow_name)]
 
 
 def used_of(
-    connection: Connection, limits: Sequence[Limit], now: datetime, flow_id: str | None = None
+    connection: Connection,
+    limits: Sequence[Limit],
+    now: datetime,
+    flow_id: str | None = None,
+    flow_name: str | None = None,
 ) -> list[Decimal]:
     """Sum what the current windows of limits hold.
 
@@ -124,6 +138,7 @@ def used_of(
         limits: The limits.
         now: The time.
         flow_id: The flow that limits of one flow and of each flow are asked for; None goes by the limit's own name.
+        flow_name: The endpoint name of that flow, under which calls count that were made before its id was known.
 
     Returns:
         The amount per limit, calls in flight included, in USD for cost.
@@ -133,7 +148,7 @@ def used_of(
     windows: dict[str, datetime] = {limit.window: window_start(limit.window, now) for limit in limits}
     values: dict[str, Any] = {**windows, "oldest": min(windows.values())}
     if flow_id is not None:
-        values["of_flow"] = flow_id
+        values.update(of_flow=flow_id, of_name=flow_name or flow_id)
     row = connection.execute(_sums_of(tuple(limits), flow_id is not None), values).one()
     return [Decimal(amount or 0) for amount in row]
 
@@ -153,7 +168,7 @@ def _flow_condition(limit: Limit, of_flow: bool) -> ColumnElement[bool]:
     if limit.flow is None:
         return true()
     if of_flow:
-        return usage_hours.c.flow_id == bindparam("of_flow")
+        return usage_hours.c.flow_id.in_([bindparam("of_flow"), bindparam("of_name")])
     if limit.flow == EVERY_FLOW:
         raise ValueError("A limit on each flow has a sum only for a given flow.")
     return or_(usage_hours.c.flow_id == limit.flow, usage_hours.c.flow_name == limit.flow)

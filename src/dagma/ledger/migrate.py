@@ -41,6 +41,7 @@ def migrate(url: str, app_role: str | None = None) -> str:
     try:
         with database.engine.begin() as connection:
             if not database.is_sqlite:
+                database.allow_long_statements(connection)
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
             config = alembic_config()
             config.attributes["connection"] = connection

@@ -9,6 +9,8 @@ import fcntl
 import os
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +18,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from dagma.ledger.database import POSTGRES_CONNECT_ARGS, Database
+from dagma.ledger.database import POSTGRES_CONNECT_ARGS, STATEMENT_SECONDS, Database
 
 PING = text("SELECT 1")
 LOCK = text("SELECT pg_advisory_lock(:lock)")
@@ -30,6 +32,8 @@ SESSION_SETTINGS = {
     "tcp_keepalives_count": "3",
     # It never ends the session for having nothing to say.
     "idle_session_timeout": "0",
+    # A lock that a session of this process left behind goes before this.
+    "statement_timeout": f"{STATEMENT_SECONDS}s",
 }
 
 
@@ -147,18 +151,14 @@ class SessionPresence:
     def hold(self, call_id: str) -> None:
         """Take the call's lock, over a new connection if the old one broke."""
         with self._mutex:
-            if self._session is not None:
-                try:
-                    self._lock(self._session, call_id)
-                except DBAPIError:
-                    self._session = None
-            if self._session is None:
-                session = self._connect()
-                # The locks of the calls in flight went with the old connection.
-                for other in {*self._held, call_id}:
-                    self._lock(session, other)
-                self._session = session
+            # The server counts how often a session takes a lock: the second time only asks whether it still answers.
+            is_locked = call_id in self._held
             self._held.add(call_id)
+            if self._session is not None and not self._session.invalidated:
+                with suppress(DBAPIError), self._ended_by_errors(self._session) as session:
+                    session.execute(PING) if is_locked else self._lock(session, call_id)
+                    return
+            self._open_session()
 
     def release(self, call_id: str) -> None:
         """Give the call's lock back; a broken connection has done so already."""
@@ -167,14 +167,33 @@ class SessionPresence:
                 return
             self._held.discard(call_id)
             if self._session is not None:
-                try:
-                    self._session.execute(UNLOCK, {"lock": _lock_number(call_id)})
-                except DBAPIError:
-                    self._session = None
+                with suppress(DBAPIError), self._ended_by_errors(self._session) as session:
+                    session.execute(UNLOCK, {"lock": _lock_number(call_id)})
 
     def is_held(self, call_id: str, connection: Connection) -> bool:
         """Try the lock, for the rest of the asking transaction."""
         return not connection.scalar(TRY_LOCK, {"lock": _lock_number(call_id)})
+
+    def _open_session(self) -> None:
+        self._session = self._connect()
+        with self._ended_by_errors(self._session) as session:
+            for name, value in SESSION_SETTINGS.items():
+                session.execute(CONFIGURE, {"name": name, "value": value})
+            # The locks of the calls in flight went with the old connection.
+            for call_id in self._held:
+                self._lock(session, call_id)
+
+    @contextmanager
+    def _ended_by_errors(self, session: Connection) -> Iterator[Connection]:
+        """End the session with whatever interrupts a statement, a cancel included: it may be broken, or hold a lock."""
+        try:
+            yield session
+        except BaseException:
+            self._session = None
+            with suppress(Exception):
+                session.invalidate()
+                session.close()
+            raise
 
     def _connect(self) -> Connection:
         engine = create_engine(
@@ -184,15 +203,10 @@ class SessionPresence:
             connect_args=POSTGRES_CONNECT_ARGS,
             hide_parameters=True,
         )
-        session = engine.connect()
-        for name, value in SESSION_SETTINGS.items():
-            session.execute(CONFIGURE, {"name": name, "value": value})
-        return session
+        return engine.connect()
 
     def _lock(self, session: Connection, call_id: str) -> None:
-        # The server counts how often a session takes a lock: the second time only asks whether it still answers.
-        held = session is self._session and call_id in self._held
-        session.execute(PING if held else LOCK, {} if held else {"lock": _lock_number(call_id)})
+        session.execute(LOCK, {"lock": _lock_number(call_id)})
 
     def _forget_after_fork(self) -> None:
         self._mutex = threading.Lock()

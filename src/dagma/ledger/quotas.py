@@ -1,6 +1,7 @@
 """Limits on calls, tokens and cost, as they are written in the settings."""
 
 import re
+import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -55,6 +56,17 @@ class Limit:
         """
         return self.flow in (None, EVERY_FLOW, flow_id) or (flow_name is not None and self.flow == flow_name)
 
+    def may_apply_to(self, address: str) -> bool:
+        """Tell whether a flow of which only one of id and name is known may be this limit's, by the other.
+
+        Args:
+            address: The flow's id or endpoint name.
+
+        Returns:
+            Whether it may.
+        """
+        return self.flow not in (None, EVERY_FLOW) and _is_id(str(self.flow)) != _is_id(address)
+
 
 def parse_quotas(text: str) -> tuple[Limit, ...]:
     """Read limits from a setting.
@@ -69,6 +81,14 @@ def parse_quotas(text: str) -> tuple[Limit, ...]:
         LedgerSettingsError: A clause can't be read.
     """
     return tuple(_parse(clause) for clause in filter(None, map(str.strip, text.split(";"))))
+
+
+def _is_id(flow: str) -> bool:
+    try:
+        uuid.UUID(flow)
+    except ValueError:
+        return False
+    return True
 
 
 def _parse(clause: str) -> Limit:

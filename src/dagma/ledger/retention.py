@@ -34,4 +34,4 @@ def prune_calls(database: Database, keep_days: int) -> int:
         # A function of the owner's: the application's role itself may not delete.
         return int(connection.execute(select(func.ledger_prune(keep_days))).scalar_one())
 
-    return database.transact(work)
+    return database.transact(work, may_take_long=True)

@@ -1,5 +1,6 @@
 """Direct calls: each answered once, whatever happens to the run."""
 
+import contextvars
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -162,6 +163,30 @@ def test_a_flow_named_by_its_endpoint_has_the_same_key_when_it_cannot_be_looked_
     assert len(sends(fake)) == 1
 
 
+@pytest.mark.parametrize(("status", "retries"), [(503, 2), (403, 0)])
+def test_a_call_is_not_sent_while_its_flow_and_so_its_quota_is_not_known(
+    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, status: int, retries: int
+) -> None:
+    monkeypatch.setenv("DAGMA_QUOTAS", "flow:assistant calls=1/month")
+    fake.script(Fault(path="/api/v1/flows", status=status, times=0))
+    run = execute(instance, input_value="hi")
+    assert (run.failure["error"], run.failure["may_have_run"], run.retries) == ("FlowNotIdentified", False, retries)
+    assert "flow:assistant calls=1/month" in run.failure["cause"]
+    assert f"{status}" in run.failure["cause"]
+    assert run.failure["mend"]
+    assert (sends(fake), rows()) == ([], [])
+
+
+def test_a_quota_holds_while_its_flow_can_not_be_looked_up(
+    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGMA_QUOTAS", "flow:assistant calls=2/month")
+    assert execute(instance, input_value="1").success
+    fake.script(Fault(path="/api/v1/flows", status=503, times=0))
+    assert execute(instance, input_value="2").success
+    assert execute(instance, input_value="3").failure["error"] == "QuotaExceededError"
+
+
 def test_nothing_is_recorded_where_no_flow_is_configured(
     fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,6 +228,35 @@ def test_calls_of_threads_are_told_apart_by_row_and_found_by_a_retry(
     assert len(sends(fake)) == 4
     assert execute(instance, job=job, tags={"dagster/partition": "b"}, parent=first, retry=True).success
     assert len(sends(fake)) == 8
+
+
+@dg.asset
+def asks_in_threads_without_rows(context: dg.AssetExecutionContext, backend: Backend) -> None:
+    def ask(question: str) -> str:
+        return str(backend.run_flow(question)["session_id"])
+
+    run = contextvars.copy_context().run if "knows its step" in context.run.tags else lambda work, *of: work(*of)
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(run, ask, "hi").result()
+    if context.retry_number == 0:
+        raise dg.RetryRequested(max_retries=1)
+
+
+def test_a_call_of_a_thread_that_a_retry_could_not_find_is_refused_with_the_mend(
+    fake: FakeLangflow, instance: dg.DagsterInstance
+) -> None:
+    run = execute(instance, job=asset_job(None, asks_in_threads_without_rows))
+    (failure,) = [event.step_failure_data.error for event in run.events if event.is_step_failure]
+    assert failure is not None
+    assert "contextvars.copy_context().run" in failure.to_string()
+    assert (sends(fake), rows()) == ([], [])
+
+
+def test_a_call_of_a_thread_that_knows_its_step_is_found_by_the_steps_retry(
+    fake: FakeLangflow, instance: dg.DagsterInstance
+) -> None:
+    assert execute(instance, job=asset_job(None, asks_in_threads_without_rows), tags={"knows its step": "yes"}).success
+    assert len(sends(fake)) == 1
 
 
 class Odd(Backend):

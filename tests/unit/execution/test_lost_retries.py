@@ -1,4 +1,4 @@
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -6,7 +6,7 @@ import pytest
 from dagster._core.test_utils import instance_for_test
 
 from dagma import lost_retries
-from dagma.webserver import WebserverError
+from dagma.webserver import LaunchRefusedError, WebserverError
 
 NEW_RUN = "00000000-0000-4000-8000-000000000009"
 
@@ -25,10 +25,17 @@ class RecordingWebserver:
     def __init__(self) -> None:
         self.retried: list[tuple[str, str, Mapping[str, str]]] = []
         self.away = False
+        self.meanwhile: Callable[[], object] = lambda: None
+        self.fails: dict[str, Exception] = {}
 
-    def retry(self, run_id: str, strategy: str, tags: Mapping[str, str]) -> str:
+    def check_location(self) -> None:
         if self.away:
             raise WebserverError("it does not answer")
+
+    def retry(self, run_id: str, strategy: str, tags: Mapping[str, str]) -> str:
+        self.meanwhile()
+        if run_id in self.fails:
+            raise self.fails[run_id]
         self.retried.append((run_id, strategy, tags))
         return NEW_RUN
 
@@ -147,3 +154,97 @@ def test_runs_from_long_before_the_last_evaluation_are_not_looked_at(
     failed_run(instance)
     evaluate(instance, (datetime.now(UTC) + timedelta(hours=1)).isoformat())
     assert webserver.retried == []
+
+
+def tags_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Mapping[str, str]:
+    stored = instance.get_run_by_id(run.run_id)
+    assert stored is not None
+    return stored.tags
+
+
+def test_a_run_that_can_not_be_launched_holds_nobody_up_and_is_given_up_in_the_end(
+    instance: dg.DagsterInstance, webserver: RecordingWebserver
+) -> None:
+    good, refused, also_good = (failed_run(instance) for _ in range(3))
+    webserver.fails[refused.run_id] = LaunchRefusedError("No steps needed to be retried in the failed run.")
+    asked: list[int] = []
+    webserver.meanwhile = lambda: asked.append(1)
+    context = evaluate(instance)
+    assert {run_id for run_id, _, _ in webserver.retried} == {good.run_id, also_good.run_id}
+    assert context.cursor is not None
+    for _ in range(4):
+        context = evaluate(instance, context.cursor)
+    assert len(asked) == 2 + lost_retries.MAX_REFUSALS
+    events = [entry.dagster_event for entry in instance.all_logs(refused.run_id)]
+    told = [event.message or "" for event in events if event is not None and "No steps" in (event.message or "")]
+    assert len(told) == lost_retries.MAX_REFUSALS
+    assert "not tried again" in told[-1]
+
+
+def test_evaluations_that_overlap_retry_a_run_once(instance: dg.DagsterInstance, webserver: RecordingWebserver) -> None:
+    runs = [failed_run(instance) for _ in range(2)]
+
+    def overlap() -> None:
+        webserver.meanwhile = lambda: None
+        evaluate(instance)
+
+    webserver.meanwhile = overlap
+    evaluate(instance)
+    assert sorted(run_id for run_id, _, _ in webserver.retried) == sorted(run.run_id for run in runs)
+
+
+def test_a_launch_without_an_answer_is_not_repeated_before_it_must_have_ended(
+    instance: dg.DagsterInstance, webserver: RecordingWebserver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unanswered, good = failed_run(instance), failed_run(instance)
+    webserver.fails[unanswered.run_id] = WebserverError("no answer within 30 s")
+    with pytest.raises(WebserverError, match="30 s"):
+        lost_retries.lost_retries(context := dg.build_sensor_context(instance=instance))
+    assert [run_id for run_id, _, _ in webserver.retried] == [good.run_id]
+    webserver.fails.clear()
+    context = evaluate(instance, context.cursor)
+    assert (len(webserver.retried), context.cursor) == (1, None)
+    monkeypatch.setattr(lost_retries, "CLAIM_AGE", timedelta(0))
+    context = evaluate(instance, context.cursor)
+    assert webserver.retried[1][0] == unanswered.run_id
+    assert context.cursor is not None
+
+
+def test_a_launch_that_arrived_without_an_answer_is_not_repeated(
+    instance: dg.DagsterInstance, webserver: RecordingWebserver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = failed_run(instance)
+    webserver.fails[run.run_id] = WebserverError("no answer within 30 s")
+    webserver.meanwhile = lambda: failed_run(instance, parent=run, given_up=False)
+    with pytest.raises(WebserverError):
+        lost_retries.lost_retries(context := dg.build_sensor_context(instance=instance))
+    monkeypatch.setattr(lost_retries, "CLAIM_AGE", timedelta(0))
+    webserver.fails.clear()
+    evaluate(instance, context.cursor)
+    assert webserver.retried == []
+
+
+def test_a_retry_does_not_inherit_what_was_noted_about_its_parent(
+    instance: dg.DagsterInstance, webserver: RecordingWebserver
+) -> None:
+    parent = failed_run(instance)
+    webserver.fails[parent.run_id] = LaunchRefusedError("No.")
+    for _ in range(lost_retries.MAX_REFUSALS):
+        evaluate(instance)
+    noted = {tag: value for tag, value in tags_of(instance, parent).items() if tag.startswith("dagma/")}
+    assert len(noted) == 2
+    child = failed_run(instance, parent=parent, tags=noted)
+    evaluate(instance)
+    assert [run_id for run_id, _, _ in webserver.retried] == [child.run_id]
+
+
+def test_an_evaluation_leaves_to_the_next_what_it_has_no_time_for(
+    instance: dg.DagsterInstance, webserver: RecordingWebserver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = failed_run(instance)
+    monkeypatch.setattr(lost_retries, "LAUNCHING_SECONDS", -1.0)
+    context = evaluate(instance)
+    assert (webserver.retried, context.cursor) == ([], None)
+    monkeypatch.setattr(lost_retries, "LAUNCHING_SECONDS", 20.0)
+    evaluate(instance, context.cursor)
+    assert [run_id for run_id, _, _ in webserver.retried] == [run.run_id]

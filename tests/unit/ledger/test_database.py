@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,18 @@ def test_a_password_in_an_unreadable_url_is_not_repeated() -> None:
         Database(f"postgresql:/dagma:{PASSWORD}@db/dagma")
     assert PASSWORD not in str(caught.value)
     assert PASSWORD not in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("password", ["my@S3cret", "my@S3:cret", "a@b@S3cret", "my:S3cret@", "my@S3/cret"])
+def test_a_password_that_is_not_percent_encoded_is_refused_and_not_repeated(password: str) -> None:
+    with pytest.raises(LedgerSettingsError, match="percent-encode") as caught:
+        Database(f"postgresql://dagma:{password}@db/dagma")
+    assert "cret" not in "".join(traceback.format_exception(caught.value, limit=0))
+
+
+@pytest.mark.parametrize("password", ["my%40S3cret", "12#34:x", "my/S3cret"])
+def test_a_password_that_can_be_read_is_taken(password: str) -> None:
+    assert Database(f"postgresql://dagma:{password}@db/dagma").name == "postgresql://db/dagma"
 
 
 def test_a_server_that_is_away_is_named_without_its_password() -> None:

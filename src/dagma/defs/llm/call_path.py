@@ -8,10 +8,10 @@ from dagma.defs.llm.answer import Answer
 from dagma.defs.llm.call_record import CallRecord, Origin, recording
 from dagma.defs.llm.caller import Caller, EqualCalls
 from dagma.defs.llm.durable import DurableCall
-from dagma.defs.llm.flow_reference import FlowReference
+from dagma.defs.llm.flow_reference import FlowNotIdentified, FlowReference
 from dagma.defs.llm.request import CallRequest
 from dagma.langflow import BadRequest, JobLost, LangflowError, MalformedResponse
-from dagma.ledger import Begun, Call, Ledger, LedgerError, input_hash
+from dagma.ledger import Begun, Call, FlowNotIdentifiedError, Ledger, LedgerError, input_hash
 
 if TYPE_CHECKING:
     from dagma.defs.llm.backend import Backend
@@ -49,6 +49,8 @@ def make_call(
             with ledger.attempt(call, wait_seconds=IN_FLIGHT_SECONDS) as begun:
                 recording().begun.append(begun)
                 record = Attempt(backend, request, flow, caller, ledger, begun).make()
+        except FlowNotIdentifiedError as error:
+            raise _not_identified(error, flow) from error
         except JobLost as error:
             lost += 1
             if lost > MAX_LOST_JOBS:
@@ -185,6 +187,7 @@ def _ledger_call(
         flow_id=flow.flow_id,
         flow_address=request.flow_id,
         flow_name=flow.endpoint_name,
+        flow_looked_up=flow.look_up_error is None,
         flow_version=flow.version,
         input_hash=input_hash({**request.deciding(), "backend": backend.backend_name}),
         input_text=request.input_value,
@@ -197,6 +200,28 @@ def _ledger_call(
         partition=caller.partition,
         row=request.row,
     )
-    if request.row is None and (before := equal_calls.number(caller, call.key)):
-        return replace(call, row=f"#{before + 1}")
-    return call
+    if request.row is not None:
+        return call
+    if caller.run_id is not None and caller.step is None:
+        # Neither its step nor the step's attempt is known, and so not which of several equal calls it is.
+        raise BadRequest(
+            "The call has no row and does not know its step, as in a thread without the step's context: a retry of the "
+            "step would not find its answer, and would pay for it again.",
+            mend="Start the thread's work with contextvars.copy_context().run(...), or give each call its row.",
+        )
+    before = equal_calls.number(caller, call.key)
+    return replace(call, row=f"#{before + 1}") if before else call
+
+
+def _not_identified(error: FlowNotIdentifiedError, flow: FlowReference) -> LangflowError:
+    """Say why as well: it decides whether a retry may help."""
+    failure = flow.look_up_error
+    if failure is None:
+        return FlowNotIdentified(str(error), mend="")
+    return FlowNotIdentified(
+        f"{error} The look-up failed: {failure.cause}",
+        mend=failure.mend,
+        status=failure.status,
+        retryable=failure.retryable,
+        retry_after=failure.retry_after,
+    )

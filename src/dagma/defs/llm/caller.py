@@ -4,7 +4,7 @@ import logging
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import dagster as dg
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
+    ASSET_RESUME_RETRY_TAG,
     PARTITION_NAME_TAG,
     RESUME_RETRY_TAG,
     RETRY_NUMBER_TAG,
@@ -47,7 +48,7 @@ class Caller:
         """Find out who calls.
 
         A thread that user code starts does not know its step, unless it runs in a copy of the step's context
-        (`contextvars.copy_context().run`); it still knows the run.
+        (`contextvars.copy_context().run`); it still knows the run, which is enough for calls that have a row.
 
         Args:
             context: What the resource was initialized with, if Dagster did that.
@@ -116,12 +117,39 @@ def _scope(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
 
     `root_run_id` is not it: the retry of a run that was itself executed again from scratch has the first run's.
     """
-    while run.parent_run_id and (RETRY_NUMBER_TAG in run.tags or RESUME_RETRY_TAG in run.tags):
+    while run.parent_run_id:
         parent = instance.get_run_by_id(run.parent_run_id)
+        if not _retries(run, parent, instance):
+            break
         if parent is None:
             return run.parent_run_id
         run = parent
     return run.run_id
+
+
+def _retries(run: dg.DagsterRun, parent: dg.DagsterRun | None, instance: dg.DagsterInstance) -> bool:
+    if RETRY_NUMBER_TAG in run.tags or RESUME_RETRY_TAG in run.tags:
+        return True
+    if not _resumes_assets(run):
+        return False
+    # Dagster hands this tag on to whatever is executed again later, "All steps" included (1.13).
+    if parent is None or not _resumes_assets(parent):
+        return True
+    return run.asset_selection == _assets_to_resume(parent, instance)
+
+
+def _resumes_assets(run: dg.DagsterRun) -> bool:
+    """Tell a run that "From asset failure" made, or one that inherited that run's tags."""
+    return run.tags.get(ASSET_RESUME_RETRY_TAG) == "true"
+
+
+def _assets_to_resume(run: dg.DagsterRun, instance: dg.DagsterInstance) -> Set[dg.AssetKey] | None:
+    """Ask Dagster what "From asset failure" would execute of a run; None where the run's plan is gone."""
+    if run.execution_plan_snapshot_id is None:
+        return None
+    plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+    assets, _checks = instance.run_domain.get_keys_to_reexecute(run.run_id, plan)
+    return assets
 
 
 def _partition(run: dg.DagsterRun) -> str | None:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from dagma.langflow import LangflowError
+
 
 @dataclass(frozen=True)
 class FlowReference:
@@ -14,6 +16,7 @@ class FlowReference:
         endpoint_name: The name that calls may use in place of the id.
         version: The version of its content.
         needs_job: Whether it can only run as a job, as a flow that asks a human.
+        look_up_error: Why it could not be looked up, where that was tried.
     """
 
     flow_id: str
@@ -22,3 +25,10 @@ class FlowReference:
     endpoint_name: str | None = None
     version: str | None = None
     needs_job: bool = False
+    look_up_error: LangflowError | None = None
+
+
+class FlowNotIdentified(LangflowError):  # noqa: N818 (as the errors that it stands beside)
+    """A quota may be for this flow, and whether it is can't be told, because the flow could not be looked up."""
+
+    default_outcome = "not_run"

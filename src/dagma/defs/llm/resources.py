@@ -4,7 +4,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, TypedDict, get_args
 
 import dagster as dg
@@ -228,7 +228,7 @@ class LangflowRestResource(Backend):
             except LangflowError as error:
                 # The call itself will say whatever is wrong, and more patiently.
                 logger.warning("Flow %s could not be looked up for its name and version: %s", flow_id, error)
-                return self.refer_to(flow_id)
+                return replace(self.refer_to(flow_id), look_up_error=error)
             self._flows.put(flow_id, flow)
         return FlowReference(
             flow.id,

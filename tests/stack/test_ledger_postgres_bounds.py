@@ -1,0 +1,69 @@
+"""How long PostgreSQL may take for a statement of the ledger's."""
+
+import threading
+
+import pytest
+from ledger_suites.tools import MakeLedger, new_call
+from sqlalchemy import create_engine, text
+from stack.ledger_fixtures import (
+    LedgerPostgres,
+    ledger_postgres,
+    ledger_postgres_url,
+    ledger_server,
+    ledger_url,
+    make_ledger,
+)
+
+from dagma.ledger import Ledger, LedgerUnavailableError
+from dagma.ledger import database as database_module
+from dagma.ledger.migrate import MIGRATION_LOCK, migrate
+
+__all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
+
+BOUND = text("SHOW statement_timeout")
+SLOW = text("SELECT pg_sleep(0.4)")
+
+
+@pytest.fixture
+def impatient(make_ledger: MakeLedger, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    monkeypatch.setattr(database_module, "STATEMENT_SECONDS", 0.2)
+    return make_ledger(patience_seconds=0)
+
+
+def test_every_statement_of_a_call_is_bounded_and_so_is_the_wait_for_a_network_that_vanished(
+    make_ledger: MakeLedger,
+) -> None:
+    ledger = make_ledger()
+    ledger.begin(new_call())
+    session = ledger._presence._session  # type: ignore[union-attr]
+    assert session is not None
+    with ledger.database.engine.connect() as pooled:
+        for connection in (pooled, session):
+            assert connection.scalar(BOUND) == "30s"
+            dsn = connection.connection.driver_connection.info.dsn_parameters  # type: ignore[union-attr]
+            assert dsn["tcp_user_timeout"] == "20000"
+
+
+def test_a_statement_that_hangs_is_given_up(impatient: Ledger) -> None:
+    with pytest.raises(LedgerUnavailableError, match="statement timeout"):
+        impatient.database.transact(lambda connection: connection.execute(SLOW))
+
+
+def test_reports_and_deletions_may_take_long(impatient: Ledger) -> None:
+    with impatient.database.read() as connection:
+        connection.execute(SLOW)
+    impatient.database.transact(lambda connection: connection.execute(SLOW), may_take_long=True)
+    with pytest.raises(LedgerUnavailableError, match="statement timeout"):
+        impatient.database.transact(lambda connection: connection.execute(SLOW))
+
+
+def test_a_migration_waits_for_another(ledger_postgres: LedgerPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_module, "STATEMENT_SECONDS", 0.2)
+    engine = create_engine(ledger_postgres.owner_url)
+    with engine.connect() as other:
+        other.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+        timer = threading.Timer(0.6, other.rollback)
+        timer.start()
+        migrate(ledger_postgres.owner_url, ledger_postgres.app_role)
+        timer.join()
+    engine.dispose()

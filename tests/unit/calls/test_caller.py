@@ -1,0 +1,81 @@
+"""Which runs share their calls: those that resume another, and none that starts over."""
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run
+
+from dagma.defs.llm.caller import Caller
+
+FROM_ASSET_FAILURE = {"dagster/is_asset_resume_retry": "true"}
+FAILING = {"fails": "true"}
+scopes: list[str] = []
+
+
+@dg.asset
+def easy() -> None:
+    pass
+
+
+@dg.asset(deps=[easy])
+def asking(context: dg.AssetExecutionContext) -> None:
+    scopes.append(Caller.current(None).scope)
+    if "fails" in context.run.tags:
+        raise dg.Failure(allow_retries=False)
+
+
+both = dg.Definitions([easy, asking], executor=dg.in_process_executor).resolve_implicit_global_asset_job_def()
+
+
+def execute(
+    instance: dg.DagsterInstance, tags: dict[str, str], *assets: str, parent: dg.DagsterRun | None = None
+) -> tuple[dg.DagsterRun, str]:
+    """Run the assets, by default both; give the run and the scope of its call."""
+    selection = frozenset(map(dg.AssetKey, assets)) or None
+    run = instance.create_run_for_job(
+        both.get_subset(asset_selection=selection) if selection else both,
+        tags=tags,
+        asset_selection=selection,
+        parent_run_id=parent and parent.run_id,
+        root_run_id=parent and (parent.root_run_id or parent.run_id),
+    )
+    execute_run(InMemoryJob(both), run, instance, raise_on_error=False)
+    return run, scopes[-1]
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [{"dagster/retry_number": "1"}, {"dagster/is_resume_retry": "true"}, FROM_ASSET_FAILURE],
+    ids=["Dagster's own retry", "from failure", "from asset failure"],
+)
+def test_a_run_that_resumes_another_shares_its_calls(instance: dg.DagsterInstance, tags: dict[str, str]) -> None:
+    first, scope = execute(instance, FAILING)
+    assert execute(instance, tags, "asking", parent=first)[1] == scope == first.run_id
+
+
+def test_each_resumption_from_asset_failure_shares_the_calls_of_the_first_run(instance: dg.DagsterInstance) -> None:
+    first, scope = execute(instance, FAILING)
+    second, _ = execute(instance, {**FROM_ASSET_FAILURE, **FAILING}, "asking", parent=first)
+    third, _ = execute(instance, {**FROM_ASSET_FAILURE, **FAILING}, "asking", parent=second)
+    assert execute(instance, FROM_ASSET_FAILURE, "asking", parent=third)[1] == scope == first.run_id
+
+
+def test_all_steps_of_a_resumption_that_made_its_assets_start_over(instance: dg.DagsterInstance) -> None:
+    first, _ = execute(instance, FAILING)
+    second, _ = execute(instance, FROM_ASSET_FAILURE, "asking", parent=first)
+    third, scope = execute(instance, FROM_ASSET_FAILURE, "asking", parent=second)
+    assert scope == third.run_id
+
+
+def test_all_steps_of_a_resumption_that_made_some_of_its_assets_start_over(instance: dg.DagsterInstance) -> None:
+    first, _ = execute(instance, FAILING)
+    second, _ = execute(instance, {**FROM_ASSET_FAILURE, **FAILING}, "easy", "asking", parent=first)
+    third, scope = execute(instance, FROM_ASSET_FAILURE, "easy", "asking", parent=second)
+    assert scope == third.run_id
+
+
+def test_the_inherited_mark_can_be_taken_away_to_start_over(instance: dg.DagsterInstance) -> None:
+    first, _ = execute(instance, FAILING)
+    second, _ = execute(instance, {**FROM_ASSET_FAILURE, **FAILING}, "asking", parent=first)
+    third, scope = execute(instance, {"dagster/is_asset_resume_retry": "false"}, "asking", parent=second)
+    assert scope == third.run_id
