@@ -48,6 +48,7 @@ def add_parser(subparsers: Any) -> None:
 
     show = commands.add_parser("show", help="show everything about a call")
     show.add_argument("name", help="the beginning of its id or key, or its run's or job's id")
+    _add_format(show, "table")
     show.set_defaults(handler=run_show)
 
     export = commands.add_parser("export", help="write calls as CSV or JSON lines")
@@ -119,6 +120,9 @@ def run_show(arguments: argparse.Namespace) -> int:
     if not records:
         print(f"dagma ledger: no call's id, key, run or job is {arguments.name!r}.", file=sys.stderr)
         return 1
+    if arguments.format != "table":
+        write_records(records, COLUMNS, arguments.format, sys.stdout)
+        return 0
     if len(records) > 1:
         _write_tail(records, "table")
         return 0

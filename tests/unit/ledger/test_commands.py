@@ -138,6 +138,15 @@ def test_show_tells_everything_about_a_call(dagma: Dagma, ledger: Ledger, capsys
     assert shown["key"] in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("ledger")
+def test_show_gives_every_field_to_programs_as_well(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dagma("show", "run-2", "--format", "jsonl") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert list(json.loads(line)) == COLUMNS
+    assert dagma("show", "run-2", "--format", "csv") == 0
+    assert capsys.readouterr().out.splitlines()[0] == ",".join(COLUMNS)
+
+
 def test_show_says_so_where_there_is_no_such_call(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
     assert dagma("show", "nothing") == 1
     assert "no call's id, key, run or job is 'nothing'" in capsys.readouterr().err
