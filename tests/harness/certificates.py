@@ -25,7 +25,7 @@ class Certificates:
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Make an authority, a server's certificate for 127.0.0.1 and a client's."""
+    """Make an authority, a server's certificate for 127.0.0.1 and the name gateway, and a client's."""
     folder = tmp_path_factory.mktemp("certificates")
 
     def openssl(*arguments: str) -> None:
@@ -36,7 +36,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
     openssl("req", "-x509", *key("authority"), "-out", "authority.pem", "-days", "2", "-subj", "/CN=Authority")
     for name in ("server", "client"):
-        (folder / f"{name}.cnf").write_text("subjectAltName=IP:127.0.0.1\n")
+        (folder / f"{name}.cnf").write_text("subjectAltName=IP:127.0.0.1,DNS:gateway\n")
         openssl("req", "-new", *key(name), "-out", f"{name}.csr", "-subj", f"/CN={name}")
         signing = ("-CA", "authority.pem", "-CAkey", "authority.key", "-CAcreateserial", "-extfile", f"{name}.cnf")
         openssl("x509", "-req", "-in", f"{name}.csr", *signing, "-out", f"{name}.pem", "-days", "2")

@@ -14,8 +14,14 @@ def one_off(stack: Stack, **env: str) -> tuple[str, str]:
     """Materialize the asset in a worker container of its own with other variables; return its output and run id."""
     variables = [part for name, value in env.items() for part in ("--env", f"{name}={value}")]
     output = stack.run(*ONE_OFF, *variables, *MATERIALIZE, check=False)
-    (run_id,) = set(re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?= - \d+ - RUN_START)", output))
-    return output, run_id
+    return output, run_id_in(output)
+
+
+def run_id_in(output: str) -> str:
+    """The id of the run that `dagster asset materialize` executed."""
+    found = set(re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?= - \d+ - RUN_START)", output))
+    assert len(found) == 1, output
+    return str(found.pop())
 
 
 def test_materializes_a_real_answer_of_the_local_llm(stack: Stack, dagster: Dagster) -> None:
