@@ -13,9 +13,7 @@ DEFAULT_URL = "http://127.0.0.1:3000"
 REQUEST_TIMEOUT_SECONDS = 30.0
 END_STATUSES = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
 
-LAUNCH = """
-mutation Launch($params: ExecutionParams!) {
-  launchRun(executionParams: $params) {
+LAUNCHED = """{
     __typename
     ... on LaunchRunSuccess { run { runId } }
     ... on RunConfigValidationInvalid { errors { message } }
@@ -23,20 +21,9 @@ mutation Launch($params: ExecutionParams!) {
     ... on PythonError { message }
     ... on UnauthorizedError { message }
   }
-}
 """
-RETRY = """
-mutation Retry($params: ReexecutionParams!) {
-  launchRunReexecution(reexecutionParams: $params) {
-    __typename
-    ... on LaunchRunSuccess { run { runId } }
-    ... on RunConfigValidationInvalid { errors { message } }
-    ... on PipelineNotFoundError { message }
-    ... on PythonError { message }
-    ... on UnauthorizedError { message }
-  }
-}
-"""
+LAUNCH = f"mutation Launch($params: ExecutionParams!) {{ launchRun(executionParams: $params) {LAUNCHED} }}"
+RETRY = f"mutation Retry($params: ReexecutionParams!) {{ launchRunReexecution(reexecutionParams: $params) {LAUNCHED} }}"
 LOCATION = """
 query Location($name: String!) {
   workspaceLocationEntryOrError(name: $name) {
