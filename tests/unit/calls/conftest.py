@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
+from sqlalchemy.exc import OperationalError
 
 from dagma.defs.llm import failures
 from dagma.defs.llm.assets import langflow_run_flow
@@ -165,8 +167,11 @@ def sends(fake: FakeLangflow) -> list[RecordedRequest]:
 
 
 def wait_for(what: str, probe: Any, seconds: float = 20.0) -> Any:
+    """Ask until there is an answer. An instance in memory locks its tables, and does not wait for another thread's."""
     deadline = time.monotonic() + seconds
-    while not (found := probe()):
+    while True:
+        with suppress(OperationalError):
+            if found := probe():
+                return found
         assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
         time.sleep(0.01)
-    return found

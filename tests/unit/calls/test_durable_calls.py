@@ -123,7 +123,7 @@ def interrupting(instance: dg.DagsterInstance, fake: FakeLangflow, *, cancel: bo
         wait_for("the job", lambda: [job for job in fake.jobs if job.state == "in_progress"])
         wait_for("its follower", lambda: any(request.path.endswith("/events") for request in fake.requests))
         if cancel:
-            instance.report_run_canceling(run)
+            wait_for("the cancel", lambda: instance.report_run_canceling(run) is None)
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
@@ -152,7 +152,7 @@ def test_a_run_that_is_cancelled_while_langflow_is_frozen_ends_soon(
     def interrupt() -> None:
         (run,) = wait_for("the run", instance.get_runs)
         wait_for("the submit", lambda: sends(fake))
-        instance.report_run_canceling(run)
+        wait_for("the cancel", lambda: instance.report_run_canceling(run) is None)
         interrupted_at.append(time.monotonic())
         os.kill(os.getpid(), signal.SIGINT)
 
