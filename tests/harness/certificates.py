@@ -34,9 +34,14 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     def key(name: str) -> tuple[str, ...]:
         return ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key")
 
-    openssl("req", "-x509", *key("authority"), "-out", "authority.pem", "-days", "2", "-subj", "/CN=Authority")
+    # What Python 3.13 asks of certificates by default, and older ones do not.
+    usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
+    openssl("req", "-x509", *key("authority"), "-out", "authority.pem", "-days", "2", "-subj", "/CN=Authority", *usage)
     for name in ("server", "client"):
-        (folder / f"{name}.cnf").write_text("subjectAltName=IP:127.0.0.1,DNS:gateway\n")
+        (folder / f"{name}.cnf").write_text(
+            "subjectAltName=IP:127.0.0.1,DNS:gateway\nkeyUsage=digitalSignature\n"
+            "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+        )
         openssl("req", "-new", *key(name), "-out", f"{name}.csr", "-subj", f"/CN={name}")
         signing = ("-CA", "authority.pem", "-CAkey", "authority.key", "-CAcreateserial", "-extfile", f"{name}.cnf")
         openssl("x509", "-req", "-in", f"{name}.csr", *signing, "-out", f"{name}.pem", "-days", "2")

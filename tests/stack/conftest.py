@@ -153,10 +153,14 @@ def sleeping(seconds: float) -> dict[str, Any]:
     return {BEHAVE_COMPONENT: {"seconds": seconds}}
 
 
-def retry_of(dagster: Dagster, run_id: str, seconds: float = 60.0) -> str:
-    """Wait for the run that retries this one, which is to be there within a minute."""
+def retry_of(dagster: Dagster, run_id: str, seconds: float = 180.0) -> str:
+    """Wait for the run that retries this one."""
     tags = [{"key": "dagster/parent_run_id", "value": run_id}]
-    (retry,) = wait_until("the retry", lambda: dagster.runs(tags=tags), seconds=seconds)
+    try:
+        (retry,) = wait_until("the retry", lambda: dagster.runs(tags=tags), seconds=seconds)
+    except TimeoutError as error:
+        log = "\n".join(dagster.messages(run_id))
+        raise AssertionError(f"{error}\nThe run is {dagster.status(run_id)}. Its log:\n{log}") from error
     return str(retry["runId"])
 
 

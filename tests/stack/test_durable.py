@@ -10,7 +10,7 @@ from stack.conftest import Dagster, retry_of, rows, sleeping
 from dagma.langflow import ApiKey, JobLost, JobPolicy, LangflowClient
 
 FOLLOWING = re.compile(r"Following job (?P<job>[0-9a-f-]{36})")
-STOP_SECONDS = 5.0
+STOP_SECONDS = 10.0
 
 
 def launch_job(dagster: Dagster, flow_id: str, seconds: float) -> tuple[str, str]:
@@ -78,7 +78,7 @@ def test_a_redeploy_of_the_code_server_and_then_of_the_worker_loses_no_call(
         stack.run("up", "--detach", "--no-deps", "--force-recreate", service)
         stack.wait_health(service, "healthy", seconds=90)
 
-    outcome = dagster.finish(retry_of(dagster, run_id, seconds=120))
+    outcome = dagster.finish(retry_of(dagster, run_id))
     assert (outcome.status, outcome.metadata["answer"]) == ("SUCCESS", "slept")
     assert (outcome.metadata["job_id"], outcome.metadata["origin"]) == (job_id, "re-attached")
     assert [row["job_id"] for row in rows(stack, run_id)] == [job_id]
@@ -97,7 +97,7 @@ def test_a_retry_that_was_lost_with_the_code_server_is_made_up_for(stack: Stack,
     finally:
         stack.run("start", "user-code")
 
-    outcome = dagster.finish(retry_of(dagster, run_id, seconds=180))
+    outcome = dagster.finish(retry_of(dagster, run_id))
     assert (outcome.status, outcome.metadata["answer"]) == ("SUCCESS", "slept")
     assert (outcome.metadata["job_id"], outcome.metadata["origin"]) == (job_id, "re-attached")
 
@@ -117,7 +117,8 @@ def test_a_job_that_langflow_lost_is_sent_again_by_the_same_run(stack: Stack, da
 def test_a_job_that_langflow_forgot_in_its_queue_is_lost_and_its_key_is_free_again(
     stack: Stack, langflow: LangflowClient, behave: str
 ) -> None:
-    running = [langflow.submit(behave, "slept", tweaks=sleeping(60)) for _ in range(5)]
+    for _ in range(5):  # as many as Langflow runs at a time
+        langflow.submit(behave, "slept", tweaks=sleeping(60))
     key = f"forgotten-{uuid.uuid4()}"
     job_id = langflow.submit(behave, "waits", idempotency_key=key)
     assert langflow.status(job_id).state == "queued"
@@ -133,7 +134,6 @@ def test_a_job_that_langflow_forgot_in_its_queue_is_lost_and_its_key_is_free_aga
     again = langflow.submit(behave, "waits", idempotency_key=key)
     assert again != job_id
     assert langflow.collect(again).answer == "waits"
-    assert [langflow.status(each).state for each in running] == ["failed"] * len(running)
 
 
 @pytest.mark.parametrize("mode", ["direct", "job"])

@@ -87,9 +87,7 @@ def test_a_run_on_a_killed_worker_is_found_and_retried(stack: Stack, dagster: Da
     assert not dagster.materialized_by(run_id)
 
 
-def test_a_run_whose_worker_is_killed_while_it_starts_is_retried_within_a_minute(
-    stack: Stack, dagster: Dagster, behave: str
-) -> None:
+def test_a_run_whose_worker_is_killed_while_it_starts_is_retried(stack: Stack, dagster: Dagster, behave: str) -> None:
     run_id = dagster.launch(input_value="started", flow_id=behave)
     dagster.wait_status(run_id, "STARTING", seconds=30)
     stack.kill("worker")
