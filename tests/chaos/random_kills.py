@@ -23,8 +23,8 @@ from dagma.webserver import Webserver
 
 SURVIVE_SECONDS = 900.0
 """A job that was still queued when Langflow died is given up after ten minutes, and sent again."""
-LONGEST_MOMENT_SECONDS = 12.0
-"""A call takes 6 to 12 s: kills meet the queue, the submit, the LLM at work, the answer's way back, and the end."""
+LONGEST_MOMENT_SECONDS = 6.0
+"""A call takes 4 to 8 s: kills meet the queue, the submit, the LLM at work, the answer's way back, and the end."""
 
 
 @dataclass
