@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,11 +27,27 @@ def test_the_shipped_flows_stand_beside_each_other() -> None:
     assert clashes(flows) == []
 
 
-def test_the_assistant_takes_its_model_from_a_variable_and_is_bounded() -> None:
-    flow = json.loads((FOLDER / "assistant.json").read_text(encoding="utf-8"))
-    fields = next(template_fields(node) for node in flow["data"]["nodes"] if node["id"] == "LanguageModel-assistant")
-    assert flow["id"] == ASSISTANT
-    assert bound_variables(flow) == {"LLM_MODEL"}
-    assert fields["model"]["value"][0]["provider"] == "OpenAI Compatible"
-    assert fields["system_message"]["value"] == "You are a helpful AI assistant."
-    assert 0 < fields["max_tokens"]["value"] <= 1024
+@pytest.fixture
+def assistant() -> dict[str, Any]:
+    flow: dict[str, Any] = json.loads((FOLDER / "assistant.json").read_text(encoding="utf-8"))
+    return flow
+
+
+@pytest.fixture
+def language_model(assistant: dict[str, Any]) -> dict[str, Any]:
+    return next(template_fields(node) for node in assistant["data"]["nodes"] if node["id"] == "LanguageModel-assistant")
+
+
+def test_the_assistant_takes_its_model_from_a_variable_and_is_bounded(
+    assistant: dict[str, Any], language_model: dict[str, Any]
+) -> None:
+    assert assistant["id"] == ASSISTANT
+    assert bound_variables(assistant) == {"LLM_MODEL"}
+    assert language_model["model"]["value"][0]["provider"] == "OpenAI Compatible"
+    assert language_model["system_message"]["value"] == "You are a helpful AI assistant."
+    assert 0 < language_model["max_tokens"]["value"] <= 1024
+
+
+def test_the_assistant_gives_the_same_answer_to_the_same_question(language_model: dict[str, Any]) -> None:
+    # At 0.1 the small model took another first word in 2 of 100 asks, and went on in French.
+    assert language_model["temperature"]["value"] == 0
