@@ -2,7 +2,6 @@
 
 import argparse
 import socket
-import uuid
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
@@ -10,6 +9,7 @@ from dagma import environment
 from dagma.access import access_from_environment, base_url_from_environment
 from dagma.cli.server import langflow_client
 from dagma.langflow import LangflowError
+from dagma.langflow.call import is_uuid
 from dagma.webserver import Webserver, WebserverError
 
 CONNECT_SECONDS = 5.0
@@ -84,7 +84,7 @@ def check_default_flow() -> str:
         for flow in client.list_flows():
             if flow_id in (flow.id, flow.endpoint_name):
                 return f"{flow.name} ({flow.id})"
-    kind = "id" if _is_uuid(flow_id) else "endpoint name"
+    kind = "id" if is_uuid(flow_id) else "endpoint name"
     raise ValueError(
         f"Langflow has no flow with the {kind} {flow_id!r}. Push it with `make flows-push`, or set "
         "LANGFLOW_DEFAULT_FLOW_ID to one that `dagma flows` lists."
@@ -110,11 +110,3 @@ def check_broker() -> str:
     except OSError as error:
         raise OSError(f"The broker at {where[0]}:{where[1]} can't be reached ({error}). Is it up?") from error
     return f"{where[0]}:{where[1]} accepts connections"
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True

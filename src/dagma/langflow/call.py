@@ -72,6 +72,15 @@ def v2_body(
     return body | _optional(tweaks, session_id)
 
 
+def is_uuid(text: str) -> bool:
+    """Tell a flow's id from an endpoint name."""
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
 def checked_uuid(name: str, value: str) -> str:
     """Return the canonical form of a UUID.
 

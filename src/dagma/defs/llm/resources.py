@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import uuid
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, TypedDict, get_args
@@ -38,6 +37,7 @@ from dagma.langflow import (
     TokenUsage,
 )
 from dagma.langflow.body import text_or_none
+from dagma.langflow.call import is_uuid
 from dagma.langflow.flow_cache import FlowCache
 from dagma.ledger.call import Mode
 
@@ -216,7 +216,7 @@ class LangflowRestResource(Backend):
     @override
     def refer_to(self, flow_id: str) -> FlowReference:
         # Langflow's pages know flows by UUID; an endpoint name has to be looked for in the list.
-        page = f"flow/{flow_id}" if _is_uuid(flow_id) else "flows"
+        page = f"flow/{flow_id}" if is_uuid(flow_id) else "flows"
         return FlowReference(flow_id, url=f"{self.public_url.rstrip('/')}/{page}")
 
     @override
@@ -256,14 +256,6 @@ class LangflowRestResource(Backend):
 
 def _stripped(setting: Any) -> Any:
     return setting.strip() or None if isinstance(setting, str) else setting
-
-
-def _is_uuid(flow_id: str) -> bool:
-    try:
-        uuid.UUID(flow_id)
-    except ValueError:
-        return False
-    return True
 
 
 def langflow_from_environment() -> LangflowRestResource:
