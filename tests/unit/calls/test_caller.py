@@ -5,6 +5,7 @@ import pytest
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
 
+from dagma.defs.llm import caller
 from dagma.defs.llm.caller import Caller
 
 FROM_ASSET_FAILURE = {"dagster/is_asset_resume_retry": "true"}
@@ -79,3 +80,13 @@ def test_the_inherited_mark_can_be_taken_away_to_start_over(instance: dg.Dagster
     second, _ = execute(instance, {**FROM_ASSET_FAILURE, **FAILING}, "asking", parent=first)
     third, scope = execute(instance, {"dagster/is_asset_resume_retry": "false"}, "asking", parent=second)
     assert scope == third.run_id
+
+
+def test_the_runs_that_a_run_retries_are_looked_for_once(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = execute(instance, FAILING)
+    second, scope = execute(instance, {"dagster/retry_number": "1"}, "asking", parent=first)
+    assert scope == first.run_id
+    monkeypatch.setattr(type(instance), "get_run_by_id", lambda *_: pytest.fail("looked for again"))
+    assert caller._scope(second, instance) == scope

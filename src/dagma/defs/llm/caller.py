@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Hashable, Set
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import dagster as dg
 from dagster._core.storage.tags import (
@@ -19,6 +20,9 @@ from dagster._core.storage.tags import (
 )
 
 logger = logging.getLogger(__name__)
+
+# Found once for a run: every call of a batch asks for it, and the answer is several queries away.
+_SCOPES: WeakKeyDictionary[dg.DagsterInstance, dict[str, str]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +121,14 @@ def _scope(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
 
     `root_run_id` is not it: the retry of a run that was itself executed again from scratch has the first run's.
     """
-    while run.parent_run_id:
+    known = _SCOPES.setdefault(instance, {})
+    if run.run_id not in known:
+        known[run.run_id] = _find_scope(run, instance)
+    return known[run.run_id]
+
+
+def _find_scope(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
+    while run.parent_run_id and (RETRY_NUMBER_TAG in run.tags or RESUME_RETRY_TAG in run.tags or _resumes_assets(run)):
         parent = instance.get_run_by_id(run.parent_run_id)
         if not _retries(run, parent, instance):
             break
@@ -130,8 +141,6 @@ def _scope(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
 def _retries(run: dg.DagsterRun, parent: dg.DagsterRun | None, instance: dg.DagsterInstance) -> bool:
     if RETRY_NUMBER_TAG in run.tags or RESUME_RETRY_TAG in run.tags:
         return True
-    if not _resumes_assets(run):
-        return False
     # Dagster hands this tag on to whatever is executed again later, "All steps" included (1.13).
     if parent is None or not _resumes_assets(parent):
         return True
