@@ -21,7 +21,7 @@ from dagma.defs.llm.backend import Backend
 from dagma.defs.llm.resources import langflow_from_environment
 from dagma.ledger import LedgerSettings
 from dagma.ledger.reports import Filter, all_calls
-from dagma.testing import FakeAnswer, FakeCall, FakeLangflow, RecordedRequest
+from dagma.testing import FakeAnswer, FakeCall, FakeLangflow, Fault, RecordedRequest
 
 ASSET = "langflow_run_flow"
 FLOW_ID = "5c0ffee0-2222-4000-8000-000000000001"
@@ -155,6 +155,12 @@ def rows() -> list[dict[str, Any]]:
     """The ledger's rows, oldest first."""
     database = LedgerSettings.from_environment().open().database
     return [dict(row) for row in all_calls(database, Filter())]
+
+
+def patience(fault: Fault) -> float:
+    """Seconds for a request that meets the fault: few where it never ends, else more than a busy machine can take."""
+    never_ends = fault.delay or fault.dribble or fault.endless or fault.stall_after is not None
+    return 1.0 if never_ends else 30.0
 
 
 def sends(fake: FakeLangflow) -> list[RecordedRequest]:

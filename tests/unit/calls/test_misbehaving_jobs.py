@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from unit.calls.conftest import FLOW_ID, Flow, rows
+from unit.calls.conftest import FLOW_ID, Flow, patience, rows
 from unit.langflow.test_misbehaving_endpoints import FAULTS
 
 from dagma.defs.llm import resources
@@ -17,7 +17,6 @@ from dagma.defs.llm.resources import LangflowRestResource
 from dagma.langflow import JobPolicy, LangflowError, RetryPolicy, jobs
 from dagma.testing import FakeLangflow, Fault
 
-SECONDS = 0.3
 # Longer than any of these takes: test_durable_calls.py tells how a job ends that takes too long.
 JOB_SECONDS = 30.0
 ANSWER = "You said hi."
@@ -52,7 +51,7 @@ ENDPOINTS = {
     "events": {"path": "/events"},
     "trace": {"path": "/api/v1/monitor"},
 }
-MakeBackend = Callable[[], LangflowRestResource]
+MakeBackend = Callable[[Fault | None], LangflowRestResource]
 
 
 @pytest.fixture(autouse=True)
@@ -72,15 +71,18 @@ def one_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def make_backend(fake: FakeLangflow) -> Iterator[MakeBackend]:
-    """Make the backends of a run and of its retries, each of which counts its calls anew."""
+    """Make the backend of a run on a server that misbehaves, or of its retry on one that does not.
+
+    Each counts its calls anew.
+    """
     made: list[LangflowRestResource] = []
 
-    def make() -> LangflowRestResource:
+    def make(fault: Fault | None) -> LangflowRestResource:
         backend = LangflowRestResource(
             base_url=fake.base_url,
             api_key=fake.api_key,
             default_flow_id=FLOW_ID,
-            timeout=SECONDS,
+            timeout=patience(fault or Fault()),
             job_timeout=JOB_SECONDS,
             mode="job",
         )
@@ -121,8 +123,9 @@ def check_row(fake: FakeLangflow, row: dict[str, Any], folder: Path, error: Lang
 def test_a_job_on_a_server_that_misbehaves_is_one_row_and_its_retry_goes_on(
     fake: FakeLangflow, flow: Flow, make_backend: MakeBackend, tmp_path: Path, endpoint: str, way: str
 ) -> None:
-    fake.script(misbehaving(endpoint, way))
-    first, failure = make_backend(), None
+    fault = misbehaving(endpoint, way)
+    fake.script(fault)
+    first, failure = make_backend(fault), None
     try:
         assert text_of(first, first.run_flow("hi")) == ANSWER
     except LangflowError as error:
@@ -132,7 +135,7 @@ def test_a_job_on_a_server_that_misbehaves_is_one_row_and_its_retry_goes_on(
     assert endpoint in ("submit", "status") or failure is None, "What is optional cost the answer."
 
     fake.clear()
-    retry = make_backend()
+    retry = make_backend(None)
     assert text_of(retry, retry.run_flow("hi")) == ANSWER
     assert [row["state"] for row in rows()] in (["answered"], ["failed", "answered"])
     if row["state"] != "failed":
@@ -144,8 +147,9 @@ def test_a_job_whose_state_is_told_badly_while_it_runs_has_no_answer_yet(
     fake: FakeLangflow, flow: Flow, make_backend: MakeBackend, tmp_path: Path, way: str
 ) -> None:
     flow.goes.clear()
-    fake.script(misbehaving("status", way), Fault(path="/events", drop=True, times=0))
-    backend = make_backend()
+    fault = misbehaving("status", way)
+    fake.script(fault, Fault(path="/events", drop=True, times=0))
+    backend = make_backend(fault)
     with pytest.raises(LangflowError) as caught:
         backend.run_flow("hi")
     (row,) = rows()

@@ -16,8 +16,9 @@ from dagma.langflow import CallTimeout, JobPolicy, LangflowClient, LangflowError
 from dagma.testing import FakeCall, FakeLangflow, Fault
 
 BODY_BYTES = 2 * MEGABYTE
-QUICK = Timeouts(connect=1.0, read=0.15, total=0.3)
-PATIENCE = JobPolicy(total=0.4, queued=5.0, outage=0.3, stall=0.15, poll=0.1)
+# Long enough for what ends on a busy machine, short enough to wait for what does not.
+QUICK = Timeouts(connect=2.0, read=0.5, total=1.0)
+PATIENCE = JobPolicy(total=1.5, queued=5.0, outage=0.3, stall=0.15, poll=0.1)
 ELSEWHERE = {"Location": "https://user:hidden@elsewhere.example/path?token=hidden"}
 PNG = {"Content-Type": "image/png"}
 
