@@ -45,10 +45,13 @@ _LOST = {
 }
 _FAILED_RUN = re.compile(r"Error (?:running graph|building Component)")
 _FAILED_COMPONENT = re.compile(r"Error building Component (?P<component>[^:\n]+):")
-# A model server that is down or overloaded: the same request may succeed later, at its price.
+# What Langflow answers for a good key, with 403, while its database is away; a wrong one is "Invalid or missing".
+_KEY_UNCHECKED = "API key authentication failed"
+# A model server that is down or overloaded, or a database that went away: the same request may succeed later, at its
+# price.
 _PASSING = re.compile(
     r"connection (?:error|refused|reset|aborted)|timed? ?out|rate.?limit|too many requests|overloaded|unavailable"
-    r"|error code: (?:429|5\d\d)",
+    r"|error code: (?:429|5\d\d)|closed the connection|terminating connection|the database system is",
     re.IGNORECASE,
 )
 _LONGEST_REASON = 300
@@ -111,7 +114,12 @@ def raise_for_status(reply: Reply, subject: str) -> None:
     """
     if not 200 <= reply.status < 300:
         fault = Fault.of(reply)
-        raise _failed_run(fault, subject) or _by_code(fault, subject) or _by_status(fault, subject)
+        raise (
+            _failed_run(fault, subject)
+            or _key_unchecked(fault, subject)
+            or _by_code(fault, subject)
+            or _by_status(fault, subject)
+        )
 
 
 def flow_failed(message: str, subject: str, details: Details, component: str | None = None) -> FlowFailed:
@@ -166,6 +174,18 @@ def _failed_run(fault: Fault, subject: str) -> LangflowError | None:
     if fault.status == 500 and fault.code is None and isinstance(fault.detail, dict) and "message" in fault.detail:
         return flow_failed(fault.message, subject, fault.details)
     return None
+
+
+def _key_unchecked(fault: Fault, subject: str) -> LangflowError | None:
+    """Return the error if Langflow could not even look at the key."""
+    if fault.status not in (401, 403) or _KEY_UNCHECKED not in fault.message:
+        return None
+    details: Details = {
+        **fault.details,
+        "mend": "Bring Langflow's database back. Nothing was run, and the key may be right.",
+        "outcome": "not_run",
+    }
+    return ServerError(f"Langflow could not check the API key for the {subject}; its database is away.", **details)
 
 
 def _by_code(fault: Fault, subject: str) -> LangflowError | None:

@@ -172,13 +172,18 @@ def test_a_job_whose_events_never_come_is_polled_to_its_end(
     assert client.collect(job_id).answer == "hello"
 
 
+# What Langflow answers for a good key while its database is away.
+KEY_UNCHECKED = Fault(status=403, body={"detail": "API key authentication failed"})
+
+
+@pytest.mark.parametrize("outage", [Fault(drop=True), KEY_UNCHECKED], ids=["of Langflow", "of Langflow's database"])
 def test_an_outage_shorter_than_the_patience_is_waited_out(
-    fake_langflow: FakeLangflow, make_client: MakeClient, gate: Gate, gated: str
+    fake_langflow: FakeLangflow, make_client: MakeClient, gate: Gate, gated: str, outage: Fault
 ):
     client = make_client(jobs=JobPolicy(outage=HANGING, poll=0.1, stall=0.5))
     job_id = client.submit(gated, "hello")
     assert gate.entered.wait(HANGING)
-    fake_langflow.script(Fault(path="/workflows", method="GET", drop=True, times=0))
+    fake_langflow.script(replace(outage, path="/workflows", method="GET", times=0))
     after(0.3, gate.opened.set)
     after(0.8, fake_langflow.clear)
     list(client.follow(job_id))

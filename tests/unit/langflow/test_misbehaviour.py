@@ -306,6 +306,38 @@ def test_a_providers_refusal_inside_a_flow_is_a_failed_flow(
     assert (error.outcome, error.retryable, error.retry_after) == ("failed", True, 7.0)
 
 
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "Connection error.",
+        "Error code: 503 - overloaded",
+        "(psycopg.OperationalError) consuming input failed: server closed the connection unexpectedly",
+        "FATAL: the database system is starting up",
+    ],
+)
+def test_a_flow_that_failed_for_a_cause_that_may_pass_may_be_sent_again(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, reason: str
+):
+    body = {"detail": json.dumps({"message": f"Error running graph: {reason}"})}
+    error = call(fake_langflow, make_client, echo, Fault(status=500, body=body))
+    assert (type(error), error.outcome, error.retryable) == (FlowFailed, "failed", True)
+
+
+def test_a_flow_that_failed_for_another_cause_is_not_sent_again(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
+):
+    body = {"detail": json.dumps({"message": "Error running graph: (sqlite3.OperationalError) no such table: x"})}
+    error = call(fake_langflow, make_client, echo, Fault(status=500, body=body))
+    assert (type(error), error.retryable) == (FlowFailed, False)
+
+
+def test_a_key_that_langflow_cannot_check_is_no_wrong_key(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
+):
+    error = call(fake_langflow, make_client, echo, Fault(status=403, body={"detail": "API key authentication failed"}))
+    assert (type(error), error.outcome, error.retryable) == (ServerError, "not_run", True)
+
+
 def test_a_404_by_a_component_is_a_failed_flow(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):
     body = {"detail": "Error running graph: Error building Component Files: \n\nreport.pdf not found"}
     error = call(fake_langflow, make_client, echo, Fault(status=404, body=body))
