@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from dagma.flows.document import FlowDocument, to_text
@@ -22,16 +23,7 @@ def read_flows(folder: Path) -> dict[Path, FlowDocument]:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder of flows at {folder}: name the right one with --dir")
-    flows = {}
-    for path in sorted(folder.glob("*.json")):
-        try:
-            flow = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path} is no JSON ({error}): mend the file, or pull the flow again") from error
-        if not isinstance(flow, dict):
-            raise ValueError(f"{path} holds no flow: a flow is a JSON object with id, name and data")
-        flows[path] = flow
-    return flows
+    return {path: _read_flow(path) for path in sorted(folder.glob("*.json"))}
 
 
 def file_name(flow: FlowDocument) -> str:
@@ -49,7 +41,7 @@ def file_name(flow: FlowDocument) -> str:
 
 
 def write_flow(flow: FlowDocument, folder: Path) -> tuple[Path, bool]:
-    """Write a flow to its file; a file of the same flow under another name goes.
+    """Write a flow to its file, which is replaced if it is broken; a file of the same flow under another name goes.
 
     Args:
         flow: A flow, normalized or not.
@@ -62,7 +54,7 @@ def write_flow(flow: FlowDocument, folder: Path) -> tuple[Path, bool]:
         FileExistsError: The file belongs to another flow.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    present = read_flows(folder)
+    present = _readable_flows(folder)
     path = folder / file_name(flow)
     if path in present and present[path].get("id") != flow["id"]:
         raise FileExistsError(f"{path} holds another flow: give one of the two another endpoint name")
@@ -73,3 +65,21 @@ def write_flow(flow: FlowDocument, folder: Path) -> tuple[Path, bool]:
         return path, False
     path.write_text(text, encoding="utf-8")
     return path, True
+
+
+def _read_flow(path: Path) -> FlowDocument:
+    try:
+        flow: FlowDocument = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON ({error}): mend the file, or pull the flow again") from error
+    if not isinstance(flow, dict):
+        raise ValueError(f"{path} holds no flow: a flow is a JSON object with id, name and data")
+    return flow
+
+
+def _readable_flows(folder: Path) -> dict[Path, FlowDocument]:
+    flows = {}
+    for path in folder.glob("*.json"):
+        with suppress(ValueError):
+            flows[path] = _read_flow(path)
+    return flows

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +51,12 @@ def test_a_file_that_is_no_flow_is_named(tmp_path: Path, text: str, said: str) -
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="--dir"):
         read_flows(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("broken", ["<<<<<<< HEAD\n{}", "[]"])
+def test_a_pull_mends_a_broken_file(tmp_path: Path, flow: dict[str, Any], broken: str) -> None:
+    (tmp_path / "other.json").write_text(broken)
+    (tmp_path / "greeter.json").write_text(broken)
+    assert write_flow(flow, tmp_path) == (tmp_path / "greeter.json", True)
+    assert json.loads((tmp_path / "greeter.json").read_text())["id"] == flow["id"]
+    assert (tmp_path / "other.json").read_text() == broken
