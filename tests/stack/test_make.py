@@ -49,6 +49,12 @@ class Clone:
         )
         return dict(line.split() for line in listed.splitlines())
 
+    def workers(self) -> set[str]:
+        """The ids of the workers' containers."""
+        labels = (f"com.docker.compose.project={PROJECT}", "com.docker.compose.service=worker")
+        filters = [option for label in labels for option in ("--filter", f"label={label}")]
+        return set(self.docker("ps", "--no-trunc", "--quiet", *filters).split())
+
     def volumes(self) -> set[str]:
         return set(self.docker("volume", "ls", "--quiet", "--filter", f"name={PROJECT}_").split())
 
@@ -119,6 +125,21 @@ def test_a_second_make_up_changes_nothing(clone: Clone, screen: str) -> None:
     assert "env:" not in again
     assert clone.containers() == containers
     assert clone.settings() == settings
+
+
+@pytest.mark.usefixtures("screen")
+def test_more_workers_are_added_to_those_that_run(clone: Clone) -> None:
+    before = clone.containers()
+    clone.make("up", "WORKERS=2")
+    workers = clone.workers()
+    assert len(workers) == 2
+    assert before["worker"] in workers
+    changed = {service for service, container in clone.containers().items() if container != before[service]}
+    assert changed - {"worker"} == {"dagster-daemon"}, "only the daemon, which takes runs off the queue"
+    described = json.loads(clone.docker("inspect", clone.containers()["dagster-daemon"]))[0]
+    assert "DAGMA_MAX_CONCURRENT_RUNS=4" in described["Config"]["Env"]
+    clone.make("up")
+    assert clone.workers() == {before["worker"]}
 
 
 @pytest.mark.usefixtures("screen")

@@ -8,6 +8,7 @@ import yaml
 from unit.scripts.compose import COMPOSE, COMPOSE_TEXT, LASTING, ONE_SHOTS, ROOT, SERVICES, SHARED
 
 every_service = pytest.mark.parametrize("name", sorted(SERVICES))
+RUN_LIMIT = {"DAGMA_MAX_CONCURRENT_RUNS": "what make up computes"}
 UPSTREAM = {"python:3.13-slim-trixie", "postgres:17-trixie", "valkey/valkey:8.1"}
 
 
@@ -146,4 +147,10 @@ def test_every_variable_of_dagster_yaml_is_in_the_shared_environment() -> None:
 
 @pytest.mark.parametrize("name", ["user-code", "worker", "dagster-webserver", "dagster-daemon", "dagster-migrate"])
 def test_everything_of_dagster_sees_the_same_environment(name: str) -> None:
-    assert SERVICES[name]["environment"] == SHARED
+    assert {**SERVICES[name]["environment"], **RUN_LIMIT} == {**SHARED, **RUN_LIMIT}
+
+
+def test_the_run_limit_changes_the_daemon_alone() -> None:
+    """A worker whose environment changed would be replaced, in the middle of its runs."""
+    computed = {name for name, service in SERVICES.items() if "${DAGMA_MAX" in str(service.get("environment"))}
+    assert computed == {"dagster-daemon"}
