@@ -1,10 +1,10 @@
-"""Ctrl-C, a closed terminal and SIGTERM, heeded at the moments that are fit for it."""
+"""Ctrl-C, SIGQUIT, a closed terminal and SIGTERM, heeded at the moments that are fit for it."""
 
 import signal
 import time
 from types import FrameType
 
-_HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_HEEDED = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
 
 
 class EndRequestedError(Exception):

@@ -1,4 +1,4 @@
-"""Child processes that end together: whatever happens to this process, none of them is left running."""
+"""Child processes that end together: where this process ends in any way but a kill, none of them is left running."""
 
 import os
 import signal
