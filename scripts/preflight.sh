@@ -69,7 +69,7 @@ check_env_file() {
   if [ ! -f .env ]; then
     if docker volume inspect "${project}_postgres-data" >/dev/null 2>&1; then
       die "there is no .env, but volume ${project}_postgres-data holds data that was made with the passwords of one" \
-        "put that .env back, or delete the data: docker volume rm ${project}_postgres-data ${project}_redis-data ${project}_langflow-data ${project}_dagma-storage"
+        "put that .env back, or delete the data: (cd / && docker compose -p $project down --volumes)"
     fi
     return
   fi
@@ -80,7 +80,16 @@ check_env_file() {
   [ -z "$missing" ] || die ".env lacks:$missing" "add each with a value of its own, as .env.example says; an existing .env is never changed by a script"
 }
 
+# Some containers read these from the checkout, as users of their own.
+check_checkout() {
+  local unreadable
+  unreadable=$(find flows docker/postgres ! -perm -004 2>/dev/null | head -n 1) || true
+  [ -z "$unreadable" ] ||
+    die "$unreadable can't be read by the containers' users; the umask of this checkout is too strict" "chmod -R o+rX flows docker/postgres"
+}
+
 preflight() {
+  check_checkout
   check_engine
   check_memory
   check_disk

@@ -12,7 +12,24 @@ import pytest
 ROOT = Path(__file__).parents[3]
 # What the scripts call, docker apart.
 PROGRAMS = (
-    *("awk", "base64", "bash", "cat", "cp", "cut", "df", "dirname", "env", "grep", "head", "id", "mkdir", "mv", "od"),
+    *(
+        "awk",
+        "base64",
+        "bash",
+        "cat",
+        "cp",
+        "cut",
+        "df",
+        "dirname",
+        "env",
+        "find",
+        "grep",
+        "head",
+        "id",
+        "mkdir",
+        "mv",
+        "od",
+    ),
     *("printenv", "rm", "sed", "sleep", "sort", "tail", "tr", "uname"),
 )
 LIBRARIES = ("thresholds", "lib", "preflight", "ensure-engine", "ensure-chromium", "env-file", "images", "stack")
@@ -85,7 +102,7 @@ def machine(tmp_path: Path) -> Machine:
     """A machine without Docker and without .env."""
     folder = tmp_path / "dagma"
     folder.mkdir()
-    for name in ("scripts", "docker"):
+    for name in ("scripts", "docker", "flows"):
         (folder / name).symlink_to(ROOT / name)
     shutil.copy(ROOT / ".env.example", folder)
     bin_folder = tmp_path / "bin"

@@ -188,5 +188,16 @@ def test_no_env_and_no_data_is_a_first_start(machine: Machine) -> None:
 def test_preflight_changes_nothing(machine: Machine, free_port: int) -> None:
     machine.add_docker(ENGINE)
     before = sorted(machine.folder.iterdir())
-    machine.run("MIN_MEMORY_MIB=1; preflight", DAGSTER_PORT=str(free_port), LANGFLOW_PORT=str(free_port))
+    settings = {"DAGSTER_PORT": str(free_port), "LANGFLOW_PORT": str(free_port)}
+    done = machine.run("MIN_MEMORY_MIB=1; MIN_DISK_GIB=0; preflight && echo passed", **settings)
+    assert done.stdout == "passed\n", done
     assert sorted(machine.folder.iterdir()) == before
+
+
+def test_a_checkout_that_containers_cannot_read_is_refused(machine: Machine) -> None:
+    (machine.folder / "flows").unlink()
+    (machine.folder / "flows").mkdir()
+    machine.write("flows/mine.json", "{}").chmod(0o640)
+    stderr = machine.refusal("check_checkout")
+    assert "flows/mine.json can't be read by the containers' users" in stderr
+    assert "chmod -R o+rX flows docker/postgres" in stderr
