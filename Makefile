@@ -6,6 +6,9 @@ SHELL := /bin/bash
 compose := docker compose
 venv := .venv/bin
 
+# As it was typed: make would take a $ in the question for a variable of its own.
+override export Q := $(value Q)
+
 .PHONY: help up down ps logs ask flows-push flows-pull dev test test-unit pictures chaos bench lint lock clean
 
 help: ## List the targets
@@ -30,7 +33,7 @@ flows-push: ## Bring flows/*.json to Langflow: make flows-push [FORCE=1]
 	@$(compose) run --rm --no-deps flows-push dagma flows push --dir /flows $(if $(FORCE),--force)
 
 flows-pull: ## Bring flows edited in the canvas into flows/: make flows-pull [f=NAME]
-	@$(compose) run --rm --no-deps --user "$$(id -u):$$(id -g)" --volume "$(CURDIR)/flows:/pulled" flows-push dagma flows pull --dir /pulled $(f)
+	@$(compose) run --rm --no-deps --user "$$(ls -nd flows | awk '{print $$3 ":" $$4}')" --volume "$(CURDIR)/flows:/pulled" flows-push dagma flows pull --dir /pulled $(f)
 
 dev: .venv/ready ## The same without containers: Langflow, LLM and Dagster as local processes
 	@$(venv)/python -m dagma.dev
