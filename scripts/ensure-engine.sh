@@ -7,6 +7,7 @@
 . docker/base/mirror.sh
 
 ENGINE_STARTED_PID=""
+ENGINE_STARTED_BY_SYSTEMD=""
 TRIXIE_SOURCE=/etc/apt/sources.list.d/dagma-trixie.sources
 TRIXIE_PIN=/etc/apt/preferences.d/dagma-trixie
 
@@ -74,6 +75,7 @@ SOURCE
 start_engine() {
   if [ -d /run/systemd/system ]; then
     quietly .dev/logs/engine.log systemctl enable --now docker
+    ENGINE_STARTED_BY_SYSTEMD=1
   else
     mkdir -p .dev/logs
     # A session of its own: Ctrl-C in this terminal must not end the engine.
@@ -89,6 +91,10 @@ start_engine() {
 
 # stop_engine: end the engine if this very script started it.
 stop_engine() {
+  if [ -n "$ENGINE_STARTED_BY_SYSTEMD" ]; then
+    systemctl disable --now docker.socket docker >>.dev/logs/engine.log 2>&1 || warn "the Docker engine could not be stopped: systemctl stop docker.socket docker"
+    return
+  fi
   [ -n "$ENGINE_STARTED_PID" ] || return 0
   kill "$ENGINE_STARTED_PID" 2>/dev/null || return 0
   wait "$ENGINE_STARTED_PID" 2>/dev/null || true

@@ -25,7 +25,8 @@ quietly() {
   local file=$1
   shift
   mkdir -p "$(dirname "$file")"
-  if ! "$@" >"$file" 2>&1; then
+  # In a shell of its own: `die` inside it must not end this one before the file's end was shown.
+  if ! ("$@") >"$file" 2>&1; then
     tail -n 40 "$file" >&2
     die "$* failed" "read $file, whose end is above"
   fi
@@ -38,7 +39,8 @@ is_root() { [ "$(id -u)" = 0 ]; }
 os_id() { sed -n 's/^ID=//p' /etc/os-release 2>/dev/null | tr -d '"'; }
 os_version() { sed -n 's/^VERSION_ID=//p' /etc/os-release 2>/dev/null | tr -d '"'; }
 is_debian_like() { case "$(os_id)" in debian | ubuntu) return 0 ;; *) return 1 ;; esac; }
-engine_answers() { docker info --format '{{.ServerVersion}}' >/dev/null 2>&1; }
+# `docker info` ends well without an engine too, in some versions of the client (docker/cli#5900).
+engine_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
 # setting NAME DEFAULT: from the environment, else from .env, else the default.
 setting() {

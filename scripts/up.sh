@@ -21,7 +21,9 @@ preflight
 
 # Let's go! Start impacting things.
 phase engine ensure_engine
-check_compose
+# Once more, where preflight had no engine to ask.
+check_engine
+check_env_file
 make_env_file
 phase upstream provide_upstream_images
 phase images build_images

@@ -57,6 +57,20 @@ def test_quietly_keeps_the_output_in_a_file_and_shows_its_end_when_the_command_f
     assert "command not found" in stderr
 
 
+def test_quietly_shows_what_a_function_that_dies_says(machine: Machine) -> None:
+    stderr = machine.refusal('give_up() { die "no mirror" "add one"; }; quietly logs/bad.log give_up')
+    assert "error: no mirror" in stderr
+    assert "give_up failed" in stderr
+
+
+def test_an_engine_answers_only_where_the_client_gets_an_answer(machine: Machine) -> None:
+    # `docker info` of 26.1 and 28.0 ends well without an engine.
+    machine.add_docker("info*) echo ;;")
+    assert machine.run("engine_answers").returncode == 1
+    machine.add_docker("version*) echo 26.1.5 ;;")
+    assert machine.run("engine_answers").returncode == 0
+
+
 def test_phases_are_collected_with_their_seconds(machine: Machine) -> None:
     done = machine.run('phase engine true; phase images true; printf "%s" "$PHASES"')
     assert done.stdout == "engine 0 s, images 0 s"
@@ -91,3 +105,9 @@ def test_clean_without_a_terminal_deletes_nothing_unless_told(machine: Machine) 
     done = machine.run("scripts/clean.sh")
     assert done.returncode == 1
     assert "make clean YES=1" in done.stderr
+
+
+def test_clean_whose_output_is_no_terminal_deletes_nothing_unless_told(answer: Answer) -> None:
+    code, shown = answer("scripts/clean.sh | cat", "")
+    assert code == 1
+    assert "make clean YES=1" in shown
