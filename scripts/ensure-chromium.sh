@@ -16,7 +16,8 @@ find_chromium() {
   return 1
 }
 
-ensure_chromium() {
+# check_chromium: there is a browser, or it can be installed. Changes nothing.
+check_chromium() {
   if find_chromium >/dev/null; then return; fi
   if [ "$(os_id)" = ubuntu ]; then
     # Ubuntu's package of that name only calls snap, which needs systemd and can't start in a container.
@@ -25,6 +26,11 @@ ensure_chromium() {
   if [ "$(os_id)" != debian ] || ! is_root; then
     die "there is no Chromium for the browser tests" "install the package chromium or google-chrome, or set DAGMA_CHROMIUM to the path of one"
   fi
+}
+
+ensure_chromium() {
+  if find_chromium >/dev/null; then return; fi
+  check_chromium
   agree "Install Debian's packages chromium, fonts-inter and fonts-liberation for the browser tests?" ||
     die "there is no Chromium for the browser tests" "install one, or set DAGMA_CHROMIUM to the path of one"
   quietly .dev/logs/chromium.log install_chromium

@@ -14,14 +14,16 @@ mkdir -p .dev/logs
 . scripts/ensure-chromium.sh
 
 # Pre-flight. No impact yet.
+tests=${TESTS:-tests/unit tests/contract tests/stack tests/browser}
 check_test_machine
+case $tests in *browser*) check_chromium ;; esac
 
 # Let's go! Start impacting things.
 trap stop_engine EXIT
 phase engine ensure_engine
-phase chromium ensure_chromium
+case $tests in *browser*) phase chromium ensure_chromium ;; esac
 provide_test_images
 log "set-up: $PHASES"
 
 # shellcheck disable=SC2086  # several arguments in one variable
-.venv/bin/python -m pytest ${TESTS:-tests/unit tests/contract tests/stack tests/browser}
+.venv/bin/python -m pytest $tests

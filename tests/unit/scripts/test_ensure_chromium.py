@@ -33,8 +33,9 @@ def test_no_browser_is_an_error_that_says_what_to_install(machine: Machine) -> N
         find_chromium(machine.environment)
 
 
-def test_ubuntu_is_told_of_its_snap(machine: Machine) -> None:
-    stderr = machine.refusal("is_root() { true; }; os_id() { echo ubuntu; }; ensure_chromium")
+@pytest.mark.parametrize("when", ["check_chromium", "ensure_chromium"])
+def test_ubuntu_is_told_of_its_snap(machine: Machine, when: str) -> None:
+    stderr = machine.refusal(f"is_root() {{ true; }}; os_id() {{ echo ubuntu; }}; {when}")
     assert "snap install chromium" in stderr
 
 
