@@ -22,5 +22,7 @@ provide_upstream_images() {
 }
 
 build_images() {
+  # Attestations hold the time: with them a build from the cache is a new image, and containers would be replaced.
+  export BUILDX_NO_DEFAULT_ATTESTATIONS=1
   quietly .dev/logs/build.log docker compose --progress plain build
 }

@@ -12,6 +12,8 @@ start_stack() {
   local deadline=$((SECONDS + START_SECONDS))
   while [ -n "$(unready)" ]; do
     [ "$SECONDS" -lt "$deadline" ] || explain_unready
+    # A one-shot that has failed is started again three times; then it has ended, and waiting is no use.
+    if unready | grep -q ' exited /[1-9]'; then explain_unready; fi
     sleep 1
   done
 }

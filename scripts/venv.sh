@@ -5,6 +5,11 @@
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
+. scripts/env-file.sh
+
+# Where a proxy re-signs TLS, pip and uv trust only what they are told to.
+ca_bundle=$(host_ca_bundle)
+if [ -n "$ca_bundle" ]; then export SSL_CERT_FILE="${SSL_CERT_FILE:-$ca_bundle}" PIP_CERT="${PIP_CERT:-$ca_bundle}"; fi
 
 python=${PYTHON:-}
 for candidate in python3 python3.13 python3.12 python3.11; do
