@@ -9,7 +9,7 @@ from dagma.langflow.body import json_object, malformed
 from dagma.langflow.credential import Credential, Credentials
 from dagma.langflow.deadline import Deadline
 from dagma.langflow.errors import LangflowError
-from dagma.langflow.faults import raise_for_status
+from dagma.langflow.faults import flow_ran, raise_for_status
 from dagma.langflow.flow_cache import FlowCache
 from dagma.langflow.job import JobPolicy
 from dagma.langflow.retry import RetryPolicy
@@ -57,6 +57,7 @@ class Connection:
             timeouts=timeouts,
             tls=tls,
             max_body_bytes=max_body_bytes,
+            is_answer=flow_ran,
         )
         self._retry = retry or RetryPolicy()
         self._jobs = jobs or JobPolicy()

@@ -114,6 +114,11 @@ def raise_for_status(reply: Reply, subject: str) -> None:
         raise _failed_run(fault, subject) or _by_code(fault, subject) or _by_status(fault, subject)
 
 
+def flow_ran(reply: Reply) -> bool:
+    """Return whether an error response says that the flow ran and failed, whatever its status pretends."""
+    return _failed_run(Fault.of(reply), "run") is not None
+
+
 def flow_failed(message: str, subject: str, details: Details, component: str | None = None) -> FlowFailed:
     """Return the error for a flow that ran and failed.
 

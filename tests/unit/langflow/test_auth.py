@@ -12,6 +12,7 @@ from dagma.langflow import (
     CallTimeout,
     ClientCredentials,
     Credential,
+    FlowFailed,
     LangflowError,
     MalformedResponse,
     RetryPolicy,
@@ -186,6 +187,41 @@ def test_a_token_that_is_refused_twice_is_unauthorized(fake_langflow: FakeLangfl
         client.run(echo, "hello")
     assert caught.value.outcome == "not_run"
     assert sent_tokens(fake_langflow) == ["Bearer first", "Bearer second"]
+
+
+@pytest.mark.parametrize("way", ["run", "stream", "run_workflow"])
+@pytest.mark.parametrize(
+    "detail",
+    [
+        {"error_code": "auth_expired", "message": "Connect the mailbox again.", "retryable": False},
+        "Error running graph: Error building Component Mail: \n\nConnect the mailbox again.",
+    ],
+    ids=["connection", "component"],
+)
+def test_a_flow_whose_own_login_has_expired_is_run_once(
+    fake_langflow: FakeLangflow, make_client: MakeClient, way: str, detail: object
+):
+    calls: list[str] = []
+    flow_id = fake_langflow.add_flow("counted", lambda call: calls.append(call.input_value) or "done")
+    fake_langflow.script(token("first"), token("second"))
+    answer = Fault(method="POST", status=401, after_work=True, body={"detail": detail})
+    fake_langflow.script(replace(answer, path="/workflows"), replace(answer, path="/run"))
+    client = make_client(auth=[credentials(fake_langflow), ApiKey(fake_langflow.api_key)])
+    with pytest.raises(FlowFailed, match=r"Connect the mailbox again\.") as caught:
+        list(getattr(client, way)(flow_id, "hello"))
+    assert (caught.value.outcome, caught.value.status, calls) == ("failed", 401, ["hello"])
+    assert paths(fake_langflow).count(TOKEN_PATH) == 1
+
+
+def test_a_refusal_too_long_to_be_known_as_one_is_not_sent_again(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
+):
+    fake_langflow.script(token("first"), token("second"), Fault(path="/run", status=401, body="x" * 200_000))
+    client = make_client(auth=[credentials(fake_langflow), ApiKey(fake_langflow.api_key)])
+    with pytest.raises(Unauthorized) as caught:
+        client.run(echo, "hello")
+    assert caught.value.excerpt == "x" * 500
+    assert sent_tokens(fake_langflow) == ["Bearer first"]
 
 
 def test_a_fetch_ends_with_the_deadline_of_the_request_that_needs_it(
