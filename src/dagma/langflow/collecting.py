@@ -106,11 +106,10 @@ class CollectingApi(FollowingApi):
             raise JobCancelled(f"The job {status.job_id} was stopped.")
         if status.error is not None:
             raise status.error
-        with self._redacted():
-            try:
-                result = CallResult.from_v2_job(status.raw)
-            except CompletedWithoutOutput as error:
-                raise self._explained(error, status.job_id) from None
+        try:
+            result = CallResult.from_v2_job(status.raw, redactor=self._transport.redactor())
+        except CompletedWithoutOutput as error:
+            raise self._explained(error, status.job_id) from None
         return self.with_trace(self._uncut(result))
 
     def with_trace(self, result: CallResult) -> CallResult:

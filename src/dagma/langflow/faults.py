@@ -119,15 +119,20 @@ def flow_ran(reply: Reply) -> bool:
     return _failed_run(Fault.of(reply), "run") is not None
 
 
-def flow_failed(message: str, subject: str, details: Details, component: str | None = None) -> FlowFailed:
+def flow_failed(
+    message: str, subject: str, details: Details, component: str | None = None, *, redactor: Redactor
+) -> FlowFailed:
     """Return the error for a flow that ran and failed.
 
     Args:
-        message: What the component said, redacted.
+        message: What the component said.
         subject: What was asked for.
         details: Status, excerpt and so on.
         component: Its name, where the server gives it apart from the message.
+        redactor: Hides the client's secrets in both.
     """
+    # Redacted before it is cut: half a secret would not be recognized.
+    message, component = redactor.text(message), component and redactor.text(component)
     if component is None and (match := _FAILED_COMPONENT.search(message)):
         component = match["component"].strip()
     reason = " ".join(message.split())[:_LONGEST_REASON].removesuffix(".") or "no reason given"
@@ -165,11 +170,11 @@ def _failed_run(fault: Fault, subject: str) -> LangflowError | None:
                 "retryable": walk(fault.detail, "retryable") is True,
                 "retry_after": float(waits) if isinstance(waits, int | float) else fault.retry_after,
             },
+            redactor=fault.redactor,
         )
-    if _FAILED_RUN.search(fault.message):
-        return flow_failed(fault.message, subject, fault.details)
-    if fault.status == 500 and fault.code is None and isinstance(fault.detail, dict) and "message" in fault.detail:
-        return flow_failed(fault.message, subject, fault.details)
+    raised = fault.status == 500 and fault.code is None and isinstance(fault.detail, dict) and "message" in fault.detail
+    if raised or _FAILED_RUN.search(fault.message):
+        return flow_failed(fault.message, subject, fault.details, redactor=fault.redactor)
     return None
 
 
@@ -207,7 +212,8 @@ def _failed_job(fault: Fault, subject: str) -> LangflowError:
         return JobLost(f"Langflow lost the {subject}: {_LOST[kind]}.", **fault.details)
     component = fault.text("error_detail", "properties", "source", "display_name")
     reason = fault.text("error_detail", "text") or fault.text("error_detail", "error")
-    return flow_failed(reason or fault.text("error_detail", "type") or fault.message, subject, fault.details, component)
+    reason = reason or fault.text("error_detail", "type") or fault.message
+    return flow_failed(reason, subject, fault.details, component, redactor=fault.redactor)
 
 
 def _by_status(fault: Fault, subject: str) -> LangflowError:

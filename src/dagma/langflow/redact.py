@@ -45,6 +45,10 @@ class Redactor:
         return printable[:EXCERPT_CHARACTERS]
 
 
+NOTHING_SECRET = Redactor([])
+"""For text that was had without a client."""
+
+
 def bare_url(url: str) -> str:
     """Return a URL without user, password, query and fragment; nothing of one that can't be read."""
     try:

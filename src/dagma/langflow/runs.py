@@ -67,9 +67,8 @@ class RunsApi(FlowsApi):
         )
         raw = json_object(reply)
         refuse_ignored_input(raw, input_value)
-        with self._redacted():
-            # An error or an answer without output inside a 200 is an error.
-            CallResult.from_v1(raw)
+        # An error or an answer without output inside a 200 is an error.
+        CallResult.from_v1(raw, redactor=reply.redactor)
         return raw
 
     def stream(
@@ -111,7 +110,7 @@ class RunsApi(FlowsApi):
         stack, reply = self._retry.call(
             lambda: self._opened(flow_id, body, deadline), deadline=deadline, idempotent=False
         )
-        with stack, self._redacted():
+        with stack:
             yield from self._events(reply, flow_id, input_value)
 
     def run_workflow(
@@ -150,8 +149,7 @@ class RunsApi(FlowsApi):
             idempotent=False,
             payload=body,
         )
-        with self._redacted():
-            result = CallResult.from_v2(json_object(reply))
+        result = CallResult.from_v2(json_object(reply), redactor=reply.redactor)
         if result.answer == "" and self._find_flow(key, deadline).asks_human:
             # Langflow calls it completed, with an empty text.
             raise JobSuspended(
@@ -183,10 +181,14 @@ class RunsApi(FlowsApi):
                 data = data if isinstance(data, Mapping) else {}
                 if event.kind == "failed":
                     raise flow_failed(
-                        event.text or "", f"stream of flow {flow_id!r}", {"status": 200}, error_component(data)
+                        event.text or "",
+                        f"stream of flow {flow_id!r}",
+                        {"status": 200},
+                        error_component(data),
+                        redactor=self._transport.redactor(),
                     )
                 if event.kind == "finished":
-                    result = CallResult.from_v1_end(data)
+                    result = CallResult.from_v1_end(data, redactor=self._transport.redactor())
                     refuse_ignored_input(result.raw, input_value)
                     yield replace(event, result=result)
                     return

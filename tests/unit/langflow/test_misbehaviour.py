@@ -333,10 +333,37 @@ def test_an_echoed_key_is_redacted(fake_langflow: FakeLangflow, make_client: Mak
     assert "***" in str(error)
 
 
-def test_a_key_that_a_flow_answers_with_is_redacted_in_errors(
+@pytest.mark.parametrize("before", ["", "x" * 290], ids=["whole", "across the cut"])
+@pytest.mark.parametrize("way", ["run", "stream", "run_workflow"])
+def test_a_key_that_a_flow_fails_with_is_redacted(
+    fake_langflow: FakeLangflow, make_client: MakeClient, way: str, before: str
+):
+    key = fake_langflow.api_key
+    message = {
+        "text": f"Error building Component Key {key}: {before} {key}",
+        "category": "error",
+        "properties": {"source": {"display_name": f"Key {key}"}},
+    }
+    result = {"outputs": [{"outputs": [{"results": {"message": message}}]}]}
+    bodies = {
+        "run": result,
+        "stream": json.dumps({"event": "error", "data": message}) + "\n\n",
+        "run_workflow": {"status": "failed", "errors": [{"error": message["text"]}]},
+    }
+    fake_langflow.script(Fault(method="POST", status=200, body=bodies[way]))
+    with pytest.raises(FlowFailed) as caught:
+        list(getattr(make_client(), way)(fake_langflow.add_flow("echo"), "hello"))
+    assert caught.value.component == "Key ***"
+    assert key[:6] not in f"{caught.value} {caught.value.cause} {caught.value.excerpt} {caught.value.args}"
+
+
+def test_a_key_that_the_end_of_a_stream_fails_with_is_redacted(
     fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
 ):
-    message = {"text": f"Using {fake_langflow.api_key}", "category": "error"}
-    body = {"outputs": [{"outputs": [{"results": {"message": message}}]}]}
-    error = call(fake_langflow, make_client, echo, Fault(status=200, body=body))
-    assert isinstance(error, FlowFailed)
+    message = {"text": "x" * 290 + fake_langflow.api_key, "category": "error"}
+    result = {"outputs": [{"outputs": [{"results": {"message": message}}]}]}
+    end = json.dumps({"event": "end", "data": {"result": result}}) + "\n\n"
+    fake_langflow.script(Fault(path="/run", status=200, body=end))
+    with pytest.raises(FlowFailed) as caught:
+        list(make_client().stream(echo, "hello"))
+    assert fake_langflow.api_key[:6] not in str(caught.value)
