@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote_plus, urlsplit
 
 from requests import PreparedRequest
 
-from dagma.langflow.body import json_object, text_or_none
+from dagma.langflow.body import json_or_none, text_or_none, walk
 from dagma.langflow.credential import Credential, header_value
 from dagma.langflow.deadline import Deadline
 from dagma.langflow.errors import MalformedResponse, ServerError, Unauthorized, nothing_runs_yet
@@ -201,16 +201,24 @@ class ClientCredentials(Credential):
         self._keep(reply)
 
     def _keep(self, reply: Reply) -> None:
-        body = json_object(reply)
-        token, lifetime = text_or_none(body.get("access_token")), body.get("expires_in")
-        if token is None or str(body.get("token_type", "bearer")).lower() != "bearer":
-            raise MalformedResponse("The token endpoint answered without a bearer token.", status=reply.status)
+        body = json_or_none(reply.body)
+        token, lifetime = text_or_none(walk(body, "access_token")), walk(body, "expires_in")
+        if token is None or str(walk(body, "token_type") or "bearer").lower() != "bearer":
+            raise self._malformed(reply, f"answered {reply.status} without a bearer token in a JSON object")
         try:
             self._token = header_value("The fetched token", token)
-        except ValueError as error:
-            raise MalformedResponse(str(error), status=reply.status) from None
+        except ValueError:
+            raise self._malformed(reply, f"answered {reply.status} with a token that no header can hold") from None
         self._recent.append(token)
         # Without a lifetime a token is good until it is refused.
         if not isinstance(lifetime, int | float) or isinstance(lifetime, bool):
             lifetime = math.inf
         self._expires_at = time.monotonic() + lifetime
+
+    def _malformed(self, reply: Reply, what: str) -> MalformedResponse:
+        # Without an excerpt: the body may hold a token, which no redactor knows yet.
+        return MalformedResponse(
+            f"The token endpoint {self._url} {what}.",
+            mend="Check that it is the token endpoint of an OAuth2 server, and no login page.",
+            status=reply.status,
+        )

@@ -30,6 +30,14 @@ def json_value(reply: Reply, *, outcome: Outcome = "unknown") -> Any:
         ) from None
 
 
+def json_or_none(text: bytes | str) -> Any:
+    """Return the JSON of a text, or None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
 def json_object(reply: Reply, *, outcome: Outcome = "unknown") -> dict[str, Any]:
     """Return the JSON object of a response's body.
 

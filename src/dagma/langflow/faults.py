@@ -5,7 +5,6 @@ found", a 404 in v1; a failed background job is a 500 when asked for; and a prov
 passed on as if it were Langflow's own.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from dagma.langflow.body import text_or_none, walk
+from dagma.langflow.body import json_or_none, text_or_none, walk
 from dagma.langflow.errors import (
     BadRequest,
     CallTimeout,
@@ -69,14 +68,14 @@ class Fault:
     @classmethod
     def of(cls, reply: Reply) -> "Fault":
         """Read an error response, whatever its body."""
-        body = _json_or_none(reply.body)
+        body = json_or_none(reply.body)
         detail = walk(body, "detail")
         if detail is None and reply.status == 404:
             # A server that serves the canvas too answers 404 with the detail itself.
             detail = body
         if isinstance(detail, str) and detail.startswith("{"):
             # The detail of a failed v1 run is an object written as a string.
-            detail = _json_or_none(detail) or detail
+            detail = json_or_none(detail) or detail
         message = detail if isinstance(detail, str) else text_or_none(walk(detail, "message")) or ""
         return cls(
             status=reply.status,
@@ -243,10 +242,3 @@ def _by_status(fault: Fault, subject: str) -> LangflowError:
         case status if 400 <= status < 500:
             return BadRequest(cause, **fault.details)
     return MalformedResponse(cause, **fault.details)
-
-
-def _json_or_none(text: bytes | str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None

@@ -236,6 +236,28 @@ def test_a_fetch_ends_with_the_deadline_of_the_request_that_needs_it(
     assert "deadline of 0." in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "access_token=live-token-7&token_type=bearer",
+        '["live-token-7"]',
+        {"access_token": {"value": "live-token-7"}},
+        {"access_token": "live-token-7", "token_type": "mac"},
+        {"access_token": "live-token-7\n"},
+    ],
+    ids=["form", "list", "object", "mac", "newline"],
+)
+def test_what_a_token_endpoint_answers_is_not_shown_and_its_address_is(
+    fake_langflow: FakeLangflow, make_client: MakeClient, body: object
+):
+    fake_langflow.script(Fault(path=TOKEN_PATH, status=200, body=body))
+    auth = credentials(fake_langflow)
+    with pytest.raises(MalformedResponse, match=f"The token endpoint {fake_langflow.base_url}{TOKEN_PATH} ") as caught:
+        make_client(auth=auth).health_check()
+    assert "live-token-7" not in f"{caught.value} {caught.value.excerpt}"
+    assert "Langflow" not in str(caught.value)
+
+
 def test_no_cookie_is_kept(fake_langflow: FakeLangflow, make_client: MakeClient):
     client = make_client()
     fake_langflow.script(Fault(status=200, body={"status": "ok"}, headers={"Set-Cookie": "session=other; Path=/"}))
