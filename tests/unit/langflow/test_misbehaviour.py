@@ -296,6 +296,22 @@ def test_a_run_that_was_done_before_the_connection_broke_is_not_sent_again(
     assert (caught.value.outcome, calls) == ("unknown", ["hello"])
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(status=403), Fault(status=404), Fault(status=429, headers={"Retry-After": "0"}), Fault(drop=True)],
+    ids=["403", "404", "429", "drop"],
+)
+def test_an_empty_answer_whose_flow_can_not_be_looked_up_is_no_call_that_did_not_run(
+    fake_langflow: FakeLangflow, make_client: MakeClient, fault: Fault
+):
+    calls: list[str] = []
+    flow_id = fake_langflow.add_flow("silent", lambda call: calls.append(call.input_value) or "")
+    fake_langflow.script(replace(fault, path="/api/v1/flows", times=0))
+    with pytest.raises(CompletedWithoutOutput, match="can't be looked up") as caught:
+        make_client().run_workflow(flow_id, "hello")
+    assert (caught.value.outcome, caught.value.retryable, calls) == ("failed", False, ["hello"])
+
+
 @pytest.mark.parametrize("status", [401, 403, 429, 400])
 def test_a_providers_refusal_inside_a_flow_is_a_failed_flow(
     fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, status: int
