@@ -207,6 +207,12 @@ def test_a_text_of_a_million_characters_is_cut_in_the_state_and_whole_in_the_res
     assert len(answer) == 1_000_010
 
 
+def test_a_message_names_what_fed_its_output_and_the_users_names_nothing(client: LangflowClient, flows: Flows):
+    events = client.follow(client.submit(flows.behave, "hello"))
+    told = {(event.data["data"]["sender"], event.component, event.text) for event in events if event.kind == "message"}
+    assert told == {("User", None, "hello"), ("Machine", "Behave-1", "hello")}
+
+
 def test_tweaks_by_display_name_are_ignored_in_the_background(langflow_server: LangflowServer, flows: Flows):
     tweaks = {"Behave": {"repeat": 3}}
     job_id = langflow_server.submit(flows.behave, input_value="ab", tweaks=tweaks).json()["job_id"]

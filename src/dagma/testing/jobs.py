@@ -164,7 +164,7 @@ class FakeJobs:
             job.state = "in_progress"
             self._tell(job, "vertices_sorted", {"ids": [first], "to_run": components})
             self._tell(job, "build_start", {})
-            self._tell(job, "add_message", shapes.message(job.call.input_value, job.call.session_id, first))
+            self._tell(job, "add_message", shapes.user_message(job.call.input_value, job.call.session_id))
             self._finish(job, first, components[1:2])
         try:
             answer = job.behaviour(job.call)
@@ -189,8 +189,9 @@ class FakeJobs:
                 self._stream(job, word)
             for component, following in pairwise(components[1:]):
                 self._finish(job, component, [following])
-            said = shapes.message(job.answer.text, job.call.session_id, last, job.answer if job.by_model else None)
-            self._tell(job, "add_message", said)
+            source = shapes.feeder(job.flow, last)
+            by_model = job.answer if job.by_model else None
+            self._tell(job, "add_message", shapes.message(job.answer.text, job.call.session_id, source, by_model))
             self._finish(job, last, [])
             self._tell(job, "output", {"type": "message", "content": job.answer.text, "component_id": last})
             self._tell(job, "end", {"build_duration": 0.001})
