@@ -9,7 +9,6 @@ from dagma.langflow.body import json_object
 from dagma.langflow.call import checked_uuid
 from dagma.langflow.deadline import Deadline
 from dagma.langflow.errors import (
-    CallTimeout,
     CompletedWithoutOutput,
     JobCancelled,
     JobLost,
@@ -21,6 +20,7 @@ from dagma.langflow.errors import (
 from dagma.langflow.events import EventKind, EventReader, FlowEvent
 from dagma.langflow.following import FollowingApi
 from dagma.langflow.job import JobStatus
+from dagma.langflow.jobs import not_over
 from dagma.langflow.result import CallResult
 from dagma.langflow.trace import Trace
 from dagma.langflow.uncut import perhaps_cut, uncut
@@ -62,14 +62,11 @@ class CollectingApi(FollowingApi):
             if status.state == "suspended":
                 raise JobSuspended(f"The job {job_id} waits for a human.")
             if status.over:
-                return self._answer(status)
+                return self._answer(status, deadline)
             if status.state == "queued" and time.monotonic() >= queued_until:
                 self._give_up_queued(job_id)
             if deadline.passed():
-                raise CallTimeout(
-                    f"The job {job_id} was not over after {deadline.seconds:g} s.",
-                    mend="Collect it later by its id, which costs nothing more, or stop it.",
-                )
+                raise not_over(job_id, deadline)
             time.sleep(min(wait, deadline.remaining()))
             wait = min(wait * 1.5, self._jobs.poll)
 
@@ -92,14 +89,14 @@ class CollectingApi(FollowingApi):
             time.sleep(wait)
         return None
 
-    def _answer(self, status: JobStatus) -> CallResult:
+    def _answer(self, status: JobStatus, deadline: Deadline) -> CallResult:
         """Return the answer of a job that is over, or raise why it has none."""
         for wait in _SETTLING_WAITS:
             # Right after a stop a job says failed, without a reason, for a moment.
             if not isinstance(status.error, JobLost):
                 break
             time.sleep(wait)
-            status = self.status(status.job_id)
+            status = self._look(status.job_id, deadline)
         if status.state == "cancelled":
             raise JobCancelled(f"The job {status.job_id} was stopped.")
         if status.error is not None:

@@ -7,10 +7,10 @@ from contextlib import closing
 
 from dagma.langflow.call import checked_uuid
 from dagma.langflow.deadline import Deadline
-from dagma.langflow.errors import CallTimeout, LangflowError
+from dagma.langflow.errors import LangflowError
 from dagma.langflow.events import EventReader, FlowEvent
 from dagma.langflow.faults import raise_for_status
-from dagma.langflow.jobs import JobsApi
+from dagma.langflow.jobs import JobsApi, not_over
 from dagma.langflow.sse import Frame, frames, lines
 
 logger = logging.getLogger(__name__)
@@ -74,10 +74,7 @@ class FollowingApi(JobsApi):
             if status.state == "in_progress":
                 queued_until = float("inf")
             if deadline.passed():
-                raise CallTimeout(
-                    f"The job {key} was not over after {deadline.seconds:g} s.",
-                    mend="Follow it again from its last event, collect it later, or stop it.",
-                )
+                raise not_over(key, deadline)
             time.sleep(min(wait, deadline.remaining()))
             wait = min(wait * 2, self._jobs.poll)
 

@@ -19,6 +19,8 @@ from dagma.langflow import (
     LangflowError,
     MalformedResponse,
     RetryPolicy,
+    ServerError,
+    Timeouts,
     Unreachable,
 )
 from dagma.langflow.jobs import bound_key
@@ -195,6 +197,43 @@ def test_an_outage_longer_than_the_patience_is_unreachable(
     with pytest.raises(Unreachable):
         list(getattr(client, act)(job_id))
     gate.opened.set()
+
+
+@pytest.mark.parametrize("seconds", ["15", "100"], ids=["within a look's time", "beyond it"])
+@pytest.mark.parametrize("act", ["follow", "collect"])
+def test_a_server_that_asks_for_a_longer_wait_than_the_patience_does_not_get_it(
+    fake_langflow: FakeLangflow, make_client: MakeClient, gate: Gate, gated: str, act: str, seconds: str
+):
+    client = make_client(timeouts=Timeouts(total=60.0), jobs=JobPolicy(total=60.0, outage=0.5, stall=0.5, poll=0.1))
+    job_id = client.submit(gated, "hello")
+    refusal = Fault(path="/workflows", method="GET", status=503, headers={"Retry-After": seconds}, times=0)
+    fake_langflow.script(refusal)
+    started = time.monotonic()
+    with pytest.raises(ServerError):
+        list(getattr(client, act)(job_id))
+    assert time.monotonic() - started < 12.0
+    gate.opened.set()
+
+
+@pytest.mark.parametrize("act", ["follow", "collect"])
+def test_a_look_at_a_job_ends_with_the_time_of_who_waits(
+    fake_langflow: FakeLangflow, make_client: MakeClient, gate: Gate, gated: str, act: str
+):
+    client = make_client(timeouts=Timeouts(read=HANGING, total=HANGING), retry=RetryPolicy(attempts=1))
+    job_id = client.submit(gated, "hello")
+    fake_langflow.script(Fault(path="/workflows", method="GET", delay=2 * HANGING, times=0))
+    started = time.monotonic()
+    with pytest.raises(CallTimeout, match=r"not over after 0\.2 s.*collect it later") as caught:
+        list(getattr(client, act)(job_id, timeout=0.2))
+    assert time.monotonic() - started < HANGING
+    assert caught.value.outcome == "unknown"
+    gate.opened.set()
+
+
+def test_a_job_that_is_over_is_collected_in_no_time_at_all(client: LangflowClient, echo: str):
+    job_id = client.submit(echo, "hello")
+    client.collect(job_id)
+    assert client.collect(job_id, timeout=0.0).answer == "hello"
 
 
 @pytest.mark.parametrize("act", ["follow", "collect"])
