@@ -1,6 +1,7 @@
 """Reading JSON that a server sent, without trusting its shape."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -89,6 +90,17 @@ def objects(value: Any) -> list[dict[str, Any]]:
 def text_or_none(value: Any) -> str | None:
     """Return a text, or None for anything else or an empty one."""
     return value if isinstance(value, str) and value else None
+
+
+def finite_number(value: Any) -> float | None:
+    """Return a number that can be reckoned with, or None for anything else, such as 1e999 or 400 digits."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _media_type(reply: Reply) -> str:

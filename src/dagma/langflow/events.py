@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from dagma.langflow.body import text_or_none, walk
+from dagma.langflow.body import finite_number, text_or_none, walk
 from dagma.langflow.errors import MalformedResponse
 from dagma.langflow.result import CallResult
 
@@ -111,7 +111,7 @@ class EventReader:
         if walk(build, "valid") is False:
             yield FlowEvent("component_failed", component=component, text=text_or_none(walk(build, "params")))
             return
-        seconds = _seconds(walk(build, "data", "timedelta"))
+        seconds = finite_number(walk(build, "data", "timedelta"))
         yield FlowEvent("component_finished", component=component, seconds=seconds)
         yield from _starts(walk(build, "next_vertices_ids"))
 
@@ -134,7 +134,7 @@ def _event(name: str, row: str | None, data: Mapping[str, Any]) -> FlowEvent:
         case "human_input_required":
             return FlowEvent("waiting", text=text_or_none(data.get("prompt")))
         case "end":
-            return FlowEvent("finished", seconds=_seconds(data.get("build_duration")))
+            return FlowEvent("finished", seconds=finite_number(data.get("build_duration")))
         case "cancelled" | "run_cancelled":
             return FlowEvent("cancelled")
     return FlowEvent(_TERMINAL_ROWS.get(row or "", "other"))
@@ -161,7 +161,3 @@ def _texts(value: Any) -> set[str]:
 
 def _source(data: Mapping[str, Any]) -> str | None:
     return text_or_none(walk(data, "properties", "source", "id"))
-
-
-def _seconds(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

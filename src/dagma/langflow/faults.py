@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from dagma.langflow.body import json_or_none, text_or_none, walk
+from dagma.langflow.body import finite_number, json_or_none, text_or_none, walk
 from dagma.langflow.errors import (
     BadRequest,
     CallTimeout,
@@ -150,24 +150,25 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
         return float(value)
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+    except (ValueError, OverflowError):
+        # A year or a zone of too many digits is told only when it is reckoned with.
         return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
 
 
 def _failed_run(fault: Fault, subject: str) -> LangflowError | None:
     """Return the error if the flow itself failed, whatever the status pretends."""
     if text_or_none(walk(fault.detail, "error_code")):
         # A connection that the flow uses: Langflow passes the provider's 401, 403 or 429 on as its own.
-        waits = walk(fault.detail, "retry_after")
+        waits = finite_number(walk(fault.detail, "retry_after"))
         return flow_failed(
             fault.message,
             subject,
             {
                 **fault.details,
                 "retryable": walk(fault.detail, "retryable") is True,
-                "retry_after": float(waits) if isinstance(waits, int | float) else fault.retry_after,
+                "retry_after": fault.retry_after if waits is None else max(0.0, waits),
             },
             redactor=fault.redactor,
         )
