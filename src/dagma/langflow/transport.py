@@ -233,12 +233,17 @@ class Transport:
                     )
                     if reply.status == 401 and renewals_left:
                         refused, reply = self._told_refusal(reply)
-                        if refused and self._credential.renew():
-                            # What was refused did not run; only what is sent from here on may.
-                            watch.sent = False
+                        if refused and self._renewed(response.request, watch):
                             continue
                     yield reply
                     return
+
+    def _renewed(self, refused: requests.PreparedRequest, watch: Watch) -> bool:
+        with watch.current():
+            renewed = self._credential.renew(refused)
+        # What was refused did not run; only what is sent from here on may.
+        watch.sent = watch.sent and not renewed
+        return renewed
 
     def _told_refusal(self, reply: StreamReply) -> tuple[bool, StreamReply]:
         """Return whether a 401 refuses the credential, and the response, which still has its whole body."""

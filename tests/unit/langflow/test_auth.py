@@ -1,8 +1,11 @@
 import threading
+import time
 from base64 import b64decode
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
+from requests import PreparedRequest, Request
 from unit.langflow.conftest import MakeClient
 
 from dagma.langflow import (
@@ -15,14 +18,17 @@ from dagma.langflow import (
     FlowFailed,
     LangflowError,
     MalformedResponse,
+    RateLimited,
     RetryPolicy,
     ServerError,
+    Timeouts,
     Unauthorized,
     Unreachable,
 )
 from dagma.testing import FakeLangflow, Fault
 
 TOKEN_PATH = "/oauth/token"
+HANGING = 20.0
 
 
 def token(text: str, **more: object) -> Fault:
@@ -283,6 +289,11 @@ def test_callers_at_the_same_time_share_one_token(fake_langflow: FakeLangflow, m
     [
         (Fault(status=401, body={"error": "invalid_client", "secret": "the-secret"}), Unauthorized),
         (Fault(status=400, body={"error": "invalid_scope"}), Unauthorized),
+        (Fault(status=404), Unauthorized),
+        (Fault(status=405), Unauthorized),
+        (Fault(status=422), Unauthorized),
+        (Fault(status=408), ServerError),
+        (Fault(status=429), RateLimited),
         (Fault(status=500), ServerError),
         (Fault(status=200, body="<html>"), MalformedResponse),
         (Fault(status=200, body={"token_type": "Bearer"}), MalformedResponse),
@@ -301,4 +312,69 @@ def test_a_token_that_can_not_be_had_is_an_error_and_nothing_is_run(
         client.run(echo, "hello")
     assert caught.value.outcome == "not_run"
     assert "the-secret" not in f"{caught.value} {caught.value.excerpt}"
-    assert set(paths(fake_langflow)) == {TOKEN_PATH}
+    assert paths(fake_langflow) == [TOKEN_PATH] * (3 if caught.value.retryable else 1)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_token_endpoint_that_says_for_how_long_to_wait_is_heard(
+    fake_langflow: FakeLangflow, make_client: MakeClient, status: int
+):
+    fake_langflow.script(Fault(path=TOKEN_PATH, status=status, headers={"Retry-After": "120"}))
+    with pytest.raises(LangflowError) as caught:
+        make_client(auth=credentials(fake_langflow)).health_check()
+    assert (caught.value.retry_after, caught.value.retryable) == (120.0, True)
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "fetches"), [('"20"', 2), ("20.5", 2), ('"3600"', 1), ("9" * 400, 1), ("1e999", 1), ('"soon"', 1)]
+)
+def test_a_lifetime_is_a_number_or_digits_and_else_none(
+    fake_langflow: FakeLangflow, make_client: MakeClient, lifetime: str, fetches: int
+):
+    answer = f'{{"access_token": "a-token", "expires_in": {lifetime}}}'
+    fake_langflow.script(Fault(path=TOKEN_PATH, status=200, body=answer, times=0))
+    client = make_client(auth=credentials(fake_langflow))
+    client.health_check()
+    client.health_check()
+    assert paths(fake_langflow).count(TOKEN_PATH) == fetches
+
+
+def test_callers_whose_same_token_is_refused_renew_it_once(fake_langflow: FakeLangflow):
+    fake_langflow.script(token("first"), token("second"), token("third"))
+    auth = credentials(fake_langflow)
+    refused = [auth(Request("GET", fake_langflow.base_url).prepare()) for _ in range(4)]
+
+    def renew(request: PreparedRequest) -> None:
+        assert auth.renew(request)
+        auth(request)
+
+    callers = [threading.Thread(target=renew, args=(request,)) for request in refused]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert [request.headers["Authorization"] for request in refused] == ["Bearer second"] * 4
+    assert paths(fake_langflow) == [TOKEN_PATH] * 2
+
+
+def test_a_caller_waits_for_anothers_fetch_no_longer_than_its_own_deadline(
+    fake_langflow: FakeLangflow, make_client: MakeClient
+):
+    fake_langflow.script(Fault(path=TOKEN_PATH, stall_after=0, times=0))
+    auth = credentials(fake_langflow, timeout=HANGING)
+    patient = make_client(auth=auth, timeouts=Timeouts(read=HANGING, total=HANGING), retry=RetryPolicy(attempts=1))
+    impatient = make_client(auth=auth, retry=RetryPolicy(attempts=1))
+
+    def fetch() -> None:
+        with suppress(LangflowError):
+            patient.health_check()
+
+    fetching = threading.Thread(target=fetch, daemon=True)
+    fetching.start()
+    while not fake_langflow.requests:
+        time.sleep(0.01)
+    started = time.monotonic()
+    with pytest.raises(CallTimeout, match="while another call fetched a token") as caught:
+        impatient.run("flow", "hello", timeout=0.3)
+    assert time.monotonic() - started < HANGING / 2
+    assert caught.value.outcome == "not_run"
