@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,6 +42,9 @@ _REFUSED = (urllib3.exceptions.NewConnectionError,)
 _TLS = (ssl.SSLError, requests.exceptions.SSLError, urllib3.exceptions.SSLError)
 # The connection ended without a word about certificates: so does a balancer end it whose server is away.
 _TLS_CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+_REFUSED_HANDSHAKE = re.compile(
+    r"alert[ _](?:[a-z]+[ _])?(?:certificate|unknown[ _]ca|access[ _]denied|handshake[ _]failure)", re.IGNORECASE
+)
 _BROKEN_OFF = (ConnectionError, http.client.IncompleteRead)
 # http.client raises the bare HTTPException for too many headers.
 _NO_HTTP = (http.client.HTTPException, requests.exceptions.InvalidHeader, urllib3.exceptions.InvalidHeader)
@@ -209,6 +213,7 @@ class Transport:
         silence = min(read_timeout or self.timeouts.read, deadline.remaining() + 1.0)
         with Watch(deadline.remaining()) as watch:
             for renewals_left in (1, 0):
+                watch.answered = False
                 with _translated(self, watch, deadline, f"{method} {path}"), watch.current():
                     response = self._session.request(
                         method,
@@ -224,6 +229,7 @@ class Transport:
                         allow_redirects=False,
                         stream=True,
                     )
+                watch.answered = True
                 with response:
                     self._refuse_redirect(response)
                     reply = StreamReply(
@@ -318,7 +324,7 @@ def _typed(error: Exception, transport: Transport, watch: Watch, deadline: Deadl
     reason = transport.redactor().excerpt(_innermost(causes))[:_LONGEST_REASON]
     outcome: Outcome = "unknown" if watch.sent else "not_run"
     if _any(causes, _TLS) and not _any(causes, _TLS_CUT_OFF):
-        if "alert" in reason.lower():
+        if not watch.answered and _REFUSED_HANDSHAKE.search(reason):
             # With TLS 1.3 the alert about a missing client certificate comes after the request was sent.
             outcome = "not_run"
         return TLSFailure(f"TLS with {address} failed: {reason}.", outcome=outcome)
