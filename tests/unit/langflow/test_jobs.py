@@ -149,6 +149,31 @@ def test_a_stream_that_fails_is_opened_again_and_no_event_is_lost_or_repeated(
     assert [(event.kind, event.id) for event in client.follow(running)] == expected
 
 
+def test_no_event_is_lost_after_whichever_the_stream_is_resumed(client: LangflowClient, echo: str):
+    job_id = client.submit(echo, "hello")
+    events = [(event.kind, event.component, event.id) for event in client.follow(job_id)]
+    assert len(events) > len({event_id for _, _, event_id in events}), "No frame told several events."
+    for position, (_, _, event_id) in enumerate(events, 1):
+        rest = [(event.kind, event.component, event.id) for event in client.follow(job_id, event_id)]
+        assert rest[len(rest) - len(events[position:]) :] == events[position:]
+        assert len(rest) <= len(events[position:]) + 2
+
+
+def test_a_stream_that_lastingly_holds_nonsense_is_opened_ever_more_seldom(
+    fake_langflow: FakeLangflow, make_client: MakeClient, gate: Gate, gated: str
+):
+    client = make_client(jobs=JobPolicy(total=2.5, poll=2.0))
+    job_id = client.submit(gated, "hello")
+    assert gate.entered.wait(HANGING)
+    known = "".join(f"data: {frame.text}\nid: {frame.id}\n\n" for frame in fake_langflow.jobs[0].frames)
+    fake_langflow.script(Fault(path=EVENTS, status=200, body=known + "data: no JSON\n\n", times=0))
+    with pytest.raises(CallTimeout):
+        list(client.follow(job_id))
+    gate.opened.set()
+    # After 0.1, 0.2, 0.4, 0.8 and 1.6 s.
+    assert [request.path.endswith(EVENTS) for request in fake_langflow.requests].count(True) <= 7
+
+
 def test_a_server_that_ignores_the_last_event_id_repeats_nothing(
     fake_langflow: FakeLangflow, client: LangflowClient, gate: Gate, gated: str
 ):
