@@ -135,11 +135,15 @@ class JobsApi(FlowsApi):
         Raises:
             Conflict: It was answered already.
             BadRequest: The action is none of those to choose from.
-            LangflowError: The job does not go on.
+            LangflowError: The job does not go on, or nothing tells that it does.
         """
-        path = f"/api/v2/workflows/{checked_uuid('job_id', request.job_id)}/resume"
+        key = checked_uuid("job_id", request.job_id)
+        path = f"/api/v2/workflows/{key}/resume"
         payload = {"request_id": request.request_id, "decision": {"action_id": decision}}
-        self._quick("POST", path, f"resumption of job {request.job_id}", payload=payload, idempotent=False)
+        reply = self._quick("POST", path, f"resumption of job {key}", payload=payload, idempotent=False)
+        body = json_object(reply)
+        if text_or_none(body.get("status")) is None or body.get("job_id") != key:
+            raise malformed(reply, "no word of the job's resumption")
 
     def _patient_status(self, job_id: str, deadline: Deadline) -> JobStatus:
         """Look at a job, waiting out a Langflow that is down or restarts."""
