@@ -234,8 +234,10 @@ def _by_status(fault: Fault, subject: str) -> LangflowError:
             return RateLimited(cause, **fault.details)
         case 503:
             # With Retry-After a server says that it refused the request and invites to send it again. Without,
-            # nothing tells whether something in front of Langflow gave up on a run that goes on.
-            outcome: Outcome = "unknown" if fault.retry_after is None else "not_run"
+            # nothing tells whether something in front of Langflow gave up on a run that goes on; and a code that
+            # is left for here, such as DATABASE_ERROR, can follow a run.
+            refused = fault.retry_after is not None and fault.code is None
+            outcome: Outcome = "not_run" if refused else "unknown"
             details: Details = {**fault.details, "outcome": outcome}
             return ServerError(cause, **details)
         case status if 500 <= status < 600:

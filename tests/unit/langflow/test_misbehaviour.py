@@ -274,11 +274,15 @@ def test_a_503_that_langflow_explains_is_sent_again(
     assert make_client().run_workflow(echo, "hello").answer == "hello"
 
 
-@pytest.mark.parametrize("code", ["DATABASE_ERROR", None])
+@pytest.mark.parametrize(
+    ("code", "headers"),
+    [("DATABASE_ERROR", {}), ("DATABASE_ERROR", {"Retry-After": "0"}), (None, {})],
+    ids=["database", "database with a wait", "none"],
+)
 def test_a_503_that_may_follow_a_run_is_not_sent_again(
-    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, code: str | None
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, code: str | None, headers: dict[str, str]
 ):
-    fake_langflow.script(Fault(status=503, body={"detail": {"code": code}}))
+    fake_langflow.script(Fault(status=503, headers=headers, body={"detail": {"code": code}}))
     with pytest.raises(ServerError) as caught:
         make_client().run_workflow(echo, "hello")
     assert caught.value.outcome == "unknown"
