@@ -58,6 +58,7 @@ class FakeJob:
     behaviour: Behaviour
     key: str | None
     state: str = "queued"
+    stuck: bool = False
     answer: FakeAnswer | None = None
     by_model: bool = False
     error: Any = None
@@ -125,7 +126,11 @@ class FakeJobs:
     def lose(self) -> None:
         """Do what a killed and restarted server does: running jobs are lost, queued ones stay so for ever."""
         with self._changed:
+            # What runs holds its thread until it ends by itself.
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = ThreadPoolExecutor(_CONCURRENT, thread_name_prefix="fake-langflow-job")
             for job in self._jobs.values():
+                job.stuck = job.stuck or job.state == "queued"
                 if job.state == "in_progress":
                     job.error = {"type": "worker_lost"}
                     self._end(job, "failed", {"type": "worker_lost"})
@@ -159,7 +164,7 @@ class FakeJobs:
         components = shapes.component_ids(job.flow) or ["ChatInput", "ChatOutput"]
         first, last = components[0], components[-1]
         with self._changed:
-            if job.over:
+            if job.over or job.stuck:
                 return
             job.state = "in_progress"
             self._tell(job, "vertices_sorted", {"ids": [first], "to_run": components})
