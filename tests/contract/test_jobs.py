@@ -44,13 +44,15 @@ def test_a_job_is_submitted_followed_and_collected(client: LangflowClient, flows
 
 def test_events_replay_from_the_last_one_that_was_read(client: LangflowClient, flows: Flows):
     job_id = client.submit(flows.echo, "hello")
-    all_ids = [event.id for event in client.follow(job_id)]
-    assert all_ids == sorted(all_ids, key=int)
-    middle = all_ids[len(all_ids) // 2]
-    assert [event.id for event in client.follow(job_id, middle)] == [
-        each for each in all_ids if int(each) > int(middle)
-    ]
-    assert list(client.follow(job_id, all_ids[-1])) == []
+    events = list(client.follow(job_id))
+    # What shares a frame with a later event bears the id of the frame before, of which the first has none.
+    all_ids = [int(event.id or 0) for event in events]
+    assert all_ids == sorted(all_ids)
+    middle = len(events) // 2
+    rest = [(event.kind, event.component, event.id) for event in client.follow(job_id, events[middle].id)]
+    expected = [(event.kind, event.component, event.id) for event in events[middle + 1 :]]
+    assert rest[len(rest) - len(expected) :] == expected
+    assert list(client.follow(job_id, events[-1].id)) == []
 
 
 def test_tokens_are_told_once_bear_the_id_of_another_event_and_are_not_replayed(
@@ -205,6 +207,12 @@ def test_a_text_of_a_million_characters_is_cut_in_the_state_and_whole_in_the_res
     answer = client.collect(job_id).answer
     assert answer is not None
     assert len(answer) == 1_000_010
+
+
+def test_a_message_names_what_fed_its_output_and_the_users_names_nothing(client: LangflowClient, flows: Flows):
+    events = client.follow(client.submit(flows.behave, "hello"))
+    told = {(event.data["data"]["sender"], event.component, event.text) for event in events if event.kind == "message"}
+    assert told == {("User", None, "hello"), ("Machine", "Behave-1", "hello")}
 
 
 def test_tweaks_by_display_name_are_ignored_in_the_background(langflow_server: LangflowServer, flows: Flows):

@@ -1,20 +1,31 @@
 """The ways to prove who is calling: Langflow's API key, and what a gateway in front of it may want."""
 
 import math
+import re
 import threading
 import time
 from base64 import b64encode
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote_plus, urlsplit
 
 from requests import PreparedRequest
 
-from dagma.langflow.body import json_object, text_or_none
+from dagma.langflow.body import finite_number, json_or_none, text_or_none, walk
 from dagma.langflow.credential import Credential, header_value
 from dagma.langflow.deadline import Deadline
-from dagma.langflow.errors import MalformedResponse, ServerError, Unauthorized, nothing_runs_yet
+from dagma.langflow.errors import (
+    CallTimeout,
+    LangflowError,
+    MalformedResponse,
+    RateLimited,
+    ServerError,
+    Unauthorized,
+    nothing_runs_yet,
+)
+from dagma.langflow.faults import retry_after
 from dagma.langflow.redact import bare_url
 from dagma.langflow.settings import TLS, checked_token_url
 from dagma.langflow.transport import Reply, Transport
@@ -170,7 +181,7 @@ class ClientCredentials(Credential):
         Raises:
             LangflowError: There is no token to be had; nothing was sent to Langflow.
         """
-        with self._lock:
+        with self._locked():
             if self._token is None or time.monotonic() >= self._expires_at - self._early:
                 self._fetch()
             request.headers["Authorization"] = f"Bearer {self._token}"
@@ -180,37 +191,72 @@ class ClientCredentials(Credential):
         """Return the client's secret and the latest tokens."""
         return [*self._client.secrets(), *self._recent]
 
-    def renew(self) -> bool:
-        """Forget the token that was refused; the next request fetches another."""
-        with self._lock:
-            self._token = None
+    def renew(self, refused: PreparedRequest) -> bool:
+        """Forget the token that was refused; the next request fetches another, unless another thread has."""
+        with self._locked():
+            if refused.headers.get("Authorization") == f"Bearer {self._token}":
+                self._token = None
         return True
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        if not self._lock.acquire(timeout=min(seconds_left(), threading.TIMEOUT_MAX)):
+            raise CallTimeout(
+                f"The deadline passed while another call fetched a token from {self._url}.",
+                mend="Look at the token endpoint, which answers slowly, or raise the time-out.",
+                outcome="not_run",
+            )
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     @nothing_runs_yet()
     def _fetch(self) -> None:
         deadline = Deadline.after(min(self._timeout, seconds_left()))
         reply = self._transport.exchange("POST", self._path, deadline=deadline, params=self._query, form=self._form)
         if not 200 <= reply.status < 300:
-            error = Unauthorized if reply.status in (400, 401, 403) else ServerError
-            raise error(
-                f"The token endpoint {self._url} answered {reply.status}.",
-                mend="Check the client id, its secret, the scope and the audience.",
-                status=reply.status,
-                excerpt=reply.excerpt,
-            )
+            raise self._refusal(reply)
         self._keep(reply)
 
+    def _refusal(self, reply: Reply) -> LangflowError:
+        cause = f"The token endpoint {self._url} answered {reply.status}."
+        if reply.status in (408, 429) or reply.status >= 500:
+            error = RateLimited if reply.status == 429 else ServerError
+            return error(
+                cause,
+                mend="Wait for the token endpoint, or have fewer callers.",
+                status=reply.status,
+                excerpt=reply.excerpt,
+                retry_after=retry_after(reply.headers),
+            )
+        return Unauthorized(
+            cause,
+            mend="Check its address, the client id, its secret, the scope and the audience.",
+            status=reply.status,
+            excerpt=reply.excerpt,
+        )
+
     def _keep(self, reply: Reply) -> None:
-        body = json_object(reply)
-        token, lifetime = text_or_none(body.get("access_token")), body.get("expires_in")
-        if token is None or str(body.get("token_type", "bearer")).lower() != "bearer":
-            raise MalformedResponse("The token endpoint answered without a bearer token.", status=reply.status)
+        body = json_or_none(reply.body)
+        token, lifetime = text_or_none(walk(body, "access_token")), walk(body, "expires_in")
+        if token is None or str(walk(body, "token_type") or "bearer").lower() != "bearer":
+            raise self._malformed(reply, f"answered {reply.status} without a bearer token in a JSON object")
         try:
             self._token = header_value("The fetched token", token)
-        except ValueError as error:
-            raise MalformedResponse(str(error), status=reply.status) from None
+        except ValueError:
+            raise self._malformed(reply, f"answered {reply.status} with a token that no header can hold") from None
         self._recent.append(token)
+        if isinstance(lifetime, str) and re.fullmatch(r"[0-9]{1,9}", lifetime):
+            lifetime = int(lifetime)
         # Without a lifetime a token is good until it is refused.
-        if not isinstance(lifetime, int | float) or isinstance(lifetime, bool):
-            lifetime = math.inf
-        self._expires_at = time.monotonic() + lifetime
+        seconds = finite_number(lifetime)
+        self._expires_at = math.inf if seconds is None else time.monotonic() + seconds
+
+    def _malformed(self, reply: Reply, what: str) -> MalformedResponse:
+        # Without an excerpt: the body may hold a token, which no redactor knows yet.
+        return MalformedResponse(
+            f"The token endpoint {self._url} {what}.",
+            mend="Check that it is the token endpoint of an OAuth2 server, and no login page.",
+            status=reply.status,
+        )

@@ -1,6 +1,7 @@
 """Reading JSON that a server sent, without trusting its shape."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,14 @@ def json_value(reply: Reply, *, outcome: Outcome = "unknown") -> Any:
             excerpt=reply.excerpt,
             outcome=outcome,
         ) from None
+
+
+def json_or_none(text: bytes | str) -> Any:
+    """Return the JSON of a text, or None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def json_object(reply: Reply, *, outcome: Outcome = "unknown") -> dict[str, Any]:
@@ -81,6 +90,17 @@ def objects(value: Any) -> list[dict[str, Any]]:
 def text_or_none(value: Any) -> str | None:
     """Return a text, or None for anything else or an empty one."""
     return value if isinstance(value, str) and value else None
+
+
+def finite_number(value: Any) -> float | None:
+    """Return a number that can be reckoned with, or None for anything else, such as 1e999 or 400 digits."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _media_type(reply: Reply) -> str:

@@ -9,7 +9,6 @@ from dagma.langflow.body import json_object
 from dagma.langflow.call import checked_uuid
 from dagma.langflow.deadline import Deadline
 from dagma.langflow.errors import (
-    CallTimeout,
     CompletedWithoutOutput,
     JobCancelled,
     JobLost,
@@ -21,8 +20,10 @@ from dagma.langflow.errors import (
 from dagma.langflow.events import EventKind, EventReader, FlowEvent
 from dagma.langflow.following import FollowingApi
 from dagma.langflow.job import JobStatus
+from dagma.langflow.jobs import not_over
 from dagma.langflow.result import CallResult
 from dagma.langflow.trace import Trace
+from dagma.langflow.uncut import perhaps_cut, uncut
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +32,6 @@ _SETTLING_WAITS = (0.1, 0.2, 0.4, 0.8)
 # A trace is written some 60 ms after the end of its run.
 _TRACE_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8)
 _TRACE_SECONDS = 5.0
-# Langflow cuts texts at LANGFLOW_MAX_TEXT_LENGTH, 6000 by default, and marks the cut.
-_CUT_MARK = "..."
-_DEFAULT_CUT = 6000
 _LONGEST_REASON = 300
 
 
@@ -64,14 +62,11 @@ class CollectingApi(FollowingApi):
             if status.state == "suspended":
                 raise JobSuspended(f"The job {job_id} waits for a human.")
             if status.over:
-                return self._answer(status)
+                return self._answer(status, deadline)
             if status.state == "queued" and time.monotonic() >= queued_until:
                 self._give_up_queued(job_id)
             if deadline.passed():
-                raise CallTimeout(
-                    f"The job {job_id} was not over after {deadline.seconds:g} s.",
-                    mend="Collect it later by its id, which costs nothing more, or stop it.",
-                )
+                raise not_over(job_id, deadline)
             time.sleep(min(wait, deadline.remaining()))
             wait = min(wait * 1.5, self._jobs.poll)
 
@@ -94,23 +89,22 @@ class CollectingApi(FollowingApi):
             time.sleep(wait)
         return None
 
-    def _answer(self, status: JobStatus) -> CallResult:
+    def _answer(self, status: JobStatus, deadline: Deadline) -> CallResult:
         """Return the answer of a job that is over, or raise why it has none."""
         for wait in _SETTLING_WAITS:
             # Right after a stop a job says failed, without a reason, for a moment.
             if not isinstance(status.error, JobLost):
                 break
             time.sleep(wait)
-            status = self.status(status.job_id)
+            status = self._look(status.job_id, deadline)
         if status.state == "cancelled":
             raise JobCancelled(f"The job {status.job_id} was stopped.")
         if status.error is not None:
             raise status.error
-        with self._redacted():
-            try:
-                result = CallResult.from_v2_job(status.raw)
-            except CompletedWithoutOutput as error:
-                raise self._explained(error, status.job_id) from None
+        try:
+            result = CallResult.from_v2_job(status.raw, redactor=self._transport.redactor())
+        except CompletedWithoutOutput as error:
+            raise self._explained(error, status.job_id) from None
         return self.with_trace(self._uncut(result))
 
     def with_trace(self, result: CallResult) -> CallResult:
@@ -127,30 +121,20 @@ class CollectingApi(FollowingApi):
         )
 
     def _uncut(self, result: CallResult) -> CallResult:
-        """Return a result with its whole text; the job's events hold it where its state has it cut.
+        """Return a result with its whole texts; the job's events hold them where its state has them cut.
 
         Raises:
-            TruncatedAnswer: It was cut, and the events do not hold it; or it may be, and the events can't be read.
+            TruncatedAnswer: One may be cut, and the events do not hold it, or can't be read.
         """
-        answer = result.answer
-        if answer is None or result.job_id is None or not answer.endswith(_CUT_MARK):
+        if result.job_id is None or not perhaps_cut(result):
             return result
         try:
             events = self._kept_events(result.job_id, "message", "finished")
+            if all(event.kind != "finished" for event in events):
+                raise MalformedResponse("They end before the job did.", retryable=True)
         except LangflowError as error:
-            raise _perhaps_cut(result.job_id, error) from error
-        for text in [event.text for event in events if event.kind == "message" and event.text is not None]:
-            if text == answer:
-                return result
-            if text.startswith(answer.removesuffix(_CUT_MARK)):
-                outputs = {name: text if value == answer else value for name, value in result.outputs.items()}
-                return replace(result, answer=text, outputs=outputs)
-        if all(event.kind != "finished" for event in events):
-            early = MalformedResponse("They end before the job did.", retryable=True)
-            raise _perhaps_cut(result.job_id, early)
-        if len(answer) == _DEFAULT_CUT + len(_CUT_MARK):
-            raise TruncatedAnswer(f"Langflow cut the answer of job {result.job_id} at {_DEFAULT_CUT} characters.")
-        return result
+            raise _unread(result.job_id, error) from error
+        return uncut(result, events)
 
     def _explained(self, error: CompletedWithoutOutput, job_id: str) -> CompletedWithoutOutput:
         """Return the error with the reason that only the job's events tell."""
@@ -191,7 +175,7 @@ class CollectingApi(FollowingApi):
         return self._retry.call(once, deadline=deadline, idempotent=True)
 
 
-def _perhaps_cut(job_id: str, error: LangflowError) -> TruncatedAnswer:
+def _unread(job_id: str, error: LangflowError) -> TruncatedAnswer:
     return TruncatedAnswer(
         f"The answer of job {job_id} may be cut, and its events can't be read for the whole: {error.cause}",
         mend="Collect the job again once they can be read, which costs nothing more.",

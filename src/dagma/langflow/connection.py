@@ -1,15 +1,13 @@
 """What every part of the client stands on: settings, and requests sent with retries and typed errors."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from dagma.langflow.body import json_object, malformed
 from dagma.langflow.credential import Credential, Credentials
 from dagma.langflow.deadline import Deadline
-from dagma.langflow.errors import LangflowError
-from dagma.langflow.faults import raise_for_status
+from dagma.langflow.faults import flow_ran, raise_for_status
 from dagma.langflow.flow_cache import FlowCache
 from dagma.langflow.job import JobPolicy
 from dagma.langflow.retry import RetryPolicy
@@ -57,6 +55,7 @@ class Connection:
             timeouts=timeouts,
             tls=tls,
             max_body_bytes=max_body_bytes,
+            is_answer=flow_ran,
         )
         self._retry = retry or RetryPolicy()
         self._jobs = jobs or JobPolicy()
@@ -140,17 +139,6 @@ class Connection:
             return reply
 
         return self._retry.call(once, deadline=deadline, idempotent=idempotent)
-
-    @contextmanager
-    def _redacted(self) -> Iterator[None]:
-        """Keep the client's secrets out of errors that quote what a flow said."""
-        try:
-            yield
-        except LangflowError as error:
-            shown = self._transport.redactor().text
-            error.cause, error.excerpt = shown(error.cause), shown(error.excerpt)
-            error.args = (error.cause,)
-            raise
 
     def _quick_deadline(self) -> Deadline:
         return Deadline.after(min(_QUICK_SECONDS, self._transport.timeouts.total))

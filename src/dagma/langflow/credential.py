@@ -18,8 +18,14 @@ class Credential(AuthBase, ABC):
     def secrets(self) -> Iterable[str]:
         """Return the values that must never be shown."""
 
-    def renew(self) -> bool:
-        """Forget a proof that was refused with 401, and return whether a new one can be had. Override to renew."""
+    def renew(self, refused: PreparedRequest) -> bool:  # noqa: ARG002 (for those that override it)
+        """Forget the proof on a request that was refused with 401, and return whether there is another.
+
+        Override to renew.
+
+        Args:
+            refused: The request, with the proof.
+        """
         return False
 
 
@@ -46,9 +52,9 @@ class Credentials(Credential):
         """Return the secrets of all parts."""
         return [secret for part in self._parts for secret in part.secrets()]
 
-    def renew(self) -> bool:
+    def renew(self, refused: PreparedRequest) -> bool:
         """Renew every part that can be renewed."""
-        renewed = [part.renew() for part in self._parts]
+        renewed = [part.renew(refused) for part in self._parts]
         return any(renewed)
 
 

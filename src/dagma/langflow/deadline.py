@@ -23,6 +23,10 @@ class Deadline:
         """Return the deadline that lies `seconds` ahead."""
         return cls(time.monotonic() + seconds, seconds)
 
+    def at_most(self, other: "Deadline") -> "Deadline":
+        """Return the earlier of two deadlines."""
+        return min(self, other, key=lambda deadline: deadline.at)
+
     def remaining(self) -> float:
         """Return the seconds left, never below zero."""
         return max(0.0, self.at - time.monotonic())

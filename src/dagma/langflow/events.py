@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from dagma.langflow.body import text_or_none, walk
+from dagma.langflow.body import finite_number, text_or_none, walk
 from dagma.langflow.errors import MalformedResponse
 from dagma.langflow.result import CallResult
 
@@ -40,7 +40,7 @@ class FlowEvent:
         component: Id of the component, where it is about one.
         text: The message, the token, the output, the reason of a failure or the question to a human.
         seconds: How long the component, or at the end the flow, took, where Langflow tells.
-        id: Where to resume the stream of a job after this event.
+        id: Where to resume the stream of a job after this event, which tells at most what shared its frame again.
         done: How many components have finished, where that is known.
         total: How many components are to run, where that is known.
         result: The answer, in the `finished` event of a direct stream.
@@ -65,12 +65,13 @@ class EventReader:
         self._to_run: set[str] = set()
         self._done: set[str] = set()
 
-    def read(self, text: str, event_id: str | None = None) -> Iterator[FlowEvent]:
+    def read(self, text: str, event_id: str | None = None, previous_id: str | None = None) -> Iterator[FlowEvent]:
         """Yield the events that one piece of JSON tells.
 
         Args:
             text: One JSON object.
-            event_id: Its id in the stream.
+            event_id: Its id in the stream, which only its last event gets: resuming after it skips all of them.
+            previous_id: The id of the one before, which its other events get.
 
         Raises:
             MalformedResponse: It is no JSON object.
@@ -83,11 +84,12 @@ class EventReader:
             raise MalformedResponse("The stream holds something that is no JSON object.", status=200)
         raw = body.get("data")
         data: Mapping[str, Any] = raw if isinstance(raw, dict) else {}
-        for event in self._events(str(body.get("event")), text_or_none(body.get("type")), data):
+        events = list(self._events(str(body.get("event")), text_or_none(body.get("type")), data))
+        for event in events:
             known = bool(self._to_run)
             yield replace(
                 event,
-                id=event_id,
+                id=event_id if event is events[-1] else previous_id,
                 done=len(self._done) if known else None,
                 total=len(self._to_run | self._done) if known else None,
                 data=body,
@@ -111,7 +113,7 @@ class EventReader:
         if walk(build, "valid") is False:
             yield FlowEvent("component_failed", component=component, text=text_or_none(walk(build, "params")))
             return
-        seconds = _seconds(walk(build, "data", "timedelta"))
+        seconds = finite_number(walk(build, "data", "timedelta"))
         yield FlowEvent("component_finished", component=component, seconds=seconds)
         yield from _starts(walk(build, "next_vertices_ids"))
 
@@ -134,7 +136,7 @@ def _event(name: str, row: str | None, data: Mapping[str, Any]) -> FlowEvent:
         case "human_input_required":
             return FlowEvent("waiting", text=text_or_none(data.get("prompt")))
         case "end":
-            return FlowEvent("finished", seconds=_seconds(data.get("build_duration")))
+            return FlowEvent("finished", seconds=finite_number(data.get("build_duration")))
         case "cancelled" | "run_cancelled":
             return FlowEvent("cancelled")
     return FlowEvent(_TERMINAL_ROWS.get(row or "", "other"))
@@ -161,7 +163,3 @@ def _texts(value: Any) -> set[str]:
 
 def _source(data: Mapping[str, Any]) -> str | None:
     return text_or_none(walk(data, "properties", "source", "id"))
-
-
-def _seconds(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -5,7 +5,6 @@ found", a 404 in v1; a failed background job is a 500 when asked for; and a prov
 passed on as if it were Langflow's own.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from dagma.langflow.body import text_or_none, walk
+from dagma.langflow.body import finite_number, json_or_none, text_or_none, walk
 from dagma.langflow.errors import (
     BadRequest,
     CallTimeout,
@@ -72,14 +71,14 @@ class Fault:
     @classmethod
     def of(cls, reply: Reply) -> "Fault":
         """Read an error response, whatever its body."""
-        body = _json_or_none(reply.body)
+        body = json_or_none(reply.body)
         detail = walk(body, "detail")
         if detail is None and reply.status == 404:
             # A server that serves the canvas too answers 404 with the detail itself.
             detail = body
         if isinstance(detail, str) and detail.startswith("{"):
             # The detail of a failed v1 run is an object written as a string.
-            detail = _json_or_none(detail) or detail
+            detail = json_or_none(detail) or detail
         message = detail if isinstance(detail, str) else text_or_none(walk(detail, "message")) or ""
         return cls(
             status=reply.status,
@@ -122,15 +121,25 @@ def raise_for_status(reply: Reply, subject: str) -> None:
         )
 
 
-def flow_failed(message: str, subject: str, details: Details, component: str | None = None) -> FlowFailed:
+def flow_ran(reply: Reply) -> bool:
+    """Return whether an error response says that the flow ran and failed, whatever its status pretends."""
+    return _failed_run(Fault.of(reply), "run") is not None
+
+
+def flow_failed(
+    message: str, subject: str, details: Details, component: str | None = None, *, redactor: Redactor
+) -> FlowFailed:
     """Return the error for a flow that ran and failed.
 
     Args:
-        message: What the component said, redacted.
+        message: What the component said.
         subject: What was asked for.
         details: Status, excerpt and so on.
         component: Its name, where the server gives it apart from the message.
+        redactor: Hides the client's secrets in both.
     """
+    # Redacted before it is cut: half a secret would not be recognized.
+    message, component = redactor.text(message), component and redactor.text(component)
     if component is None and (match := _FAILED_COMPONENT.search(message)):
         component = match["component"].strip()
     reason = " ".join(message.split())[:_LONGEST_REASON].removesuffix(".") or "no reason given"
@@ -149,30 +158,31 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
         return float(value)
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+    except (ValueError, OverflowError):
+        # A year or a zone of too many digits is told only when it is reckoned with.
         return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
 
 
 def _failed_run(fault: Fault, subject: str) -> LangflowError | None:
     """Return the error if the flow itself failed, whatever the status pretends."""
     if text_or_none(walk(fault.detail, "error_code")):
         # A connection that the flow uses: Langflow passes the provider's 401, 403 or 429 on as its own.
-        waits = walk(fault.detail, "retry_after")
+        waits = finite_number(walk(fault.detail, "retry_after"))
         return flow_failed(
             fault.message,
             subject,
             {
                 **fault.details,
                 "retryable": walk(fault.detail, "retryable") is True,
-                "retry_after": float(waits) if isinstance(waits, int | float) else fault.retry_after,
+                "retry_after": fault.retry_after if waits is None else max(0.0, waits),
             },
+            redactor=fault.redactor,
         )
-    if _FAILED_RUN.search(fault.message):
-        return flow_failed(fault.message, subject, fault.details)
-    if fault.status == 500 and fault.code is None and isinstance(fault.detail, dict) and "message" in fault.detail:
-        return flow_failed(fault.message, subject, fault.details)
+    raised = fault.status == 500 and fault.code is None and isinstance(fault.detail, dict) and "message" in fault.detail
+    if raised or _FAILED_RUN.search(fault.message):
+        return flow_failed(fault.message, subject, fault.details, redactor=fault.redactor)
     return None
 
 
@@ -222,7 +232,8 @@ def _failed_job(fault: Fault, subject: str) -> LangflowError:
         return JobLost(f"Langflow lost the {subject}: {_LOST[kind]}.", **fault.details)
     component = fault.text("error_detail", "properties", "source", "display_name")
     reason = fault.text("error_detail", "text") or fault.text("error_detail", "error")
-    return flow_failed(reason or fault.text("error_detail", "type") or fault.message, subject, fault.details, component)
+    reason = reason or fault.text("error_detail", "type") or fault.message
+    return flow_failed(reason, subject, fault.details, component, redactor=fault.redactor)
 
 
 def _by_status(fault: Fault, subject: str) -> LangflowError:
@@ -243,8 +254,10 @@ def _by_status(fault: Fault, subject: str) -> LangflowError:
             return RateLimited(cause, **fault.details)
         case 503:
             # With Retry-After a server says that it refused the request and invites to send it again. Without,
-            # nothing tells whether something in front of Langflow gave up on a run that goes on.
-            outcome: Outcome = "unknown" if fault.retry_after is None else "not_run"
+            # nothing tells whether something in front of Langflow gave up on a run that goes on; and a code that
+            # is left for here, such as DATABASE_ERROR, can follow a run.
+            refused = fault.retry_after is not None and fault.code is None
+            outcome: Outcome = "not_run" if refused else "unknown"
             details: Details = {**fault.details, "outcome": outcome}
             return ServerError(cause, **details)
         case status if 500 <= status < 600:
@@ -252,10 +265,3 @@ def _by_status(fault: Fault, subject: str) -> LangflowError:
         case status if 400 <= status < 500:
             return BadRequest(cause, **fault.details)
     return MalformedResponse(cause, **fault.details)
-
-
-def _json_or_none(text: bytes | str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None

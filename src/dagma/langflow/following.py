@@ -7,10 +7,10 @@ from contextlib import closing
 
 from dagma.langflow.call import checked_uuid
 from dagma.langflow.deadline import Deadline
-from dagma.langflow.errors import CallTimeout, LangflowError
+from dagma.langflow.errors import LangflowError
 from dagma.langflow.events import EventReader, FlowEvent
 from dagma.langflow.faults import raise_for_status
-from dagma.langflow.jobs import JobsApi
+from dagma.langflow.jobs import JobsApi, not_over
 from dagma.langflow.sse import Frame, frames, lines
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class FollowingApi(JobsApi):
             timeout: Seconds to follow; the job policy's `total` by default.
 
         Yields:
-            The events in order, each once.
+            The events in order, each once. Where several came in one frame, resuming after one tells them all again.
 
         Raises:
             JobNotFound: There is none with this id.
@@ -56,8 +56,12 @@ class FollowingApi(JobsApi):
             try:
                 with closing(self._frames(key, last_event_id, deadline, silence)) as stream:
                     for data, event_id in _told(stream, queued_until):
-                        queued_until, wait = float("inf"), _FIRST_REOPENING
-                        events = [event for event in reader.read(data, event_id) if not _known(event, last_event_id)]
+                        events = list(reader.read(data, event_id, last_event_id))
+                        queued_until = float("inf")
+                        if _known(events, event_id, last_event_id):
+                            continue
+                        # Only what is new shows that opening the stream again is of use.
+                        wait = _FIRST_REOPENING
                         last_event_id = event_id or last_event_id
                         told_its_end = told_its_end or any(event.kind in _ENDS for event in events)
                         yield from events
@@ -74,10 +78,7 @@ class FollowingApi(JobsApi):
             if status.state == "in_progress":
                 queued_until = float("inf")
             if deadline.passed():
-                raise CallTimeout(
-                    f"The job {key} was not over after {deadline.seconds:g} s.",
-                    mend="Follow it again from its last event, collect it later, or stop it.",
-                )
+                raise not_over(key, deadline)
             time.sleep(min(wait, deadline.remaining()))
             wait = min(wait * 2, self._jobs.poll)
 
@@ -108,10 +109,10 @@ def _told(stream: Iterable[Frame], latest_start: float) -> Iterator[tuple[str, s
             return
 
 
-def _known(event: FlowEvent, last_event_id: str | None) -> bool:
-    """Return whether an event was read before; a server that ignores Last-Event-ID replays all."""
-    if event.id is None or last_event_id is None or not (event.id.isdecimal() and last_event_id.isdecimal()):
+def _known(events: Iterable[FlowEvent], event_id: str | None, last_event_id: str | None) -> bool:
+    """Return whether the events of a frame were read before; a server that ignores Last-Event-ID replays all."""
+    if event_id is None or last_event_id is None or not (event_id.isdecimal() and last_event_id.isdecimal()):
         return False
     # Tokens and logs are not kept, and bear the id of the last event that is.
-    fleeting = event.kind == "token" or event.data.get("event") == "log"
-    return int(event.id) < int(last_event_id) or (event.id == last_event_id and not fleeting)
+    fleeting = any(event.kind == "token" or event.data.get("event") == "log" for event in events)
+    return int(event_id) < int(last_event_id) or (event_id == last_event_id and not fleeting)

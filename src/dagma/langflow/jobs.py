@@ -10,13 +10,15 @@ from uuid import uuid4
 from dagma.langflow.body import json_object, json_objects, malformed, text_or_none
 from dagma.langflow.call import checked_uuid, v2_body
 from dagma.langflow.deadline import Deadline
-from dagma.langflow.errors import JobLost, LangflowError, MalformedResponse
+from dagma.langflow.errors import CallTimeout, JobLost, LangflowError, MalformedResponse
 from dagma.langflow.flows import FlowsApi
 from dagma.langflow.job import HumanRequest, JobStatus
 
 # Langflow takes 255 characters; the digest that binds a key to its payload has 32 and a separator.
 _KEY_CHARACTERS = 255 - 33
 _OUTAGE_WAIT = 1.0
+# Who has waited to the end of the deadline gets to know whether the job is over.
+_SHORTEST_LOOK = 3.0
 
 
 class JobsApi(FlowsApi):
@@ -80,8 +82,10 @@ class JobsApi(FlowsApi):
             JobNotFound: There is none with this id.
             LangflowError: Its state can't be told.
         """
+        return self._status(job_id, self._quick_deadline())
+
+    def _status(self, job_id: str, deadline: Deadline) -> JobStatus:
         key = checked_uuid("job_id", job_id)
-        deadline = self._quick_deadline()
 
         def once() -> JobStatus:
             reply = self._transport.exchange("GET", "/api/v2/workflows", deadline=deadline, params={"job_id": key})
@@ -131,24 +135,33 @@ class JobsApi(FlowsApi):
         Raises:
             Conflict: It was answered already.
             BadRequest: The action is none of those to choose from.
-            LangflowError: The job does not go on.
+            LangflowError: The job does not go on, or nothing tells that it does.
         """
-        path = f"/api/v2/workflows/{checked_uuid('job_id', request.job_id)}/resume"
+        key = checked_uuid("job_id", request.job_id)
+        path = f"/api/v2/workflows/{key}/resume"
         payload = {"request_id": request.request_id, "decision": {"action_id": decision}}
-        self._quick("POST", path, f"resumption of job {request.job_id}", payload=payload, idempotent=False)
+        reply = self._quick("POST", path, f"resumption of job {key}", payload=payload, idempotent=False)
+        body = json_object(reply)
+        if text_or_none(body.get("status")) is None or body.get("job_id") != key:
+            raise malformed(reply, "no word of the job's resumption")
 
     def _patient_status(self, job_id: str, deadline: Deadline) -> JobStatus:
         """Look at a job, waiting out a Langflow that is down or restarts."""
-        down_since: float | None = None
+        patience = deadline.at_most(Deadline.after(self._jobs.outage))
         while True:
             try:
-                return self.status(job_id)
+                return self._look(job_id, patience)
             except LangflowError as error:
-                down_since = down_since or time.monotonic()
-                waited_out = time.monotonic() - down_since >= self._jobs.outage
-                if not error.retryable or waited_out or deadline.passed():
+                if isinstance(error, CallTimeout) and deadline.passed():
+                    raise not_over(job_id, deadline) from error
+                if not error.retryable or patience.passed():
                     raise
-                time.sleep(min(max(_OUTAGE_WAIT, error.retry_after or 0.0), deadline.remaining()))
+                time.sleep(min(max(_OUTAGE_WAIT, error.retry_after or 0.0), patience.remaining()))
+
+    def _look(self, job_id: str, deadline: Deadline) -> JobStatus:
+        """Look at a job, which takes no longer than the deadline, but for the last look."""
+        seconds = min(self._quick_deadline().remaining(), max(deadline.remaining(), _SHORTEST_LOOK))
+        return self._status(job_id, Deadline.after(seconds))
 
     def _give_up_queued(self, job_id: str) -> None:
         """Stop a job that waits for ever, which frees its idempotency key; leave one that has finished after all.
@@ -161,6 +174,14 @@ class JobsApi(FlowsApi):
                 f"The job {job_id} was queued for more than {self._jobs.queued:g} s and has been stopped.",
                 outcome="not_run",
             )
+
+
+def not_over(job_id: str, deadline: Deadline) -> CallTimeout:
+    """Return the error for a job that goes on after the deadline."""
+    return CallTimeout(
+        f"The job {job_id} was not over after {deadline.seconds:g} s.",
+        mend="Follow or collect it later by its id, which costs nothing more, or stop it.",
+    )
 
 
 def bound_key(key: str, body: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Text of a server made safe to show: bounded, and without the secrets that the client was given."""
 
+import json
 from base64 import b64encode
 from collections.abc import Iterable
 from urllib.parse import quote, urlsplit
@@ -14,15 +15,16 @@ class Redactor:
     """Replaces secrets in texts.
 
     Args:
-        secrets: The values never to show; their URL-quoted and base64 forms are hidden as well.
+        secrets: The values never to show; their URL-quoted, base64 and JSON-escaped forms are hidden as well.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
         plain = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
         quoted = {quote(secret, safe="") for secret in plain}
         encoded = {b64encode(secret.encode()).decode() for secret in plain}
+        escaped = {json.dumps(secret, ensure_ascii=each)[1:-1] for secret in plain for each in (True, False)}
         # Longest first, so that no secret survives as the rest of a shorter one.
-        self._secrets = sorted(plain | quoted | encoded, key=len, reverse=True)
+        self._secrets = sorted(plain | quoted | encoded | escaped, key=len, reverse=True)
 
     def __repr__(self) -> str:
         return f"Redactor({len(self._secrets)} secrets)"
@@ -43,6 +45,10 @@ class Redactor:
             text = text[: -len(self._secrets[0])]
         printable = "".join(character if character.isprintable() else " " for character in text)
         return printable[:EXCERPT_CHARACTERS]
+
+
+NOTHING_SECRET = Redactor([])
+"""For text that was had without a client."""
 
 
 def bare_url(url: str) -> str:

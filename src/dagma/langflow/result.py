@@ -7,6 +7,7 @@ from typing import Any, Literal
 from dagma.langflow.body import text_or_none, walk
 from dagma.langflow.errors import CompletedWithoutOutput, MalformedResponse
 from dagma.langflow.faults import flow_failed
+from dagma.langflow.redact import NOTHING_SECRET, Redactor
 
 Way = Literal["v1_run", "v1_stream", "v2_sync", "v2_background"]
 Reason = Literal["single", "multiple", "none", "non_string"]
@@ -72,8 +73,15 @@ class CallResult:
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def from_v1(cls, body: Mapping[str, Any], *, way: Way = "v1_run") -> "CallResult":
+    def from_v1(
+        cls, body: Mapping[str, Any], *, way: Way = "v1_run", redactor: Redactor = NOTHING_SECRET
+    ) -> "CallResult":
         """Read the body of a v1 run.
+
+        Args:
+            body: The body.
+            way: How the call was made.
+            redactor: Hides the client's secrets in errors that quote the flow.
 
         Raises:
             MalformedResponse: It has no list of outputs.
@@ -89,7 +97,8 @@ class CallResult:
         for message in messages:
             if message.get("error") is True or message.get("category") == "error":
                 component = text_or_none(walk(message, "properties", "source", "display_name"))
-                raise flow_failed(text_or_none(message.get("text")) or "", "run", {"status": 200}, component)
+                text = text_or_none(message.get("text")) or ""
+                raise flow_failed(text, "run", {"status": 200}, component, redactor=redactor)
         texts = [message["text"] for message in messages if isinstance(message.get("text"), str)]
         answer, reason = _one(texts)
         return cls(
@@ -107,8 +116,12 @@ class CallResult:
         )
 
     @classmethod
-    def from_v1_end(cls, data: Mapping[str, Any]) -> "CallResult":
+    def from_v1_end(cls, data: Mapping[str, Any], *, redactor: Redactor = NOTHING_SECRET) -> "CallResult":
         """Read the data of the `end` event of a v1 stream.
+
+        Args:
+            data: The data.
+            redactor: Hides the client's secrets in errors that quote the flow.
 
         Raises:
             LangflowError: As for `from_v1`.
@@ -116,11 +129,18 @@ class CallResult:
         result = walk(data, "result")
         if not isinstance(result, Mapping):
             raise MalformedResponse("The stream's end event holds no result.", status=200)
-        return cls.from_v1(result, way="v1_stream")
+        return cls.from_v1(result, way="v1_stream", redactor=redactor)
 
     @classmethod
-    def from_v2(cls, body: Mapping[str, Any], *, way: Way = "v2_sync") -> "CallResult":
+    def from_v2(
+        cls, body: Mapping[str, Any], *, way: Way = "v2_sync", redactor: Redactor = NOTHING_SECRET
+    ) -> "CallResult":
         """Read the body of a v2 run or of the status of a completed job.
+
+        Args:
+            body: The body.
+            way: How the call was made.
+            redactor: Hides the client's secrets in errors that quote the flow.
 
         Raises:
             FlowFailed: The run failed, or reports errors.
@@ -130,9 +150,10 @@ class CallResult:
         status, output, outputs = body.get("status"), body.get("output"), body.get("outputs")
         errors = body.get("errors")
         if status == "failed" or (isinstance(errors, list) and errors):
-            raise flow_failed(text_or_none(walk(errors, 0, "error")) or "", "run", {"status": 200})
+            raise flow_failed(text_or_none(walk(errors, 0, "error")) or "", "run", {"status": 200}, redactor=redactor)
         if status != "completed" or not isinstance(output, Mapping) or not isinstance(outputs, Mapping):
-            raise MalformedResponse(f"Langflow answered 200 with a run of status {str(status)[:40]!r}.", status=200)
+            found = redactor.text(str(status))[:40]
+            raise MalformedResponse(f"Langflow answered 200 with a run of status {found!r}.", status=200)
         reason, text = output.get("reason"), output.get("text")
         if reason == "none" and not outputs:
             raise CompletedWithoutOutput("Langflow calls the run completed, and it has no output.", status=200)
@@ -151,13 +172,17 @@ class CallResult:
         )
 
     @classmethod
-    def from_v2_job(cls, body: Mapping[str, Any]) -> "CallResult":
+    def from_v2_job(cls, body: Mapping[str, Any], *, redactor: Redactor = NOTHING_SECRET) -> "CallResult":
         """Read the status of a completed background job.
+
+        Args:
+            body: The body.
+            redactor: Hides the client's secrets in errors that quote the flow.
 
         Raises:
             LangflowError: As for `from_v2`.
         """
-        return cls.from_v2(body, way="v2_background")
+        return cls.from_v2(body, way="v2_background", redactor=redactor)
 
 
 def _v1_results(body: Mapping[str, Any]) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from dagma.langflow.body import json_object
 from dagma.langflow.call import refuse_ignored_input, v1_body, v1_path, v2_body
 from dagma.langflow.deadline import Deadline
-from dagma.langflow.errors import JobSuspended, MalformedResponse
+from dagma.langflow.errors import CompletedWithoutOutput, JobSuspended, LangflowError, MalformedResponse
 from dagma.langflow.events import EventReader, FlowEvent, error_component
 from dagma.langflow.faults import flow_failed, raise_for_status
 from dagma.langflow.flows import FlowsApi
@@ -67,9 +67,8 @@ class RunsApi(FlowsApi):
         )
         raw = json_object(reply)
         refuse_ignored_input(raw, input_value)
-        with self._redacted():
-            # An error or an answer without output inside a 200 is an error.
-            CallResult.from_v1(raw)
+        # An error or an answer without output inside a 200 is an error.
+        CallResult.from_v1(raw, redactor=reply.redactor)
         return raw
 
     def stream(
@@ -111,7 +110,7 @@ class RunsApi(FlowsApi):
         stack, reply = self._retry.call(
             lambda: self._opened(flow_id, body, deadline), deadline=deadline, idempotent=False
         )
-        with stack, self._redacted():
+        with stack:
             yield from self._events(reply, flow_id, input_value)
 
     def run_workflow(
@@ -150,9 +149,8 @@ class RunsApi(FlowsApi):
             idempotent=False,
             payload=body,
         )
-        with self._redacted():
-            result = CallResult.from_v2(json_object(reply))
-        if result.answer == "" and self._find_flow(key, deadline).asks_human:
+        result = CallResult.from_v2(json_object(reply), redactor=reply.redactor)
+        if result.answer == "" and self._asks_human(flow_id, key, deadline):
             # Langflow calls it completed, with an empty text.
             raise JobSuspended(
                 f"The flow {flow_id!r} asks a human, which a direct run can't wait for.",
@@ -160,6 +158,23 @@ class RunsApi(FlowsApi):
                 outcome="failed",
             )
         return result
+
+    def _asks_human(self, flow_id: str, key: str, deadline: Deadline) -> bool:
+        """Look up whether a flow that ran asks a human.
+
+        Raises:
+            CompletedWithoutOutput: It can't be looked up.
+        """
+        try:
+            return self._find_flow(key, deadline).asks_human
+        except LangflowError as error:
+            # Not the error itself: it is about the look-up, and says that nothing ran and may be sent again.
+            raise CompletedWithoutOutput(
+                f"The flow {flow_id!r} answered nothing, and whether it asks a human can't be looked up: {error.cause}",
+                mend="Make the look-up work, or submit the call as a background job, which needs none.",
+                status=error.status,
+                excerpt=error.excerpt,
+            ) from error
 
     def _opened(self, flow_id: str, body: Mapping[str, Any], deadline: Deadline) -> tuple[ExitStack, StreamReply]:
         with ExitStack() as stack:
@@ -183,10 +198,14 @@ class RunsApi(FlowsApi):
                 data = data if isinstance(data, Mapping) else {}
                 if event.kind == "failed":
                     raise flow_failed(
-                        event.text or "", f"stream of flow {flow_id!r}", {"status": 200}, error_component(data)
+                        event.text or "",
+                        f"stream of flow {flow_id!r}",
+                        {"status": 200},
+                        error_component(data),
+                        redactor=self._transport.redactor(),
                     )
                 if event.kind == "finished":
-                    result = CallResult.from_v1_end(data)
+                    result = CallResult.from_v1_end(data, redactor=self._transport.redactor())
                     refuse_ignored_input(result.raw, input_value)
                     yield replace(event, result=result)
                     return

@@ -45,8 +45,9 @@ class TLS:
         if self.key is not None and self.cert is None:
             raise ValueError("A client key needs its certificate: set cert as well.")
         for path in (self.ca_bundle, self.cert, self.key):
-            if path is not None and not Path(path).exists():
-                raise ValueError(f"No such file: {path}. TLS needs it as PEM.")
+            # OpenSSL takes a folder of authorities as well.
+            if path is not None and not (path is self.ca_bundle and Path(path).is_dir()):
+                _check_readable(Path(path))
 
     @property
     def trust(self) -> bool | str:
@@ -59,6 +60,15 @@ class TLS:
         if self.cert is None:
             return None
         return str(self.cert) if self.key is None else (str(self.cert), str(self.key))
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        path.open("rb").close()
+    except FileNotFoundError:
+        raise ValueError(f"No such file: {path}. TLS needs it as PEM.") from None
+    except OSError as error:
+        raise ValueError(f"{path} can't be read ({error.strerror}). Let the user of this process read it.") from None
 
 
 def checked_base_url(name: str, url: str, *, login: str = "give user and password as BasicAuth") -> str:

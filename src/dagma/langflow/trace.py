@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dagma.langflow.body import objects, text_or_none, walk
+from dagma.langflow.body import finite_number, objects, text_or_none, walk
 from dagma.langflow.result import TokenUsage
 
 
@@ -66,6 +66,5 @@ def _models(span: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _seconds(milliseconds: Any) -> float | None:
-    if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
-        return None
-    return milliseconds / 1000
+    number = finite_number(milliseconds)
+    return None if number is None else number / 1000

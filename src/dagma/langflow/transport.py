@@ -2,11 +2,13 @@
 
 import http.client
 import json
+import re
 import ssl
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import requests
@@ -32,6 +34,7 @@ from dagma.langflow.wire import Watch, WatchedSession
 
 DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 65_536
+_LONGEST_REFUSAL_BYTES = 65_536
 _LONGEST_REASON = 200
 _SILENCE = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
 # To urllib3 a refused connection is a kind of time-out.
@@ -39,6 +42,9 @@ _REFUSED = (urllib3.exceptions.NewConnectionError,)
 _TLS = (ssl.SSLError, requests.exceptions.SSLError, urllib3.exceptions.SSLError)
 # The connection ended without a word about certificates: so does a balancer end it whose server is away.
 _TLS_CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+_REFUSED_HANDSHAKE = re.compile(
+    r"alert[ _](?:[a-z]+[ _])?(?:certificate|unknown[ _]ca|access[ _]denied|handshake[ _]failure)", re.IGNORECASE
+)
 _BROKEN_OFF = (ConnectionError, http.client.IncompleteRead)
 # http.client raises the bare HTTPException for too many headers.
 _NO_HTTP = (http.client.HTTPException, requests.exceptions.InvalidHeader, urllib3.exceptions.InvalidHeader)
@@ -79,6 +85,7 @@ class Transport:
         timeouts: Time-outs in seconds.
         tls: Trust and identity.
         max_body_bytes: Largest body that is read whole; a stream is bounded by its longest event.
+        is_answer: Whether a 401 answers what was asked, and so does not refuse the credential; none does by default.
     """
 
     def __init__(
@@ -90,6 +97,7 @@ class Transport:
         timeouts: Timeouts | None = None,
         tls: TLS | None = None,
         max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
+        is_answer: Callable[[Reply], bool] = lambda _: False,
     ) -> None:
         self.base_url = checked_base_url("The base URL", base_url).rstrip("/")
         self.timeouts = timeouts or Timeouts()
@@ -98,6 +106,7 @@ class Transport:
         self._headers = {name: header_value(f"Header {name}", value) for name, value in (headers or {}).items()}
         self._tls = tls or TLS()
         self.max_body_bytes = max_body_bytes
+        self._is_answer = is_answer
         self._session = WatchedSession()
         # No compression: a small body must not be able to grow without bound in memory.
         self._session.headers.update({"Accept-Encoding": "identity", "Accept": "application/json", **self._headers})
@@ -204,6 +213,7 @@ class Transport:
         silence = min(read_timeout or self.timeouts.read, deadline.remaining() + 1.0)
         with Watch(deadline.remaining()) as watch:
             for renewals_left in (1, 0):
+                watch.answered = False
                 with _translated(self, watch, deadline, f"{method} {path}"), watch.current():
                     response = self._session.request(
                         method,
@@ -219,19 +229,38 @@ class Transport:
                         allow_redirects=False,
                         stream=True,
                     )
-                if response.status_code == 401 and renewals_left and self._credential.renew():
-                    response.close()
-                    # What was refused did not run; only what is sent from here on may.
-                    watch.sent = False
-                    continue
-                break
-            with response:
-                self._refuse_redirect(response)
-                yield StreamReply(
-                    status=response.status_code,
-                    headers=response.headers,
-                    chunks=self._chunks(response, watch, deadline, f"{method} {path}"),
-                )
+                watch.answered = True
+                with response:
+                    self._refuse_redirect(response)
+                    reply = StreamReply(
+                        status=response.status_code,
+                        headers=response.headers,
+                        chunks=self._chunks(response, watch, deadline, f"{method} {path}"),
+                    )
+                    if reply.status == 401 and renewals_left:
+                        refused, reply = self._told_refusal(reply)
+                        if refused and self._renewed(response.request, watch):
+                            continue
+                    yield reply
+                    return
+
+    def _renewed(self, refused: requests.PreparedRequest, watch: Watch) -> bool:
+        with watch.current():
+            renewed = self._credential.renew(refused)
+        # What was refused did not run; only what is sent from here on may.
+        watch.sent = watch.sent and not renewed
+        return renewed
+
+    def _told_refusal(self, reply: StreamReply) -> tuple[bool, StreamReply]:
+        """Return whether a 401 refuses the credential, and the response, which still has its whole body."""
+        body = bytearray()
+        for chunk in reply.chunks:
+            body += chunk
+            if len(body) > _LONGEST_REFUSAL_BYTES:
+                # Whatever this is, it is not known to have run nothing.
+                return False, replace(reply, chunks=chain([bytes(body)], reply.chunks))
+        whole = replace(reply, chunks=iter([bytes(body)]))
+        return not self._is_answer(self.read(replace(reply, chunks=iter([bytes(body)])))), whole
 
     def _chunks(self, response: requests.Response, watch: Watch, deadline: Deadline, request: str) -> Iterator[bytes]:
         with _translated(self, watch, deadline, request):
@@ -295,7 +324,7 @@ def _typed(error: Exception, transport: Transport, watch: Watch, deadline: Deadl
     reason = transport.redactor().excerpt(_innermost(causes))[:_LONGEST_REASON]
     outcome: Outcome = "unknown" if watch.sent else "not_run"
     if _any(causes, _TLS) and not _any(causes, _TLS_CUT_OFF):
-        if "alert" in reason.lower():
+        if not watch.answered and _REFUSED_HANDSHAKE.search(reason):
             # With TLS 1.3 the alert about a missing client certificate comes after the request was sent.
             outcome = "not_run"
         return TLSFailure(f"TLS with {address} failed: {reason}.", outcome=outcome)

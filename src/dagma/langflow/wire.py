@@ -39,11 +39,13 @@ class Watch:
 
     Attributes:
         sent: Whether a byte of the request may have left this machine.
+        answered: Whether a response has begun.
         fired: Whether the time was over and the connection was cut.
     """
 
     def __init__(self, seconds: float) -> None:
         self.sent = False
+        self.answered = False
         self.fired = False
         self._ends = time.monotonic() + seconds
         self._lever: socket.socket | None = None

@@ -125,7 +125,7 @@ class FakeLangflow:
         self._jobs.stuck = True
 
     def crash(self) -> None:
-        """Lose the jobs that run, as a Langflow that is killed and started again does."""
+        """Lose the jobs that run and never run those queued, as a Langflow that is killed and started again does."""
         self._jobs.lose()
 
     def _answer(self, request: RecordedRequest) -> FakeResponse:

@@ -58,6 +58,7 @@ class FakeJob:
     behaviour: Behaviour
     key: str | None
     state: str = "queued"
+    stuck: bool = False
     answer: FakeAnswer | None = None
     by_model: bool = False
     error: Any = None
@@ -125,7 +126,11 @@ class FakeJobs:
     def lose(self) -> None:
         """Do what a killed and restarted server does: running jobs are lost, queued ones stay so for ever."""
         with self._changed:
+            # What runs holds its thread until it ends by itself.
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = ThreadPoolExecutor(_CONCURRENT, thread_name_prefix="fake-langflow-job")
             for job in self._jobs.values():
+                job.stuck = job.stuck or job.state == "queued"
                 if job.state == "in_progress":
                     job.error = {"type": "worker_lost"}
                     self._end(job, "failed", {"type": "worker_lost"})
@@ -159,12 +164,12 @@ class FakeJobs:
         components = shapes.component_ids(job.flow) or ["ChatInput", "ChatOutput"]
         first, last = components[0], components[-1]
         with self._changed:
-            if job.over:
+            if job.over or job.stuck:
                 return
             job.state = "in_progress"
             self._tell(job, "vertices_sorted", {"ids": [first], "to_run": components})
             self._tell(job, "build_start", {})
-            self._tell(job, "add_message", shapes.message(job.call.input_value, job.call.session_id, first))
+            self._tell(job, "add_message", shapes.user_message(job.call.input_value, job.call.session_id))
             self._finish(job, first, components[1:2])
         try:
             answer = job.behaviour(job.call)
@@ -189,8 +194,9 @@ class FakeJobs:
                 self._stream(job, word)
             for component, following in pairwise(components[1:]):
                 self._finish(job, component, [following])
-            said = shapes.message(job.answer.text, job.call.session_id, last, job.answer if job.by_model else None)
-            self._tell(job, "add_message", said)
+            source = shapes.feeder(job.flow, last)
+            by_model = job.answer if job.by_model else None
+            self._tell(job, "add_message", shapes.message(job.answer.text, job.call.session_id, source, by_model))
             self._finish(job, last, [])
             self._tell(job, "output", {"type": "message", "content": job.answer.text, "component_id": last})
             self._tell(job, "end", {"build_duration": 0.001})

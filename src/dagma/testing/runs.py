@@ -60,11 +60,11 @@ class FakeRuns:
                 400, {"detail": "This flow uses Human-in-the-Loop, which the v1 run API cannot execute."}
             )
         output = shapes.component_ids(flow)[-1] if flow["data"] else "ChatOutput"
-        result = shapes.v1_result(inputs, call.session_id, output, answer, by_model=by_model)
+        source = shapes.feeder(flow, output)
+        said = shapes.message(answer.text, call.session_id, source, answer if by_model else None)
+        result = shapes.v1_result(inputs, output, said)
         if streamed:
-            return FakeResponse(
-                200, stream=_stream(*_v1_events(call, output, answer, by_model=by_model, result=result))
-            )
+            return FakeResponse(200, stream=_stream(*_v1_events(call, answer, said, result)))
         return FakeResponse(200, result)
 
     def v2_sync(self, flow: dict[str, Any], body: Mapping[str, Any]) -> FakeResponse:
@@ -118,12 +118,12 @@ def _call(flow: Mapping[str, Any], body: Mapping[str, Any]) -> FakeCall:
 
 
 def _v1_events(
-    call: FakeCall, output: str, answer: FakeAnswer, *, by_model: bool, result: Any
+    call: FakeCall, answer: FakeAnswer, said: Mapping[str, Any], result: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    yield _event("add_message", shapes.message(call.input_value, call.session_id, "ChatInput"))
+    yield _event("add_message", shapes.user_message(call.input_value, call.session_id))
     for word in answer.words():
         yield _event("token", {"chunk": word, "id": "message"})
-    yield _event("add_message", shapes.message(answer.text, call.session_id, output, answer if by_model else None))
+    yield _event("add_message", said)
     yield _event("end", {"result": result})
 
 

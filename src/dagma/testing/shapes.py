@@ -31,6 +31,19 @@ def display_name(flow: Mapping[str, Any], component: str) -> str:
     return component
 
 
+def user_message(text: str, session_id: str) -> dict[str, Any]:
+    """Return what the user says; it names no component."""
+    source = {"id": None, "display_name": None, "source": None}
+    said = message(text, session_id, "")
+    return said | {"sender": "User", "properties": {"source": source, "usage": None}}
+
+
+def feeder(flow: Mapping[str, Any], output: str) -> str:
+    """Return the id of the component that feeds an output, which the output's message names in its place."""
+    edges = (flow.get("data") or {}).get("edges", [])
+    return next((str(edge["source"]) for edge in edges if edge["target"] == output), output)
+
+
 def message(text: str, session_id: str, source: str, answer: FakeAnswer | None = None) -> dict[str, Any]:
     """Return a chat message, with the usage of the model that wrote it."""
     usage = None
@@ -54,11 +67,10 @@ def error_message(text: str, component: str) -> dict[str, Any]:
     return {"text": f"{text}\n", "error": False, "category": "error", "properties": {"source": source, "usage": None}}
 
 
-def v1_result(inputs: Mapping[str, Any], session_id: str, output: str, answer: FakeAnswer, *, by_model: bool) -> Any:
+def v1_result(inputs: Mapping[str, Any], output: str, said: Mapping[str, Any]) -> Any:
     """Return the body of a v1 run."""
-    said = message(answer.text, session_id, output, answer if by_model else None)
     result = {"results": {"message": said}, "component_id": output, "component_display_name": "Chat Output"}
-    return {"session_id": session_id, "outputs": [{"inputs": dict(inputs), "outputs": [result]}]}
+    return {"session_id": said["session_id"], "outputs": [{"inputs": dict(inputs), "outputs": [result]}]}
 
 
 def v1_failure(component: str, text: str) -> dict[str, Any]:

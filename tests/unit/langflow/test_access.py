@@ -64,6 +64,22 @@ def test_both_sides_of_tls_are_proved(certificates: Certificates):
             assert client.health_check()["status"] == "ok"
 
 
+def test_a_token_is_fetched_with_both_sides_of_tls_proved(certificates: Certificates):
+    with tls_server(certificates, wants_client=True) as fake:
+        fake.script(Fault(path="/token", status=200, body={"access_token": "fetched", "token_type": "Bearer"}))
+        access = Access(
+            oauth_token_url=fake.base_url + "/token",
+            oauth_client_id="the-client",
+            oauth_client_secret="the-secret",
+            ca_bundle=certificates.authority,
+            client_cert=certificates.client,
+            client_key=certificates.client_key,
+        )
+        with access.connect(fake.base_url) as client:
+            client.health_check()
+        assert [request.path for request in fake.requests] == ["/token", "/health_check"]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -1,8 +1,11 @@
 import threading
+import time
 from base64 import b64decode
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
+from requests import PreparedRequest, Request
 from unit.langflow.conftest import MakeClient
 
 from dagma.langflow import (
@@ -12,16 +15,20 @@ from dagma.langflow import (
     CallTimeout,
     ClientCredentials,
     Credential,
+    FlowFailed,
     LangflowError,
     MalformedResponse,
+    RateLimited,
     RetryPolicy,
     ServerError,
+    Timeouts,
     Unauthorized,
     Unreachable,
 )
 from dagma.testing import FakeLangflow, Fault
 
 TOKEN_PATH = "/oauth/token"
+HANGING = 20.0
 
 
 def token(text: str, **more: object) -> Fault:
@@ -188,6 +195,41 @@ def test_a_token_that_is_refused_twice_is_unauthorized(fake_langflow: FakeLangfl
     assert sent_tokens(fake_langflow) == ["Bearer first", "Bearer second"]
 
 
+@pytest.mark.parametrize("way", ["run", "stream", "run_workflow"])
+@pytest.mark.parametrize(
+    "detail",
+    [
+        {"error_code": "auth_expired", "message": "Connect the mailbox again.", "retryable": False},
+        "Error running graph: Error building Component Mail: \n\nConnect the mailbox again.",
+    ],
+    ids=["connection", "component"],
+)
+def test_a_flow_whose_own_login_has_expired_is_run_once(
+    fake_langflow: FakeLangflow, make_client: MakeClient, way: str, detail: object
+):
+    calls: list[str] = []
+    flow_id = fake_langflow.add_flow("counted", lambda call: calls.append(call.input_value) or "done")
+    fake_langflow.script(token("first"), token("second"))
+    answer = Fault(method="POST", status=401, after_work=True, body={"detail": detail})
+    fake_langflow.script(replace(answer, path="/workflows"), replace(answer, path="/run"))
+    client = make_client(auth=[credentials(fake_langflow), ApiKey(fake_langflow.api_key)])
+    with pytest.raises(FlowFailed, match=r"Connect the mailbox again\.") as caught:
+        list(getattr(client, way)(flow_id, "hello"))
+    assert (caught.value.outcome, caught.value.status, calls) == ("failed", 401, ["hello"])
+    assert paths(fake_langflow).count(TOKEN_PATH) == 1
+
+
+def test_a_refusal_too_long_to_be_known_as_one_is_not_sent_again(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
+):
+    fake_langflow.script(token("first"), token("second"), Fault(path="/run", status=401, body="x" * 200_000))
+    client = make_client(auth=[credentials(fake_langflow), ApiKey(fake_langflow.api_key)])
+    with pytest.raises(Unauthorized) as caught:
+        client.run(echo, "hello")
+    assert caught.value.excerpt == "x" * 500
+    assert sent_tokens(fake_langflow) == ["Bearer first"]
+
+
 def test_a_fetch_ends_with_the_deadline_of_the_request_that_needs_it(
     fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
 ):
@@ -198,6 +240,28 @@ def test_a_fetch_ends_with_the_deadline_of_the_request_that_needs_it(
         client.run(echo, "hello", timeout=0.5)
     assert caught.value.outcome == "not_run"
     assert "deadline of 0." in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "access_token=live-token-7&token_type=bearer",
+        '["live-token-7"]',
+        {"access_token": {"value": "live-token-7"}},
+        {"access_token": "live-token-7", "token_type": "mac"},
+        {"access_token": "live-token-7\n"},
+    ],
+    ids=["form", "list", "object", "mac", "newline"],
+)
+def test_what_a_token_endpoint_answers_is_not_shown_and_its_address_is(
+    fake_langflow: FakeLangflow, make_client: MakeClient, body: object
+):
+    fake_langflow.script(Fault(path=TOKEN_PATH, status=200, body=body))
+    auth = credentials(fake_langflow)
+    with pytest.raises(MalformedResponse, match=f"The token endpoint {fake_langflow.base_url}{TOKEN_PATH} ") as caught:
+        make_client(auth=auth).health_check()
+    assert "live-token-7" not in f"{caught.value} {caught.value.excerpt}"
+    assert "Langflow" not in str(caught.value)
 
 
 def test_no_cookie_is_kept(fake_langflow: FakeLangflow, make_client: MakeClient):
@@ -225,6 +289,11 @@ def test_callers_at_the_same_time_share_one_token(fake_langflow: FakeLangflow, m
     [
         (Fault(status=401, body={"error": "invalid_client", "secret": "the-secret"}), Unauthorized),
         (Fault(status=400, body={"error": "invalid_scope"}), Unauthorized),
+        (Fault(status=404), Unauthorized),
+        (Fault(status=405), Unauthorized),
+        (Fault(status=422), Unauthorized),
+        (Fault(status=408), ServerError),
+        (Fault(status=429), RateLimited),
         (Fault(status=500), ServerError),
         (Fault(status=200, body="<html>"), MalformedResponse),
         (Fault(status=200, body={"token_type": "Bearer"}), MalformedResponse),
@@ -243,4 +312,69 @@ def test_a_token_that_can_not_be_had_is_an_error_and_nothing_is_run(
         client.run(echo, "hello")
     assert caught.value.outcome == "not_run"
     assert "the-secret" not in f"{caught.value} {caught.value.excerpt}"
-    assert set(paths(fake_langflow)) == {TOKEN_PATH}
+    assert paths(fake_langflow) == [TOKEN_PATH] * (3 if caught.value.retryable else 1)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_token_endpoint_that_says_for_how_long_to_wait_is_heard(
+    fake_langflow: FakeLangflow, make_client: MakeClient, status: int
+):
+    fake_langflow.script(Fault(path=TOKEN_PATH, status=status, headers={"Retry-After": "120"}))
+    with pytest.raises(LangflowError) as caught:
+        make_client(auth=credentials(fake_langflow)).health_check()
+    assert (caught.value.retry_after, caught.value.retryable) == (120.0, True)
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "fetches"), [('"20"', 2), ("20.5", 2), ('"3600"', 1), ("9" * 400, 1), ("1e999", 1), ('"soon"', 1)]
+)
+def test_a_lifetime_is_a_number_or_digits_and_else_none(
+    fake_langflow: FakeLangflow, make_client: MakeClient, lifetime: str, fetches: int
+):
+    answer = f'{{"access_token": "a-token", "expires_in": {lifetime}}}'
+    fake_langflow.script(Fault(path=TOKEN_PATH, status=200, body=answer, times=0))
+    client = make_client(auth=credentials(fake_langflow))
+    client.health_check()
+    client.health_check()
+    assert paths(fake_langflow).count(TOKEN_PATH) == fetches
+
+
+def test_callers_whose_same_token_is_refused_renew_it_once(fake_langflow: FakeLangflow):
+    fake_langflow.script(token("first"), token("second"), token("third"))
+    auth = credentials(fake_langflow)
+    refused = [auth(Request("GET", fake_langflow.base_url).prepare()) for _ in range(4)]
+
+    def renew(request: PreparedRequest) -> None:
+        assert auth.renew(request)
+        auth(request)
+
+    callers = [threading.Thread(target=renew, args=(request,)) for request in refused]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert [request.headers["Authorization"] for request in refused] == ["Bearer second"] * 4
+    assert paths(fake_langflow) == [TOKEN_PATH] * 2
+
+
+def test_a_caller_waits_for_anothers_fetch_no_longer_than_its_own_deadline(
+    fake_langflow: FakeLangflow, make_client: MakeClient
+):
+    fake_langflow.script(Fault(path=TOKEN_PATH, stall_after=0, times=0))
+    auth = credentials(fake_langflow, timeout=HANGING)
+    patient = make_client(auth=auth, timeouts=Timeouts(read=HANGING, total=HANGING), retry=RetryPolicy(attempts=1))
+    impatient = make_client(auth=auth, retry=RetryPolicy(attempts=1))
+
+    def fetch() -> None:
+        with suppress(LangflowError):
+            patient.health_check()
+
+    fetching = threading.Thread(target=fetch, daemon=True)
+    fetching.start()
+    while not fake_langflow.requests:
+        time.sleep(0.01)
+    started = time.monotonic()
+    with pytest.raises(CallTimeout, match="while another call fetched a token") as caught:
+        impatient.run("flow", "hello", timeout=0.3)
+    assert time.monotonic() - started < HANGING / 2
+    assert caught.value.outcome == "not_run"

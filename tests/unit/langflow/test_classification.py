@@ -11,9 +11,9 @@ from dagma.langflow.transport import Transport, _typed
 from dagma.langflow.wire import Watch
 
 
-def typed(error: Exception, *, sent: bool) -> LangflowError:
+def typed(error: Exception, *, sent: bool, answered: bool = False) -> LangflowError:
     watch = Watch(60.0)
-    watch.sent = sent
+    watch.sent, watch.answered = sent, answered
     return _typed(error, Transport("https://user.example"), watch, Deadline.after(60.0), "POST /run")
 
 
@@ -44,3 +44,26 @@ def test_what_is_known_about_the_run_follows_from_what_was_sent(
     wrapped = requests.exceptions.ConnectionError(error)
     found = typed(wrapped, sent=sent)
     assert (type(found), found.outcome) == (expected, outcome)
+
+
+CERTIFICATE_REQUIRED = "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required (_ssl.c:2580)"
+
+
+@pytest.mark.parametrize(
+    ("reason", "answered", "outcome"),
+    [
+        (CERTIFICATE_REQUIRED, False, "not_run"),
+        ("[SSL: SSLV3_ALERT_BAD_CERTIFICATE] sslv3 alert bad certificate (_ssl.c:2580)", False, "not_run"),
+        ("[SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] sslv3 alert handshake failure (_ssl.c:1000)", False, "not_run"),
+        ("[SSL: TLSV1_ALERT_UNKNOWN_CA] tlsv1 alert unknown ca (_ssl.c:2580)", False, "not_run"),
+        (CERTIFICATE_REQUIRED, True, "unknown"),
+        ("[SSL: SSLV3_ALERT_BAD_RECORD_MAC] sslv3 alert bad record mac (_ssl.c:2580)", False, "unknown"),
+        ("[SSL: TLSV1_ALERT_INTERNAL_ERROR] tlsv1 alert internal error (_ssl.c:2580)", False, "unknown"),
+        ("[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC] decryption failed (_ssl.c:2580)", True, "unknown"),
+    ],
+)
+def test_after_sending_only_an_alert_about_certificates_before_any_response_says_that_nothing_ran(
+    reason: str, answered: bool, outcome: str
+):
+    found = typed(requests.exceptions.ConnectionError(ssl.SSLError(1, reason)), sent=True, answered=answered)
+    assert (type(found), found.outcome) == (TLSFailure, outcome)

@@ -1,9 +1,14 @@
 """FakeLangflow as its users see it; what it answers is checked in tests/contract."""
 
+import threading
+import time
+
 import pytest
 
 from dagma.langflow import CallResult, Conflict, LangflowClient, ServerError
 from dagma.testing import FakeAnswer, FakeCall, FakeLangflow, Fault
+
+HANGING = 20.0
 
 
 def test_a_flow_does_what_its_function_says(fake_langflow: FakeLangflow, client: LangflowClient):
@@ -71,3 +76,21 @@ def test_fakes_side_by_side_know_nothing_of_each_other():
         with LangflowClient(two.base_url) as client:
             client.health_check()
         assert one.requests == []
+
+
+def test_a_crash_loses_what_runs_and_leaves_what_is_queued_so_for_ever(
+    fake_langflow: FakeLangflow, client: LangflowClient, echo: str
+):
+    opened = threading.Event()
+    gated = fake_langflow.add_flow("gated", lambda _: str(opened.wait(HANGING)))
+    before = [client.submit(gated, f"number {number}") for number in range(7)]
+    deadline = time.monotonic() + HANGING
+    while [job.state for job in fake_langflow.jobs].count("in_progress") < 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    fake_langflow.crash()
+    # What comes after a restart runs, whatever those that are lost still do.
+    assert client.collect(client.submit(echo, "hello")).answer == "hello"
+    opened.set()
+    assert client.collect(client.submit(echo, "again")).answer == "again"
+    assert sorted(job.state for job in fake_langflow.jobs if job.id in before) == ["failed"] * 5 + ["queued"] * 2

@@ -1,11 +1,13 @@
 """The answers of background jobs: whole, with their figures, or with the reason why there is none."""
 
+import json
 from dataclasses import replace
 
 import pytest
 from unit.langflow.conftest import MakeClient
 
 from dagma.langflow import (
+    CallResult,
     CallTimeout,
     CompletedWithoutOutput,
     FlowFailed,
@@ -18,6 +20,34 @@ from dagma.langflow import (
 from dagma.testing import ComponentFailed, FakeAnswer, FakeCall, FakeLangflow, Fault, VariableMissing
 
 EVENTS = "/events"
+CUT = "x" * 6000 + "..."
+OWN_END = "an end of its own, " * 100 + "..."
+
+
+def outputs(*texts: str) -> dict[str, object]:
+    """The state of a completed job, as far as its texts go: the first one's component is ChatOutput-1."""
+    named = {f"ChatOutput-{number}": text for number, text in enumerate(texts, 1)}
+    single = {"reason": "single", "text": texts[0], "source": "ChatOutput-1"}
+    return {
+        "status": "completed",
+        "output": single if len(texts) == 1 else {"reason": "multiple", "text": None, "source": None},
+        "outputs": {name: {"type": "message", "content": text} for name, text in named.items()},
+    }
+
+
+def told(*messages: tuple[str | None, str], **more: str) -> str:
+    """The events of a job, as far as its messages go: the component that each names, and its text."""
+    data = [{"text": text, "properties": {"source": {"id": source}}, **more} for source, text in messages]
+    bodies = [*({"event": "add_message", "data": each} for each in data), {"event": "end", "data": {}}]
+    return "".join(f"data: {json.dumps(body)}\nid: {number}\n\n" for number, body in enumerate(bodies, 1))
+
+
+def collected(fake: FakeLangflow, client: LangflowClient, state: dict[str, object], events: str) -> CallResult:
+    job_id = client.submit(fake.add_flow(f"talker {len(fake.jobs)}"), "Talk.")
+    body = {"job_id": job_id, **state}
+    fake.script(Fault(path="/workflows", method="GET", status=200, body=body))
+    fake.script(Fault(path=EVENTS, status=200, body=events, times=0))
+    return client.collect(job_id)
 
 
 def test_tokens_and_model_come_from_the_trace(fake_langflow: FakeLangflow, client: LangflowClient):
@@ -47,7 +77,7 @@ def test_a_trace_that_can_not_be_had_costs_no_answer(
     assert (result.answer, result.usage) == ("hello", None)
 
 
-@pytest.mark.parametrize("text", ["x" * 6001, "x" * 9000, "...", "wait..." * 2000, "an end of its own..."])
+@pytest.mark.parametrize("text", ["x" * 6001, "x" * 9000, "...", "wait..." * 2000, OWN_END])
 def test_a_text_that_langflow_cuts_is_whole(fake_langflow: FakeLangflow, client: LangflowClient, text: str):
     flow_id = fake_langflow.add_flow("talker", lambda _: text)
     result = client.collect(client.submit(flow_id, "Talk."))
@@ -64,6 +94,59 @@ def test_a_text_that_is_cut_and_not_in_the_events_is_an_error(fake_langflow: Fak
     assert caught.value.outcome == "failed"
 
 
+def test_every_text_that_langflow_cuts_is_whole(fake_langflow: FakeLangflow, client: LangflowClient):
+    messages = told((None, "Talk."), ("Model-1", "x" * 9000), ("Model-2", "y" * 7000))
+    result = collected(fake_langflow, client, outputs(CUT, "y" * 6000 + "...", "z..."), messages)
+    assert result.answer is None
+    assert list(result.outputs.values()) == ["x" * 9000, "y" * 7000, "z..."]
+
+
+@pytest.mark.parametrize("messages", [(), ((None, "y" * 9000),)], ids=["none", "another's"])
+def test_one_of_several_texts_that_is_cut_and_not_in_the_events_is_an_error(
+    fake_langflow: FakeLangflow, client: LangflowClient, messages: tuple[tuple[str | None, str], ...]
+):
+    with pytest.raises(TruncatedAnswer, match=r"ChatOutput-2 .* 6000 characters"):
+        collected(fake_langflow, client, outputs("short", CUT), told(*messages))
+
+
+@pytest.mark.parametrize("limit", [1000, 10_000, 1_000_000])
+def test_a_text_that_no_message_tells_is_an_error_wherever_it_is_cut(
+    fake_langflow: FakeLangflow, client: LangflowClient, limit: int
+):
+    with pytest.raises(TruncatedAnswer, match=f" {limit} characters"):
+        collected(fake_langflow, client, outputs("x" * limit + "..."), told((None, "Talk.")))
+
+
+@pytest.mark.parametrize("answer", ["...", "Wait..."])
+def test_an_answer_is_not_replaced_by_another_message_that_begins_like_it(
+    fake_langflow: FakeLangflow, client: LangflowClient, answer: str
+):
+    result = collected(fake_langflow, client, outputs(answer), told(("Input-1", "Wait, and say no word.")))
+    assert result.answer == answer
+
+
+def test_an_answer_is_not_replaced_by_the_question_that_it_begins_like(
+    fake_langflow: FakeLangflow, client: LangflowClient
+):
+    with pytest.raises(TruncatedAnswer):
+        collected(fake_langflow, client, outputs(CUT), told((None, "x" * 9000), sender="User"))
+
+
+def test_of_two_texts_that_begin_alike_the_outputs_own_is_taken_and_none_is_guessed(
+    fake_langflow: FakeLangflow, client: LangflowClient
+):
+    own, other = "x" * 6000 + " mine", "x" * 6000 + " another's"
+    assert collected(fake_langflow, client, outputs(CUT), told(("ChatOutput-1", own), ("Model-1", other))).answer == own
+    fake_langflow.clear()
+    with pytest.raises(TruncatedAnswer, match="no one message"):
+        collected(fake_langflow, client, outputs(CUT), told(("Model-1", own), ("Model-2", other)))
+
+
+def test_a_message_that_grows_counts_in_its_last_version(fake_langflow: FakeLangflow, client: LangflowClient):
+    growing = told(("Agent-1", "x" * 6001), ("Agent-1", "x" * 9000), id="message-1")
+    assert collected(fake_langflow, client, outputs(CUT), growing).answer == "x" * 9000
+
+
 def test_a_text_that_may_be_cut_is_whole_though_its_events_fail_once(
     fake_langflow: FakeLangflow, client: LangflowClient
 ):
@@ -73,7 +156,7 @@ def test_a_text_that_may_be_cut_is_whole_though_its_events_fail_once(
     assert client.collect(job_id).answer == "x" * 9000
 
 
-@pytest.mark.parametrize("text", ["x" * 9000, "an end of its own..."], ids=["cut", "whole"])
+@pytest.mark.parametrize("text", ["x" * 9000, OWN_END], ids=["cut", "whole"])
 @pytest.mark.parametrize(
     ("fault", "retryable"),
     [

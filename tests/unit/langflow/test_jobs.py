@@ -19,6 +19,8 @@ from dagma.langflow import (
     LangflowError,
     MalformedResponse,
     RetryPolicy,
+    ServerError,
+    Timeouts,
     Unreachable,
 )
 from dagma.langflow.jobs import bound_key
@@ -147,6 +149,31 @@ def test_a_stream_that_fails_is_opened_again_and_no_event_is_lost_or_repeated(
     assert [(event.kind, event.id) for event in client.follow(running)] == expected
 
 
+def test_no_event_is_lost_after_whichever_the_stream_is_resumed(client: LangflowClient, echo: str):
+    job_id = client.submit(echo, "hello")
+    events = [(event.kind, event.component, event.id) for event in client.follow(job_id)]
+    assert len(events) > len({event_id for _, _, event_id in events}), "No frame told several events."
+    for position, (_, _, event_id) in enumerate(events, 1):
+        rest = [(event.kind, event.component, event.id) for event in client.follow(job_id, event_id)]
+        assert rest[len(rest) - len(events[position:]) :] == events[position:]
+        assert len(rest) <= len(events[position:]) + 2
+
+
+def test_a_stream_that_lastingly_holds_nonsense_is_opened_ever_more_seldom(
+    fake_langflow: FakeLangflow, make_client: MakeClient, gate: Gate, gated: str
+):
+    client = make_client(jobs=JobPolicy(total=2.5, poll=2.0))
+    job_id = client.submit(gated, "hello")
+    assert gate.entered.wait(HANGING)
+    known = "".join(f"data: {frame.text}\nid: {frame.id}\n\n" for frame in fake_langflow.jobs[0].frames)
+    fake_langflow.script(Fault(path=EVENTS, status=200, body=known + "data: no JSON\n\n", times=0))
+    with pytest.raises(CallTimeout):
+        list(client.follow(job_id))
+    gate.opened.set()
+    # After 0.1, 0.2, 0.4, 0.8 and 1.6 s.
+    assert [request.path.endswith(EVENTS) for request in fake_langflow.requests].count(True) <= 7
+
+
 def test_a_server_that_ignores_the_last_event_id_repeats_nothing(
     fake_langflow: FakeLangflow, client: LangflowClient, gate: Gate, gated: str
 ):
@@ -200,6 +227,43 @@ def test_an_outage_longer_than_the_patience_is_unreachable(
     with pytest.raises(Unreachable):
         list(getattr(client, act)(job_id))
     gate.opened.set()
+
+
+@pytest.mark.parametrize("seconds", ["15", "100"], ids=["within a look's time", "beyond it"])
+@pytest.mark.parametrize("act", ["follow", "collect"])
+def test_a_server_that_asks_for_a_longer_wait_than_the_patience_does_not_get_it(
+    fake_langflow: FakeLangflow, make_client: MakeClient, gate: Gate, gated: str, act: str, seconds: str
+):
+    client = make_client(timeouts=Timeouts(total=60.0), jobs=JobPolicy(total=60.0, outage=0.5, stall=0.5, poll=0.1))
+    job_id = client.submit(gated, "hello")
+    refusal = Fault(path="/workflows", method="GET", status=503, headers={"Retry-After": seconds}, times=0)
+    fake_langflow.script(refusal)
+    started = time.monotonic()
+    with pytest.raises(ServerError):
+        list(getattr(client, act)(job_id))
+    assert time.monotonic() - started < 12.0
+    gate.opened.set()
+
+
+@pytest.mark.parametrize("act", ["follow", "collect"])
+def test_a_look_at_a_job_ends_with_the_time_of_who_waits(
+    fake_langflow: FakeLangflow, make_client: MakeClient, gate: Gate, gated: str, act: str
+):
+    client = make_client(timeouts=Timeouts(read=HANGING, total=HANGING), retry=RetryPolicy(attempts=1))
+    job_id = client.submit(gated, "hello")
+    fake_langflow.script(Fault(path="/workflows", method="GET", delay=2 * HANGING, times=0))
+    started = time.monotonic()
+    with pytest.raises(CallTimeout, match=r"not over after 0\.2 s.*collect it later") as caught:
+        list(getattr(client, act)(job_id, timeout=0.2))
+    assert time.monotonic() - started < HANGING
+    assert caught.value.outcome == "unknown"
+    gate.opened.set()
+
+
+def test_a_job_that_is_over_is_collected_in_no_time_at_all(client: LangflowClient, echo: str):
+    job_id = client.submit(echo, "hello")
+    client.collect(job_id)
+    assert client.collect(job_id, timeout=0.0).answer == "hello"
 
 
 @pytest.mark.parametrize("act", ["follow", "collect"])

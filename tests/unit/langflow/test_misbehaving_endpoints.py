@@ -12,8 +12,8 @@ import pytest
 from unit.langflow.conftest import MakeClient
 from unit.langflow.test_misbehaviour import HANGING, MEGABYTE, MOMENTS
 
-from dagma.langflow import CallTimeout, JobPolicy, LangflowClient, LangflowError, Timeouts
-from dagma.testing import FakeCall, FakeLangflow, Fault
+from dagma.langflow import CallTimeout, JobPolicy, JobSuspended, LangflowClient, LangflowError, Timeouts
+from dagma.testing import FakeCall, FakeLangflow, Fault, HumanNeeded
 
 BODY_BYTES = 2 * MEGABYTE
 # Long enough for what ends on a busy machine, short enough to wait for what does not.
@@ -168,6 +168,31 @@ def test_messages_without_end_do_not_fill_the_memory(
     )
     with a_typed_error(fake_langflow):
         client.collect(job_id)
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["<html>Log in</html>", {}, {"status": "ok"}, {"job_id": "another", "status": "resuming"}],
+    ids=["login page", "nothing", "no job", "another job"],
+)
+def test_a_resumption_that_says_nothing_of_the_job_has_not_resumed_it(
+    fake_langflow: FakeLangflow, client: LangflowClient, body: object
+) -> None:
+    def ask(call: FakeCall) -> str:
+        if call.decision is None:
+            raise HumanNeeded("May I?")
+        return call.decision
+
+    flow_id = fake_langflow.add_flow("asking", ask)
+    job_id = client.submit(flow_id, "hello")
+    with pytest.raises(JobSuspended):
+        client.collect(job_id)
+    (request,) = client.pending(flow_id)
+    fake_langflow.script(Fault(path="/resume", status=200, body=body))
+    with a_typed_error(fake_langflow):
+        client.resume(request, "approve")
+    client.resume(request, "approve")
+    assert client.collect(job_id).answer == "approve"
 
 
 @pytest.mark.parametrize("body", [{}, {"message": "Welcome."}, {"job_id": "another", "message": "cancelled"}])

@@ -274,11 +274,15 @@ def test_a_503_that_langflow_explains_is_sent_again(
     assert make_client().run_workflow(echo, "hello").answer == "hello"
 
 
-@pytest.mark.parametrize("code", ["DATABASE_ERROR", None])
+@pytest.mark.parametrize(
+    ("code", "headers"),
+    [("DATABASE_ERROR", {}), ("DATABASE_ERROR", {"Retry-After": "0"}), (None, {})],
+    ids=["database", "database with a wait", "none"],
+)
 def test_a_503_that_may_follow_a_run_is_not_sent_again(
-    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, code: str | None
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, code: str | None, headers: dict[str, str]
 ):
-    fake_langflow.script(Fault(status=503, body={"detail": {"code": code}}))
+    fake_langflow.script(Fault(status=503, headers=headers, body={"detail": {"code": code}}))
     with pytest.raises(ServerError) as caught:
         make_client().run_workflow(echo, "hello")
     assert caught.value.outcome == "unknown"
@@ -294,6 +298,22 @@ def test_a_run_that_was_done_before_the_connection_broke_is_not_sent_again(
     with pytest.raises(Unreachable) as caught:
         make_client().run(flow_id, "hello")
     assert (caught.value.outcome, calls) == ("unknown", ["hello"])
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(status=403), Fault(status=404), Fault(status=429, headers={"Retry-After": "0"}), Fault(drop=True)],
+    ids=["403", "404", "429", "drop"],
+)
+def test_an_empty_answer_whose_flow_can_not_be_looked_up_is_no_call_that_did_not_run(
+    fake_langflow: FakeLangflow, make_client: MakeClient, fault: Fault
+):
+    calls: list[str] = []
+    flow_id = fake_langflow.add_flow("silent", lambda call: calls.append(call.input_value) or "")
+    fake_langflow.script(replace(fault, path="/api/v1/flows", times=0))
+    with pytest.raises(CompletedWithoutOutput, match="can't be looked up") as caught:
+        make_client().run_workflow(flow_id, "hello")
+    assert (caught.value.outcome, caught.value.retryable, calls) == ("failed", False, ["hello"])
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 400])
@@ -365,10 +385,37 @@ def test_an_echoed_key_is_redacted(fake_langflow: FakeLangflow, make_client: Mak
     assert "***" in str(error)
 
 
-def test_a_key_that_a_flow_answers_with_is_redacted_in_errors(
+@pytest.mark.parametrize("before", ["", "x" * 290], ids=["whole", "across the cut"])
+@pytest.mark.parametrize("way", ["run", "stream", "run_workflow"])
+def test_a_key_that_a_flow_fails_with_is_redacted(
+    fake_langflow: FakeLangflow, make_client: MakeClient, way: str, before: str
+):
+    key = fake_langflow.api_key
+    message = {
+        "text": f"Error building Component Key {key}: {before} {key}",
+        "category": "error",
+        "properties": {"source": {"display_name": f"Key {key}"}},
+    }
+    result = {"outputs": [{"outputs": [{"results": {"message": message}}]}]}
+    bodies = {
+        "run": result,
+        "stream": json.dumps({"event": "error", "data": message}) + "\n\n",
+        "run_workflow": {"status": "failed", "errors": [{"error": message["text"]}]},
+    }
+    fake_langflow.script(Fault(method="POST", status=200, body=bodies[way]))
+    with pytest.raises(FlowFailed) as caught:
+        list(getattr(make_client(), way)(fake_langflow.add_flow("echo"), "hello"))
+    assert caught.value.component == "Key ***"
+    assert key[:6] not in f"{caught.value} {caught.value.cause} {caught.value.excerpt} {caught.value.args}"
+
+
+def test_a_key_that_the_end_of_a_stream_fails_with_is_redacted(
     fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
 ):
-    message = {"text": f"Using {fake_langflow.api_key}", "category": "error"}
-    body = {"outputs": [{"outputs": [{"results": {"message": message}}]}]}
-    error = call(fake_langflow, make_client, echo, Fault(status=200, body=body))
-    assert isinstance(error, FlowFailed)
+    message = {"text": "x" * 290 + fake_langflow.api_key, "category": "error"}
+    result = {"outputs": [{"outputs": [{"results": {"message": message}}]}]}
+    end = json.dumps({"event": "end", "data": {"result": result}}) + "\n\n"
+    fake_langflow.script(Fault(path="/run", status=200, body=end))
+    with pytest.raises(FlowFailed) as caught:
+        list(make_client().stream(echo, "hello"))
+    assert fake_langflow.api_key[:6] not in str(caught.value)

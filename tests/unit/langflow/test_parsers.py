@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagma.langflow import CallResult, Flow, HumanRequest, JobStatus, LangflowError, TokenUsage, Trace, Variable
+from dagma.langflow import (
+    CallResult,
+    Flow,
+    FlowFailed,
+    HumanRequest,
+    JobStatus,
+    LangflowError,
+    TokenUsage,
+    Trace,
+    Variable,
+)
 from dagma.langflow.events import EventReader
 from dagma.langflow.faults import raise_for_status, retry_after
 from dagma.langflow.redact import Redactor
@@ -112,8 +122,9 @@ def test_a_state_of_a_job_is_read_or_a_typed_error(status: int, body: dict[str, 
 def test_events_are_read_and_counted(events: list[dict[str, Any]]):
     reader = EventReader()
     for number, event in enumerate(events):
-        for told in reader.read(json.dumps(event), str(number)):
-            assert told.id == str(number)
+        read = list(reader.read(json.dumps(event), str(number), "before"))
+        assert [told.id for told in read] == [*["before"] * (len(read) - 1), str(number)]
+        for told in read:
             assert (told.done is None) == (told.total is None)
             assert told.done is None or told.total is None or 0 <= told.done <= told.total
 
@@ -182,6 +193,9 @@ def test_an_event_that_is_too_long_is_refused(text: str):
         ("9" * 40, None),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
         ("Wed, 99 Oct 2015 07:28:00 GMT", None),
+        ("Wed, 21 Oct 2015 07:28:00 +99999999999999999", None),
+        (f"Wed, 21 Oct {'9' * 40} 07:28:00 GMT", None),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0.0),
     ],
 )
 def test_retry_after_is_seconds_or_a_date_or_nothing(value: str, seconds: float | None):
@@ -192,6 +206,16 @@ def test_retry_after_as_a_date_counts_from_now():
     now = datetime(2026, 1, 1, tzinfo=UTC)
     later = format_datetime(datetime(2026, 1, 1, 0, 2, tzinfo=UTC), usegmt=True)
     assert retry_after({"Retry-After": later}, now) == 120.0
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "1e999", "-1e999", "NaN", "true", '"7"'])
+def test_a_number_that_can_not_be_reckoned_with_is_no_number(number: str):
+    detail = f'{{"detail": {{"error_code": "busy", "message": "m", "retry_after": {number}}}}}'.encode()
+    with pytest.raises(FlowFailed) as caught:
+        raise_for_status(reply(429, detail), "run")
+    trace = Trace.of(json.loads(f'{{"totalLatencyMs": {number}, "spans": [{{"name": "A", "latencyMs": {number}}}]}}'))
+    (end,) = EventReader().read(f'{{"event": "end", "data": {{"build_duration": {number}}}}}')
+    assert (caught.value.retry_after, trace.seconds, trace.component_seconds, end.seconds) == (None, None, {}, None)
 
 
 @given(value=st.text(max_size=40))

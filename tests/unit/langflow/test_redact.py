@@ -1,3 +1,4 @@
+import json
 from base64 import b64encode
 from urllib.parse import quote
 
@@ -19,6 +20,13 @@ def test_an_excerpt_is_bounded_and_holds_no_part_of_a_secret(before: str, repeat
     text = Redactor([SECRET]).excerpt((before + form * repeats).encode("utf-8", errors="surrogatepass"))
     assert len(text) <= 500
     assert form[:8] not in text.replace(before, "")
+
+
+@pytest.mark.parametrize("ensure_ascii", [True, False])
+def test_a_secret_that_json_escapes_is_hidden(ensure_ascii: bool):
+    secret = 'pä"ss\\word'
+    body = json.dumps({"detail": f"No login with {secret}."}, ensure_ascii=ensure_ascii)
+    assert Redactor([secret]).excerpt(body) == '{"detail": "No login with ***."}'
 
 
 def test_an_excerpt_is_one_line():

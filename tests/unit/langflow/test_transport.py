@@ -1,10 +1,12 @@
 import contextlib
+import errno
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness.certificates import Certificates, tls_server
@@ -120,6 +122,32 @@ def test_tls_settings_that_can_not_work_are_refused(certificates: Certificates):
         TLS(key=certificates.client_key)
     with pytest.raises(ValueError, match="No such file"):
         TLS(ca_bundle=Path("/nowhere/ca.pem"))
+
+
+@pytest.mark.parametrize("name", ["ca_bundle", "cert", "key"])
+def test_a_tls_file_that_can_not_be_read_is_named_before_anything_is_sent(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+):
+    unreadable = tmp_path / "unreadable.pem"
+    unreadable.touch()
+    open_file = Path.open
+
+    def refuse(path: Path, *arguments: Any, **options: Any) -> Any:
+        # A file's mode would not do: the superuser reads everything.
+        if path == unreadable:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return open_file(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    files = {"cert": certificates.client, name: unreadable}
+    with pytest.raises(ValueError, match=r"unreadable\.pem can't be read \(Permission denied\)"):
+        TLS(**files)
+
+
+def test_a_folder_may_hold_authorities_and_is_no_certificate(tmp_path: Path):
+    assert TLS(ca_bundle=tmp_path).trust == str(tmp_path)
+    with pytest.raises(ValueError, match=r"can't be read \(Is a directory\)"):
+        TLS(cert=tmp_path)
 
 
 @contextlib.contextmanager
