@@ -18,6 +18,10 @@ def shout(request: CallRequest) -> str:
     return f"{request.input_value.upper()}!"
 
 
+def murmur(request: CallRequest) -> str:
+    return f"{request.input_value.lower()}..."
+
+
 def metered(request: CallRequest) -> Mapping[str, Any]:
     usage = {"model": "gpt-4o", "input_tokens": 1000, "output_tokens": 100}
     return {"text": f"In {request.session_id}.", "session_id": request.session_id, "usage": usage}

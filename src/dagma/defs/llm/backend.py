@@ -160,6 +160,15 @@ class Backend(dg.ConfigurableResource[Any], ABC):
         """What the ledger calls this backend."""
         return type(self).__name__
 
+    @property
+    def identity(self) -> str:
+        """What tells this backend from others that may answer the same call otherwise. It is part of a call's key.
+
+        Override it where two backends of the class can differ, and leave out what a retry may find changed, such as
+        keys and time-outs.
+        """
+        return f"{type(self).__module__}:{type(self).__qualname__}"
+
     def _init_context(self) -> dg.InitResourceContext | None:
         try:
             return self.get_resource_context()

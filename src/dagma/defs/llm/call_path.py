@@ -189,7 +189,7 @@ def _ledger_call(
         flow_name=flow.endpoint_name,
         flow_looked_up=flow.look_up_error is None,
         flow_version=flow.version,
-        input_hash=input_hash({**request.deciding(), "backend": backend.backend_name}),
+        input_hash=input_hash({**request.deciding(), "backend": backend.identity}),
         input_text=request.input_value,
         scope=caller.scope,
         mode=backend.choose_mode(request, flow),

@@ -81,6 +81,11 @@ class LangChainBackend(Backend):
     def backend_name(self) -> str:
         return "langchain"
 
+    @property
+    @override
+    def identity(self) -> str:
+        return f"{self.backend_name} {self.target} {self.input_key or ''}"
+
     @override
     def default_flow(self) -> str:
         return self.flow or self.target.partition(":")[2]
