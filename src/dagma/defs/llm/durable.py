@@ -1,6 +1,7 @@
 """A call as a job: submit, follow, collect; and what becomes of the job when its caller is interrupted."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from dagma.defs.llm.caller import Caller
@@ -45,7 +46,7 @@ class DurableCall:
         self, jobs: Jobs, request: CallRequest, flow: FlowReference, caller: Caller, ledger: Ledger, begun: Begun
     ) -> None:
         self._jobs = jobs
-        self._request = request
+        self._request = _in_its_own_session(request, flow, begun)
         self._flow = flow
         self._log = caller.log
         self._caller = caller
@@ -194,3 +195,11 @@ class DurableCall:
 
     def _is_overdue(self) -> bool:
         return time.monotonic() >= self._overdue_at
+
+
+def _in_its_own_session(request: CallRequest, flow: FlowReference, begun: Begun) -> CallRequest:
+    """Keep a job that waits for a human from the next call: Langflow cancels it for the next job of its session."""
+    if not flow.needs_job or request.session_id is not None:
+        return request
+    # Every attempt's: the next one replaces a job that nobody waits for any more.
+    return replace(request, session_id=f"call-{begun.key[:32]}")
