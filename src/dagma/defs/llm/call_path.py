@@ -40,11 +40,13 @@ def make_call(
     Raises:
         LangflowError: There is no answer.
         LedgerError: The call was not let in.
+        DagsterExecutionInterruptedError: The run is cancelled.
     """
     flow = backend.look_up(request.flow_id)
     call = _ledger_call(backend, request, flow, caller, equal_calls)
     lost = 0
     while True:
+        caller.stop_if_cancelled()
         try:
             with ledger.attempt(call, wait_seconds=IN_FLIGHT_SECONDS) as begun:
                 recording().begun.append(begun)
@@ -56,8 +58,14 @@ def make_call(
             if lost > MAX_LOST_JOBS:
                 raise
             caller.log.warning("%s It is sent again.", error.cause)
+        except (LangflowError, LedgerError):
+            # A step that fails would turn the end of a cancelled run into a failure.
+            caller.stop_if_cancelled()
+            raise
         else:
             recording().answered.append(record)
+            # The answer is kept, and what would be made of it is not wanted any more.
+            caller.stop_if_cancelled()
             return record
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from dagma.defs.llm.caller import Caller
+from dagma.defs.llm.cancels import stopping_on_cancel
 from dagma.defs.llm.flow_reference import FlowReference
 from dagma.defs.llm.jobs import Jobs
 from dagma.defs.llm.request import CallRequest
@@ -95,8 +96,9 @@ class DurableCall:
 
     def _answer(self, job_id: str) -> dict[str, Any]:
         try:
-            self.follow(job_id)
-            return self._jobs.collect(job_id, self._seconds_left())
+            with stopping_on_cancel(self._caller.sees_cancel, lambda: self._jobs.stop(job_id)):
+                self.follow(job_id)
+                return self._jobs.collect(job_id, self._seconds_left())
         except CallTimeout as error:
             if error.outcome == "failed" or not self._is_overdue():
                 raise

@@ -1,0 +1,141 @@
+"""Cancels that interrupt nobody: of calls in threads, and of runs that were marked as cancelled by force."""
+
+import contextvars
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+import pytest
+from unit.calls.conftest import ASSET, Flow, asset_job, execute, rows, sends, wait_for
+
+from dagma.defs.llm import cancels
+from dagma.defs.llm.backend import Backend
+from dagma.defs.llm.caller import Caller
+from dagma.testing import FakeLangflow
+
+
+@pytest.fixture(autouse=True)
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cancels, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(cancels, "POLL_SECONDS", 0.1)
+
+
+@contextmanager
+def cancelling(
+    instance: dg.DagsterInstance, is_time: Callable[[], Any], then: Callable[[], Any], *, by_force: bool = False
+) -> Iterator[None]:
+    """Cancel the run of the block at a moment, without the interrupt that a worker's main thread gets."""
+
+    def cancel() -> None:
+        (run,) = wait_for("the run", instance.get_runs)
+        wait_for("the moment", is_time)
+        report = instance.report_run_canceled if by_force else instance.report_run_canceling
+        wait_for("the cancel", lambda: report(run) or True)
+        then()
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    yield
+    thread.join()
+
+
+def test_a_run_that_is_marked_as_cancelled_materializes_nothing_and_keeps_the_answer(
+    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
+) -> None:
+    flow.goes.clear()
+    with cancelling(instance, lambda: sends(fake), flow.goes.set, by_force=True):
+        run = execute(instance, input_value="hi")
+    assert run.status is dg.DagsterRunStatus.CANCELED
+    assert instance.get_latest_materialization_event(dg.AssetKey(ASSET)) is None
+    assert [row["state"] for row in rows()] == ["answered"]
+
+
+def test_a_call_that_fails_in_a_run_that_is_marked_as_cancelled_fails_no_run(
+    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
+) -> None:
+    flow.goes.clear()
+    flow.raises = ValueError("no such model")
+    with cancelling(instance, lambda: sends(fake), flow.goes.set, by_force=True):
+        run = execute(instance, input_value="hi")
+    assert run.status is dg.DagsterRunStatus.CANCELED
+    assert [row["state"] for row in rows()] == ["failed"]
+
+
+def test_the_job_of_a_run_that_is_marked_as_cancelled_is_stopped(
+    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
+) -> None:
+    flow.goes.clear()
+    with cancelling(instance, lambda: running(fake, 1), lambda: None, by_force=True):
+        run = execute(instance, input_value="hi", mode="job")
+    assert [job.state for job in fake.jobs] == ["cancelled"]
+    assert [row["state"] for row in rows()] == ["cancelled"]
+    assert run.status is dg.DagsterRunStatus.CANCELED
+
+
+@dg.asset
+def batch(context: dg.AssetExecutionContext, backend: Backend) -> None:
+    mode: Any = context.run.tags["mode"]
+    with ThreadPoolExecutor(2) as threads:
+        asked = [
+            threads.submit(contextvars.copy_context().run, lambda row=row: backend.run_flow("hi", mode=mode, row=row))  # type: ignore[misc]
+            for row in "0123456789"
+        ]
+    for each in asked:
+        each.result()
+
+
+def test_a_cancelled_run_sends_no_more_calls_of_its_threads(
+    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
+) -> None:
+    flow.goes.clear()
+    with cancelling(instance, lambda: len(sends(fake)) == 2, flow.goes.set):
+        run = execute(instance, job=asset_job(None, batch), tags={"mode": "direct"})
+    assert run.status is dg.DagsterRunStatus.CANCELED
+    assert len(sends(fake)) == 2
+    assert [row["state"] for row in rows()] == ["answered"] * 2
+
+
+def test_a_cancelled_run_stops_the_jobs_of_its_threads(
+    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
+) -> None:
+    flow.goes.clear()
+    with cancelling(instance, lambda: running(fake, 2), lambda: None):
+        run = execute(instance, job=asset_job(None, batch), tags={"mode": "job"})
+    assert run.status is dg.DagsterRunStatus.CANCELED
+    assert [job.state for job in fake.jobs] == ["cancelled"] * 2
+    assert [row["state"] for row in rows()] == ["cancelled"] * 2
+
+
+def running(fake: FakeLangflow, number: int) -> bool:
+    """Whether as many jobs run, and are followed."""
+    followers = [request for request in fake.requests if request.path.endswith("/events")]
+    return [job.state for job in fake.jobs] == ["in_progress"] * number and len(followers) >= number
+
+
+def caller(instance: dg.DagsterInstance) -> Caller:
+    return Caller(scope="run", log=logging.getLogger("test"), run_id="a-run", instance=instance)
+
+
+def test_the_calls_of_a_run_ask_for_its_status_now_and_then(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cancels, "FRESH_SECONDS", 3600.0)
+    asked: list[str] = []
+    monkeypatch.setattr(type(instance), "get_run_by_id", lambda _, run_id: asked.append(run_id))
+    for _ in range(3):
+        caller(instance).stop_if_cancelled()
+    assert asked == ["a-run"]
+
+
+def test_a_call_goes_on_while_dagster_can_not_be_asked(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> None:
+        raise ConnectionError("The database is away.")
+
+    monkeypatch.setattr(type(instance), "get_run_by_id", away)
+    caller(instance).stop_if_cancelled()
