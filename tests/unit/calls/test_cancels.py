@@ -1,7 +1,9 @@
-"""Cancels that interrupt nobody: of calls in threads, and of runs that were marked as cancelled by force."""
+"""Cancels beside the plain one: of calls in threads, of runs marked by force, and in the wait for a retry."""
 
 import contextvars
 import logging
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +14,10 @@ import dagster as dg
 import pytest
 from unit.calls.conftest import ASSET, Flow, asset_job, execute, rows, sends, wait_for
 
-from dagma.defs.llm import cancels
+from dagma.defs.llm import cancels, failures, resources
 from dagma.defs.llm.backend import Backend
 from dagma.defs.llm.caller import Caller
-from dagma.testing import FakeLangflow
+from dagma.testing import FakeLangflow, Fault
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +110,44 @@ def test_a_cancelled_run_stops_the_jobs_of_its_threads(
     assert run.status is dg.DagsterRunStatus.CANCELED
     assert [job.state for job in fake.jobs] == ["cancelled"] * 2
     assert [row["state"] for row in rows()] == ["cancelled"] * 2
+
+
+def interrupt() -> None:
+    """Do what a worker does to the run's main thread, on a cancel."""
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def waits_for_its_retry(instance: dg.DagsterInstance) -> bool:
+    (run,) = instance.get_runs()
+    return any("is retried in" in record.user_message for record in instance.all_logs(run.run_id))
+
+
+def test_a_cancel_is_heard_while_the_step_waits_for_its_retry(
+    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LANGFLOW_TIMEOUT_SECONDS", "0.9")
+    fake.script(Fault(path="/api/v1/run", status=429, headers={"Retry-After": "20"}))
+    with cancelling(instance, lambda: waits_for_its_retry(instance), interrupt):
+        run = execute(instance, input_value="hi")
+    assert run.status is dg.DagsterRunStatus.CANCELED
+    assert (len(sends(fake)), run.retries) == (1, 0)
+
+
+def test_a_cancel_while_a_job_can_not_be_asked_for_stops_it(
+    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "OUTAGE_SECONDS", 0.2)
+    monkeypatch.setattr(failures, "FIRST_WAIT_SECONDS", 40.0)
+    flow.goes.clear()
+    fake.script(
+        Fault(path="/events", status=502, times=20),
+        Fault(path="/api/v2/workflows", method="GET", status=502, times=8),
+    )
+    with cancelling(instance, lambda: waits_for_its_retry(instance), interrupt):
+        run = execute(instance, input_value="hi", mode="job")
+    assert run.status is dg.DagsterRunStatus.CANCELED
+    assert [job.state for job in fake.jobs] == ["cancelled"]
+    assert [row["state"] for row in rows()] == ["cancelled"]
 
 
 def running(fake: FakeLangflow, number: int) -> bool:

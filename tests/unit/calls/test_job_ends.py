@@ -92,6 +92,9 @@ class CancelledCaller(Caller):
     def is_cancelled(self) -> bool:
         return True
 
+    def sees_cancel(self) -> bool:
+        return True
+
 
 def row(ledger: Ledger) -> dict[str, Any]:
     (only,) = all_calls(ledger.database, Filter())
@@ -159,6 +162,14 @@ def test_a_cancel_before_the_submit_starts_no_job(ledger: Ledger, monkeypatch: p
         make(jobs, ledger, begin(ledger), cancelled=True)
     # What an earlier caller has submitted can only be found, and stopped, by its key.
     assert jobs.asked == (["quick submit", "quick stop"] if found else [])
+    assert row(ledger)["state"] == "cancelled"
+
+
+def test_a_cancel_that_is_seen_only_once_the_job_is_out_of_reach_stops_it(ledger: Ledger) -> None:
+    jobs = ScriptedJobs(followed=Unreachable("Refused."))
+    with pytest.raises(JobOutOfReachError):
+        make(jobs, ledger, begin(ledger), cancelled=True)
+    assert jobs.asked == ["submit", "follow", "quick stop"]
     assert row(ledger)["state"] == "cancelled"
 
 

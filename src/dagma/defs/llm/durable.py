@@ -1,6 +1,7 @@
 """A call as a job: submit, follow, collect; and what becomes of the job when its caller is interrupted."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -25,10 +26,15 @@ COLLECTING_SECONDS = 2.0
 
 
 class JobOutOfReachError(LangflowError):
-    """A job can't be asked for now. It goes on: the retry finds it again, and pays for nothing twice."""
+    """A job can't be asked for now. It goes on: the retry finds it again, and pays for nothing twice.
+
+    Attributes:
+        end_or_leave: What to do where an interrupt comes before the retry. It never raises.
+    """
 
     default_mend = "Retry the run: it collects the same job."
     default_retryable = True
+    end_or_leave: Callable[[], None] = staticmethod(lambda: None)
 
 
 class DurableCall:
@@ -71,6 +77,8 @@ class DurableCall:
             return self._answer(self._job_id or self.submit())
         except LangflowError as error:
             judged = self._judge(error)
+            if isinstance(judged, JobOutOfReachError) and self._caller.sees_cancel():
+                self._end_or_leave()
             if judged is error:
                 raise
             raise judged from error
@@ -184,12 +192,14 @@ class DurableCall:
             self._log.error("The end of call %s is not recorded: %s", self._begun.call_id, missed)
 
     def _out_of_reach(self, what: str, error: LangflowError) -> JobOutOfReachError:
-        return JobOutOfReachError(
+        out_of_reach = JobOutOfReachError(
             f"{what} can't be asked for: {error.cause}",
             status=error.status,
             excerpt=error.excerpt,
             retry_after=error.retry_after,
         )
+        out_of_reach.end_or_leave = self._end_or_leave
+        return out_of_reach
 
     def _seconds_left(self) -> float:
         # A job that is over is collected all the same.
