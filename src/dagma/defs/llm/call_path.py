@@ -10,6 +10,7 @@ from dagma.defs.llm.caller import Caller, EqualCalls
 from dagma.defs.llm.durable import DurableCall
 from dagma.defs.llm.flow_reference import FlowNotIdentified, FlowReference
 from dagma.defs.llm.request import CallRequest
+from dagma.defs.llm.shown_errors import shown
 from dagma.langflow import BadRequest, JobLost, LangflowError, MalformedResponse
 from dagma.ledger import Begun, Call, FlowNotIdentifiedError, Ledger, LedgerError, input_hash
 
@@ -117,10 +118,11 @@ class Attempt:
         except LangflowError as error:
             self._record_end(error)
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (explained, and raised as what it means)
             explained = self._backend.explain(error)
             self._record_end(explained)
-            raise explained from error
+            # The lines that raised it, and not the exception itself, which Dagster would store with its message.
+            raise shown(explained, error).with_traceback(error.__traceback__) from None
 
     def _by_job(self) -> dict[str, Any]:
         jobs = self._backend.jobs()
