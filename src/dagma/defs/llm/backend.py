@@ -29,6 +29,7 @@ from dagma.defs.llm.jobs import Jobs
 from dagma.defs.llm.ledgers import ledger_from_environment
 from dagma.defs.llm.request import CallMode, CallRequest
 from dagma.langflow import BadRequest, InputType, LangflowError, OutputType
+from dagma.ledger import Usage
 from dagma.ledger.call import Mode
 
 
@@ -128,6 +129,10 @@ class Backend(dg.ConfigurableResource[Any], ABC):
             The error to raise; `outcome="unknown"`, as here, keeps a retry from sending the call again.
         """
         return BackendError(f"The backend raised {type(error).__name__}: {error}.", outcome="unknown")
+
+    def spent(self, error: Exception) -> tuple[Usage, ...]:  # noqa: ARG002 (for those who override)
+        """Tell what a call used that ended with an exception of `answer`. Override it where that is known."""
+        return ()
 
     def default_flow(self) -> str | None:
         """Name the flow for calls that name none; None where nothing is configured to answer them."""

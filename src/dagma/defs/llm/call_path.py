@@ -1,6 +1,7 @@
 """The one path of a call: ledger, backend, ledger. It is the same for every backend."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from dagma.defs.llm.flow_reference import FlowNotIdentified, FlowReference
 from dagma.defs.llm.request import CallRequest
 from dagma.defs.llm.shown_errors import shown
 from dagma.langflow import BadRequest, JobLost, LangflowError, MalformedResponse
-from dagma.ledger import Begun, Call, FlowNotIdentifiedError, Ledger, LedgerError, input_hash
+from dagma.ledger import Begun, Call, FlowNotIdentifiedError, Ledger, LedgerError, Usage, input_hash
 
 if TYPE_CHECKING:
     from dagma.defs.llm.backend import Backend
@@ -120,7 +121,7 @@ class Attempt:
             raise
         except Exception as error:  # noqa: BLE001 (explained, and raised as what it means)
             explained = self._backend.explain(error)
-            self._record_end(explained)
+            self._record_end(explained, self._backend.spent(error))
             # The lines that raised it, and not the exception itself, which Dagster would store with its message.
             raise shown(explained, error).with_traceback(error.__traceback__) from None
 
@@ -176,10 +177,12 @@ class Attempt:
             self._record_end(refused)
             raise refused from error
 
-    def _record_end(self, error: LangflowError) -> None:
-        record = self._ledger.unknown if error.outcome == "unknown" else self._ledger.fail
+    def _record_end(self, error: LangflowError, usages: Sequence[Usage] = ()) -> None:
         try:
-            record(self._begun, type(error).__name__, str(error))
+            if error.outcome == "unknown":
+                self._ledger.unknown(self._begun, type(error).__name__, str(error))
+            else:
+                self._ledger.fail(self._begun, type(error).__name__, str(error), usages=usages)
         except LedgerError as missed:
             self._caller.log.error("The end of call %s is not recorded: %s", self._begun.call_id, missed)
 
