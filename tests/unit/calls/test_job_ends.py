@@ -15,8 +15,17 @@ from dagma.defs.llm.caller import Caller
 from dagma.defs.llm.durable import DurableCall, JobOutOfReachError
 from dagma.defs.llm.flow_reference import FlowReference
 from dagma.defs.llm.request import CallRequest
-from dagma.langflow import CallTimeout, FlowFailed, LangflowError, Unreachable
-from dagma.ledger import Begun, Call, Ledger, Usage
+from dagma.langflow import (
+    CallTimeout,
+    FlowFailed,
+    FlowNotFound,
+    Forbidden,
+    JobNotFound,
+    LangflowError,
+    Unauthorized,
+    Unreachable,
+)
+from dagma.ledger import Begun, Call, Ledger, OutcomeUnknownError, Usage
 from dagma.ledger.reports import Filter, all_calls
 
 ANSWER = {"text": "a dear answer"}
@@ -139,6 +148,28 @@ def test_an_overdue_job_is_given_up_only_once_it_is_stopped(
     with pytest.raises(error):
         make(jobs, ledger, begin(ledger))
     assert row(ledger)["state"] == state
+
+
+def test_a_job_that_langflow_does_not_know_any_more_is_not_sent_again_as_it_may_have_been_paid_for(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    jobs = ScriptedJobs(followed=JobNotFound("No such job.", status=404))
+    with pytest.raises(JobNotFound, match="DAGMA_LEDGER_ON_UNKNOWN") as caught:
+        make(jobs, ledger, begin(ledger))
+    assert caught.value.outcome == "unknown"
+    assert (row(ledger)["state"], row(ledger)["error_class"]) == ("unknown", "JobNotFound")
+    with pytest.raises(OutcomeUnknownError):
+        begin(ledger)
+    assert begin(Ledger(f"sqlite:///{tmp_path}/ledger.db", on_unknown="resend")).attempt == 2
+
+
+@pytest.mark.parametrize("error", [Unauthorized, Forbidden, FlowNotFound])
+def test_a_refusal_while_a_job_runs_does_not_say_that_nothing_ran(ledger: Ledger, error: type[LangflowError]) -> None:
+    jobs = ScriptedJobs(followed=error("Refused."))
+    with pytest.raises(error) as caught:
+        make(jobs, ledger, begin(ledger))
+    assert caught.value.outcome == "unknown"
+    assert row(ledger)["state"] == "submitted"
 
 
 def test_a_cancel_during_the_submit_asks_for_the_job_in_a_hurry(ledger: Ledger) -> None:

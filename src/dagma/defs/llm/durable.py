@@ -23,6 +23,10 @@ from dagma.ledger import Begun, Ledger, LedgerError
 
 # How long a cancel may wait for the answer of a job that has ended.
 COLLECTING_SECONDS = 2.0
+NOT_FOUND_MEND = (
+    "Langflow's retention may have removed it, or LANGFLOW_API_KEY is another user's. It may have been paid for: "
+    "re-execute the run from scratch, or set DAGMA_LEDGER_ON_UNKNOWN to 'resend' and retry."
+)
 
 
 class JobOutOfReachError(LangflowError):
@@ -133,9 +137,13 @@ class DurableCall:
                 self._fail(error)
                 return error
             return self._out_of_reach(f"The job of call {self._begun.call_id}", error)
-        if isinstance(error, JobLost | JobNotFound):
+        if isinstance(error, JobLost):
             self._fail(error)
-            return error if isinstance(error, JobLost) else JobLost(error.cause, status=error.status)
+            return error
+        if isinstance(error, JobNotFound):
+            # Removed after its end, or another user's: it may have answered, and have been paid for.
+            self._record(lambda: self._ledger.unknown(self._begun, type(error).__name__, str(error)))
+            return JobNotFound(error.cause, mend=NOT_FOUND_MEND, status=error.status)
         if isinstance(error, JobCancelled):
             self._record(lambda: self._ledger.cancelled(self._begun, usages=self._jobs.spent(job_id)))
             return error
@@ -147,7 +155,10 @@ class DurableCall:
         if error.outcome == "failed":
             self._fail(error)
             return error
-        return self._out_of_reach(f"The job {job_id}", error) if error.retryable else error
+        if error.retryable:
+            return self._out_of_reach(f"The job {job_id}", error)
+        error.outcome = "unknown"  # the request did nothing, and the job has run or still does
+        return error
 
     def _end_or_leave(self) -> None:
         """Stop the job where a user has cancelled the run; else leave it to the retry of the run."""
