@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from dagma.defs.llm import durable
+from dagma.defs.llm.answer import Answer
 from dagma.defs.llm.caller import Caller
 from dagma.defs.llm.durable import DurableCall, JobOutOfReachError
 from dagma.defs.llm.flow_reference import FlowReference
@@ -28,7 +30,7 @@ from dagma.langflow import (
 from dagma.ledger import Begun, Call, Ledger, OutcomeUnknownError, Usage
 from dagma.ledger.reports import Filter, all_calls
 
-ANSWER = {"text": "a dear answer"}
+ANSWER = {"text": "a dear answer", "session_id": "s-1"}
 USED = Usage(model="gpt-4o", input_tokens=30, output_tokens=8)
 
 
@@ -92,7 +94,7 @@ def begin(ledger: Ledger) -> Begun:
 def make(jobs: ScriptedJobs, ledger: Ledger, begun: Begun, *, cancelled: bool = False) -> dict[str, Any]:
     request = CallRequest(flow_id="flow", input_value="hi")
     caller = (CancelledCaller if cancelled else Caller)(scope="run", log=logging.getLogger("test"))
-    return DurableCall(jobs, request, FlowReference("flow"), caller, ledger, begun).make()
+    return DurableCall(jobs, request, FlowReference("flow"), caller, ledger, begun, read=Answer.from_response).make()
 
 
 class CancelledCaller(Caller):
@@ -204,13 +206,37 @@ def test_a_cancel_that_is_seen_only_once_the_job_is_out_of_reach_stops_it(ledger
     assert row(ledger)["state"] == "cancelled"
 
 
-def test_an_answer_that_came_before_the_cancel_is_recorded_with_what_it_used(ledger: Ledger) -> None:
+def test_a_job_that_a_cancel_stops_is_recorded_with_what_it_used(ledger: Ledger) -> None:
+    jobs = ScriptedJobs(followed=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        make(jobs, ledger, begin(ledger), cancelled=True)
+    assert (row(ledger)["state"], row(ledger)["total_tokens"]) == ("cancelled", 38)
+
+
+def test_a_cancel_whose_stop_takes_long_asks_for_no_tokens(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durable, "PROMPT_SECONDS", 0.0)
+    jobs = ScriptedJobs(followed=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        make(jobs, ledger, begin(ledger), cancelled=True)
+    assert (row(ledger)["state"], row(ledger)["total_tokens"]) == ("cancelled", None)
+
+
+def test_an_answer_that_came_before_the_cancel_is_recorded_with_its_text_and_what_it_used(tmp_path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.db", texts="full")
     jobs = ScriptedJobs(followed=KeyboardInterrupt(), stopped=False)
     with pytest.raises(KeyboardInterrupt):
         make(jobs, ledger, begin(ledger), cancelled=True)
     assert jobs.asked == ["submit", "follow", "quick stop", "quick collect"]
     assert (row(ledger)["state"], row(ledger)["total_tokens"]) == ("answered", 38)
+    assert (row(ledger)["answer_text"], row(ledger)["session_id"]) == ("a dear answer", "s-1")
     assert begin(ledger).raw == ANSWER
+
+
+def test_an_answer_that_came_before_the_cancel_and_can_not_be_read_is_kept_as_it_is(ledger: Ledger) -> None:
+    jobs = ScriptedJobs(followed=KeyboardInterrupt(), stopped=False, collected={"txt": "a typo"})
+    with pytest.raises(KeyboardInterrupt):
+        make(jobs, ledger, begin(ledger), cancelled=True)
+    assert (row(ledger)["state"], row(ledger)["total_tokens"]) == ("answered", 38)
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,9 @@ class Attempt:
                 f"The call {self._begun.call_id} runs as a job, and {self._backend.backend_name} has none.",
                 mend="Execute the run again from scratch, or retry it with the backend that it began with.",
             )
-        return DurableCall(jobs, self._request, self._flow, self._caller, self._ledger, self._begun).make()
+        return DurableCall(
+            jobs, self._request, self._flow, self._caller, self._ledger, self._begun, self._backend.read
+        ).make()
 
     def _settle(self, response: dict[str, Any], origin: Origin, started: float) -> CallRecord:
         try:

@@ -1,10 +1,11 @@
 """A call as a job: submit, follow, collect; and what becomes of the job when its caller is interrupted."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from dagma.defs.llm.answer import Answer
 from dagma.defs.llm.caller import Caller
 from dagma.defs.llm.cancels import stopping_on_cancel
 from dagma.defs.llm.flow_reference import FlowReference
@@ -23,6 +24,8 @@ from dagma.ledger import Begun, Ledger, LedgerError
 
 # How long a cancel may wait for the answer of a job that has ended.
 COLLECTING_SECONDS = 2.0
+# How long a stop may have taken for its tokens to be asked for: a cancelled run has ten seconds for everything.
+PROMPT_SECONDS = 2.0
 NOT_FOUND_MEND = (
     "Langflow's retention may have removed it, or LANGFLOW_API_KEY is another user's. It may have been paid for: "
     "re-execute the run from scratch, or set DAGMA_LEDGER_ON_UNKNOWN to 'resend' and retry."
@@ -51,11 +54,20 @@ class DurableCall:
         caller: Who asks.
         ledger: Where the call is recorded.
         begun: What the ledger said: a job to submit, or one to find again.
+        read: Says what a raw response means.
     """
 
     def __init__(
-        self, jobs: Jobs, request: CallRequest, flow: FlowReference, caller: Caller, ledger: Ledger, begun: Begun
+        self,
+        jobs: Jobs,
+        request: CallRequest,
+        flow: FlowReference,
+        caller: Caller,
+        ledger: Ledger,
+        begun: Begun,
+        read: Callable[[Mapping[str, Any]], Answer],
     ) -> None:
+        self._read = read
         self._jobs = jobs
         self._request = _in_its_own_session(request, flow, begun)
         self._flow = flow
@@ -176,8 +188,10 @@ class DurableCall:
     def _end(self, jobs: Jobs) -> None:
         # The interrupt may have come before the reply to the submit: the same key gives the same job.
         self._job_id = self._job_id or jobs.submit(self._request, self._flow, self._begun.idempotency_key)
+        stopping_at = time.monotonic()
         if jobs.stop(self._job_id):
-            self._ledger.cancelled(self._begun)
+            is_prompt = time.monotonic() - stopping_at < PROMPT_SECONDS
+            self._ledger.cancelled(self._begun, usages=jobs.spent(self._job_id) if is_prompt else ())
             self._log.info("Cancelled: job %s is stopped.", self._job_id)
         else:
             self._keep_end(jobs, self._job_id)
@@ -189,8 +203,22 @@ class DurableCall:
         except LangflowError as error:
             self._log.warning("Cancelled: job %s had ended before: %s", job_id, self._judge(error))
             return
-        self._ledger.finish(self._begun, raw=response, usages=jobs.spent(job_id))
+        answer = self._read_if_possible(response)
+        self._ledger.finish(
+            self._begun,
+            raw=response,
+            answer=answer.text,
+            usages=answer.usages or jobs.spent(job_id),
+            session_id=answer.session_id,
+            duration_seconds=answer.seconds,
+        )
         self._log.info("Cancelled: job %s had ended before, and its answer is kept.", job_id)
+
+    def _read_if_possible(self, response: dict[str, Any]) -> Answer:
+        try:
+            return self._read(response)
+        except LangflowError:
+            return Answer(text=None)  # the retry, if there is one, rejects it
 
     def _fail(self, error: LangflowError) -> None:
         spent = self._jobs.spent(self._job_id) if self._job_id is not None and error.outcome != "not_run" else ()
