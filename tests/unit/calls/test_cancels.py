@@ -5,9 +5,11 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -18,6 +20,13 @@ from dagma.defs.llm import cancels, failures, resources
 from dagma.defs.llm.backend import Backend
 from dagma.defs.llm.caller import Caller
 from dagma.testing import FakeLangflow, Fault
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """An instance on disk, as others can cancel its runs."""
+    with dg.instance_for_test() as instance:
+        yield instance
 
 
 @pytest.fixture(autouse=True)
@@ -33,10 +42,10 @@ def cancelling(
     """Cancel the run of the block at a moment, without the interrupt that a worker's main thread gets."""
 
     def cancel() -> None:
-        (run,) = wait_for("the run", instance.get_runs)
         wait_for("the moment", is_time)
+        (run,) = instance.get_runs()
         report = instance.report_run_canceled if by_force else instance.report_run_canceling
-        wait_for("the cancel", lambda: report(run) or True)
+        report(run)
         then()
 
     thread = threading.Thread(target=cancel)
@@ -117,24 +126,36 @@ def interrupt() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def waits_for_its_retry(instance: dg.DagsterInstance) -> bool:
-    (run,) = instance.get_runs()
-    return any("is retried in" in record.user_message for record in instance.all_logs(run.run_id))
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set once the step waits for its retry."""
+    waiting = threading.Event()
+
+    def sleep(seconds: float) -> None:
+        waiting.set()
+        time.sleep(seconds)
+
+    monkeypatch.setattr(failures, "time", SimpleNamespace(sleep=sleep))
+    return waiting
 
 
 def test_a_cancel_is_heard_while_the_step_waits_for_its_retry(
-    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, waiting: threading.Event
 ) -> None:
     monkeypatch.setenv("LANGFLOW_TIMEOUT_SECONDS", "0.9")
     fake.script(Fault(path="/api/v1/run", status=429, headers={"Retry-After": "20"}))
-    with cancelling(instance, lambda: waits_for_its_retry(instance), interrupt):
+    with cancelling(instance, waiting.is_set, interrupt):
         run = execute(instance, input_value="hi")
     assert run.status is dg.DagsterRunStatus.CANCELED
     assert (len(sends(fake)), run.retries) == (1, 0)
 
 
 def test_a_cancel_while_a_job_can_not_be_asked_for_stops_it(
-    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    fake: FakeLangflow,
+    flow: Flow,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    waiting: threading.Event,
 ) -> None:
     monkeypatch.setattr(resources, "OUTAGE_SECONDS", 0.2)
     monkeypatch.setattr(failures, "FIRST_WAIT_SECONDS", 40.0)
@@ -143,7 +164,7 @@ def test_a_cancel_while_a_job_can_not_be_asked_for_stops_it(
         Fault(path="/events", status=502, times=20),
         Fault(path="/api/v2/workflows", method="GET", status=502, times=8),
     )
-    with cancelling(instance, lambda: waits_for_its_retry(instance), interrupt):
+    with cancelling(instance, waiting.is_set, interrupt):
         run = execute(instance, input_value="hi", mode="job")
     assert run.status is dg.DagsterRunStatus.CANCELED
     assert [job.state for job in fake.jobs] == ["cancelled"]
@@ -179,3 +200,9 @@ def test_a_call_goes_on_while_dagster_can_not_be_asked(
 
     monkeypatch.setattr(type(instance), "get_run_by_id", away)
     caller(instance).stop_if_cancelled()
+
+
+def test_a_run_in_memory_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        monkeypatch.setattr(type(instance), "get_run_by_id", lambda *_: pytest.fail("looked at"))
+        caller(instance).stop_if_cancelled()

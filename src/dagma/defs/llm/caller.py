@@ -93,7 +93,8 @@ class Caller:
 
     def sees_cancel(self) -> bool:
         """Tell of a cancel up to a second late, and never raise: for callers that ask often."""
-        if self.instance is None or self.run_id is None:
+        # Nobody else can cancel a run in memory, and looking at it locks its tables for the thread that executes it.
+        if self.instance is None or self.run_id is None or self.instance.is_ephemeral:
             return False
         try:
             return is_cancelled(self.instance, self.run_id, fresh_seconds=cancels.FRESH_SECONDS)
