@@ -197,6 +197,21 @@ def test_a_job_that_waits_can_be_stopped(client: LangflowClient, flows: Flows):
     assert job_id not in [request.job_id for request in client.pending(flows.approval)]
 
 
+def test_a_job_that_waits_is_cancelled_by_the_next_of_its_session_and_by_no_other(client: LangflowClient, flows: Flows):
+    session, key = str(uuid4()), str(uuid4())
+    first = client.submit(flows.approval, "May I?", session_id=session, idempotency_key=key)
+    list(client.follow(first))
+    assert client.submit(flows.approval, "May I?", session_id=session, idempotency_key=key) == first
+    another = client.submit(flows.approval, "May I?", session_id=str(uuid4()))
+    assert client.status(first).state == "suspended"
+    second = client.submit(flows.approval, "And now?", session_id=session)
+    assert client.status(first).state == "cancelled"
+    list(client.follow(another))
+    assert client.status(another).state == "suspended"
+    for job_id in (another, second):
+        client.stop(job_id)
+
+
 def test_a_text_of_a_million_characters_is_cut_in_the_state_and_whole_in_the_result(
     langflow_server: LangflowServer, client: LangflowClient, flows: Flows
 ):

@@ -10,7 +10,7 @@ from stack.conftest import Dagster, retry_of, rows, sleeping
 from dagma.langflow import ApiKey, JobLost, JobPolicy, LangflowClient
 
 FOLLOWING = re.compile(r"Following job (?P<job>[0-9a-f-]{36})")
-STOP_SECONDS = 10.0
+STOP_SECONDS = 5.0
 
 
 def launch_job(dagster: Dagster, flow_id: str, seconds: float) -> tuple[str, str]:

@@ -110,6 +110,7 @@ class FakeJobs:
             for job in self._jobs.values():
                 if key is not None and job.key == key and job.state not in ("failed", "cancelled", "timed_out"):
                     return job
+            self._supersede(flow["id"], call.session_id)
             job = FakeJob(str(uuid4()), flow, call, behaviour, key)
             self._jobs[job.id] = job
             if not self.stuck:
@@ -159,6 +160,12 @@ class FakeJobs:
                 told = len(job.frames)
             if not fresh:
                 yield _KEEPALIVE
+
+    def _supersede(self, flow_id: str, session_id: str) -> None:
+        """Cancel the jobs of a flow and session that wait for a human, as the next job of that session does."""
+        for job in self._jobs.values():
+            if job.state == "suspended" and (job.flow["id"], job.call.session_id) == (flow_id, session_id):
+                self.stop(job)
 
     def _run(self, job: FakeJob) -> None:
         components = shapes.component_ids(job.flow) or ["ChatInput", "ChatOutput"]

@@ -1,6 +1,7 @@
 """Functions and runnables that tests name as backends."""
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from langchain_core.language_models import FakeListChatModel
@@ -16,6 +17,10 @@ from dagma.defs.llm.request import CallRequest
 
 def shout(request: CallRequest) -> str:
     return f"{request.input_value.upper()}!"
+
+
+def murmur(request: CallRequest) -> str:
+    return f"{request.input_value.lower()}..."
 
 
 def metered(request: CallRequest) -> Mapping[str, Any]:
@@ -49,9 +54,14 @@ class Broken(Shouting):
 class ProviderError(Exception):
     """Carries an HTTP status, as the errors of model providers' clients do."""
 
-    def __init__(self, status_code: int) -> None:
+    def __init__(self, status_code: int, **headers: str) -> None:
         super().__init__(f"status {status_code}")
         self.status_code = status_code
+        self.response = SimpleNamespace(headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+
+class RemoteProtocolError(Exception):
+    """Breaks off, as the HTTP client below a provider's client says it."""
 
 
 def refuse(_: Any) -> str:
@@ -78,4 +88,5 @@ agent = RunnableLambda(lambda text: {"messages": [AIMessage(content=[{"type": "t
 configured = RunnableLambda(lambda _, config: str(sorted(config["configurable"].items())))
 numbers = RunnableLambda(lambda _: 42)
 refusing = RunnableLambda(refuse)
+refused_midway = metered_model | refusing
 not_a_backend = 42

@@ -4,15 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.exceptions import OutputParserException
 from unit.backends import examples
 
 from dagma.defs.llm.backend import Backend, BackendError
 from dagma.defs.llm.backends import CallableBackend, LangChainBackend, backend_from_environment
 from dagma.defs.llm.backends.target import TargetError
+from dagma.defs.llm.failures import is_free_to_retry
 from dagma.defs.llm.resources import LangflowRestResource
 from dagma.environment import SettingError
 from dagma.langflow import BadRequest, Forbidden, LangflowError, MalformedResponse, RateLimited, Unauthorized
-from dagma.ledger import Usage
+from dagma.ledger import LedgerSettings, Usage
+from dagma.ledger.reports import Filter, all_calls
 
 HERE = "unit.backends.examples"
 
@@ -92,7 +95,10 @@ def test_a_runnable_without_text_is_an_error() -> None:
         (examples.ProviderError(503), BackendError, "unknown", False),
         (TimeoutError("too late"), BackendError, "unknown", False),
         (ConnectionResetError("gone"), BackendError, "unknown", False),
+        (examples.RemoteProtocolError("It hung up."), BackendError, "unknown", False),
         (ValueError("a bug in the chain"), BackendError, "failed", False),
+        (ImportError("no such package"), BackendError, "failed", False),
+        (OutputParserException("no list"), BackendError, "failed", False),
     ],
 )
 def test_errors_of_providers_are_told_apart(
@@ -102,6 +108,20 @@ def test_errors_of_providers_are_told_apart(
     assert type(explained) is kind
     assert (explained.outcome, explained.retryable) == (outcome, retryable)
     assert type(error).__name__ in explained.cause
+
+
+def test_a_provider_that_asks_to_wait_is_waited_for() -> None:
+    refused = examples.ProviderError(429, Retry_After="7")
+    assert LangChainBackend(target=f"{HERE}:chain").explain(refused).retry_after == 7.0
+
+
+def test_a_chain_that_is_refused_midway_is_not_free_to_retry_and_metered() -> None:
+    with pytest.raises(RateLimited) as caught:
+        LangChainBackend(target=f"{HERE}:refused_midway").run_flow("hi")
+    assert caught.value.outcome == "failed"
+    assert not is_free_to_retry(caught.value)
+    (row,) = all_calls(LedgerSettings.from_environment().open().database, Filter())
+    assert (row["state"], row["model"], row["total_tokens"]) == ("failed", "gpt-4o", 9)
 
 
 @pytest.mark.parametrize("mode", ["direct", "auto", None])

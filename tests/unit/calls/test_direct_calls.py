@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._serdes import serialize_value
 from unit.calls.conftest import FLOW_ID, Flow, asset_job, execute, rows, sends
 
 from dagma.defs.llm.backend import Backend
@@ -311,6 +312,29 @@ def test_an_error_of_a_backends_own_leaves_the_outcome_unknown(
     assert (run.failure["error"], run.failure["may_have_run"]) == ("BackendError", True)
     assert "It hung up." in run.failure["cause"]
     assert [row["state"] for row in rows()] == ["unknown"]
+
+
+SAID = "Could not parse 'a private answer' of https://model.example/v1?api_key=abcd1234efgh"
+
+
+class Quoting(Odd):
+    """Raises an error that quotes an answer and a key."""
+
+    def answer(self, request: CallRequest) -> dict[str, Any]:
+        raise ValueError(f"{SAID} to {request.input_value}")
+
+
+@pytest.mark.parametrize(("texts", "is_shown"), [("full", True), ("none", False)])
+def test_what_a_backend_raised_is_shown_without_keys_and_where_no_texts_are_recorded_not_at_all(
+    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, texts: str, is_shown: bool
+) -> None:
+    monkeypatch.setenv("DAGMA_RECORD_TEXTS", texts)
+    run = execute(instance, job=asset_job(Quoting()), input_value="hi")
+    stored = "".join(serialize_value(event) for event in run.events)
+    assert "ValueError" in run.failure["cause"]
+    assert "in answer" in stored, "the line that raised it"
+    assert ("a private answer" in stored) is is_shown
+    assert "abcd1234efgh" not in stored
 
 
 def test_a_program_without_dagster_calls_the_same_way(fake: FakeLangflow) -> None:

@@ -1,5 +1,6 @@
 """Calls as jobs: they outlive their run, end with a user's cancel, and are paid for once."""
 
+import json
 import os
 import signal
 import subprocess
@@ -17,9 +18,10 @@ from unit.calls.conftest import FLOW_ID, Flow, Ran, execute, rows, sends, wait_f
 
 from dagma.defs.llm import job_progress, resources
 from dagma.langflow import ApiKey, LangflowClient, RetryPolicy
-from dagma.testing import ComponentFailed, FakeAnswer, FakeLangflow, Fault, HumanNeeded, VariableMissing
+from dagma.testing import ComponentFailed, FakeAnswer, FakeCall, FakeLangflow, Fault, HumanNeeded, VariableMissing
 
 HERE = Path(__file__).parent
+APPROVAL = HERE.parents[1] / "contract" / "flows" / "approval.json"
 
 
 @pytest.fixture(autouse=True)
@@ -300,12 +302,7 @@ def test_a_job_that_takes_too_long_is_stopped(
 def test_a_job_that_waits_for_a_human_is_collected_after_the_decision(
     fake: FakeLangflow, instance: dg.DagsterInstance
 ) -> None:
-    def approval(call: Any) -> FakeAnswer:
-        if call.decision is None:
-            raise HumanNeeded("Shall it be sent?")
-        return FakeAnswer(f"{call.decision}d")
-
-    fake.behave(FLOW_ID, approval)
+    fake.behave(FLOW_ID, approve)
     first = execute(instance, input_value="hi")
     assert first.failure["error"] == "JobSuspended"
     assert "re-execute the run from failure" in first.failure["mend"]
@@ -317,6 +314,35 @@ def test_a_job_that_waits_for_a_human_is_collected_after_the_decision(
     again = execute(instance, parent=first, tags={"dagster/is_resume_retry": "true"}, input_value="hi")
     assert (again.metadata["answer"], again.metadata["origin"]) == ("approved", "re-attached")
     assert len(fake.jobs) == 1
+
+
+def test_a_job_that_waits_for_a_human_is_not_cancelled_by_another_call_of_its_flow(
+    fake: FakeLangflow, instance: dg.DagsterInstance
+) -> None:
+    flow_id = fake.add_flow("approval", approve, flow=json.loads(APPROVAL.read_text()))
+    first = execute(instance, input_value="hi", flow_id=flow_id)
+    assert first.failure["error"] == "JobSuspended"
+    execute(instance, input_value="ho", flow_id=flow_id)
+    assert [job.state for job in fake.jobs] == ["suspended"] * 2
+
+    retry = execute(instance, parent=first, retry=True, input_value="hi", flow_id=flow_id)
+    assert retry.failure["error"] == "JobSuspended"
+    assert len(fake.jobs) == 2
+
+
+def test_a_session_that_was_asked_for_is_that_of_the_job_that_waits(
+    fake: FakeLangflow, instance: dg.DagsterInstance
+) -> None:
+    flow_id = fake.add_flow("approval", approve, flow=json.loads(APPROVAL.read_text()))
+    execute(instance, input_value="hi", flow_id=flow_id, session_id="s-1")
+    assert [job.call.session_id for job in fake.jobs] == ["s-1"]
+
+
+def approve(call: FakeCall) -> FakeAnswer:
+    """Answer once a human has decided."""
+    if call.decision is None:
+        raise HumanNeeded("Shall it be sent?")
+    return FakeAnswer(f"{call.decision}d")
 
 
 def test_an_answer_longer_than_langflow_shows_is_whole(fake: FakeLangflow, instance: dg.DagsterInstance) -> None:

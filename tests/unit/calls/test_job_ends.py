@@ -11,15 +11,26 @@ from typing import Any
 
 import pytest
 
+from dagma.defs.llm import durable
+from dagma.defs.llm.answer import Answer
 from dagma.defs.llm.caller import Caller
 from dagma.defs.llm.durable import DurableCall, JobOutOfReachError
 from dagma.defs.llm.flow_reference import FlowReference
 from dagma.defs.llm.request import CallRequest
-from dagma.langflow import CallTimeout, FlowFailed, LangflowError, Unreachable
-from dagma.ledger import Begun, Call, Ledger, Usage
+from dagma.langflow import (
+    CallTimeout,
+    FlowFailed,
+    FlowNotFound,
+    Forbidden,
+    JobNotFound,
+    LangflowError,
+    Unauthorized,
+    Unreachable,
+)
+from dagma.ledger import Begun, Call, Ledger, OutcomeUnknownError, Usage
 from dagma.ledger.reports import Filter, all_calls
 
-ANSWER = {"text": "a dear answer"}
+ANSWER = {"text": "a dear answer", "session_id": "s-1"}
 USED = Usage(model="gpt-4o", input_tokens=30, output_tokens=8)
 
 
@@ -83,13 +94,16 @@ def begin(ledger: Ledger) -> Begun:
 def make(jobs: ScriptedJobs, ledger: Ledger, begun: Begun, *, cancelled: bool = False) -> dict[str, Any]:
     request = CallRequest(flow_id="flow", input_value="hi")
     caller = (CancelledCaller if cancelled else Caller)(scope="run", log=logging.getLogger("test"))
-    return DurableCall(jobs, request, FlowReference("flow"), caller, ledger, begun).make()
+    return DurableCall(jobs, request, FlowReference("flow"), caller, ledger, begun, read=Answer.from_response).make()
 
 
 class CancelledCaller(Caller):
     """A step whose run a user has cancelled."""
 
     def is_cancelled(self) -> bool:
+        return True
+
+    def sees_cancel(self) -> bool:
         return True
 
 
@@ -138,6 +152,28 @@ def test_an_overdue_job_is_given_up_only_once_it_is_stopped(
     assert row(ledger)["state"] == state
 
 
+def test_a_job_that_langflow_does_not_know_any_more_is_not_sent_again_as_it_may_have_been_paid_for(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    jobs = ScriptedJobs(followed=JobNotFound("No such job.", status=404))
+    with pytest.raises(JobNotFound, match="DAGMA_LEDGER_ON_UNKNOWN") as caught:
+        make(jobs, ledger, begin(ledger))
+    assert caught.value.outcome == "unknown"
+    assert (row(ledger)["state"], row(ledger)["error_class"]) == ("unknown", "JobNotFound")
+    with pytest.raises(OutcomeUnknownError):
+        begin(ledger)
+    assert begin(Ledger(f"sqlite:///{tmp_path}/ledger.db", on_unknown="resend")).attempt == 2
+
+
+@pytest.mark.parametrize("error", [Unauthorized, Forbidden, FlowNotFound])
+def test_a_refusal_while_a_job_runs_does_not_say_that_nothing_ran(ledger: Ledger, error: type[LangflowError]) -> None:
+    jobs = ScriptedJobs(followed=error("Refused."))
+    with pytest.raises(error) as caught:
+        make(jobs, ledger, begin(ledger))
+    assert caught.value.outcome == "unknown"
+    assert row(ledger)["state"] == "submitted"
+
+
 def test_a_cancel_during_the_submit_asks_for_the_job_in_a_hurry(ledger: Ledger) -> None:
     jobs = ScriptedJobs(submitted=KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
@@ -162,13 +198,45 @@ def test_a_cancel_before_the_submit_starts_no_job(ledger: Ledger, monkeypatch: p
     assert row(ledger)["state"] == "cancelled"
 
 
-def test_an_answer_that_came_before_the_cancel_is_recorded_with_what_it_used(ledger: Ledger) -> None:
+def test_a_cancel_that_is_seen_only_once_the_job_is_out_of_reach_stops_it(ledger: Ledger) -> None:
+    jobs = ScriptedJobs(followed=Unreachable("Refused."))
+    with pytest.raises(JobOutOfReachError):
+        make(jobs, ledger, begin(ledger), cancelled=True)
+    assert jobs.asked == ["submit", "follow", "quick stop"]
+    assert row(ledger)["state"] == "cancelled"
+
+
+def test_a_job_that_a_cancel_stops_is_recorded_with_what_it_used(ledger: Ledger) -> None:
+    jobs = ScriptedJobs(followed=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        make(jobs, ledger, begin(ledger), cancelled=True)
+    assert (row(ledger)["state"], row(ledger)["total_tokens"]) == ("cancelled", 38)
+
+
+def test_a_cancel_whose_stop_takes_long_asks_for_no_tokens(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durable, "PROMPT_SECONDS", 0.0)
+    jobs = ScriptedJobs(followed=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        make(jobs, ledger, begin(ledger), cancelled=True)
+    assert (row(ledger)["state"], row(ledger)["total_tokens"]) == ("cancelled", None)
+
+
+def test_an_answer_that_came_before_the_cancel_is_recorded_with_its_text_and_what_it_used(tmp_path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.db", texts="full")
     jobs = ScriptedJobs(followed=KeyboardInterrupt(), stopped=False)
     with pytest.raises(KeyboardInterrupt):
         make(jobs, ledger, begin(ledger), cancelled=True)
     assert jobs.asked == ["submit", "follow", "quick stop", "quick collect"]
     assert (row(ledger)["state"], row(ledger)["total_tokens"]) == ("answered", 38)
+    assert (row(ledger)["answer_text"], row(ledger)["session_id"]) == ("a dear answer", "s-1")
     assert begin(ledger).raw == ANSWER
+
+
+def test_an_answer_that_came_before_the_cancel_and_can_not_be_read_is_kept_as_it_is(ledger: Ledger) -> None:
+    jobs = ScriptedJobs(followed=KeyboardInterrupt(), stopped=False, collected={"txt": "a typo"})
+    with pytest.raises(KeyboardInterrupt):
+        make(jobs, ledger, begin(ledger), cancelled=True)
+    assert (row(ledger)["state"], row(ledger)["total_tokens"]) == ("answered", 38)
 
 
 @pytest.mark.parametrize(

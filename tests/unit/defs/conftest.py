@@ -141,10 +141,8 @@ class AssetRun:
         return {"description": data.description, **{label: entry.value for label, entry in data.metadata.items()}}
 
     @property
-    def retries(self) -> list[float | None]:
-        """Seconds waited before each retry of the step."""
-        events = self.result.filter_events(lambda event: event.is_step_up_for_retry)
-        return [event.step_retry_data.seconds_to_wait for event in events]
+    def retries(self) -> int:
+        return len(self.result.filter_events(lambda event: event.is_step_up_for_retry))
 
 
 def run_asset(backend: Backend | None = None, **config: Any) -> AssetRun:

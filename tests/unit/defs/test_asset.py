@@ -123,6 +123,14 @@ def test_recording_no_texts_keeps_the_answer_out_of_metadata_and_storage(
     assert run.metadata["total_tokens"] == 46
 
 
+def test_a_word_for_recorded_texts_that_there_is_not_fails_the_run_before_the_call(
+    langflow: LangflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGMA_RECORD_TEXTS", "some")
+    assert not run_asset().success
+    assert langflow.runs == []
+
+
 def test_a_flow_whose_name_cannot_be_looked_up_is_materialized_all_the_same(langflow: LangflowServer) -> None:
     run = run_asset(flow_id="5c0ffee0-2222-4000-8000-000000000002")
     assert run.success

@@ -90,6 +90,14 @@ def test_cron_time_zone_and_status_of_the_schedule_come_from_the_environment(mon
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
 
 
+def test_a_word_for_recorded_texts_that_there_is_not_is_refused_at_load(
+    definitions: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGMA_RECORD_TEXTS", "some")
+    with pytest.raises(environment.SettingError, match="DAGMA_RECORD_TEXTS is 'some'"):
+        importlib.reload(definitions)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

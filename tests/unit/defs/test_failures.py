@@ -37,7 +37,7 @@ def test_a_call_without_an_answer_fails_once_and_says_what_to_do(
     run = run_asset()
     assert not run.success
     assert not run.is_materialized
-    assert run.retries == []
+    assert run.retries == 0
     assert len(langflow.runs) == 1
     failure = run.failure
     assert failure["error"] == error
@@ -58,7 +58,7 @@ def test_a_flow_that_takes_too_long_is_not_sent_again(
     silent.close()
     assert run.failure["error"] == "CallTimeout"
     assert run.failure["may_have_run"] is True
-    assert run.retries == []
+    assert run.retries == 0
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_an_unreachable_server_is_tried_again_until_the_retries_are_used_up(
         monkeypatch.setenv("LANGFLOW_BASE_URL", f"http://127.0.0.1:{taken.getsockname()[1]}")
     monkeypatch.setenv("LANGFLOW_TIMEOUT_SECONDS", "0.5")
     run = run_asset()
-    assert len(run.retries) == 2
+    assert run.retries == 2
     assert run.failure["error"] == "Unreachable"
     assert run.failure["may_have_run"] is False
 
@@ -87,12 +87,18 @@ def test_a_server_that_asks_to_wait_is_asked_again_after_that_long(
     # Longer than the whole call may take, so that the wait is the step's and not the client's.
     monkeypatch.setenv("LANGFLOW_TIMEOUT_SECONDS", "0.9")
     langflow.answer(Reply(429, b"{}", {"Retry-After": "1"}), Reply())
+    waits: list[float] = []
+    monkeypatch.setattr(failures, "wait_for_retry", lambda _, seconds: waits.append(seconds))
     run = run_asset()
     assert run.success
-    (wait,) = run.retries
-    assert wait is not None
+    (wait,) = waits
     assert 1 <= wait <= 2
     assert len(langflow.runs) == 2
+
+
+@pytest.fixture
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failures, "wait_for_retry", lambda *_: None)
 
 
 def outcome_of(error: LangflowError, retry_number: int = 0) -> Exception:
@@ -117,6 +123,7 @@ def test_is_not_retried_where_that_cannot_help_or_might_pay_twice(error: Langflo
     assert failure.allow_retries is False
 
 
+@pytest.mark.usefixtures("no_waits")
 def test_a_flow_that_failed_for_a_cause_that_may_pass_is_sent_again() -> None:
     down = FlowFailed("The model server refuses connections.", component="Model", retryable=True)
     assert isinstance(outcome_of(down), dg.RetryRequested)

@@ -76,6 +76,7 @@ def langflow_run_flow(
     Returns:
         The raw response, or `{"status": "skipped"}` where no flow is configured.
     """
+    texts = record_texts()  # told before a call is paid for
     flow_id = config.flow_id or backend.default_flow()
     if flow_id is None:
         context.log.info("No flow is configured: set LANGFLOW_DEFAULT_FLOW_ID, or flow_id in the run's config.")
@@ -98,7 +99,6 @@ def langflow_run_flow(
 
     # Keys only: logs are read by more people, and kept in more places, than an answer is meant for.
     context.log.info("langflow_run_flow summary=%s", sorted(response))
-    texts = record_texts()
     value = response if texts else {"status": "completed", "keys": sorted(response)}
     metadata = describe_calls(calls, backend.refer_to(flow_id), texts=texts)
     return dg.MaterializeResult(value=value, metadata=metadata)

@@ -29,6 +29,7 @@ from dagma.defs.llm.jobs import Jobs
 from dagma.defs.llm.ledgers import ledger_from_environment
 from dagma.defs.llm.request import CallMode, CallRequest
 from dagma.langflow import BadRequest, InputType, LangflowError, OutputType
+from dagma.ledger import Usage
 from dagma.ledger.call import Mode
 
 
@@ -129,6 +130,10 @@ class Backend(dg.ConfigurableResource[Any], ABC):
         """
         return BackendError(f"The backend raised {type(error).__name__}: {error}.", outcome="unknown")
 
+    def spent(self, error: Exception) -> tuple[Usage, ...]:  # noqa: ARG002 (for those who override)
+        """Tell what a call used that ended with an exception of `answer`. Override it where that is known."""
+        return ()
+
     def default_flow(self) -> str | None:
         """Name the flow for calls that name none; None where nothing is configured to answer them."""
         return None
@@ -159,6 +164,15 @@ class Backend(dg.ConfigurableResource[Any], ABC):
     def backend_name(self) -> str:
         """What the ledger calls this backend."""
         return type(self).__name__
+
+    @property
+    def identity(self) -> str:
+        """What tells this backend from others that may answer the same call otherwise. It is part of a call's key.
+
+        Override it where two backends of the class can differ, and leave out what a retry may find changed, such as
+        keys and time-outs.
+        """
+        return f"{type(self).__module__}:{type(self).__qualname__}"
 
     def _init_context(self) -> dg.InitResourceContext | None:
         try:

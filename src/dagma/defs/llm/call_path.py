@@ -1,6 +1,7 @@
 """The one path of a call: ledger, backend, ledger. It is the same for every backend."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,9 @@ from dagma.defs.llm.caller import Caller, EqualCalls
 from dagma.defs.llm.durable import DurableCall
 from dagma.defs.llm.flow_reference import FlowNotIdentified, FlowReference
 from dagma.defs.llm.request import CallRequest
+from dagma.defs.llm.shown_errors import shown
 from dagma.langflow import BadRequest, JobLost, LangflowError, MalformedResponse
-from dagma.ledger import Begun, Call, FlowNotIdentifiedError, Ledger, LedgerError, input_hash
+from dagma.ledger import Begun, Call, FlowNotIdentifiedError, Ledger, LedgerError, Usage, input_hash
 
 if TYPE_CHECKING:
     from dagma.defs.llm.backend import Backend
@@ -40,11 +42,13 @@ def make_call(
     Raises:
         LangflowError: There is no answer.
         LedgerError: The call was not let in.
+        DagsterExecutionInterruptedError: The run is cancelled.
     """
     flow = backend.look_up(request.flow_id)
     call = _ledger_call(backend, request, flow, caller, equal_calls)
     lost = 0
     while True:
+        caller.stop_if_cancelled()
         try:
             with ledger.attempt(call, wait_seconds=IN_FLIGHT_SECONDS) as begun:
                 recording().begun.append(begun)
@@ -56,8 +60,14 @@ def make_call(
             if lost > MAX_LOST_JOBS:
                 raise
             caller.log.warning("%s It is sent again.", error.cause)
+        except (LangflowError, LedgerError):
+            # A step that fails would turn the end of a cancelled run into a failure.
+            caller.stop_if_cancelled()
+            raise
         else:
             recording().answered.append(record)
+            # The answer is kept, and what would be made of it is not wanted any more.
+            caller.stop_if_cancelled()
             return record
 
 
@@ -109,10 +119,11 @@ class Attempt:
         except LangflowError as error:
             self._record_end(error)
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (explained, and raised as what it means)
             explained = self._backend.explain(error)
-            self._record_end(explained)
-            raise explained from error
+            self._record_end(explained, self._backend.spent(error))
+            # The lines that raised it, and not the exception itself, which Dagster would store with its message.
+            raise shown(explained, error).with_traceback(error.__traceback__) from None
 
     def _by_job(self) -> dict[str, Any]:
         jobs = self._backend.jobs()
@@ -121,7 +132,9 @@ class Attempt:
                 f"The call {self._begun.call_id} runs as a job, and {self._backend.backend_name} has none.",
                 mend="Execute the run again from scratch, or retry it with the backend that it began with.",
             )
-        return DurableCall(jobs, self._request, self._flow, self._caller, self._ledger, self._begun).make()
+        return DurableCall(
+            jobs, self._request, self._flow, self._caller, self._ledger, self._begun, self._backend.read
+        ).make()
 
     def _settle(self, response: dict[str, Any], origin: Origin, started: float) -> CallRecord:
         try:
@@ -166,10 +179,12 @@ class Attempt:
             self._record_end(refused)
             raise refused from error
 
-    def _record_end(self, error: LangflowError) -> None:
-        record = self._ledger.unknown if error.outcome == "unknown" else self._ledger.fail
+    def _record_end(self, error: LangflowError, usages: Sequence[Usage] = ()) -> None:
         try:
-            record(self._begun, type(error).__name__, str(error))
+            if error.outcome == "unknown":
+                self._ledger.unknown(self._begun, type(error).__name__, str(error))
+            else:
+                self._ledger.fail(self._begun, type(error).__name__, str(error), usages=usages)
         except LedgerError as missed:
             self._caller.log.error("The end of call %s is not recorded: %s", self._begun.call_id, missed)
 
@@ -189,7 +204,7 @@ def _ledger_call(
         flow_name=flow.endpoint_name,
         flow_looked_up=flow.look_up_error is None,
         flow_version=flow.version,
-        input_hash=input_hash({**request.deciding(), "backend": backend.backend_name}),
+        input_hash=input_hash({**request.deciding(), "backend": backend.identity}),
         input_text=request.input_value,
         scope=caller.scope,
         mode=backend.choose_mode(request, flow),

@@ -1,9 +1,13 @@
 """A call as a job: submit, follow, collect; and what becomes of the job when its caller is interrupted."""
 
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from dagma.defs.llm.answer import Answer
 from dagma.defs.llm.caller import Caller
+from dagma.defs.llm.cancels import stopping_on_cancel
 from dagma.defs.llm.flow_reference import FlowReference
 from dagma.defs.llm.jobs import Jobs
 from dagma.defs.llm.request import CallRequest
@@ -20,13 +24,24 @@ from dagma.ledger import Begun, Ledger, LedgerError
 
 # How long a cancel may wait for the answer of a job that has ended.
 COLLECTING_SECONDS = 2.0
+# How long a stop may have taken for its tokens to be asked for: a cancelled run has ten seconds for everything.
+PROMPT_SECONDS = 2.0
+NOT_FOUND_MEND = (
+    "Langflow's retention may have removed it, or LANGFLOW_API_KEY is another user's. It may have been paid for: "
+    "re-execute the run from scratch, or set DAGMA_LEDGER_ON_UNKNOWN to 'resend' and retry."
+)
 
 
 class JobOutOfReachError(LangflowError):
-    """A job can't be asked for now. It goes on: the retry finds it again, and pays for nothing twice."""
+    """A job can't be asked for now. It goes on: the retry finds it again, and pays for nothing twice.
+
+    Attributes:
+        end_or_leave: What to do where an interrupt comes before the retry. It never raises.
+    """
 
     default_mend = "Retry the run: it collects the same job."
     default_retryable = True
+    end_or_leave: Callable[[], None] = staticmethod(lambda: None)
 
 
 class DurableCall:
@@ -39,13 +54,22 @@ class DurableCall:
         caller: Who asks.
         ledger: Where the call is recorded.
         begun: What the ledger said: a job to submit, or one to find again.
+        read: Says what a raw response means.
     """
 
     def __init__(
-        self, jobs: Jobs, request: CallRequest, flow: FlowReference, caller: Caller, ledger: Ledger, begun: Begun
+        self,
+        jobs: Jobs,
+        request: CallRequest,
+        flow: FlowReference,
+        caller: Caller,
+        ledger: Ledger,
+        begun: Begun,
+        read: Callable[[Mapping[str, Any]], Answer],
     ) -> None:
+        self._read = read
         self._jobs = jobs
-        self._request = request
+        self._request = _in_its_own_session(request, flow, begun)
         self._flow = flow
         self._log = caller.log
         self._caller = caller
@@ -69,6 +93,8 @@ class DurableCall:
             return self._answer(self._job_id or self.submit())
         except LangflowError as error:
             judged = self._judge(error)
+            if isinstance(judged, JobOutOfReachError) and self._caller.sees_cancel():
+                self._end_or_leave()
             if judged is error:
                 raise
             raise judged from error
@@ -94,8 +120,9 @@ class DurableCall:
 
     def _answer(self, job_id: str) -> dict[str, Any]:
         try:
-            self.follow(job_id)
-            return self._jobs.collect(job_id, self._seconds_left())
+            with stopping_on_cancel(self._caller.sees_cancel, lambda: self._jobs.stop(job_id)):
+                self.follow(job_id)
+                return self._jobs.collect(job_id, self._seconds_left())
         except CallTimeout as error:
             if error.outcome == "failed" or not self._is_overdue():
                 raise
@@ -122,9 +149,13 @@ class DurableCall:
                 self._fail(error)
                 return error
             return self._out_of_reach(f"The job of call {self._begun.call_id}", error)
-        if isinstance(error, JobLost | JobNotFound):
+        if isinstance(error, JobLost):
             self._fail(error)
-            return error if isinstance(error, JobLost) else JobLost(error.cause, status=error.status)
+            return error
+        if isinstance(error, JobNotFound):
+            # Removed after its end, or another user's: it may have answered, and have been paid for.
+            self._record(lambda: self._ledger.unknown(self._begun, type(error).__name__, str(error)))
+            return JobNotFound(error.cause, mend=NOT_FOUND_MEND, status=error.status)
         if isinstance(error, JobCancelled):
             self._record(lambda: self._ledger.cancelled(self._begun, usages=self._jobs.spent(job_id)))
             return error
@@ -136,7 +167,10 @@ class DurableCall:
         if error.outcome == "failed":
             self._fail(error)
             return error
-        return self._out_of_reach(f"The job {job_id}", error) if error.retryable else error
+        if error.retryable:
+            return self._out_of_reach(f"The job {job_id}", error)
+        error.outcome = "unknown"  # the request did nothing, and the job has run or still does
+        return error
 
     def _end_or_leave(self) -> None:
         """Stop the job where a user has cancelled the run; else leave it to the retry of the run."""
@@ -154,8 +188,10 @@ class DurableCall:
     def _end(self, jobs: Jobs) -> None:
         # The interrupt may have come before the reply to the submit: the same key gives the same job.
         self._job_id = self._job_id or jobs.submit(self._request, self._flow, self._begun.idempotency_key)
+        stopping_at = time.monotonic()
         if jobs.stop(self._job_id):
-            self._ledger.cancelled(self._begun)
+            is_prompt = time.monotonic() - stopping_at < PROMPT_SECONDS
+            self._ledger.cancelled(self._begun, usages=jobs.spent(self._job_id) if is_prompt else ())
             self._log.info("Cancelled: job %s is stopped.", self._job_id)
         else:
             self._keep_end(jobs, self._job_id)
@@ -167,8 +203,22 @@ class DurableCall:
         except LangflowError as error:
             self._log.warning("Cancelled: job %s had ended before: %s", job_id, self._judge(error))
             return
-        self._ledger.finish(self._begun, raw=response, usages=jobs.spent(job_id))
+        answer = self._read_if_possible(response)
+        self._ledger.finish(
+            self._begun,
+            raw=response,
+            answer=answer.text,
+            usages=answer.usages or jobs.spent(job_id),
+            session_id=answer.session_id,
+            duration_seconds=answer.seconds,
+        )
         self._log.info("Cancelled: job %s had ended before, and its answer is kept.", job_id)
+
+    def _read_if_possible(self, response: dict[str, Any]) -> Answer:
+        try:
+            return self._read(response)
+        except LangflowError:
+            return Answer(text=None)  # the retry, if there is one, rejects it
 
     def _fail(self, error: LangflowError) -> None:
         spent = self._jobs.spent(self._job_id) if self._job_id is not None and error.outcome != "not_run" else ()
@@ -181,12 +231,14 @@ class DurableCall:
             self._log.error("The end of call %s is not recorded: %s", self._begun.call_id, missed)
 
     def _out_of_reach(self, what: str, error: LangflowError) -> JobOutOfReachError:
-        return JobOutOfReachError(
+        out_of_reach = JobOutOfReachError(
             f"{what} can't be asked for: {error.cause}",
             status=error.status,
             excerpt=error.excerpt,
             retry_after=error.retry_after,
         )
+        out_of_reach.end_or_leave = self._end_or_leave
+        return out_of_reach
 
     def _seconds_left(self) -> float:
         # A job that is over is collected all the same.
@@ -194,3 +246,11 @@ class DurableCall:
 
     def _is_overdue(self) -> bool:
         return time.monotonic() >= self._overdue_at
+
+
+def _in_its_own_session(request: CallRequest, flow: FlowReference, begun: Begun) -> CallRequest:
+    """Keep a job that waits for a human from the next call: Langflow cancels it for the next job of its session."""
+    if not flow.needs_job or request.session_id is not None:
+        return request
+    # Every attempt's: the next one replaces a job that nobody waits for any more.
+    return replace(request, session_id=f"call-{begun.key[:32]}")

@@ -1,6 +1,7 @@
 """What becomes of a call without an answer: a retry of the step, or its failure."""
 
 import random
+import time
 from typing import Any, NoReturn
 
 import dagster as dg
@@ -20,7 +21,7 @@ MAX_RETRY_AFTER_SECONDS = 600.0
 
 
 def retry_or_fail(error: LangflowError | LedgerError, *, retry_number: int, metadata: dict[str, Any]) -> NoReturn:
-    """Ask Dagster to run the step again where that may help and can't run the flow twice; fail it for good otherwise.
+    """Wait, and have Dagster run the step again, where that may help and can't run the flow twice; fail it otherwise.
 
     An asset's RetryPolicy would do neither: it retries what can't succeed, it doesn't know what the server asked for,
     and it turns a user's cancel into a retry.
@@ -36,7 +37,8 @@ def retry_or_fail(error: LangflowError | LedgerError, *, retry_number: int, meta
     """
     wait = seconds_until_retry(error, retry_number)
     if is_free_to_retry(error) and retry_number < MAX_RETRIES and wait <= MAX_RETRY_AFTER_SECONDS:
-        raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=wait) from error
+        wait_for_retry(error, wait)
+        raise dg.RetryRequested(max_retries=MAX_RETRIES) from error
     raise dg.Failure(
         description=f"{type(error).__name__}: {error}",
         metadata={"error": type(error).__name__, **_describe(error), **metadata},
@@ -60,6 +62,22 @@ def seconds_until_retry(error: LangflowError | LedgerError, retry_number: int) -
     if isinstance(error, LangflowError) and error.retry_after is not None:
         return error.retry_after + random.uniform(0, 1)  # noqa: S311  # spreads callers, protects nothing
     return min(FIRST_WAIT_SECONDS * 2.0**retry_number, MAX_WAIT_SECONDS) * random.uniform(0.5, 1)  # noqa: S311
+
+
+def wait_for_retry(error: LangflowError | LedgerError, seconds: float) -> None:
+    """Wait inside the step: Dagster's own wait for a retry hears no cancel and no shutdown before it is over.
+
+    Args:
+        error: Why there is no answer yet. A job that may go on is ended if the run is cancelled meanwhile.
+        seconds: How long to wait.
+    """
+    try:
+        dg.get_dagster_logger().info("The step is retried in %.1f s: %s", seconds, type(error).__name__)
+        time.sleep(seconds)
+    except BaseException:
+        if isinstance(error, JobOutOfReachError):
+            error.end_or_leave()
+        raise
 
 
 def _describe(error: LangflowError | LedgerError) -> dict[str, Any]:

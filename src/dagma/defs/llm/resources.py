@@ -39,6 +39,7 @@ from dagma.langflow import (
 from dagma.langflow.body import text_or_none
 from dagma.langflow.call import is_uuid
 from dagma.langflow.flow_cache import FlowCache
+from dagma.langflow.redact import bare_url
 from dagma.ledger.call import Mode
 
 logger = logging.getLogger(__name__)
@@ -208,6 +209,12 @@ class LangflowRestResource(Backend):
     @override
     def backend_name(self) -> str:
         return "langflow"
+
+    @property
+    @override
+    def identity(self) -> str:
+        # Flows of two servers can have the same name. Who logs in to a gateway changes nothing.
+        return f"{self.backend_name} {bare_url(self.base_url.strip()).rstrip('/')}"
 
     @override
     def default_flow(self) -> str | None:

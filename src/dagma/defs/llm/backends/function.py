@@ -66,6 +66,11 @@ class CallableBackend(Backend):
     def backend_name(self) -> str:
         return "callable"
 
+    @property
+    @override
+    def identity(self) -> str:
+        return f"{self.backend_name} {self.target}"
+
     @override
     def default_flow(self) -> str:
         return self.flow or self.target.partition(":")[2]

@@ -13,7 +13,21 @@ from dagma.defs.llm.backend import Backend, BackendError
 from dagma.defs.llm.backends.target import checked_target, load_target
 from dagma.defs.llm.request import CallRequest
 from dagma.langflow import BadRequest, Forbidden, LangflowError, MalformedResponse, RateLimited, Unauthorized
+from dagma.langflow.faults import retry_after
 from dagma.ledger import Usage
+
+# Raised by code of the chain: by its prompts, its parsers (ValueError), its functions, and where a package is missing.
+_LOCAL_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    TypeError,
+    ValueError,
+)
+_SPENT = "_dagma_spent"
 
 
 class LangChainBackend(Backend):
@@ -49,18 +63,33 @@ class LangChainBackend(Backend):
             "metadata": {"dagma_flow": request.flow_id},
         }
         asked: Any = {self.input_key: request.input_value} if self.input_key else request.input_value
-        if request.stream:
-            given = reduce(add, self._runnable.stream(asked, config))
-        else:
-            given = self._runnable.invoke(asked, config)
-        usages = tuple(_usage(model, counts) for model, counts in meter.usage_metadata.items())
+        try:
+            if request.stream:
+                given = reduce(add, self._runnable.stream(asked, config))
+            else:
+                given = self._runnable.invoke(asked, config)
+        except Exception as error:
+            # Kept on the error itself: threads share the backend.
+            vars(error)[_SPENT] = _usages(meter)
+            raise
         return Answer(
-            text=_text(given), usages=usages or _own_usage(given), session_id=request.session_id
+            text=_text(given), usages=_usages(meter) or _own_usage(given), session_id=request.session_id
         ).to_response()
 
     @override
     def explain(self, error: Exception) -> LangflowError:
         """Tell errors of model providers by the HTTP status that most of their clients' errors carry."""
+        explained = self._by_status(error)
+        if explained.outcome == "not_run" and self.spent(error):
+            # Refused in the middle of a chain, whose models before that are paid.
+            explained.outcome = "failed"
+        return explained
+
+    @override
+    def spent(self, error: Exception) -> tuple[Usage, ...]:
+        return tuple(getattr(error, _SPENT, ()))
+
+    def _by_status(self, error: Exception) -> LangflowError:
         cause = f"{self.target} raised {type(error).__name__}: {error}."
         status = getattr(error, "status_code", None)
         match status:
@@ -69,17 +98,23 @@ class LangChainBackend(Backend):
             case 403:
                 return Forbidden(cause, mend="Check the provider's key and its rights.", status=403)
             case 429:
-                return RateLimited(cause, status=429)
+                headers = getattr(getattr(error, "response", None), "headers", None)
+                return RateLimited(cause, status=429, retry_after=retry_after(headers or {}))
             case int() if 400 <= status < 500:
                 return BadRequest(cause, status=status)
-        if "Timeout" in type(error).__name__ or "Connection" in type(error).__name__:
-            return BackendError(cause, outcome="unknown")
-        return BackendError(cause, outcome="unknown" if isinstance(status, int) else "failed")
+        # What a provider's client raises may come after the model was paid, whatever it is called.
+        is_local = isinstance(error, _LOCAL_ERRORS) and not isinstance(status, int)
+        return BackendError(cause, outcome="failed" if is_local else "unknown")
 
     @property
     @override
     def backend_name(self) -> str:
         return "langchain"
+
+    @property
+    @override
+    def identity(self) -> str:
+        return f"{self.backend_name} {self.target} {self.input_key or ''}"
 
     @override
     def default_flow(self) -> str:
@@ -104,6 +139,10 @@ def _text(given: Any) -> str:
         mend="End the chain with StrOutputParser(), or with a model.",
         outcome="failed",
     )
+
+
+def _usages(meter: Any) -> tuple[Usage, ...]:
+    return tuple(_usage(model, counts) for model, counts in meter.usage_metadata.items())
 
 
 def _usage(model: str | None, counts: Mapping[str, Any]) -> Usage:

@@ -1,0 +1,67 @@
+"""Which backends share their answers: those that are the same, and no others of their class."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from unit.backends import examples
+
+from dagma.defs.llm.backend import Backend
+from dagma.defs.llm.backends import CallableBackend, LangChainBackend
+from dagma.defs.llm.resources import LangflowRestResource
+from dagma.testing import FakeLangflow
+
+HERE = "unit.backends.examples"
+
+
+@pytest.fixture(autouse=True)
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGMA_LEDGER_URL", f"sqlite:///{tmp_path / 'ledger.db'}")
+
+
+@pytest.fixture
+def servers() -> Iterator[list[FakeLangflow]]:
+    """Two Langflows whose flows have the same name."""
+    with ExitStack() as stack:
+        fakes = [stack.enter_context(FakeLangflow()) for _ in range(2)]
+        for number, fake in enumerate(fakes):
+            fake.add_flow("assistant", lambda call, number=number: f"{call.input_value} from {number}")  # type: ignore[misc]
+        yield fakes
+
+
+def ask_both(first: Backend, second: Backend) -> list[str | None]:
+    """Ask two backends the same in one step."""
+
+    @dg.asset
+    def asks(one: dg.ResourceParam[Backend], other: dg.ResourceParam[Backend]) -> list[str | None]:
+        return [backend.read(backend.run_flow("Hi", flow_id="assistant")).text for backend in (one, other)]
+
+    answers: list[str | None] = dg.materialize([asks], resources={"one": first, "other": second}).output_for_node(
+        "asks"
+    )
+    return answers
+
+
+def test_two_functions_in_one_step_each_give_their_own_answer() -> None:
+    assert ask_both(CallableBackend.of(examples.shout), CallableBackend.of(examples.murmur)) == ["HI!", "hi..."]
+
+
+def test_two_runnables_in_one_step_each_give_their_own_answer() -> None:
+    backends = [LangChainBackend(target=f"{HERE}:{target}") for target in ("metered_model", "agent")]
+    assert ask_both(*backends) == ["Paris.", "About Hi"]
+
+
+def test_two_servers_with_flows_of_the_same_name_each_give_their_own_answer(servers: list[FakeLangflow]) -> None:
+    backends = [LangflowRestResource(base_url=fake.base_url, api_key=fake.api_key) for fake in servers]
+    assert ask_both(*backends) == ["Hi from 0", "Hi from 1"]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://langflow:7860/", " http://LANGFLOW:7860", "http://user:pa55word@langflow:7860"]
+)
+def test_a_server_is_the_same_however_its_url_is_written_and_whoever_logs_in(url: str) -> None:
+    backend = LangflowRestResource(base_url=url, api_key="another", timeout=1.0)
+    assert backend.identity == LangflowRestResource(base_url="http://langflow:7860").identity
+    assert "pa55word" not in backend.identity
