@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def add_parser(subparsers: Any) -> None:
     _add_format(usage, "table")
     usage.set_defaults(handler=run_usage)
 
-    prune = commands.add_parser("prune", help="delete old calls and expired raw responses")
+    prune = commands.add_parser("prune", help="delete old calls and expired raw responses, as the tables' owner")
     prune.add_argument(
         "--keep-days", type=int, default=DEFAULT_DAYS, help="days to keep calls, at least 30 (default: %(default)s)"
     )
@@ -181,9 +182,10 @@ def run_usage(arguments: argparse.Namespace) -> int:
 @guarded
 def run_prune(arguments: argparse.Namespace) -> int:
     """Delete what is past its retention."""
-    ledger = LedgerSettings.from_environment().open()
-    replays = ledger.expire_replays(arguments.replay_hours)
+    settings = LedgerSettings.from_environment()
+    ledger = replace(settings, url=os.environ.get("DAGMA_LEDGER_OWNER_URL") or settings.url).open()
     calls = prune_calls(ledger.database, arguments.keep_days)
+    replays = ledger.expire_replays(arguments.replay_hours)
     print(f"Deleted {calls} calls older than {arguments.keep_days} days and {replays} raw responses.")
     return 0
 

@@ -17,6 +17,7 @@ from ledger_suites.tools import Clock, MakeLedger, new_call
 from dagma.ledger import Ledger, Usage
 from dagma.ledger.commands import COLUMNS, add_parser, parse_time
 from dagma.ledger.ledger import utc_now
+from dagma.ledger.schema_version import HEAD
 
 Dagma = Callable[..., int]
 
@@ -263,14 +264,23 @@ def test_prune_deletes_what_is_past_its_retention(
     clock.advance(days=49)
     ledger.finish(ledger.begin(new_call()), raw="young")
     assert dagma("prune", "--keep-days", "45", "--replay-hours", "1") == 0
-    assert capsys.readouterr().out == "Deleted 1 calls older than 45 days and 2 raw responses.\n"
+    assert capsys.readouterr().out == "Deleted 1 calls older than 45 days and 1 raw responses.\n"
     assert dagma("prune", "--keep-days", "29") == 1
     assert "at least 30 days" in capsys.readouterr().err
 
 
+def test_prune_works_as_the_owner_where_that_is_another(
+    dagma: Dagma, ledger_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DAGMA_LEDGER_OWNER_URL", ledger_url)
+    monkeypatch.setenv("DAGMA_LEDGER_URL", "postgresql://dagma@127.0.0.1:9/dagma")
+    assert dagma("prune") == 0
+    assert capsys.readouterr().out.startswith("Deleted 0 calls")
+
+
 def test_migrate_tells_the_version(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
     assert dagma("migrate") == 0
-    assert capsys.readouterr().out == "The ledger's tables are at version 0001.\n"
+    assert capsys.readouterr().out == f"The ledger's tables are at version {HEAD}.\n"
 
 
 def test_an_error_is_one_line_and_exit_code_1(

@@ -4,12 +4,14 @@ import traceback
 from pathlib import Path
 
 import pytest
+from ledger_suites.migrations import migrate_to
 from ledger_suites.tools import MakeLedger, new_call
 from sqlalchemy import text
 
 from dagma.ledger import Ledger, LedgerNotMigratedError, LedgerSettings, LedgerSettingsError, LedgerUnavailableError
 from dagma.ledger.database import Database
 from dagma.ledger.reports import Filter, last_calls
+from dagma.ledger.schema_version import HEAD
 
 PASSWORD = "hunter2-secret"
 
@@ -67,6 +69,14 @@ def test_a_refused_statement_is_explained_without_the_texts_it_carried(make_ledg
 def test_an_sqlite_ledger_makes_its_own_tables(tmp_path: Path) -> None:
     ledger = Ledger(f"sqlite:///{tmp_path}/made/for/me/ledger.db")
     assert ledger.begin(new_call()).state == "new"
+
+
+def test_an_sqlite_ledger_of_the_first_version_is_upgraded(ledger_url: str, make_ledger: MakeLedger) -> None:
+    migrate_to(ledger_url, "0001")
+    ledger = make_ledger()
+    assert ledger.begin(new_call()).state == "new"
+    with ledger.database.read() as connection:
+        assert connection.scalar(text("SELECT version_num FROM ledger_version")) == HEAD
 
 
 def test_a_ledger_newer_than_the_code_is_left_alone(make_ledger: MakeLedger) -> None:
