@@ -14,7 +14,7 @@ Reason = Literal["single", "multiple", "none", "non_string"]
 
 @dataclass(frozen=True)
 class TokenUsage:
-    """Tokens that the model reported.
+    """Tokens that the model reported. None stands for "not reported", which is not 0.
 
     Args:
         input: Tokens read.
@@ -22,23 +22,27 @@ class TokenUsage:
         total: Both together.
     """
 
-    input: int
-    output: int
-    total: int
+    input: int | None
+    output: int | None
+    total: int | None
 
     @classmethod
     def of(cls, usage: Any) -> "TokenUsage | None":
-        """Read Langflow's `usage` object; None where the model reported nothing."""
+        """Read Langflow's `usage` object; None where the model reported nothing. Two of the three tell the third."""
         read, written = _count(walk(usage, "input_tokens")), _count(walk(usage, "output_tokens"))
         total = _count(walk(usage, "total_tokens"))
         if read is None and written is None and total is None:
             return None
         if total is None:
-            total = (read or 0) + (written or 0)
-        return cls(input=read or 0, output=written or 0, total=total)
+            total = _add(read, written)
+        elif read is None and written is not None:
+            read = _count(total - written)
+        elif written is None and read is not None:
+            written = _count(total - read)
+        return cls(input=read, output=written, total=total)
 
     def __add__(self, other: "TokenUsage") -> "TokenUsage":
-        return TokenUsage(self.input + other.input, self.output + other.output, self.total + other.total)
+        return TokenUsage(_add(self.input, other.input), _add(self.output, other.output), _add(self.total, other.total))
 
 
 @dataclass(frozen=True)
@@ -198,6 +202,10 @@ def _model(message: Mapping[str, Any]) -> str | None:
 
 def _count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _add(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other
 
 
 def _sum(usages: Iterator[TokenUsage | None]) -> TokenUsage | None:

@@ -77,7 +77,7 @@ def test_a_body_is_read_or_a_typed_error(parse: Any, body: dict[str, Any]):
 @given(body=OBJECTS)
 def test_a_trace_is_read_whatever_it_holds(body: dict[str, Any]):
     trace = Trace.of(body)
-    assert trace.usage is None or trace.usage.total >= 0
+    assert trace.usage is None or trace.usage.total is None or trace.usage.total >= 0
     assert all(isinstance(seconds, float) for seconds in trace.component_seconds.values())
 
 
@@ -209,13 +209,22 @@ def test_no_retry_after_breaks_the_reader(value: str):
         ({"input_tokens": "7"}, None),
         ({"input_tokens": True}, None),
         ({"input_tokens": -1}, None),
-        ({"input_tokens": 7}, TokenUsage(7, 0, 7)),
+        ({"input_tokens": 7}, TokenUsage(7, None, None)),
+        ({"total_tokens": 500}, TokenUsage(None, None, 500)),
+        ({"input_tokens": 7, "total_tokens": 10}, TokenUsage(7, 3, 10)),
+        ({"output_tokens": 3, "total_tokens": 10}, TokenUsage(7, 3, 10)),
+        ({"output_tokens": 30, "total_tokens": 10}, TokenUsage(None, 30, 10)),
         ({"input_tokens": 7, "output_tokens": 3}, TokenUsage(7, 3, 10)),
         ({"input_tokens": 7, "output_tokens": 3, "total_tokens": 15}, TokenUsage(7, 3, 15)),
     ],
 )
 def test_usage_is_what_the_model_reported(usage: Any, expected: TokenUsage | None):
     assert TokenUsage.of(usage) == expected
+
+
+def test_a_sum_of_usages_is_unknown_where_one_of_them_is():
+    assert TokenUsage(7, 3, 10) + TokenUsage(1, 2, 3) == TokenUsage(8, 5, 13)
+    assert TokenUsage(7, 3, 10) + TokenUsage(None, None, 500) == TokenUsage(None, None, 510)
 
 
 def test_the_tokens_of_a_component_and_its_model_count_once():
