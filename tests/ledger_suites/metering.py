@@ -62,6 +62,25 @@ class Metering:
             ledger.begin(new_call(flow_name="assistant"))
         assert ledger.begin(new_call(flow_id="flow-2", flow_name="other")).state == "new"
 
+    def test_flows_of_one_name_share_the_limit_of_that_name(self, make_ledger: MakeLedger) -> None:
+        quota = "flow:assistant calls=2/day"
+        ledger = make_ledger(quotas=quota, clock=Clock())
+        for flow_id in ("flow-1", "flow-2"):
+            ledger.begin(new_call(flow_id=flow_id, flow_name="assistant"))
+        for flow_id in ("flow-1", "flow-2", "flow-3"):
+            with pytest.raises(QuotaExceededError):
+                ledger.begin(new_call(flow_id=flow_id, flow_name="assistant"))
+        (standing,) = standings(ledger.database, parse_quotas(quota), Clock().now)
+        assert (standing.used, standing.left) == (2, 0)
+
+    @pytest.mark.parametrize("looked_up", [True, False])
+    def test_an_id_is_the_same_however_it_is_written(self, make_ledger: MakeLedger, *, looked_up: bool) -> None:
+        ledger = make_ledger(quotas=f"flow:{FLOW_ID.upper()} calls=1/day", clock=Clock())
+        spend(ledger, 1, flow_id=FLOW_ID)
+        asked = new_call(flow_id=FLOW_ID if looked_up else FLOW_ID.upper(), flow_looked_up=looked_up)
+        with pytest.raises(QuotaExceededError):
+            ledger.begin(asked)
+
     @pytest.mark.parametrize("address", [FLOW_ID, "assistant"])
     def test_a_flow_that_can_not_be_looked_up_is_the_one_that_the_ledger_knows(
         self, make_ledger: MakeLedger, address: str

@@ -104,8 +104,8 @@ class Meter:
             return
         if connection.dialect.name == "postgresql":
             # The sum must be a statement of its own after the lock: a statement sees what was committed when it began.
-            shared = any(limit.flow is None for limit in limits)
-            connection.execute(LOCK, {"scope": "all flows" if shared else call.flow_id})
+            for scope in _lock_scopes(limits, call):
+                connection.execute(LOCK, {"scope": scope})
         used = used_of(connection, limits, now, call.flow_id, call.flow_name)
         for limit, counted in zip(limits, used, strict=True):
             needed = reservation.of(limit.unit)
@@ -124,6 +124,18 @@ class Meter:
         return [limit for limit in self.limits if limit.applies_to(call.flow_id, call.flow_name)]
 
 
+def _lock_scopes(limits: Sequence[Limit], call: Call) -> list[str]:
+    if any(limit.flow is None for limit in limits):
+        return ["all flows"]  # all callers come here, so that one lock does for every limit
+    shared: set[str] = set()
+    for limit in limits:
+        # Several flows may have the name of a limit; one flow may be called under its id and its name.
+        shared.update(
+            [call.flow_id, call.flow_name or call.flow_id] if limit.flow in (None, EVERY_FLOW) else [limit.flow]
+        )
+    return sorted(shared)  # in one order, so that no two callers wait for each other
+
+
 def used_of(
     connection: Connection,
     limits: Sequence[Limit],
@@ -137,7 +149,8 @@ def used_of(
         connection: To the ledger's database.
         limits: The limits.
         now: The time.
-        flow_id: The flow that limits of one flow and of each flow are asked for; None goes by the limit's own name.
+        flow_id: The flow that limits of one flow and of each flow are asked for; limits of one flow count all flows of
+            its name beside it. None goes by the limit's own name.
         flow_name: The endpoint name of that flow, under which calls count that were made before its id was known.
 
     Returns:
@@ -167,8 +180,10 @@ def _sums_of(limits: tuple[Limit, ...], of_flow: bool) -> Select[Any]:
 def _flow_condition(limit: Limit, of_flow: bool) -> ColumnElement[bool]:
     if limit.flow is None:
         return true()
-    if of_flow:
-        return usage_hours.c.flow_id.in_([bindparam("of_flow"), bindparam("of_name")])
+    of_call = usage_hours.c.flow_id.in_([bindparam("of_flow"), bindparam("of_name")])
     if limit.flow == EVERY_FLOW:
-        raise ValueError("A limit on each flow has a sum only for a given flow.")
-    return or_(usage_hours.c.flow_id == limit.flow, usage_hours.c.flow_name == limit.flow)
+        if not of_flow:
+            raise ValueError("A limit on each flow has a sum only for a given flow.")
+        return of_call
+    named = or_(usage_hours.c.flow_id == limit.flow, usage_hours.c.flow_name == limit.flow)
+    return or_(named, of_call) if of_flow else named
