@@ -161,6 +161,30 @@ class Metering:
             ledger.begin(new_call())
         assert (caught.value.used, caught.value.needed) == (Decimal("0.8"), Decimal("0.4"))
 
+    @pytest.mark.parametrize("amount", [-1, 10**30, 10**12 + 1, True, "12", 1.5, float("nan")])
+    def test_what_can_be_no_number_of_tokens_counts_as_not_reported(self, make_ledger: MakeLedger, amount: Any) -> None:
+        quota = "tokens=1000/day reserve=300"
+        ledger, call = make_ledger(quotas=quota, prices="tiny=1/1", clock=Clock()), new_call()
+        usage = Usage(model="tiny", input_tokens=amount, output_tokens=amount, total_tokens=amount)
+        ledger.finish(ledger.begin(call), raw="Paris", usages=[usage], duration_seconds=float("inf"))
+        (row,) = last_calls(ledger.database, 1, Filter())
+        assert (row["state"], row["model"], row["input_tokens"], row["total_tokens"], row["cost"]) == (
+            "answered",
+            "tiny",
+            None,
+            None,
+            None,
+        )
+        (standing,) = standings(ledger.database, parse_quotas(quota), Clock().now)
+        assert standing.used == 300
+        assert ledger.begin(call).raw == "Paris"
+
+    def test_a_cost_that_no_call_can_have_is_none(self, make_ledger: MakeLedger) -> None:
+        ledger = make_ledger(prices="dear=1000000/1000000")
+        spend(ledger, 10**12, model="dear")
+        (row,) = last_calls(ledger.database, 1, Filter())
+        assert (row["total_tokens"], row["cost"]) == (10**12, None)
+
     def test_a_spent_limit_refuses_even_where_no_mean_is_known(self, make_ledger: MakeLedger) -> None:
         ledger = make_ledger(quotas="tokens=100/day", clock=Clock())
         spend(ledger, 100)

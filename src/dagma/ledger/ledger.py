@@ -27,6 +27,7 @@ DEFAULT_REPLAY_HOURS = 72.0
 DEFAULT_PATIENCE_SECONDS = 30.0
 EXPIRY_INTERVAL_SECONDS = 3600.0
 INTERRUPTED_PATIENCE_SECONDS = 2.0
+MOST_SECONDS = 10**9
 CHANGE = update(calls).where(calls.c.id == bindparam("of_id"), calls.c.state.in_(bindparam("sources", expanding=True)))
 
 logger = logging.getLogger(__name__)
@@ -183,7 +184,7 @@ class Ledger:
         }
         if session_id is not None:
             values["session_id"] = storable(session_id)
-        if duration_seconds is not None:
+        if duration_seconds is not None and 0 <= duration_seconds < MOST_SECONDS:
             values["duration_ms"] = round(duration_seconds * 1000)
         self._end(begun, now, values, body)
 
@@ -332,6 +333,8 @@ class Ledger:
             self.expire_replays()
 
     def _used(self, usages: Sequence[Usage], now: datetime) -> dict[str, Any]:
+        # A backend's figures must neither give a quota back nor keep an answer from being recorded.
+        usages = [usage.checked() for usage in usages]
         return {
             "model": storable(", ".join(dict.fromkeys(usage.model for usage in usages if usage.model))) or None,
             "input_tokens": _sum([usage.input_tokens for usage in usages]),
