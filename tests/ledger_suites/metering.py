@@ -35,6 +35,25 @@ class Metering:
         )
         assert len(last_calls(ledger.database, 10, Filter())) == 2
 
+    def test_of_several_spent_limits_the_one_that_frees_last_is_told(self, make_ledger: MakeLedger) -> None:
+        quota = "calls=1/hour; calls=1/month; calls=1/day; calls=9/month"
+        ledger = make_ledger(quotas=quota, clock=Clock(datetime(2026, 3, 10, 12, tzinfo=UTC)))
+        spend(ledger, 1)
+        with pytest.raises(QuotaExceededError) as caught:
+            ledger.begin(new_call())
+        assert (caught.value.limit, caught.value.frees_at) == ("calls=1/month", datetime(2026, 4, 1, tzinfo=UTC))
+
+    @pytest.mark.parametrize(
+        "quota", ["calls=0/day", "tokens=0/day", "tokens=10/day", "tokens=10/hour; tokens=1000/day reserve=50"]
+    )
+    def test_a_call_that_no_window_has_room_for_is_told_so(self, make_ledger: MakeLedger, quota: str) -> None:
+        clock = Clock()
+        spend(make_ledger(clock=clock), 50)
+        clock.advance(hours=24)
+        with pytest.raises(QuotaExceededError, match="No window will ever have room") as caught:
+            make_ledger(quotas=quota, clock=clock).begin(new_call())
+        assert caught.value.frees_at is None
+
     @pytest.mark.parametrize(
         ("window", "before", "after"),
         [

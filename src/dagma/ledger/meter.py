@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -17,6 +17,7 @@ from dagma.ledger.tables import usage_hours
 
 # Mean use is taken over this long, so that an estimate follows what the flow does these days.
 ESTIMATE_DAYS = 31
+NEVER = datetime.max.replace(tzinfo=UTC)
 LOCK = text("SELECT pg_advisory_xact_lock(hashtext('dagma quota'), hashtext(:scope))")
 COLUMNS = {"calls": usage_hours.c.calls, "tokens": usage_hours.c.tokens, "cost": usage_hours.c.cost}
 RECENT_MEANS = select(
@@ -107,11 +108,17 @@ class Meter:
             for scope in _lock_scopes(limits, call):
                 connection.execute(LOCK, {"scope": scope})
         used = used_of(connection, limits, now, call.flow_id, call.flow_name)
+        refusals: list[QuotaExceededError] = []
         for limit, counted in zip(limits, used, strict=True):
             needed = reservation.of(limit.unit)
             before = counted - needed
             if counted > limit.amount or before >= limit.amount:
-                raise QuotaExceededError(str(limit), before, needed, window_end(limit.window, now))
+                fits = 0 < limit.amount >= needed
+                frees_at = window_end(limit.window, now) if fits else None
+                refusals.append(QuotaExceededError(str(limit), before, needed, frees_at))
+        if refusals:
+            # The one that frees last: when another frees, the call would still be refused.
+            raise max(refusals, key=lambda refusal: refusal.frees_at or NEVER)
 
     def _refuse_unidentified(self, call: Call) -> None:
         if call.flow_looked_up:
