@@ -122,6 +122,7 @@ class CollectingApi(FollowingApi):
             result,
             usage=trace.usage,
             model=trace.model,
+            usage_by_model=trace.usage_by_model,
             seconds=trace.seconds,
             component_seconds=trace.component_seconds,
         )

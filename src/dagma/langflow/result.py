@@ -58,6 +58,7 @@ class CallResult:
         job_id: Langflow's job; None for v1, which has none.
         usage: Tokens, where the model reported them.
         model: Name of the model, where one answered.
+        usage_by_model: Tokens by name of the model, where Langflow tells them apart, as only the trace of a job does.
         seconds: Seconds that Langflow spent, where it tells.
         component_seconds: Seconds by component, where Langflow tells.
         raw: The response as it came.
@@ -71,6 +72,7 @@ class CallResult:
     job_id: str | None = None
     usage: TokenUsage | None = None
     model: str | None = None
+    usage_by_model: Mapping[str | None, TokenUsage] = field(default_factory=dict)
     seconds: float | None = None
     component_seconds: Mapping[str, float] = field(default_factory=dict)
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -105,7 +107,7 @@ class CallResult:
                 for index, result in enumerate(results)
             },
             session_id=text_or_none(body.get("session_id")),
-            usage=_sum(TokenUsage.of(walk(message, "properties", "usage")) for message in messages),
+            usage=_greatest(TokenUsage.of(walk(message, "properties", "usage")) for message in messages),
             model=_first(_model(message) for message in messages),
             raw=body,
         )
@@ -208,12 +210,11 @@ def _add(one: int | None, other: int | None) -> int | None:
     return None if one is None or other is None else one + other
 
 
-def _sum(usages: Iterator[TokenUsage | None]) -> TokenUsage | None:
-    total: TokenUsage | None = None
-    for usage in usages:
-        if usage is not None:
-            total = usage if total is None else total + usage
-    return total
+def _greatest(usages: Iterator[TokenUsage | None]) -> TokenUsage | None:
+    # Each output tells the tokens of all models before it. Two outputs can have models in common, so that their sum can
+    # be more than was used; the greatest is never more.
+    known = [usage for usage in usages if usage is not None]
+    return max(known, key=lambda usage: usage.total or usage.input or usage.output or 0, default=None)
 
 
 def _first(values: Iterator[str | None]) -> str | None:

@@ -233,7 +233,33 @@ def test_the_tokens_of_a_component_and_its_model_count_once():
     spans = [{"name": "Model", "tokenUsage": usage, "latencyMs": 173, "children": [model]}, {"name": "Chat Output"}]
     trace = Trace.of({"spans": spans, "totalLatencyMs": 291})
     assert (trace.usage, trace.model) == (TokenUsage(28, 8, 36), "tiny")
+    assert trace.usage_by_model == {"tiny": TokenUsage(28, 8, 36)}
     assert (trace.seconds, trace.component_seconds) == (0.291, {"Model": 0.173})
+
+
+def test_a_trace_tells_the_tokens_of_each_model():
+    def model(name: str | None, tokens: int) -> dict[str, Any]:
+        usage = {"promptTokens": tokens, "completionTokens": 1}
+        return {"name": "Model", "modelName": name, "tokenUsage": usage}
+
+    agent = {"name": "Agent", "modelName": "large", "children": [model(None, 10), model("small", 20)]}
+    nameless = {"name": "Own", "tokenUsage": {"totalTokens": 5}}
+    trace = Trace.of({"spans": [agent, model("small", 30), nameless]})
+    assert trace.usage_by_model == {
+        "large": TokenUsage(10, 1, 11),
+        "small": TokenUsage(50, 2, 52),
+        None: TokenUsage(None, None, 5),
+    }
+    assert trace.usage == TokenUsage(None, None, 68)
+
+
+def test_outputs_that_tell_the_same_tokens_count_them_once():
+    def output(component: str, tokens: int) -> dict[str, Any]:
+        usage = {"input_tokens": tokens, "output_tokens": 1}
+        return {"component_id": component, "results": {"message": {"text": "", "properties": {"usage": usage}}}}
+
+    result = CallResult.from_v1({"outputs": [{"outputs": [output("A", 10), output("B", 25), output("C", 25)]}]})
+    assert result.usage == TokenUsage(25, 1, 26)
 
 
 def test_several_answers_are_no_single_answer():
