@@ -35,7 +35,7 @@ def begin_without_reply(ledger: Ledger, call: Call, monkeypatch: pytest.MonkeyPa
 
     ledger.warm_up()
     with monkeypatch.context() as patch:
-        patch.setattr(ledger, "_expired_at", time.monotonic())
+        patch.setattr(ledger, "_tidied_at", time.monotonic())
         patch.setattr(ledger.database, "transact", lose)
         with pytest.raises(LedgerUnavailableError):
             ledger.begin(call)

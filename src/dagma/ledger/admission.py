@@ -22,6 +22,7 @@ from dagma.ledger.errors import (
     OutcomeUnknownError,
 )
 from dagma.ledger.flows import identify
+from dagma.ledger.lost import record_lost
 from dagma.ledger.meter import Meter
 from dagma.ledger.presence import Presence
 from dagma.ledger.tables import calls, rejections, replays
@@ -164,8 +165,7 @@ class Admission:
         """Record that a direct call's sender died, unless it lives."""
         if self._presence.is_held(call_id, connection):
             raise CallInFlightError(call_id)
-        lost = {"state": "unknown", "error_class": "CallerLost", "finished_at": self._clock()}
-        connection.execute(update(calls).where(calls.c.id == call_id, calls.c.state == "begun").values(lost))
+        record_lost(connection, call_id, self._clock())
 
     def _take_back(self, call_id: str) -> None:
         """Record that nothing was sent, after an interrupt between the commit and the return."""

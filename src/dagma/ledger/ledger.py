@@ -9,12 +9,13 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select, update
 
 from dagma.ledger.admission import Admission, insert_once
 from dagma.ledger.call import Begun, Call, State, Usage
 from dagma.ledger.database import Database
 from dagma.ledger.errors import LedgerError, LedgerSettingsError
+from dagma.ledger.lost import record_all_lost
 from dagma.ledger.meter import Meter
 from dagma.ledger.presence import presence_for
 from dagma.ledger.prices import Prices
@@ -25,7 +26,7 @@ from dagma.ledger.texts import TextPolicy, storable
 ON_UNKNOWN = ("fail", "resend")
 DEFAULT_REPLAY_HOURS = 72.0
 DEFAULT_PATIENCE_SECONDS = 30.0
-EXPIRY_INTERVAL_SECONDS = 3600.0
+TIDY_INTERVAL_SECONDS = 3600.0
 INTERRUPTED_PATIENCE_SECONDS = 2.0
 MOST_SECONDS = 10**9
 CHANGE = update(calls).where(calls.c.id == bindparam("of_id"), calls.c.state.in_(bindparam("sources", expanding=True)))
@@ -91,7 +92,7 @@ class Ledger:
         self._replay_hours = replay_hours
         self._patience_seconds = patience_seconds
         self._clock = clock
-        self._expired_at = 0.0
+        self._tidied_at = 0.0
 
     def begin(self, call: Call, *, wait_seconds: float = 0.0) -> Begun:
         """Let a call in, before anything is sent; what it returns is committed.
@@ -111,7 +112,7 @@ class Ledger:
             AnswerExpiredError: It was answered longer than `replay_hours` ago.
             LedgerUnavailableError: The database stayed away.
         """
-        self._expire_now_and_then()
+        self._tidy_now_and_then()
         return self._admission.admit(call, wait_seconds)
 
     @contextmanager
@@ -268,8 +269,7 @@ class Ledger:
         Returns:
             How many were dropped.
         """
-        oldest = self._clock() - timedelta(hours=self._replay_hours if hours is None else hours)
-        return self._delete_replays(replays.c.created_at < oldest)
+        return self._delete_replays(self._is_expired(self._replay_hours if hours is None else hours))
 
     def warm_up(self) -> None:
         """Do what is slow the first time (a second in all): connect, check the tables, load the price list.
@@ -327,10 +327,25 @@ class Ledger:
             may_take_long=True,
         )
 
-    def _expire_now_and_then(self) -> None:
-        if time.monotonic() - self._expired_at > EXPIRY_INTERVAL_SECONDS or not self._expired_at:
-            self._expired_at = time.monotonic()
-            self.expire_replays()
+    def _tidy_now_and_then(self) -> None:
+        if self._tidied_at and time.monotonic() - self._tidied_at < TIDY_INTERVAL_SECONDS:
+            return
+        self._tidied_at = time.monotonic()
+        for tidy in (self._delete_expired, self._record_lost):
+            try:
+                # Without patience, and within the time of other statements: a call waits for it.
+                self.database.transact(tidy)
+            except LedgerError as error:
+                logger.warning("The ledger was not tidied, which is tried again in an hour: %s", error)
+
+    def _delete_expired(self, connection: Connection) -> None:
+        connection.execute(delete(replays).where(self._is_expired(self._replay_hours)))
+
+    def _record_lost(self, connection: Connection) -> None:
+        record_all_lost(connection, self._presence, self._clock())
+
+    def _is_expired(self, hours: float) -> ColumnElement[bool]:
+        return replays.c.created_at < self._clock() - timedelta(hours=hours)
 
     def _used(self, usages: Sequence[Usage], now: datetime) -> dict[str, Any]:
         # A backend's figures must neither give a quota back nor keep an answer from being recorded.
