@@ -25,6 +25,7 @@ from dagma.ledger.texts import TextPolicy, storable
 
 ON_UNKNOWN = ("fail", "resend")
 DEFAULT_REPLAY_HOURS = 72.0
+MOST_REPLAY_HOURS = 87_600
 DEFAULT_PATIENCE_SECONDS = 30.0
 TIDY_INTERVAL_SECONDS = 3600.0
 INTERRUPTED_PATIENCE_SECONDS = 2.0
@@ -70,7 +71,7 @@ class Ledger:
                 `fail` raises, `resend` sends it again and may pay twice.
             quotas: Limits, or their text as `parse_quotas` reads it.
             prices: Prices, or the text of own prices as `Prices.parse` reads it.
-            replay_hours: How long raw responses are kept for retries, in hours.
+            replay_hours: How long raw responses are kept for retries, in hours; ten years at most.
             patience_seconds: How long to wait for a database that is away or restarting.
             clock: Gives the time, aware.
 
@@ -79,8 +80,11 @@ class Ledger:
         """
         if on_unknown not in ON_UNKNOWN:
             raise LedgerSettingsError(f"on_unknown is {on_unknown!r}; choose one of: {', '.join(ON_UNKNOWN)}.")
-        if replay_hours <= 0:
-            raise LedgerSettingsError(f"replay_hours is {replay_hours}; a retry needs answers to be kept for a while.")
+        if not 0 < replay_hours <= MOST_REPLAY_HOURS:  # not a number is neither
+            raise LedgerSettingsError(
+                f"replay_hours is {replay_hours}; a retry needs answers to be kept for a while. Write hours from more "
+                f"than 0 to {MOST_REPLAY_HOURS} (ten years)."
+            )
         self.database = Database(url)
         self.texts = TextPolicy(texts) if isinstance(texts, str) else texts
         self.prices = Prices.parse(prices) if isinstance(prices, str) else prices
@@ -257,19 +261,16 @@ class Ledger:
         Returns:
             How many were dropped.
         """
-        of_scope = select(calls.c.id).where(calls.c.scope == scope)
+        of_scope = select(calls.c.id).where(calls.c.scope == storable(scope))
         return self._delete_replays(replays.c.call_id.in_(of_scope))
 
-    def expire_replays(self, hours: float | None = None) -> int:
+    def expire_replays(self) -> int:
         """Drop raw responses that are past their retention; `begin` does so by itself once an hour.
-
-        Args:
-            hours: The retention, by default the setting `replay_hours`.
 
         Returns:
             How many were dropped.
         """
-        return self._delete_replays(self._is_expired(self._replay_hours if hours is None else hours))
+        return self._delete_replays(self._is_expired())
 
     def warm_up(self) -> None:
         """Do what is slow the first time (a second in all): connect, check the tables, load the price list.
@@ -339,13 +340,13 @@ class Ledger:
                 logger.warning("The ledger was not tidied, which is tried again in an hour: %s", error)
 
     def _delete_expired(self, connection: Connection) -> None:
-        connection.execute(delete(replays).where(self._is_expired(self._replay_hours)))
+        connection.execute(delete(replays).where(self._is_expired()))
 
     def _record_lost(self, connection: Connection) -> None:
         record_all_lost(connection, self._presence, self._clock())
 
-    def _is_expired(self, hours: float) -> ColumnElement[bool]:
-        return replays.c.created_at < self._clock() - timedelta(hours=hours)
+    def _is_expired(self) -> ColumnElement[bool]:
+        return replays.c.created_at < self._clock() - timedelta(hours=self._replay_hours)
 
     def _used(self, usages: Sequence[Usage], now: datetime) -> dict[str, Any]:
         # A backend's figures must neither give a quota back nor keep an answer from being recorded.
