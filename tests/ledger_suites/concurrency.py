@@ -69,6 +69,14 @@ class Concurrency:
         results = at_once(16, lambda number: ledgers[number % 2].begin(new_call()))
         assert sum(isinstance(result, QuotaExceededError) for result in results) == 6
 
+    def test_flows_of_one_name_can_not_pass_its_limit_together(self, make_ledger: MakeLedger) -> None:
+        ledger = make_ledger(quotas="flow:assistant calls=10/day; flow:* calls=9/day", clock=Clock())
+
+        def begin(number: int) -> Any:
+            return ledger.begin(new_call(flow_id=f"flow-{number % 4}", flow_name="assistant"))
+
+        assert sum(isinstance(result, QuotaExceededError) for result in at_once(16, begin)) == 6
+
     def test_flows_share_an_overall_limit(self, make_ledger: MakeLedger) -> None:
         ledger = make_ledger(quotas="calls=10/day; flow:* calls=9/day", clock=Clock())
         results = at_once(16, lambda number: ledger.begin(new_call(flow_id=f"flow-{number % 4}")))

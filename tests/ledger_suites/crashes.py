@@ -8,7 +8,7 @@ from sqlalchemy import event
 
 from dagma.ledger import Call, CallInFlightError, Ledger, OutcomeUnknownError, Usage
 from dagma.ledger.reports import Filter, last_calls, totals
-from ledger_suites.tools import MakeLedger, die, in_child, new_call, start_child, wait_for
+from ledger_suites.tools import Clock, MakeLedger, die, in_child, new_call, start_child, wait_for
 
 KILLED = -9
 DONE = 0
@@ -88,6 +88,30 @@ class Crashes:
         assert in_child(begin_and_die) == KILLED
         with pytest.raises(OutcomeUnknownError):
             make_ledger().begin(call, wait_seconds=0)
+
+    def test_a_killed_caller_that_nobody_retries_is_found_by_other_calls(self, make_ledger: MakeLedger) -> None:
+        clock = Clock()
+
+        def begin_and_die() -> int:
+            make_ledger(clock=clock).begin(new_call(step="died"))
+            make_ledger(clock=clock).begin(new_call(step="job", mode="job"))
+            die()
+            return DONE
+
+        assert in_child(begin_and_die) == KILLED
+        alive = make_ledger(clock=clock).begin(new_call(step="lives"))
+        clock.advance(minutes=9)
+        make_ledger(clock=clock).begin(new_call(step="soon", mode="job"))
+        states = {row["step"]: row["state"] for row in last_calls(make_ledger().database, 10, Filter())}
+        assert states == dict.fromkeys(("died", "job", "lives", "soon"), "begun")
+        clock.advance(minutes=2)
+        later = make_ledger(clock=clock)
+        later.begin(new_call(step="later", mode="job"))
+        rows = {row["step"]: row for row in last_calls(later.database, 10, Filter())}
+        assert (rows["died"]["state"], rows["died"]["error_class"]) == ("unknown", "CallerLost")
+        assert rows["died"]["finished_at"] == clock.now
+        assert [rows[step]["state"] for step in ("job", "lives", "soon", "later")] == ["begun"] * 4
+        later.finish(alive, raw="Paris")
 
     def test_a_caller_that_lives_in_another_process_is_told_from_a_dead_one(self, make_ledger: MakeLedger) -> None:
         call = new_call()

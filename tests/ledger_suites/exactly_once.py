@@ -2,7 +2,9 @@
 
 import logging
 import time
+import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -35,7 +37,7 @@ def begin_without_reply(ledger: Ledger, call: Call, monkeypatch: pytest.MonkeyPa
 
     ledger.warm_up()
     with monkeypatch.context() as patch:
-        patch.setattr(ledger, "_expired_at", time.monotonic())
+        patch.setattr(ledger, "_tidied_at", time.monotonic())
         patch.setattr(ledger.database, "transact", lose)
         with pytest.raises(LedgerUnavailableError):
             ledger.begin(call)
@@ -204,6 +206,18 @@ class ExactlyOnce:
         (row,) = last_calls(ledger.database, 10, Filter())
         assert row["state"] == "cancelled"
         assert begun.call_id in caplog.text
+
+    @pytest.mark.parametrize("odd", ["\ud800", "a\x00b"])
+    def test_a_name_that_can_not_be_stored_hinders_no_call(self, make_ledger: MakeLedger, odd: str) -> None:
+        ledger = make_ledger(quotas="flow:* calls=9/day")
+        names = dict.fromkeys(("flow_id", "flow_name", "flow_version", "session_id", "run_id"), odd)
+        call = new_call(**names, step=odd, partition=odd, row=odd, scope=f"{odd} {uuid.uuid4().hex}")
+        begun = ledger.begin(call)
+        assert begun.key == call.key
+        ledger.finish(begun, raw=RAW)
+        assert ledger.begin(call).state == "answered"
+        assert ledger.begin(replace(call, row=odd.replace("\x00", "\ufffd").replace("\ud800", "?"))).state == "new"
+        assert ledger.forget(call.scope) == 1
 
     def test_a_row_tells_everything_about_its_call(self, make_ledger: MakeLedger) -> None:
         clock = Clock()

@@ -35,6 +35,25 @@ class Metering:
         )
         assert len(last_calls(ledger.database, 10, Filter())) == 2
 
+    def test_of_several_spent_limits_the_one_that_frees_last_is_told(self, make_ledger: MakeLedger) -> None:
+        quota = "calls=1/hour; calls=1/month; calls=1/day; calls=9/month"
+        ledger = make_ledger(quotas=quota, clock=Clock(datetime(2026, 3, 10, 12, tzinfo=UTC)))
+        spend(ledger, 1)
+        with pytest.raises(QuotaExceededError) as caught:
+            ledger.begin(new_call())
+        assert (caught.value.limit, caught.value.frees_at) == ("calls=1/month", datetime(2026, 4, 1, tzinfo=UTC))
+
+    @pytest.mark.parametrize(
+        "quota", ["calls=0/day", "tokens=0/day", "tokens=10/day", "tokens=10/hour; tokens=1000/day reserve=50"]
+    )
+    def test_a_call_that_no_window_has_room_for_is_told_so(self, make_ledger: MakeLedger, quota: str) -> None:
+        clock = Clock()
+        spend(make_ledger(clock=clock), 50)
+        clock.advance(hours=24)
+        with pytest.raises(QuotaExceededError, match="No window will ever have room") as caught:
+            make_ledger(quotas=quota, clock=clock).begin(new_call())
+        assert caught.value.frees_at is None
+
     @pytest.mark.parametrize(
         ("window", "before", "after"),
         [
@@ -61,6 +80,25 @@ class Metering:
         with pytest.raises(QuotaExceededError):
             ledger.begin(new_call(flow_name="assistant"))
         assert ledger.begin(new_call(flow_id="flow-2", flow_name="other")).state == "new"
+
+    def test_flows_of_one_name_share_the_limit_of_that_name(self, make_ledger: MakeLedger) -> None:
+        quota = "flow:assistant calls=2/day"
+        ledger = make_ledger(quotas=quota, clock=Clock())
+        for flow_id in ("flow-1", "flow-2"):
+            ledger.begin(new_call(flow_id=flow_id, flow_name="assistant"))
+        for flow_id in ("flow-1", "flow-2", "flow-3"):
+            with pytest.raises(QuotaExceededError):
+                ledger.begin(new_call(flow_id=flow_id, flow_name="assistant"))
+        (standing,) = standings(ledger.database, parse_quotas(quota), Clock().now)
+        assert (standing.used, standing.left) == (2, 0)
+
+    @pytest.mark.parametrize("looked_up", [True, False])
+    def test_an_id_is_the_same_however_it_is_written(self, make_ledger: MakeLedger, *, looked_up: bool) -> None:
+        ledger = make_ledger(quotas=f"flow:{FLOW_ID.upper()} calls=1/day", clock=Clock())
+        spend(ledger, 1, flow_id=FLOW_ID)
+        asked = new_call(flow_id=FLOW_ID if looked_up else FLOW_ID.upper(), flow_looked_up=looked_up)
+        with pytest.raises(QuotaExceededError):
+            ledger.begin(asked)
 
     @pytest.mark.parametrize("address", [FLOW_ID, "assistant"])
     def test_a_flow_that_can_not_be_looked_up_is_the_one_that_the_ledger_knows(
@@ -141,6 +179,30 @@ class Metering:
         with pytest.raises(QuotaExceededError) as caught:
             ledger.begin(new_call())
         assert (caught.value.used, caught.value.needed) == (Decimal("0.8"), Decimal("0.4"))
+
+    @pytest.mark.parametrize("amount", [-1, 10**30, 10**12 + 1, True, "12", 1.5, float("nan")])
+    def test_what_can_be_no_number_of_tokens_counts_as_not_reported(self, make_ledger: MakeLedger, amount: Any) -> None:
+        quota = "tokens=1000/day reserve=300"
+        ledger, call = make_ledger(quotas=quota, prices="tiny=1/1", clock=Clock()), new_call()
+        usage = Usage(model="tiny", input_tokens=amount, output_tokens=amount, total_tokens=amount)
+        ledger.finish(ledger.begin(call), raw="Paris", usages=[usage], duration_seconds=float("inf"))
+        (row,) = last_calls(ledger.database, 1, Filter())
+        assert (row["state"], row["model"], row["input_tokens"], row["total_tokens"], row["cost"]) == (
+            "answered",
+            "tiny",
+            None,
+            None,
+            None,
+        )
+        (standing,) = standings(ledger.database, parse_quotas(quota), Clock().now)
+        assert standing.used == 300
+        assert ledger.begin(call).raw == "Paris"
+
+    def test_a_cost_that_no_call_can_have_is_none(self, make_ledger: MakeLedger) -> None:
+        ledger = make_ledger(prices="dear=1000000/1000000")
+        spend(ledger, 10**12, model="dear")
+        (row,) = last_calls(ledger.database, 1, Filter())
+        assert (row["total_tokens"], row["cost"]) == (10**12, None)
 
     def test_a_spent_limit_refuses_even_where_no_mean_is_known(self, make_ledger: MakeLedger) -> None:
         ledger = make_ledger(quotas="tokens=100/day", clock=Clock())

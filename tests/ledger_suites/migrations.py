@@ -1,13 +1,25 @@
 """The migrations lead from an empty database to the tables that the code expects."""
 
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
 
 from dagma.ledger.migrate import alembic_config, migrate
 from dagma.ledger.schema_version import HEAD, VERSION_TABLE
 from dagma.ledger.tables import metadata
 from ledger_suites.tools import MakeLedger
+
+
+def migrate_to(url: str, version: str) -> None:
+    """Bring a database to an older version than the code's."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
+    engine.dispose()
 
 
 class Migrations:

@@ -13,7 +13,7 @@ from sqlalchemy import URL, Engine, create_engine, make_url
 
 from dagma.ledger.migrate import migrate
 
-__all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
+__all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger", "owner_url"]
 
 
 @dataclass(frozen=True)
@@ -84,3 +84,8 @@ def ledger_postgres_url(ledger_postgres: LedgerPostgres) -> str:
 @pytest.fixture
 def ledger_url(ledger_postgres_url: str) -> str:
     return ledger_postgres_url
+
+
+@pytest.fixture
+def owner_url(ledger_postgres: LedgerPostgres) -> str:
+    return ledger_postgres.owner_url

@@ -11,15 +11,15 @@ from ledger_suites.exactly_once import ExactlyOnce  # noqa: E402
 from ledger_suites.metering import Metering  # noqa: E402
 from ledger_suites.migrations import Migrations  # noqa: E402
 from stack.ledger_fixtures import (  # noqa: E402
-    LedgerPostgres,
     ledger_postgres,
     ledger_postgres_url,
     ledger_server,
     ledger_url,
     make_ledger,
+    owner_url,
 )
 
-__all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
+__all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger", "owner_url"]
 
 
 class TestExactlyOnce(ExactlyOnce):
@@ -43,6 +43,4 @@ class TestMetering(Metering):
 
 
 class TestMigrations(Migrations):
-    @pytest.fixture
-    def owner_url(self, ledger_postgres: LedgerPostgres) -> str:
-        return ledger_postgres.owner_url
+    pass

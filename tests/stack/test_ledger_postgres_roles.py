@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from threading import Timer
 
 import pytest
+from ledger_suites.migrations import migrate_to
 from ledger_suites.tools import MakeLedger, new_call
 from sqlalchemy import Connection, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
@@ -26,7 +27,9 @@ from dagma.ledger import (
     LedgerUnavailableError,
     OutcomeUnknownError,
 )
+from dagma.ledger.database import Database
 from dagma.ledger.migrate import migrate
+from dagma.ledger.retention import prune_calls
 
 __all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
 
@@ -41,10 +44,11 @@ def connected(url: str) -> Iterator[Connection]:
 
 @pytest.fixture
 def answered(make_ledger: MakeLedger) -> str:
-    """The id of an answered call."""
+    """The id of an answered call, whose answer was rejected."""
     ledger = make_ledger()
     begun = ledger.begin(new_call())
     ledger.finish(begun, raw="Paris", answer="Paris")
+    ledger.reject(begun, "wrong")
     return begun.call_id
 
 
@@ -83,6 +87,9 @@ def test_the_application_may_not(ledger_postgres: LedgerPostgres, statement: str
         ("UPDATE calls SET answer_text = 'Rome'", "finished call can not be changed"),
         ("DELETE FROM calls", "younger than 30 days"),
         ("TRUNCATE calls CASCADE", "can not be truncated"),
+        ("UPDATE rejections SET reason = ''", "rejection can not be changed"),
+        ("DELETE FROM rejections", "deleted with its call only"),
+        ("TRUNCATE rejections", "can not be truncated"),
     ],
 )
 @pytest.mark.usefixtures("answered")
@@ -91,6 +98,33 @@ def test_not_even_the_owner_changes_history_by_a_plain_statement(
 ) -> None:
     with connected(ledger_postgres.owner_url) as connection, pytest.raises(DBAPIError, match=reason):
         connection.exec_driver_sql(statement)
+
+
+def test_the_application_is_told_who_prunes(ledger_postgres: LedgerPostgres) -> None:
+    with pytest.raises(LedgerSettingsError, match=r"may not delete calls.*DAGMA_LEDGER_OWNER_URL"):
+        prune_calls(Database(ledger_postgres.app_url), 400)
+
+
+def test_a_database_of_the_first_version_is_upgraded_and_pruning_taken_from_the_application(
+    ledger_server: LedgerServer,
+) -> None:
+    name = f"{ledger_server.template}_first"
+    ledger_server.execute(f"CREATE DATABASE {name} OWNER {ledger_server.owner}")
+    app_url = ledger_server.url(ledger_server.app, name).render_as_string(hide_password=False)
+    owner_url = ledger_server.url(ledger_server.owner, name).render_as_string(hide_password=False)
+    try:
+        migrate_to(owner_url, "0001")
+        with connected(owner_url) as connection:
+            connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION ledger_prune(integer) TO {ledger_server.app}")
+        migrate(owner_url, ledger_server.app)
+        ledger = Ledger(app_url)
+        assert ledger.begin(new_call()).state == "new"
+        ledger.close()
+        with connected(app_url) as connection, pytest.raises(DBAPIError, match="does not exist"):
+            connection.exec_driver_sql("SELECT ledger_prune(400)")
+        assert prune_calls(Database(owner_url), 400) == 0
+    finally:
+        ledger_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_a_temporary_table_does_not_stand_in_for_a_real_one(
@@ -114,7 +148,7 @@ def test_other_roles_can_not_read_the_ledger(ledger_postgres: LedgerPostgres, le
     ledger_server.execute(f"CREATE ROLE {stranger} LOGIN PASSWORD '{ledger_server.password}'")
     try:
         url = make_url(ledger_postgres.app_url).set(username=stranger).render_as_string(hide_password=False)
-        for statement in ("SELECT 1 FROM calls", "SELECT 1 FROM replays", "SELECT ledger_prune(400)"):
+        for statement in ("SELECT 1 FROM calls", "SELECT 1 FROM replays", "DELETE FROM calls"):
             with connected(url) as connection, pytest.raises(DBAPIError, match=r"permission denied"):
                 connection.exec_driver_sql(statement)
     finally:

@@ -116,6 +116,7 @@ class CollectingApi(FollowingApi):
             result,
             usage=trace.usage,
             model=trace.model,
+            usage_by_model=trace.usage_by_model,
             seconds=trace.seconds,
             component_seconds=trace.component_seconds,
         )

@@ -15,7 +15,7 @@ Reason = Literal["single", "multiple", "none", "non_string"]
 
 @dataclass(frozen=True)
 class TokenUsage:
-    """Tokens that the model reported.
+    """Tokens that the model reported. None stands for "not reported", which is not 0.
 
     Args:
         input: Tokens read.
@@ -23,23 +23,27 @@ class TokenUsage:
         total: Both together.
     """
 
-    input: int
-    output: int
-    total: int
+    input: int | None
+    output: int | None
+    total: int | None
 
     @classmethod
     def of(cls, usage: Any) -> "TokenUsage | None":
-        """Read Langflow's `usage` object; None where the model reported nothing."""
+        """Read Langflow's `usage` object; None where the model reported nothing. Two of the three tell the third."""
         read, written = _count(walk(usage, "input_tokens")), _count(walk(usage, "output_tokens"))
         total = _count(walk(usage, "total_tokens"))
         if read is None and written is None and total is None:
             return None
         if total is None:
-            total = (read or 0) + (written or 0)
-        return cls(input=read or 0, output=written or 0, total=total)
+            total = _add(read, written)
+        elif read is None and written is not None:
+            read = _count(total - written)
+        elif written is None and read is not None:
+            written = _count(total - read)
+        return cls(input=read, output=written, total=total)
 
     def __add__(self, other: "TokenUsage") -> "TokenUsage":
-        return TokenUsage(self.input + other.input, self.output + other.output, self.total + other.total)
+        return TokenUsage(_add(self.input, other.input), _add(self.output, other.output), _add(self.total, other.total))
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class CallResult:
         job_id: Langflow's job; None for v1, which has none.
         usage: Tokens, where the model reported them.
         model: Name of the model, where one answered.
+        usage_by_model: Tokens by name of the model, where Langflow tells them apart, as only the trace of a job does.
         seconds: Seconds that Langflow spent, where it tells.
         component_seconds: Seconds by component, where Langflow tells.
         raw: The response as it came.
@@ -68,6 +73,7 @@ class CallResult:
     job_id: str | None = None
     usage: TokenUsage | None = None
     model: str | None = None
+    usage_by_model: Mapping[str | None, TokenUsage] = field(default_factory=dict)
     seconds: float | None = None
     component_seconds: Mapping[str, float] = field(default_factory=dict)
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -110,7 +116,7 @@ class CallResult:
                 for index, result in enumerate(results)
             },
             session_id=text_or_none(body.get("session_id")),
-            usage=_sum(TokenUsage.of(walk(message, "properties", "usage")) for message in messages),
+            usage=_greatest(TokenUsage.of(walk(message, "properties", "usage")) for message in messages),
             model=_first(_model(message) for message in messages),
             raw=body,
         )
@@ -225,12 +231,15 @@ def _count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def _sum(usages: Iterator[TokenUsage | None]) -> TokenUsage | None:
-    total: TokenUsage | None = None
-    for usage in usages:
-        if usage is not None:
-            total = usage if total is None else total + usage
-    return total
+def _add(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other
+
+
+def _greatest(usages: Iterator[TokenUsage | None]) -> TokenUsage | None:
+    # Each output tells the tokens of all models before it. Two outputs can have models in common, so that their sum can
+    # be more than was used; the greatest is never more.
+    known = [usage for usage in usages if usage is not None]
+    return max(known, key=lambda usage: usage.total or usage.input or usage.output or 0, default=None)
 
 
 def _first(values: Iterator[str | None]) -> str | None:

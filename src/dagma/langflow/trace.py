@@ -15,12 +15,14 @@ class Trace:
     Args:
         usage: Tokens of all models together; None where no model reported any.
         model: Name of the first model.
+        usage_by_model: Tokens by name of the model; None stands for one without a name.
         seconds: Seconds that the run took.
         component_seconds: Seconds by display name of the component.
     """
 
     usage: TokenUsage | None = None
     model: str | None = None
+    usage_by_model: Mapping[str | None, TokenUsage] = field(default_factory=dict)
     seconds: float | None = None
     component_seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -29,9 +31,11 @@ class Trace:
         """Read a trace's JSON, taking what is there."""
         spans = objects(body.get("spans"))
         usage: TokenUsage | None = None
+        by_model: dict[str | None, TokenUsage] = {}
         for span in spans:
-            for each in _usages(span):
+            for model, each in _usages(span):
                 usage = each if usage is None else usage + each
+                by_model[model] = by_model[model] + each if model in by_model else each
         component_seconds: dict[str, float] = {}
         for span in spans:
             name, seconds = text_or_none(span.get("name")), _seconds(span.get("latencyMs"))
@@ -40,14 +44,16 @@ class Trace:
         return cls(
             usage=usage,
             model=next((model for span in spans for model in _models(span)), None),
+            usage_by_model=by_model,
             seconds=_seconds(body.get("totalLatencyMs")),
             component_seconds=component_seconds,
         )
 
 
-def _usages(span: Mapping[str, Any]) -> Iterator[TokenUsage]:
-    """Yield the innermost usages: a component's span repeats what the model's span inside it says."""
-    inner = [usage for child in objects(span.get("children")) for usage in _usages(child)]
+def _usages(span: Mapping[str, Any], model: str | None = None) -> Iterator[tuple[str | None, TokenUsage]]:
+    """Yield the innermost usages and their models: a component's span repeats what the model's span inside it says."""
+    model = text_or_none(span.get("modelName")) or model
+    inner = [usage for child in objects(span.get("children")) for usage in _usages(child, model)]
     if inner:
         yield from inner
         return
@@ -55,7 +61,7 @@ def _usages(span: Mapping[str, Any]) -> Iterator[TokenUsage]:
     names = {"input_tokens": "promptTokens", "output_tokens": "completionTokens", "total_tokens": "totalTokens"}
     usage = TokenUsage.of({ours: walk(own, theirs) for ours, theirs in names.items()})
     if usage is not None:
-        yield usage
+        yield model or next(_models(span), None), usage
 
 
 def _models(span: Mapping[str, Any]) -> Iterator[str]:

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import cache, partial
 from typing import Any, Literal
@@ -22,13 +23,19 @@ from dagma.ledger.errors import (
     OutcomeUnknownError,
 )
 from dagma.ledger.flows import identify
+from dagma.ledger.lost import record_lost
 from dagma.ledger.meter import Meter
 from dagma.ledger.presence import Presence
 from dagma.ledger.tables import calls, rejections, replays
-from dagma.ledger.texts import TextPolicy
+from dagma.ledger.texts import TextPolicy, storable
 
 FIRST_WAIT_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 2.0
+NAMES = (
+    *("flow_id", "flow_name", "flow_version", "backend", "scope"),
+    *("session_id", "run_id", "step", "partition", "row"),
+)
+"""The texts of a call beside its input. Its key is made of them as they are, and the row holds what can be stored."""
 LAST_ATTEMPT = (
     select(calls).where(calls.c.key == bindparam("of_key")).order_by(calls.c.attempt.desc()).limit(1).with_for_update()
 )
@@ -130,12 +137,12 @@ class Admission:
 
     def _insert(self, connection: Connection, call: Call, call_id: str, attempt: int) -> Begun | None:
         """Insert an attempt unless it exists; the unique key makes concurrent callers take turns here."""
-        now = self._clock()
-        call = identify(connection, call, now)
+        now, key = self._clock(), call.key
+        call = identify(connection, _storable(call), now)
         reservation = self._meter.reserve(connection, call, now)
         row = {
             "id": call_id,
-            "key": call.key,
+            "key": key,
             "attempt": attempt,
             "scope": call.scope,
             "flow_id": call.flow_id,
@@ -158,14 +165,13 @@ class Admission:
         if not insert_once(connection, calls, row):
             return None
         self._meter.check(connection, call, reservation, now)
-        return Begun(state="new", call_id=call_id, key=call.key, attempt=attempt, begun_at=now, mode=call.mode)
+        return Begun(state="new", call_id=call_id, key=key, attempt=attempt, begun_at=now, mode=call.mode)
 
     def _declare_lost(self, connection: Connection, call_id: str) -> None:
         """Record that a direct call's sender died, unless it lives."""
         if self._presence.is_held(call_id, connection):
             raise CallInFlightError(call_id)
-        lost = {"state": "unknown", "error_class": "CallerLost", "finished_at": self._clock()}
-        connection.execute(update(calls).where(calls.c.id == call_id, calls.c.state == "begun").values(lost))
+        record_lost(connection, call_id, self._clock())
 
     def _take_back(self, call_id: str) -> None:
         """Record that nothing was sent, after an interrupt between the commit and the return."""
@@ -196,6 +202,11 @@ def _insert_once(table: Table, names: tuple[str, ...]) -> TextClause:
     (key,) = table.primary_key.columns.keys()
     statement = f"INSERT INTO {table.name} ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING RETURNING {key}"  # noqa: S608 (names of our own)
     return text(statement).bindparams(*(bindparam(name, type_=table.c[name].type) for name in names))
+
+
+def _storable(call: Call) -> Call:
+    named: dict[str, Any] = {name: storable(value) for name in NAMES if (value := getattr(call, name)) is not None}
+    return replace(call, **named)
 
 
 def _replay(connection: Connection, row: Row[Any]) -> Begun | None:

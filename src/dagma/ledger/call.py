@@ -12,6 +12,9 @@ State = Literal["begun", "submitted", "answered", "failed", "unknown", "cancelle
 FINISHED: tuple[State, ...] = ("answered", "failed", "cancelled")
 """States that never change again. `unknown` may still be settled by its own caller, if the answer comes late."""
 
+MOST_TOKENS = 10**12
+"""What no call can use: a server that reports more, or less than none, reports nothing."""
+
 
 def input_hash(payload: Mapping[str, Any] | str) -> str:
     """Hash everything that decides the answer: input value, types, tweaks, session.
@@ -115,6 +118,15 @@ class Usage:
     output_tokens: int | None = None
     total_tokens: int | None = None
 
+    def checked(self) -> "Usage":
+        """Give the usage with what can be true of it; the rest counts as not reported."""
+        return Usage(
+            model=self.model if isinstance(self.model, str) else None,
+            input_tokens=_count(self.input_tokens),
+            output_tokens=_count(self.output_tokens),
+            total_tokens=_count(self.total_tokens),
+        )
+
     @property
     def total(self) -> int | None:
         """The total: as reported, else the sum of input and output where both are known."""
@@ -123,6 +135,11 @@ class Usage:
         if self.input_tokens is None or self.output_tokens is None:
             return None
         return self.input_tokens + self.output_tokens
+
+
+def _count(value: Any) -> int | None:
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
+    return value if is_count else None
 
 
 @dataclass(frozen=True, kw_only=True)

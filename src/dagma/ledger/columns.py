@@ -10,6 +10,8 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 MONEY_DIGITS = 18
 MONEY_PLACES = 9
 """USD are kept to a billionth: one token of the cheapest model costs about 1e-8 USD."""
+MOST_USD = 10 ** (MONEY_DIGITS - MONEY_PLACES)
+"""The first amount that does not fit."""
 
 
 class Money(TypeDecorator[Decimal]):

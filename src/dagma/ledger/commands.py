@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from dagma.ledger.call import State
 from dagma.ledger.database import Database
 from dagma.ledger.errors import LedgerError
-from dagma.ledger.formats import FORMATS, show_decimal, show_value, write_records
+from dagma.ledger.formats import FORMATS, replacing, show_decimal, show_value, write_records
 from dagma.ledger.ledger import utc_now
 from dagma.ledger.migrate import DEFAULT_APP_ROLE, migrate
 from dagma.ledger.quotas import parse_quotas
@@ -61,7 +62,7 @@ def add_parser(subparsers: Any) -> None:
     _add_format(usage, "table")
     usage.set_defaults(handler=run_usage)
 
-    prune = commands.add_parser("prune", help="delete old calls and expired raw responses")
+    prune = commands.add_parser("prune", help="delete old calls and expired raw responses, as the tables' owner")
     prune.add_argument(
         "--keep-days", type=int, default=DEFAULT_DAYS, help="days to keep calls, at least 30 (default: %(default)s)"
     )
@@ -138,7 +139,7 @@ def run_export(arguments: argparse.Namespace) -> int:
     database = LedgerSettings.from_environment().open().database
     records = all_calls(database, _filter(arguments))
     path: Path | None = arguments.output
-    with path.open("w", encoding="utf-8", newline="") if path else nullcontext(sys.stdout) as out:
+    with replacing(path) if path else nullcontext(sys.stdout) as out:
         count = write_records(records, COLUMNS, arguments.format, out)
     if path:
         print(f"{count} calls written to {path}", file=sys.stderr)
@@ -181,9 +182,13 @@ def run_usage(arguments: argparse.Namespace) -> int:
 @guarded
 def run_prune(arguments: argparse.Namespace) -> int:
     """Delete what is past its retention."""
-    ledger = LedgerSettings.from_environment().open()
-    replays = ledger.expire_replays(arguments.replay_hours)
+    settings = LedgerSettings.from_environment()
+    # Refused before anything is deleted, where one of them can't be used.
+    hours = settings.replay_hours if arguments.replay_hours is None else arguments.replay_hours
+    url = os.environ.get("DAGMA_LEDGER_OWNER_URL") or settings.url
+    ledger = replace(settings, url=url, replay_hours=hours).open()
     calls = prune_calls(ledger.database, arguments.keep_days)
+    replays = ledger.expire_replays()
     print(f"Deleted {calls} calls older than {arguments.keep_days} days and {replays} raw responses.")
     return 0
 
@@ -210,15 +215,15 @@ def parse_time(text: str) -> datetime:
     Raises:
         argparse.ArgumentTypeError: It is none of these.
     """
-    if text[:-1].isdigit() and text[-1:] in AGES:
-        return utc_now() - int(text[:-1]) * AGES[text[-1]]
     try:
+        if text[:-1].isdecimal() and text[-1:] in AGES:
+            return utc_now() - int(text[:-1]) * AGES[text[-1]]
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
             f"{text!r} is no time: write 2026-01-31, 2026-01-31T12:00, or an age such as 90m, 24h, 7d"
         ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _follow(database: Database, which: Filter, form: str, seen: set[str]) -> None:

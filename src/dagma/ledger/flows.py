@@ -7,6 +7,7 @@ from sqlalchemy import Connection, bindparam, or_, select
 
 from dagma.ledger.call import Call
 from dagma.ledger.columns import UtcTime
+from dagma.ledger.quotas import canonical_flow
 from dagma.ledger.tables import calls
 
 # As far back as the longest window of a limit, so that what is not found costs no walk through all that ever was.
@@ -34,13 +35,13 @@ def identify(connection: Connection, call: Call, now: datetime) -> Call:
         now: The time.
 
     Returns:
-        The call as it is, if its flow was looked up or is not known.
+        The call as it is, if its flow was looked up; if it is not known, with its id as Langflow writes it.
     """
     if call.flow_looked_up:
         return call
     address = call.flow_address or call.flow_id
-    values = {"address": address, "of_backend": call.backend, "since": now - timedelta(days=KNOWN_DAYS)}
+    values = {"address": canonical_flow(address), "of_backend": call.backend, "since": now - timedelta(days=KNOWN_DAYS)}
     known = connection.execute(NEWEST_OF_ADDRESS, values).first()
     if known is None:
-        return call
+        return replace(call, flow_id=canonical_flow(call.flow_id), flow_address=address)
     return replace(call, flow_id=known.flow_id, flow_name=known.flow_name, flow_address=address, flow_looked_up=True)

@@ -2,10 +2,16 @@
 
 import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, TextIO
+
+from dagma.ledger.errors import LedgerError
 
 FORMATS = ("table", "csv", "jsonl")
 CELL_CHARACTERS = 60
@@ -27,6 +33,37 @@ def write_records(records: Iterable[Mapping[str, Any]], columns: Sequence[str], 
     """
     chosen = ({column: record[column] for column in columns} for record in records)
     return {"table": _write_table, "csv": _write_csv, "jsonl": _write_json_lines}[form](chosen, columns, out)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[TextIO]:
+    """Open a file that takes the place of another when it is whole: what was there stays if anything fails.
+
+    Args:
+        path: The file. What is no plain file, such as a pipe, is written to directly.
+
+    Yields:
+        The file to write to.
+
+    Raises:
+        LedgerError: It can't be written.
+    """
+    part: Path | None = None
+    try:
+        target = path.resolve()  # the file itself, where the path is a link to it
+        if target.is_file() or not target.exists():
+            part = target.with_name(f"{target.name}.{os.getpid()}.part")
+        with (part or target).open("w", encoding="utf-8", newline="") as out:
+            if part and target.exists():
+                shutil.copymode(target, part)
+            yield out
+        if part:
+            part.replace(target)
+    except OSError as error:
+        raise LedgerError(f"{path} can't be written: {error.strerror}. Name a file that you may write.") from None
+    finally:
+        if part:
+            part.unlink(missing_ok=True)
 
 
 def show_value(value: Any) -> str:

@@ -9,12 +9,13 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select, update
 
 from dagma.ledger.admission import Admission, insert_once
 from dagma.ledger.call import Begun, Call, State, Usage
 from dagma.ledger.database import Database
 from dagma.ledger.errors import LedgerError, LedgerSettingsError
+from dagma.ledger.lost import record_all_lost
 from dagma.ledger.meter import Meter
 from dagma.ledger.presence import presence_for
 from dagma.ledger.prices import Prices
@@ -24,9 +25,11 @@ from dagma.ledger.texts import TextPolicy, storable
 
 ON_UNKNOWN = ("fail", "resend")
 DEFAULT_REPLAY_HOURS = 72.0
+MOST_REPLAY_HOURS = 87_600
 DEFAULT_PATIENCE_SECONDS = 30.0
-EXPIRY_INTERVAL_SECONDS = 3600.0
+TIDY_INTERVAL_SECONDS = 3600.0
 INTERRUPTED_PATIENCE_SECONDS = 2.0
+MOST_SECONDS = 10**9
 CHANGE = update(calls).where(calls.c.id == bindparam("of_id"), calls.c.state.in_(bindparam("sources", expanding=True)))
 
 logger = logging.getLogger(__name__)
@@ -68,7 +71,7 @@ class Ledger:
                 `fail` raises, `resend` sends it again and may pay twice.
             quotas: Limits, or their text as `parse_quotas` reads it.
             prices: Prices, or the text of own prices as `Prices.parse` reads it.
-            replay_hours: How long raw responses are kept for retries, in hours.
+            replay_hours: How long raw responses are kept for retries, in hours; ten years at most.
             patience_seconds: How long to wait for a database that is away or restarting.
             clock: Gives the time, aware.
 
@@ -77,8 +80,11 @@ class Ledger:
         """
         if on_unknown not in ON_UNKNOWN:
             raise LedgerSettingsError(f"on_unknown is {on_unknown!r}; choose one of: {', '.join(ON_UNKNOWN)}.")
-        if replay_hours <= 0:
-            raise LedgerSettingsError(f"replay_hours is {replay_hours}; a retry needs answers to be kept for a while.")
+        if not 0 < replay_hours <= MOST_REPLAY_HOURS:  # not a number is neither
+            raise LedgerSettingsError(
+                f"replay_hours is {replay_hours}; a retry needs answers to be kept for a while. Write hours from more "
+                f"than 0 to {MOST_REPLAY_HOURS} (ten years)."
+            )
         self.database = Database(url)
         self.texts = TextPolicy(texts) if isinstance(texts, str) else texts
         self.prices = Prices.parse(prices) if isinstance(prices, str) else prices
@@ -90,7 +96,7 @@ class Ledger:
         self._replay_hours = replay_hours
         self._patience_seconds = patience_seconds
         self._clock = clock
-        self._expired_at = 0.0
+        self._tidied_at = 0.0
 
     def begin(self, call: Call, *, wait_seconds: float = 0.0) -> Begun:
         """Let a call in, before anything is sent; what it returns is committed.
@@ -110,7 +116,7 @@ class Ledger:
             AnswerExpiredError: It was answered longer than `replay_hours` ago.
             LedgerUnavailableError: The database stayed away.
         """
-        self._expire_now_and_then()
+        self._tidy_now_and_then()
         return self._admission.admit(call, wait_seconds)
 
     @contextmanager
@@ -183,7 +189,7 @@ class Ledger:
         }
         if session_id is not None:
             values["session_id"] = storable(session_id)
-        if duration_seconds is not None:
+        if duration_seconds is not None and 0 <= duration_seconds < MOST_SECONDS:
             values["duration_ms"] = round(duration_seconds * 1000)
         self._end(begun, now, values, body)
 
@@ -255,20 +261,16 @@ class Ledger:
         Returns:
             How many were dropped.
         """
-        of_scope = select(calls.c.id).where(calls.c.scope == scope)
+        of_scope = select(calls.c.id).where(calls.c.scope == storable(scope))
         return self._delete_replays(replays.c.call_id.in_(of_scope))
 
-    def expire_replays(self, hours: float | None = None) -> int:
+    def expire_replays(self) -> int:
         """Drop raw responses that are past their retention; `begin` does so by itself once an hour.
-
-        Args:
-            hours: The retention, by default the setting `replay_hours`.
 
         Returns:
             How many were dropped.
         """
-        oldest = self._clock() - timedelta(hours=self._replay_hours if hours is None else hours)
-        return self._delete_replays(replays.c.created_at < oldest)
+        return self._delete_replays(self._is_expired())
 
     def warm_up(self) -> None:
         """Do what is slow the first time (a second in all): connect, check the tables, load the price list.
@@ -326,12 +328,29 @@ class Ledger:
             may_take_long=True,
         )
 
-    def _expire_now_and_then(self) -> None:
-        if time.monotonic() - self._expired_at > EXPIRY_INTERVAL_SECONDS or not self._expired_at:
-            self._expired_at = time.monotonic()
-            self.expire_replays()
+    def _tidy_now_and_then(self) -> None:
+        if self._tidied_at and time.monotonic() - self._tidied_at < TIDY_INTERVAL_SECONDS:
+            return
+        self._tidied_at = time.monotonic()
+        for tidy in (self._delete_expired, self._record_lost):
+            try:
+                # Without patience, and within the time of other statements: a call waits for it.
+                self.database.transact(tidy)
+            except LedgerError as error:
+                logger.warning("The ledger was not tidied, which is tried again in an hour: %s", error)
+
+    def _delete_expired(self, connection: Connection) -> None:
+        connection.execute(delete(replays).where(self._is_expired()))
+
+    def _record_lost(self, connection: Connection) -> None:
+        record_all_lost(connection, self._presence, self._clock())
+
+    def _is_expired(self) -> ColumnElement[bool]:
+        return replays.c.created_at < self._clock() - timedelta(hours=self._replay_hours)
 
     def _used(self, usages: Sequence[Usage], now: datetime) -> dict[str, Any]:
+        # A backend's figures must neither give a quota back nor keep an answer from being recorded.
+        usages = [usage.checked() for usage in usages]
         return {
             "model": storable(", ".join(dict.fromkeys(usage.model for usage in usages if usage.model))) or None,
             "input_tokens": _sum([usage.input_tokens for usage in usages]),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -17,6 +17,7 @@ from dagma.ledger.tables import usage_hours
 
 # Mean use is taken over this long, so that an estimate follows what the flow does these days.
 ESTIMATE_DAYS = 31
+NEVER = datetime.max.replace(tzinfo=UTC)
 LOCK = text("SELECT pg_advisory_xact_lock(hashtext('dagma quota'), hashtext(:scope))")
 COLUMNS = {"calls": usage_hours.c.calls, "tokens": usage_hours.c.tokens, "cost": usage_hours.c.cost}
 RECENT_MEANS = select(
@@ -104,14 +105,20 @@ class Meter:
             return
         if connection.dialect.name == "postgresql":
             # The sum must be a statement of its own after the lock: a statement sees what was committed when it began.
-            shared = any(limit.flow is None for limit in limits)
-            connection.execute(LOCK, {"scope": "all flows" if shared else call.flow_id})
+            for scope in _lock_scopes(limits, call):
+                connection.execute(LOCK, {"scope": scope})
         used = used_of(connection, limits, now, call.flow_id, call.flow_name)
+        refusals: list[QuotaExceededError] = []
         for limit, counted in zip(limits, used, strict=True):
             needed = reservation.of(limit.unit)
             before = counted - needed
             if counted > limit.amount or before >= limit.amount:
-                raise QuotaExceededError(str(limit), before, needed, window_end(limit.window, now))
+                fits = 0 < limit.amount >= needed
+                frees_at = window_end(limit.window, now) if fits else None
+                refusals.append(QuotaExceededError(str(limit), before, needed, frees_at))
+        if refusals:
+            # The one that frees last: when another frees, the call would still be refused.
+            raise max(refusals, key=lambda refusal: refusal.frees_at or NEVER)
 
     def _refuse_unidentified(self, call: Call) -> None:
         if call.flow_looked_up:
@@ -122,6 +129,18 @@ class Meter:
 
     def _limits_of(self, call: Call) -> list[Limit]:
         return [limit for limit in self.limits if limit.applies_to(call.flow_id, call.flow_name)]
+
+
+def _lock_scopes(limits: Sequence[Limit], call: Call) -> list[str]:
+    if any(limit.flow is None for limit in limits):
+        return ["all flows"]  # all callers come here, so that one lock does for every limit
+    shared: set[str] = set()
+    for limit in limits:
+        # Several flows may have the name of a limit; one flow may be called under its id and its name.
+        shared.update(
+            [call.flow_id, call.flow_name or call.flow_id] if limit.flow in (None, EVERY_FLOW) else [limit.flow]
+        )
+    return sorted(shared)  # in one order, so that no two callers wait for each other
 
 
 def used_of(
@@ -137,7 +156,8 @@ def used_of(
         connection: To the ledger's database.
         limits: The limits.
         now: The time.
-        flow_id: The flow that limits of one flow and of each flow are asked for; None goes by the limit's own name.
+        flow_id: The flow that limits of one flow and of each flow are asked for; limits of one flow count all flows of
+            its name beside it. None goes by the limit's own name.
         flow_name: The endpoint name of that flow, under which calls count that were made before its id was known.
 
     Returns:
@@ -167,8 +187,10 @@ def _sums_of(limits: tuple[Limit, ...], of_flow: bool) -> Select[Any]:
 def _flow_condition(limit: Limit, of_flow: bool) -> ColumnElement[bool]:
     if limit.flow is None:
         return true()
-    if of_flow:
-        return usage_hours.c.flow_id.in_([bindparam("of_flow"), bindparam("of_name")])
+    of_call = usage_hours.c.flow_id.in_([bindparam("of_flow"), bindparam("of_name")])
     if limit.flow == EVERY_FLOW:
-        raise ValueError("A limit on each flow has a sum only for a given flow.")
-    return or_(usage_hours.c.flow_id == limit.flow, usage_hours.c.flow_name == limit.flow)
+        if not of_flow:
+            raise ValueError("A limit on each flow has a sum only for a given flow.")
+        return of_call
+    named = or_(usage_hours.c.flow_id == limit.flow, usage_hours.c.flow_name == limit.flow)
+    return or_(named, of_call) if of_flow else named

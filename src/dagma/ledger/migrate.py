@@ -84,6 +84,5 @@ def _grant(connection: Connection, app_role: str | None) -> None:
         f"INSERT, UPDATE ({CHANGING_COLUMNS}) ON calls",
         "INSERT, DELETE ON replays",
         "INSERT ON rejections",
-        "EXECUTE ON FUNCTION ledger_prune(integer)",
     ):
         connection.exec_driver_sql(f"GRANT {grant} TO {quoted}")

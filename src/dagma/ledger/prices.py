@@ -8,6 +8,7 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 
 from dagma.ledger.call import Usage
+from dagma.ledger.columns import MOST_USD
 from dagma.ledger.errors import LedgerSettingsError
 
 MILLION = Decimal(1_000_000)
@@ -68,11 +69,13 @@ class Prices:
             at: When, since prices change.
 
         Returns:
-            USD, or None if a model, its tokens or its price is unknown. An unknown price is never 0.
+            USD, or None if a model, its tokens or its price is unknown, or if it is more than a call can cost. An
+            unknown price is never 0.
         """
-        costs = [self._cost(usage, at) for usage in usages]
+        costs = [self._cost(usage.checked(), at) for usage in usages]
         known = [cost for cost in costs if cost is not None]
-        return sum(known, Decimal(0)) if known and len(known) == len(costs) else None
+        total = sum(known, Decimal(0)) if known and len(known) == len(costs) else None
+        return total if total is not None and total < MOST_USD else None
 
     def warm_up(self) -> None:
         """Load the bundled price list now rather than with the first call that needs it."""

@@ -83,6 +83,18 @@ def parse_quotas(text: str) -> tuple[Limit, ...]:
     return tuple(_parse(clause) for clause in filter(None, map(str.strip, text.split(";"))))
 
 
+def canonical_flow(flow: str) -> str:
+    """Write a flow's id as Langflow does, in lower case and with dashes.
+
+    Args:
+        flow: The flow's id, however it is written, or its endpoint name.
+
+    Returns:
+        The id; a name as it is.
+    """
+    return str(uuid.UUID(flow)) if _is_id(flow) else flow
+
+
 def _is_id(flow: str) -> bool:
     try:
         uuid.UUID(flow)
@@ -103,12 +115,18 @@ def _parse(clause: str) -> Limit:
         raise LedgerSettingsError(f"Quota {clause!r}: a call always counts as one. Leave reserve out.")
     if unit != "cost" and "." in match["amount"]:
         raise LedgerSettingsError(f"Quota {clause!r}: {unit} are whole numbers.")
+    amount, reserve = Decimal(match["amount"]), Decimal(match["reserve"]) if match["reserve"] else None
+    if reserve is not None and reserve > amount:
+        raise LedgerSettingsError(
+            f"Quota {clause!r} would never let a call in: its reserve is more than the whole limit. Lower the reserve, "
+            "or raise the limit."
+        )
     return Limit(
         unit=unit,
-        amount=Decimal(match["amount"]),
+        amount=amount,
         window=cast("Window", match["window"]),
-        flow=match["flow"],
-        reserve=Decimal(match["reserve"]) if match["reserve"] else None,
+        flow=match["flow"] and canonical_flow(match["flow"]),
+        reserve=reserve,
     )
 
 

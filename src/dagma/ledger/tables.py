@@ -1,11 +1,13 @@
 """The ledger's tables, as SQLAlchemy Core sees them. `migrations/` creates them."""
 
-from sqlalchemy import BigInteger, Column, Computed, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Computed, ForeignKey, Index, Integer, MetaData, String, Table, Text, text
 from sqlalchemy import UniqueConstraint as Unique
 
 from dagma.ledger.columns import Money, UtcTime
 
 metadata = MetaData()
+
+BEGUN = text("state = 'begun'")
 
 calls = Table(
     "calls",
@@ -64,6 +66,7 @@ calls = Table(
     Unique("key", "attempt", name="calls_key_attempt"),
     Index("calls_begun_at", "begun_at"),
     Index("calls_run_id", "run_id"),
+    Index("calls_in_flight", "begun_at", postgresql_where=BEGUN, sqlite_where=BEGUN),
 )
 
 replays = Table(

@@ -9,14 +9,27 @@ from dagma.ledger.errors import LedgerSettingsError
 Keep = Literal["full", "redacted", "none"]
 ERROR_MESSAGE_CHARACTERS = 1000
 
+# No run of characters is tried again and again from each place in it: a run that another match could start within is
+# bounded, else a text made for it would take the square of its length.
+NAME = (
+    r"(?:(?:api|access|secret|private|signing|encryption)[-_ ]?key|passphrase|password|passwd|pwd|secret|token"
+    r"|credentials?|authorization)"
+)
+VALUE = (
+    r"""\\{0,3}"[^"\n]{4,200}"|\\{0,3}'[^'\n]{4,200}'|[\\"']{0,4}(?:(?:bearer|basic|digest)\s{1,8})?[^\s"',;&]{4,}"""
+)
+
 SECRETS: tuple[tuple[str, str], ...] = (
-    ("[private key]", r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"),
-    ("[token]", r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"),
-    ("[token]", r"(?i)\b(?:bearer|basic)\s+(?=[\w.~+/=-]*\d)[\w.~+/=-]{12,}"),
-    ("[key]", r"\b(?:sk|pk|rk|gsk|hf|xai|gh[opsu]|github_pat|glpat|xox[abprs])[-_][\w-]{12,}"),
-    ("[key]", r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[\w-]{30,}"),
-    ("[key]", r"(?i)\b(?:x-)?(?:api[-_ ]?key|password|passwd|secret|token)\b[\"']?\s*[:=]\s*[\"']?[^\s\"',;&]{4,}"),
-    ("://[login]@", r"://[^\s/@:]+:[^\s/@]+@"),
+    ("[private key]", r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)"),
+    ("[token]", r"(?<![A-Za-z0-9])eyJ[\w-]{8,1000}+\.[\w-]{8,}+\.[\w-]*"),
+    ("[token]", r"(?i)\b(?:bearer|basic)\s+(?=[\w.~+/=-]*(?:\d|(?-i:[a-z][A-Z])))[\w.~+/=-]{12,}"),
+    ("[token]", r"(?i)\bbearer\s+[\w.~+/=-]{20,}"),
+    ("[key]", r"(?<![A-Za-z0-9])(?:sk|pk|rk|gsk|hf|xai|gh[opsu]|github_pat|glpat|xox[abprs])[-_][\w-]{12,}"),
+    ("[key]", r"(?<![A-Za-z0-9])(?:(?:AKIA|ASIA)[A-Z0-9]{16}\b|AIza[\w-]{30,})"),
+    # Whatever stands before the name, as in OPENAI_API_KEY=... and accessToken: "...".
+    ("[key]", rf"(?i){NAME}[\\\"']{{0,4}}\s{{0,8}}[:=]\s{{0,8}}(?:{VALUE})"),
+    # To the last @ of the host's part: a password may hold one, and a user's name may be missing.
+    ("://[login]@", r"://[^\s/@:\"'<>]*:[^\s/\"'<>]+@"),
 )
 """Replacement and pattern of each kind of credential. Error messages lose these under every setting."""
 

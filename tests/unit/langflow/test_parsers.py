@@ -87,7 +87,7 @@ def test_a_body_is_read_or_a_typed_error(parse: Any, body: dict[str, Any]):
 @given(body=OBJECTS)
 def test_a_trace_is_read_whatever_it_holds(body: dict[str, Any]):
     trace = Trace.of(body)
-    assert trace.usage is None or trace.usage.total >= 0
+    assert trace.usage is None or trace.usage.total is None or trace.usage.total >= 0
     assert all(isinstance(seconds, float) for seconds in trace.component_seconds.values())
 
 
@@ -233,7 +233,11 @@ def test_no_retry_after_breaks_the_reader(value: str):
         ({"input_tokens": "7"}, None),
         ({"input_tokens": True}, None),
         ({"input_tokens": -1}, None),
-        ({"input_tokens": 7}, TokenUsage(7, 0, 7)),
+        ({"input_tokens": 7}, TokenUsage(7, None, None)),
+        ({"total_tokens": 500}, TokenUsage(None, None, 500)),
+        ({"input_tokens": 7, "total_tokens": 10}, TokenUsage(7, 3, 10)),
+        ({"output_tokens": 3, "total_tokens": 10}, TokenUsage(7, 3, 10)),
+        ({"output_tokens": 30, "total_tokens": 10}, TokenUsage(None, 30, 10)),
         ({"input_tokens": 7, "output_tokens": 3}, TokenUsage(7, 3, 10)),
         ({"input_tokens": 7, "output_tokens": 3, "total_tokens": 15}, TokenUsage(7, 3, 15)),
     ],
@@ -242,13 +246,44 @@ def test_usage_is_what_the_model_reported(usage: Any, expected: TokenUsage | Non
     assert TokenUsage.of(usage) == expected
 
 
+def test_a_sum_of_usages_is_unknown_where_one_of_them_is():
+    assert TokenUsage(7, 3, 10) + TokenUsage(1, 2, 3) == TokenUsage(8, 5, 13)
+    assert TokenUsage(7, 3, 10) + TokenUsage(None, None, 500) == TokenUsage(None, None, 510)
+
+
 def test_the_tokens_of_a_component_and_its_model_count_once():
     usage = {"promptTokens": 28, "completionTokens": 8, "totalTokens": 36}
     model = {"name": "ChatOpenAI", "modelName": "tiny", "tokenUsage": usage, "children": []}
     spans = [{"name": "Model", "tokenUsage": usage, "latencyMs": 173, "children": [model]}, {"name": "Chat Output"}]
     trace = Trace.of({"spans": spans, "totalLatencyMs": 291})
     assert (trace.usage, trace.model) == (TokenUsage(28, 8, 36), "tiny")
+    assert trace.usage_by_model == {"tiny": TokenUsage(28, 8, 36)}
     assert (trace.seconds, trace.component_seconds) == (0.291, {"Model": 0.173})
+
+
+def test_a_trace_tells_the_tokens_of_each_model():
+    def model(name: str | None, tokens: int) -> dict[str, Any]:
+        usage = {"promptTokens": tokens, "completionTokens": 1}
+        return {"name": "Model", "modelName": name, "tokenUsage": usage}
+
+    agent = {"name": "Agent", "modelName": "large", "children": [model(None, 10), model("small", 20)]}
+    nameless = {"name": "Own", "tokenUsage": {"totalTokens": 5}}
+    trace = Trace.of({"spans": [agent, model("small", 30), nameless]})
+    assert trace.usage_by_model == {
+        "large": TokenUsage(10, 1, 11),
+        "small": TokenUsage(50, 2, 52),
+        None: TokenUsage(None, None, 5),
+    }
+    assert trace.usage == TokenUsage(None, None, 68)
+
+
+def test_outputs_that_tell_the_same_tokens_count_them_once():
+    def output(component: str, tokens: int) -> dict[str, Any]:
+        usage = {"input_tokens": tokens, "output_tokens": 1}
+        return {"component_id": component, "results": {"message": {"text": "", "properties": {"usage": usage}}}}
+
+    result = CallResult.from_v1({"outputs": [{"outputs": [output("A", 10), output("B", 25), output("C", 25)]}]})
+    assert result.usage == TokenUsage(25, 1, 26)
 
 
 def test_several_answers_are_no_single_answer():

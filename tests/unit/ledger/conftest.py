@@ -12,3 +12,8 @@ __all__ = ["make_ledger"]
 @pytest.fixture
 def ledger_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'ledger.db'}"
+
+
+@pytest.fixture
+def owner_url(ledger_url: str) -> str:
+    return ledger_url

@@ -17,6 +17,7 @@ from ledger_suites.tools import Clock, MakeLedger, new_call
 from dagma.ledger import Ledger, Usage
 from dagma.ledger.commands import COLUMNS, add_parser, parse_time
 from dagma.ledger.ledger import utc_now
+from dagma.ledger.schema_version import HEAD
 
 Dagma = Callable[..., int]
 
@@ -184,6 +185,33 @@ def test_export_writes_csv_that_a_spreadsheet_does_not_run(
     assert (row["error_class"], row["cost"]) == ("", "0.002")
 
 
+def test_export_says_so_where_it_can_not_write(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dagma("export", "-o", "/nonexistent/calls.csv") == 1
+    assert "/nonexistent/calls.csv can't be written: No such file" in capsys.readouterr().err
+
+
+def test_an_export_that_fails_leaves_the_file_of_before(
+    dagma: Dagma, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "calls.csv"
+    path.write_text("of before")
+    monkeypatch.setenv("DAGMA_LEDGER_URL", "postgresql://dagma@127.0.0.1:9/dagma")
+    assert dagma("export", "-o", str(path)) == 1
+    assert (path.read_text(), list(tmp_path.iterdir())) == ("of before", [path])
+
+
+@pytest.mark.usefixtures("ledger")
+def test_an_export_takes_the_place_of_the_one_before(dagma: Dagma, tmp_path: Path) -> None:
+    path, link = tmp_path / "calls.jsonl", tmp_path / "link.jsonl"
+    path.write_text("of before")
+    path.chmod(0o600)
+    link.symlink_to(path)
+    assert dagma("export", "-o", str(link)) == 0
+    assert len(path.read_text().splitlines()) == 3
+    assert (path.stat().st_mode & 0o777, link.is_symlink()) == (0o600, True)
+    assert dagma("export", "-o", "/dev/null") == 0
+
+
 def test_export_is_complete_beyond_one_batch(
     dagma: Dagma, make_ledger: MakeLedger, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -263,14 +291,34 @@ def test_prune_deletes_what_is_past_its_retention(
     clock.advance(days=49)
     ledger.finish(ledger.begin(new_call()), raw="young")
     assert dagma("prune", "--keep-days", "45", "--replay-hours", "1") == 0
-    assert capsys.readouterr().out == "Deleted 1 calls older than 45 days and 2 raw responses.\n"
+    assert capsys.readouterr().out == "Deleted 1 calls older than 45 days and 1 raw responses.\n"
     assert dagma("prune", "--keep-days", "29") == 1
     assert "at least 30 days" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("hours", ["-1", "0", "nan", "inf"])
+def test_prune_deletes_nothing_where_it_is_told_nonsense(
+    dagma: Dagma, make_ledger: MakeLedger, capsys: pytest.CaptureFixture[str], hours: str
+) -> None:
+    ledger, call = make_ledger(clock=Clock(utc_now() - timedelta(days=50))), new_call()
+    ledger.finish(ledger.begin(call), raw="old")
+    assert dagma("prune", "--keep-days", "45", f"--replay-hours={hours}") == 1
+    assert "replay_hours" in capsys.readouterr().err
+    assert ledger.begin(call).raw == "old"
+
+
+def test_prune_works_as_the_owner_where_that_is_another(
+    dagma: Dagma, ledger_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DAGMA_LEDGER_OWNER_URL", ledger_url)
+    monkeypatch.setenv("DAGMA_LEDGER_URL", "postgresql://dagma@127.0.0.1:9/dagma")
+    assert dagma("prune") == 0
+    assert capsys.readouterr().out.startswith("Deleted 0 calls")
+
+
 def test_migrate_tells_the_version(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
     assert dagma("migrate") == 0
-    assert capsys.readouterr().out == "The ledger's tables are at version 0001.\n"
+    assert capsys.readouterr().out == f"The ledger's tables are at version {HEAD}.\n"
 
 
 def test_an_error_is_one_line_and_exit_code_1(
@@ -288,5 +336,6 @@ def test_times_are_read_as_dates_and_as_ages() -> None:
     assert parse_time("2026-03-10") == datetime(2026, 3, 10, tzinfo=UTC)
     assert parse_time("2026-03-10T12:00+02:00") == datetime(2026, 3, 10, 10, tzinfo=UTC)
     assert abs((utc_now() - timedelta(hours=24) - parse_time("24h")).total_seconds()) < 60
-    with pytest.raises(argparse.ArgumentTypeError, match="is no time"):
-        parse_time("yesterday")
+    for no_time in ("yesterday", "9999999999d", "²d", "0001-01-01T00:00+02:00"):
+        with pytest.raises(argparse.ArgumentTypeError, match="is no time"):
+            parse_time(no_time)

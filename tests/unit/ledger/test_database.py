@@ -4,12 +4,14 @@ import traceback
 from pathlib import Path
 
 import pytest
-from ledger_suites.tools import MakeLedger, new_call
+from ledger_suites.migrations import migrate_to
+from ledger_suites.tools import Clock, MakeLedger, new_call
 from sqlalchemy import text
 
 from dagma.ledger import Ledger, LedgerNotMigratedError, LedgerSettings, LedgerSettingsError, LedgerUnavailableError
 from dagma.ledger.database import Database
 from dagma.ledger.reports import Filter, last_calls
+from dagma.ledger.schema_version import HEAD
 
 PASSWORD = "hunter2-secret"
 
@@ -64,9 +66,30 @@ def test_a_refused_statement_is_explained_without_the_texts_it_carried(make_ledg
     assert "my diary" not in str(caught.value)
 
 
+def test_a_call_begins_although_the_ledger_can_not_be_tidied(
+    make_ledger: MakeLedger, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    ledger = make_ledger(clock=clock)
+    ledger.finish(ledger.begin(new_call()), raw="Paris")
+    refusal = text("CREATE TRIGGER refusal BEFORE DELETE ON replays BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    ledger.database.transact(lambda connection: connection.execute(refusal))
+    clock.advance(days=30)
+    assert make_ledger(clock=clock).begin(new_call()).state == "new"
+    assert "disk full" in caplog.text
+
+
 def test_an_sqlite_ledger_makes_its_own_tables(tmp_path: Path) -> None:
     ledger = Ledger(f"sqlite:///{tmp_path}/made/for/me/ledger.db")
     assert ledger.begin(new_call()).state == "new"
+
+
+def test_an_sqlite_ledger_of_the_first_version_is_upgraded(ledger_url: str, make_ledger: MakeLedger) -> None:
+    migrate_to(ledger_url, "0001")
+    ledger = make_ledger()
+    assert ledger.begin(new_call()).state == "new"
+    with ledger.database.read() as connection:
+        assert connection.scalar(text("SELECT version_num FROM ledger_version")) == HEAD
 
 
 def test_a_ledger_newer_than_the_code_is_left_alone(make_ledger: MakeLedger) -> None:
@@ -121,6 +144,9 @@ def test_settings_come_from_the_environment(tmp_path: Path) -> None:
         ("DAGMA_LEDGER_ON_UNKNOWN", "ask"),
         ("DAGMA_LEDGER_REPLAY_HOURS", "soon"),
         ("DAGMA_LEDGER_REPLAY_HOURS", "0"),
+        ("DAGMA_LEDGER_REPLAY_HOURS", "nan"),
+        ("DAGMA_LEDGER_REPLAY_HOURS", "inf"),
+        ("DAGMA_LEDGER_REPLAY_HOURS", "1e9"),
         ("DAGMA_LEDGER_REDACT", "("),
         ("DAGMA_QUOTAS", "many"),
         ("DAGMA_PRICES", "cheap"),

@@ -43,10 +43,16 @@ def test_an_amount_that_makes_no_sense_is_refused(clause: str) -> None:
         parse_quotas(clause)
 
 
+def test_a_limit_that_could_never_let_a_call_in_is_refused() -> None:
+    assert parse_quotas("tokens=500/day reserve=500")
+    with pytest.raises(LedgerSettingsError, match=r"never let a call in.*Lower the reserve"):
+        parse_quotas("tokens=499/day reserve=500")
+
+
 LIMITS = st.builds(
     Limit,
     unit=st.just("cost"),
-    amount=st.decimals(min_value=0, max_value=10**9, places=4),
+    amount=st.decimals(min_value=100, max_value=10**9, places=4),
     window=st.sampled_from(["hour", "day", "month"]),
     flow=st.none() | st.from_regex(r"[a-z0-9*-]+", fullmatch=True),
     reserve=st.none() | st.decimals(min_value=0, max_value=100, places=3),

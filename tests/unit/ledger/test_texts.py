@@ -38,9 +38,37 @@ def test_redacted_texts_lose_credentials_and_what_tells_people_apart(secret: str
 
 
 @pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("OPENAI_API_KEY=abcdef12345678", "OPENAI_[key]"),
+        ("access_token: abc123def456", "access_[key]"),
+        ("refresh_token=abcdefgh&x=1", "refresh_[key]&x=1"),
+        ('accessToken: "abcdefgh"', "access[key]"),
+        ("client_secret=abcdefgh", "client_[key]"),
+        ("DB_PASSWORD=hunter22", "DB_[key]"),
+        ("AWS_SECRET_ACCESS_KEY=abc/def+ghi", "AWS_SECRET_[key]"),
+        ('{"langflow_api_key": "abcdefgh"}', '{"langflow_[key]}'),
+        (r"{\"api_key\":\"abcdefgh\"}", r"{\"[key]}"),
+        ("AUTH_TOKEN='a, b; c' next", "AUTH_[key] next"),
+        ("Authorization: Bearer abcdefghijklmnopqrst", "[key]"),
+        ("authorization: Bearer abcdefgh next", "[key] next"),
+        ("Proxy-Authorization: Basic abcdefghijkl", "Proxy-[key]"),
+        ("sent Bearer abcdefghijklmnopqrst", "sent [token]"),
+        ("redis://:hunter22secret@redis:6379/0", "redis://[login]@redis:6379/0"),
+        ("postgresql://dagma:hun@ter22@db/dagma", "postgresql://[login]@db/dagma"),
+    ],
+)
+@pytest.mark.parametrize("keep", ["redacted", "full"])
+def test_error_messages_lose_credentials_however_they_are_written(keep: str, text: str, kept: str) -> None:
+    assert TextPolicy(keep).of_error(text) == kept
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "What is the capital of France?",
+        "The password is required; tokens: 5, total_tokens=500. Ask the bearer of the token (basic authentication).",
+        "See http://localhost:3000/runs and https://example.org/@ada at 12:20, passwords: none.",
         "A basic understanding of skeletonization, tokens and secret gardens; 2026-03-10 12:20, version 1.13.0.",
         "flow 3f2504e0-4f89-41d3-9a0c-0305e82c3301 took 12.5 s and 1,500 tokens",
     ],
@@ -87,3 +115,9 @@ def test_any_text_becomes_one_that_postgresql_takes(text: str) -> None:
 @given(st.text(alphabet="0123456789 .-+@eyJ:/sk_"))
 def test_redacting_ends_for_texts_made_to_confuse_it(text: str) -> None:
     assert TextPolicy("redacted").of_text(text * 20) is not None
+
+
+def test_redacting_ends_for_a_long_text_made_of_beginnings() -> None:
+    # Minutes, where each beginning is followed to the end of the text.
+    for beginning in ("eyJaaaaaaaa-", "eyJaaaaaaaa.", "sk-", "://a:", "token", "password: '", "Bearer ", "a.b-"):
+        assert TextPolicy("redacted").of_text(beginning * 100_000) is not None

@@ -55,7 +55,7 @@ class Answer:
         usage = response.get("usage") or ()
         try:
             listed = [usage] if isinstance(usage, Mapping) else usage
-            return cls(text=text, usages=tuple(Usage(**each) for each in listed), session_id=session_id)
+            return cls(text=text, usages=tuple(Usage(**each).checked() for each in listed), session_id=session_id)
         except TypeError as error:
             raise MalformedResponse(
                 f"The usage in the backend's response can't be read: {error}.",

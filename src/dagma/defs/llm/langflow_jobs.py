@@ -8,6 +8,7 @@ from dagma.defs.llm.flow_reference import FlowReference
 from dagma.defs.llm.job_progress import progress_lines
 from dagma.defs.llm.request import CallRequest
 from dagma.langflow import CallResult, LangflowClient, TokenUsage
+from dagma.langflow.body import objects, text_or_none
 from dagma.ledger import Usage
 
 
@@ -71,7 +72,7 @@ class LangflowJobs:
     def spent(self, job_id: str) -> tuple[Usage, ...]:
         """Read the tokens off the job's trace."""
         trace = self.clients.quick_client.trace(job_id)
-        return usages_of(trace.usage, trace.model) if trace is not None else ()
+        return usages_by_model(trace.usage_by_model) if trace is not None else ()
 
 
 def run_response(result: CallResult) -> dict[str, Any]:
@@ -83,14 +84,9 @@ def run_response(result: CallResult) -> dict[str, Any]:
     Returns:
         The body of a v1 run; beside it, under `job`, the state of the job as it came.
     """
-    usage = None
-    if result.usage is not None:
-        usage = {
-            "input_tokens": result.usage.input,
-            "output_tokens": result.usage.output,
-            "total_tokens": result.usage.total,
-        }
-    # Once, since readers sum the usage of the outputs, and this is that of the whole job.
+    usage = _body_of(result.usage) if result.usage is not None else None
+    usages = [{"model": model, **_body_of(used)} for model, used in result.usage_by_model.items()]
+    # Once, since this is the usage of the whole job.
     properties = [{"properties": {"usage": usage, "source": {"source": result.model}}}] if usage else []
     outputs: list[dict[str, Any]] = []
     for component, content in result.outputs.items():
@@ -101,8 +97,12 @@ def run_response(result: CallResult) -> dict[str, Any]:
     return {
         "session_id": result.session_id,
         "outputs": [{"inputs": {}, "outputs": outputs}],
-        "job": {**result.raw, "usage": usage, "model": result.model, "seconds": result.seconds},
+        "job": {**result.raw, "usage": usage, "model": result.model, "usages": usages, "seconds": result.seconds},
     }
+
+
+def _body_of(usage: TokenUsage) -> dict[str, int | None]:
+    return {"input_tokens": usage.input, "output_tokens": usage.output, "total_tokens": usage.total}
 
 
 def job_of(response: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -111,8 +111,20 @@ def job_of(response: Mapping[str, Any]) -> Mapping[str, Any]:
     return job if isinstance(job, Mapping) else {}
 
 
+def usages_of_job(job: Mapping[str, Any]) -> tuple[Usage, ...]:
+    """Read what each model used in a job, from what `job_of` gives; nothing where it does not tell them apart."""
+    bodies = objects(job.get("usages"))
+    read = {text_or_none(body.get("model")): usage for body in bodies if (usage := TokenUsage.of(body)) is not None}
+    return usages_by_model(read)
+
+
+def usages_by_model(usages: Mapping[str | None, TokenUsage]) -> tuple[Usage, ...]:
+    """Tell the ledger what each model used."""
+    return tuple(each for model, usage in usages.items() for each in usages_of(usage, model))
+
+
 def usages_of(usage: TokenUsage | None, model: str | None) -> tuple[Usage, ...]:
-    """Tell the ledger what a flow used; Langflow sums up its models under the name of the first."""
+    """Tell the ledger what a flow used; a direct run sums up its models under the name of the first."""
     if usage is None:
         return ()
     return (Usage(model=model, input_tokens=usage.input, output_tokens=usage.output, total_tokens=usage.total),)

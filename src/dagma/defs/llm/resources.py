@@ -21,7 +21,7 @@ from dagma.access import (
 from dagma.defs.llm.answer import Answer
 from dagma.defs.llm.backend import Backend
 from dagma.defs.llm.flow_reference import FlowReference
-from dagma.defs.llm.langflow_jobs import LangflowJobs, job_of, usages_of
+from dagma.defs.llm.langflow_jobs import LangflowJobs, job_of, usages_of, usages_of_job
 from dagma.defs.llm.request import CallMode, CallRequest
 from dagma.langflow import (
     Access,
@@ -181,7 +181,7 @@ class LangflowRestResource(Backend):
         seconds = job.get("seconds")
         return Answer(
             text=result.answer,
-            usages=usages_of(usage, text_or_none(job.get("model")) or result.model),
+            usages=usages_of_job(job) or usages_of(usage, text_or_none(job.get("model")) or result.model),
             session_id=result.session_id,
             job_id=text_or_none(job.get("job_id")),
             seconds=seconds if isinstance(seconds, int | float) else None,

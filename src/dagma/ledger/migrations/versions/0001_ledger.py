@@ -1,11 +1,10 @@
 """Create the ledger: calls, replays, rejections, hourly totals, and the triggers that guard them."""
 
-from importlib import resources
-
 import sqlalchemy as sa
 from alembic import op
 
 from dagma.ledger.columns import Money, UtcTime
+from dagma.ledger.migrations.scripts import run_script
 
 revision = "0001"
 down_revision = None
@@ -19,7 +18,7 @@ def upgrade() -> None:
     _create_replays()
     _create_rejections()
     _create_usage_hours()
-    _create_guards()
+    run_script(revision)
 
 
 def _create_calls() -> None:
@@ -119,15 +118,3 @@ def _create_usage_hours() -> None:
         sa.Column("priced_cost", Money, nullable=False),
     )
     op.create_index("ix_usage_hours_hour", "usage_hours", ["hour"])
-
-
-def _create_guards() -> None:
-    # Without parameters the driver leaves the percent signs of the functions alone.
-    connection = op.get_bind().execution_options(no_parameters=True)
-    dialect = connection.dialect.name
-    script = resources.files("dagma.ledger.migrations").joinpath(f"0001_{dialect}.sql").read_text(encoding="utf-8")
-    if dialect == "postgresql":
-        schema = connection.scalar(sa.text("SELECT quote_ident(current_schema())"))
-        script = script.replace("{schema}", str(schema))
-    for statement in script.split("\n--\n"):
-        connection.exec_driver_sql(statement)

@@ -1,0 +1,65 @@
+"""What the ledger is told of tokens, from the responses of direct calls and of jobs."""
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
+
+from dagma.defs.llm.answer import Answer
+from dagma.defs.llm.langflow_jobs import Clients, LangflowJobs, run_response
+from dagma.defs.llm.resources import LangflowRestResource
+from dagma.langflow import CallResult, TokenUsage, Trace
+from dagma.ledger import Prices, Usage
+
+AT = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def output(component: str, usage: dict[str, Any], model: str = "gpt-4o") -> dict[str, Any]:
+    properties = {"usage": usage, "source": {"source": model}}
+    return {"component_id": component, "results": {"message": {"text": component, "properties": properties}}}
+
+
+def usages_of_direct_call(*outputs: dict[str, Any]) -> tuple[Usage, ...]:
+    return LangflowRestResource().read({"outputs": [{"outputs": list(outputs)}]}).usages
+
+
+def test_a_total_without_its_parts_has_no_price_rather_than_none_at_all() -> None:
+    usages = usages_of_direct_call(output("A", {"total_tokens": 500}))
+    assert usages == (Usage(model="gpt-4o", total_tokens=500),)
+    assert Prices().cost(usages, AT) is None
+
+
+def test_a_backends_figures_that_can_not_be_true_are_not_reported() -> None:
+    answer = Answer.from_response({"text": "yes", "usage": {"model": 7, "input_tokens": -1, "output_tokens": "12"}})
+    assert answer.usages == (Usage(),)
+
+
+SPANS = {
+    "spans": [
+        {"modelName": "gpt-4o", "tokenUsage": {"promptTokens": 1000, "completionTokens": 100}},
+        {"modelName": "gpt-4o-mini", "tokenUsage": {"promptTokens": 2000, "completionTokens": 10}},
+    ]
+}
+USAGES = (
+    Usage(model="gpt-4o", input_tokens=1000, output_tokens=100, total_tokens=1100),
+    Usage(model="gpt-4o-mini", input_tokens=2000, output_tokens=10, total_tokens=2010),
+)
+
+
+def test_each_model_of_a_job_has_its_own_price() -> None:
+    trace = Trace.of(SPANS)
+    result = CallResult(
+        "v2_background", "Paris", "single", {"A": "Paris"}, usage=trace.usage, usage_by_model=trace.usage_by_model
+    )
+    assert LangflowRestResource().read(run_response(result)).usages == USAGES
+
+
+def test_each_model_of_a_stopped_job_is_told() -> None:
+    client = SimpleNamespace(trace=lambda _: Trace.of(SPANS))
+    assert LangflowJobs(cast("Clients", SimpleNamespace(quick_client=client)), 60).spent("job-1") == USAGES
+
+
+def test_a_response_that_does_not_tell_models_apart_is_read_as_before() -> None:
+    result = CallResult("v2_background", "Paris", "single", {"A": "Paris"}, usage=TokenUsage(7, 3, 10), model="gpt-4o")
+    assert LangflowRestResource().read(run_response(result)).usages == (
+        Usage(model="gpt-4o", input_tokens=7, output_tokens=3, total_tokens=10),
+    )
