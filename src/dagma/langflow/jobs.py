@@ -147,13 +147,15 @@ class JobsApi(FlowsApi):
 
     def _patient_status(self, job_id: str, deadline: Deadline) -> JobStatus:
         """Look at a job, waiting out a Langflow that is down or restarts."""
-        patience = deadline.at_most(Deadline.after(self._jobs.outage))
+        outage: Deadline | None = None
         while True:
             try:
-                return self._look(job_id, patience)
+                return self._look(job_id, deadline.at_most(outage or Deadline.after(self._jobs.outage)))
             except LangflowError as error:
                 if isinstance(error, CallTimeout) and deadline.passed():
                     raise not_over(job_id, deadline) from error
+                outage = outage or Deadline.after(self._jobs.outage)
+                patience = deadline.at_most(outage)
                 if not error.retryable or patience.passed():
                     raise
                 time.sleep(min(max(_OUTAGE_WAIT, error.retry_after or 0.0), patience.remaining()))
