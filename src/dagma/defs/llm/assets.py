@@ -53,7 +53,8 @@ class FlowRunConfig(dg.Config):
     )
     session_id: str | None = Field(
         default=None,
-        description="The conversation to continue. Default: Langflow's own, one for all calls of a flow.",
+        description="The conversation to continue. Default: Langflow's own, one for all calls of a flow; for a flow "
+        "that asks a human one for each call.",
     )
     mode: Mode | None = Field(
         default=None,
