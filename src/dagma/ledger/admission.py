@@ -32,7 +32,7 @@ from dagma.ledger.texts import TextPolicy, storable
 FIRST_WAIT_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 2.0
 NAMES = (
-    *("flow_id", "flow_name", "flow_version", "backend", "scope"),
+    *("flow_id", "flow_address", "flow_name", "flow_version", "backend", "scope"),
     *("session_id", "run_id", "step", "partition", "row"),
 )
 """The texts of a call beside its input. Its key is made of them as they are, and the row holds what can be stored."""

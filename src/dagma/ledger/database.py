@@ -6,7 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -204,6 +204,7 @@ class Database:
             )
             event.listen(engine, "connect", _bound_statements)
             return engine
+        _make_private(Path(self.url.database or ""))
         engine = create_engine(self.url, connect_args={"timeout": SQLITE_BUSY_SECONDS}, hide_parameters=True)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -262,6 +263,12 @@ def _read_url(url: str) -> URL:
     if "@" in (read.host or "") or (read.host and "@" in (read.database or "")):
         raise LedgerSettingsError(f"The ledger's URL has more than one @. {form}, and {encoded}.")
     return read
+
+
+def _make_private(path: Path) -> None:
+    # It holds texts. Only a new file is opened here: to close one that is in use would give up SQLite's locks on it.
+    with suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _bound_statements(dbapi_connection: Any, _record: Any) -> None:

@@ -84,6 +84,12 @@ def test_an_sqlite_ledger_makes_its_own_tables(tmp_path: Path) -> None:
     assert ledger.begin(new_call()).state == "new"
 
 
+def test_a_new_sqlite_ledger_is_for_its_owner_only(tmp_path: Path, make_ledger: MakeLedger) -> None:
+    make_ledger().begin(new_call())
+    modes = {path.name: path.stat().st_mode & 0o077 for path in tmp_path.glob("ledger.db*") if path.is_file()}
+    assert modes == dict.fromkeys(("ledger.db", "ledger.db-wal", "ledger.db-shm"), 0)
+
+
 def test_an_sqlite_ledger_of_the_first_version_is_upgraded(ledger_url: str, make_ledger: MakeLedger) -> None:
     migrate_to(ledger_url, "0001")
     ledger = make_ledger()
