@@ -18,12 +18,15 @@ from contextvars import ContextVar
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 from requests import Response, Session
 from requests.adapters import HTTPAdapter
 from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from dagma.langflow.alarms import alarms
 
 # uvicorn, which serves Langflow, closes a connection that has been idle for 5 s.
 LONGEST_IDLE_SECONDS = 3.0
@@ -50,17 +53,15 @@ class Watch:
         self._ends = time.monotonic() + seconds
         self._lever: socket.socket | None = None
         self._lock = threading.Lock()
-        self._timer = threading.Timer(seconds, self._fire)
-        self._timer.daemon = True
 
     def __enter__(self) -> "Watch":
-        self._timer.start()
+        alarms.set(self, self.seconds_left(), self._fire)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._timer.cancel()
+        alarms.cancel(self)
         with self._lock:
             self._drop()
 
@@ -195,6 +196,17 @@ class WatchedSession(Session):
         for scheme in ("http://", "https://"):
             # Callers share one client between threads; below this many, connections are kept.
             self.mount(scheme, WatchedAdapter(pool_connections=4, pool_maxsize=64))
+        self._from_environment: dict[tuple[Any, ...], Any] = {}
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        """Look proxies and CA bundle up once per server: requests reads the whole environment for each request."""
+        address = urlsplit(url)
+        key = (address.scheme, address.netloc, stream, verify, cert)
+        if proxies:
+            return super().merge_environment_settings(url, proxies, stream, verify, cert)
+        if key not in self._from_environment:
+            self._from_environment[key] = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        return self._from_environment[key]
 
     def get_redirect_target(self, resp: Response) -> None:
         """Return nothing: the caller judges redirects by their status."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from harness.certificates import Certificates, tls_server
 from unit.langflow.conftest import MakeClient
 
@@ -384,3 +385,25 @@ def test_a_flow_id_that_is_none_is_refused_before_it_is_sent(
         list(getattr(make_client(), way)(flow_id, "hello"))
     assert caught.value.outcome == "not_run"
     assert fake_langflow.requests == []
+
+
+def test_the_environment_is_read_once_per_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "langflow.example")
+    look_up = requests.sessions.get_environ_proxies
+    looked_up: list[str] = []
+
+    def noting(url: str, **options: Any) -> Any:
+        looked_up.append(url)
+        return look_up(url, **options)
+
+    monkeypatch.setattr(requests.sessions, "get_environ_proxies", noting)
+    session = wire.WatchedSession()
+
+    def proxy_for(url: str) -> str | None:
+        return session.merge_environment_settings(url, {}, True, True, None)["proxies"].get("http")
+
+    assert proxy_for("http://langflow.example/api/v1/run/1") is None
+    assert proxy_for("http://langflow.example/api/v1/run/2") is None
+    assert proxy_for("http://gateway.example/api/v1/run/2") == "http://proxy.example:3128"
+    assert looked_up == ["http://langflow.example/api/v1/run/1", "http://gateway.example/api/v1/run/2"]
