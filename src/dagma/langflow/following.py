@@ -10,6 +10,7 @@ from dagma.langflow.deadline import Deadline
 from dagma.langflow.errors import LangflowError
 from dagma.langflow.events import EventReader, FlowEvent
 from dagma.langflow.faults import raise_for_status
+from dagma.langflow.job import JobStatus
 from dagma.langflow.jobs import JobsApi, not_over
 from dagma.langflow.sse import Frame, frames, lines
 
@@ -17,8 +18,9 @@ logger = logging.getLogger(__name__)
 
 _FIRST_REOPENING = 0.1
 _REPLAYS = 2
-# The last event of a job that is over or waits.
-_ENDS = ("finished", "cancelled", "timed_out", "lost", "waiting")
+# The last event of a job that is over, and of one that is over or waits.
+_OVER = ("finished", "cancelled", "timed_out", "lost")
+_ENDS = (*_OVER, "waiting")
 
 
 class FollowingApi(JobsApi):
@@ -50,7 +52,7 @@ class FollowingApi(JobsApi):
         deadline = self._job_deadline(timeout)
         queued_until = time.monotonic() + self._jobs.queued
         reader, wait = EventReader(), _FIRST_REOPENING
-        told_its_end, replays = False, _REPLAYS
+        told_its_end, is_over, replays = False, False, _REPLAYS
         while True:
             silence = max(min(self._jobs.stall, queued_until - time.monotonic()), 0.1)
             try:
@@ -64,23 +66,29 @@ class FollowingApi(JobsApi):
                         wait = _FIRST_REOPENING
                         last_event_id = event_id or last_event_id
                         told_its_end = told_its_end or any(event.kind in _ENDS for event in events)
+                        is_over = any(event.kind in _OVER for event in events)
                         yield from events
             except LangflowError as error:
                 logger.debug("The events of job %s broke off: %s", key, error)
+            if is_over:
+                return
             status = self._patient_status(key, deadline)
             if status.over or status.state == "suspended":
                 # The stream may have broken off before its end; Langflow keeps the events of jobs that are over.
                 if told_its_end or not replays:
                     return
                 replays -= 1
-            if status.state == "queued" and time.monotonic() >= queued_until:
-                self._give_up_queued(key)
-            if status.state == "in_progress":
-                queued_until = float("inf")
+            queued_until = self._latest_start(status, queued_until)
             if deadline.passed():
                 raise not_over(key, deadline)
             time.sleep(min(wait, deadline.remaining()))
             wait = min(wait * 2, self._jobs.poll)
+
+    def _latest_start(self, status: JobStatus, queued_until: float) -> float:
+        """Return until when a job may be queued; give up one that is for longer."""
+        if status.state == "queued" and time.monotonic() >= queued_until:
+            self._give_up_queued(status.job_id)
+        return float("inf") if status.state == "in_progress" else queued_until
 
     def _frames(
         self, job_id: str, last_event_id: str | None, deadline: Deadline, silence: float

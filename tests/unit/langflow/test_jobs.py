@@ -199,6 +199,20 @@ def test_a_job_whose_events_never_come_is_polled_to_its_end(
     assert client.collect(job_id).answer == "hello"
 
 
+def test_a_job_whose_events_tell_its_end_is_looked_at_once(
+    fake_langflow: FakeLangflow, client: LangflowClient, echo: str
+):
+    job_id = client.submit(echo, "hello")
+    list(client.follow(job_id))
+    assert client.collect(job_id).answer == "hello"
+    assert [request.path for request in fake_langflow.requests] == [
+        "/api/v2/workflows",
+        f"/api/v2/workflows/{job_id}/events",
+        "/api/v2/workflows",
+        f"/api/v1/monitor/traces/{job_id}",
+    ]
+
+
 # What Langflow answers for a good key while its database is away.
 KEY_UNCHECKED = Fault(status=403, body={"detail": "API key authentication failed"})
 
