@@ -95,6 +95,8 @@ class Admission:
         own = (os.getpid(), call.key)
         call_id = self._unconfirmed.pop(own, None) or uuid.uuid4().hex
         try:
+            if begun := self._begin_alone(call, call_id):
+                return begun
             while True:
                 decide = partial(self._decide, call=call, call_id=call_id)
                 begun = self._database.transact(decide, self._patience_seconds)
@@ -111,6 +113,18 @@ class Admission:
                 self._unconfirmed[own] = call_id
             self._presence.release(call_id)
             raise
+
+    def _begin_alone(self, call: Call, call_id: str) -> Begun | None:
+        """Begin a call that has no row, by one statement, where nothing has to be asked for it; None for any other."""
+        if self._meter.limits or not call.flow_looked_up:
+            return None
+
+        def begin(connection: Connection) -> Begun | None:
+            if call.mode == "direct":
+                self._presence.hold(call_id)
+            return self._insert(connection, call, call_id, attempt=1)
+
+        return self._database.transact(begin, self._patience_seconds, one_statement=True)
 
     def _decide(self, connection: Connection, call: Call, call_id: str) -> Begun | None:
         """Insert the first attempt, or go by the last one; None after a change to commit before deciding again."""

@@ -92,7 +92,12 @@ class Database:
             return self._engine
 
     def transact(
-        self, work: Callable[[Connection], T], patience_seconds: float = 0.0, *, may_take_long: bool = False
+        self,
+        work: Callable[[Connection], T],
+        patience_seconds: float = 0.0,
+        *,
+        may_take_long: bool = False,
+        one_statement: bool = False,
     ) -> T:
         """Do work in one transaction, and do it again where the server was away.
 
@@ -100,6 +105,7 @@ class Database:
             work: Takes the connection; may be called more than once, also after a commit whose reply was lost.
             patience_seconds: How long to try again while the server is away or restarting.
             may_take_long: Let a statement take more than 30 seconds.
+            one_statement: It writes by one statement, which PostgreSQL commits by itself: two messages less.
 
         Returns:
             What `work` returned.
@@ -110,14 +116,19 @@ class Database:
         """
         deadline = time.monotonic() + patience_seconds
         pause = FIRST_PAUSE_SECONDS
+        may_be_stale = True
         while True:
             try:
                 self.check_version()
-                with self.engine.begin() as connection:
+                with self._committing(one_statement) as connection:
                     if may_take_long:
                         self.allow_long_statements(connection)
                     return work(connection)
             except (DBAPIError, PoolTimeoutError) as error:
+                if may_be_stale and _broke(error):
+                    # Most likely long ago, and nobody has asked since. The pool forgets the others of its time as well.
+                    may_be_stale = False
+                    continue
                 if not self._passes_by_itself(error) or time.monotonic() + pause > deadline:
                     raise self.explain(error) from None
             time.sleep(pause)
@@ -132,8 +143,7 @@ class Database:
         """
         try:
             self.check_version()
-            with self.engine.connect().execution_options(dagma_reads_only=True) as connection:
-                self.allow_long_statements(connection)
+            with self._reading() as connection:
                 yield connection
         except DBAPIError as error:
             raise self.explain(error) from None
@@ -192,11 +202,31 @@ class Database:
             "Check that it runs and that DAGMA_LEDGER_URL has the right host, role and password."
         )
 
+    @contextmanager
+    def _committing(self, one_statement: bool) -> Iterator[Connection]:
+        if one_statement and not self.is_sqlite:
+            with self.engine.connect() as connection, _autocommit(connection):
+                yield connection
+        else:
+            with self.engine.begin() as connection:
+                yield connection
+
+    def _reading(self) -> Connection:
+        while True:
+            connection = self.engine.connect().execution_options(dagma_reads_only=True)
+            try:
+                self.allow_long_statements(connection)
+            except DBAPIError as error:
+                connection.close()
+                if not _broke(error):
+                    raise
+            else:
+                return connection
+
     def _create_engine(self) -> Engine:
         if not self.is_sqlite:
             engine = create_engine(
                 self.url,
-                pool_pre_ping=True,
                 pool_size=5,
                 max_overflow=10,
                 connect_args=POSTGRES_CONNECT_ARGS,
@@ -248,6 +278,23 @@ class Database:
         if self._engine is not None:
             self._engine.dispose(close=False)
             self._engine = None
+
+
+def _broke(error: Exception) -> bool:
+    """Tell a connection that was open and has broken from one that can't be opened."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+@contextmanager
+def _autocommit(connection: Connection) -> Iterator[None]:
+    # By hand: the isolation level that SQLAlchemy would set instead costs a message each time it is taken back.
+    driver: Any = connection.connection.driver_connection
+    driver.autocommit = True
+    try:
+        yield
+    finally:
+        if not driver.closed:
+            driver.autocommit = False
 
 
 def _read_url(url: str) -> URL:

@@ -9,10 +9,11 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, select
 
 from dagma.ledger.admission import Admission, insert_once
 from dagma.ledger.call import Begun, Call, State, Usage
+from dagma.ledger.changes import change
 from dagma.ledger.database import Database
 from dagma.ledger.errors import LedgerError, LedgerSettingsError
 from dagma.ledger.lost import record_all_lost
@@ -30,7 +31,6 @@ DEFAULT_PATIENCE_SECONDS = 30.0
 TIDY_INTERVAL_SECONDS = 3600.0
 INTERRUPTED_PATIENCE_SECONDS = 2.0
 MOST_SECONDS = 10**9
-CHANGE = update(calls).where(calls.c.id == bindparam("of_id"), calls.c.state.in_(bindparam("sources", expanding=True)))
 
 logger = logging.getLogger(__name__)
 
@@ -290,7 +290,7 @@ class Ledger:
         duration_ms = round((now - begun.begun_at).total_seconds() * 1000)
         ended = {"finished_at": now, "duration_ms": duration_ms, **values}
         self._move(begun, ended, ("begun", "submitted", "unknown"), body)
-        self._presence.release(begun.call_id)
+        self._presence.ended(begun.call_id)
 
     def _move(self, begun: Begun, values: Mapping[str, Any], sources: Sequence[State], body: str | None = None) -> None:
         if not self._set_state(begun.call_id, values, sources, body):
@@ -308,18 +308,15 @@ class Ledger:
         body: str | None = None,
         patience_seconds: float | None = None,
     ) -> bool:
-        change = {"of_id": call_id, "sources": list(sources), **values}
-
         def work(connection: Connection) -> bool:
-            if connection.execute(CHANGE, change).rowcount == 0:
-                # True after a commit whose reply was lost.
-                now = connection.scalar(select(calls.c.state).where(calls.c.id == call_id))
-                return bool(now == values["state"])
-            if body is not None:
-                connection.execute(insert(replays).values(call_id=call_id, body=body, created_at=values["finished_at"]))
-            return True
+            if change(connection, call_id, values, sources, body):
+                return True
+            # True after a commit whose reply was lost.
+            now = connection.scalar(select(calls.c.state).where(calls.c.id == call_id))
+            return bool(now == values["state"])
 
-        return self.database.transact(work, self._patience_seconds if patience_seconds is None else patience_seconds)
+        patience = self._patience_seconds if patience_seconds is None else patience_seconds
+        return self.database.transact(work, patience, one_statement=True)
 
     def _delete_replays(self, which: Any) -> int:
         return self.database.transact(

@@ -11,17 +11,17 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, TextClause, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from dagma.ledger.database import POSTGRES_CONNECT_ARGS, STATEMENT_SECONDS, Database
 
 PING = text("SELECT 1")
-LOCK = text("SELECT pg_advisory_lock(:lock)")
 UNLOCK = text("SELECT pg_advisory_unlock(:lock)")
 TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
 CONFIGURE = text("SELECT set_config(:name, :value, false)")
@@ -49,6 +49,13 @@ class Presence(Protocol):
 
     def release(self, call_id: str) -> None:
         """Take this process's mark away, if there is one; never fails.
+
+        Args:
+            call_id: The ledger's id of the call.
+        """
+
+    def ended(self, call_id: str) -> None:
+        """Take the mark away before the next one is set: nobody asks for that of a call whose end is recorded.
 
         Args:
             call_id: The ledger's id of the call.
@@ -107,6 +114,10 @@ class FilePresence:
             self._path(call_id).unlink(missing_ok=True)
             os.close(handle)
 
+    def ended(self, call_id: str) -> None:
+        """Do the same: it costs nothing."""
+        self.release(call_id)
+
     def is_held(self, call_id: str, connection: Connection) -> bool:  # noqa: ARG002 (the protocol's shape)
         """Try the lock; a file that nobody locks belonged to a dead process and is removed."""
         try:
@@ -145,6 +156,8 @@ class SessionPresence:
         self._database = database
         self._session: Connection | None = None
         self._held: set[str] = set()
+        self._ended: set[str] = set()
+        """Calls whose locks the session still has, and nobody needs."""
         self._mutex = threading.Lock()
         _presences.add(self)
 
@@ -170,12 +183,20 @@ class SessionPresence:
                 with suppress(DBAPIError), self._ended_by_errors(self._session) as session:
                     session.execute(UNLOCK, {"lock": _lock_number(call_id)})
 
+    def ended(self, call_id: str) -> None:
+        """Leave the call's lock to the next `hold`, which gives it back on its way."""
+        with self._mutex:
+            if call_id in self._held:
+                self._held.discard(call_id)
+                self._ended.add(call_id)
+
     def is_held(self, call_id: str, connection: Connection) -> bool:
         """Try the lock, for the rest of the asking transaction."""
         return not connection.scalar(TRY_LOCK, {"lock": _lock_number(call_id)})
 
     def _open_session(self) -> None:
         self._session = self._connect()
+        self._ended.clear()
         with self._ended_by_errors(self._session) as session:
             for name, value in SESSION_SETTINGS.items():
                 session.execute(CONFIGURE, {"name": name, "value": value})
@@ -206,17 +227,26 @@ class SessionPresence:
         return engine.connect()
 
     def _lock(self, session: Connection, call_id: str) -> None:
-        session.execute(LOCK, {"lock": _lock_number(call_id)})
+        ended = {f"ended_{index}": _lock_number(ended) for index, ended in enumerate(self._ended)}
+        session.execute(_lock_giving_back(len(ended)), {"lock": _lock_number(call_id), **ended})
+        self._ended.clear()
 
     def _forget_after_fork(self) -> None:
         self._mutex = threading.Lock()
         self._held.clear()
+        self._ended.clear()
         if self._session is not None:
             # Take this copy of the socket away without closing the session, which is the parent's.
             null = os.open(os.devnull, os.O_RDWR)
             os.dup2(null, self._session.connection.driver_connection.fileno())  # type: ignore[union-attr]
             os.close(null)
             self._session = None
+
+
+@cache
+def _lock_giving_back(count: int) -> TextClause:
+    given_back = [f"pg_advisory_unlock(:ended_{index})" for index in range(count)]
+    return text(f"SELECT {', '.join(['pg_advisory_lock(:lock)', *given_back])}")
 
 
 _presences: "weakref.WeakSet[FilePresence | SessionPresence]" = weakref.WeakSet()

@@ -11,7 +11,7 @@ from sqlalchemy.pool import StaticPool
 from dagma.ledger.database import Database
 from dagma.ledger.presence import SessionPresence
 
-FIRST, SECOND = "1" * 32, "2" * 32
+FIRST, SECOND, THIRD = "1" * 32, "2" * 32, "3" * 32
 
 
 class Interrupted(BaseException):
@@ -119,3 +119,29 @@ def test_a_session_that_was_invalidated_elsewhere_is_replaced(server: Server, pr
     presence._session.invalidate()
     presence.hold(SECOND)
     assert (len(server.locks), server.held) == (2, [1, 2])
+
+
+def test_the_lock_of_a_call_whose_end_is_recorded_is_given_back_with_the_next_hold(
+    server: Server, presence: SessionPresence
+) -> None:
+    for call_id in (FIRST, SECOND):
+        presence.hold(call_id)
+        presence.ended(call_id)
+        presence.release(call_id)  # as every caller does at its end
+    assert server.held == [2]
+    presence.hold(THIRD)
+    assert server.held == [3]
+    presence.ended(THIRD)
+    presence.hold(THIRD)
+    presence.release(THIRD)
+    assert server.held == []
+
+
+def test_a_session_that_replaces_another_takes_no_lock_of_a_call_that_has_ended(
+    server: Server, presence: SessionPresence
+) -> None:
+    presence.hold(FIRST)
+    presence.ended(FIRST)
+    server.fails_with = OperationalError("SELECT", {}, Exception("server closed the connection"))
+    presence.hold(SECOND)
+    assert (len(server.locks), server.held) == (2, [2])

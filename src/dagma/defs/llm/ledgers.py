@@ -4,6 +4,7 @@ import functools
 import logging
 import os
 import tempfile
+from collections.abc import Mapping
 
 from dagma.ledger import Ledger, LedgerSettings
 
@@ -16,9 +17,9 @@ def ledger_from_environment() -> Ledger:
     Raises:
         LedgerSettingsError: A setting can't be read.
     """
-    environment = dict(os.environ)
+    environment: Mapping[str, str] = os.environ
     if not environment.get("DAGMA_LEDGER_URL") and not environment.get("DAGSTER_HOME"):
-        environment["DAGSTER_HOME"] = _temporary_home().name
+        environment = {**environment, "DAGSTER_HOME": _temporary_home().name}
     return _open(LedgerSettings.from_environment(environment))
 
 
