@@ -25,6 +25,8 @@ from requests.adapters import HTTPAdapter
 from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.util.connection import allowed_gai_family
 
 from dagma.langflow.alarms import alarms
 
@@ -125,9 +127,37 @@ class _WatchedConnection(HTTPConnection):
             self._is_connecting = False
 
     def _new_conn(self) -> socket.socket:
-        sock = super()._new_conn()
+        sock = self._connected()
         _report(sock)
         return sock
+
+    def _connected(self) -> socket.socket:
+        """Try the addresses of the server's name one after the other, all of them within the time that is left."""
+        addresses = self._addresses()
+        if len(addresses) < 2:
+            return super()._new_conn()
+        host, longest = self.host, self.timeout
+        failure: Exception = NewConnectionError(self, "There was no time to connect.")
+        try:
+            for address in addresses:
+                left = seconds_left()
+                if left <= 0:
+                    break
+                self.host, self.timeout = address, min(longest, left) if isinstance(longest, int | float) else left
+                try:
+                    return super()._new_conn()
+                except (NewConnectionError, ConnectTimeoutError) as error:
+                    failure = error
+        finally:
+            self.host, self.timeout = host, longest
+        raise failure
+
+    def _addresses(self) -> list[str]:
+        try:
+            found = socket.getaddrinfo(self.host.strip("[]"), self.port, allowed_gai_family(), socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return []  # as the attempt to connect will tell
+        return [str(address[0]) for *_, address in found]
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is not None:
