@@ -6,7 +6,7 @@ from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
 
 from dagma.defs.llm import caller
-from dagma.defs.llm.caller import Caller
+from dagma.defs.llm.caller import Caller, retry_chain
 
 FROM_ASSET_FAILURE = {"dagster/is_asset_resume_retry": "true"}
 FAILING = {"fails": "true"}
@@ -90,3 +90,13 @@ def test_the_runs_that_a_run_retries_are_looked_for_once(
     assert scope == first.run_id
     monkeypatch.setattr(type(instance), "get_run_by_id", lambda *_: pytest.fail("looked for again"))
     assert caller._scope(second, instance) == scope
+
+
+def test_the_chain_of_a_retry_leads_back_to_its_scope_and_not_beyond(instance: dg.DagsterInstance) -> None:
+    first, _ = execute(instance, {})
+    again, scope = execute(instance, {}, parent=first)
+    second, _ = execute(instance, {"dagster/retry_number": "1"}, "asking", parent=again)
+    third, _ = execute(instance, {"dagster/is_resume_retry": "true"}, "asking", parent=second)
+    assert retry_chain(third, instance) == [third.run_id, second.run_id, scope]
+    instance.delete_run(second.run_id)
+    assert retry_chain(third, instance) == [third.run_id, second.run_id]

@@ -137,6 +137,28 @@ class EqualCalls:
             return self._counts[key] - 1
 
 
+def retry_chain(run: dg.DagsterRun, instance: dg.DagsterInstance) -> list[str]:
+    """Find the runs whose calls a run shares because it retries them.
+
+    Args:
+        run: The run.
+        instance: Where runs are stored.
+
+    Returns:
+        The ids of the run, of the one that it retries, and so on. The last one is their scope.
+    """
+    chain = [run.run_id]
+    while run.parent_run_id and (RETRY_NUMBER_TAG in run.tags or RESUME_RETRY_TAG in run.tags or _resumes_assets(run)):
+        parent = instance.get_run_by_id(run.parent_run_id)
+        if not _retries(run, parent, instance):
+            break
+        chain.append(run.parent_run_id)
+        if parent is None:
+            break
+        run = parent
+    return chain
+
+
 def _scope(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
     """Name the run that this one retries, however often: itself where it retries none.
 
@@ -144,19 +166,8 @@ def _scope(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
     """
     known = _SCOPES.setdefault(instance, {})
     if run.run_id not in known:
-        known[run.run_id] = _find_scope(run, instance)
+        known[run.run_id] = retry_chain(run, instance)[-1]
     return known[run.run_id]
-
-
-def _find_scope(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
-    while run.parent_run_id and (RETRY_NUMBER_TAG in run.tags or RESUME_RETRY_TAG in run.tags or _resumes_assets(run)):
-        parent = instance.get_run_by_id(run.parent_run_id)
-        if not _retries(run, parent, instance):
-            break
-        if parent is None:
-            return run.parent_run_id
-        run = parent
-    return run.run_id
 
 
 def _retries(run: dg.DagsterRun, parent: dg.DagsterRun | None, instance: dg.DagsterInstance) -> bool:
