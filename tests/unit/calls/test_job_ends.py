@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from dagma.defs.llm import durable
+from dagma.defs.llm import running_job
 from dagma.defs.llm.answer import Answer
 from dagma.defs.llm.caller import Caller
-from dagma.defs.llm.durable import DurableCall, JobOutOfReachError
+from dagma.defs.llm.durable import DurableCall
 from dagma.defs.llm.flow_reference import FlowReference
 from dagma.defs.llm.request import CallRequest
+from dagma.defs.llm.running_job import JobOutOfReachError
 from dagma.langflow import (
     CallTimeout,
     FlowFailed,
@@ -214,7 +215,7 @@ def test_a_job_that_a_cancel_stops_is_recorded_with_what_it_used(ledger: Ledger)
 
 
 def test_a_cancel_whose_stop_takes_long_asks_for_no_tokens(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(durable, "PROMPT_SECONDS", 0.0)
+    monkeypatch.setattr(running_job, "PROMPT_SECONDS", 0.0)
     jobs = ScriptedJobs(followed=KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         make(jobs, ledger, begin(ledger), cancelled=True)

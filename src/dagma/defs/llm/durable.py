@@ -11,37 +11,9 @@ from dagma.defs.llm.cancels import stopping_on_cancel
 from dagma.defs.llm.flow_reference import FlowReference
 from dagma.defs.llm.jobs import Jobs
 from dagma.defs.llm.request import CallRequest
-from dagma.langflow import (
-    CallTimeout,
-    Conflict,
-    JobCancelled,
-    JobLost,
-    JobNotFound,
-    JobSuspended,
-    LangflowError,
-)
-from dagma.ledger import Begun, Ledger, LedgerError
-
-# How long a cancel may wait for the answer of a job that has ended.
-COLLECTING_SECONDS = 2.0
-# How long a stop may have taken for its tokens to be asked for: a cancelled run has ten seconds for everything.
-PROMPT_SECONDS = 2.0
-NOT_FOUND_MEND = (
-    "Langflow's retention may have removed it, or LANGFLOW_API_KEY is another user's. It may have been paid for: "
-    "re-execute the run from scratch, or set DAGMA_LEDGER_ON_UNKNOWN to 'resend' and retry."
-)
-
-
-class JobOutOfReachError(LangflowError):
-    """A job can't be asked for now. It goes on: the retry finds it again, and pays for nothing twice.
-
-    Attributes:
-        end_or_leave: What to do where an interrupt comes before the retry. It never raises.
-    """
-
-    default_mend = "Retry the run: it collects the same job."
-    default_retryable = True
-    end_or_leave: Callable[[], None] = staticmethod(lambda: None)
+from dagma.defs.llm.running_job import JobOutOfReachError, RunningJob, logging_what_is_missed
+from dagma.langflow import CallTimeout, Conflict, LangflowError
+from dagma.ledger import Begun, Ledger
 
 
 class DurableCall:
@@ -141,36 +113,22 @@ class DurableCall:
 
     def _judge(self, error: LangflowError) -> LangflowError:
         """Record what an error says about the call, and return the error to raise."""
-        job_id = self._job_id
-        if job_id is None:
-            # An earlier caller's submit may have arrived: only the first one knows that there is no job.
-            is_first = self._begun.state == "new"
-            if is_first and error.outcome == "not_run" and not isinstance(error, Conflict):
-                self._fail(error)
-                return error
-            return self._out_of_reach(f"The job of call {self._begun.call_id}", error)
-        if isinstance(error, JobLost):
-            self._fail(error)
+        if self._job_id is not None:
+            judged = self._running(self._jobs, self._job_id).judge(error)
+        else:
+            judged = self._judge_submit(error)
+        if isinstance(judged, JobOutOfReachError):
+            judged.end_or_leave = self._end_or_leave
+        return judged
+
+    def _judge_submit(self, error: LangflowError) -> LangflowError:
+        # An earlier caller's submit may have arrived: only the first one knows that there is no job.
+        is_first = self._begun.state == "new"
+        if is_first and error.outcome == "not_run" and not isinstance(error, Conflict):
+            with logging_what_is_missed(self._begun, self._log):
+                self._ledger.fail(self._begun, type(error).__name__, str(error))
             return error
-        if isinstance(error, JobNotFound):
-            # Removed after its end, or another user's: it may have answered, and have been paid for.
-            self._record(lambda: self._ledger.unknown(self._begun, type(error).__name__, str(error)))
-            return JobNotFound(error.cause, mend=NOT_FOUND_MEND, status=error.status)
-        if isinstance(error, JobCancelled):
-            self._record(lambda: self._ledger.cancelled(self._begun, usages=self._jobs.spent(job_id)))
-            return error
-        if isinstance(error, JobSuspended):
-            return JobSuspended(
-                f"The job {job_id} waits for a human.",
-                mend="Decide in Langflow, then re-execute the run from failure: it collects this job.",
-            )
-        if error.outcome == "failed":
-            self._fail(error)
-            return error
-        if error.retryable:
-            return self._out_of_reach(f"The job {job_id}", error)
-        error.outcome = "unknown"  # the request did nothing, and the job has run or still does
-        return error
+        return JobOutOfReachError.of(f"The job of call {self._begun.call_id}", error)
 
     def _end_or_leave(self) -> None:
         """Stop the job where a user has cancelled the run; else leave it to the retry of the run."""
@@ -188,57 +146,12 @@ class DurableCall:
     def _end(self, jobs: Jobs) -> None:
         # The interrupt may have come before the reply to the submit: the same key gives the same job.
         self._job_id = self._job_id or jobs.submit(self._request, self._flow, self._begun.idempotency_key)
-        stopping_at = time.monotonic()
-        if jobs.stop(self._job_id):
-            is_prompt = time.monotonic() - stopping_at < PROMPT_SECONDS
-            self._ledger.cancelled(self._begun, usages=jobs.spent(self._job_id) if is_prompt else ())
-            self._log.info("Cancelled: job %s is stopped.", self._job_id)
-        else:
-            self._keep_end(jobs, self._job_id)
+        ending = self._running(jobs, self._job_id).end()
+        tell = self._log.warning if ending.error else self._log.info
+        tell("Cancelled: job %s %s", self._job_id, ending.told)
 
-    def _keep_end(self, jobs: Jobs, job_id: str) -> None:
-        """Record how a job ended that can't be stopped any more: its answer is paid for, and a retry may want it."""
-        try:
-            response = jobs.collect(job_id, COLLECTING_SECONDS)
-        except LangflowError as error:
-            self._log.warning("Cancelled: job %s had ended before: %s", job_id, self._judge(error))
-            return
-        answer = self._read_if_possible(response)
-        self._ledger.finish(
-            self._begun,
-            raw=response,
-            answer=answer.text,
-            usages=answer.usages or jobs.spent(job_id),
-            session_id=answer.session_id,
-            duration_seconds=answer.seconds,
-        )
-        self._log.info("Cancelled: job %s had ended before, and its answer is kept.", job_id)
-
-    def _read_if_possible(self, response: dict[str, Any]) -> Answer:
-        try:
-            return self._read(response)
-        except LangflowError:
-            return Answer(text=None)  # the retry, if there is one, rejects it
-
-    def _fail(self, error: LangflowError) -> None:
-        spent = self._jobs.spent(self._job_id) if self._job_id is not None and error.outcome != "not_run" else ()
-        self._record(lambda: self._ledger.fail(self._begun, type(error).__name__, str(error), usages=spent))
-
-    def _record(self, record: Any) -> None:
-        try:
-            record()
-        except LedgerError as missed:
-            self._log.error("The end of call %s is not recorded: %s", self._begun.call_id, missed)
-
-    def _out_of_reach(self, what: str, error: LangflowError) -> JobOutOfReachError:
-        out_of_reach = JobOutOfReachError(
-            f"{what} can't be asked for: {error.cause}",
-            status=error.status,
-            excerpt=error.excerpt,
-            retry_after=error.retry_after,
-        )
-        out_of_reach.end_or_leave = self._end_or_leave
-        return out_of_reach
+    def _running(self, jobs: Jobs, job_id: str) -> RunningJob:
+        return RunningJob(jobs, job_id, self._begun, self._ledger, self._read, self._log)
 
     def _seconds_left(self) -> float:
         # A job that is over is collected all the same.

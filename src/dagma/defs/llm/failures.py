@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import dagster as dg
 
-from dagma.defs.llm.durable import JobOutOfReachError
+from dagma.defs.llm.running_job import JobOutOfReachError
 from dagma.langflow import FlowFailed, LangflowError
 from dagma.ledger import CallInFlightError, LedgerError, LedgerUnavailableError, QuotaExceededError
 
