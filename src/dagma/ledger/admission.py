@@ -134,10 +134,10 @@ class Admission:
         while not (begun := self._insert(connection, call, call_id, attempt)):
             last = connection.execute(LAST_ATTEMPT, {"of_key": call.key}).one()
             if last.id == call_id and last.state == "begun":  # committed before, and the reply was lost
-                return _begun("new", last)
+                return begun_from_row("new", last)
             if last.state in ("begun", "submitted"):
                 if last.mode == "job":
-                    return _begun("running", last)
+                    return begun_from_row("running", last)
                 self._declare_lost(connection, last.id)
                 return None
             if last.state == "answered" and (replay := _replay(connection, last)):
@@ -231,10 +231,17 @@ def _replay(connection: Connection, row: Row[Any]) -> Begun | None:
         return None
     if answer.body is None:
         raise AnswerExpiredError(row.id)
-    return _begun("answered", row, raw=json.loads(answer.body))
+    return begun_from_row("answered", row, raw=json.loads(answer.body))
 
 
-def _begun(state: Literal["new", "answered", "running"], row: Row[Any], raw: Any = None) -> Begun:
+def begun_from_row(state: Literal["new", "answered", "running"], row: Row[Any], raw: Any = None) -> Begun:
+    """Say what to do with a call.
+
+    Args:
+        state: As in `Begun`.
+        row: The call's row.
+        raw: The raw response of an answered call.
+    """
     return Begun(
         state=state,
         call_id=row.id,

@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, select
 
-from dagma.ledger.admission import Admission, insert_once
+from dagma.ledger.admission import Admission, begun_from_row, insert_once
 from dagma.ledger.call import Begun, Call, State, Usage
 from dagma.ledger.changes import change
 from dagma.ledger.database import Database
@@ -31,6 +31,18 @@ DEFAULT_PATIENCE_SECONDS = 30.0
 TIDY_INTERVAL_SECONDS = 3600.0
 INTERRUPTED_PATIENCE_SECONDS = 2.0
 MOST_SECONDS = 10**9
+MOST_JOBS = 100
+SUBMITTED_JOBS = (
+    select(calls)
+    .where(
+        calls.c.run_id.in_(bindparam("of_runs", expanding=True)),
+        calls.c.mode == "job",
+        calls.c.state == "submitted",
+        calls.c.job_id.is_not(None),
+    )
+    .order_by(calls.c.begun_at)
+    .limit(MOST_JOBS)
+)
 
 logger = logging.getLogger(__name__)
 
@@ -158,6 +170,27 @@ class Ledger:
             job_id: The job.
         """
         self._move(begun, {"state": "submitted", "job_id": storable(job_id), "submitted_at": self._clock()}, ("begun",))
+
+    def submitted_jobs(self, run_ids: Sequence[str], backend: str | None = None) -> list[Begun]:
+        """Find the jobs of runs whose end nobody has recorded.
+
+        Args:
+            run_ids: The runs that made the calls.
+            backend: What runs the jobs; None for all that do.
+
+        Returns:
+            What `begin` would give for them: the oldest hundred.
+
+        Raises:
+            LedgerUnavailableError: The database can't be reached.
+        """
+        query = SUBMITTED_JOBS if backend is None else SUBMITTED_JOBS.where(calls.c.backend == backend)
+
+        def work(connection: Connection) -> list[Begun]:
+            rows = connection.execute(query, {"of_runs": list(run_ids)})
+            return [begun_from_row("running", row) for row in rows]
+
+        return self.database.transact(work)
 
     def finish(
         self,
