@@ -1,5 +1,7 @@
 """Calls per second on one Langflow, by the whole call path and by a bare asyncio client, in turns.
 
+The turns are short: a shared machine is as fast in one second as in the next, and not as in the next minute.
+
 Usage: python -m bench.throughput FLOW_ID    Needs LANGFLOW_BASE_URL, LANGFLOW_API_KEY and DAGMA_LEDGER_URL.
 """
 
@@ -9,17 +11,19 @@ import os
 import statistics
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from bench.figures import Figure
+from bench.figures import Figure, spread
 
 from dagma.defs.llm.resources import LangflowRestResource
 
-CONCURRENCY = (1, 4, 16)
-ROUNDS = 7
-CALLS_PER_BLOCK = 40
+CALLS_PER_TURN = {1: 6, 4: 12, 16: 32}
+"""By number of callers; a second or two."""
+TURNS = 40
+# The call path's own rule for connections that the server may be closing.
+LONGEST_IDLE_SECONDS = 3.0
 TARGET = ">=0.95"
 INPUT = "ping"
 
@@ -36,7 +40,7 @@ class Target:
 class BareClient:
     """HTTP/1.1 over asyncio's own streams: one connection per caller, kept open, and no more than a run needs."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, callers: int) -> None:
         address = urlsplit(target.base_url)
         self._host, self._port = address.hostname or "", address.port or 80
         body = json.dumps({"input_value": INPUT, "input_type": "chat", "output_type": "chat"}).encode()
@@ -45,20 +49,46 @@ class BareClient:
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         self._request = head.encode() + body
+        self._callers = callers
+        self._kept: list[Connection] = []
 
-    async def block(self, callers: int, count: int) -> None:
-        """Make `count` calls, `callers` at a time."""
+    async def turn(self, count: int) -> float:
+        """Make `count` calls, all callers at a time; the seconds that they took."""
         left = iter(range(count))
 
         async def caller() -> None:
-            reader, writer = await asyncio.open_connection(self._host, self._port)
+            connection = await self._connect()
             for _ in left:
-                writer.write(self._request)
-                check(await read_body(reader))
-            writer.close()
-            await writer.wait_closed()
+                connection.writer.write(self._request)
+                check(await read_body(connection.reader))
+                connection.used_at = time.monotonic()
+            self._kept.append(connection)
 
-        await asyncio.gather(*(caller() for _ in range(callers)))
+        started = time.perf_counter()
+        await asyncio.gather(*(caller() for _ in range(self._callers)))
+        return time.perf_counter() - started
+
+    async def _connect(self) -> "Connection":
+        while self._kept:
+            connection = self._kept.pop()
+            if time.monotonic() - connection.used_at < LONGEST_IDLE_SECONDS:
+                return connection
+            connection.writer.close()
+        return Connection(*await asyncio.open_connection(self._host, self._port))
+
+    def close(self) -> None:
+        """Close the connections."""
+        for connection in self._kept:
+            connection.writer.close()
+
+
+@dataclass
+class Connection:
+    """A connection of the bare client, and when it had its last answer, in monotonic seconds."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    used_at: float = float("inf")
 
 
 async def read_body(reader: asyncio.StreamReader) -> bytes:
@@ -82,51 +112,53 @@ def check(body: bytes) -> None:
     assert results["message"]["text"] == INPUT, results
 
 
-def bare_rate(client: BareClient, callers: int) -> float:
-    """Calls per second of a block."""
-    started = time.perf_counter()
-    asyncio.run(client.block(callers, CALLS_PER_BLOCK))
-    return CALLS_PER_BLOCK / (time.perf_counter() - started)
-
-
-def path_rate(backend: LangflowRestResource, flow_id: str, callers: int) -> float:
-    """Calls per second of a block by the call path."""
+def path_turn(backend: LangflowRestResource, flow_id: str, pool: Executor, count: int) -> float:
+    """Make `count` calls by the call path; the seconds that they took."""
 
     def call(_: int) -> None:
         response = backend.run_flow(INPUT, flow_id=flow_id, mode="direct")
         assert backend.read(response).text == INPUT
 
     started = time.perf_counter()
-    with ThreadPoolExecutor(callers) as pool:
-        list(pool.map(call, range(CALLS_PER_BLOCK)))
-    return CALLS_PER_BLOCK / (time.perf_counter() - started)
+    list(pool.map(call, range(count)))
+    return time.perf_counter() - started
 
 
 def measure(target: Target) -> list[Figure]:
-    """Measure every concurrency; which of the two begins alternates."""
-    client = BareClient(target)
+    """Measure every number of callers."""
     backend = LangflowRestResource(base_url=target.base_url, api_key=target.api_key)
-    bare_rate(client, 4)
-    path_rate(backend, target.flow_id, 4)
-    figures = []
-    for callers in CONCURRENCY:
-        bare: list[float] = []
-        path: list[float] = []
-        for index in range(ROUNDS):
-            for ours in (index % 2 == 0, index % 2 == 1):
-                if ours:
-                    path.append(path_rate(backend, target.flow_id, callers))
-                else:
-                    bare.append(bare_rate(client, callers))
-        for name, rates in (("bare asyncio", bare), ("call path", path)):
-            print(f"{callers:>2} callers, {name:<12} {' '.join(f'{rate:.1f}' for rate in rates)} /s", file=sys.stderr)
-        ratio = statistics.median(ours / theirs for ours, theirs in zip(path, bare, strict=True))
-        figures += [
-            Figure(f"calls_per_second_bare_asyncio_{callers}", statistics.median(bare), "1/s"),
-            Figure(f"calls_per_second_{callers}", statistics.median(path), "1/s"),
-            Figure(f"throughput_ratio_{callers}", ratio, "-", TARGET),
-        ]
-    return figures
+    return [figure for callers in CALLS_PER_TURN for figure in measure_callers(target, backend, callers)]
+
+
+def measure_callers(target: Target, backend: LangflowRestResource, callers: int) -> list[Figure]:
+    """Measure one number of callers; which of the two begins alternates."""
+    count, seconds = CALLS_PER_TURN[callers], dict[str, list[float]](bare=[], path=[])
+    client = BareClient(target, callers)
+    with asyncio.Runner() as runner, ThreadPoolExecutor(callers) as pool:
+        turns = {
+            "bare": lambda: runner.run(client.turn(count)),
+            "path": lambda: path_turn(backend, target.flow_id, pool, count),
+        }
+        for index in range(-1, TURNS):
+            for name in ("bare", "path") if index % 2 else ("path", "bare"):
+                took = turns[name]()
+                if index >= 0:
+                    seconds[name].append(took)
+        client.close()
+    for name in seconds:
+        print(f"{callers:>2} callers, {count} calls a turn, {name}: {spread(seconds[name])}", file=sys.stderr)
+    ratios = [bare / path for bare, path in zip(seconds["bare"], seconds["path"], strict=True)]
+    print(f"{callers:>2} callers, ratios {quartiles(ratios)}", file=sys.stderr)
+    return [
+        Figure(f"calls_per_second_bare_asyncio_{callers}", count / statistics.median(seconds["bare"]), "1/s"),
+        Figure(f"calls_per_second_{callers}", count / statistics.median(seconds["path"]), "1/s"),
+        Figure(f"throughput_ratio_{callers}", statistics.median(ratios), "-", TARGET),
+    ]
+
+
+def quartiles(ratios: list[float]) -> str:
+    """Three quartiles."""
+    return " ".join(f"{ratio:.3f}" for ratio in statistics.quantiles(ratios))
 
 
 if __name__ == "__main__":
