@@ -10,6 +10,7 @@ import random
 import secrets
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,10 +59,16 @@ class Tally:
         )
 
 
+def victims(chance: random.Random) -> Iterator[str]:
+    """Choose services to kill, without end: each once before any of them again."""
+    while True:
+        yield from chance.sample(SERVICES, len(SERVICES))
+
+
 def kill_at_random(calls: Calls, stack: Stack, chance: random.Random, kills: int, tally: Tally) -> None:
     """Make one call per kill."""
-    for number in range(1, kills + 1):
-        service, moment = chance.choice(SERVICES), chance.uniform(0.0, LONGEST_MOMENT_SECONDS)
+    for number, service in zip(range(1, kills + 1), victims(chance), strict=False):
+        moment = chance.uniform(0.0, LONGEST_MOMENT_SECONDS)
         evidence, outcome = None, "no end"
         call = calls.launch()
         calls.wait(call, moment)
