@@ -5,13 +5,16 @@ from typing import Any
 
 import pytest
 import yaml
+from dagster._config import process_config
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._core.test_utils import instance_for_test
+from dagster_postgres.utils import pg_url_from_config
 
 from dagma.celery_settings import DEFAULT_SILENCE_SECONDS
 from dagma.health import REQUIRED_DAEMONS
 from dagma.launcher import CeleryRunLauncher
+from dagma.storage import PostgresStorage
 
 HOME = Path(__file__).parents[3] / "dagster_home"
 ENVIRONMENT = {
@@ -45,6 +48,18 @@ def test_runs_are_launched_on_celery_workers(stack: InstanceRef) -> None:
     assert launcher.celery.conf.broker_url == ENVIRONMENT["CELERY_BROKER_URL"]
 
 
+def test_connections_to_postgresql_are_kept(stack: InstanceRef) -> None:
+    assert stack.storage_data is not None
+    assert (stack.storage_data.module_name, stack.storage_data.class_name) == (
+        "dagma.storage",
+        PostgresStorage.__name__,
+    )
+    config = process_config(PostgresStorage.config_type(), settings()["storage"]["custom"]["config"])
+    assert config.success, config.errors
+    assert config.value is not None
+    assert pg_url_from_config(config.value) == "postgresql://dagster:x@postgres:5432/dagster"
+
+
 def test_no_more_runs_are_launched_than_the_workers_have_slots(stack: InstanceRef) -> None:
     coordinator = stack.run_coordinator
     assert isinstance(coordinator, QueuedRunCoordinator)
@@ -62,7 +77,7 @@ def test_the_health_check_knows_every_daemon_that_the_instance_requires() -> Non
 
 
 def test_no_value_that_may_be_secret_stands_in_the_file() -> None:
-    postgres = settings()["storage"]["postgres"]["postgres_db"]
+    postgres = settings()["storage"]["custom"]["config"]["postgres_db"]
     launcher = settings()["run_launcher"]["config"]
     for value in (*postgres.values(), launcher["broker"], launcher["backend"]):
         assert list(value) == ["env"]
