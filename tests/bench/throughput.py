@@ -12,7 +12,7 @@ import statistics
 import sys
 import time
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from bench.figures import Figure, spread
@@ -88,7 +88,7 @@ class Connection:
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
-    used_at: float = float("inf")
+    used_at: float = field(default_factory=time.monotonic)
 
 
 async def read_body(reader: asyncio.StreamReader) -> bytes:
