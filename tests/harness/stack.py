@@ -149,14 +149,18 @@ class Stack:
         """Run a command in the service's container; return what it prints."""
         return self.run("exec", "-T", service, *command, check=check)
 
-    def kill(self, service: str) -> None:
+    def kill(self, service: str, *command: str) -> None:
         """End every process of the service's container with SIGKILL, from inside; wait until Docker has restarted it.
 
         `docker kill` would count as a stop by hand, after which the restart policy does nothing.
+
+        Args:
+            service: The service.
+            command: What does it, in the container; at once by default.
         """
         container = self.container(service)
         before = self.inspect(container)["State"]["StartedAt"]
-        self.exec(service, "sh", "-c", "kill -9 -1", check=False)
+        self.exec(service, *(command or ("sh", "-c", "kill -9 -1")), check=False)
 
         def restarted() -> bool:
             state = self.inspect(container)["State"]

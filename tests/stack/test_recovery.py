@@ -1,6 +1,7 @@
 """What restarts, dies or is cancelled, and what becomes of its runs, on the shipped stack."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from harness.stack import Stack, wait_until
@@ -15,6 +16,20 @@ def launch_sleeping(dagster: Dagster, flow_id: str, seconds: float) -> str:
     run_id = dagster.launch(input_value="slept", flow_id=flow_id, tweaks=sleeping(seconds))
     wait_until("the step's start", lambda: STEP_START in dagster.messages(run_id), seconds=30)
     return run_id
+
+
+READY = "/tmp/ready-to-kill"  # noqa: S108 (in a container)
+# A worker has taken a task, and its run has not begun, for a few hundredths of a second.
+KILL_AT_THE_NEXT_TASK = f"""
+import os, pathlib, redis, signal
+backend = redis.Redis.from_url(os.environ["CELERY_RESULT_BACKEND"])
+tasks = lambda: set(backend.keys("celery-task-meta-*"))
+known = tasks()
+pathlib.Path("{READY}").write_text("ready")
+while tasks() <= known:
+    pass
+os.kill(-1, signal.SIGKILL)
+"""
 
 
 @pytest.mark.parametrize("service", ["dagster-webserver", "dagster-daemon", "user-code", "worker", "redis", "langflow"])
@@ -88,12 +103,15 @@ def test_a_run_on_a_killed_worker_is_found_and_retried(stack: Stack, dagster: Da
 
 
 def test_a_run_whose_worker_is_killed_while_it_starts_is_retried(stack: Stack, dagster: Dagster, behave: str) -> None:
-    run_id = dagster.launch(input_value="started", flow_id=behave)
-    dagster.wait_status(run_id, "STARTING", seconds=30)
-    stack.kill("worker")
+    with ThreadPoolExecutor(1) as killer:
+        killed = killer.submit(stack.kill, "worker", "python", "-c", KILL_AT_THE_NEXT_TASK)
+        wait_until("the killer", lambda: stack.exec("worker", "sh", "-c", f"cat {READY} || true"), seconds=30)
+        run_id = dagster.launch(input_value="started", flow_id=behave)
+        killed.result()
 
     outcome = dagster.finish(retry_of(dagster, run_id))
     assert (outcome.status, outcome.metadata["answer"]) == ("SUCCESS", "started")
+    assert any("was killed while it started the run" in message for message in dagster.messages(run_id))
 
 
 def test_more_workers_share_the_queue(stack: Stack, dagster: Dagster, behave: str) -> None:
