@@ -104,8 +104,9 @@ def test_a_run_on_a_killed_worker_is_found_and_retried(stack: Stack, dagster: Da
 
 def test_a_run_whose_worker_is_killed_while_it_starts_is_retried(stack: Stack, dagster: Dagster, behave: str) -> None:
     with ThreadPoolExecutor(1) as killer:
-        killed = killer.submit(stack.kill, "worker", "python", "-c", KILL_AT_THE_NEXT_TASK)
-        wait_until("the killer", lambda: stack.exec("worker", "sh", "-c", f"cat {READY} || true"), seconds=30)
+        killed = killer.submit(stack.kill, "worker", "timeout", "60", "python", "-c", KILL_AT_THE_NEXT_TASK)
+        is_ready = f"test -e {READY} && echo ready || true"
+        wait_until("the killer", lambda: stack.exec("worker", "sh", "-c", is_ready), seconds=30)
         run_id = dagster.launch(input_value="started", flow_id=behave)
         killed.result()
 
