@@ -18,12 +18,11 @@ from urllib.parse import urlsplit
 from bench.figures import Figure, spread
 
 from dagma.defs.llm.resources import LangflowRestResource
+from dagma.langflow.wire import LONGEST_IDLE_SECONDS
 
 CALLS_PER_TURN = {1: 6, 4: 12, 16: 32}
 TURNS = {1: 120, 4: 60, 16: 40}
 """Both by number of callers: a turn takes a second or two, and all of them a minute or two."""
-# The call path's own rule for connections that the server may be closing.
-LONGEST_IDLE_SECONDS = 3.0
 TARGET = ">=0.95"
 INPUT = "ping"
 
