@@ -211,17 +211,16 @@ class Database:
             with self.engine.begin() as connection:
                 yield connection
 
-    def _reading(self) -> Connection:
-        while True:
-            connection = self.engine.connect().execution_options(dagma_reads_only=True)
-            try:
-                self.allow_long_statements(connection)
-            except DBAPIError as error:
-                connection.close()
-                if not _broke(error):
-                    raise
-            else:
-                return connection
+    def _reading(self, may_be_stale: bool = True) -> Connection:
+        connection = self.engine.connect().execution_options(dagma_reads_only=True)
+        try:
+            self.allow_long_statements(connection)
+        except DBAPIError as error:
+            connection.close()
+            if may_be_stale and _broke(error):
+                return self._reading(may_be_stale=False)
+            raise
+        return connection
 
     def _create_engine(self) -> Engine:
         if not self.is_sqlite:
