@@ -107,6 +107,7 @@ class Transport:
         self._tls = tls or TLS()
         self.max_body_bytes = max_body_bytes
         self._is_answer = is_answer
+        self._redactor: tuple[tuple[str, ...], Redactor] | None = None
         self._session = WatchedSession()
         # No compression: a small body must not be able to grow without bound in memory.
         self._session.headers.update({"Accept-Encoding": "identity", "Accept": "application/json", **self._headers})
@@ -120,7 +121,11 @@ class Transport:
 
     def redactor(self) -> Redactor:
         """Return a redactor of everything secret by now; tokens come and go."""
-        return Redactor([*self._credential.secrets(), *self._headers.values()])
+        secrets = (*self._credential.secrets(), *self._headers.values())
+        known = self._redactor
+        if known is None or known[0] != secrets:
+            self._redactor = known = (secrets, Redactor(secrets))
+        return known[1]
 
     def exchange(
         self,

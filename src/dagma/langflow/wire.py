@@ -15,12 +15,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextvars import ContextVar
-from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-from requests import Response, Session
+from requests import PreparedRequest, Request, Response, Session
 from requests.adapters import HTTPAdapter
 from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -214,15 +213,14 @@ _POOLS = {"http": _WatchedPool, "https": _WatchedTLSPool}
 
 
 class WatchedSession(Session):
-    """requests' session on watched connections, which does not look at redirects.
+    """requests' session on watched connections, which keeps nothing else from one request to the next.
 
-    Even where it is told not to follow them, requests reads the whole body of a redirect and parses its target.
+    No cookies, which would outlive the credentials; and no look at redirects: even where it is told not to follow them,
+    requests reads the whole body of one and parses its target. The caller judges them by their status.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        # Who is calling is told by the credentials alone, and a cookie would outlive them.
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         for scheme in ("http://", "https://"):
             # Callers share one client between threads; below this many, connections are kept.
             self.mount(scheme, WatchedAdapter(pool_connections=4, pool_maxsize=64))
@@ -238,8 +236,24 @@ class WatchedSession(Session):
             self._from_environment[key] = super().merge_environment_settings(url, proxies, stream, verify, cert)
         return self._from_environment[key]
 
-    def get_redirect_target(self, resp: Response) -> None:
-        """Return nothing: the caller judges redirects by their status."""
+    def prepare_request(self, request: Request) -> PreparedRequest:
+        """Prepare a request of what it is given and of this session's headers, and of nothing else."""
+        prepared = PreparedRequest()
+        prepared.prepare(
+            method=request.method,
+            url=request.url,
+            headers={**self.headers, **request.headers},
+            data=request.data,
+            params=request.params,
+            auth=request.auth,
+        )
+        return prepared
+
+    def send(self, request: PreparedRequest, *, allow_redirects: bool = False, **options: Any) -> Response:
+        """Send a request, and give the response as it comes."""
+        if allow_redirects:
+            raise ValueError("This session follows no redirect.")
+        return self.get_adapter(str(request.url)).send(request, **options)
 
 
 class WatchedAdapter(HTTPAdapter):
