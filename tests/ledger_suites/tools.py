@@ -7,6 +7,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from psycopg2 import extensions
+from sqlalchemy import event
+
 from dagma.ledger import Call, Ledger, input_hash
 
 NOON = datetime(2026, 3, 10, 12, 20, tzinfo=UTC)
@@ -58,3 +61,23 @@ def wait_for(pid: int) -> int:
 def die() -> None:
     """Die as by kill -9: no finally, no flush, no goodbye to the server."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def watch_statements(
+    ledger: Ledger, before: Callable[[str], object], after: Callable[[], object] = lambda: None
+) -> None:
+    """Tell of each statement, sent by SQLAlchemy or by the driver, and before each commit."""
+    engine = ledger.database.engine
+    event.listen(engine, "commit", lambda _: before("COMMIT"))
+    if ledger.database.is_sqlite:
+        event.listen(engine, "before_cursor_execute", lambda _c, _cursor, statement, *_: before(statement))
+        event.listen(engine, "after_cursor_execute", lambda *_: after())
+        return
+
+    class Watched(extensions.cursor):
+        def execute(self, query: Any, values: Any = None) -> None:
+            before(query)
+            super().execute(query, values)
+            after()
+
+    event.listen(engine, "checkout", lambda driver, *_: setattr(driver, "cursor_factory", Watched))

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, Table, TextClause, bindparam, select, text, update
 
 from dagma.ledger.call import Begun, Call
-from dagma.ledger.database import Database
+from dagma.ledger.database import Database, first_row
 from dagma.ledger.errors import (
     AnswerExpiredError,
     CallInFlightError,
@@ -93,7 +93,7 @@ class Admission:
 
     def _admit_now(self, call: Call) -> Begun:
         own = (os.getpid(), call.key)
-        call_id = self._unconfirmed.pop(own, None) or uuid.uuid4().hex
+        call_id = self._unconfirmed.pop(own, None) or self._new_id(call)
         try:
             if begun := self._begin_alone(call, call_id):
                 return begun
@@ -104,7 +104,7 @@ class Admission:
                     self._presence.release(call_id)
                 if begun is not None:
                     return begun
-                call_id = uuid.uuid4().hex
+                call_id = self._new_id(call)
         except BaseException as error:
             is_interrupt = not isinstance(error, Exception)
             if is_interrupt:
@@ -113,6 +113,9 @@ class Admission:
                 self._unconfirmed[own] = call_id
             self._presence.release(call_id)
             raise
+
+    def _new_id(self, call: Call) -> str:
+        return self._presence.new_id() if call.mode == "direct" else uuid.uuid4().hex
 
     def _begin_alone(self, call: Call, call_id: str) -> Begun | None:
         """Begin a call that has no row, by one statement, where nothing has to be asked for it; None for any other."""
@@ -206,7 +209,7 @@ def insert_once(connection: Connection, table: Table, values: Mapping[str, Any])
     Returns:
         Whether it was inserted.
     """
-    return connection.execute(_insert_once(table, tuple(values)), values).first() is not None
+    return first_row(connection, _insert_once(table, tuple(values)), values) is not None
 
 
 @cache
@@ -219,8 +222,9 @@ def _insert_once(table: Table, names: tuple[str, ...]) -> TextClause:
 
 
 def _storable(call: Call) -> Call:
-    named: dict[str, Any] = {name: storable(value) for name in NAMES if (value := getattr(call, name)) is not None}
-    return replace(call, **named)
+    named = {name: value for name in NAMES if (value := getattr(call, name)) is not None}
+    changed: dict[str, Any] = {name: stored for name, value in named.items() if (stored := storable(value)) != value}
+    return replace(call, **changed) if changed else call
 
 
 def _replay(connection: Connection, row: Row[Any]) -> Begun | None:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal
 
 Mode = Literal["direct", "job"]
@@ -96,7 +97,7 @@ class Call:
     row: str | None = None
     input_text: str | None = None
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The call's key, the same for each retry."""
         return call_key(

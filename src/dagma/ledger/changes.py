@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, TextClause, bindparam, insert, text, update
 
 from dagma.ledger.call import State
+from dagma.ledger.database import first_row
 from dagma.ledger.tables import calls, replays
 
 CHANGE = update(calls).where(calls.c.id == bindparam("of_id"), calls.c.state.in_(bindparam("sources", expanding=True)))
@@ -32,7 +33,7 @@ def change(
         return connection.execute(CHANGE, parameters).rowcount > 0
     if connection.dialect.name == "postgresql":
         statement = _change_and_keep(tuple(values))
-        return connection.execute(statement, {**parameters, "replay_body": body}).first() is not None
+        return first_row(connection, statement, {**parameters, "replay_body": body}) is not None
     if connection.execute(CHANGE, parameters).rowcount == 0:
         return False
     connection.execute(insert(replays).values(call_id=call_id, body=body, created_at=values["finished_at"]))
@@ -44,9 +45,9 @@ def _change_and_keep(names: tuple[str, ...]) -> TextClause:
     # SQLAlchemy's own would be built anew for each call.
     columns = ", ".join(f"{name} = :{name}" for name in names)
     statement = (
-        f"WITH changed AS (UPDATE calls SET {columns} WHERE id = :of_id AND state IN :sources RETURNING id) "  # noqa: S608 (names of our own)
+        f"WITH changed AS (UPDATE calls SET {columns} WHERE id = :of_id AND state = ANY(:sources) RETURNING id) "  # noqa: S608 (names of our own)
         "INSERT INTO replays (call_id, body, created_at) SELECT id, :replay_body, :finished_at FROM changed "
         "RETURNING call_id"
     )
     typed = [bindparam(name, type_=calls.c[name].type) for name in names]
-    return text(statement).bindparams(bindparam("sources", expanding=True), *typed)
+    return text(statement).bindparams(*typed)

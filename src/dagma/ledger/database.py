@@ -5,12 +5,13 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Dialect, Engine, TextClause, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -105,7 +106,8 @@ class Database:
             work: Takes the connection; may be called more than once, also after a commit whose reply was lost.
             patience_seconds: How long to try again while the server is away or restarting.
             may_take_long: Let a statement take more than 30 seconds.
-            one_statement: It writes by one statement, which PostgreSQL commits by itself: two messages less.
+            one_statement: It writes by one statement, which PostgreSQL commits by itself: two messages less. It may
+                give that to `first_row`.
 
         Returns:
             What `work` returned.
@@ -204,12 +206,37 @@ class Database:
 
     @contextmanager
     def _committing(self, one_statement: bool) -> Iterator[Connection]:
-        if one_statement and not self.is_sqlite:
-            with self.engine.connect() as connection, _autocommit(connection):
-                yield connection
-        else:
+        if self.is_sqlite:
             with self.engine.begin() as connection:
                 yield connection
+        elif one_statement:
+            with self.engine.connect() as connection, _autocommit(connection), self._typed(connection):
+                yield connection
+        else:
+            with self.engine.begin() as connection, self._typed(connection):
+                yield connection
+
+    @contextmanager
+    def _typed(self, connection: Connection) -> Iterator[None]:
+        """Raise the driver's errors as SQLAlchemy does, and forget connections that broke or were interrupted."""
+        dialect: Any = connection.dialect
+        driver_errors: type[Exception] = dialect.loaded_dbapi.Error
+        try:
+            yield
+        except driver_errors as error:
+            broke = dialect.is_disconnect(error, connection.connection.driver_connection, None)
+            if broke:
+                connection.invalidate(error)
+                # The others are of the same time.
+                self.engine.dispose()
+            raise DBAPIError.instance(
+                None, None, error, driver_errors, hide_parameters=True, connection_invalidated=broke, dialect=dialect
+            ) from error
+        except Exception:
+            raise
+        except BaseException:
+            connection.invalidate()
+            raise
 
     def _reading(self, may_be_stale: bool = True) -> Connection:
         connection = self.engine.connect().execution_options(dagma_reads_only=True)
@@ -228,6 +255,8 @@ class Database:
                 self.url,
                 pool_size=5,
                 max_overflow=10,
+                # The connection that was used last: its server process still has everything at hand.
+                pool_use_lifo=True,
                 connect_args=POSTGRES_CONNECT_ARGS,
                 hide_parameters=True,
             )
@@ -277,6 +306,33 @@ class Database:
         if self._engine is not None:
             self._engine.dispose(close=False)
             self._engine = None
+
+
+def first_row(connection: Connection, statement: TextClause, values: Mapping[str, Any]) -> Any:
+    """Execute a statement of a call, and give the first row that it returns.
+
+    On PostgreSQL the driver does it, for what SQLAlchemy does around a statement is a tenth of what a call takes longer
+    by the call path.
+
+    Args:
+        connection: To the database.
+        statement: With typed parameters; the same object each time.
+        values: Theirs; on PostgreSQL as the driver takes them, so times are aware.
+
+    Returns:
+        The row, or None.
+    """
+    if connection.dialect.name != "postgresql":
+        return connection.execute(statement, values).first()
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor:
+        cursor.execute(_written(statement, connection.dialect), values)
+        return cursor.fetchone()
+
+
+@cache
+def _written(statement: TextClause, dialect: Dialect) -> str:
+    return str(statement.compile(dialect=dialect))
 
 
 def _broke(error: Exception) -> bool:

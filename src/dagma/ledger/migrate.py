@@ -80,9 +80,10 @@ def _grant(connection: Connection, app_role: str | None) -> None:
         return
     quoted = connection.dialect.identifier_preparer.quote(role)
     for grant in (
-        f"SELECT ON calls, replays, rejections, usage_hours, {VERSION_TABLE}",
+        f"SELECT ON calls, replays, rejections, usage_hours, housekeeping, {VERSION_TABLE}",
         f"INSERT, UPDATE ({CHANGING_COLUMNS}) ON calls",
         "INSERT, DELETE ON replays",
         "INSERT ON rejections",
+        "UPDATE ON housekeeping",
     ):
         connection.exec_driver_sql(f"GRANT {grant} TO {quoted}")

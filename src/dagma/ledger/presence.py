@@ -7,24 +7,28 @@ by a lock that ends with its holder: on PostgreSQL a session's advisory lock, on
 
 import fcntl
 import os
+import select
 import threading
+import uuid
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from sqlalchemy import Connection, TextClause, create_engine, text
+from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from dagma.ledger.database import POSTGRES_CONNECT_ARGS, STATEMENT_SECONDS, Database
 
 PING = text("SELECT 1")
+LOCK = text("SELECT pg_advisory_lock(:lock)")
 UNLOCK = text("SELECT pg_advisory_unlock(:lock)")
 TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
 CONFIGURE = text("SELECT set_config(:name, :value, false)")
+# 60 bits of the random id: they fit PostgreSQL's bigint, and two processes never share them in practice.
+LOCK_DIGITS = 15
 SESSION_SETTINGS = {
     # The server notices within half a minute when this machine vanishes without a word.
     "tcp_keepalives_idle": "10",
@@ -39,6 +43,13 @@ SESSION_SETTINGS = {
 
 class Presence(Protocol):
     """Marks calls as being sent, and asks for such marks."""
+
+    def new_id(self) -> str:
+        """Name a call that is to be marked, so that marking it costs as little as it can.
+
+        Returns:
+            A new id for the ledger: 32 hexadecimal digits.
+        """
 
     def hold(self, call_id: str) -> None:
         """Mark a call as being sent by this process, until `release` or the process's death.
@@ -55,7 +66,7 @@ class Presence(Protocol):
         """
 
     def ended(self, call_id: str) -> None:
-        """Take the mark away before the next one is set: nobody asks for that of a call whose end is recorded.
+        """Take the mark away or keep it for another call: nobody asks for that of a call whose end is recorded.
 
         Args:
             call_id: The ledger's id of the call.
@@ -97,6 +108,10 @@ class FilePresence:
         self._folder = folder
         self._held: dict[str, int] = {}
         _presences.add(self)
+
+    def new_id(self) -> str:
+        """Give a random one."""
+        return uuid.uuid4().hex
 
     def hold(self, call_id: str) -> None:
         """Create the call's file and lock it, once."""
@@ -145,7 +160,11 @@ class FilePresence:
 
 
 class SessionPresence:
-    """Advisory locks, all held by one connection of this process. The server drops them when the connection ends."""
+    """Advisory locks, all held by one connection of this process. The server drops them when the connection ends.
+
+    The lock of a call is named by the last digits of its id. One whose call has ended stays with the session and goes
+    to a new call, whose id ends in the same digits: that call is marked without a word to the server.
+    """
 
     def __init__(self, database: Database):
         """Remember the database; the connection is opened at the first hold.
@@ -156,26 +175,45 @@ class SessionPresence:
         self._database = database
         self._session: Connection | None = None
         self._held: set[str] = set()
-        self._ended: set[str] = set()
-        """Calls whose locks the session still has, and nobody needs."""
+        self._named: set[str] = set()
+        """Calls that are not held yet, and whose locks the session has."""
+        self._spare: list[str] = []
+        """Last digits of the locks that the session has, and nobody needs: never more than calls were held at once."""
         self._mutex = threading.Lock()
         _presences.add(self)
+
+    def new_id(self) -> str:
+        """Give one whose lock the session has already, if there is one to spare."""
+        random = uuid.uuid4().hex
+        with self._mutex:
+            if not self._spare:
+                return random
+            call_id = random[:-LOCK_DIGITS] + self._spare.pop()
+            self._named.add(call_id)
+            return call_id
 
     def hold(self, call_id: str) -> None:
         """Take the call's lock, over a new connection if the old one broke."""
         with self._mutex:
-            # The server counts how often a session takes a lock: the second time only asks whether it still answers.
-            is_locked = call_id in self._held
+            is_named, is_held = call_id in self._named, call_id in self._held
+            self._named.discard(call_id)
             self._held.add(call_id)
             if self._session is not None and not self._session.invalidated:
                 with suppress(DBAPIError), self._ended_by_errors(self._session) as session:
-                    session.execute(PING) if is_locked else self._lock(session, call_id)
+                    # The server counts how often a session takes a lock: it is not asked for one that is there.
+                    if not is_named and not is_held:
+                        _lock(session, call_id)
+                    elif is_held or _has_something_to_say(session):
+                        session.execute(PING)
                     return
             self._open_session()
 
     def release(self, call_id: str) -> None:
         """Give the call's lock back; a broken connection has done so already."""
         with self._mutex:
+            if call_id in self._named:
+                self._named.discard(call_id)
+                self._spare.append(call_id[-LOCK_DIGITS:])
             if call_id not in self._held:
                 return
             self._held.discard(call_id)
@@ -184,25 +222,26 @@ class SessionPresence:
                     session.execute(UNLOCK, {"lock": _lock_number(call_id)})
 
     def ended(self, call_id: str) -> None:
-        """Leave the call's lock to the next `hold`, which gives it back on its way."""
+        """Leave the call's lock to the next one."""
         with self._mutex:
             if call_id in self._held:
                 self._held.discard(call_id)
-                self._ended.add(call_id)
+                if self._session is not None:
+                    self._spare.append(call_id[-LOCK_DIGITS:])
 
     def is_held(self, call_id: str, connection: Connection) -> bool:
         """Try the lock, for the rest of the asking transaction."""
         return not connection.scalar(TRY_LOCK, {"lock": _lock_number(call_id)})
 
     def _open_session(self) -> None:
+        self._forget_session()
         self._session = self._connect()
-        self._ended.clear()
         with self._ended_by_errors(self._session) as session:
             for name, value in SESSION_SETTINGS.items():
                 session.execute(CONFIGURE, {"name": name, "value": value})
             # The locks of the calls in flight went with the old connection.
             for call_id in self._held:
-                self._lock(session, call_id)
+                _lock(session, call_id)
 
     @contextmanager
     def _ended_by_errors(self, session: Connection) -> Iterator[Connection]:
@@ -210,7 +249,7 @@ class SessionPresence:
         try:
             yield session
         except BaseException:
-            self._session = None
+            self._forget_session()
             with suppress(Exception):
                 session.invalidate()
                 session.close()
@@ -226,35 +265,39 @@ class SessionPresence:
         )
         return engine.connect()
 
-    def _lock(self, session: Connection, call_id: str) -> None:
-        ended = {f"ended_{index}": _lock_number(ended) for index, ended in enumerate(self._ended)}
-        session.execute(_lock_giving_back(len(ended)), {"lock": _lock_number(call_id), **ended})
-        self._ended.clear()
+    def _forget_session(self) -> None:
+        """Forget it with the locks that nobody needed."""
+        self._session = None
+        self._named.clear()
+        self._spare.clear()
 
     def _forget_after_fork(self) -> None:
         self._mutex = threading.Lock()
         self._held.clear()
-        self._ended.clear()
         if self._session is not None:
             # Take this copy of the socket away without closing the session, which is the parent's.
             null = os.open(os.devnull, os.O_RDWR)
             os.dup2(null, self._session.connection.driver_connection.fileno())  # type: ignore[union-attr]
             os.close(null)
-            self._session = None
+        self._forget_session()
 
 
-@cache
-def _lock_giving_back(count: int) -> TextClause:
-    given_back = [f"pg_advisory_unlock(:ended_{index})" for index in range(count)]
-    return text(f"SELECT {', '.join(['pg_advisory_lock(:lock)', *given_back])}")
+def _lock(session: Connection, call_id: str) -> None:
+    session.execute(LOCK, {"lock": _lock_number(call_id)})
+
+
+def _has_something_to_say(session: Connection) -> bool:
+    """Tell whether the server or the kernel has sent something unasked, as when the connection ended."""
+    poll = select.poll()
+    poll.register(session.connection.driver_connection.fileno(), select.POLLIN)  # type: ignore[union-attr]
+    return bool(poll.poll(0))
 
 
 _presences: "weakref.WeakSet[FilePresence | SessionPresence]" = weakref.WeakSet()
 
 
 def _lock_number(call_id: str) -> int:
-    # 60 bits of the random id: fits PostgreSQL's bigint, and two live calls never share it in practice.
-    return int(call_id[:15], 16)
+    return int(call_id[-LOCK_DIGITS:], 16)
 
 
 def _forget_all_after_fork() -> None:

@@ -1,13 +1,11 @@
 """The ledger's tables, as SQLAlchemy Core sees them. `migrations/` creates them."""
 
-from sqlalchemy import BigInteger, Column, Computed, ForeignKey, Index, Integer, MetaData, String, Table, Text, text
+from sqlalchemy import BigInteger, Column, Computed, ForeignKey, Index, Integer, MetaData, String, Table, Text
 from sqlalchemy import UniqueConstraint as Unique
 
 from dagma.ledger.columns import Money, UtcTime
 
 metadata = MetaData()
-
-BEGUN = text("state = 'begun'")
 
 calls = Table(
     "calls",
@@ -66,7 +64,6 @@ calls = Table(
     Unique("key", "attempt", name="calls_key_attempt"),
     Index("calls_begun_at", "begun_at"),
     Index("calls_run_id", "run_id"),
-    Index("calls_in_flight", "begun_at", postgresql_where=BEGUN, sqlite_where=BEGUN),
 )
 
 replays = Table(
@@ -102,3 +99,10 @@ usage_hours = Table(
     Column("priced_cost", Money, nullable=False),
 )
 """Totals by flow and UTC hour, kept by triggers on `calls`; they outlive pruned calls."""
+
+housekeeping = Table(
+    "housekeeping",
+    metadata,
+    Column("lost_until", UtcTime, nullable=False),
+)
+"""One row: until which time of their beginning no call is left whose caller has died."""
