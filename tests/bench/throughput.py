@@ -1,6 +1,7 @@
 """Calls per second on one Langflow, by the whole call path and by a bare asyncio client, in turns.
 
-The turns are short: a shared machine is as fast in one second as in the next, and not as in the next minute.
+A turn starts with as many calls at once as there are callers, and ends with callers running out of calls one by one.
+Neither is counted: a rate is that of the answers that come while every caller is busy.
 
 Usage: python -m bench.throughput FLOW_ID    Needs LANGFLOW_BASE_URL, LANGFLOW_API_KEY and DAGMA_LEDGER_URL.
 """
@@ -15,14 +16,15 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from bench.figures import Figure, spread
+from bench.figures import Figure
 
 from dagma.defs.llm.resources import LangflowRestResource
 from dagma.langflow.wire import LONGEST_IDLE_SECONDS
 
-CALLS_PER_TURN = {1: 6, 4: 12, 16: 32}
-TURNS = {1: 120, 4: 60, 16: 40}
-"""Both by number of callers: a turn takes a second or two, and all of them a minute or two."""
+COUNTED = {1: 12, 4: 48, 16: 96}
+"""Answers that are counted in a turn, by number of callers: a turn takes one second to ten."""
+TURNS = {1: 200, 4: 60, 16: 30}
+"""By number of callers: all turns of one take six to nine minutes; their median is good to a hundredth."""
 TARGET = ">=0.95"
 INPUT = "ping"
 
@@ -51,9 +53,9 @@ class BareClient:
         self._callers = callers
         self._kept: list[Connection] = []
 
-    async def turn(self, count: int) -> float:
-        """Make `count` calls, all callers at a time; the seconds that they took."""
-        left = iter(range(count))
+    async def turn(self, count: int) -> list[float]:
+        """Make `count` calls, all callers at a time; when each was answered."""
+        left, answered = iter(range(count)), list[float]()
 
         async def caller() -> None:
             connection = await self._connect()
@@ -61,11 +63,11 @@ class BareClient:
                 connection.writer.write(self._request)
                 check(await read_body(connection.reader))
                 connection.used_at = time.monotonic()
+                answered.append(time.perf_counter())
             self._kept.append(connection)
 
-        started = time.perf_counter()
         await asyncio.gather(*(caller() for _ in range(self._callers)))
-        return time.perf_counter() - started
+        return answered
 
     async def _connect(self) -> "Connection":
         while self._kept:
@@ -111,27 +113,32 @@ def check(body: bytes) -> None:
     assert results["message"]["text"] == INPUT, results
 
 
-def path_turn(backend: LangflowRestResource, flow_id: str, pool: Executor, count: int) -> float:
-    """Make `count` calls by the call path; the seconds that they took."""
+def path_turn(backend: LangflowRestResource, flow_id: str, pool: Executor, count: int) -> list[float]:
+    """Make `count` calls by the call path; when each was answered."""
 
-    def call(_: int) -> None:
+    def call(_: int) -> float:
         response = backend.run_flow(INPUT, flow_id=flow_id, mode="direct")
         assert backend.read(response).text == INPUT
+        return time.perf_counter()
 
-    started = time.perf_counter()
-    list(pool.map(call, range(count)))
-    return time.perf_counter() - started
+    return list(pool.map(call, range(count)))
+
+
+def calls_per_second(answered: list[float], callers: int) -> float:
+    """The rate while all callers were busy: without the first answer of each, and without the last."""
+    busy = sorted(answered)[callers - 1 : -callers]
+    return (len(busy) - 1) / (busy[-1] - busy[0])
 
 
 def measure(target: Target) -> list[Figure]:
     """Measure every number of callers."""
     backend = LangflowRestResource(base_url=target.base_url, api_key=target.api_key)
-    return [figure for callers in CALLS_PER_TURN for figure in measure_callers(target, backend, callers)]
+    return [figure for callers in COUNTED for figure in measure_callers(target, backend, callers)]
 
 
 def measure_callers(target: Target, backend: LangflowRestResource, callers: int) -> list[Figure]:
     """Measure one number of callers; which of the two begins alternates."""
-    count, seconds = CALLS_PER_TURN[callers], dict[str, list[float]](bare=[], path=[])
+    count, rates = COUNTED[callers] + 2 * callers, dict[str, list[float]](bare=[], path=[])
     client = BareClient(target, callers)
     with asyncio.Runner() as runner, ThreadPoolExecutor(callers) as pool:
         turns = {
@@ -140,24 +147,23 @@ def measure_callers(target: Target, backend: LangflowRestResource, callers: int)
         }
         for index in range(-1, TURNS[callers]):
             for name in ("bare", "path") if index % 2 else ("path", "bare"):
-                took = turns[name]()
+                rate = calls_per_second(turns[name](), callers)
                 if index >= 0:
-                    seconds[name].append(took)
+                    rates[name].append(rate)
         client.close()
-    for name in seconds:
-        print(f"{callers:>2} callers, {count} calls a turn, {name}: {spread(seconds[name])}", file=sys.stderr)
-    ratios = [bare / path for bare, path in zip(seconds["bare"], seconds["path"], strict=True)]
-    print(f"{callers:>2} callers, ratios {quartiles(ratios)}", file=sys.stderr)
+    ratios = [path / bare for bare, path in zip(rates["bare"], rates["path"], strict=True)]
+    for name, values in {**rates, "path / bare": ratios}.items():
+        print(f"{callers:>2} callers, calls per second, {name}: {quartiles(values)}", file=sys.stderr)
     return [
-        Figure(f"calls_per_second_bare_asyncio_{callers}", count / statistics.median(seconds["bare"]), "1/s"),
-        Figure(f"calls_per_second_{callers}", count / statistics.median(seconds["path"]), "1/s"),
+        Figure(f"calls_per_second_bare_asyncio_{callers}", statistics.median(rates["bare"]), "1/s"),
+        Figure(f"calls_per_second_{callers}", statistics.median(rates["path"]), "1/s"),
         Figure(f"throughput_ratio_{callers}", statistics.median(ratios), "-", TARGET),
     ]
 
 
-def quartiles(ratios: list[float]) -> str:
-    """Three quartiles."""
-    return " ".join(f"{ratio:.3f}" for ratio in statistics.quantiles(ratios))
+def quartiles(values: list[float]) -> str:
+    """Three quartiles, and of how many turns."""
+    return f"{' '.join(f'{value:.3f}' for value in statistics.quantiles(values))} ({len(values)} turns)"
 
 
 if __name__ == "__main__":
