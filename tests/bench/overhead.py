@@ -116,7 +116,7 @@ def measure(count: int) -> list[Figure]:
         }
         seconds = take_turns(calls, count)
     for name, sample in seconds.items():
-        print(f"{name:<22} {spread(sample)}", file=sys.stderr)
+        print(f"{name:<22} {spread(sample)}")
 
     def added(ours: str, bare: str) -> float:
         return 1000 * (statistics.median(seconds[ours]) - statistics.median(seconds[bare]))

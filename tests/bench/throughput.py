@@ -153,7 +153,7 @@ def measure_callers(target: Target, backend: LangflowRestResource, callers: int)
         client.close()
     ratios = [path / bare for bare, path in zip(rates["bare"], rates["path"], strict=True)]
     for name, values in {**rates, "path / bare": ratios}.items():
-        print(f"{callers:>2} callers, calls per second, {name}: {quartiles(values)}", file=sys.stderr)
+        print(f"{callers:>2} callers, calls per second, {name}: {quartiles(values)}")
     return [
         Figure(f"calls_per_second_bare_asyncio_{callers}", statistics.median(rates["bare"]), "1/s"),
         Figure(f"calls_per_second_{callers}", statistics.median(rates["path"]), "1/s"),

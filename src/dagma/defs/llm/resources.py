@@ -228,15 +228,12 @@ class LangflowRestResource(Backend):
 
     @override
     def look_up(self, flow_id: str) -> FlowReference:
-        flow = self._flows.get(flow_id)
-        if flow is None:
-            try:
-                flow = self.quick_client.find_flow(flow_id)
-            except LangflowError as error:
-                # The call itself will say whatever is wrong, and more patiently.
-                logger.warning("Flow %s could not be looked up for its name and version: %s", flow_id, error)
-                return replace(self.refer_to(flow_id), look_up_error=error)
-            self._flows.put(flow_id, flow)
+        try:
+            flow = self._flows.get_or_fetch(flow_id, lambda: self.quick_client.find_flow(flow_id))
+        except LangflowError as error:
+            # The call itself will say whatever is wrong, and more patiently.
+            logger.warning("Flow %s could not be looked up for its name and version: %s", flow_id, error)
+            return replace(self.refer_to(flow_id), look_up_error=error)
         return FlowReference(
             flow.id,
             name=flow.name,

@@ -1,0 +1,117 @@
+"""Callers that ask for a flow at the same time: one of them fetches it."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pytest
+
+from dagma.langflow import Flow, FlowNotFound
+from dagma.langflow import flow_cache as module
+from dagma.langflow.flow_cache import FlowCache
+
+CALLERS = 8
+
+
+class Server:
+    """Gives flows once the test lets it, and counts how often it is asked."""
+
+    def __init__(self, answer: Callable[[], Flow]) -> None:
+        self.asked = 0
+        self.is_asked = threading.Event()
+        self.may_answer = threading.Event()
+        self._answer = answer
+
+    def fetch(self) -> Flow:
+        self.asked += 1
+        self.is_asked.set()
+        assert self.may_answer.wait(10)
+        return self._answer()
+
+
+class Interrupted(BaseException):
+    """What a cancel raises wherever the step is."""
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [1000.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+def flow(name: str) -> Flow:
+    return Flow(id="11111111-1111-4111-8111-111111111111", name=name, endpoint_name=None, raw={})
+
+
+def test_callers_at_the_same_time_get_the_flow_that_one_of_them_fetched() -> None:
+    cache, server = FlowCache(10), Server(lambda: flow("new"))
+    with ThreadPoolExecutor(CALLERS) as pool:
+        futures = [pool.submit(cache.get_or_fetch, "ask", server.fetch) for _ in range(CALLERS)]
+        assert server.is_asked.wait(10)
+        server.may_answer.set()
+        assert {future.result(10).name for future in futures} == {"new"}
+    assert server.asked == 1
+    assert cache.get_or_fetch("ask", server.fetch).name == "new"
+    assert server.asked == 1
+
+
+def test_while_one_caller_fetches_the_others_take_the_flow_that_is_kept(clock: list[float]) -> None:
+    cache, server = FlowCache(10), Server(lambda: flow("new"))
+    cache.put("ask", flow("old"))
+    clock[0] += 11
+    with ThreadPoolExecutor(1) as pool:
+        fetching = pool.submit(cache.get_or_fetch, "ask", server.fetch)
+        assert server.is_asked.wait(10)
+        assert cache.get_or_fetch("ask", server.fetch).name == "old"
+        server.may_answer.set()
+        assert fetching.result(10).name == "new"
+    assert server.asked == 1
+    assert cache.get_or_fetch("ask", server.fetch).name == "new"
+
+
+def test_a_flow_that_is_kept_for_more_than_twice_its_time_is_waited_for(clock: list[float]) -> None:
+    cache, server = FlowCache(10), Server(lambda: flow("new"))
+    cache.put("ask", flow("old"))
+    clock[0] += 21
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(cache.get_or_fetch, "ask", server.fetch) for _ in range(2)]
+        assert server.is_asked.wait(10)
+        server.may_answer.set()
+        assert [future.result(10).name for future in futures] == ["new", "new"]
+
+
+def test_a_failure_is_everybodys_who_waits_and_nobodys_who_asks_later() -> None:
+    answers: list[Callable[[], Flow]] = [refuse, lambda: flow("new")]
+    cache, server = FlowCache(10), Server(lambda: answers.pop(0)())
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(cache.get_or_fetch, "ask", server.fetch)
+        assert server.is_asked.wait(10)
+        running = cache._fetching["ask"]
+        server.may_answer.set()
+        for get in (first.result, running.result):
+            with pytest.raises(FlowNotFound):
+                get(10)
+    assert cache.get_or_fetch("ask", server.fetch).name == "new"
+
+
+def test_a_caller_that_is_interrupted_leaves_the_fetching_to_another() -> None:
+    answers: list[Callable[[], Flow]] = [interrupt, lambda: flow("new")]
+    cache, server = FlowCache(10), Server(lambda: answers.pop(0)())
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(cache.get_or_fetch, "ask", server.fetch)
+        assert server.is_asked.wait(10)
+        second = pool.submit(cache.get_or_fetch, "ask", server.fetch)
+        server.may_answer.set()
+        with pytest.raises(Interrupted):
+            first.result(10)
+        assert second.result(10).name == "new"
+
+
+def refuse() -> Flow:
+    raise FlowNotFound("There is none.")
+
+
+def interrupt() -> Flow:
+    raise Interrupted
