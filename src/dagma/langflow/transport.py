@@ -36,10 +36,10 @@ DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 65_536
 _LONGEST_REFUSAL_BYTES = 65_536
 _LONGEST_REASON = 200
-_SILENCE = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
+_SILENCE = (TimeoutError, urllib3.exceptions.TimeoutError)
 # To urllib3 a refused connection is a kind of time-out.
 _REFUSED = (urllib3.exceptions.NewConnectionError,)
-_TLS = (ssl.SSLError, requests.exceptions.SSLError, urllib3.exceptions.SSLError)
+_TLS = (ssl.SSLError, urllib3.exceptions.SSLError)
 # The connection ended without a word about certificates: so does a balancer end it whose server is away.
 _TLS_CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _REFUSED_HANDSHAKE = re.compile(

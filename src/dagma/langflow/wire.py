@@ -13,15 +13,17 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextvars import ContextVar
+from functools import lru_cache
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
 from requests import PreparedRequest, Request, Response, Session
 from requests.adapters import HTTPAdapter
-from urllib3 import PoolManager
+from requests.structures import CaseInsensitiveDict
+from urllib3 import PoolManager, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
@@ -117,6 +119,7 @@ class _WatchedConnection(HTTPConnection):
     """A connection that hands its socket to the current watch, from the first byte of a TLS handshake on."""
 
     _is_connecting = False
+    _gathered: list[bytes] | None = None
 
     def connect(self) -> None:
         self._is_connecting = True
@@ -159,11 +162,21 @@ class _WatchedConnection(HTTPConnection):
         return [str(address[0]) for *_, address in found]
 
     def request(self, *args: Any, **kwargs: Any) -> None:
+        """Send a request whose body is in memory at once: head and body apart wake the server twice."""
         if self.sock is not None:
             _report(self.sock)
-        super().request(*args, **kwargs)
+        self._gathered = []
+        try:
+            super().request(*args, **kwargs)
+        finally:
+            gathered, self._gathered = self._gathered, None
+        if gathered:
+            self.send(b"".join(gathered))
 
     def send(self, data: Any) -> None:
+        if self._gathered is not None and isinstance(data, bytes):
+            self._gathered.append(data)
+            return
         if self.sock is None:
             self.connect()
         # A proxy is asked for its tunnel while connecting: nothing of the request is in that.
@@ -212,6 +225,14 @@ class _WatchedTLSPool(_WatchedPool, HTTPSConnectionPool):
 _POOLS = {"http": _WatchedPool, "https": _WatchedTLSPool}
 
 
+@lru_cache
+def _prepared_url(url: str, params: tuple[tuple[str, str], ...]) -> str | None:
+    # Taking it apart and joining it again takes as long as sending it.
+    prepared = PreparedRequest()
+    prepared.prepare_url(url, dict(params))
+    return prepared.url
+
+
 class WatchedSession(Session):
     """requests' session on watched connections, which keeps nothing else from one request to the next.
 
@@ -239,14 +260,11 @@ class WatchedSession(Session):
     def prepare_request(self, request: Request) -> PreparedRequest:
         """Prepare a request of what it is given and of this session's headers, and of nothing else."""
         prepared = PreparedRequest()
-        prepared.prepare(
-            method=request.method,
-            url=request.url,
-            headers={**self.headers, **request.headers},
-            data=request.data,
-            params=request.params,
-            auth=request.auth,
-        )
+        prepared.prepare_method(request.method)
+        prepared.url = _prepared_url(request.url, tuple((request.params or {}).items()))
+        prepared.prepare_headers({**self.headers, **request.headers})
+        prepared.prepare_body(request.data, None)
+        prepared.prepare_auth(request.auth)
         return prepared
 
     def send(self, request: PreparedRequest, *, allow_redirects: bool = False, **options: Any) -> Response:
@@ -257,7 +275,57 @@ class WatchedSession(Session):
 
 
 class WatchedAdapter(HTTPAdapter):
-    """requests' adapter on watched connections, directly or through a proxy; it never retries by itself."""
+    """requests' adapter on watched connections, directly or through a proxy; it never retries by itself.
+
+    The pool of a server is looked for once. What urllib3 raises is left as it is, and responses have no cookies.
+    """
+
+    def __init__(self, pool_connections: int, pool_maxsize: int) -> None:
+        self._known: dict[Hashable, Any] = {}
+        super().__init__(pool_connections=pool_connections, pool_maxsize=pool_maxsize)
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,  # noqa: ARG002 (a response is always read by the caller)
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> Response:
+        """Send a request that was prepared, and give the response as it comes."""
+        connect, read = timeout
+        raw = self._pool(request, verify, cert, proxies).urlopen(
+            method=str(request.method),
+            url=self.request_url(request, proxies),
+            body=request.body,
+            headers=request.headers,
+            redirect=False,
+            assert_same_host=False,
+            preload_content=False,
+            decode_content=False,
+            retries=self.max_retries,
+            timeout=Timeout(connect=connect, read=read),
+        )
+        response = Response()
+        response.status_code, response.headers, response.raw = raw.status, CaseInsensitiveDict(raw.headers), raw
+        response.request, response.connection = request, self
+        return response
+
+    def close(self) -> None:
+        """Forget the pools, which close their connections when nobody uses them any more."""
+        self._known.clear()
+        super().close()
+
+    def _pool(self, request: PreparedRequest, verify: Any, cert: Any, proxies: Any) -> Any:
+        address = urlsplit(str(request.url))
+        key = (address.scheme, address.netloc, verify, cert, *sorted((proxies or {}).items()))
+        pool = self._known.get(key)
+        if pool is None:
+            pool = self.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
+            self.cert_verify(pool, request.url, verify, cert)  # type: ignore[no-untyped-call]
+            self._known[key] = pool
+        return pool
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
         """Create the pools, of watched connections."""

@@ -5,6 +5,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -339,6 +340,12 @@ def test_a_time_out_longer_than_the_deadline_gives_way_to_it(
     assert time.monotonic() - started < HANGING
 
 
+def test_an_answer_may_take_longer_than_a_connection(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):
+    fake_langflow.script(Fault(path="/run", delay=0.6))
+    client = make_client(timeouts=Timeouts(connect=0.3, read=HANGING, total=HANGING))
+    assert CallResult.from_v1(client.run(echo, "hello")).answer == "hello"
+
+
 def test_a_deadline_that_has_passed_sends_nothing(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):
     with pytest.raises(CallTimeout) as caught:
         make_client().run(echo, "hello", timeout=0.0)
@@ -457,3 +464,27 @@ def test_the_environment_is_read_once_per_server(monkeypatch: pytest.MonkeyPatch
     assert proxy_for("http://langflow.example/api/v1/run/2") is None
     assert proxy_for("http://gateway.example/api/v1/run/2") == "http://proxy.example:3128"
     assert looked_up == ["http://langflow.example/api/v1/run/1", "http://gateway.example/api/v1/run/2"]
+
+
+def test_a_request_leaves_in_one_piece(make_client: MakeClient, echo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces: list[bytes] = []
+    send = HTTPConnection.send
+
+    def noted(connection: HTTPConnection, data: bytes) -> None:
+        pieces.append(data)
+        send(connection, data)
+
+    monkeypatch.setattr(HTTPConnection, "send", noted)
+    client = make_client()
+    for question in ("first", "second"):
+        client.run(echo, question)
+    assert [piece.startswith(b"POST ") for piece in pieces] == [True, True]
+    assert [piece.endswith(b"}") for piece in pieces] == [True, True]
+
+
+def test_a_client_that_was_closed_connects_anew(make_client: MakeClient, echo: str, monkeypatch: pytest.MonkeyPatch):
+    opened, client = counted_connects(monkeypatch), make_client()
+    for question in ("before", "after"):
+        assert CallResult.from_v1(client.run(echo, question)).answer == question
+        client.close()
+    assert [connection.sock for connection in opened] == [None, None]
