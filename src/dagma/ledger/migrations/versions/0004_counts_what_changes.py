@@ -1,0 +1,16 @@
+"""Write a flow's totals only where a change of a call changes them."""
+
+from alembic import op
+
+from dagma.ledger.migrations.scripts import run_script
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Give the trigger its condition."""
+    if op.get_bind().dialect.name == "postgresql":
+        run_script(revision)
