@@ -16,7 +16,7 @@ from stack.ledger_fixtures import (
     make_ledger,
 )
 
-from dagma.ledger import Call, CallInFlightError, Ledger, LedgerUnavailableError
+from dagma.ledger import Call, CallInFlightError, Ledger, LedgerUnavailableError, Usage
 from dagma.ledger import database as database_module
 from dagma.ledger.reports import Filter, last_calls
 from dagma.ledger.tables import replays
@@ -41,7 +41,7 @@ def make(ledger: Ledger, call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "statements"), [("direct", ["INSERT", "WITH"]), ("job", ["INSERT", "UPDATE", "WITH"])]
+    ("mode", "statements"), [("direct", ["EXECUTE", "EXECUTE"]), ("job", ["EXECUTE", "UPDATE", "EXECUTE"])]
 )
 def test_a_call_takes_one_statement_a_step_and_no_transaction_around_it(
     make_ledger: MakeLedger, mode: Any, statements: list[str]
@@ -97,6 +97,15 @@ def terminate_connections(postgres: LedgerPostgres) -> None:
     other.dispose()
 
 
+def test_a_session_that_was_reset_is_not_used_again(make_ledger: MakeLedger) -> None:
+    ledger = make_ledger(patience_seconds=0)
+    make(ledger, new_call())
+    with ledger.database.engine.connect() as connection:
+        connection.exec_driver_sql("DEALLOCATE ALL")
+    make(ledger, new_call(step="after"))
+    assert [row["state"] for row in last_calls(ledger.database, 10, Filter())] == ["answered", "answered"]
+
+
 @pytest.mark.parametrize("breaks", [False, True])
 def test_a_call_that_gets_the_lock_of_one_before_is_marked_as_well(
     make_ledger: MakeLedger, ledger_postgres: LedgerPostgres, breaks: bool
@@ -138,6 +147,23 @@ def test_the_end_of_a_call_is_written_beside_its_beginning(make_ledger: MakeLedg
             time.sleep(0.1)
             connection.rollback()
     assert (counted.of_calls, counted.in_place) == (8, 8)
+
+
+def test_a_flows_totals_are_written_only_where_they_change(make_ledger: MakeLedger) -> None:
+    ledger = make_ledger()
+
+    def place() -> object:
+        with ledger.database.read() as connection:
+            return connection.scalar(text("SELECT ctid FROM usage_hours"))
+
+    begun = ledger.begin(new_call(mode="job"))
+    at_first = place()
+    ledger.submitted(begun, "job-1")
+    assert place() == at_first
+    ledger.finish(begun, raw="Paris", usages=[Usage(input_tokens=20, output_tokens=8)])
+    assert place() != at_first
+    with ledger.database.read() as connection:
+        assert connection.execute(text("SELECT calls, tokens FROM usage_hours")).one() == (1, 28)
 
 
 def test_locks_of_calls_that_have_ended_do_not_pile_up(
