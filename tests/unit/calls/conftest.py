@@ -72,6 +72,13 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
+@pytest.fixture
+def instance_on_disk() -> Iterator[dg.DagsterInstance]:
+    """An instance that others can look at while it writes, other than one in memory, whose tables they would lock."""
+    with dg.instance_for_test() as instance:
+        yield instance
+
+
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failures, "FIRST_WAIT_SECONDS", 0.01)

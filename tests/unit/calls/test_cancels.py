@@ -23,10 +23,9 @@ from dagma.testing import FakeLangflow, Fault
 
 
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
+def instance(instance_on_disk: dg.DagsterInstance) -> dg.DagsterInstance:
     """An instance on disk, as others can cancel its runs."""
-    with dg.instance_for_test() as instance:
-        yield instance
+    return instance_on_disk
 
 
 @pytest.fixture(autouse=True)

@@ -42,16 +42,18 @@ def test_a_job_gives_the_response_and_the_figures_of_a_direct_call(
 
 
 def test_the_runs_log_tells_the_progress_as_it_happens_and_no_text(
-    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
+    fake: FakeLangflow, flow: Flow, instance_on_disk: dg.DagsterInstance
 ) -> None:
     flow.goes.clear()
     seen_early: list[str] = []
 
     def look() -> None:
-        (run,) = wait_for("the run", instance.get_runs)
+        (run,) = wait_for("the run", instance_on_disk.get_runs)
 
         def lines() -> list[str]:
-            return [record.user_message for record in instance.all_logs(run.run_id) if record.dagster_event is None]
+            return [
+                record.user_message for record in instance_on_disk.all_logs(run.run_id) if record.dagster_event is None
+            ]
 
         seen_early.extend(
             wait_for("progress", lambda: [line for line in lines() if "ChatInput-1 has finished" in line])
@@ -60,7 +62,7 @@ def test_the_runs_log_tells_the_progress_as_it_happens_and_no_text(
 
     watcher = threading.Thread(target=look)
     watcher.start()
-    run = execute(instance, input_value="a private question")
+    run = execute(instance_on_disk, input_value="a private question")
     watcher.join()
     assert len(seen_early) == 1
     job_id = fake.jobs[0].id
@@ -121,10 +123,10 @@ def interrupting(instance: dg.DagsterInstance, fake: FakeLangflow, *, cancel: bo
     """Interrupt the run of the block once its job runs and is followed, as a worker does on a cancel or a shutdown."""
 
     def interrupt() -> None:
-        (run,) = wait_for("the run", instance.get_runs)
         wait_for("the job", lambda: [job for job in fake.jobs if job.state == "in_progress"])
         wait_for("its follower", lambda: any(request.path.endswith("/events") for request in fake.requests))
         if cancel:
+            (run,) = wait_for("the run", instance.get_runs)
             wait_for("the cancel", lambda: instance.report_run_canceling(run) is None)
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -152,8 +154,8 @@ def test_a_run_that_is_cancelled_while_langflow_is_frozen_ends_soon(
     interrupted_at = []
 
     def interrupt() -> None:
-        (run,) = wait_for("the run", instance.get_runs)
         wait_for("the submit", lambda: sends(fake))
+        (run,) = wait_for("the run", instance.get_runs)
         wait_for("the cancel", lambda: instance.report_run_canceling(run) is None)
         interrupted_at.append(time.monotonic())
         os.kill(os.getpid(), signal.SIGINT)
