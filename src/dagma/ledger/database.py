@@ -317,7 +317,8 @@ def first_row(connection: Connection, statement: TextClause, values: Mapping[str
     """Execute a statement of a call, and give the first row that it returns.
 
     On PostgreSQL the driver does it, for what SQLAlchemy does around a statement is a tenth of what a call takes longer
-    by the call path; and each connection prepares it once, which saves the server a quarter of its time.
+    by the call path; and each connection prepares it once, which makes the end of a call a tenth of a millisecond
+    shorter.
 
     Args:
         connection: To the database.
