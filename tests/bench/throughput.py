@@ -1,7 +1,8 @@
 """Calls per second on one Langflow, by the whole call path and by a bare asyncio client, in turns.
 
-A turn starts with as many calls at once as there are callers, and ends with callers running out of calls one by one.
-Neither is counted: a rate is that of the answers that come while every caller is busy.
+In a turn each caller makes some calls, one after the other. The rate of a turn is that of the median time from one
+answer of a caller to its next: Langflow answers many callers in bursts, and stops everything for a second
+or two to collect its garbage, about every 160 answers, whoever asks. A few seconds hold too few of either to count.
 
 Usage: python -m bench.throughput FLOW_ID    Needs LANGFLOW_BASE_URL, LANGFLOW_API_KEY and DAGMA_LEDGER_URL.
 """
@@ -12,8 +13,10 @@ import os
 import statistics
 import sys
 import time
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import pairwise
 from urllib.parse import urlsplit
 
 from bench.figures import Figure
@@ -21,13 +24,13 @@ from bench.figures import Figure
 from dagma.defs.llm.resources import LangflowRestResource
 from dagma.langflow.wire import LONGEST_IDLE_SECONDS
 
-COUNTED = {1: 12, 4: 32, 16: 64}
-"""Answers that are counted in a turn, by number of callers: a turn takes one second to six.
+CALLS = {1: 13, 4: 9, 16: 8}
+"""How many calls each caller makes in a turn, by number of callers: a turn takes one second to eight.
 
 No more of them, because the machine's own speed drifts in between the two turns that are compared.
 """
 TURNS = {1: 240, 4: 90, 16: 45}
-"""By number of callers: all turns of one take seven to nine minutes."""
+"""By number of callers: all turns of one take eight to ten minutes."""
 TARGET = ">=0.95"
 INPUT = "ping"
 
@@ -56,21 +59,20 @@ class BareClient:
         self._callers = callers
         self._kept: list[Connection] = []
 
-    async def turn(self, count: int) -> list[float]:
-        """Make `count` calls, all callers at a time; when each was answered."""
-        left, answered = iter(range(count)), list[float]()
+    async def turn(self, calls: int) -> list[list[float]]:
+        """Make so many calls by each caller, all callers at a time; when each caller was answered."""
 
-        async def caller() -> None:
-            connection = await self._connect()
-            for _ in left:
+        async def caller() -> list[float]:
+            connection, answered = await self._connect(), list[float]()
+            for _ in range(calls):
                 connection.writer.write(self._request)
                 check(await read_body(connection.reader))
                 connection.used_at = time.monotonic()
                 answered.append(time.perf_counter())
             self._kept.append(connection)
+            return answered
 
-        await asyncio.gather(*(caller() for _ in range(self._callers)))
-        return answered
+        return await asyncio.gather(*(caller() for _ in range(self._callers)))
 
     async def _connect(self) -> "Connection":
         while self._kept:
@@ -116,47 +118,67 @@ def check(body: bytes) -> None:
     assert results["message"]["text"] == INPUT, results
 
 
-def path_turn(backend: LangflowRestResource, flow_id: str, pool: Executor, count: int) -> list[float]:
-    """Make `count` calls by the call path; when each was answered."""
+class PathClient:
+    """The whole call path, as many threads of one process call it."""
 
-    def call(_: int) -> float:
-        response = backend.run_flow(INPUT, flow_id=flow_id, mode="direct")
-        assert backend.read(response).text == INPUT
-        return time.perf_counter()
+    def __init__(self, target: Target, callers: int) -> None:
+        self._backend = LangflowRestResource(base_url=target.base_url, api_key=target.api_key)
+        self._flow_id = target.flow_id
+        self._callers = callers
+        self._pool = ThreadPoolExecutor(callers)
 
-    return list(pool.map(call, range(count)))
+    def turn(self, calls: int) -> list[list[float]]:
+        """Make so many calls by each caller, all callers at a time; when each caller was answered."""
+
+        def caller(_: int) -> list[float]:
+            answered = list[float]()
+            for _ in range(calls):
+                response = self._backend.run_flow(INPUT, flow_id=self._flow_id, mode="direct")
+                assert self._backend.read(response).text == INPUT
+                answered.append(time.perf_counter())
+            return answered
+
+        return list(self._pool.map(caller, range(self._callers)))
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
 
 
-def calls_per_second(answered: list[float], callers: int) -> float:
-    """The rate while all callers were busy: without the first answer of each, and without the last."""
-    busy = sorted(answered)[callers - 1 : -callers]
-    return (len(busy) - 1) / (busy[-1] - busy[0])
+def calls_per_second(answered: list[list[float]]) -> float:
+    """The rate of callers that are all busy, by the median time from one answer of a caller to its next."""
+    return len(answered) / statistics.median(cycles(answered))
+
+
+def cycles(answered: list[list[float]]) -> list[float]:
+    """Seconds from each answer of a caller to its next, until the first caller is done."""
+    first_done = min(own[-1] for own in answered)
+    return [after - before for own in answered for before, after in pairwise(own) if after <= first_done]
 
 
 def measure(target: Target) -> list[Figure]:
     """Measure every number of callers."""
-    backend = LangflowRestResource(base_url=target.base_url, api_key=target.api_key)
-    return [figure for callers in COUNTED for figure in measure_callers(target, backend, callers)]
+    return [figure for callers in CALLS for figure in measure_callers(target, callers)]
 
 
-def measure_callers(target: Target, backend: LangflowRestResource, callers: int) -> list[Figure]:
+def measure_callers(target: Target, callers: int) -> list[Figure]:
     """Measure one number of callers; which of the two begins alternates."""
-    count, rates = COUNTED[callers] + 2 * callers, dict[str, list[float]](bare=[], path=[])
-    client = BareClient(target, callers)
-    with asyncio.Runner() as runner, ThreadPoolExecutor(callers) as pool:
-        turns = {
-            "bare": lambda: runner.run(client.turn(count)),
-            "path": lambda: path_turn(backend, target.flow_id, pool, count),
-        }
+    rates, took = dict[str, list[float]](bare=[], path=[]), dict[str, list[float]](bare=[], path=[])
+    bare, path = BareClient(target, callers), PathClient(target, callers)
+    with asyncio.Runner() as runner, closing(bare), closing(path):
+        turns = {"bare": lambda: runner.run(bare.turn(CALLS[callers])), "path": lambda: path.turn(CALLS[callers])}
         for index in range(-1, TURNS[callers]):
             for name in ("bare", "path") if index % 2 else ("path", "bare"):
-                rate = calls_per_second(turns[name](), callers)
+                answered = turns[name]()
                 if index >= 0:
-                    rates[name].append(rate)
-        client.close()
+                    rates[name].append(calls_per_second(answered))
+                    took[name] += cycles(answered)
     ratios = [path / bare for bare, path in zip(rates["bare"], rates["path"], strict=True)]
     for name, values in {**rates, "path / bare": ratios}.items():
         print(f"{callers:>2} callers, calls per second, {name}: {quartiles(values)}")
+    for name, values in took.items():
+        with_stops = callers / statistics.fmean(values)
+        print(f"{callers:>2} callers, calls per second with Langflow's stops, {name}: {with_stops:.3f}")
     return [
         Figure(f"calls_per_second_bare_asyncio_{callers}", statistics.median(rates["bare"]), "1/s"),
         Figure(f"calls_per_second_{callers}", statistics.median(rates["path"]), "1/s"),
