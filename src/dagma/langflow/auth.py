@@ -163,7 +163,9 @@ class ClientCredentials(Credential):
         self._form |= {name: value for name, value in (("scope", scope), ("audience", audience)) if value}
         self._path, self._query = endpoint.path, dict(parse_qsl(endpoint.query, keep_blank_values=True))
         self._url = bare_url(token_url)
-        self._transport = Transport(f"{endpoint.scheme}://{endpoint.netloc}", credential=self._client, tls=tls)
+        self._transport = Transport(
+            f"{endpoint.scheme}://{endpoint.netloc}", credential=self._client, tls=tls, may_quote=False
+        )
         self._early = early
         self._timeout = timeout
         self._lock = threading.Lock()

@@ -1,5 +1,6 @@
 """Collecting the answer of a background job."""
 
+import json
 import logging
 import time
 from contextlib import closing
@@ -16,6 +17,7 @@ from dagma.langflow.errors import (
     LangflowError,
     MalformedResponse,
     TruncatedAnswer,
+    quoting,
 )
 from dagma.langflow.events import EventKind, EventReader, FlowEvent
 from dagma.langflow.following import FollowingApi
@@ -97,12 +99,14 @@ class CollectingApi(FollowingApi):
                 break
             time.sleep(wait)
             status = self._look(status.job_id, deadline)
-        if status.state == "cancelled":
-            raise JobCancelled(f"The job {status.job_id} was stopped.")
         if status.error is not None:
             raise status.error
+        redactor = self._transport.redactor()
         try:
-            result = CallResult.from_v2_job(status.raw, redactor=self._transport.redactor())
+            with quoting(lambda: redactor.excerpt(json.dumps(status.raw, ensure_ascii=False))):
+                if status.state == "cancelled":
+                    raise JobCancelled(f"The job {status.job_id} was stopped.")
+                result = CallResult.from_v2_job(status.raw, redactor=redactor)
         except CompletedWithoutOutput as error:
             raise self._explained(error, status.job_id) from None
         return self.with_trace(self._uncut(result))
@@ -150,7 +154,7 @@ class CollectingApi(FollowingApi):
         # Redacted before it is cut: half a secret would not be recognized.
         shown = " ".join(self._transport.redactor().text(reason).split())[:_LONGEST_REASON]
         cause = f"{error.cause.removesuffix('.')}: {shown}."
-        return CompletedWithoutOutput(cause, status=error.status)
+        return CompletedWithoutOutput(cause, status=error.status, excerpt=error.excerpt)
 
     def _kept_events(self, job_id: str, *kinds: EventKind) -> list[FlowEvent]:
         """Return the events of some kinds of a job that is over, the last first.

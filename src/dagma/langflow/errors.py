@@ -6,7 +6,7 @@ server said is redacted before it becomes an `excerpt`.
 
 # ruff: noqa: N818 (the names say the cause; "Error" after each would say nothing more)
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ClassVar, Literal, TypedDict, Unpack
 
@@ -32,7 +32,7 @@ class LangflowError(Exception):
         cause: What happened, in one sentence.
         mend: What to do about it; the class has a default.
         status: HTTP status, where there was a response.
-        excerpt: The start of the response's body, redacted, of at most 500 characters.
+        excerpt: The start of the response's body, redacted, of at most 500 characters; empty where none was read.
         retryable: Whether the same request may succeed later. A retry is free of double cost only if `outcome`
             is `not_run`, or the request runs no flow.
         retry_after: Seconds that the server asked to wait.
@@ -74,6 +74,20 @@ def nothing_runs_yet() -> Iterator[None]:
         yield
     except LangflowError as error:
         error.outcome = "not_run"
+        raise
+
+
+@contextmanager
+def quoting(excerpt: Callable[[], str]) -> Iterator[None]:
+    """Let every error in here that quotes nothing yet quote the response that it is about.
+
+    Args:
+        excerpt: Gives the start of the body, redacted.
+    """
+    try:
+        yield
+    except LangflowError as error:
+        error.excerpt = error.excerpt or excerpt()
         raise
 
 

@@ -8,7 +8,7 @@ from dagma.langflow.body import json_object, json_objects
 from dagma.langflow.call import check_flow_id, checked_uuid
 from dagma.langflow.connection import Connection
 from dagma.langflow.deadline import Deadline
-from dagma.langflow.errors import BadRequest, FlowNotFound, nothing_runs_yet
+from dagma.langflow.errors import BadRequest, FlowNotFound, nothing_runs_yet, quoting
 from dagma.langflow.flow import Flow
 
 
@@ -123,12 +123,14 @@ class FlowsApi(Connection):
 
     def _get_flow(self, flow_id: str, deadline: Deadline | None = None) -> Flow:
         reply = self._quick("GET", f"/api/v1/flows/{flow_id}", f"look-up of flow {flow_id!r}", deadline=deadline)
-        return Flow.of(json_object(reply, outcome="not_run"))
+        with quoting(lambda: reply.excerpt):
+            return Flow.of(json_object(reply, outcome="not_run"))
 
     def _list_flows(self, *, with_data: bool, deadline: Deadline | None = None) -> list[Flow]:
         params = {"get_all": "true", "remove_example_flows": "true", "header_flows": "false" if with_data else "true"}
         reply = self._quick("GET", "/api/v1/flows/", "list of flows", params, deadline=deadline)
-        return [Flow.of(body) for body in json_objects(reply)]
+        with quoting(lambda: reply.excerpt):
+            return [Flow.of(body) for body in json_objects(reply)]
 
     def _find_flow(self, flow_id: str, deadline: Deadline) -> Flow:
         """Fetch a flow by its id or endpoint name."""

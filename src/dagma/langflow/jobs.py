@@ -10,7 +10,7 @@ from uuid import uuid4
 from dagma.langflow.body import json_object, json_objects, malformed, text_or_none
 from dagma.langflow.call import checked_uuid, v2_body
 from dagma.langflow.deadline import Deadline
-from dagma.langflow.errors import CallTimeout, JobLost, LangflowError, MalformedResponse
+from dagma.langflow.errors import CallTimeout, JobLost, LangflowError, MalformedResponse, quoting
 from dagma.langflow.flows import FlowsApi
 from dagma.langflow.job import HumanRequest, JobStatus
 
@@ -123,7 +123,8 @@ class JobsApi(FlowsApi):
         """
         params = {"flow_id": checked_uuid("flow_id", flow_id)}
         reply = self._quick("GET", "/api/v2/workflows/pending", f"pending requests of flow {flow_id!r}", params)
-        return [HumanRequest.of(body) for body in json_objects(reply)]
+        with quoting(lambda: reply.excerpt):
+            return [HumanRequest.of(body) for body in json_objects(reply)]
 
     def resume(self, request: HumanRequest, decision: str) -> None:
         """Answer a question and let its job go on.

@@ -35,16 +35,26 @@ class Redactor:
             text = text.replace(secret, "***")
         return text
 
-    def excerpt(self, body: bytes | str) -> str:
-        """Return the start of a body: redacted, on one line, of at most 500 characters."""
+    def excerpt(self, body: bytes | str, *, is_cut: bool = False) -> str:
+        """Return the start of a body: redacted, on one line, of at most 500 characters.
+
+        Args:
+            body: The body, or the start of it.
+            is_cut: Whether it may end in the middle of a secret.
+        """
         scanned = body[:_SCANNED_BYTES]
         text = scanned.decode("utf-8", errors="replace") if isinstance(scanned, bytes) else scanned
         text = self.text(text)
-        if len(body) > _SCANNED_BYTES and self._secrets:
-            # The cut may have left half a secret at the end.
-            text = text[: -len(self._secrets[0])]
+        if is_cut or len(body) > _SCANNED_BYTES:
+            text = self._without_half(text)
         printable = "".join(character if character.isprintable() else " " for character in text)
         return printable[:EXCERPT_CHARACTERS]
+
+    def _without_half(self, text: str) -> str:
+        """Return a text without the half of a secret that its cut has left at the end."""
+        text = text.rstrip("\N{REPLACEMENT CHARACTER}")
+        halves = (n for secret in self._secrets for n in range(1, len(secret)) if text.endswith(secret[:n]))
+        return text[: len(text) - max(halves, default=0)]
 
 
 NOTHING_SECRET = Redactor([])

@@ -8,7 +8,7 @@ from typing import Any
 from dagma.langflow.body import json_object
 from dagma.langflow.call import refuse_ignored_input, v1_body, v1_path, v2_body
 from dagma.langflow.deadline import Deadline
-from dagma.langflow.errors import CompletedWithoutOutput, JobSuspended, LangflowError, MalformedResponse
+from dagma.langflow.errors import CompletedWithoutOutput, JobSuspended, LangflowError, MalformedResponse, quoting
 from dagma.langflow.events import EventReader, FlowEvent, error_component
 from dagma.langflow.faults import flow_failed, raise_for_status
 from dagma.langflow.flows import FlowsApi
@@ -66,9 +66,10 @@ class RunsApi(FlowsApi):
             payload=body,
         )
         raw = json_object(reply)
-        refuse_ignored_input(raw, input_value)
-        # An error or an answer without output inside a 200 is an error.
-        CallResult.from_v1(raw, redactor=reply.redactor)
+        with quoting(lambda: reply.excerpt):
+            refuse_ignored_input(raw, input_value)
+            # An error or an answer without output inside a 200 is an error.
+            CallResult.from_v1(raw, redactor=reply.redactor)
         return raw
 
     def stream(
@@ -149,7 +150,8 @@ class RunsApi(FlowsApi):
             idempotent=False,
             payload=body,
         )
-        result = CallResult.from_v2(json_object(reply), redactor=reply.redactor)
+        with quoting(lambda: reply.excerpt):
+            result = CallResult.from_v2(json_object(reply), redactor=reply.redactor)
         if result.answer == "" and self._asks_human(flow_id, key, deadline):
             # Langflow calls it completed, with an empty text.
             raise JobSuspended(

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -27,6 +28,7 @@ from dagma.langflow.errors import (
     RedirectRefused,
     TLSFailure,
     Unreachable,
+    quoting,
 )
 from dagma.langflow.redact import Redactor, bare_url
 from dagma.langflow.settings import TLS, Timeouts, checked_base_url
@@ -35,6 +37,8 @@ from dagma.langflow.wire import Watch, WatchedSession
 DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 65_536
 _LONGEST_REFUSAL_BYTES = 65_536
+# Of a body, for errors to quote.
+_START_BYTES = 4096
 _LONGEST_REASON = 200
 _SILENCE = (TimeoutError, urllib3.exceptions.TimeoutError)
 # To urllib3 a refused connection is a kind of time-out.
@@ -86,6 +90,7 @@ class Transport:
         tls: Trust and identity.
         max_body_bytes: Largest body that is read whole; a stream is bounded by its longest event.
         is_answer: Whether a 401 answers what was asked, and so does not refuse the credential; none does by default.
+        may_quote: Whether errors may quote bodies; not where a body may hold a secret that is not known yet.
     """
 
     def __init__(
@@ -98,6 +103,7 @@ class Transport:
         tls: TLS | None = None,
         max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
         is_answer: Callable[[Reply], bool] = lambda _: False,
+        may_quote: bool = True,
     ) -> None:
         self.base_url = checked_base_url("The base URL", base_url).rstrip("/")
         self.timeouts = timeouts or Timeouts()
@@ -107,6 +113,7 @@ class Transport:
         self._tls = tls or TLS()
         self.max_body_bytes = max_body_bytes
         self._is_answer = is_answer
+        self._may_quote = may_quote
         self._redactor: tuple[tuple[str, ...], Redactor] | None = None
         self._session = WatchedSession()
         # No compression: a small body must not be able to grow without bound in memory.
@@ -235,12 +242,13 @@ class Transport:
                         stream=True,
                     )
                 watch.answered = True
-                with response:
+                start = bytearray()
+                with response, quoting(partial(self._excerpt, start)):
                     self._refuse_redirect(response)
                     reply = StreamReply(
                         status=response.status_code,
                         headers=response.headers,
-                        chunks=self._chunks(response, watch, deadline, f"{method} {path}"),
+                        chunks=self._chunks(response, watch, deadline, f"{method} {path}", start),
                     )
                     if reply.status == 401 and renewals_left:
                         refused, reply = self._told_refusal(reply)
@@ -267,7 +275,13 @@ class Transport:
         whole = replace(reply, chunks=iter([bytes(body)]))
         return not self._is_answer(self.read(replace(reply, chunks=iter([bytes(body)])))), whole
 
-    def _chunks(self, response: requests.Response, watch: Watch, deadline: Deadline, request: str) -> Iterator[bytes]:
+    def _excerpt(self, start: bytearray) -> str:
+        return self.redactor().excerpt(bytes(start), is_cut=True) if self._may_quote else ""
+
+    def _chunks(
+        self, response: requests.Response, watch: Watch, deadline: Deadline, request: str, start: bytearray
+    ) -> Iterator[bytes]:
+        """Yield the body as it comes in, and keep the start of it."""
         with _translated(self, watch, deadline, request):
             if (encoding := response.headers.get("Content-Encoding", "identity")) != "identity":
                 raise MalformedResponse(
@@ -277,6 +291,8 @@ class Transport:
                 )
             # read1 gives what has come in, without waiting for a full buffer: events arrive when they happen.
             while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+                if len(start) < _START_BYTES:
+                    start += chunk[: _START_BYTES - len(start)]
                 yield chunk
             if watch.fired:
                 # A connection that is cut can look like the regular end of a body without a length.

@@ -197,6 +197,7 @@ def test_a_200_that_is_no_answer_is_an_error(
     error = call(fake_langflow, make_client, echo, Fault(status=200, body=body))
     assert type(error) is expected
     assert error.outcome != "not_run"
+    assert bool(error.excerpt) is (body != b"")
 
 
 CONTENT_TYPES = ["text/html", "application/octet-stream", "", "nonsense", "image/png; a=b"]

@@ -1,0 +1,120 @@
+"""What errors quote of a response."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from unit.langflow.conftest import MakeClient
+
+from dagma.langflow import (
+    ClientCredentials,
+    CompletedWithoutOutput,
+    FlowFailed,
+    LangflowClient,
+    LangflowError,
+    MalformedResponse,
+    Unreachable,
+)
+from dagma.langflow.redact import Redactor
+from dagma.testing import FakeLangflow, Fault
+
+RUN = "/api/v1/run"
+EVENT = json.dumps({"event": "error", "data": {"text": "It did not work."}})
+UNFINISHED = json.dumps({"event": "token", "data": {"chunk": "half an ans"}})
+
+
+def cut_off(body: bytes) -> Fault:
+    return Fault(path=RUN, raw=b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n" + body)
+
+
+def test_a_body_that_breaks_off_is_quoted_as_far_as_it_came(
+    fake_langflow: FakeLangflow, client: LangflowClient, echo: str
+):
+    fake_langflow.script(cut_off(b'{"outputs": ['))
+    with pytest.raises(Unreachable) as caught:
+        client.run(echo, "hello")
+    assert caught.value.excerpt == '{"outputs": ['
+
+
+def test_the_half_of_a_secret_is_not_quoted(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
+    half = fake_langflow.api_key[: len(fake_langflow.api_key) // 2]
+    fake_langflow.script(cut_off(f"No such key: {half}".encode()))
+    with pytest.raises(Unreachable) as caught:
+        client.run(echo, "hello")
+    assert caught.value.excerpt == "No such key: "
+
+
+@given(before=st.text(max_size=20), length=st.integers(min_value=1, max_value=7))
+def test_a_cut_leaves_no_half_of_a_secret(before: str, length: int):
+    excerpt = Redactor(["s3cr3t-k"]).excerpt(before + "s3cr3t-k"[:length], is_cut=True)
+    assert not excerpt.endswith("s3cr3t-k"[:length])
+
+
+def test_a_body_that_is_too_large_is_quoted(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):
+    fake_langflow.script(Fault(path=RUN, status=200, body="x" * 5000))
+    with pytest.raises(MalformedResponse, match="larger than 1000 bytes") as caught:
+        make_client(max_body_bytes=1000).run(echo, "hello")
+    assert caught.value.excerpt == "x" * 500
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [(EVENT, FlowFailed), (UNFINISHED, MalformedResponse), ("no JSON", MalformedResponse)],
+    ids=["an error", "no end", "no JSON"],
+)
+def test_a_stream_that_fails_is_quoted(
+    fake_langflow: FakeLangflow, client: LangflowClient, echo: str, body: str, expected: type[LangflowError]
+):
+    fake_langflow.script(Fault(path=RUN, status=200, body=body))
+    with pytest.raises(expected) as caught:
+        list(client.stream(echo, "hello"))
+    assert caught.value.excerpt == body
+
+
+def test_a_workflow_that_failed_is_quoted(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
+    body = {"status": "failed", "errors": [{"error": "boom"}]}
+    fake_langflow.script(Fault(path="/api/v2/workflows", status=200, body=body))
+    with pytest.raises(FlowFailed, match="boom") as caught:
+        client.run_workflow(echo, "hello")
+    assert json.loads(caught.value.excerpt) == body
+
+
+def test_a_job_without_output_is_quoted(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
+    job_id = client.submit(echo, "hello", idempotency_key="key")
+    body: dict[str, Any] = {
+        "job_id": job_id,
+        "status": "completed",
+        "output": {"reason": "none", "text": None},
+        "outputs": {},
+    }
+    fake_langflow.script(Fault(method="GET", path="/api/v2/workflows", status=200, body=body))
+    with pytest.raises(CompletedWithoutOutput) as caught:
+        client.collect(job_id)
+    assert json.loads(caught.value.excerpt) == body
+
+
+def test_a_flow_without_a_name_is_quoted(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
+    fake_langflow.script(Fault(path="/api/v1/flows", status=200, body={"id": echo}))
+    with pytest.raises(MalformedResponse) as caught:
+        client.get_flow(echo)
+    assert json.loads(caught.value.excerpt) == {"id": echo}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(raw=b'HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n{"access_token": "fresh-token'),
+        Fault(status=200, body=json.dumps({"access_token": "fresh-token"}), headers={"Content-Encoding": "gzip"}),
+    ],
+    ids=["broken off", "compressed"],
+)
+def test_what_a_token_endpoint_sends_is_not_quoted(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, fault: Fault
+):
+    fake_langflow.script(Fault(**{**vars(fault), "path": "/oauth/token", "times": 0}))
+    credentials = ClientCredentials(f"{fake_langflow.base_url}/oauth/token", "the-client", "the-secret")
+    with pytest.raises(LangflowError) as caught:
+        make_client(auth=credentials).run(echo, "hello")
+    assert caught.value.excerpt == ""
