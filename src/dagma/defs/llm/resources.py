@@ -87,7 +87,8 @@ class LangflowRestResource(Backend):
     mode: CallMode = Field(
         default="direct",
         description="How calls are sent: direct (one request), job (a background job that outlives the worker), or "
-        "auto (job for a step's own call; direct for rows of a batch, streams, and inputs or outputs but chat).",
+        "auto (job for a step's own call and for flows that ask a human; direct for other rows of a batch, streams, "
+        "and inputs or outputs but chat).",
     )
     job_timeout: float = Field(
         default=3600.0, gt=0, description="Seconds that a job may take, its time in the queue included."
