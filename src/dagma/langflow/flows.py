@@ -10,6 +10,7 @@ from dagma.langflow.connection import Connection
 from dagma.langflow.deadline import Deadline
 from dagma.langflow.errors import BadRequest, FlowNotFound, nothing_runs_yet, quoting
 from dagma.langflow.flow import Flow
+from dagma.langflow.transport import Reply
 
 
 class FlowsApi(Connection):
@@ -67,7 +68,7 @@ class FlowsApi(Connection):
         subject = f"upload of flow {key!r}"
         reply = self._quick("PUT", f"/api/v1/flows/{key}", subject, payload={**flow, "id": key})
         self._flow_cache.forget(key)
-        return Flow.of(json_object(reply, outcome="not_run")), reply.status == 201
+        return _read_flow(reply), reply.status == 201
 
     def delete_flow(self, flow_id: str) -> None:
         """Delete a flow.
@@ -123,8 +124,7 @@ class FlowsApi(Connection):
 
     def _get_flow(self, flow_id: str, deadline: Deadline | None = None) -> Flow:
         reply = self._quick("GET", f"/api/v1/flows/{flow_id}", f"look-up of flow {flow_id!r}", deadline=deadline)
-        with quoting(lambda: reply.excerpt):
-            return Flow.of(json_object(reply, outcome="not_run"))
+        return _read_flow(reply)
 
     def _list_flows(self, *, with_data: bool, deadline: Deadline | None = None) -> list[Flow]:
         params = {"get_all": "true", "remove_example_flows": "true", "header_flows": "false" if with_data else "true"}
@@ -140,3 +140,8 @@ class FlowsApi(Connection):
             if header.endpoint_name == flow_id:
                 return self._get_flow(header.id, deadline)
         raise FlowNotFound(f"Langflow has no flow with the id or endpoint name {flow_id!r}.")
+
+
+def _read_flow(reply: Reply) -> Flow:
+    with quoting(lambda: reply.excerpt):
+        return Flow.of(json_object(reply, outcome="not_run"))
