@@ -1,8 +1,8 @@
 """Calls per second on one Langflow, by the whole call path and by a bare asyncio client, in turns.
 
 In a turn each caller makes some calls, one after the other. The rate of a turn is that of the median time from one
-answer of a caller to its next: Langflow answers many callers in bursts, and stops everything for a second
-or two to collect its garbage, about every 160 answers, whoever asks. A few seconds hold too few of either to count.
+answer of a caller to its next: Langflow answers many callers in bursts, and stops everything for one to two and a half
+seconds to collect its garbage, about every 160 answers, whoever asks. A turn holds too few of either to count answers.
 
 Usage: python -m bench.throughput FLOW_ID    Needs LANGFLOW_BASE_URL, LANGFLOW_API_KEY and DAGMA_LEDGER_URL.
 """
@@ -30,7 +30,7 @@ CALLS = {1: 13, 4: 9, 16: 8}
 No more of them, because the machine's own speed drifts in between the two turns that are compared.
 """
 TURNS = {1: 240, 4: 90, 16: 45}
-"""By number of callers: all turns of one take eight to ten minutes."""
+"""By number of callers: all turns of one take six to twelve minutes."""
 TARGET = ">=0.95"
 INPUT = "ping"
 
