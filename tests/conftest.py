@@ -9,9 +9,15 @@ from pathlib import Path
 import pytest
 from harness.stack import PROJECT, Stack, fresh_stack, make_env_file, wait_until
 from harness.tiers import TIERS, TierReport, tier_of
+from hypothesis import settings
 
 # testcontainers' reaper is an image of its own, which can't be pulled everywhere; every fixture here cleans up itself.
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+
+# The same examples in each run, and no time limit: a test fails because of the code, not of luck or a busy machine.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("search", max_examples=3000, deadline=None)
+settings.load_profile("repeatable")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

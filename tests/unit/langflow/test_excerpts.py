@@ -46,10 +46,11 @@ def test_the_half_of_a_secret_is_not_quoted(fake_langflow: FakeLangflow, client:
     assert caught.value.excerpt == "No such key: "
 
 
-@given(before=st.text(max_size=20), length=st.integers(min_value=1, max_value=7))
+@given(before=st.text("s3cr3t-k \ufffd", max_size=20), length=st.integers(min_value=1, max_value=7))
 def test_a_cut_leaves_no_half_of_a_secret(before: str, length: int):
-    excerpt = Redactor(["s3cr3t-k"]).excerpt(before + "s3cr3t-k"[:length], is_cut=True)
-    assert not excerpt.endswith("s3cr3t-k"[:length])
+    redactor = Redactor(["s3cr3t-k"])
+    excerpt = redactor.excerpt(before + "s3cr3t-k"[:length], is_cut=True)
+    assert redactor.excerpt(before).startswith(excerpt)
 
 
 def test_a_body_that_is_too_large_is_quoted(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):
