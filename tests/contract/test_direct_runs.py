@@ -9,6 +9,7 @@ from dagma.langflow import (
     BadRequest,
     CallResult,
     CallTimeout,
+    Conflict,
     FlowFailed,
     FlowNotFound,
     JobSuspended,
@@ -19,19 +20,18 @@ FAIL = {"Behave-1": {"fail_with": "The model is away."}}
 
 
 def test_v1_answers_with_the_text_where_the_design_reads_it(client: LangflowClient, flows: Flows):
-    raw = client.run(flows.echo, "hello", session_id="contract-session")
-    assert raw["outputs"][0]["outputs"][0]["results"]["message"]["text"] == "hello"
-    result = CallResult.from_v1(raw)
-    assert (result.answer, result.session_id, result.job_id) == ("hello", "contract-session", None)
+    result = client.run(flows.echo, "hello", session_id="contract-session")
+    assert result.raw["outputs"][0]["outputs"][0]["results"]["message"]["text"] == "hello"
+    assert (result.way, result.answer, result.session_id) == ("v1_run", "hello", "contract-session")
 
 
 def test_the_session_is_the_flow_by_default(client: LangflowClient, flows: Flows):
-    assert CallResult.from_v1(client.run(flows.echo, "hello")).session_id == flows.echo
+    assert client.run(flows.echo, "hello").session_id == flows.echo
 
 
 @pytest.mark.parametrize("text", ["", "ÄÖÜ 你好 🙂", 'quotes " and \\ and \n newlines', "{}", "x" * 100_000])
 def test_texts_arrive_as_they_were_sent(client: LangflowClient, flows: Flows, text: str):
-    assert CallResult.from_v1(client.run(flows.echo, text)).answer == text
+    assert client.run(flows.echo, text).answer == text
     assert client.run_workflow(flows.echo, text).answer == text
 
 
@@ -87,14 +87,14 @@ def test_tweaks_of_unknown_components_are_ignored_and_the_client_refuses_them(
 
 def test_tweaks_change_a_run(client: LangflowClient, flows: Flows):
     tweaks = {"Behave-1": {"repeat": 3}}
-    assert CallResult.from_v1(client.run(flows.behave, "ab", tweaks=tweaks)).answer == "ababab"
+    assert client.run(flows.behave, "ab", tweaks=tweaks).answer == "ababab"
     assert client.run_workflow(flows.behave, "ab", tweaks=tweaks).answer == "ababab"
 
 
 def test_an_endpoint_name_is_taken_and_a_flow_that_is_not_there_is_404(client: LangflowClient, flows: Flows):
     endpoint_name = client.get_flow(flows.echo).endpoint_name
     assert endpoint_name is not None
-    assert CallResult.from_v1(client.run(endpoint_name, "hello")).answer == "hello"
+    assert client.run(endpoint_name, "hello").answer == "hello"
     assert client.run_workflow(endpoint_name, "hello").answer == "hello"
     for nobody in (str(uuid4()), "no such flow"):
         with pytest.raises(FlowNotFound) as caught:
@@ -176,7 +176,7 @@ def test_a_v1_stream_has_the_tokens_of_a_component_that_streams(client: Langflow
 
 
 def test_a_missing_variable_is_an_empty_field_in_direct_runs(client: LangflowClient, flows: Flows):
-    assert CallResult.from_v1(client.run(flows.unbound, "hello")).answer == "hello"
+    assert client.run(flows.unbound, "hello").answer == "hello"
     assert client.run_workflow(flows.unbound, "hello").answer == "hello"
 
 
@@ -195,10 +195,29 @@ def test_a_flow_that_asks_a_human_is_called_completed_by_v2_sync(
         client.run_workflow(flows.approval, "May I?")
 
 
-def test_a_direct_run_has_a_trace(client: LangflowClient, flows: Flows):
-    result = client.with_trace(client.run_workflow(flows.echo, "hello"))
+@pytest.mark.parametrize("way", ["v1_run", "v1_stream", "v2_sync"])
+def test_a_direct_run_is_timed_and_has_a_trace(client: LangflowClient, flows: Flows, way: str):
+    result = run_directly(client, flows.behave, way)
+    assert result.way == way
     assert result.seconds is not None
-    assert set(result.component_seconds) == {"Chat Input", "Chat Output"}
+    assert result.seconds >= 0.2
+    traced = client.with_trace(result)
+    assert traced.seconds is not None
+    assert set(traced.component_seconds) == {"Chat Input", "Behave", "Chat Output"}
+    assert result.job_id is not None
+    with pytest.raises(Conflict):
+        client.stop(result.job_id)
+
+
+def run_directly(client: LangflowClient, flow_id: str, way: str) -> CallResult:
+    """Run a flow for a while in one of the ways of a direct call."""
+    tweaks = {"Behave-1": {"seconds": 0.2}}
+    if way == "v1_run":
+        return client.run(flow_id, "hello", tweaks=tweaks)
+    if way == "v2_sync":
+        return client.run_workflow(flow_id, "hello", tweaks=tweaks)
+    (result,) = [event.result for event in client.stream(flow_id, "hello", tweaks=tweaks) if event.result]
+    return result
 
 
 def test_a_run_that_nobody_traced_has_none(client: LangflowClient):

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from dagma.langflow.body import json_object
-from dagma.langflow.call import checked_uuid
+from dagma.langflow.call import checked_uuid, is_uuid
 from dagma.langflow.deadline import Deadline
 from dagma.langflow.errors import (
     CompletedWithoutOutput,
@@ -73,10 +73,10 @@ class CollectingApi(FollowingApi):
             wait = min(wait * 1.5, self._jobs.poll)
 
     def trace(self, job_id: str) -> Trace | None:
-        """Return tokens, model and times of a v2 run, or None where Langflow keeps no trace of it.
+        """Return tokens, model and times of a run, or None where Langflow keeps no trace of it.
 
         Args:
-            job_id: Id of the run, of a background job or a direct one.
+            job_id: Id of the run: of a job, or of the result of a direct one.
         """
         path = f"/api/v1/monitor/traces/{checked_uuid('job_id', job_id)}"
         deadline = Deadline.after(_TRACE_SECONDS)
@@ -113,7 +113,7 @@ class CollectingApi(FollowingApi):
 
     def with_trace(self, result: CallResult) -> CallResult:
         """Return a result with the tokens and times of its trace, or as it is where there is none."""
-        trace = self.trace(result.job_id) if result.job_id is not None else None
+        trace = self.trace(result.job_id) if result.job_id is not None and is_uuid(result.job_id) else None
         if trace is None:
             return result
         return replace(
@@ -121,7 +121,7 @@ class CollectingApi(FollowingApi):
             usage=trace.usage,
             model=trace.model,
             usage_by_model=trace.usage_by_model,
-            seconds=trace.seconds,
+            seconds=result.seconds if trace.seconds is None else trace.seconds,
             component_seconds=trace.component_seconds,
         )
 

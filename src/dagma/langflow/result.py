@@ -56,12 +56,13 @@ class CallResult:
         reason: Why `answer` is what it is: `single`; or `multiple`, `none` or `non_string`, and then it is None.
         outputs: Content of every output, by component id.
         session_id: Session that the flow ran under.
-        job_id: Langflow's job; None for v1, which has none.
+        job_id: Id under which Langflow keeps the run and its trace; None for a v1 run none of whose messages tells it.
         usage: Tokens, where the model reported them.
         model: Name of the model, where one answered.
         usage_by_model: Tokens by name of the model, where Langflow tells them apart, as only the trace of a job does.
-        seconds: Seconds that Langflow spent, where it tells.
-        component_seconds: Seconds by component, where Langflow tells.
+        seconds: Seconds that the run took: by Langflow's trace, where it was read; else from the request that was
+            answered to the end of the response. None for JSON that was read by itself.
+        component_seconds: Seconds by component, where Langflow's trace was read.
         raw: The response as it came.
     """
 
@@ -116,6 +117,7 @@ class CallResult:
                 for index, result in enumerate(results)
             },
             session_id=text_or_none(body.get("session_id")),
+            job_id=_first(text_or_none(message.get("run_id")) for message in messages),
             usage=_greatest(TokenUsage.of(walk(message, "properties", "usage")) for message in messages),
             model=_first(_model(message) for message in messages),
             raw=body,

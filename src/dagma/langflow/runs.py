@@ -1,5 +1,6 @@
 """Direct runs: one request, one answer."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -31,7 +32,7 @@ class RunsApi(FlowsApi):
         tweaks: Mapping[str, Any] | None = None,
         session_id: str | None = None,
         timeout: float | None = None,
-    ) -> dict[str, Any]:
+    ) -> CallResult:
         """Run a flow and wait for its answer, by `POST /api/v1/run/{flow_id}`.
 
         A connection that breaks does not stop the flow: it runs to its end and is paid for. So this is sent again
@@ -47,7 +48,7 @@ class RunsApi(FlowsApi):
             timeout: Seconds for the whole call, retries included; the time-outs' `total` by default.
 
         Returns:
-            The raw JSON; `CallResult.from_v1` reads it.
+            The result, with the response as it came in `raw`.
 
         Raises:
             LangflowError: There is no answer; its `outcome` says whether the flow may have run.
@@ -69,8 +70,7 @@ class RunsApi(FlowsApi):
         with quoting(lambda: reply.excerpt):
             refuse_ignored_input(raw, input_value)
             # An error or an answer without output inside a 200 is an error.
-            CallResult.from_v1(raw, redactor=reply.redactor)
-        return raw
+            return replace(CallResult.from_v1(raw, redactor=reply.redactor), seconds=reply.seconds)
 
     def stream(
         self,
@@ -151,7 +151,7 @@ class RunsApi(FlowsApi):
             payload=body,
         )
         with quoting(lambda: reply.excerpt):
-            result = CallResult.from_v2(json_object(reply), redactor=reply.redactor)
+            result = replace(CallResult.from_v2(json_object(reply), redactor=reply.redactor), seconds=reply.seconds)
         if result.answer == "" and self._asks_human(flow_id, key, deadline):
             # Langflow calls it completed, with an empty text.
             raise JobSuspended(
@@ -209,7 +209,7 @@ class RunsApi(FlowsApi):
                 if event.kind == "finished":
                     result = CallResult.from_v1_end(data, redactor=self._transport.redactor())
                     refuse_ignored_input(result.raw, input_value)
-                    yield replace(event, result=result)
+                    yield replace(event, result=replace(result, seconds=time.monotonic() - reply.started))
                     return
                 yield event
         raise MalformedResponse(

@@ -1,4 +1,4 @@
-"""Tokens, model and times of a v2 run, from Langflow's trace of it."""
+"""Tokens, model and times of a run, from Langflow's trace of it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

@@ -72,11 +72,15 @@ class Reply:
 
 @dataclass(frozen=True)
 class StreamReply:
-    """A response whose body is still to be read; `chunks` ends where the body ends."""
+    """A response whose body is still to be read; `chunks` ends where the body ends.
+
+    `started` is when its request was sent, by the monotonic clock.
+    """
 
     status: int
     headers: Mapping[str, str]
     chunks: Iterator[bytes]
+    started: float
 
 
 class Transport:
@@ -162,13 +166,12 @@ class Transport:
         Raises:
             LangflowError: There is no complete response.
         """
-        started = time.monotonic()
         with self.stream(
             method, path, deadline=deadline, params=params, payload=payload, form=form, headers=headers
         ) as stream:
-            return self.read(stream, started)
+            return self.read(stream)
 
-    def read(self, stream: StreamReply, started: float | None = None) -> Reply:
+    def read(self, stream: StreamReply) -> Reply:
         """Read a response to its end.
 
         Raises:
@@ -187,7 +190,7 @@ class Transport:
             status=stream.status,
             headers=stream.headers,
             body=bytes(body),
-            seconds=0.0 if started is None else time.monotonic() - started,
+            seconds=time.monotonic() - stream.started,
             redactor=self.redactor(),
         )
 
@@ -223,6 +226,7 @@ class Transport:
         extra = {"Content-Type": "application/json"} if data is not None else {}
         deadline.check(f"{method} {path} was sent")
         silence = min(read_timeout or self.timeouts.read, deadline.remaining() + 1.0)
+        started = time.monotonic()
         with Watch(deadline.remaining()) as watch:
             for renewals_left in (1, 0):
                 watch.answered = False
@@ -249,6 +253,7 @@ class Transport:
                         status=response.status_code,
                         headers=response.headers,
                         chunks=self._chunks(response, watch, deadline, f"{method} {path}", start),
+                        started=started,
                     )
                     if reply.status == 401 and renewals_left:
                         refused, reply = self._told_refusal(reply)

@@ -61,7 +61,9 @@ class FakeRuns:
             )
         output = shapes.component_ids(flow)[-1] if flow["data"] else "ChatOutput"
         source = shapes.feeder(flow, output)
-        said = shapes.message(answer.text, call.session_id, source, answer if by_model else None)
+        run_id = str(uuid4())
+        self.traced[run_id] = (flow, answer if by_model else None)
+        said = shapes.message(answer.text, call.session_id, source, answer if by_model else None) | {"run_id": run_id}
         result = shapes.v1_result(inputs, output, said)
         if streamed:
             return FakeResponse(200, stream=_stream(*_v1_events(call, answer, said, result)))

@@ -68,7 +68,7 @@ def error_message(text: str, component: str) -> dict[str, Any]:
 
 
 def v1_result(inputs: Mapping[str, Any], output: str, said: Mapping[str, Any]) -> Any:
-    """Return the body of a v1 run."""
+    """Return the body of a v1 run, which nothing but its messages names."""
     result = {"results": {"message": said}, "component_id": output, "component_display_name": "Chat Output"}
     return {"session_id": said["session_id"], "outputs": [{"inputs": dict(inputs), "outputs": [result]}]}
 

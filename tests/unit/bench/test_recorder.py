@@ -31,10 +31,10 @@ def test_a_run_goes_through_and_its_arrival_is_printed(
         monkeypatch.setattr(recorder, "LANGFLOW", fake.base_url)
         flow_id = fake.add_flow("echo")
         before = time.time()
-        raw = client.run(flow_id, "mark-1")
+        result = client.run(flow_id, "mark-1")
         refused = requests.get(f"{address}/api/v1/flows/", timeout=10)
 
-    assert raw["outputs"][0]["outputs"][0]["results"]["message"]["text"] == "mark-1"
+    assert result.answer == "mark-1"
     assert refused.status_code == 403
     (line,) = capsys.readouterr().out.splitlines()
     seen = json.loads(line)

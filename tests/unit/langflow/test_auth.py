@@ -182,7 +182,7 @@ def test_a_token_that_is_refused_is_renewed_once(fake_langflow: FakeLangflow, ma
     fake_langflow.script(token("first", expires_in=3600), token("second", expires_in=3600))
     fake_langflow.script(Fault(path="/run", status=401))
     client = make_client(auth=[credentials(fake_langflow), ApiKey(fake_langflow.api_key)])
-    assert client.run(echo, "hello")["outputs"]
+    assert client.run(echo, "hello").outputs
     assert sent_tokens(fake_langflow) == ["Bearer first", "Bearer second"]
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from dagma.langflow import CallResult, Conflict, LangflowClient, ServerError
+from dagma.langflow import Conflict, LangflowClient, ServerError
 from dagma.testing import FakeAnswer, FakeCall, FakeLangflow, Fault
 
 HANGING = 20.0
@@ -16,9 +16,9 @@ def test_a_flow_does_what_its_function_says(fake_langflow: FakeLangflow, client:
         return FakeAnswer(f"Hello {call.input_value} in {call.session_id}", input_tokens=2, output_tokens=3)
 
     flow_id = fake_langflow.add_flow("greeter", greet, endpoint_name="greet")
-    assert CallResult.from_v1(client.run("greet", "Ada", session_id="s-1")).answer == "Hello Ada in s-1"
+    assert client.run("greet", "Ada", session_id="s-1").answer == "Hello Ada in s-1"
     fake_langflow.behave(flow_id, lambda call: call.input_value.upper())
-    assert CallResult.from_v1(client.run(flow_id, "Ada")).answer == "ADA"
+    assert client.run(flow_id, "Ada").answer == "ADA"
 
 
 def test_requests_are_recorded(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
@@ -40,13 +40,13 @@ def test_faults_are_used_up_in_order_by_the_requests_they_match(
     for _ in range(2):
         with pytest.raises(ServerError):
             client.run(echo, "hello")
-    assert client.run(echo, "hello")["outputs"]
+    assert client.run(echo, "hello").outputs
 
 
 def test_faults_that_are_left_are_forgotten(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
     fake_langflow.script(Fault(status=500, times=0))
     fake_langflow.clear()
-    assert client.run(echo, "hello")["outputs"]
+    assert client.run(echo, "hello").outputs
 
 
 def test_a_function_that_raises_fails_its_flow_and_not_the_server(fake_langflow: FakeLangflow, client: LangflowClient):

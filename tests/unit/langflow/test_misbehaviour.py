@@ -208,7 +208,7 @@ def test_an_answer_is_taken_under_any_content_type(
     fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, content_type: str
 ):
     fake_langflow.script(Fault(status=200, body=GOOD, headers={"Content-Type": content_type}))
-    assert make_client().run(echo, "hello") == GOOD
+    assert make_client().run(echo, "hello").raw == GOOD
 
 
 @pytest.mark.parametrize("content_type", CONTENT_TYPES)
@@ -263,7 +263,7 @@ def test_an_answer_after_a_refusal_is_had_without_a_second_run(
     fake_langflow.script(
         Fault(status=429, headers={"Retry-After": "0"}), Fault(status=503, headers={"Retry-After": "0"})
     )
-    assert make_client().run(echo, "hello")["outputs"]
+    assert make_client().run(echo, "hello").outputs
     assert len(fake_langflow.requests) == 3
 
 

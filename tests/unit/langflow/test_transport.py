@@ -18,7 +18,6 @@ from dagma.langflow import (
     TLS,
     ApiKey,
     BadRequest,
-    CallResult,
     CallTimeout,
     LangflowClient,
     RetryPolicy,
@@ -65,7 +64,7 @@ def test_an_unknown_authority_is_refused_before_anything_is_sent(certificates: C
 
 def test_an_authority_of_ones_own_is_trusted(certificates: Certificates):
     with tls_server(certificates) as fake, client_of(fake, TLS(ca_bundle=certificates.authority)) as client:
-        assert CallResult.from_v1(client.run(fake.add_flow("echo"), "hello")).answer == "hello"
+        assert client.run(fake.add_flow("echo"), "hello").answer == "hello"
 
 
 def test_the_environments_bundle_does_not_replace_the_clients(
@@ -279,7 +278,7 @@ def test_a_connection_that_the_server_closed_in_between_is_replaced(
     fake_langflow.script(Fault())
     client.run(echo, "two")
     time.sleep(0.05)
-    assert CallResult.from_v1(client.run(echo, "three")).answer == "three"
+    assert client.run(echo, "three").answer == "three"
 
 
 @pytest.mark.parametrize(("longest_idle", "connections"), [(60.0, 1), (0.0, 2)])
@@ -295,7 +294,7 @@ def test_a_connection_is_kept_unless_the_server_may_be_closing_it(
     opened = counted_connects(monkeypatch)
     client = make_client(validate_tweaks=False)
     for text in ("one", "two"):
-        assert CallResult.from_v1(client.run(echo, text)).answer == text
+        assert client.run(echo, text).answer == text
     assert len(opened) == connections
 
 
@@ -313,7 +312,7 @@ def test_a_client_is_shared_by_threads(fake_langflow: FakeLangflow, make_client:
     answers: dict[str, str | None] = {}
 
     def call(text: str) -> None:
-        answers[text] = CallResult.from_v1(client.run(echo, text)).answer
+        answers[text] = client.run(echo, text).answer
 
     callers = [threading.Thread(target=call, args=(f"number {number}",)) for number in range(32)]
     for caller in callers:
@@ -343,7 +342,7 @@ def test_a_time_out_longer_than_the_deadline_gives_way_to_it(
 def test_an_answer_may_take_longer_than_a_connection(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):
     fake_langflow.script(Fault(path="/run", delay=0.6))
     client = make_client(timeouts=Timeouts(connect=0.3, read=HANGING, total=HANGING))
-    assert CallResult.from_v1(client.run(echo, "hello")).answer == "hello"
+    assert client.run(echo, "hello").answer == "hello"
 
 
 def test_a_deadline_that_has_passed_sends_nothing(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):
@@ -439,7 +438,7 @@ def test_an_address_that_refuses_is_followed_by_the_next(
 ) -> None:
     known_as(monkeypatch, "langflow.example", "127.0.0.9", "127.0.0.1")
     base_url = fake_langflow.base_url.replace("127.0.0.1", "langflow.example")
-    answer = CallResult.from_v1(make_client(base_url=base_url).run(echo, "hello")).answer
+    answer = make_client(base_url=base_url).run(echo, "hello").answer
     assert answer == "hello"
     assert fake_langflow.requests[-1].headers["host"] == base_url.removeprefix("http://")
 
@@ -485,6 +484,6 @@ def test_a_request_leaves_in_one_piece(make_client: MakeClient, echo: str, monke
 def test_a_client_that_was_closed_connects_anew(make_client: MakeClient, echo: str, monkeypatch: pytest.MonkeyPatch):
     opened, client = counted_connects(monkeypatch), make_client()
     for question in ("before", "after"):
-        assert CallResult.from_v1(client.run(echo, question)).answer == question
+        assert client.run(echo, question).answer == question
         client.close()
     assert [connection.sock for connection in opened] == [None, None]

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from unit.langflow.conftest import MakeClient
 
-from dagma.langflow import BadRequest, CallResult, LangflowError
+from dagma.langflow import BadRequest, LangflowError
 from dagma.testing import FakeCall, FakeLangflow, Fault
 
 BEHAVE = json.loads((Path(__file__).parents[2] / "contract" / "flows" / "behave.json").read_text())
@@ -26,7 +26,7 @@ def lookups(fake: FakeLangflow) -> int:
 def test_the_flow_is_fetched_once_for_many_calls(fake_langflow: FakeLangflow, make_client: MakeClient, flow_id: str):
     client = make_client()
     for _ in range(3):
-        assert CallResult.from_v1(client.run(flow_id, "ab", tweaks=GOOD)).answer == "abab"
+        assert client.run(flow_id, "ab", tweaks=GOOD).answer == "abab"
     assert lookups(fake_langflow) == 1
 
 
@@ -61,7 +61,7 @@ def test_the_check_can_be_switched_off_and_asked_for(
 ):
     client = make_client(validate_tweaks=False)
     bad = {"Nobody-1": {"x": 1}}
-    assert CallResult.from_v1(client.run(flow_id, "ab", tweaks=bad)).answer == "ab"
+    assert client.run(flow_id, "ab", tweaks=bad).answer == "ab"
     assert lookups(fake_langflow) == 0
     with pytest.raises(BadRequest):
         client.check_tweaks(flow_id, bad)
@@ -71,7 +71,7 @@ def test_a_flow_is_found_by_its_endpoint_name(fake_langflow: FakeLangflow, make_
     client = make_client()
     with pytest.raises(BadRequest, match="no component"):
         client.run(BEHAVE["endpoint_name"], "ab", tweaks={"Nobody-1": {"x": 1}})
-    assert CallResult.from_v1(client.run(BEHAVE["endpoint_name"], "ab", tweaks=GOOD)).answer == "abab"
+    assert client.run(BEHAVE["endpoint_name"], "ab", tweaks=GOOD).answer == "abab"
 
 
 @pytest.mark.parametrize("status", [403, 502, 504])

@@ -169,7 +169,7 @@ class LangflowRestResource(Backend):
             "session_id": request.session_id,
         }
         if not request.stream:
-            return self.client.run(request.flow_id, request.input_value, **choices)
+            return dict(self.client.run(request.flow_id, request.input_value, **choices).raw)
         # The client ends a stream with the result, or raises.
         events = self.client.stream(request.flow_id, request.input_value, **choices)
         results = [event.result for event in events if event.result]
