@@ -7,18 +7,22 @@ from dagma.langflow import Access
 from dagma.langflow.settings import checked_base_url
 
 DEFAULT_BASE_URL = "http://127.0.0.1:7860"
-# What is secret, or may be: Dagster is given the variable's name, never its value.
-SECRET_VARIABLES = {
+# Keys: a resource takes them as EnvVars only.
+KEY_VARIABLES = {
     "api_key": "LANGFLOW_API_KEY",
     "bearer_token": "LANGFLOW_BEARER_TOKEN",
+    "oauth_client_secret": "LANGFLOW_OAUTH_CLIENT_SECRET",
+    "basic_password": "LANGFLOW_BASIC_PASSWORD",
+    "headers": "LANGFLOW_HEADERS",
+}
+# What is secret, or may be: Dagster is given the variable's name, never its value.
+SECRET_VARIABLES = {
+    **KEY_VARIABLES,
     "oauth_token_url": "LANGFLOW_OAUTH_TOKEN_URL",
     "oauth_client_id": "LANGFLOW_OAUTH_CLIENT_ID",
-    "oauth_client_secret": "LANGFLOW_OAUTH_CLIENT_SECRET",
     "oauth_scope": "LANGFLOW_OAUTH_SCOPE",
     "oauth_audience": "LANGFLOW_OAUTH_AUDIENCE",
     "basic_user": "LANGFLOW_BASIC_USER",
-    "basic_password": "LANGFLOW_BASIC_PASSWORD",
-    "headers": "LANGFLOW_HEADERS",
 }
 FILE_VARIABLES = {
     "ca_bundle": "LANGFLOW_CA_BUNDLE",

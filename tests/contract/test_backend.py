@@ -1,5 +1,6 @@
 """Langflow as a backend: the conformance suite, and one shape of response for direct calls and jobs."""
 
+import dagster as dg
 import pytest
 from contract.conftest import Flows, LangflowServer
 
@@ -10,14 +11,20 @@ from dagma.testing.backend_conformance import BackendConformance, backend_of_ste
 
 class TestLangflow(BackendConformance):
     @pytest.fixture
-    def backend(self, langflow_server: LangflowServer, flows: Flows) -> Backend:
+    def backend(self, langflow_server: LangflowServer, flows: Flows, monkeypatch: pytest.MonkeyPatch) -> Backend:
+        monkeypatch.setenv("THE_KEY", langflow_server.api_key)
         return LangflowRestResource(
-            base_url=langflow_server.base_url, api_key=langflow_server.api_key, default_flow_id=flows.behave
+            base_url=langflow_server.base_url, api_key=dg.EnvVar("THE_KEY"), default_flow_id=flows.behave
         )
 
     @pytest.fixture
-    def failing_backend(self, langflow_server: LangflowServer, flows: Flows) -> Backend:
-        return LangflowRestResource(base_url=langflow_server.base_url, api_key="sk-wrong", default_flow_id=flows.behave)
+    def failing_backend(
+        self, langflow_server: LangflowServer, flows: Flows, monkeypatch: pytest.MonkeyPatch
+    ) -> Backend:
+        monkeypatch.setenv("A_WRONG_KEY", "sk-wrong")
+        return LangflowRestResource(
+            base_url=langflow_server.base_url, api_key=dg.EnvVar("A_WRONG_KEY"), default_flow_id=flows.behave
+        )
 
     def test_a_job_is_read_as_a_direct_call_is(self, backend: Backend) -> None:
         made = make(

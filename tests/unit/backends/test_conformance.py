@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import dagster as dg
 import pytest
 from unit.backends import examples
 
@@ -22,14 +23,18 @@ class TestLangflow(BackendConformance):
             yield fake
 
     @pytest.fixture
-    def backend(self, langflow: FakeLangflow) -> Backend:
+    def backend(self, langflow: FakeLangflow, monkeypatch: pytest.MonkeyPatch) -> Backend:
+        monkeypatch.setenv("THE_KEY", langflow.api_key)
         return LangflowRestResource(
-            base_url=langflow.base_url, api_key=langflow.api_key, default_flow_id="assistant", mode="direct"
+            base_url=langflow.base_url, api_key=dg.EnvVar("THE_KEY"), default_flow_id="assistant", mode="direct"
         )
 
     @pytest.fixture
-    def failing_backend(self, langflow: FakeLangflow) -> Backend:
-        return LangflowRestResource(base_url=langflow.base_url, api_key="wrong", default_flow_id="assistant")
+    def failing_backend(self, langflow: FakeLangflow, monkeypatch: pytest.MonkeyPatch) -> Backend:
+        monkeypatch.setenv("A_WRONG_KEY", "wrong")
+        return LangflowRestResource(
+            base_url=langflow.base_url, api_key=dg.EnvVar("A_WRONG_KEY"), default_flow_id="assistant"
+        )
 
 
 class TestCallable(BackendConformance):

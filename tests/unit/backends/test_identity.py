@@ -53,8 +53,15 @@ def test_two_runnables_in_one_step_each_give_their_own_answer() -> None:
     assert ask_both(*backends) == ["Paris.", "About Hi"]
 
 
-def test_two_servers_with_flows_of_the_same_name_each_give_their_own_answer(servers: list[FakeLangflow]) -> None:
-    backends = [LangflowRestResource(base_url=fake.base_url, api_key=fake.api_key) for fake in servers]
+def test_two_servers_with_flows_of_the_same_name_each_give_their_own_answer(
+    servers: list[FakeLangflow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, fake in enumerate(servers):
+        monkeypatch.setenv(f"KEY_{number}", fake.api_key)
+    keys = [dg.EnvVar(f"KEY_{number}") for number in range(len(servers))]
+    backends = [
+        LangflowRestResource(base_url=fake.base_url, api_key=key) for fake, key in zip(servers, keys, strict=True)
+    ]
     assert ask_both(*backends) == ["Hi from 0", "Hi from 1"]
 
 

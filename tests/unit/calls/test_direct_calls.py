@@ -12,7 +12,8 @@ from unit.calls.conftest import FLOW_ID, Flow, asset_job, execute, rows, sends
 
 from dagma.defs.llm.backend import Backend
 from dagma.defs.llm.request import CallRequest
-from dagma.defs.llm.resources import LangflowRestResource
+from dagma.defs.llm.resources import LangflowRestResource, langflow_from_environment
+from dagma.langflow import BadRequest
 from dagma.testing import ComponentFailed, FakeLangflow, Fault
 
 
@@ -108,15 +109,21 @@ def test_a_call_that_was_refused_is_sent_again_by_the_step(
 @pytest.mark.parametrize(
     ("settings", "cause"),
     [
-        ({"api_key": "sk-a\nhidden-key"}, "The API key must be printable"),
+        ({"api_key": dg.EnvVar("A_BAD_KEY")}, "The API key must be printable"),
         ({"base_url": "langflow:7860"}, "The base URL must look like"),
         ({"basic_user": "u"}, "basic_user is set without basic_password"),
     ],
     ids=["key", "base URL", "pair"],
 )
 def test_a_setting_that_can_not_be_used_fails_the_call_once_and_is_recorded(
-    fake: FakeLangflow, instance: dg.DagsterInstance, settings: dict[str, Any], cause: str, mode: str
+    fake: FakeLangflow,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, Any],
+    cause: str,
+    mode: str,
 ) -> None:
+    monkeypatch.setenv("A_BAD_KEY", "sk-a\nhidden-key")
     backend = LangflowRestResource(**{"base_url": fake.base_url, "default_flow_id": FLOW_ID, "mode": mode, **settings})
     run = execute(instance, job=asset_job(backend), input_value="hi")
     failure = run.failure
@@ -337,12 +344,28 @@ def test_what_a_backend_raised_is_shown_without_keys_and_where_no_texts_are_reco
     assert "abcd1234efgh" not in stored
 
 
-def test_a_program_without_dagster_calls_the_same_way(fake: FakeLangflow) -> None:
-    backend = LangflowRestResource(base_url=fake.base_url, api_key=fake.api_key, default_flow_id=FLOW_ID)
+@pytest.mark.parametrize("given", ["text", "variables"])
+def test_a_program_without_dagster_calls_the_same_way(fake: FakeLangflow, given: str) -> None:
+    backend = (
+        LangflowRestResource(base_url=fake.base_url, api_key=fake.api_key, default_flow_id=FLOW_ID)
+        if given == "text"
+        else langflow_from_environment()
+    )
     first, second = backend.run_flow("hi"), backend.run_flow("hi")
     assert backend.read(first) == backend.read(second)
     assert fake.requests[-1].path == f"/api/v1/run/{FLOW_ID}"
     assert [(row["state"], row["run_id"]) for row in rows()] == [("answered", None)] * 2
+
+
+def test_a_program_without_dagster_is_told_of_a_variable_that_is_not_set(
+    fake: FakeLangflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = langflow_from_environment()
+    monkeypatch.delenv("LANGFLOW_API_KEY")
+    with pytest.raises(BadRequest, match="The variable LANGFLOW_API_KEY is not set"):
+        backend.run_flow("hi")
+    assert fake.requests == []
+    assert [(row["state"], row["error_class"]) for row in rows()] == [("failed", "BadRequest")]
 
 
 def test_the_response_of_a_stream_is_that_of_a_direct_call(fake: FakeLangflow) -> None:

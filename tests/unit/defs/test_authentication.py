@@ -9,7 +9,7 @@ from dagster._serdes import serialize_value
 from harness.certificates import Certificates, certificates, tls_server
 
 from dagma import environment
-from dagma.access import FILE_VARIABLES, SECRET_VARIABLES
+from dagma.access import FILE_VARIABLES, KEY_VARIABLES, SECRET_VARIABLES
 from dagma.cli.server import langflow_client
 from dagma.defs.llm.assets import langflow_run_flow
 from dagma.defs.llm.resources import LangflowRestResource, langflow_from_environment
@@ -181,6 +181,14 @@ def test_no_snapshot_holds_a_credential(monkeypatch: pytest.MonkeyPatch, variabl
     assert "hidden" not in snapshot
     for name in variables:
         assert name in snapshot
+
+
+@pytest.mark.parametrize("field", KEY_VARIABLES)
+def test_definitions_refuse_a_key_that_is_given_as_text(field: str) -> None:
+    backend = LangflowRestResource(**{field: "a-hidden-value"})  # type: ignore[arg-type]
+    with pytest.raises(dg.DagsterInvalidDefinitionError, match=f"The {field} of a Langflow.*dg.EnvVar") as caught:
+        dg.Definitions(assets=[langflow_run_flow], resources={"backend": backend}).get_repository_def()
+    assert "hidden" not in str(caught.value)
 
 
 @pytest.mark.parametrize("field", ["base_url", *SECRET_VARIABLES])

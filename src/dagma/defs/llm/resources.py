@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any, TypedDict, get_args
 
 import dagster as dg
+from dagster._config.pythonic_config.resource import ConfigurableResourceFactoryResourceDefinition
 from pydantic import Field, PrivateAttr
 from typing_extensions import override
 
@@ -14,6 +15,7 @@ from dagma import environment
 from dagma.access import (
     DEFAULT_BASE_URL,
     FILE_VARIABLES,
+    KEY_VARIABLES,
     SECRET_VARIABLES,
     access_from_environment,
     base_url_from_environment,
@@ -72,7 +74,7 @@ class LangflowRestResource(Backend):
     api_key: str | None = Field(
         default=None,
         repr=False,
-        description="Langflow's API key, sent as header x-api-key. Give it as an EnvVar, so that it is stored nowhere.",
+        description="Langflow's API key, sent as header x-api-key. As an EnvVar only, which is stored nowhere.",
     )
     timeout: float = Field(
         default=300.0,
@@ -94,7 +96,7 @@ class LangflowRestResource(Backend):
         default=3600.0, gt=0, description="Seconds that a job may take, its time in the queue included."
     )
     bearer_token: str | None = Field(
-        default=None, repr=False, description="A JWT or another bearer token for a gateway. Give it as an EnvVar."
+        default=None, repr=False, description="A JWT or another bearer token for a gateway. As an EnvVar only."
     )
     oauth_token_url: str | None = Field(
         default=None,
@@ -103,18 +105,18 @@ class LangflowRestResource(Backend):
     )
     oauth_client_id: str | None = Field(default=None, repr=False, description="The client's id at the token endpoint.")
     oauth_client_secret: str | None = Field(
-        default=None, repr=False, description="The client's secret at the token endpoint. Give it as an EnvVar."
+        default=None, repr=False, description="The client's secret at the token endpoint. As an EnvVar only."
     )
     oauth_scope: str | None = Field(default=None, repr=False, description="Scopes of the token, separated by spaces.")
     oauth_audience: str | None = Field(default=None, repr=False, description="Audience of the token.")
     basic_user: str | None = Field(default=None, repr=False, description="User of a gateway with basic auth.")
     basic_password: str | None = Field(
-        default=None, repr=False, description="Password of that user. Give it as an EnvVar."
+        default=None, repr=False, description="Password of that user. As an EnvVar only."
     )
     headers: str | None = Field(
         default=None,
         repr=False,
-        description='More headers for a gateway, as a JSON object: {"X-Gateway-Key": "..."}. Give it as an EnvVar.',
+        description='More headers for a gateway, as a JSON object: {"X-Gateway-Key": "..."}. As an EnvVar only.',
     )
     verify_tls: bool = Field(default=True, description="Check the server's certificate.")
     ca_bundle: str | None = Field(
@@ -134,6 +136,17 @@ class LangflowRestResource(Backend):
     _quick_client: LangflowClient | None = PrivateAttr(default=None)
     _connecting: threading.Lock = PrivateAttr(default_factory=threading.Lock)
     _flows: FlowCache = PrivateAttr(default_factory=lambda: FlowCache(LOOK_UP_SECONDS))
+
+    @override
+    def get_resource_definition(self) -> ConfigurableResourceFactoryResourceDefinition:
+        for field, variable in KEY_VARIABLES.items():
+            key = getattr(self, field)
+            if key and not isinstance(key, dg.EnvVar):
+                raise dg.DagsterInvalidDefinitionError(
+                    f"The {field} of a {type(self).__name__} is given as text, which Dagster would store and show. "
+                    f'Put it into a variable of the environment, and give that: {field}=dg.EnvVar("{variable}").'
+                )
+        return super().get_resource_definition()
 
     @override
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
@@ -215,11 +228,12 @@ class LangflowRestResource(Backend):
     @override
     def identity(self) -> str:
         # Flows of two servers can have the same name. Who logs in to a gateway changes nothing.
-        return f"{self.backend_name} {bare_url(self.base_url.strip()).rstrip('/')}"
+        return f"{self.backend_name} {bare_url(_stripped(self.base_url) or '').rstrip('/')}"
 
     @override
     def default_flow(self) -> str | None:
-        return (self.default_flow_id or "").strip() or None
+        flow_id: str | None = _stripped(self.default_flow_id)
+        return flow_id
 
     @override
     def refer_to(self, flow_id: str) -> FlowReference:
@@ -247,7 +261,7 @@ class LangflowRestResource(Backend):
     def _connect(self, timeouts: Timeouts, retry: RetryPolicy) -> LangflowClient:
         jobs = JobPolicy(total=self.job_timeout, outage=OUTAGE_SECONDS)
         try:
-            return self._access().connect(self.base_url.strip(), timeouts=timeouts, retry=retry, jobs=jobs)
+            return self._access().connect(_stripped(self.base_url) or "", timeouts=timeouts, retry=retry, jobs=jobs)
         except ValueError as error:
             raise BadRequest(
                 f"Langflow can't be called as it is set up: {error}",
@@ -255,11 +269,17 @@ class LangflowRestResource(Backend):
             ) from None
 
     def _access(self) -> Access:
-        # Stripped here too: Dagster reads the variables of an EnvVar as they are.
         return Access(**{field.name: _stripped(getattr(self, field.name)) for field in fields(Access)})
 
 
 def _stripped(setting: Any) -> Any:
+    """Return a setting without blanks around it, which Dagster leaves in what it reads from a variable."""
+    if isinstance(setting, dg.EnvVar):
+        # Dagster puts the value in its place; in a program without Dagster nobody has.
+        name = setting.env_var_name
+        setting = setting.get_value()
+        if setting is None:
+            raise BadRequest(f"The variable {name} is not set.", mend="Set it in the environment of this program.")
     return setting.strip() or None if isinstance(setting, str) else setting
 
 
