@@ -17,7 +17,7 @@ from dagma.langflow import (
     TokenUsage,
     TruncatedAnswer,
 )
-from dagma.testing import ComponentFailed, FakeAnswer, FakeCall, FakeLangflow, Fault, VariableMissing
+from dagma.testing import ComponentFailed, FakeAnswer, FakeCall, FakeLangflow, Fault, VariableMissing, shapes
 
 EVENTS = "/events"
 CUT = "x" * 6000 + "..."
@@ -75,6 +75,20 @@ def test_a_trace_that_can_not_be_had_costs_no_answer(
     fake_langflow.script(replace(fault, path="/traces", times=0))
     result = client.collect(client.submit(echo, "hello"))
     assert (result.answer, result.usage) == ("hello", None)
+
+
+@pytest.mark.parametrize("run_id", [None, "", "no-uuid", "../../flows", 7])
+def test_a_run_whose_id_can_be_none_keeps_its_answer_and_time(
+    fake_langflow: FakeLangflow, client: LangflowClient, echo: str, run_id: object
+):
+    said = shapes.message("hello", "session", "ChatOutput-1") | {"run_id": run_id}
+    body = shapes.v1_result({"input_value": "hello"}, "ChatOutput-1", said)
+    fake_langflow.script(Fault(path="/api/v1/run", status=200, body=body))
+    result = client.run(echo, "hello")
+    assert client.with_trace(result) == result
+    assert result.answer == "hello"
+    assert result.seconds is not None
+    assert len(fake_langflow.requests) == 1
 
 
 @pytest.mark.parametrize("text", ["x" * 6001, "x" * 9000, "...", "wait..." * 2000, OWN_END])

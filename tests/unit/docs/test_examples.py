@@ -1,0 +1,117 @@
+"""The examples of the documents run as they stand there."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from unit.scripts.compose import ROOT
+
+from dagma.testing import FakeAnswer, FakeLangflow
+
+FILE_NAME = re.compile(r"# ((?:src|tests)/[\w/]+\.py)\n")
+TEST = re.compile(r"^\s*def (test_\w+)", re.MULTILINE)
+A_MODEL = """
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from mine import Mine
+
+
+class Model(BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"completion": "Paris."}')
+
+    def log_message(self, *_):
+        pass
+
+
+server = ThreadingHTTPServer(("127.0.0.1", 0), Model)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+a_server_that_answers = f"http://127.0.0.1:{server.server_port}"
+"""
+
+
+def blocks(document: str, language: str = "python") -> list[str]:
+    """The code blocks of a document, in order."""
+    text = (ROOT / document).read_text()
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [block for name, block in found if name == language]
+
+
+def block_with(document: str, text: str) -> str:
+    """The only code block that has this text."""
+    (block,) = [block for block in blocks(document) if text in block]
+    return block
+
+
+def run_tests(folder: Path) -> str:
+    """Run the tests of a folder as its owner would, and return what pytest says of each."""
+    clean = {name: text for name, text in os.environ.items() if not name.startswith(("DAGMA_", "LANGFLOW_", "PYTEST_"))}
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-v", "--rootdir", folder, "--import-mode=importlib", "tests"],
+        cwd=folder,
+        env={**clean, "PYTHONPATH": f"{folder / 'src'}:{ROOT / 'src'}"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def test_the_tests_of_the_page_about_testing_pass(tmp_path: Path) -> None:
+    files = {found[1]: block for block in blocks("docs/testing.md") if (found := FILE_NAME.match(block))}
+    # What asks the real flow needs a model.
+    files = {name: text for name, text in files.items() if not name.startswith("tests/answers/")}
+    assert len(files) == 5
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "flows").symlink_to(ROOT / "flows")
+
+    said = run_tests(tmp_path)
+    for name in [name for text in files.values() for name in TEST.findall(text)]:
+        assert re.search(rf"::{name}(\[.*\])? PASSED", said), said
+
+
+def test_the_backend_of_ones_own_conforms(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/mine.py").write_text(block_with("docs/backends.md", "class Mine(Backend)"))
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/test_mine.py").write_text(A_MODEL + block_with("docs/backends.md", "class TestMine"))
+    assert "11 passed" in run_tests(tmp_path)
+
+
+def test_the_backend_of_the_readme_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGMA_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
+    names: dict[str, Any] = {"__name__": "shouting"}
+    exec(block_with("README.md", "class Shouting(Backend)"), names)  # noqa: S102 (our own document)
+    assert names["Shouting"]().run_flow("hello") == {"text": "HELLO"}
+
+
+def test_the_calls_of_the_page_about_the_client_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names: dict[str, Any] = {}
+    with FakeLangflow() as fake:
+        flow = json.loads((ROOT / "flows/assistant.json").read_text())
+        fake.add_flow("assistant", lambda _: FakeAnswer("Paris.", "tiny", streamed=True), flow=flow)
+        monkeypatch.setenv("LANGFLOW_BASE_URL", fake.base_url)
+        monkeypatch.setenv("LANGFLOW_API_KEY", fake.api_key)
+        for number, block in enumerate(blocks("docs/client.md"), start=1):
+            exec(compile(block, f"block {number} of docs/client.md", "exec"), names)  # noqa: S102 (our own document)
+        for name in ("client", "gateway", "patient"):
+            names[name].close()
+    said = capsys.readouterr().out
+    (shown,) = blocks("docs/client.md", language="")
+    assert shown in said
+    assert said.count("Paris.") == 4
