@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -52,6 +53,8 @@ _REFUSED_HANDSHAKE = re.compile(
 _BROKEN_OFF = (ConnectionError, http.client.IncompleteRead)
 # http.client raises the bare HTTPException for too many headers.
 _NO_HTTP = (http.client.HTTPException, requests.exceptions.InvalidHeader, urllib3.exceptions.InvalidHeader)
+
+_sent: ContextVar[tuple[str, ...]] = ContextVar("dagma_langflow_sent", default=())
 
 
 @dataclass(frozen=True)
@@ -132,11 +135,20 @@ class Transport:
 
     def redactor(self) -> Redactor:
         """Return a redactor of everything secret by now; tokens come and go."""
-        secrets = (*self._credential.secrets(), *self._headers.values())
+        secrets = (*self._credential.secrets(), *self._headers.values(), *_sent.get())
         known = self._redactor
         if known is None or known[0] != secrets:
             self._redactor = known = (secrets, Redactor(secrets))
         return known[1]
+
+    @contextmanager
+    def hiding(self, secret: str) -> Iterator[None]:
+        """Treat a value that is sent in here as a secret, which a server may repeat in what it answers."""
+        token = _sent.set((*_sent.get(), secret))
+        try:
+            yield
+        finally:
+            _sent.reset(token)
 
     def exchange(
         self,

@@ -31,7 +31,8 @@ class VariablesApi(Connection):
         """
         payload = {"name": name, "value": value, "type": kind, "default_fields": []}
         path, subject = "/api/v1/variables/", f"creation of variable {name!r}"
-        return Variable.of(json_object(self._quick("POST", path, subject, payload=payload, idempotent=False)))
+        with self._transport.hiding(value):
+            return Variable.of(json_object(self._quick("POST", path, subject, payload=payload, idempotent=False)))
 
     def update_variable(self, variable: Variable, value: str) -> Variable:
         """Change the value of a global variable.
@@ -41,7 +42,8 @@ class VariablesApi(Connection):
         """
         payload = {"id": variable.id, "name": variable.name, "value": value}
         path, subject = f"/api/v1/variables/{checked_uuid('id', variable.id)}", f"change of variable {variable.name!r}"
-        return Variable.of(json_object(self._quick("PATCH", path, subject, payload=payload)))
+        with self._transport.hiding(value):
+            return Variable.of(json_object(self._quick("PATCH", path, subject, payload=payload)))
 
     def set_variable(self, name: str, value: str, *, kind: VariableType = "Generic") -> Variable:
         """Create a global variable, or change the one of this name.

@@ -1,6 +1,8 @@
 """What errors quote of a response."""
 
 import json
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -120,3 +122,38 @@ def test_what_a_token_endpoint_sends_is_not_quoted(
     with pytest.raises(LangflowError) as caught:
         make_client(auth=credentials).run(echo, "hello")
     assert caught.value.excerpt == ""
+
+
+VALUE = "sk-the-model's-own-key"
+REPEATED = {"detail": [{"type": "value_error", "loc": ["body", "value"], "msg": f"Not {VALUE}", "input": VALUE}]}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(path="/variables", status=422, body=REPEATED),
+        Fault(path="/variables", status=500, body=f"<pre>{VALUE}</pre>"),
+        Fault(path="/variables", status=201, body=[VALUE]),
+        Fault(path="/variables", raw=b"HTTP/1.1 201 Created\r\nContent-Length: 99\r\n\r\n" + VALUE.encode()),
+    ],
+    ids=["422", "500", "list", "cut off"],
+)
+@pytest.mark.parametrize("act", ["create", "update"])
+def test_the_value_of_a_variable_is_a_secret_that_no_error_repeats(
+    fake_langflow: FakeLangflow, client: LangflowClient, act: str, fault: Fault
+):
+    variable = client.create_variable("KEY", "old", kind="Credential")
+    fake_langflow.script(replace(fault, times=0))
+    create = partial(client.create_variable, "KEY", kind="Credential")
+    with pytest.raises(LangflowError) as caught:
+        (create if act == "create" else partial(client.update_variable, variable))(VALUE)
+    assert VALUE[:6] not in f"{caught.value} {caught.value.excerpt}"
+    assert caught.value.excerpt
+
+
+def test_a_value_is_no_secret_of_later_requests(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
+    client.create_variable("MODEL", "hello", kind="Generic")
+    fake_langflow.script(cut_off(b'{"outputs": "hello'))
+    with pytest.raises(Unreachable) as caught:
+        client.run(echo, "hello")
+    assert caught.value.excerpt == '{"outputs": "hello'
