@@ -1,6 +1,7 @@
 """Facts about background jobs, and what the client makes of them."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -76,6 +77,16 @@ def test_a_key_returns_its_job_whatever_the_payload_and_always_says_queued(
     second = langflow_server.submit(flows.behave, input_value="two", idempotency_key=key).json()
     assert second["job_id"] == first["job_id"]
     assert (second["status"], second["flow_id"]) == ("queued", flows.behave)
+
+
+def test_submissions_of_a_key_at_the_same_time_get_one_job(client: LangflowClient, flows: Flows):
+    key, tweaks = str(uuid4()), {"Behave-1": {"seconds": 1.0}}
+    with ThreadPoolExecutor(8) as callers:
+        submitted = [
+            callers.submit(client.submit, flows.behave, "hello", idempotency_key=key, tweaks=tweaks) for _ in range(8)
+        ]
+        (job_id,) = {each.result() for each in submitted}
+    assert client.collect(job_id).answer == "hello"
 
 
 def test_the_client_binds_a_key_to_its_payload(client: LangflowClient, flows: Flows):

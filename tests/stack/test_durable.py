@@ -13,6 +13,8 @@ from dagma.langflow import ApiKey, JobLost, JobPolicy, LangflowClient
 
 FOLLOWING = re.compile(r"Following job (?P<job>[0-9a-f-]{36})")
 STOP_SECONDS = 5.0
+# How long it may take from a worker's death to the retry of its run.
+FOUND_SECONDS = 60.0
 # How long the sensor may take from the moment in which a run is CANCELED; ten seconds of these it waits on purpose.
 SWEEP_SECONDS = 60.0
 
@@ -62,7 +64,7 @@ def test_the_retry_of_a_run_on_a_killed_worker_collects_the_same_job(
     stack.kill("worker")
     assert langflow.status(job_id).state == "in_progress"
 
-    retry = retry_of(dagster, run_id)
+    retry = retry_of(dagster, run_id, FOUND_SECONDS)
     outcome = dagster.finish(retry)
     assert (outcome.status, outcome.metadata["answer"]) == ("SUCCESS", "slept")
     assert (outcome.metadata["job_id"], outcome.metadata["origin"]) == (job_id, "re-attached")
@@ -107,7 +109,8 @@ def test_the_job_of_a_run_whose_retry_is_cancelled_before_a_worker_has_it_is_sto
 ) -> None:
     run_id, job_id = launch_job(dagster, behave, seconds=300)
     with worker_killed(stack):
-        retry = retry_of(dagster, run_id)
+        # Nobody starts this worker again, so that only its silence tells.
+        retry = retry_of(dagster, run_id, FOUND_SECONDS)
         dagster.wait_status(retry, "STARTING", seconds=30)
         assert langflow.status(job_id).state == "in_progress"
         dagster.terminate(retry, force=True)

@@ -29,6 +29,7 @@ IDS = {
 }
 
 BEHAVE_SOURCE = """import asyncio
+import time
 
 from langchain_core.messages import AIMessageChunk
 from lfx.custom.custom_component.component import Component
@@ -47,11 +48,15 @@ class Behave(Component):
         IntInput(name="repeat", display_name="Times to repeat the text", value=1),
         StrInput(name="fail_with", display_name="Message of the error to raise", value=""),
         BoolInput(name="word_by_word", display_name="Answer word by word", value=False),
+        BoolInput(name="blocks", display_name="Sleep without letting others run", value=False),
     ]
     outputs = [Output(name="answer", display_name="Answer", method="answer")]
 
     async def answer(self) -> Message:
-        await asyncio.sleep(self.seconds)
+        if self.blocks:
+            time.sleep(self.seconds)
+        else:
+            await asyncio.sleep(self.seconds)
         if self.fail_with:
             raise RuntimeError(self.fail_with)
         text = self.message.text * self.repeat
@@ -79,6 +84,7 @@ class Behave(Component):
         IntInput(name="repeat", display_name="Times to repeat the text", value=1),
         StrInput(name="fail_with", display_name="Message of the error to raise", value=""),
         BoolInput(name="word_by_word", display_name="Answer word by word", value=False),
+        BoolInput(name="blocks", display_name="Sleep without letting others run", value=False),
     ]
     outputs = [Output(name="answer", display_name="Answer", method="answer")]  # noqa: RUF012
 
