@@ -187,6 +187,30 @@ def test_a_job_that_langflow_forgot_in_its_queue_is_lost_and_its_key_is_free_aga
     assert langflow.collect(again).answer == "waits"
 
 
+def test_a_job_that_langflow_dropped_is_lost_and_its_key_is_free_again(
+    stack: Stack, langflow: LangflowClient, behave: str
+) -> None:
+    key = f"dropped-{uuid.uuid4()}"
+    job_id = langflow.submit(behave, "hello", idempotency_key=key)
+    assert langflow.collect(job_id).answer == "hello"
+    # What is left of a job whose end Langflow could not write down, since its database was away.
+    psql = "PGPASSWORD=$POSTGRES_PASSWORD psql -h 127.0.0.1 -U postgres -d langflow"
+    for unwritten in ("UPDATE job SET status = 'in_progress', result = NULL", "DELETE FROM job_events"):
+        stack.exec("postgres", "sh", "-c", f"{psql} -c \"{unwritten} WHERE job_id = '{job_id}'\"")
+
+    assert langflow.submit(behave, "hello", idempotency_key=key) == job_id
+    auth = ApiKey(stack.settings["LANGFLOW_API_KEY"])
+    impatient = JobPolicy(unattended=3.0)
+    with (
+        LangflowClient(stack.langflow_url, auth=auth, jobs=impatient) as client,
+        pytest.raises(JobLost, match="has dropped the job"),
+    ):
+        list(client.follow(job_id))
+    again = langflow.submit(behave, "hello", idempotency_key=key)
+    assert again != job_id
+    assert langflow.collect(again).answer == "hello"
+
+
 @pytest.mark.parametrize("mode", ["direct", "job"])
 def test_a_call_is_metered_in_either_mode(stack: Stack, dagster: Dagster, mode: str) -> None:
     outcome = dagster.ask(input_value="What is the capital of France?", mode=mode)

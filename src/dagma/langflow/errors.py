@@ -191,7 +191,7 @@ class FlowFailed(LangflowError):
 
 
 class JobLost(LangflowError):
-    """Langflow will never finish this job: its worker died, or it is stuck in the queue."""
+    """Langflow will never finish this job: its worker died or dropped it, or it is stuck in the queue."""
 
     default_mend = "Submit the call again, with the same idempotency key: a job that failed or was stopped frees it."
     default_retryable = True

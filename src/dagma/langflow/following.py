@@ -17,6 +17,8 @@ from dagma.langflow.sse import Frame, frames, lines
 logger = logging.getLogger(__name__)
 
 _FIRST_REOPENING = 0.1
+# A stream that ends so soon, without an event and without a fault, is nobody's.
+_AT_ONCE = 2.0
 _REPLAYS = 2
 # The last event of a job that is over, and of one that is over or waits.
 _OVER = ("finished", "cancelled", "timed_out", "lost")
@@ -44,7 +46,7 @@ class FollowingApi(JobsApi):
 
         Raises:
             JobNotFound: There is none with this id.
-            JobLost: It waited in the queue for too long and was stopped.
+            JobLost: It waited in the queue for too long, or nobody runs it any more, and was stopped.
             CallTimeout: It is not over yet.
             LangflowError: Langflow can't be asked.
         """
@@ -53,7 +55,9 @@ class FollowingApi(JobsApi):
         queued_until = time.monotonic() + self._jobs.queued
         reader, wait = EventReader(), _FIRST_REOPENING
         told_its_end, is_over, replays = False, False, _REPLAYS
+        unattended_since = float("inf")
         while True:
+            opened = time.monotonic()
             silence = max(min(self._jobs.stall, queued_until - time.monotonic()), 0.1)
             try:
                 with closing(self._frames(key, last_event_id, deadline, silence)) as stream:
@@ -68,7 +72,10 @@ class FollowingApi(JobsApi):
                         told_its_end = told_its_end or any(event.kind in _ENDS for event in events)
                         is_over = any(event.kind in _OVER for event in events)
                         yield from events
+                        opened = float("-inf")
+                ended_at_once = time.monotonic() - opened < _AT_ONCE
             except LangflowError as error:
+                ended_at_once = False
                 logger.debug("The events of job %s broke off: %s", key, error)
             if is_over:
                 return
@@ -79,6 +86,11 @@ class FollowingApi(JobsApi):
                     return
                 replays -= 1
             queued_until = self._latest_start(status, queued_until)
+            is_unattended = ended_at_once and status.state == "in_progress"
+            unattended_since = min(unattended_since, opened) if is_unattended else float("inf")
+            if time.monotonic() - unattended_since >= self._jobs.unattended:
+                self._give_up_unattended(key)
+                unattended_since = float("inf")
             if deadline.passed():
                 raise not_over(key, deadline)
             time.sleep(min(wait, deadline.remaining()))

@@ -178,6 +178,18 @@ class JobsApi(FlowsApi):
                 outcome="not_run",
             )
 
+    def _give_up_unattended(self, job_id: str) -> None:
+        """Stop a job that nobody runs, which frees its idempotency key; leave one that has finished after all.
+
+        Raises:
+            JobLost: It would never have finished.
+        """
+        if self.stop(job_id):
+            raise JobLost(
+                f"Langflow has dropped the job {job_id}: for {self._jobs.unattended:g} s it was in progress and nobody "
+                "told its events, as when the database is away in the moment in which a job ends. It has been stopped."
+            )
+
 
 def not_over(job_id: str, deadline: Deadline) -> CallTimeout:
     """Return the error for a job that goes on after the deadline."""

@@ -128,6 +128,10 @@ class FakeLangflow:
         """Lose the jobs that run and never run those queued, as a Langflow that is killed and started again does."""
         self._jobs.lose()
 
+    def drop_jobs(self) -> None:
+        """Drop the jobs that run, as a Langflow does whose database is away when they end: in progress for ever."""
+        self._jobs.drop()
+
     def _answer(self, request: RecordedRequest) -> FakeResponse:
         segments = [segment for segment in request.path.split("/") if segment]
         if segments == ["health_check"]:

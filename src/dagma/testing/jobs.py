@@ -59,6 +59,7 @@ class FakeJob:
     key: str | None
     state: str = "queued"
     stuck: bool = False
+    dropped: bool = False
     answer: FakeAnswer | None = None
     by_model: bool = False
     error: Any = None
@@ -136,6 +137,13 @@ class FakeJobs:
                     job.error = {"type": "worker_lost"}
                     self._end(job, "failed", {"type": "worker_lost"})
 
+    def drop(self) -> None:
+        """Drop the jobs that run: nobody runs them any more, and they are called in progress for ever."""
+        with self._changed:
+            for job in self._jobs.values():
+                job.dropped = job.dropped or job.state == "in_progress"
+            self._changed.notify_all()
+
     def resume(self, job: FakeJob, decision: str) -> None:
         """Let a suspended job go on."""
         with self._changed:
@@ -153,7 +161,7 @@ class FakeJobs:
                 yield f"data: {frame.text}\nid: {frame.id}\n\n"
             with self._changed:
                 if len(job.frames) == told:
-                    if job.over or job.state == "suspended":
+                    if job.over or job.dropped or job.state == "suspended":
                         return
                     self._changed.wait(self._keepalive)
                 fresh = job.frames[told:]
@@ -193,7 +201,7 @@ class FakeJobs:
 
     def _complete(self, job: FakeJob, components: list[str], last: str, answer: str | FakeAnswer) -> None:
         with self._changed:
-            if job.over:
+            if job.over or job.dropped:
                 return
             job.by_model = isinstance(answer, FakeAnswer)
             job.answer = answer if isinstance(answer, FakeAnswer) else FakeAnswer(answer)
@@ -211,7 +219,7 @@ class FakeJobs:
 
     def _complete_without_output(self, job: FakeJob, component: str, text: str) -> None:
         with self._changed:
-            if job.over:
+            if job.over or job.dropped:
                 return
             self._invalid(job, component, text)
             self._tell(job, "end", {"build_duration": 0.001})
@@ -219,7 +227,7 @@ class FakeJobs:
 
     def _fail(self, job: FakeJob, failure: ComponentFailed) -> None:
         with self._changed:
-            if job.over:
+            if job.over or job.dropped:
                 return
             job.error = shapes.error_message(failure.message, failure.component)
             self._tell(job, "error", job.error)
@@ -229,7 +237,7 @@ class FakeJobs:
 
     def _suspend(self, job: FakeJob, question: HumanNeeded) -> None:
         with self._changed:
-            if job.over:
+            if job.over or job.dropped:
                 return
             job.state, job.question = "suspended", question
             self._tell(job, "human_input_required", {"request_id": job.request_id, "prompt": question.prompt})

@@ -307,6 +307,41 @@ def test_a_job_that_is_queued_for_ever_is_stopped_and_its_key_is_free(
     assert client.submit(echo, "hello", idempotency_key="key") != job_id
 
 
+def test_a_job_that_langflow_dropped_is_stopped_and_its_key_is_free(
+    fake_langflow: FakeLangflow, make_client: MakeClient, gate: Gate, gated: str
+):
+    client = make_client(jobs=JobPolicy(unattended=0.5, poll=0.1))
+    job_id = client.submit(gated, "hello", idempotency_key="key")
+    assert gate.entered.wait(HANGING)
+    fake_langflow.drop_jobs()
+    gate.opened.set()
+    with pytest.raises(JobLost, match="has dropped the job") as caught:
+        list(client.follow(job_id))
+    assert (caught.value.outcome, caught.value.retryable) == ("failed", True)
+    assert client.status(job_id).state == "cancelled"
+    again = client.submit(gated, "hello", idempotency_key="key")
+    assert again != job_id
+    assert client.collect(again).answer == "hello"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [None, Fault(path=EVENTS, drop=True), Fault(path=EVENTS, status=502)],
+    ids=["open", "drop", "502"],
+)
+def test_a_job_that_is_silent_or_whose_stream_fails_is_not_taken_for_dropped(
+    fake_langflow: FakeLangflow, make_client: MakeClient, gate: Gate, gated: str, fault: Fault | None
+):
+    client = make_client(jobs=JobPolicy(unattended=0.2, poll=0.1))
+    job_id = client.submit(gated, "hello")
+    assert gate.entered.wait(HANGING)
+    if fault is not None:
+        fake_langflow.script(replace(fault, times=5))
+    after(1.0, gate.opened.set)
+    assert [event.kind for event in client.follow(job_id)][-1] == "finished"
+    assert client.collect(job_id).answer == "hello"
+
+
 def test_a_queue_that_is_kept_alive_is_left_at_its_limit(make_client: MakeClient):
     with FakeLangflow(keepalive=0.02) as fake:
         flow_id = fake.add_flow("echo")
