@@ -17,8 +17,9 @@ from dagma.langflow.sse import Frame, frames, lines
 logger = logging.getLogger(__name__)
 
 _FIRST_REOPENING = 0.1
-# A stream that ends so soon, without an event and without a fault, is nobody's.
-_AT_ONCE = 2.0
+# A stream that ends within so many seconds, without an event and without a fault, is nobody's: Langflow sends a sign of
+# life every 15 s. Busy, it takes a few seconds to answer at all.
+_AT_ONCE = 10.0
 _REPLAYS = 2
 # The last event of a job that is over, and of one that is over or waits.
 _OVER = ("finished", "cancelled", "timed_out", "lost")
