@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 from unit.calls.conftest import FLOW_ID, Flow, Ran, execute, rows, sends, wait_for
 
 from dagma.defs.llm import job_progress, resources
-from dagma.langflow import ApiKey, LangflowClient, RetryPolicy
+from dagma.langflow import ApiKey, JobPolicy, LangflowClient, RetryPolicy
 from dagma.testing import ComponentFailed, FakeAnswer, FakeCall, FakeLangflow, Fault, HumanNeeded, VariableMissing
 
 HERE = Path(__file__).parent
@@ -211,11 +212,13 @@ def test_a_submit_whose_reply_is_lost_and_that_is_then_refused_is_no_second_job(
     assert [row["state"] for row in rows()] == ["answered"]
 
 
+@pytest.mark.parametrize("how", ["crash", "drop_jobs"])
 def test_a_job_that_langflow_lost_is_sent_again_in_the_same_step(
-    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
+    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
+    monkeypatch.setattr(resources, "JobPolicy", partial(JobPolicy, unattended=0.5, poll=0.1))
     flow.goes.clear()
-    loser = threading.Thread(target=lose, args=(fake, flow, 1))
+    loser = threading.Thread(target=lose, args=(fake, flow, 1, how))
     loser.start()
     run = execute(instance, input_value="hi")
     loser.join()
@@ -239,11 +242,11 @@ def test_a_job_that_is_lost_time_and_again_fails_the_step(
     assert [row["state"] for row in rows()] == ["failed"] * 3
 
 
-def lose(fake: FakeLangflow, flow: Flow, times: int) -> None:
-    """Let Langflow die as many times, each time while the newest job runs; then let the flow go."""
+def lose(fake: FakeLangflow, flow: Flow, times: int, how: str = "crash") -> None:
+    """Let Langflow lose as many jobs, each time the newest while it runs; then let the flow go."""
     for number in range(times):
         wait_for("the job", lambda n=number: len(fake.jobs) > n and fake.jobs[n].state == "in_progress")
-        fake.crash()
+        getattr(fake, how)()
     flow.goes.set()
 
 
