@@ -58,7 +58,7 @@ class FollowingApi(JobsApi):
         told_its_end, is_over, replays = False, False, _REPLAYS
         unattended_since = float("inf")
         while True:
-            opened = time.monotonic()
+            opened, is_news = time.monotonic(), False
             silence = max(min(self._jobs.stall, queued_until - time.monotonic()), 0.1)
             try:
                 with closing(self._frames(key, last_event_id, deadline, silence)) as stream:
@@ -68,13 +68,12 @@ class FollowingApi(JobsApi):
                         if _known(events, event_id, last_event_id):
                             continue
                         # Only what is new shows that opening the stream again is of use.
-                        wait = _FIRST_REOPENING
+                        wait, is_news = _FIRST_REOPENING, True
                         last_event_id = event_id or last_event_id
                         told_its_end = told_its_end or any(event.kind in _ENDS for event in events)
                         is_over = any(event.kind in _OVER for event in events)
                         yield from events
-                        opened = float("-inf")
-                ended_at_once = time.monotonic() - opened < _AT_ONCE
+                ended_at_once = not is_news and time.monotonic() - opened < _AT_ONCE
             except LangflowError as error:
                 ended_at_once = False
                 logger.debug("The events of job %s broke off: %s", key, error)
