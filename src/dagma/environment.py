@@ -1,6 +1,11 @@
-"""Reads settings from environment variables; a variable that is empty counts as not set."""
+"""Reads settings from environment variables; a variable that is empty counts as not set.
+
+Every setting `NAME` can stand in a file instead, which `NAME_FILE` names: secrets then appear neither in the environment
+of a process nor in `docker inspect`.
+"""
 
 import os
+from pathlib import Path
 from typing import TypeVar, overload
 
 Word = TypeVar("Word", bound=str)
@@ -17,8 +22,12 @@ def text(name: str, default: str) -> str: ...
 @overload
 def text(name: str, default: None = None) -> str | None: ...
 def text(name: str, default: str | None = None) -> str | None:
-    """Read a text, without surrounding blanks."""
-    return os.environ.get(name, "").strip() or default
+    """Read a text, without surrounding blanks, from the variable or from the file that `NAME_FILE` names.
+
+    Raises:
+        SettingError: The file can't be read.
+    """
+    return os.environ.get(name, "").strip() or _text_of_file(f"{name}_FILE") or default
 
 
 def flag(name: str, *, default: bool) -> bool:
@@ -66,3 +75,14 @@ def choice(name: str, words: tuple[Word, ...], default: Word) -> Word:
         if word.lower() == known:
             return known
     raise SettingError(f"{name} is {word!r}. Set it to one of: {', '.join(words)}.")
+
+
+def _text_of_file(variable: str) -> str | None:
+    path = os.environ.get(variable, "").strip()
+    if not path:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SettingError(f"{variable} is {path!r}, which can't be read: {reason}. Name a readable file.") from None

@@ -14,8 +14,11 @@ from testcontainers.compose import DockerCompose
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
-PROJECT = "dagma-test"
-PORTS = {"DAGSTER_PORT": 13000, "LANGFLOW_PORT": 17860}
+# Two runs of the tests on one machine take two slots: DAGMA_TEST_SLOT=1 DAGMA_TAG=other make test
+SLOT = int(os.environ.get("DAGMA_TEST_SLOT", "0"))
+PROJECT = f"dagma-test{SLOT or ''}"
+PORTS = {"DAGSTER_PORT": 13000 + SLOT, "LANGFLOW_PORT": 17860 + SLOT}
+IMAGE_TAG = os.environ.get("DAGMA_TAG") or "local"
 START_SECONDS = 420.0
 ONE_SHOTS = frozenset({"dagster-migrate", "flows-push", "ledger-migrate", "default-migrate"})
 
@@ -203,7 +206,8 @@ def make_env_file(folder: Path) -> Path:
     script = f". {ROOT}/scripts/lib.sh; . {ROOT}/scripts/env-file.sh; make_env_file"
     subprocess.run(["bash", "-euc", script], cwd=folder, check=True, capture_output=True)
     env_file = folder / ".env"
-    changes = {"COMPOSE_PROJECT_NAME": PROJECT, **{name: str(port) for name, port in PORTS.items()}}
+    ports = {name: str(port) for name, port in PORTS.items()}
+    changes = {"COMPOSE_PROJECT_NAME": PROJECT, "DAGMA_TAG": IMAGE_TAG, **ports}
     lines = []
     for line in env_file.read_text().splitlines():
         name = line.split("=", 1)[0]

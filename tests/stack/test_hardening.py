@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from harness.stack import ONE_SHOTS, ROOT, Stack
+from harness.stack import ONE_SHOTS, PROJECT, ROOT, Stack
 
 ROUTE_OUT = frozenset({"langflow"})
 READERS = ("user-code", "worker", "dagster-webserver", "dagster-daemon")
@@ -61,7 +61,7 @@ def test_only_langflow_has_a_route_out(service: str, stack: Stack) -> None:
         "except OSError as error: print('unreachable' if error.errno == 101 else f'routed {error}')\n"
     )
     answer = stack.exec(service, "python3", "-c", program)
-    networks = {name.removeprefix("dagma-test_") for name in _networks(stack, service)}
+    networks = {name.removeprefix(f"{PROJECT}_") for name in _networks(stack, service)}
     if service in ROUTE_OUT:
         assert "egress" in networks
         assert "routed" in answer

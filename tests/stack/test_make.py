@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from harness.stack import ROOT
+from harness.stack import IMAGE_TAG, ROOT, SLOT
 
 from dagma.langflow import ApiKey, LangflowClient
 
-PROJECT = "dagma-make"
-SETTINGS = {"COMPOSE_PROJECT_NAME": PROJECT, "DAGSTER_PORT": "13100", "LANGFLOW_PORT": "17960"}
+PROJECT = f"dagma-make{SLOT or ''}"
+SETTINGS = {
+    "COMPOSE_PROJECT_NAME": PROJECT,
+    "DAGMA_TAG": IMAGE_TAG,
+    "DAGSTER_PORT": str(13100 + SLOT),
+    "LANGFLOW_PORT": str(17960 + SLOT),
+}
 ECHO = "da90a000-0000-4000-8000-000000000002"
 LASTING = {
     "dagster-daemon",

@@ -1,0 +1,32 @@
+"""Settings from variables and from the files that variables name."""
+
+from pathlib import Path
+
+import pytest
+
+from dagma import environment
+
+
+def test_a_setting_is_read_from_the_file_that_its_variable_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("sk-secret\n")
+    monkeypatch.setenv("SOME_KEY_FILE", str(tmp_path / "key"))
+    assert environment.text("SOME_KEY") == "sk-secret"
+
+
+def test_the_variable_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("from the file")
+    monkeypatch.setenv("SOME_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.setenv("SOME_KEY", "from the variable")
+    assert environment.text("SOME_KEY") == "from the variable"
+
+
+def test_an_empty_file_counts_as_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("\n")
+    monkeypatch.setenv("SOME_KEY_FILE", str(tmp_path / "key"))
+    assert environment.text("SOME_KEY", default="default") == "default"
+
+
+def test_a_file_that_is_missing_is_told_by_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SOME_KEY_FILE", str(tmp_path / "absent"))
+    with pytest.raises(environment.SettingError, match=r"SOME_KEY_FILE is .*absent.* can't be read"):
+        environment.text("SOME_KEY")
