@@ -2,7 +2,7 @@
 # Bring the stack up, from a bare machine or from any state between.
 #
 # Usage: make up [WORKERS=3] [YES=1]
-# It touches: .env (written once, never changed), .dev/logs, the images, containers, networks and volumes of the Compose
+# It touches: .env (written once, never changed), .secrets (written from it), .dev/logs, the images, containers, networks and volumes of the Compose
 # project; where there is no Docker engine and this is root on Debian or Ubuntu, Docker's packages, after asking.
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
@@ -13,6 +13,7 @@ mkdir -p .dev/logs
 . scripts/preflight.sh
 . scripts/ensure-engine.sh
 . scripts/env-file.sh
+. scripts/secrets.sh
 . scripts/images.sh
 . scripts/stack.sh
 
@@ -25,6 +26,7 @@ phase engine ensure_engine
 check_engine
 check_env_file
 make_env_file
+write_secrets
 phase upstream provide_upstream_images
 phase images build_images
 phase stack start_stack

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness.stack import PROJECT, Stack, fresh_stack, make_env_file, wait_until
+from harness.stack import PROJECT, TYPED, Stack, fresh_stack, make_env_file, wait_until
 from harness.tiers import TIERS, TierReport, tier_of
 from hypothesis import settings
 
@@ -75,11 +75,11 @@ def stack(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
     if kept:
         folder = Path(kept)
         folder.mkdir(parents=True, exist_ok=True)
-        stack = Stack(folder / ".env" if (folder / ".env").exists() else make_env_file(folder))
+        stack = Stack(folder / ".env" if (folder / ".env").exists() else make_env_file(folder, **TYPED))
         stack.start()
         yield stack
         return
-    with fresh_stack(tmp_path_factory.mktemp(PROJECT)) as stack:
+    with fresh_stack(tmp_path_factory.mktemp(PROJECT), **TYPED) as stack:
         yield stack
 
 

@@ -5,11 +5,14 @@
 # dagma_owner, which only the migration uses; the application's role, dagma, gets the rights that the migration grants it.
 set -Eeuo pipefail
 
-psql -v ON_ERROR_STOP=1 --no-psqlrc -q --username "$POSTGRES_USER" --dbname postgres \
-  -v dagster_password="$DAGSTER_PG_PASSWORD" \
-  -v langflow_password="$LANGFLOW_PG_PASSWORD" \
-  -v dagma_password="$DAGMA_PG_PASSWORD" \
-  -v dagma_owner_password="$DAGMA_PG_OWNER_PASSWORD" <<'SQL'
+# psql reads the passwords itself: on its command line, every process of the container would see them. The log of
+# statements would hold them too.
+PGOPTIONS="-c log_statement=none -c log_min_error_statement=panic" \
+  psql -v ON_ERROR_STOP=1 --no-psqlrc -q --username postgres --dbname postgres <<'SQL'
+\set dagster_password `cat /run/secrets/DAGSTER_PG_PASSWORD`
+\set langflow_password `cat /run/secrets/LANGFLOW_PG_PASSWORD`
+\set dagma_password `cat /run/secrets/DAGMA_PG_PASSWORD`
+\set dagma_owner_password `cat /run/secrets/DAGMA_PG_OWNER_PASSWORD`
 CREATE ROLE dagster LOGIN PASSWORD :'dagster_password';
 CREATE ROLE langflow LOGIN PASSWORD :'langflow_password';
 CREATE ROLE dagma LOGIN PASSWORD :'dagma_password';
@@ -21,4 +24,6 @@ CREATE DATABASE dagma OWNER dagma_owner ENCODING 'UTF8' TEMPLATE template0;
 
 REVOKE ALL ON DATABASE postgres, dagster, langflow, dagma FROM PUBLIC;
 GRANT CONNECT ON DATABASE dagma TO dagma;
+-- By the socket alone, as who it is to the system (pg_hba.conf): no password is asked for, and none is right.
+ALTER ROLE postgres PASSWORD NULL;
 SQL

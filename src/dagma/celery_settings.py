@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from dagma import environment
+
 DEFAULT_SILENCE_SECONDS = 30
 """A worker that answers nothing for this long, while the broker works, is dead (see dagma.roll_call)."""
 
@@ -37,3 +39,13 @@ CELERY_SETTINGS: dict[str, Any] = {
     "redis_socket_connect_timeout": 5,
     "redis_retry_on_timeout": True,
 }
+
+
+def broker_url() -> str | None:
+    """Read where the broker is: `CELERY_BROKER_URL`, or the file that `CELERY_BROKER_URL_FILE` names."""
+    return environment.text("CELERY_BROKER_URL")
+
+
+def result_backend_url() -> str | None:
+    """Read where results are kept: `CELERY_RESULT_BACKEND`, or the file that `CELERY_RESULT_BACKEND_FILE` names."""
+    return environment.text("CELERY_RESULT_BACKEND")

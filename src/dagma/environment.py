@@ -1,10 +1,11 @@
 """Reads settings from environment variables; a variable that is empty counts as not set.
 
-Every setting `NAME` can stand in a file instead, which `NAME_FILE` names: secrets then appear neither in the environment
-of a process nor in `docker inspect`.
+Every setting `NAME` can stand in a file instead, which `NAME_FILE` names: secrets then appear neither in the
+environment of a process nor in `docker inspect`.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar, overload
 
@@ -18,16 +19,17 @@ class SettingError(ValueError):
 
 
 @overload
-def text(name: str, default: str) -> str: ...
+def text(name: str, default: str, *, variables: Mapping[str, str] = os.environ) -> str: ...
 @overload
-def text(name: str, default: None = None) -> str | None: ...
-def text(name: str, default: str | None = None) -> str | None:
+def text(name: str, default: None = None, *, variables: Mapping[str, str] = os.environ) -> str | None: ...
+def text(name: str, default: str | None = None, *, variables: Mapping[str, str] = os.environ) -> str | None:
     """Read a text, without surrounding blanks, from the variable or from the file that `NAME_FILE` names.
 
     Raises:
         SettingError: The file can't be read.
     """
-    return os.environ.get(name, "").strip() or _text_of_file(f"{name}_FILE") or default
+    path = variables.get(f"{name}_FILE", "").strip()
+    return variables.get(name, "").strip() or (_text_of_file(f"{name}_FILE", path) if path else None) or default
 
 
 def flag(name: str, *, default: bool) -> bool:
@@ -77,10 +79,7 @@ def choice(name: str, words: tuple[Word, ...], default: Word) -> Word:
     raise SettingError(f"{name} is {word!r}. Set it to one of: {', '.join(words)}.")
 
 
-def _text_of_file(variable: str) -> str | None:
-    path = os.environ.get(variable, "").strip()
-    if not path:
-        return None
+def _text_of_file(variable: str, path: str) -> str | None:
     try:
         return Path(path).read_text(encoding="utf-8").strip() or None
     except (OSError, UnicodeDecodeError) as error:

@@ -11,6 +11,10 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+
+from dagma import environment
+from dagma.celery_settings import broker_url
 
 TIMEOUT_SECONDS = 5
 
@@ -60,10 +64,14 @@ def check_webserver(port: int = 3000) -> str:
     return "GraphQL reads the run storage"
 
 
-def check_code(port: int = 4000) -> str:
+def check_code(host: str = "127.0.0.1", port: int = 4000) -> str:
     """Ask the code server for its repositories: it answers with an error where the code does not load.
 
     The request and the answer are read as bytes, since Dagster's own stubs import all of Dagster.
+
+    Args:
+        host: The address that it listens on, if it is not every one.
+        port: Its port.
 
     Raises:
         UnhealthyError: The server does not serve, or its code does not load.
@@ -71,7 +79,7 @@ def check_code(port: int = 4000) -> str:
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    with grpc.insecure_channel(f"{host}:{port}") as channel:
         health = health_pb2_grpc.HealthStub(channel)
         status = health.Check(health_pb2.HealthCheckRequest(service="DagsterApi"), timeout=TIMEOUT_SECONDS).status
         if status != health_pb2.HealthCheckResponse.SERVING:
@@ -115,7 +123,7 @@ def check_worker() -> str:
     query_database("SELECT 1")
     node = f"celery@{socket.gethostname()}"
     limits = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
-    with Connection(os.environ["CELERY_BROKER_URL"], transport_options=limits) as broker:
+    with Connection(broker_url(), transport_options=limits) as broker:
         control = Mailbox("celery", type="fanout", accept=["json"], serializer="json")(broker)
         if not control.call([node], "ping", timeout=TIMEOUT_SECONDS):
             raise UnhealthyError(f"worker {node} does not answer over the broker")
@@ -131,7 +139,7 @@ def query_database(statement: str) -> list[tuple[str, float]]:
         port=os.environ["DAGSTER_PG_PORT"],
         dbname=os.environ["DAGSTER_PG_DB"],
         user=os.environ["DAGSTER_PG_USER"],
-        password=os.environ["DAGSTER_PG_PASSWORD"],
+        password=environment.text("DAGSTER_PG_PASSWORD"),
         connect_timeout=TIMEOUT_SECONDS,
         options=f"-c statement_timeout={TIMEOUT_SECONDS * 1000}",
     )
@@ -143,7 +151,7 @@ def query_database(statement: str) -> list[tuple[str, float]]:
         connection.close()
 
 
-CHECKS: dict[str, Callable[[], str]] = {
+CHECKS: dict[str, Callable[..., str]] = {
     "webserver": check_webserver,
     "daemon": check_daemon,
     "code": check_code,
@@ -153,11 +161,16 @@ CHECKS: dict[str, Callable[[], str]] = {
 
 def main(arguments: list[str]) -> int:
     """Run one check; 0 when the service does its work, 1 when it does not, 2 for an unknown service."""
-    if len(arguments) != 1 or arguments[0] not in CHECKS:
-        print(f"usage: python -m dagma.health {'|'.join(CHECKS)}", file=sys.stderr)
-        return 2
+    match arguments:
+        case [service] if service in CHECKS:
+            check = CHECKS[service]
+        case ["code", "--host", host]:
+            check = partial(check_code, host)
+        case _:
+            print(f"usage: python -m dagma.health {'|'.join(CHECKS)} [--host OF_CODE]", file=sys.stderr)
+            return 2
     try:
-        print(f"healthy: {CHECKS[arguments[0]]()}")
+        print(f"healthy: {check()}")
     except Exception as error:  # noqa: BLE001  # whatever goes wrong, the container is not healthy, for this cause
         cause = " ".join(str(error).split()) or type(error).__name__
         print(f"unhealthy: {cause[:500]}")

@@ -13,7 +13,7 @@ from dagster_celery import launcher as dagster_celery_launcher
 from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG, DAGSTER_CELERY_TASK_ID_TAG
 from typing_extensions import override
 
-from dagma.celery_settings import CELERY_SETTINGS, DEFAULT_SILENCE_SECONDS
+from dagma.celery_settings import CELERY_SETTINGS, DEFAULT_SILENCE_SECONDS, broker_url, result_backend_url
 from dagma.roll_call import BROKER_ERRORS, Presence, RollCall
 
 
@@ -23,6 +23,8 @@ class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
     def __init__(
         self,
         silence_seconds: int = DEFAULT_SILENCE_SECONDS,
+        broker: str | None = None,
+        backend: str | None = None,
         config_source: Mapping[str, Any] | None = None,
         inst_data: ConfigurableClassData | None = None,
         **config: Any,
@@ -31,11 +33,22 @@ class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
 
         Args:
             silence_seconds: A worker that answers nothing for this long, while the broker works, is dead.
+            broker: Where the broker is; by default what the environment says, as for the workers.
+            backend: Where results are kept; by default what the environment says.
             config_source: Celery settings over `dagma.celery_settings.CELERY_SETTINGS`.
             inst_data: Where Dagster read this configuration from.
             config: The settings of dagster-celery's launcher.
         """
-        super().__init__(inst_data=inst_data, config_source={**CELERY_SETTINGS, **(config_source or {})}, **config)
+        backend = backend or result_backend_url()
+        # As a setting too: dagster-celery has one by default, which would win.
+        backend_setting = {"result_backend": backend} if backend else {}
+        super().__init__(
+            broker=broker or broker_url(),
+            backend=backend,
+            inst_data=inst_data,
+            config_source={**CELERY_SETTINGS, **backend_setting, **(config_source or {})},
+            **config,
+        )
         self._roll_call = RollCall(self.celery, silence_seconds=silence_seconds)
 
     @override

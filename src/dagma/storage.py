@@ -25,6 +25,8 @@ from dagster_postgres.utils import (
 from sqlalchemy import Engine, event
 from typing_extensions import override
 
+from dagma import environment
+
 # Few are in use at a time. More are opened as they are needed, and closed again.
 POOL = {"pool_size": 2, "max_overflow": -1}
 POOL_OF_WEBSERVER = {"pool_size": 4}
@@ -55,7 +57,11 @@ class ScheduleStorage(PostgresScheduleStorage):
 
 
 class PostgresStorage(DagsterStorage[DagsterInstance], ConfigurableClass):
-    """All of them; configured as `dagster_postgres.DagsterPostgresStorage` is."""
+    """All of them; configured as `dagster_postgres.DagsterPostgresStorage` is.
+
+    Without a password in the configuration it is `DAGSTER_PG_PASSWORD`, or what the file holds that
+    `DAGSTER_PG_PASSWORD_FILE` names.
+    """
 
     def __init__(
         self,
@@ -93,6 +99,11 @@ class PostgresStorage(DagsterStorage[DagsterInstance], ConfigurableClass):
     @override
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
+        database = config_value.get("postgres_db")
+        if database and not database.get("password"):
+            # Not in Dagster's configuration, which takes secrets from the environment only.
+            password = environment.text("DAGSTER_PG_PASSWORD", "")
+            config_value = {**config_value, "postgres_db": {**database, "password": password}}
         return cls(
             pg_url_from_config(config_value),
             config_value.get("should_autocreate_tables", True),

@@ -1,7 +1,7 @@
 """The Celery app of the workers that execute Dagster's runs.
 
 Start one with `celery -A dagma.worker worker -Q dagster -c 2`. The broker and the result backend are
-`CELERY_BROKER_URL` and `CELERY_RESULT_BACKEND`.
+`CELERY_BROKER_URL` and `CELERY_RESULT_BACKEND`, or stand in the files that `..._FILE` name.
 
 A worker that is told to stop (SIGTERM) takes no more runs and goes on with those it has. After
 `DAGMA_WORKER_GRACE_SECONDS` it interrupts what still runs: such a run ends as a failure at once, for Dagster to retry
@@ -28,7 +28,7 @@ from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
 
 import dagma.definitions  # noqa: F401  # imported before the worker forks, so that every run starts warm
 from dagma import environment
-from dagma.celery_settings import CELERY_SETTINGS, DEFAULT_SILENCE_SECONDS
+from dagma.celery_settings import CELERY_SETTINGS, DEFAULT_SILENCE_SECONDS, broker_url, result_backend_url
 from dagma.launcher import task_id_of
 from dagma.ledger.prices import Prices
 from dagma.roll_call import BROKER_ERRORS, RollCall
@@ -42,13 +42,13 @@ CLEAN_UP_SECONDS = 15.0
 # Before the fork as well: half a second for the first answer that is priced, in each process.
 Prices().warm_up()
 
-app: Celery = make_app(
-    {
-        "broker": os.environ.get("CELERY_BROKER_URL"),
-        "backend": os.environ.get("CELERY_RESULT_BACKEND"),
-        "config_source": CELERY_SETTINGS,
-    }
-)
+
+def make_worker_app() -> Celery:
+    """Make the app; broker and result backend are those of the environment."""
+    return make_app({"broker": broker_url(), "backend": result_backend_url(), "config_source": CELERY_SETTINGS})
+
+
+app = make_worker_app()
 execute_job = create_execute_job_task(app)
 resume_job = create_resume_job_task(app)
 

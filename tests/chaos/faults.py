@@ -4,13 +4,15 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from harness.stack import Stack
 
 SERVICES = ("user-code", "worker", "redis", "dagster-daemon", "langflow", "postgres", "llm")
 """Every service that a durable call may need. (The webserver only shows it.)"""
 
-NETWORK = "internal"
+NETWORKS = ("control", "flows")
+"""Those that services reach each other by."""
 LOSE_FRAMES = (Path(__file__).parent / "lose_frames.py").read_text()
 
 
@@ -27,20 +29,28 @@ def stalled(stack: Stack, service: str) -> Iterator[None]:
 
 @contextmanager
 def off_the_network(stack: Stack, service: str) -> Iterator[None]:
-    """Take a service's network away; it comes back with another address and the same name."""
+    """Take a service's networks away; it comes back with other addresses and the same names."""
     container = stack.container(service)
-    network = f"{stack.settings['COMPOSE_PROJECT_NAME']}_{NETWORK}"
-    docker("network", "disconnect", network, container.id)
+    names = {network: described["Aliases"] for network, described in _networks(stack, service).items()}
+    for network in names:
+        docker("network", "disconnect", network, container.id)
     try:
         yield
     finally:
-        docker("network", "connect", "--alias", service, "--alias", container.name, network, container.id)
+        for network, aliases in names.items():
+            options = [part for alias in aliases for part in ("--alias", alias)]
+            docker("network", "connect", *options, network, container.id)
 
 
 @contextmanager
 def cut_between(stack: Stack, one: str, other: str) -> Iterator[None]:
     """Lose every packet between two services, in both directions, without a word; both still reach all others."""
-    directions = [(one, _address(stack, other)), (other, _address(stack, one))]
+    between = _networks(stack, one).keys() & _networks(stack, other).keys()
+    directions = [
+        (service, str(_networks(stack, towards)[network]["IPAddress"]))
+        for network in between
+        for service, towards in ((one, other), (other, one))
+    ]
     try:
         for service, address in directions:
             _in_network_of(stack, service, "cut", address)
@@ -50,10 +60,10 @@ def cut_between(stack: Stack, one: str, other: str) -> Iterator[None]:
             _in_network_of(stack, service, "mend", address)
 
 
-def _address(stack: Stack, service: str) -> str:
-    networks = stack.inspect(stack.container(service))["NetworkSettings"]["Networks"]
-    (address,) = [network["IPAddress"] for name, network in networks.items() if name.endswith(f"_{NETWORK}")]
-    return str(address)
+def _networks(stack: Stack, service: str) -> dict[str, dict[str, Any]]:
+    """What Docker says of the service's networks, by their names, as far as services reach each other by them."""
+    networks: dict[str, dict[str, Any]] = stack.inspect(stack.container(service))["NetworkSettings"]["Networks"]
+    return {name: described for name, described in networks.items() if name.endswith(tuple(f"_{n}" for n in NETWORKS))}
 
 
 def _in_network_of(stack: Stack, service: str, action: str, address: str) -> None:

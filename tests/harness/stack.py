@@ -20,6 +20,11 @@ PROJECT = f"dagma-test{SLOT or ''}"
 PORTS = {"DAGSTER_PORT": 13000 + SLOT, "LANGFLOW_PORT": 17860 + SLOT}
 IMAGE_TAG = os.environ.get("DAGMA_TAG") or "local"
 START_SECONDS = 420.0
+# Secrets as people type them: with what Compose, a shell and a file of variables would each read in their own way.
+TYPED = {
+    "LLM_API_KEY": 'typed-key-of-the-llm "$HOME" #1 ${PATH} \\n',
+    "LANGFLOW_HEADERS": '{"X-Typed": "typed-header-of-a-gateway $1 #2"}',
+}
 ONE_SHOTS = frozenset({"dagster-migrate", "flows-push", "ledger-migrate", "default-migrate"})
 
 
@@ -73,7 +78,7 @@ class Stack:
     def settings(self) -> dict[str, str]:
         """The variables of the environment file."""
         lines = [line for line in self.env_file.read_text().splitlines() if line and not line.startswith("#")]
-        return dict(line.split("=", 1) for line in lines)
+        return {name: value.strip("'") for name, value in (line.split("=", 1) for line in lines)}
 
     @property
     def dagster_url(self) -> str:
@@ -84,20 +89,28 @@ class Stack:
         return f"http://127.0.0.1:{self.settings['LANGFLOW_PORT']}"
 
     def start(self) -> None:
-        """Start the stack and wait until every service is ready."""
+        """Start the stack as `make up` does, and wait until every service is ready."""
+        self.write_secrets()
         self.compose.start()
         self.wait_ready()
+
+    def write_secrets(self) -> None:
+        """Write the files that the containers read, from the environment file."""
+        in_bash("write_secrets", self.env_file.parent)
 
     def stop(self) -> None:
         """Remove the containers, networks and volumes, and what another run with an overlay may have left."""
         self.run("down", "--volumes", "--remove-orphans")
 
-    def run(self, *arguments: str, check: bool = True, env: Mapping[str, str] | None = None) -> str:
+    def run(
+        self, *arguments: str, check: bool = True, env: Mapping[str, str] | None = None, stdin: str | None = None
+    ) -> str:
         """Run `docker compose` with these arguments; return what it prints, both streams."""
         done = subprocess.run(
             [*self.compose.docker_compose_command(), *arguments],
             cwd=ROOT,
             env={**os.environ, **(env or {})},
+            input=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -148,9 +161,13 @@ class Stack:
     def wait_health(self, service: str, health: str, seconds: float) -> None:
         wait_until(f"{service} {health}", lambda: self.health(service) == health, seconds=seconds, every=1.0)
 
-    def exec(self, service: str, *command: str, check: bool = True) -> str:
+    def exec(self, service: str, *command: str, check: bool = True, stdin: str | None = None) -> str:
         """Run a command in the service's container; return what it prints."""
-        return self.run("exec", "-T", service, *command, check=check)
+        return self.run("exec", "-T", service, *command, check=check, stdin=stdin)
+
+    def sql(self, database: str, statement: str) -> str:
+        """Run a statement as Postgres' superuser; return its rows, fields separated by |."""
+        return self.exec("postgres", "psql", "-U", "postgres", "-d", database, "-tAqc", statement)
 
     def kill(self, service: str, *command: str) -> None:
         """End every process of the service's container with SIGKILL, from inside; wait until Docker has restarted it.
@@ -185,9 +202,7 @@ def fresh_stack(folder: Path, *overlays: str, **settings: str) -> Iterator[Stack
         overlays: Compose files to lay over the shipped one.
         settings: Variables to set in its environment file.
     """
-    env_file = make_env_file(folder)
-    lines = [line for line in env_file.read_text().splitlines() if line.split("=", 1)[0] not in settings]
-    env_file.write_text("\n".join([*lines, *(f"{name}={value}" for name, value in settings.items())]) + "\n")
+    env_file = make_env_file(folder, **settings)
     stack = Stack(env_file, *overlays)
     # What the caller's shell sets must not reach Compose: the environment wins over the file.
     for name in stack.settings:
@@ -200,17 +215,21 @@ def fresh_stack(folder: Path, *overlays: str, **settings: str) -> Iterator[Stack
         stack.stop()
 
 
-def make_env_file(folder: Path) -> Path:
-    """Write an environment file as `make up` does, for the tests' own project and ports."""
+def make_env_file(folder: Path, **settings: str) -> Path:
+    """Write an environment file as `make up` does, for the tests' own project, ports and these settings."""
     (folder / ".env.example").write_text((ROOT / ".env.example").read_text())
-    script = f". {ROOT}/scripts/lib.sh; . {ROOT}/scripts/env-file.sh; make_env_file"
-    subprocess.run(["bash", "-euc", script], cwd=folder, check=True, capture_output=True)
+    in_bash("make_env_file", folder)
     env_file = folder / ".env"
     ports = {name: str(port) for name, port in PORTS.items()}
-    changes = {"COMPOSE_PROJECT_NAME": PROJECT, "DAGMA_TAG": IMAGE_TAG, **ports}
-    lines = []
-    for line in env_file.read_text().splitlines():
-        name = line.split("=", 1)[0]
-        lines.append(f"{name}={changes[name]}" if name in changes else line)
-    env_file.write_text("\n".join(lines) + "\n")
+    own = {"COMPOSE_PROJECT_NAME": PROJECT, "DAGMA_TAG": IMAGE_TAG, "DAGMA_SECRETS_DIR": f"{folder}/.secrets", **ports}
+    changes = own | settings
+    lines = [line for line in env_file.read_text().splitlines() if line.split("=", 1)[0] not in changes]
+    # In single quotes, as the README says of values that Compose would cut.
+    env_file.write_text("\n".join([*lines, *(f"{name}='{value}'" for name, value in changes.items())]) + "\n")
     return env_file
+
+
+def in_bash(code: str, folder: Path) -> None:
+    """Run functions of the scripts that write what a stack needs, in the folder of its environment file."""
+    sourced = "".join(f". {ROOT}/scripts/{name}.sh; " for name in ("lib", "env-file", "secrets"))
+    subprocess.run(["bash", "-Eeuo", "pipefail", "-c", sourced + code], cwd=folder, check=True, capture_output=True)

@@ -194,9 +194,8 @@ def test_a_job_that_langflow_dropped_is_lost_and_its_key_is_free_again(
     job_id = langflow.submit(behave, "hello", idempotency_key=key)
     assert langflow.collect(job_id).answer == "hello"
     # What is left of a job whose end Langflow could not write down, since its database was away.
-    psql = "PGPASSWORD=$POSTGRES_PASSWORD psql -h 127.0.0.1 -U postgres -d langflow"
     for unwritten in ("UPDATE job SET status = 'in_progress', result = NULL", "DELETE FROM job_events"):
-        stack.exec("postgres", "sh", "-c", f"{psql} -c \"{unwritten} WHERE job_id = '{job_id}'\"")
+        stack.sql("langflow", f"{unwritten} WHERE job_id = '{job_id}'")
 
     assert langflow.submit(behave, "hello", idempotency_key=key) == job_id
     auth = ApiKey(stack.settings["LANGFLOW_API_KEY"])

@@ -37,7 +37,7 @@ def gateway(stack: Stack, certificates: Certificates) -> Iterator[str]:
     project = stack.settings["COMPOSE_PROJECT_NAME"]
     image = stack.inspect(stack.container("worker"))["Config"]["Image"]
     container = docker(
-        *("run", "--detach", "--init", "--network", f"{project}_internal", "--network-alias", "gateway"),
+        *("run", "--detach", "--init", "--network", f"{project}_flows", "--network-alias", "gateway"),
         *("--volume", f"{folder}:/run/dagma/tls:ro", "--volume", f"{SCRIPT}:/gateway.py:ro"),
         *("--env", "CLIENT=dagma", "--env", f"SECRET={CLIENT_SECRET}", "--env", f"HEADER={HEADER}"),
         *(image, "python", "/gateway.py"),

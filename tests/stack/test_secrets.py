@@ -1,19 +1,90 @@
-"""No secret in any log, event log or snapshot. Runs after the other stack tests, on what they have left."""
+"""No secret in any log, event log or snapshot, nor where Docker or /proc shows what a container was given.
 
+Runs after the other stack tests, on what they have left.
+"""
+
+import json
 import re
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
-from harness.stack import Stack
+import pytest
+from harness.stack import TYPED, Stack
 from stack.conftest import Dagster
 
-SECRETS = re.compile(r"PASSWORD|SECRET|API_KEY")
+SECRETS = re.compile(r"PASSWORD|SECRET_KEY|SECRET$|API_KEY")
+# What stands in no other text: the whole may be escaped where it is shown.
+WORDS = {"LLM_API_KEY": "typed-key-of-the-llm", "LANGFLOW_HEADERS": "typed-header-of-a-gateway"}
+# Longer than from one health check to the next.
+WATCHED_SECONDS = 25
+WATCH = f"""
+end=$(($(date +%s) + {WATCHED_SECONDS}))
+while [ "$(date +%s)" -lt "$end" ]; do
+  cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n'
+  sleep 0.1
+done | sort -u
+"""
 
 
 def secrets(stack: Stack) -> dict[str, str]:
     found = {name: value for name, value in stack.settings.items() if SECRETS.search(name) and value}
     assert len(found) >= 9
     assert all(len(value) >= 20 for value in found.values())
-    return found
+    assert WORDS.keys() == TYPED.keys()
+    return found | WORDS
+
+
+def test_docker_inspect_shows_no_secret(stack: Stack) -> None:
+    containers = stack.containers()
+    assert {"flows-push", "ledger-migrate", "dagster-migrate"} <= {row.service for row in containers}, "ended ones too"
+    for container in containers:
+        shown = json.dumps(stack.inspect(container))
+        assert "dagma" in shown
+        assert [name for name, value in secrets(stack).items() if value in shown] == [], container.service
+
+
+def test_no_process_was_started_with_a_secret(stack: Stack) -> None:
+    """Health checks included: every environment and command line of every container, watched for a while."""
+    services = [row.service for row in stack.containers() if row.state == "running"]
+    assert len(services) == 8
+    with ThreadPoolExecutor(len(services)) as threads:
+        watched = dict(
+            zip(services, threads.map(lambda name: stack.exec(name, "sh", "-c", WATCH), services), strict=True)
+        )
+    for service, shown in watched.items():
+        assert "PATH=" in shown, service
+        assert [name for name, value in secrets(stack).items() if value in shown] == [], service
+    # What was watched is what is meant.
+    assert "psql" in watched["postgres"]
+    assert "dagma.health" in watched["worker"]
+
+
+@pytest.mark.parametrize("service", ["dagster-webserver", "dagster-daemon", "llm", "redis", "postgres"])
+def test_a_container_that_calls_no_langflow_has_no_key_for_it(stack: Stack, service: str) -> None:
+    files = stack.exec(service, "sh", "-c", "cat /run/secrets/* 2>/dev/null; true")
+    known = {name for name, value in secrets(stack).items() if value in files}
+    assert (
+        known
+        == {
+            "dagster-webserver": {"DAGSTER_PG_PASSWORD", "REDIS_PASSWORD"},
+            "dagster-daemon": {"DAGSTER_PG_PASSWORD", "REDIS_PASSWORD"},
+            "llm": set(),
+            "redis": {"REDIS_PASSWORD"},
+            "postgres": {"DAGSTER_PG_PASSWORD", "LANGFLOW_PG_PASSWORD", "DAGMA_PG_PASSWORD", "DAGMA_PG_OWNER_PASSWORD"},
+        }[service]
+    )
+
+
+def test_a_workers_environment_has_no_secret_to_be_read_by_a_runs_config(stack: Stack) -> None:
+    """Not what it was started with, and not what it has set since: what user code there would see."""
+    program = "import os, dagma.worker; print(dict(os.environ))"
+    shown = stack.exec("worker", "python", "-c", program)
+    assert "DAGSTER_PG_PASSWORD_FILE" in shown
+    assert [name for name, value in secrets(stack).items() if value in shown] == []
+
+
+def test_a_key_as_a_person_typed_it_reaches_langflow(stack: Stack) -> None:
+    assert stack.exec("langflow", "cat", "/run/secrets/LLM_API_KEY") == TYPED["LLM_API_KEY"]
 
 
 def test_no_container_has_logged_a_secret(stack: Stack) -> None:
@@ -25,8 +96,7 @@ def test_no_container_has_logged_a_secret(stack: Stack) -> None:
 
 def test_dagsters_database_holds_no_secret(stack: Stack, dagster: Dagster) -> None:
     assert dagster.ask(input_value="ping").status == "SUCCESS"
-    command = "PGPASSWORD=$POSTGRES_PASSWORD pg_dump -h 127.0.0.1 -U postgres --data-only --inserts dagster"
-    dump = stack.exec("postgres", "sh", "-c", command)
+    dump = stack.exec("postgres", "pg_dump", "-U", "postgres", "--data-only", "--inserts", "dagster")
     # Snapshots are compressed.
     snapshots = [zlib.decompress(bytes.fromhex(hexadecimal)) for hexadecimal in re.findall(r"'\\x(78[0-9a-f]+)'", dump)]
     stored = dump + "".join(snapshot.decode() for snapshot in snapshots)

@@ -20,7 +20,7 @@ from dagma.ledger.migrate import DEFAULT_APP_ROLE, migrate
 from dagma.ledger.quotas import parse_quotas
 from dagma.ledger.reports import SHOWN, Filter, all_calls, find_calls, last_calls, standings, totals
 from dagma.ledger.retention import DEFAULT_DAYS, prune_calls
-from dagma.ledger.settings import LedgerSettings
+from dagma.ledger.settings import LedgerSettings, url_from
 
 COLUMNS = [*(column.name for column in SHOWN), "rejected_at", "rejected_reason"]
 TAIL_COLUMNS = ["id", "begun_at", "flow", "state", "attempt", "seconds", "tokens", "cost", "model", "run", "error"]
@@ -185,7 +185,7 @@ def run_prune(arguments: argparse.Namespace) -> int:
     settings = LedgerSettings.from_environment()
     # Refused before anything is deleted, where one of them can't be used.
     hours = settings.replay_hours if arguments.replay_hours is None else arguments.replay_hours
-    url = os.environ.get("DAGMA_LEDGER_OWNER_URL") or settings.url
+    url = url_from("DAGMA_LEDGER_OWNER_URL") or settings.url
     ledger = replace(settings, url=url, replay_hours=hours).open()
     calls = prune_calls(ledger.database, arguments.keep_days)
     replays = ledger.expire_replays()
@@ -196,7 +196,7 @@ def run_prune(arguments: argparse.Namespace) -> int:
 @guarded
 def run_migrate(arguments: argparse.Namespace) -> int:
     """Create or upgrade the tables."""
-    owner_url = arguments.url or os.environ.get("DAGMA_LEDGER_OWNER_URL")
+    owner_url = arguments.url or url_from("DAGMA_LEDGER_OWNER_URL")
     url = owner_url or LedgerSettings.from_environment().url
     version = migrate(url, arguments.app_role or os.environ.get("DAGMA_LEDGER_APP_ROLE"))
     print(f"The ledger's tables are at version {version}.")

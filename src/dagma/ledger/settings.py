@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from dagma.environment import SettingError, text
 from dagma.ledger.errors import LedgerSettingsError
 from dagma.ledger.ledger import DEFAULT_REPLAY_HOURS, Ledger
 from dagma.ledger.texts import TextPolicy
@@ -15,7 +16,8 @@ class LedgerSettings:
     """What `DAGMA_LEDGER_*`, `DAGMA_QUOTAS` and `DAGMA_PRICES` say.
 
     Attributes:
-        url: `DAGMA_LEDGER_URL`; by default an SQLite file in `DAGSTER_HOME`.
+        url: `DAGMA_LEDGER_URL`, or the file that `DAGMA_LEDGER_URL_FILE` names; by default an SQLite file in
+            `DAGSTER_HOME`.
         texts: `DAGMA_LEDGER_TEXTS`: `full`, `redacted` (default) or `none`.
         redact: `DAGMA_LEDGER_REDACT`: one more regular expression to redact.
         on_unknown: `DAGMA_LEDGER_ON_UNKNOWN`: `fail` (default) or `resend`.
@@ -43,7 +45,7 @@ class LedgerSettings:
             The settings.
 
         Raises:
-            LedgerSettingsError: There is no database to use, or a number is none.
+            LedgerSettingsError: There is no database to use, its file can't be read, or a number is none.
         """
         hours = environment.get("DAGMA_LEDGER_REPLAY_HOURS") or str(DEFAULT_REPLAY_HOURS)
         try:
@@ -51,7 +53,7 @@ class LedgerSettings:
         except ValueError:
             raise LedgerSettingsError(f"DAGMA_LEDGER_REPLAY_HOURS is {hours!r}; write hours, such as 72.") from None
         return cls(
-            url=environment.get("DAGMA_LEDGER_URL") or _default_url(environment),
+            url=url_from("DAGMA_LEDGER_URL", environment) or _default_url(environment),
             texts=environment.get("DAGMA_LEDGER_TEXTS") or "redacted",
             redact=environment.get("DAGMA_LEDGER_REDACT", ""),
             on_unknown=environment.get("DAGMA_LEDGER_ON_UNKNOWN") or "fail",
@@ -77,6 +79,25 @@ class LedgerSettings:
             prices=self.prices,
             replay_hours=self.replay_hours,
         )
+
+
+def url_from(name: str, environment: Mapping[str, str] = os.environ) -> str | None:
+    """Read a database's URL from a variable, or from the file that `NAME_FILE` names.
+
+    Args:
+        name: `DAGMA_LEDGER_URL`, or `DAGMA_LEDGER_OWNER_URL`: the same database, as the tables' owner.
+        environment: The variables.
+
+    Returns:
+        The URL; None where it is not set.
+
+    Raises:
+        LedgerSettingsError: The file can't be read.
+    """
+    try:
+        return text(name, variables=environment)
+    except SettingError as error:
+        raise LedgerSettingsError(str(error)) from None
 
 
 def _default_url(environment: Mapping[str, str]) -> str:

@@ -57,7 +57,7 @@ def test_connections_to_postgresql_are_kept(stack: InstanceRef) -> None:
     config = process_config(PostgresStorage.config_type(), settings()["storage"]["custom"]["config"])
     assert config.success, config.errors
     assert config.value is not None
-    assert pg_url_from_config(config.value) == "postgresql://dagster:x@postgres:5432/dagster"
+    assert pg_url_from_config(config.value) == "postgresql://dagster@postgres:5432/dagster"
 
 
 def test_no_more_runs_are_launched_than_the_workers_have_slots(stack: InstanceRef) -> None:
@@ -76,11 +76,30 @@ def test_the_health_check_knows_every_daemon_that_the_instance_requires() -> Non
         assert set(instance.get_required_daemon_types()) == REQUIRED_DAEMONS
 
 
+def test_secrets_come_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(PostgresStorage, "__init__", lambda _self, url, *_: opened.append(url))
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    for name in ("DAGSTER_PG_PASSWORD", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"):
+        (tmp_path / name).write_text(f"{ENVIRONMENT[name]}-of-the-file\n")
+        monkeypatch.delenv(name)
+        monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
+    instance = InstanceRef.from_dir(str(HOME))
+    assert instance.storage_data is not None
+    instance.storage_data.rehydrate(PostgresStorage)
+    assert opened == ["postgresql://dagster:x-of-the-file@postgres:5432/dagster"]
+    launcher = instance.run_launcher
+    assert isinstance(launcher, CeleryRunLauncher)
+    assert launcher.celery.conf.broker_url == "redis://127.0.0.1:1/0-of-the-file"
+    assert launcher.celery.conf.result_backend == "redis://127.0.0.1:1/1-of-the-file"
+
+
 def test_no_value_that_may_be_secret_stands_in_the_file() -> None:
     postgres = settings()["storage"]["custom"]["config"]["postgres_db"]
-    launcher = settings()["run_launcher"]["config"]
-    for value in (*postgres.values(), launcher["broker"], launcher["backend"]):
-        assert list(value) == ["env"]
+    assert "password" not in postgres
+    assert all(list(value) == ["env"] for value in postgres.values())
+    assert "config" not in settings()["run_launcher"]
 
 
 def test_a_dead_worker_is_found_and_its_run_retried_within_a_minute() -> None:

@@ -88,19 +88,19 @@ def code_server() -> Iterator[CodeServer]:
 
 
 def test_a_code_server_that_lists_its_repositories_is_healthy(code_server: CodeServer) -> None:
-    assert health.check_code(code_server.port) == "the code server serves its repositories"
+    assert health.check_code(port=code_server.port) == "the code server serves its repositories"
 
 
 def test_a_code_server_whose_code_does_not_load_is_not(code_server: CodeServer) -> None:
     code_server.repositories = serialize_value(SerializableErrorInfo("ImportError: no module x", [], "ImportError"))
     with pytest.raises(health.UnhealthyError, match=r"the code does not load: .*no module x"):
-        health.check_code(code_server.port)
+        health.check_code(port=code_server.port)
 
 
 def test_a_code_server_that_does_not_serve_is_not(code_server: CodeServer) -> None:
     code_server.health.set("DagsterApi", health_pb2.HealthCheckResponse.NOT_SERVING)
     with pytest.raises(health.UnhealthyError, match="NOT_SERVING"):
-        health.check_code(code_server.port)
+        health.check_code(port=code_server.port)
 
 
 def test_daemons_with_fresh_heartbeats_are_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +135,15 @@ def test_a_healthy_service_exits_with_zero(monkeypatch: pytest.MonkeyPatch, caps
     assert capsys.readouterr().out == "healthy: all fine\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["postgres"], ["code", "worker"]])
+def test_the_code_server_is_asked_at_the_address_that_it_listens_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(health, "check_code", lambda host: asked.append(host) or "fine")
+    assert health.main(["code", "--host", "user-code-control"]) == 0
+    assert asked == ["user-code-control"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["postgres"], ["code", "worker"], ["code", "--host"], ["worker", "--host", "x"]]
+)
 def test_an_unknown_service_is_a_mistake_of_the_caller(arguments: list[str]) -> None:
     assert health.main(arguments) == 2

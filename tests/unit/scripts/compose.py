@@ -12,10 +12,14 @@ COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 SHARED: dict[str, str] = COMPOSE["x-dagma-environment"]
+OF_DAGSTER: dict[str, str] = COMPOSE["x-dagster-environment"]
+# What each service is given as a file.
+SECRETS: dict[str, set[str]] = {name: set(service.get("secrets", [])) for name, service in SERVICES.items()}
 ONE_SHOTS = {name for name, service in SERVICES.items() if service["restart"].startswith("on-failure")}
 LASTING = sorted(SERVICES.keys() - ONE_SHOTS)
 
-# Only containers that run commands of their own read these: each stands in the environment of the service named here.
+# Only containers that run commands of their own read these: each, or its file, stands in the environment of the service
+# named here.
 OF_ONE_SERVICE = {
     "DAGMA_LEDGER_APP_ROLE": "ledger-migrate",
     "DAGMA_LEDGER_OWNER_URL": "ledger-migrate",
@@ -26,6 +30,14 @@ OF_ONE_SERVICE = {
 OF_THE_IMAGE = {"DAGSTER_HOME"}
 # Code that runs outside the containers.
 OUTSIDE = ("dev", "testing")
+
+
+def given(environment: dict[str, str]) -> set[str]:
+    """The variables that a container is given, by themselves or as a file's name."""
+    return {
+        name.removesuffix("_FILE") if str(value).startswith("/run/secrets/") else name
+        for name, value in environment.items()
+    }
 
 
 def interpolated() -> set[str]:

@@ -17,6 +17,7 @@ PROGRAMS = (
         "base64",
         "bash",
         "cat",
+        "chmod",
         "cp",
         "cut",
         "df",
@@ -32,7 +33,17 @@ PROGRAMS = (
     ),
     *("printenv", "rm", "sed", "sleep", "sort", "tail", "tr", "uname"),
 )
-LIBRARIES = ("thresholds", "lib", "preflight", "ensure-engine", "ensure-chromium", "env-file", "images", "stack")
+LIBRARIES = (
+    "thresholds",
+    "lib",
+    "preflight",
+    "ensure-engine",
+    "ensure-chromium",
+    "env-file",
+    "secrets",
+    "images",
+    "stack",
+)
 
 
 @dataclass

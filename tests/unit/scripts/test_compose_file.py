@@ -1,14 +1,14 @@
 """docker-compose.yml keeps its promises in every service, also in one that is added later."""
 
 import re
+import subprocess
 from typing import Any
 
 import pytest
 import yaml
-from unit.scripts.compose import COMPOSE, COMPOSE_TEXT, LASTING, ONE_SHOTS, ROOT, SERVICES, SHARED
+from unit.scripts.compose import COMPOSE, COMPOSE_TEXT, LASTING, OF_DAGSTER, ONE_SHOTS, ROOT, SECRETS, SERVICES, SHARED
 
 every_service = pytest.mark.parametrize("name", sorted(SERVICES))
-RUN_LIMIT = {"DAGMA_MAX_CONCURRENT_RUNS": "what make up computes"}
 UPSTREAM = {"python:3.13-slim-trixie", "postgres:17-trixie", "valkey/valkey:8.1"}
 
 
@@ -19,6 +19,7 @@ def test_a_service_is_hardened(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["init"] is True
+    assert 0 < service["pids_limit"] <= 2048
     assert not {"privileged", "cap_add", "devices", "pid", "ipc", "network_mode"} & service.keys()
 
 
@@ -83,6 +84,11 @@ def test_a_lasting_service_has_a_memory_limit_that_can_be_changed(name: str) -> 
     assert re.fullmatch(r"\$\{[A-Z_]+_MEMORY:-\d+[mg]\}", SERVICES[name]["mem_limit"])
 
 
+@every_service
+def test_a_service_does_not_swap(name: str) -> None:
+    assert SERVICES[name]["memswap_limit"] == SERVICES[name]["mem_limit"]
+
+
 @pytest.mark.parametrize("name", LASTING)
 def test_a_lasting_service_is_restarted(name: str) -> None:
     assert SERVICES[name]["restart"] == "unless-stopped"
@@ -92,13 +98,24 @@ def test_only_the_two_uis_are_published() -> None:
     assert {name for name, service in SERVICES.items() if "ports" in service} == {"dagster-webserver", "langflow"}
 
 
-def test_only_langflow_has_a_route_out() -> None:
+def test_each_service_is_on_the_networks_that_it_needs() -> None:
     networks = {name: set(service["networks"]) for name, service in SERVICES.items()}
-    assert COMPOSE["networks"]["internal"] == {"internal": True}
+    assert COMPOSE["networks"]["control"] == COMPOSE["networks"]["flows"] == {"internal": True}
     assert COMPOSE["networks"]["edge"]["driver_opts"] == {"com.docker.network.bridge.enable_ip_masquerade": "false"}
     assert {name for name, joined in networks.items() if "egress" in joined} == {"langflow"}
     assert {name for name, joined in networks.items() if "edge" in joined} == {"dagster-webserver"}
-    assert all("internal" in joined for joined in networks.values())
+    # What runs flows, their database, and who asks Langflow.
+    asking = {"user-code", "worker", "flows-push"}
+    assert {name for name, joined in networks.items() if "flows" in joined} == {"langflow", "llm", "postgres", *asking}
+    assert {name for name, joined in networks.items() if "control" not in joined} == {"langflow", "llm", "flows-push"}
+
+
+def test_the_code_server_listens_on_a_name_that_only_the_control_network_has() -> None:
+    (name,) = SERVICES["user-code"]["networks"]["control"]["aliases"]
+    assert SERVICES["user-code"]["networks"]["flows"] is None
+    command = SERVICES["user-code"]["command"]
+    assert command[command.index("--host") + 1] == name
+    assert SERVICES["user-code"]["healthcheck"]["test"][-2:] == ["--host", name]
 
 
 def test_each_volume_says_what_is_lost_with_it() -> None:
@@ -118,13 +135,49 @@ def test_images_are_our_own_or_one_of_three() -> None:
     assert {image for image in used if not image.startswith("dagma/")} | bases == UPSTREAM
 
 
-def test_no_secret_has_a_default() -> None:
-    names = re.findall(r"^([A-Z_]+)=<random", (ROOT / ".env.example").read_text(), re.MULTILINE)
-    for name in names:
-        uses = re.findall(rf"\$\{{{name}([^}}]*)\}}", COMPOSE_TEXT)
-        assert uses, name
-        assert all(use == "" or use.startswith(":?") for use in uses), name
-        assert any(use.startswith(":?") for use in uses), name
+def test_each_secret_is_given_to_those_who_need_it_alone() -> None:
+    access = {
+        *("LANGFLOW_API_KEY", "LANGFLOW_BEARER_TOKEN", "LANGFLOW_OAUTH_CLIENT_SECRET"),
+        *("LANGFLOW_BASIC_PASSWORD", "LANGFLOW_HEADERS"),
+    }
+    dagster = {"DAGSTER_PG_PASSWORD", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"}
+    roles = {"DAGSTER_PG_PASSWORD", "LANGFLOW_PG_PASSWORD", "DAGMA_PG_PASSWORD", "DAGMA_PG_OWNER_PASSWORD"}
+    login = {"LANGFLOW_SUPERUSER_PASSWORD", "LANGFLOW_SECRET_KEY", "LANGFLOW_API_KEY"}
+    assert {
+        "postgres": roles,
+        "redis": {"REDIS_PASSWORD"},
+        "llm": set(),
+        "langflow": {"LANGFLOW_PG_PASSWORD", "LLM_API_KEY"} | login,
+        "dagster-migrate": {"DAGSTER_PG_PASSWORD"},
+        "ledger-migrate": {"DAGMA_LEDGER_OWNER_URL"},
+        "flows-push": access | {"LLM_API_KEY"},
+        "dagster-webserver": dagster,
+        "dagster-daemon": dagster,
+        "user-code": dagster | access | {"DAGMA_LEDGER_URL"},
+        "worker": dagster | access | {"DAGMA_LEDGER_URL"},
+    } == SECRETS
+
+
+@every_service
+def test_a_file_that_a_variable_names_is_a_secret_of_the_service(name: str) -> None:
+    environment = SERVICES[name].get("environment", {})
+    named = {value.removeprefix("/run/secrets/") for value in environment.values() if "/run/secrets/" in str(value)}
+    assert named <= SECRETS[name]
+    # Postgres and the broker read theirs where they start.
+    assert named == SECRETS[name] or name in ("postgres", "redis")
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_a_changed_secret_replaces_the_container(name: str) -> None:
+    """The group of its revision, in scripts/secrets.sh, has the secrets that the service has."""
+    if not SECRETS[name]:
+        return
+    ((path, required),) = [tuple(each.values()) for each in SERVICES[name]["env_file"]]
+    assert required is False
+    group = path.removeprefix("${DAGMA_SECRETS_DIR:-.secrets}/revisions/")
+    sourced = f". {ROOT}/scripts/secrets.sh; secrets_of {group}"
+    listed = subprocess.run(["bash", "-c", sourced], capture_output=True, text=True, check=True).stdout.split()
+    assert set(listed) == SECRETS[name]
 
 
 def test_every_variable_of_dagster_yaml_is_in_the_shared_environment() -> None:
@@ -142,12 +195,22 @@ def test_every_variable_of_dagster_yaml_is_in_the_shared_environment() -> None:
 
     collect(yaml.safe_load((ROOT / "dagster_home/dagster.yaml").read_text()))
     assert wanted
-    assert wanted <= SHARED.keys()
+    assert wanted <= OF_DAGSTER.keys()
+
+
+@pytest.mark.parametrize("name", ["user-code", "worker"])
+def test_everything_of_user_code_sees_the_same_environment(name: str) -> None:
+    assert SERVICES[name]["environment"] == SHARED
 
 
 @pytest.mark.parametrize("name", ["user-code", "worker", "dagster-webserver", "dagster-daemon", "dagster-migrate"])
-def test_everything_of_dagster_sees_the_same_environment(name: str) -> None:
-    assert {**SERVICES[name]["environment"], **RUN_LIMIT} == {**SHARED, **RUN_LIMIT}
+def test_everything_of_dagster_finds_its_instance(name: str) -> None:
+    environment = SERVICES[name]["environment"]
+    differing = {variable for variable, value in OF_DAGSTER.items() if environment[variable] != value}
+    assert differing <= {
+        "dagster-daemon": {"DAGMA_MAX_CONCURRENT_RUNS"},
+        "dagster-migrate": {"CELERY_BROKER_URL_FILE", "CELERY_RESULT_BACKEND_FILE"},
+    }.get(name, set())
 
 
 def test_the_run_limit_changes_the_daemon_alone() -> None:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping
 
 from dagma.ledger import Ledger, LedgerSettings
+from dagma.ledger.settings import url_from
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ def ledger_from_environment() -> Ledger:
         LedgerSettingsError: A setting can't be read.
     """
     environment: Mapping[str, str] = os.environ
-    if not environment.get("DAGMA_LEDGER_URL") and not environment.get("DAGSTER_HOME"):
+    if not url_from("DAGMA_LEDGER_URL") and not environment.get("DAGSTER_HOME"):
         environment = {**environment, "DAGSTER_HOME": _temporary_home().name}
     return _open(LedgerSettings.from_environment(environment))
 

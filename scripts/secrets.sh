@@ -1,0 +1,102 @@
+# One file per secret, from the environment or .env, for the `secrets` of docker-compose.yml. Sourced by up.sh.
+# It touches: DAGMA_SECRETS_DIR (.secrets), which only its owner can enter. The files are readable by all, since a
+# container's user reads them through a mount, which does not ask for the folder.
+# shellcheck shell=bash
+
+SECRET_GROUPS="postgres redis langflow dagster dagma"
+
+# secrets_of GROUP: which the containers of a group have. A container that lasts is replaced when one of them has changed.
+secrets_of() {
+  case $1 in
+    postgres) echo DAGSTER_PG_PASSWORD LANGFLOW_PG_PASSWORD DAGMA_PG_PASSWORD DAGMA_PG_OWNER_PASSWORD ;;
+    redis) echo REDIS_PASSWORD ;;
+    langflow) echo LANGFLOW_PG_PASSWORD LANGFLOW_SUPERUSER_PASSWORD LANGFLOW_API_KEY LANGFLOW_SECRET_KEY LLM_API_KEY ;;
+    # The webserver and the daemon.
+    dagster) echo DAGSTER_PG_PASSWORD CELERY_BROKER_URL CELERY_RESULT_BACKEND ;;
+    # The code server and the workers.
+    dagma)
+      secrets_of dagster
+      echo DAGMA_LEDGER_URL LANGFLOW_API_KEY LANGFLOW_BEARER_TOKEN LANGFLOW_OAUTH_CLIENT_SECRET LANGFLOW_BASIC_PASSWORD LANGFLOW_HEADERS
+      ;;
+  esac
+}
+
+# One-shots are in no group: they start at each `make up` anyway. One of them reads a secret that no other has.
+all_secrets() {
+  local group
+  {
+    for group in $SECRET_GROUPS; do secrets_of "$group"; done
+    echo DAGMA_LEDGER_OWNER_URL
+  } | tr ' ' '\n' | sort -u
+}
+
+# secret NAME: its value; for an address, with the hosts that docker-compose.yml's services have.
+secret() {
+  local value
+  case $1 in
+    CELERY_BROKER_URL) value=$(dotenv REDIS_PASSWORD) && printf 'redis://:%s@redis:6379/0' "$value" ;;
+    CELERY_RESULT_BACKEND) value=$(dotenv REDIS_PASSWORD) && printf 'redis://:%s@redis:6379/1' "$value" ;;
+    DAGMA_LEDGER_URL) value=$(dotenv DAGMA_PG_PASSWORD) && printf 'postgresql://dagma:%s@postgres-control:5432/dagma' "$value" ;;
+    DAGMA_LEDGER_OWNER_URL) value=$(dotenv DAGMA_PG_OWNER_PASSWORD) && printf 'postgresql://dagma_owner:%s@postgres-control:5432/dagma' "$value" ;;
+    *) dotenv "$1" ;;
+  esac
+}
+
+# dotenv NAME: the value as Compose would read it, from the environment or .env. Where Compose would change what stands
+# there, this stops: a key that was cut is hard to find.
+dotenv() {
+  local name=$1 value
+  if printenv "$name"; then return; fi
+  value=$(sed -n "s/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}${name}[[:space:]]*=[[:space:]]*//p" .env | tail -n 1) || return 1
+  case $value in
+    \'*\'*)
+      value=${value#\'}
+      value=${value%%\'*}
+      ;;
+    \"*\"*)
+      value=${value#\"}
+      value=${value%%\"*}
+      literal "$name" "$value"
+      ;;
+    \'* | \"*) die "$name in .env has a quote that does not end on its line" "write it on one line: $name='...'" ;;
+    *)
+      value=${value%%[[:space:]]\#*}
+      value=${value%"${value##*[![:space:]]}"}
+      literal "$name" "$value"
+      ;;
+  esac
+  printf '%s' "$value"
+}
+
+# literal NAME VALUE: refuse what Compose replaces outside single quotes.
+literal() {
+  case $2 in
+    *\$* | *\\*) die "$1 in .env has a \$ or a \\, which Compose replaces" "put the value into single quotes: $1='...'" ;;
+  esac
+}
+
+write_secrets() {
+  local folder group name value changed=" "
+  folder=$(setting DAGMA_SECRETS_DIR .secrets)
+  mkdir -p "$folder/revisions"
+  chmod 700 "$folder"
+  for name in $(all_secrets); do
+    # Assigned before it is used: where it can't be read, this stops.
+    value=$(secret "$name")
+    if [ -f "$folder/$name" ] && [ "$(cat "$folder/$name")" = "$value" ]; then continue; fi
+    printf '%s' "$value" >"$folder/$name.new"
+    chmod 444 "$folder/$name.new"
+    changed="$changed$name "
+  done
+  # Revisions first: where this is interrupted, the next `make up` still finds files that differ.
+  for group in $SECRET_GROUPS; do
+    for name in $(secrets_of "$group"); do
+      case $changed in *" $name "*) revise "$folder/revisions/$group" && break ;; esac
+    done
+  done
+  # By new files: what runs keeps those that it started with, until it is replaced.
+  for name in $changed; do mv -f "$folder/$name.new" "$folder/$name"; done
+}
+
+# revise FILE: a variable of the group's containers. It is random: a digest of a short key would give it away.
+revise() { printf 'DAGMA_SECRETS_REVISION=%s\n' "$(random_hex 8)" >"$1"; }

@@ -1,0 +1,116 @@
+"""Who reaches whom: tried from inside the containers, on every address and port."""
+
+import json
+from collections.abc import Iterable
+
+import pytest
+from harness.stack import Stack
+
+# What runs as code that people draw, and what such code could be sent to.
+DRAWN = ("langflow", "llm")
+OPEN_TO_DRAWN = {("postgres", 5432), ("llm", 8080), ("langflow", 7860)}
+# What listens anywhere in the stack, and the health checks' own.
+KNOWN_PORTS = (3000, 4000, 5432, 6379, 7860, 8080)
+EVERY_PORT = range(1, 65536)
+SCAN = """
+import asyncio, json, sys
+
+async def is_open(address, port, slots, seconds):
+    async with slots:
+        try:
+            _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), seconds)
+        except (OSError, TimeoutError):
+            return None
+        writer.close()
+        return [address, port]
+
+async def scan(targets, seconds):
+    slots = asyncio.Semaphore(400)
+    found = await asyncio.gather(*(is_open(address, port, slots, seconds) for address, port in targets))
+    return [each for each in found if each]
+
+addresses, ports, seconds = json.load(sys.stdin)
+print("found", json.dumps(asyncio.run(scan([(a, p) for a in addresses for p in ports], seconds))))
+"""
+
+
+def addresses(stack: Stack) -> dict[str, dict[str, str]]:
+    """Every running service's address, by network."""
+    return {
+        row.service: {
+            name.removeprefix(f"{stack.settings['COMPOSE_PROJECT_NAME']}_"): described["IPAddress"]
+            for name, described in stack.inspect(row)["NetworkSettings"]["Networks"].items()
+        }
+        for row in stack.containers()
+        if row.state == "running"
+    }
+
+
+def scan(
+    stack: Stack, service: str, targets: Iterable[str], ports: Iterable[int], seconds: float
+) -> set[tuple[str, int]]:
+    """What accepts a connection from inside a service's container."""
+    span = json.dumps([list(targets), list(ports), seconds])
+    printed = stack.exec(service, "python3", "-c", SCAN, stdin=span)
+    (line,) = [line for line in printed.splitlines() if line.startswith("found ")]
+    return {(address, port) for address, port in json.loads(line.removeprefix("found "))}
+
+
+@pytest.mark.parametrize("service", DRAWN)
+def test_from_where_flows_run_only_the_llm_langflow_and_its_database_answer(stack: Stack, service: str) -> None:
+    everywhere = addresses(stack)
+    on_flows = {row["flows"]: name for name, row in everywhere.items() if "flows" in row}
+    elsewhere = {
+        address: name for name, row in everywhere.items() for network, address in row.items() if network != "flows"
+    }
+    assert {"dagster-webserver", "redis", "user-code", "worker", "postgres"} <= set(elsewhere.values())
+
+    # A host of the same network refuses at once, so that every port can be tried; others do not answer.
+    neighbours = scan(stack, service, on_flows, EVERY_PORT, 20.0)
+    assert {(on_flows[address], port) for address, port in neighbours} == OPEN_TO_DRAWN
+    strangers = scan(stack, service, elsewhere, KNOWN_PORTS, 3.0)
+    assert {(elsewhere[address], port) for address, port in strangers} <= {("langflow", 7860)}
+
+
+def test_langflow_reaches_no_published_port_by_the_hosts_own_addresses(stack: Stack) -> None:
+    """Its route out leads by a bridge of the host, which has an address on each network of the stack."""
+    networks = {
+        name: described
+        for row in stack.containers()
+        if row.state == "running"
+        for name, described in stack.inspect(row)["NetworkSettings"]["Networks"].items()
+    }
+    gateways = {name: described["Gateway"] for name, described in networks.items() if described["Gateway"]}
+    assert any(name.endswith("_egress") for name in gateways)
+    published = [int(stack.settings[name]) for name in ("DAGSTER_PORT", "LANGFLOW_PORT")]
+    assert scan(stack, "langflow", gateways.values(), [*published, *KNOWN_PORTS], 3.0) == set()
+
+
+@pytest.mark.parametrize("service", DRAWN)
+def test_what_controls_dagster_has_no_name_where_flows_run(stack: Stack, service: str) -> None:
+    program = """
+import socket, sys
+for name in sys.argv[1:]:
+    try: socket.getaddrinfo(name, 80)
+    except socket.gaierror: continue
+    print("known", name)
+"""
+    names = ("redis", "dagster-webserver", "dagster-daemon", "postgres-control", "user-code-control", "postgres")
+    assert stack.exec(service, "python3", "-c", program, *names).split() == ["known", "postgres"]
+
+
+def test_workers_listen_nowhere_and_the_code_server_on_the_control_network_only(stack: Stack) -> None:
+    listening = "import sys, pathlib\nfor f in ('tcp', 'tcp6'):\n" + (
+        " for line in pathlib.Path('/proc/net/' + f).read_text().splitlines()[1:]:\n"
+        "  fields = line.split()\n"
+        "  if fields[3] == '0A': print('listens', fields[1])\n"
+    )
+    control = addresses(stack)["user-code"]["control"]
+    as_the_kernel_writes_it = "".join(f"{int(part):02X}" for part in reversed(control.split(".")))
+    for service, expected in (("worker", []), ("user-code", [f"{as_the_kernel_writes_it}:0FA0"])):
+        lines = [
+            line.split()[1] for line in stack.exec(service, "python", "-c", listening).splitlines() if "listens" in line
+        ]
+        # Docker's own name server aside.
+        found = [line[-13:] for line in lines if not line.startswith("0B00007F")]
+        assert found == expected, service

@@ -1,0 +1,175 @@
+"""scripts/secrets.sh: one file per secret, and a revision for whoever reads one that changed."""
+
+import stat
+from pathlib import Path
+
+import pytest
+from unit.scripts.conftest import Machine
+
+KEY = "LLM_API_KEY"
+
+
+@pytest.fixture
+def made(machine: Machine) -> Machine:
+    """A machine with .env and its secrets."""
+    machine.run("make_env_file")
+    assert machine.run("write_secrets").returncode == 0
+    return machine
+
+
+def secret(machine: Machine, name: str, folder: str = ".secrets") -> str:
+    return (machine.folder / folder / name).read_text()
+
+
+def revisions(machine: Machine) -> dict[str, str]:
+    return {path.name: path.read_text() for path in (machine.folder / ".secrets" / "revisions").iterdir()}
+
+
+def set_variable(machine: Machine, line: str) -> None:
+    env = machine.folder / ".env"
+    name = line.split("=", 1)[0]
+    kept = [each for each in env.read_text().splitlines() if not each.startswith(f"{name}=")]
+    env.write_text("\n".join([*kept, line]) + "\n")
+
+
+def test_a_secret_is_what_env_says_without_a_newline(made: Machine) -> None:
+    settings = dict(line.split("=", 1) for line in (made.folder / ".env").read_text().splitlines() if "=" in line)
+    for name in ("DAGSTER_PG_PASSWORD", "LANGFLOW_API_KEY", "LANGFLOW_SECRET_KEY", "REDIS_PASSWORD"):
+        assert secret(made, name) == settings[name]
+    assert secret(made, KEY) == ""
+
+
+def test_addresses_hold_the_password_of_their_service(made: Machine) -> None:
+    broker, ledger, owner = (
+        secret(made, name) for name in ("REDIS_PASSWORD", "DAGMA_PG_PASSWORD", "DAGMA_PG_OWNER_PASSWORD")
+    )
+    assert secret(made, "CELERY_BROKER_URL") == f"redis://:{broker}@redis:6379/0"
+    assert secret(made, "CELERY_RESULT_BACKEND") == f"redis://:{broker}@redis:6379/1"
+    assert secret(made, "DAGMA_LEDGER_URL") == f"postgresql://dagma:{ledger}@postgres-control:5432/dagma"
+    assert secret(made, "DAGMA_LEDGER_OWNER_URL") == f"postgresql://dagma_owner:{owner}@postgres-control:5432/dagma"
+
+
+def test_containers_can_read_them_and_other_users_of_the_machine_cannot(made: Machine) -> None:
+    folder = made.folder / ".secrets"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir() if path.is_file()} == {0o444}
+
+
+def test_a_folder_that_others_can_enter_is_closed(machine: Machine) -> None:
+    (machine.folder / ".secrets").mkdir(mode=0o755)
+    machine.run("make_env_file; write_secrets")
+    assert stat.S_IMODE((machine.folder / ".secrets").stat().st_mode) == 0o700
+
+
+def test_the_folder_can_be_another(made: Machine, tmp_path: Path) -> None:
+    made.run("write_secrets", DAGMA_SECRETS_DIR=str(tmp_path / "elsewhere"))
+    assert (tmp_path / "elsewhere" / "REDIS_PASSWORD").read_text() == secret(made, "REDIS_PASSWORD")
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        (f"{KEY}=plain-key", "plain-key"),
+        (f"{KEY}= blanks around  ", "blanks around"),
+        (f"{KEY}=cut # a comment", "cut"),
+        (f"{KEY}=not#cut", "not#cut"),
+        (f"{KEY}='a$b ${{C}} \\n # \"all\" of it' # but this", 'a$b ${C} \\n # "all" of it'),
+        (f'{KEY}="double # quotes"', "double # quotes"),
+        (f"export {KEY}=exported", "exported"),
+        (f"  {KEY} = indented", "indented"),
+        (f"OTHER_{KEY}=another\n{KEY}=first\n{KEY}=last", "last"),
+        (f'{KEY}={{"X-Key": "value"}}', '{"X-Key": "value"}'),
+        (f"# {KEY}=commented\n{KEY}=", ""),
+    ],
+)
+def test_a_value_is_read_as_compose_reads_it(machine: Machine, line: str, value: str) -> None:
+    machine.write(".env", line + "\n")
+    done = machine.run(f"dotenv {KEY}")
+    assert (done.returncode, done.stdout) == (0, value), done.stderr
+
+
+@pytest.mark.parametrize("value", ["a$b", '"a$b"', "a\\nb"])
+def test_what_compose_would_change_is_refused_with_what_to_write(machine: Machine, value: str) -> None:
+    machine.write(".env", f"{KEY}={value}\n")
+    assert f"put the value into single quotes: {KEY}='...'" in machine.refusal(f"dotenv {KEY}")
+
+
+def test_a_value_of_several_lines_is_refused(machine: Machine) -> None:
+    machine.write(".env", f"{KEY}='one\ntwo'\n")
+    assert "has a quote that does not end on its line" in machine.refusal(f"dotenv {KEY}")
+
+
+def test_a_value_that_can_not_be_read_changes_nothing(made: Machine) -> None:
+    before = revisions(made)
+    set_variable(made, f"{KEY}=a$b")
+    assert f"{KEY} in .env has a $" in made.refusal("write_secrets")
+    assert (revisions(made), secret(made, KEY)) == (before, "")
+
+
+@pytest.mark.parametrize("program", ["cat", "sed"])
+def test_a_password_that_can_not_be_read_is_never_an_empty_one(machine: Machine, program: str) -> None:
+    machine.run("make_env_file")
+    (machine.bin / program).unlink()
+    machine.run("write_secrets")
+    written = machine.folder / ".secrets" / "CELERY_BROKER_URL"
+    assert not written.exists() or "redis://:@" not in written.read_text()
+
+
+def test_the_environment_wins(made: Machine) -> None:
+    set_variable(made, f"{KEY}=of the file")
+    made.run("write_secrets", LLM_API_KEY="a$b of the shell")
+    assert secret(made, KEY) == "a$b of the shell"
+
+
+def test_a_second_time_changes_nothing(made: Machine) -> None:
+    folder = made.folder / ".secrets"
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    assert made.run("write_secrets").returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_change_is_a_new_revision_for_those_who_read_it(made: Machine) -> None:
+    before = revisions(made)
+    assert before.keys() == {"postgres", "redis", "langflow", "dagster", "dagma"}
+    for line, readers in (
+        (f"{KEY}=new", {"langflow"}),
+        ("REDIS_PASSWORD=new", {"redis", "dagster", "dagma"}),
+        ("DAGMA_PG_PASSWORD=new", {"postgres", "dagma"}),
+        ("LANGFLOW_API_KEY=new", {"langflow", "dagma"}),
+    ):
+        set_variable(made, line)
+        made.run("write_secrets")
+        after = revisions(made)
+        assert {group for group in after if after[group] != before[group]} == readers, line
+        before = after
+
+
+def test_what_was_interrupted_is_made_up_for(made: Machine) -> None:
+    set_variable(made, f"{KEY}=new")
+    before = revisions(made)
+    made.run("mv() { exit 1; }; write_secrets")
+    assert secret(made, KEY) == ""
+    between = revisions(made)
+    assert made.run("write_secrets").returncode == 0
+    assert secret(made, KEY) == "new"
+    assert len({before["langflow"], between["langflow"], revisions(made)["langflow"]}) == 3
+
+
+def test_a_revision_says_nothing_of_the_secret(made: Machine) -> None:
+    set_variable(made, f"{KEY}=one")
+    made.run("write_secrets")
+    one = revisions(made)["langflow"]
+    set_variable(made, f"{KEY}=two")
+    made.run("write_secrets")
+    set_variable(made, f"{KEY}=one")
+    made.run("write_secrets")
+    assert revisions(made)["langflow"] != one
+
+
+def test_what_runs_keeps_the_secret_that_it_started_with(made: Machine) -> None:
+    """A container sees the file that it was given, not the one of that name."""
+    given = (made.folder / ".secrets" / KEY).open()
+    set_variable(made, f"{KEY}=new")
+    made.run("write_secrets")
+    assert given.read() == ""
+    given.close()
