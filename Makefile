@@ -9,13 +9,16 @@ venv := .venv/bin
 # As it was typed: make would take a $ in the question for a variable of its own.
 override export Q := $(value Q)
 
-.PHONY: help up down ps logs ask flows-push flows-pull dev test test-unit pictures chaos bench lint lock clean
+.PHONY: help up secrets down ps logs ask flows-push flows-pull dev test test-unit pictures chaos bench lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: ## Bring the stack up: make up [WORKERS=3] [YES=1]
 	@scripts/up.sh
+
+secrets: ## Write .secrets from .env, as `make up` does
+	@. scripts/lib.sh; . scripts/env-file.sh; . scripts/secrets.sh; write_secrets
 
 down: ## Stop and remove the containers; data stays
 	@$(compose) down --remove-orphans

@@ -1,10 +1,12 @@
 # Install and start a Docker engine with Compose and BuildKit on Debian and Ubuntu. Sourced by up.sh and test.sh.
 # It touches: the distribution's packages docker.io, docker-compose and docker-buildx and what they depend on; on a Debian
 # whose own Compose is older than 2, also a source for the suite trixie, pinned so low that nothing else comes from it.
+# And what scripts/loopback-ports.sh says.
 # It never touches an engine that answers.
 # shellcheck shell=bash
 
 . docker/base/mirror.sh
+. scripts/loopback-ports.sh
 
 ENGINE_STARTED_PID=""
 ENGINE_STARTED_BY_SYSTEMD=""
@@ -22,10 +24,12 @@ engine_packages() {
 announce_engine() {
   if command -v dockerd >/dev/null 2>&1; then
     log "preflight: no Docker engine answers; it will be started"
+    announce_loopback_rules
     return
   fi
   log "preflight: no Docker engine answers; it will be installed and started"
   log "  packages    $(engine_packages), and what they depend on"
+  announce_loopback_rules
   case "$(os_id) $(os_version)" in
     "debian 11" | "debian 12")
       log "  apt source  Debian 13, for these packages only, since this Debian has no Compose 2: $TRIXIE_SOURCE, $TRIXIE_PIN"
@@ -87,6 +91,10 @@ start_engine() {
     [ "$SECONDS" -lt "$deadline" ] || die "the Docker engine was started and does not answer" "read .dev/logs/dockerd.log or: journalctl -u docker"
     sleep 1
   done
+  if loopback_ports_are_open; then
+    close_loopback_ports || warn "iptables can't keep ports on 127.0.0.1 to this machine: see docs/security.md"
+    [ -z "$ENGINE_STARTED_BY_SYSTEMD" ] || keep_loopback_ports_closed
+  fi
 }
 
 # stop_engine: end the engine if this very script started it.

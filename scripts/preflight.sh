@@ -96,4 +96,5 @@ preflight() {
   check_env_file
   check_port DAGSTER_PORT 3000 dagster-webserver 3000
   check_port LANGFLOW_PORT 7860 langflow 7860
+  if engine_answers; then warn_of_loopback_ports; fi
 }

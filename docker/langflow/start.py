@@ -1,7 +1,7 @@
 """Start Langflow with the secrets of its container: `start.py run --host 0.0.0.0 --port 7860`.
 
-Langflow takes secrets from its environment only, where `docker inspect` and /proc/*/environ show what Compose put there.
-So this sets `NAME` to what the file holds that `NAME_FILE` names, inside the process that becomes Langflow: /proc shows
+Langflow takes secrets from its environment only, where `docker inspect` and /proc show what Compose put there. So this
+sets `NAME` to what the file holds that `NAME_FILE` names, inside the process that becomes Langflow: /proc/*/environ is
 what a process was started with, and the server's workers are forks of this one.
 """
 

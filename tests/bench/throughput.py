@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from bench.figures import Figure
 
+from dagma import environment
 from dagma.defs.llm.resources import LangflowRestResource
 from dagma.langflow.wire import LONGEST_IDLE_SECONDS
 
@@ -192,6 +193,6 @@ def quartiles(values: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    there = Target(os.environ["LANGFLOW_BASE_URL"], os.environ["LANGFLOW_API_KEY"], sys.argv[1])
+    there = Target(os.environ["LANGFLOW_BASE_URL"], environment.text("LANGFLOW_API_KEY", ""), sys.argv[1])
     for figure in measure(there):
         print(figure.to_json())

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -118,8 +119,8 @@ def test_make_up_ends_with_what_runs_where_it_is_and_what_to_try(clone: Clone, s
     assert "Dagster   http://127.0.0.1:13100" in screen
     assert "Langflow  http://127.0.0.1:17960   login: admin" in screen
     assert shown[-1] == 'Next:  make ask Q="What is the capital of France?"'
-    secrets = [text for name, text in clone.settings().items() if name.endswith(("PASSWORD", "KEY")) and text]
-    assert not [secret for secret in secrets if secret in screen], "a log is no place for them"
+    kept = [text for name, text in clone.settings().items() if name.endswith(("PASSWORD", "KEY")) and text]
+    assert not [secret for secret in kept if secret in screen], "a log is no place for them"
 
 
 def test_a_second_make_up_changes_nothing(clone: Clone, screen: str) -> None:
@@ -145,6 +146,23 @@ def test_more_workers_are_added_to_those_that_run(clone: Clone) -> None:
     assert "DAGMA_MAX_CONCURRENT_RUNS=4" in described["Config"]["Env"]
     clone.make("up")
     assert clone.workers() == {before["worker"]}
+
+
+@pytest.mark.usefixtures("screen")
+def test_a_changed_secret_reaches_those_who_read_it_and_replaces_nobody_else(clone: Clone) -> None:
+    """A key that a person typed, and the password of a role, which Postgres has to learn too."""
+    before = clone.containers()
+    changes = {"LLM_API_KEY": "'a new $key #1'", "LANGFLOW_PG_PASSWORD": secrets.token_hex(24)}
+    env = clone.folder / ".env"
+    lines = [line for line in env.read_text().splitlines() if line.split("=", 1)[0] not in changes]
+    env.write_text("\n".join([*lines, *(f"{name}={value}" for name, value in changes.items())]) + "\n")
+    # It ends when Langflow is healthy, which asks its database.
+    clone.make("up")
+    after = clone.containers()
+    assert {service for service, container in after.items() if container != before[service]} == {"langflow", "postgres"}
+    assert clone.docker("exec", after["langflow"], "cat", "/run/secrets/LLM_API_KEY") == "a new $key #1"
+    clone.make("up")
+    assert clone.containers() == after
 
 
 @pytest.mark.usefixtures("screen")

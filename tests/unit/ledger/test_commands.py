@@ -316,6 +316,16 @@ def test_prune_works_as_the_owner_where_that_is_another(
     assert capsys.readouterr().out.startswith("Deleted 0 calls")
 
 
+@pytest.mark.parametrize("command", ["prune", "migrate"])
+def test_the_owners_url_can_stand_in_a_file(
+    dagma: Dagma, ledger_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "url").write_text(ledger_url)
+    monkeypatch.setenv("DAGMA_LEDGER_OWNER_URL_FILE", str(tmp_path / "url"))
+    monkeypatch.setenv("DAGMA_LEDGER_URL", "postgresql://dagma@127.0.0.1:9/dagma")
+    assert dagma(command) == 0
+
+
 def test_migrate_tells_the_version(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
     assert dagma("migrate") == 0
     assert capsys.readouterr().out == f"The ledger's tables are at version {HEAD}.\n"

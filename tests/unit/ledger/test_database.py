@@ -143,6 +143,14 @@ def test_settings_come_from_the_environment(tmp_path: Path) -> None:
     assert [str(limit) for limit in ledger.limits] == ["calls=5/day"]
 
 
+def test_the_database_can_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("postgresql://dagma:of-the-file@db/dagma\n")
+    variables = {"DAGSTER_HOME": str(tmp_path), "DAGMA_LEDGER_URL_FILE": str(tmp_path / "url")}
+    assert LedgerSettings.from_environment(variables).url == "postgresql://dagma:of-the-file@db/dagma"
+    with pytest.raises(LedgerSettingsError, match=r"DAGMA_LEDGER_URL_FILE is .*can't be read"):
+        LedgerSettings.from_environment({"DAGMA_LEDGER_URL_FILE": str(tmp_path / "none")})
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
