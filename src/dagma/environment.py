@@ -1,7 +1,7 @@
 """Reads settings from environment variables; a variable that is empty counts as not set.
 
-Every setting `NAME` can stand in a file instead, which `NAME_FILE` names: secrets then appear neither in the environment
-of a process nor in `docker inspect`.
+Every setting `NAME` can stand in a file instead, which `NAME_FILE` names: secrets then appear neither in the
+environment of a process nor in `docker inspect`.
 """
 
 import os

@@ -10,6 +10,7 @@ from dagma.defs.llm.backend import Backend
 from dagma.defs.llm.call_record import record_calls
 from dagma.defs.llm.failures import CALL_ERRORS, retry_or_fail
 from dagma.defs.llm.metadata import describe_attempts, describe_calls, describe_flow, record_texts
+from dagma.defs.llm.plain_config import PlainConfig
 
 POOL = "langflow"
 
@@ -39,7 +40,7 @@ class Mode(Enum):
     job = "job"
 
 
-class FlowRunConfig(dg.Config):
+class FlowRunConfig(PlainConfig):
     """What to send, and to which flow."""
 
     input_value: str = Field(default="ping from dagma", description="The input.")
@@ -67,16 +68,16 @@ class FlowRunConfig(dg.Config):
     group_name="langflow",
     kinds={"langflow"},
     pool=POOL,
+    config_schema=FlowRunConfig.schema_of_runs(),
     description="Sends one input to a Langflow flow and materializes the answer. Skipped while no flow is configured.",
 )
-def langflow_run_flow(
-    context: dg.AssetExecutionContext, config: FlowRunConfig, backend: Backend
-) -> dg.MaterializeResult[dict[str, Any]]:
+def langflow_run_flow(context: dg.AssetExecutionContext, backend: Backend) -> dg.MaterializeResult[dict[str, Any]]:
     """Send the configured input to the configured flow.
 
     Returns:
         The raw response, or `{"status": "skipped"}` where no flow is configured.
     """
+    config = FlowRunConfig.of_run(context)
     texts = record_texts()  # told before a call is paid for
     flow_id = config.flow_id or backend.default_flow()
     if flow_id is None:
