@@ -5,6 +5,7 @@ import dagster as dg
 from dagma.defs.llm.assets import langflow_run_flow
 from dagma.defs.llm.backends import backend_from_environment
 from dagma.defs.llm.cancelled_jobs import cancelled_jobs
+from dagma.defs.llm.launch_tweaks import allowed_from_environment
 from dagma.defs.llm.metadata import record_texts
 from dagma.defs.llm.schedules import daily_schedule_from_environment, langflow_run_flow_job
 from dagma.defs.llm.stored_values import stored_values
@@ -12,6 +13,7 @@ from dagma.lost_retries import lost_retries
 
 # Told now, rather than by the first run.
 record_texts()
+allowed_from_environment()
 
 defs = dg.Definitions(
     assets=[langflow_run_flow],

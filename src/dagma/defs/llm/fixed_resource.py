@@ -52,7 +52,11 @@ class FixedResource(dg.ConfigurableResource[Any]):
     @contextlib.contextmanager
     def _initialize(self, context: dg.InitResourceContext) -> Iterator[Any]:
         # As `nested_resources`: those, and every other field, are arguments of the class.
-        fields = {name: setting_value(getattr(self, name)) for name in type(self).model_fields}
+        try:
+            fields = {name: setting_value(getattr(self, name)) for name in type(self).model_fields}
+        except environment.SettingError as error:
+            # As an error of Dagster's own it is shown as it is, and not as the cause of another.
+            raise dg.DagsterInvariantViolationError(str(error)) from None
         with self.from_resource_context_cm(context, nested_resources=fields) as made:
             yield made
 

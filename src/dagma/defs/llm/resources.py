@@ -258,6 +258,7 @@ class LangflowRestResource(Backend):
             endpoint_name=flow.endpoint_name,
             version=flow.version,
             needs_job=flow.asks_human,
+            document=flow.raw,
         )
 
     def _connect(self, timeouts: Timeouts, retry: RetryPolicy) -> LangflowClient:
