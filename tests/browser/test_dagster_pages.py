@@ -5,7 +5,7 @@ import re
 import pytest
 from browser.conftest import Ask, Picture
 from harness.stack import Stack
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, WebSocket, expect
 
 from dagma.cli.ask import ASSET, JOB
 from dagma.webserver import Outcome
@@ -46,7 +46,17 @@ def test_a_materialization_shows_flow_answer_tokens_duration_and_session(
     run_id, outcome = answered
     page.goto(f"{stack.dagster_url}/assets/{ASSET}?view=events")
     expect(page.get_by_text(f"Materialized in run {run_id[:8]}")).to_be_visible()
-    for label in ("flow_id", "flow_name", "answer", "duration_seconds", "total_tokens", "model", "session_id"):
+    for label in (
+        "flow_id",
+        "flow_name",
+        "input",
+        "answer",
+        "cost_usd",
+        "duration_seconds",
+        "total_tokens",
+        "model",
+        "session_id",
+    ):
         expect(value_of(page, label)).to_contain_text(str(outcome.metadata[label]))
     picture(page, "dagster-answer")
 
@@ -70,12 +80,36 @@ def test_the_schedule_page_shows_the_daily_schedule_running(page: Page, stack: S
     picture(page, "dagster-schedule")
 
 
-def test_the_launchpad_names_the_variable_of_the_key_and_not_the_key(page: Page, stack: Stack) -> None:
+def test_the_launchpad_launches_a_run_and_offers_no_resource(page: Page, stack: Stack, picture: Picture) -> None:
+    refused: list[str] = []
+    page.on("response", lambda each: refused.append(f"{each.status} {each.url}") if each.status >= 400 else None)
+    sockets: list[WebSocket] = []
+    page.on("websocket", sockets.append)
     page.goto(f"{stack.dagster_url}/locations/dagma/jobs/{JOB}/playground")
     expect(page.get_by_text("ping from dagma")).to_be_visible()
-    expect(page.get_by_text("LANGFLOW_API_KEY")).to_be_visible()
     expect(page.get_by_text("No errors")).to_be_visible()
+    editor = page.locator(".CodeMirror").first
+    expect(editor).to_contain_text("input_value")
+    for setting in ("resources", "base_url", "api_key"):
+        expect(editor).not_to_contain_text(setting)
     assert stack.settings["LANGFLOW_API_KEY"] not in page.content()
+    picture(page, "dagster-launchpad")
+
+    # The mutation by POST, the run's log by WebSocket: the guard lets Dagster's own pages do both.
+    page.get_by_role("button", name="Launch Run").click()
+    page.wait_for_url("**/runs/*")
+    expect(page.get_by_text("RUN_SUCCESS", exact=True)).to_be_visible()
+    assert sockets, "the log was followed over a WebSocket"
+    assert refused == []
+
+
+def test_a_page_under_another_host_says_which_setting_to_change(page: Page, stack: Stack) -> None:
+    # A name below localhost leads to this machine, and is none that Dagster knows.
+    page.route("**/*", lambda route: route.continue_())
+    response = page.goto(stack.dagster_url.replace("127.0.0.1", "dagster.localhost") + "/runs")
+    assert response is not None
+    assert response.status == 421
+    expect(page.get_by_text("DAGSTER_ALLOWED_HOSTS")).to_be_visible()
 
 
 def test_a_failed_run_shows_cause_and_mend(page: Page, stack: Stack, ask: Ask, picture: Picture) -> None:

@@ -34,7 +34,8 @@ def test_the_daily_schedule_runs_by_default(dagster: Dagster) -> None:
 def test_the_daemon_launches_a_scheduled_tick(stack: Stack, dagster: Dagster) -> None:
     redeploy = ("up", "--detach", "--no-deps", "user-code")
     started = datetime.now(tz=UTC).timestamp()
-    stack.run(*redeploy, env={"LANGFLOW_SCHEDULE_CRON": "* * * * *"})
+    asked = "Good morning: 'what' is new?"
+    stack.run(*redeploy, env={"LANGFLOW_SCHEDULE_CRON": "* * * * *", "LANGFLOW_SCHEDULE_INPUT": asked})
     try:
         stack.wait_health("user-code", "healthy", seconds=90)
 
@@ -50,5 +51,6 @@ def test_the_daemon_launches_a_scheduled_tick(stack: Stack, dagster: Dagster) ->
         stack.wait_health("user-code", "healthy", seconds=90)
     assert outcome.status == "SUCCESS", outcome
     assert outcome.metadata["answer"]
+    assert outcome.metadata["input"] == asked
     tags = dagster.runs(runIds=[run_id])[0]["tags"]
     assert tags["dagster/schedule_name"] == "run_langflow_daily"

@@ -75,7 +75,7 @@ def langflow(settings: Settings, python: Path) -> tuple[list[str], dict[str, str
 
 
 def dagster(settings: Settings) -> list[str]:
-    """Start Dagster's webserver, daemon and code server.
+    """Start Dagster's webserver behind its guard, the daemon and the code server.
 
     Args:
         settings: The settings.
@@ -85,7 +85,7 @@ def dagster(settings: Settings) -> list[str]:
     """
     workspace = str(settings.state / "dagster" / "workspace.yaml")
     where = ["--host", "127.0.0.1", "--port", str(settings.dagster_port)]
-    return [sys.executable, "-m", "dagster", "dev", "--workspace", workspace, *where]
+    return [sys.executable, "-m", "dagma.dev.guarded_dagster", "--workspace", workspace, *where]
 
 
 def dagma_environment(settings: Settings, langflow_url: str) -> dict[str, str]:

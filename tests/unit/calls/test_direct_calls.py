@@ -29,7 +29,7 @@ def test_a_call_leaves_one_row_that_says_who_asked_what_and_what_it_took(
     assert (row["input_tokens"], row["output_tokens"], row["total_tokens"], row["model"]) == (30, 8, 38, "gpt-4o")
     assert (row["input_text"], row["answer_text"]) == ("hi", "You said hi.")
     metadata = run.metadata
-    assert (metadata["call_id"], metadata["attempt"], metadata["origin"]) == (row["id"], 1, "sent")
+    assert metadata["call_id"] == row["id"]
     assert metadata["cost_usd"] == float(row["cost"]) > 0
 
 
@@ -46,7 +46,7 @@ def test_a_retried_run_gets_the_answer_without_a_request(fake: FakeLangflow, ins
 def test_a_run_executed_again_from_scratch_sends_again(fake: FakeLangflow, instance: dg.DagsterInstance) -> None:
     first = execute(instance, input_value="hi")
     again = execute(instance, parent=first, input_value="hi")
-    assert again.metadata["origin"] == "sent"
+    assert "origin" not in again.metadata
     assert len(sends(fake)) == 2
 
 
@@ -362,7 +362,7 @@ def test_a_program_without_dagster_is_told_of_a_variable_that_is_not_set(
 ) -> None:
     backend = langflow_from_environment()
     monkeypatch.delenv("LANGFLOW_API_KEY")
-    with pytest.raises(BadRequest, match="The variable LANGFLOW_API_KEY is not set"):
+    with pytest.raises(BadRequest, match="LANGFLOW_API_KEY is not set"):
         backend.run_flow("hi")
     assert fake.requests == []
     assert [(row["state"], row["error_class"]) for row in rows()] == [("failed", "BadRequest")]

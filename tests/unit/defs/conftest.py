@@ -17,6 +17,19 @@ from dagma.defs.llm.resources import langflow_from_environment
 FLOW_ID = "5c0ffee0-1111-4000-8000-000000000001"
 ANSWER = "The capital of France is Paris."
 KEY = "sk-a-secret-that-must-not-leak"
+MODEL = {
+    "id": "Model-1",
+    "data": {
+        "type": "Model",
+        "node": {
+            "template": {
+                "temperature": {"type": "slider", "value": 0},
+                "base_url": {"type": "str", "value": ""},
+                "api_key": {"type": "str", "password": True, "value": ""},
+            }
+        },
+    },
+}
 RUN_BODY = {
     "session_id": "session-7",
     "outputs": [
@@ -76,7 +89,7 @@ def handler_for(langflow: LangflowServer) -> type[BaseHTTPRequestHandler]:
             self.send(langflow.replies.pop(0) if len(langflow.replies) > 1 else langflow.replies[0])
 
         def do_GET(self) -> None:
-            flow = {"id": FLOW_ID, "name": "Assistant", "endpoint_name": "assistant", "data": {}}
+            flow = {"id": FLOW_ID, "name": "Assistant", "endpoint_name": "assistant", "data": {"nodes": [MODEL]}}
             self.send(Reply(body=json.dumps(flow if FLOW_ID in self.path else [flow]).encode()))
 
         def send(self, reply: Reply) -> None:
@@ -145,12 +158,13 @@ class AssetRun:
         return len(self.result.filter_events(lambda event: event.is_step_up_for_retry))
 
 
-def run_asset(backend: Backend | None = None, **config: Any) -> AssetRun:
+def run_asset(backend: Backend | None = None, instance: dg.DagsterInstance | None = None, **config: Any) -> AssetRun:
     return AssetRun(
         dg.materialize(
             [langflow_run_flow],
             resources={"backend": backend or langflow_from_environment()},
             run_config={"ops": {"langflow_run_flow": {"config": config}}},
             raise_on_error=False,
+            instance=instance,
         )
     )

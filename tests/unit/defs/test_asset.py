@@ -9,6 +9,7 @@ from unit.defs.conftest import ANSWER, FLOW_ID, KEY, RUN_BODY, LangflowServer, R
 from dagma.defs.llm.assets import FlowRunConfig
 from dagma.defs.llm.backend import Backend
 from dagma.defs.llm.request import CallRequest
+from dagma.defs.llm.resources import langflow_from_environment
 
 
 def test_sends_the_default_input_to_the_default_flow_and_returns_the_raw_response(langflow: LangflowServer) -> None:
@@ -28,7 +29,9 @@ def test_the_materialization_shows_the_answer_the_flow_and_what_it_took(langflow
     metadata.pop("path")
     assert metadata == {
         "status": "completed",
+        "input": "ping from dagma",
         "answer": ANSWER,
+        "cost_usd": "unpriced: set DAGMA_PRICES",
         "flow_id": FLOW_ID,
         "flow_name": "Assistant",
         "flow_url": f"http://langflow.example/flow/{FLOW_ID}",
@@ -37,9 +40,6 @@ def test_the_materialization_shows_the_answer_the_flow_and_what_it_took(langflow
         "total_tokens": 46,
         "model": "smollm2-135m",
         "session_id": "session-7",
-        "origin": "sent",
-        "attempt": 1,
-        "mode": "direct",
     }
 
 
@@ -99,6 +99,53 @@ def test_a_tweak_of_a_component_that_the_flow_does_not_have_is_refused_unsent(la
 
 
 @pytest.mark.parametrize(
+    ("flow", "tag"), [(None, "assistant"), ("assistant", "assistant"), ("5c0ffee0-2222-4000-8000-000000000002", None)]
+)
+def test_the_run_is_tagged_with_the_flow_by_its_name(
+    langflow: LangflowServer, flow: str | None, tag: str | None
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = run_asset(instance=instance, **({"flow_id": flow} if flow else {}))
+        (stored,) = instance.get_runs()
+    assert run.success
+    assert stored.tags["dagma/flow"] == (tag or flow)
+    assert langflow.runs
+
+
+@pytest.mark.parametrize(
+    ("tweaks", "told"),
+    [
+        ({"Model-1": {"api_key": "x"}}, "DAGMA_RUN_CONFIG_TWEAKS=Model-1.api_key"),
+        ({"Model-1": {"base_url": "http://elsewhere"}}, "DAGMA_RUN_CONFIG_TWEAKS=Model-1.base_url"),
+        ({"Model-1": {"not_there": 1}}, "Its fields are"),
+    ],
+)
+def test_a_tweak_that_leads_elsewhere_is_refused_unsent_and_named(
+    langflow: LangflowServer, tweaks: dict[str, Any], told: str
+) -> None:
+    run = run_asset(tweaks=tweaks)
+    assert not run.is_materialized
+    assert told in run.failure["description"]
+    assert run.failure["may_have_run"] is False
+    assert langflow.runs == []
+
+
+def test_a_tweak_of_what_a_flow_is_asked_is_sent_and_code_may_set_all(
+    langflow: LangflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_asset(tweaks={"Model-1": {"temperature": 0.5}}).success
+    monkeypatch.setenv("DAGMA_RUN_CONFIG_TWEAKS", "Model-1.base_url")
+    assert run_asset(tweaks={"Model-1": {"base_url": "http://inner"}}).success
+    with dg.build_resources({"backend": langflow_from_environment()}) as resources:
+        resources.backend.run_flow("hi", tweaks={"Model-1": {"api_key": "sk-x"}})
+    assert [run["tweaks"]["Model-1"] for run in langflow.runs] == [
+        {"temperature": 0.5},
+        {"base_url": "http://inner"},
+        {"api_key": "sk-x"},
+    ]
+
+
+@pytest.mark.parametrize(
     "config",
     [{"input_type": "voice"}, {"output_type": 3}, {"input_value": 5}, {"tweaks": "no"}, {"inputvalue": "typo"}],
 )
@@ -119,7 +166,7 @@ def test_recording_no_texts_keeps_the_answer_out_of_metadata_and_storage(
     monkeypatch.setenv("DAGMA_RECORD_TEXTS", "none")
     run = run_asset()
     assert run.value == {"status": "completed", "keys": ["outputs", "session_id"]}
-    assert "answer" not in run.metadata
+    assert {"input", "answer"}.isdisjoint(run.metadata)
     assert run.metadata["total_tokens"] == 46
 
 
@@ -159,7 +206,7 @@ def test_another_backend_answers_without_a_change_of_the_asset() -> None:
     assert run.value == {"text": "You said hi."}
     assert run.metadata["answer"] == "You said hi."
     assert run.metadata["flow_id"] == "canned"
-    assert run.metadata["attempt"] == 1
+    assert "call_id" in run.metadata
 
 
 def test_a_class_with_the_same_method_is_enough() -> None:

@@ -1,6 +1,7 @@
 import importlib
 import json
 import types
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -94,6 +95,26 @@ def test_cron_time_zone_and_status_of_the_schedule_come_from_the_environment(mon
     assert schedule.cron_schedule == "*/5 8-17 * * 1-5"
     assert schedule.execution_timezone == "Europe/Berlin"
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+
+
+def schedule_config(definitions: types.ModuleType) -> dict[str, Any]:
+    """The config of the run that a tick launches."""
+    repository = definitions.defs.get_repository_def()
+    context = dg.build_schedule_context(repository_def=repository)
+    (request,) = repository.get_schedule_def("run_langflow_daily").evaluate_tick(context).run_requests
+    return dict(request.run_config)
+
+
+def test_the_schedule_asks_what_the_environment_says(
+    definitions: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert schedule_config(definitions) == {}
+    monkeypatch.setenv("LANGFLOW_SCHEDULE_INPUT", "Good morning: 'what' is new, {everyone}?")
+    config = schedule_config(importlib.reload(definitions))
+    assert config == {
+        "ops": {"langflow_run_flow": {"config": {"input_value": "Good morning: 'what' is new, {everyone}?"}}}
+    }
+    dg.validate_run_config(definitions.defs.resolve_job_def("langflow_run_flow_job"), config)
 
 
 def test_a_word_for_recorded_texts_that_there_is_not_is_refused_at_load(

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from unit.scripts.compose import ROOT
 
@@ -115,3 +116,22 @@ def test_the_calls_of_the_page_about_the_client_work(
     (shown,) = blocks("docs/client.md", language="")
     assert shown in said
     assert said.count("Paris.") == 4
+
+
+def test_the_config_of_ones_own_assets_takes_no_variable_and_no_resource(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAIL_KEY", "k")
+    names: dict[str, Any] = {"__name__": __name__}
+    exec(block_with("docs/security.md", "class Choices(PlainConfig)"), names)  # noqa: S102 (our own document)
+    mailer = names["Mailer"](url="http://mail", key=dg.EnvVar("MAIL_KEY"))
+
+    def run(config: dict[str, Any]) -> Any:
+        result = dg.materialize([names["capital"]], resources={"mailer": mailer}, run_config=config)
+        return result.output_for_node("capital")
+
+    assert run({"ops": {"capital": {"config": {"country": "Spain"}}}}) == "Spain, mailed by http://mail"
+    for attack in (
+        {"ops": {"capital": {"config": {"country": {"env": "MAIL_KEY"}}}}},
+        {"resources": {"mailer": {"config": {"url": "http://elsewhere"}}}},
+    ):
+        with pytest.raises(dg.DagsterInvalidConfigError):
+            run(attack)

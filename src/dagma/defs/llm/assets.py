@@ -9,9 +9,13 @@ from pydantic import Field
 from dagma.defs.llm.backend import Backend
 from dagma.defs.llm.call_record import record_calls
 from dagma.defs.llm.failures import CALL_ERRORS, retry_or_fail
+from dagma.defs.llm.launch_tweaks import check_launch_tweaks
 from dagma.defs.llm.metadata import describe_attempts, describe_calls, describe_flow, record_texts
+from dagma.defs.llm.plain_config import PlainConfig
 
 POOL = "langflow"
+FLOW_TAG = "dagma/flow"
+"""Tag of a run with the flow that it asks, by endpoint name where it has one."""
 
 
 class InputType(Enum):
@@ -39,7 +43,7 @@ class Mode(Enum):
     job = "job"
 
 
-class FlowRunConfig(dg.Config):
+class FlowRunConfig(PlainConfig):
     """What to send, and to which flow."""
 
     input_value: str = Field(default="ping from dagma", description="The input.")
@@ -49,7 +53,9 @@ class FlowRunConfig(dg.Config):
     input_type: InputType = Field(default=InputType.chat, description="Which of the flow's inputs gets the input.")
     output_type: OutputType = Field(default=OutputType.chat, description="Which of the flow's outputs is returned.")
     tweaks: dict[str, Any] = Field(
-        default={}, description="Component fields to set for this call only: {component id: {field: value}}."
+        default={},
+        description="Component fields to set for this call only: {component id: {field: value}}. No addresses, "
+        "secrets, code or models, unless DAGMA_RUN_CONFIG_TWEAKS names the field.",
     )
     session_id: str | None = Field(
         default=None,
@@ -67,24 +73,27 @@ class FlowRunConfig(dg.Config):
     group_name="langflow",
     kinds={"langflow"},
     pool=POOL,
+    config_schema=FlowRunConfig.schema_of_runs(),
     description="Sends one input to a Langflow flow and materializes the answer. Skipped while no flow is configured.",
 )
-def langflow_run_flow(
-    context: dg.AssetExecutionContext, config: FlowRunConfig, backend: Backend
-) -> dg.MaterializeResult[dict[str, Any]]:
+def langflow_run_flow(context: dg.AssetExecutionContext, backend: Backend) -> dg.MaterializeResult[dict[str, Any]]:
     """Send the configured input to the configured flow.
 
     Returns:
         The raw response, or `{"status": "skipped"}` where no flow is configured.
     """
+    config = FlowRunConfig.of_run(context)
     texts = record_texts()  # told before a call is paid for
     flow_id = config.flow_id or backend.default_flow()
     if flow_id is None:
         context.log.info("No flow is configured: set LANGFLOW_DEFAULT_FLOW_ID, or flow_id in the run's config.")
         return dg.MaterializeResult(value={"status": "skipped"}, metadata={"status": "skipped"})
 
+    flow = backend.look_up(flow_id)
+    context.instance.add_run_tags(context.run.run_id, {FLOW_TAG: flow.endpoint_name or flow.name or flow.flow_id})
     with record_calls() as calls:
         try:
+            check_launch_tweaks(config.tweaks, flow)
             response = backend.run_flow(
                 config.input_value,
                 output_type=config.output_type.value,
@@ -95,11 +104,11 @@ def langflow_run_flow(
                 mode=config.mode and config.mode.value,
             )
         except CALL_ERRORS as error:
-            metadata = describe_flow(backend.refer_to(flow_id)) | describe_attempts(calls.begun)
+            metadata = describe_flow(flow) | describe_attempts(calls.begun)
             retry_or_fail(error, retry_number=context.retry_number, metadata=metadata)
 
     # Keys only: logs are read by more people, and kept in more places, than an answer is meant for.
     context.log.info("langflow_run_flow summary=%s", sorted(response))
     value = response if texts else {"status": "completed", "keys": sorted(response)}
-    metadata = describe_calls(calls, backend.refer_to(flow_id), texts=texts)
+    metadata = describe_calls(calls, flow, texts=texts)
     return dg.MaterializeResult(value=value, metadata=metadata)

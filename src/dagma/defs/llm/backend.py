@@ -24,6 +24,7 @@ from pydantic import PrivateAttr
 from dagma.defs.llm.answer import Answer
 from dagma.defs.llm.call_path import make_call
 from dagma.defs.llm.caller import Caller, EqualCalls
+from dagma.defs.llm.fixed_resource import FixedResource
 from dagma.defs.llm.flow_reference import FlowReference
 from dagma.defs.llm.jobs import Jobs
 from dagma.defs.llm.ledgers import ledger_from_environment
@@ -39,7 +40,7 @@ class BackendError(LangflowError):
     default_mend = "Look at the backend's code and at the service that it asks."
 
 
-class Backend(dg.ConfigurableResource[Any], ABC):
+class Backend(FixedResource, ABC):
     """Answers calls.
 
     Errors are `dagma.langflow.LangflowError`s, which say whether a retry may help, and whether the call may have to be

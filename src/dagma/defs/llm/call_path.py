@@ -148,6 +148,7 @@ class Attempt:
             begun=self._begun,
             origin=origin,
             flow=self._flow,
+            request=self._request,
             response=response,
             answer=answer,
             seconds=time.monotonic() - started,

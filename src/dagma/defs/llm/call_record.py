@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from dagma.defs.llm.answer import Answer
 from dagma.defs.llm.flow_reference import FlowReference
+from dagma.defs.llm.request import CallRequest
 from dagma.ledger import Begun
 
 Origin = Literal["sent", "re-attached", "replayed"]
@@ -23,6 +24,7 @@ class CallRecord:
         begun: The ledger's name of the call and the attempt.
         origin: How the answer was come by.
         flow: The flow.
+        request: What was asked.
         response: The raw response.
         answer: What it says.
         seconds: How long the call took.
@@ -32,6 +34,7 @@ class CallRecord:
     begun: Begun
     origin: Origin
     flow: FlowReference
+    request: CallRequest = field(repr=False)
     response: dict[str, Any] = field(repr=False)
     answer: Answer = field(repr=False)
     seconds: float

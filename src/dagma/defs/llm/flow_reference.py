@@ -1,6 +1,8 @@
 """Which flow a call is for."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from dagma.langflow import LangflowError
 
@@ -17,6 +19,7 @@ class FlowReference:
         version: The version of its content.
         needs_job: Whether it can only run as a job, as a flow that asks a human.
         look_up_error: Why it could not be looked up, where that was tried.
+        document: The flow as its server stores it, with the fields that tweaks can set; None where that is not known.
     """
 
     flow_id: str
@@ -26,6 +29,7 @@ class FlowReference:
     version: str | None = None
     needs_job: bool = False
     look_up_error: LangflowError | None = None
+    document: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
 
 class FlowNotIdentified(LangflowError):  # noqa: N818 (as the errors that it stands beside)

@@ -11,6 +11,8 @@ from dagma.defs.llm.call_record import CallRecord, RecordedCalls
 from dagma.defs.llm.flow_reference import FlowReference
 from dagma.ledger import Begun
 
+UNPRICED = "unpriced: set DAGMA_PRICES"
+
 
 def record_texts() -> bool:
     """Whether answers are recorded in Dagster: `DAGMA_RECORD_TEXTS` is `full` (the default) or `none`."""
@@ -35,7 +37,7 @@ def describe_calls(calls: RecordedCalls, flow: FlowReference, *, texts: bool) ->
     Args:
         calls: Its calls; none are recorded where a backend has a `run_flow` of its own.
         flow: The flow, for that case.
-        texts: Whether to tell the answer's text.
+        texts: Whether to tell the texts of input and answer.
     """
     if not calls.answered:
         return {"status": "completed", **describe_flow(flow)}
@@ -47,12 +49,13 @@ def describe_call(call: CallRecord, *, texts: bool) -> dict[str, Any]:
 
     Args:
         call: The call.
-        texts: Whether to tell the answer's text.
+        texts: Whether to tell the texts of input and answer.
     """
     answer = call.answer
     models = ", ".join(dict.fromkeys(usage.model for usage in answer.usages if usage.model))
     known = _known(
         {
+            "input": dg.MetadataValue.text(call.request.input_value) if texts else None,
             # Plain text: as Markdown, an answer could make the reader's browser load an address of the model's choice.
             "answer": dg.MetadataValue.text(answer.text) if texts and answer.text is not None else None,
             "duration_seconds": dg.MetadataValue.float(round(call.seconds, 3)),
@@ -60,9 +63,11 @@ def describe_call(call: CallRecord, *, texts: bool) -> dict[str, Any]:
             "output_tokens": total_of(answer.usages, "output_tokens"),
             "total_tokens": total_of(answer.usages, "total"),
             "model": models or None,
-            "cost_usd": dg.MetadataValue.float(float(call.cost)) if call.cost is not None else None,
+            "cost_usd": _cost(call),
             "session_id": answer.session_id,
-            "origin": call.origin,
+            # Both, once the call was not simply sent and answered.
+            "origin": call.origin if call.origin != "sent" or call.begun.attempt > 1 else None,
+            "attempt": call.begun.attempt if call.origin != "sent" else None,
             "job_id": answer.job_id,
             "status": "completed",
         }
@@ -71,11 +76,27 @@ def describe_call(call: CallRecord, *, texts: bool) -> dict[str, Any]:
 
 
 def describe_attempts(attempts: Sequence[Begun]) -> dict[str, Any]:
-    """Say under which id the ledger has the last of some attempts: `dagma ledger show <call_id>` tells all of it."""
+    """Say under which id the ledger has the last of some attempts: `dagma ledger show <call_id>` tells all of it.
+
+    A first attempt by one direct request is the plain case, and not told.
+    """
     if not attempts:
         return {}
     last = attempts[-1]
-    return {"call_id": last.call_id, "attempt": last.attempt, "mode": last.mode}
+    return _known(
+        {
+            "call_id": last.call_id,
+            "attempt": last.attempt if last.attempt > 1 else None,
+            "mode": last.mode if last.mode != "direct" else None,
+        }
+    )
+
+
+def _cost(call: CallRecord) -> dg.MetadataValue[Any] | None:
+    """Tell the cost, or that the model has no known price; nothing where no model reported tokens."""
+    if call.cost is not None:
+        return dg.MetadataValue.float(float(call.cost))
+    return dg.MetadataValue.text(UNPRICED) if call.answer.usages else None
 
 
 def _known(metadata: dict[str, Any]) -> dict[str, Any]:

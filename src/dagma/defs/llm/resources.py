@@ -22,6 +22,7 @@ from dagma.access import (
 )
 from dagma.defs.llm.answer import Answer
 from dagma.defs.llm.backend import Backend
+from dagma.defs.llm.fixed_resource import setting_value
 from dagma.defs.llm.flow_reference import FlowReference
 from dagma.defs.llm.langflow_jobs import LangflowJobs, job_of, usages_of, usages_of_job
 from dagma.defs.llm.request import CallMode, CallRequest
@@ -144,7 +145,8 @@ class LangflowRestResource(Backend):
             if key and not isinstance(key, dg.EnvVar):
                 raise dg.DagsterInvalidDefinitionError(
                     f"The {field} of a {type(self).__name__} is given as text, which Dagster would store and show. "
-                    f'Put it into a variable of the environment, and give that: {field}=dg.EnvVar("{variable}").'
+                    f"Put it into a variable of the environment, or into a file that {variable}_FILE names, and give "
+                    f'that: {field}=dg.EnvVar("{variable}").'
                 )
         return super().get_resource_definition()
 
@@ -256,6 +258,7 @@ class LangflowRestResource(Backend):
             endpoint_name=flow.endpoint_name,
             version=flow.version,
             needs_job=flow.asks_human,
+            document=flow.raw,
         )
 
     def _connect(self, timeouts: Timeouts, retry: RetryPolicy) -> LangflowClient:
@@ -274,20 +277,19 @@ class LangflowRestResource(Backend):
 
 def _stripped(setting: Any) -> Any:
     """Return a setting without blanks around it, which Dagster leaves in what it reads from a variable."""
-    if isinstance(setting, dg.EnvVar):
-        # Dagster puts the value in its place; in a program without Dagster nobody has.
-        name = setting.env_var_name
-        setting = setting.get_value()
-        if setting is None:
-            raise BadRequest(f"The variable {name} is not set.", mend="Set it in the environment of this program.")
+    try:
+        # Dagster has put the value in an EnvVar's place; in a program without Dagster nobody has.
+        setting = setting_value(setting)
+    except environment.SettingError as error:
+        raise BadRequest(str(error), mend="") from None
     return setting.strip() or None if isinstance(setting, str) else setting
 
 
 def langflow_from_environment() -> LangflowRestResource:
     """Configure Langflow from `LANGFLOW_*` variables.
 
-    What may hold a secret is an EnvVar, which every process reads for itself and no snapshot holds. Dagster refuses an
-    EnvVar whose variable is not set, so the optional ones are left out where they are not.
+    What may hold a secret is an EnvVar, which every process reads for itself, from the variable or from the file that
+    `NAME_FILE` names, and no snapshot holds. Those that are not set are left out.
 
     Raises:
         SettingError: A variable has a value that can't be used, or that can't stand beside another's.

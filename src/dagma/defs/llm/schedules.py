@@ -17,7 +17,9 @@ langflow_run_flow_job = dg.define_asset_job(
 
 
 def daily_schedule_from_environment() -> dg.ScheduleDefinition:
-    """Configure the daily schedule from `LANGFLOW_SCHEDULE_CRON`, `DAGMA_TIMEZONE` and `DAGMA_SCHEDULES_RUNNING`.
+    """Configure the daily schedule.
+
+    From `LANGFLOW_SCHEDULE_CRON`, `LANGFLOW_SCHEDULE_INPUT`, `DAGMA_TIMEZONE` and `DAGMA_SCHEDULES_RUNNING`.
 
     Raises:
         SettingError: The cron expression or the time zone is not valid.
@@ -28,6 +30,8 @@ def daily_schedule_from_environment() -> dg.ScheduleDefinition:
         raise environment.SettingError(
             f"DAGMA_TIMEZONE is {timezone!r}. Set it to an IANA name, such as Europe/Berlin."
         )
+    asked = environment.text("LANGFLOW_SCHEDULE_INPUT")
+    config = {"ops": {langflow_run_flow.op.name: {"config": {"input_value": asked}}}} if asked else None
     running = environment.flag("DAGMA_SCHEDULES_RUNNING", default=False)
     try:
         return dg.ScheduleDefinition(
@@ -35,7 +39,8 @@ def daily_schedule_from_environment() -> dg.ScheduleDefinition:
             job=langflow_run_flow_job,
             cron_schedule=cron,
             execution_timezone=timezone,
-            description="Sends the default input to the default flow.",
+            run_config=config,
+            description=f"Sends {'LANGFLOW_SCHEDULE_INPUT' if asked else 'the default input'} to the default flow.",
             default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
         )
     except dg.DagsterInvalidDefinitionError as error:

@@ -1,0 +1,102 @@
+"""Resources that are what the definitions say: no run's config changes them."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
+
+import dagster as dg
+from dagster._config.pythonic_config.resource import ConfigurableResourceFactoryResourceDefinition
+from pydantic import PrivateAttr
+from typing_extensions import override
+
+from dagma import environment
+
+
+class FixedResource(dg.ConfigurableResource[Any]):
+    """A resource that is set where it is defined, and not at launch.
+
+    The launchpad offers every field of a `dg.ConfigurableResource`: whoever may launch a run can send its key to an
+    address of their own, and `{env: NAME}` there reads any variable of the process that executes the run. A resource of
+    this class has no fields there.
+
+    A `dg.EnvVar("NAME")` is read when a run begins, from the variable or from the file that `NAME_FILE` names.
+    """
+
+    _definition: ConfigurableResourceFactoryResourceDefinition | None = PrivateAttr(default=None)
+
+    @override
+    def get_resource_definition(self) -> ConfigurableResourceFactoryResourceDefinition:
+        # One for all: Dagster tells resources apart by their definition.
+        if self._definition is None:
+            open_definition = super().get_resource_definition()
+            self._definition = ConfigurableResourceFactoryResourceDefinition(
+                type(self),
+                resource_fn=self._initialize,
+                # An empty shape and not None: Dagster takes anything for that, and ignores it.
+                config_schema={},
+                description=self._description(),
+                nested_resources=open_definition.nested_resources,
+                nested_partial_resources=open_definition.nested_partial_resources,
+            )
+        return self._definition
+
+    @classmethod
+    @override
+    def configure_at_launch(cls, **kwargs: Any) -> NoReturn:
+        raise dg.DagsterInvalidDefinitionError(
+            f"A {cls.__name__} can't be configured at launch: whoever launches a run could send its keys elsewhere. "
+            f"Set its fields where it is defined: {cls.__name__}(...)."
+        )
+
+    @contextlib.contextmanager
+    def _initialize(self, context: dg.InitResourceContext) -> Iterator[Any]:
+        # As `nested_resources`: those, and every other field, are arguments of the class.
+        try:
+            fields = {name: setting_value(getattr(self, name)) for name in type(self).model_fields}
+        except environment.SettingError as error:
+            # As an error of Dagster's own it is shown as it is, and not as the cause of another.
+            raise dg.DagsterInvariantViolationError(str(error)) from None
+        with self.from_resource_context_cm(context, nested_resources=fields) as made:
+            yield made
+
+    def _description(self) -> str:
+        variables = {name: getattr(getattr(self, name), "env_var_name", None) for name in type(self).model_fields}
+        read = [f"{name} ({variable})" for name, variable in variables.items() if variable]
+        text = f"{(type(self).__doc__ or '').strip()}\n\nSet in the definitions, and not at launch."
+        return f"{text} Read from variables: {', '.join(read)}." if read else text
+
+
+def setting_value(setting: Any) -> Any:
+    """Put the value in place of a `dg.EnvVar`, also inside of a config, a list or a dict.
+
+    Raises:
+        SettingError: Neither the variable nor its file is set, or it is no number where one belongs.
+    """
+    variable = getattr(setting, "env_var_name", None)
+    if variable is not None:
+        return _number_of(variable) if isinstance(setting, int) else _text_of(variable)
+    if isinstance(setting, dg.Config) and not isinstance(setting, dg.ConfigurableResource):
+        return setting.model_copy(update={name: setting_value(value) for name, value in setting})
+    if isinstance(setting, Mapping):
+        return {name: setting_value(value) for name, value in setting.items()}
+    if isinstance(setting, list):
+        return [setting_value(value) for value in setting]
+    return setting
+
+
+def _text_of(variable: str) -> str:
+    text = environment.text(variable, os.environ.get(variable))
+    if text is None:
+        raise environment.SettingError(f"{variable} is not set. Set it, or {variable}_FILE to a file that holds it.")
+    return text
+
+
+def _number_of(variable: str) -> int:
+    text = _text_of(variable)
+    try:
+        return int(text)
+    except ValueError:
+        # Without the value, and without the exception that holds it.
+        error = environment.SettingError(f"{variable} is no whole number.")
+    raise error
