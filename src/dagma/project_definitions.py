@@ -1,0 +1,28 @@
+"""Dagster's entry point to the user's project: what stands in `project/defs`, and what it needs from this stack."""
+
+import dagster as dg
+
+from dagma.defs.llm.backends import backend_from_environment
+from dagma.project import add_to_path, project_folder
+from dagma.validation.settings import refuse_bad_settings
+
+
+def with_defaults(project: dg.Definitions) -> dg.Definitions:
+    """Add the resource `backend`, and the executor that the workers need, where the project has none of its own."""
+    resources = {"backend": backend_from_environment()} if "backend" not in (project.resources or {}) else {}
+    # A worker can't start processes, so a run executes its steps itself.
+    executor = dg.in_process_executor if project.executor is None else None
+    return dg.Definitions.merge(project, dg.Definitions(resources=resources, executor=executor))
+
+
+def load_project() -> dg.Definitions:
+    """Load `project/defs`; a project that is not there, or is empty, defines nothing."""
+    folder = project_folder()
+    if not folder.joinpath("defs").is_dir() or not any(folder.joinpath("defs").iterdir()):
+        return dg.Definitions()
+    add_to_path()
+    return dg.load_from_defs_folder(path_within_project=folder)
+
+
+refuse_bad_settings()
+defs = with_defaults(load_project())
