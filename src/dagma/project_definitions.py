@@ -8,7 +8,12 @@ from dagma.validation.settings import refuse_bad_settings
 
 
 def with_defaults(project: dg.Definitions) -> dg.Definitions:
-    """Add the resource `backend`, and the executor that the workers need, where the project has none of its own."""
+    """Add the resource `backend`, and the executor that the workers need, where the project has none of its own.
+
+    Raises:
+        SettingError: A setting can't be used: told after the project was loaded, whose mistakes are told first.
+    """
+    refuse_bad_settings()
     resources = {"backend": backend_from_environment()} if "backend" not in (project.resources or {}) else {}
     # A worker can't start processes, so a run executes its steps itself.
     executor = dg.in_process_executor if project.executor is None else None
@@ -24,5 +29,4 @@ def load_project() -> dg.Definitions:
     return dg.load_from_defs_folder(path_within_project=folder)
 
 
-refuse_bad_settings()
 defs = with_defaults(load_project())

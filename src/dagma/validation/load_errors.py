@@ -21,7 +21,9 @@ def describe(error: BaseException) -> str:
         The cause; for an error of the project's code `project/file.py:line: Type: message`.
     """
     chain = list(_chain(error))
-    cause = next((link for link in reversed(chain) if _place(link)), chain[-1])
+    # Our own errors say the cause themselves; Dagster's wrap it.
+    fallback = error if type(error).__module__.startswith("dagma.") else chain[-1]
+    cause = next((link for link in reversed(chain) if _place(link)), fallback)
     place = _place(cause)
     message = _message(cause)
     return f"{place}: {message}" if place else message

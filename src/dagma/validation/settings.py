@@ -27,8 +27,9 @@ def setting_problems() -> list[str]:
         try:
             read()
         except Exception as error:  # noqa: BLE001  # whatever a reader raises, the setting can't be used, for this cause
-            problem = describe(error)
-            problems.append(problem if variable in problem else f"{variable}: {problem}")
+            # A SettingError names its variables itself.
+            names = "" if isinstance(error, environment.SettingError) else f"{variable}: "
+            problems.append(f"{names}{describe(error)}")
     return list(dict.fromkeys(problems))
 
 
