@@ -65,5 +65,5 @@ lock: .venv/ready ## Lock all packages anew: make lock [UPGRADE=1] [EXTRAS=langc
 clean: ## Delete containers AND DATA (asks first)
 	@scripts/clean.sh
 
-.venv/ready: requirements-dev.txt docker/build-tools.txt pyproject.toml
+.venv/ready: requirements-dev.txt docker/build-tools.txt pyproject.toml project/requirements.txt
 	@scripts/venv.sh

@@ -80,12 +80,25 @@ check_env_file() {
   [ -z "$missing" ] || die ".env lacks:$missing" "add each with a value of its own, as .env.example says; an existing .env is never changed by a script"
 }
 
+# check_whole_number NAME DEFAULT: at least 1.
+check_whole_number() {
+  local number
+  number=$(setting "$1" "$2")
+  case "$number" in '' | 0* | *[!0-9]*) die "$1 is \"$number\", which is no whole number above 0" "set $1 in .env to one, such as $2" ;; esac
+}
+
+# Compose's own settings, such as memory limits: what it can't read, it says itself. Needs .env.
+check_compose_file() {
+  local complaint
+  complaint=$(docker compose config --quiet 2>&1) || die "docker compose can't use these settings: ${complaint##*$'\n'}" "correct them in .env"
+}
+
 # Some containers read these from the checkout, as users of their own.
 check_checkout() {
   local unreadable
-  unreadable=$(find flows docker/postgres ! -perm -004 2>/dev/null | head -n 1) || true
+  unreadable=$(find flows docker/postgres project/data ! -perm -004 2>/dev/null | head -n 1) || true
   [ -z "$unreadable" ] ||
-    die "$unreadable can't be read by the containers' users; the umask of this checkout is too strict" "chmod -R o+rX flows docker/postgres"
+    die "$unreadable can't be read by the containers' users; the umask of this checkout is too strict" "chmod -R o+rX flows docker/postgres project/data"
 }
 
 preflight() {
@@ -94,6 +107,8 @@ preflight() {
   check_memory
   check_disk
   check_env_file
+  check_whole_number WORKERS 1
+  check_whole_number WORKER_CONCURRENCY 2
   check_port DAGSTER_PORT 3000 dagster-webserver 3000
   check_port LANGFLOW_PORT 7860 langflow 7860
   if engine_answers; then warn_of_loopback_ports; fi

@@ -5,6 +5,10 @@ start_stack() {
   # The run queue holds back what the workers have no slot for.
   DAGMA_MAX_CONCURRENT_RUNS=$(($(setting WORKERS 1) * $(setting WORKER_CONCURRENCY 2)))
   export DAGMA_MAX_CONCURRENT_RUNS
+  if [ -n "$PROBLEMS" ]; then
+    start_red
+    return
+  fi
   if ! docker compose up --detach --no-build --remove-orphans >.dev/logs/up.log 2>&1; then
     tail -n 20 .dev/logs/up.log >&2
     explain_unready
@@ -17,6 +21,22 @@ start_stack() {
     sleep 1
   done
 }
+
+# start_red: start what can run although definitions don't load: the UI first of all, which shows them as red.
+start_red() {
+  local deadline=$((SECONDS + START_SECONDS))
+  docker compose up --detach --no-build --remove-orphans dagster-webserver dagster-daemon >.dev/logs/up.log 2>&1 || explain_unready
+  # Not all of the others get there: one that reads the setting that is wrong stops.
+  docker compose up --detach --no-build --remove-orphans >>.dev/logs/up.log 2>&1 || true
+  while unready | grep -q '^dagster-'; do
+    [ "$SECONDS" -lt "$deadline" ] || explain_unready
+    sleep 1
+  done
+  die "Dagster is up at $(dagster_address), and some of its code locations are red:
+$PROBLEMS" "correct them in .env or project/, then: make up"
+}
+
+dagster_address() { setting DAGSTER_PUBLIC_URL "http://127.0.0.1:$(setting DAGSTER_PORT 3000)"; }
 
 # The services that are neither healthy nor a one-shot that ended well, one a line: "service state health exit-code".
 unready() {
@@ -45,7 +65,7 @@ Dagma is up ($PHASES).
 
 $(docker compose ps --format '{{.Service}}\t{{.Status}}' | expand -t 20 | sed 's/^/  /')
 
-  Dagster   $(setting DAGSTER_PUBLIC_URL "http://127.0.0.1:$(setting DAGSTER_PORT 3000)")
+  Dagster   $(dagster_address)
   Langflow  $(setting LANGFLOW_PUBLIC_URL "http://127.0.0.1:$(setting LANGFLOW_PORT 7860)")   login: $login
 
 Next:  make ask Q="What is the capital of France?"

@@ -2,7 +2,8 @@
 # Bring the stack up, from a bare machine or from any state between.
 #
 # Usage: make up [WORKERS=3] [YES=1]
-# It touches: .env (written once, never changed), .secrets (written from it), .dev/logs, the images, containers, networks and volumes of the Compose
+# It touches: .env (written once, never changed), .secrets (written from it), .dev/logs, .dev/project, project/data (made
+# where it is missing), the images, containers, networks and volumes of the Compose
 # project; where there is no Docker engine and this is root on Debian or Ubuntu, Docker's packages, after asking.
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
@@ -15,6 +16,7 @@ mkdir -p .dev/logs
 . scripts/env-file.sh
 . scripts/secrets.sh
 . scripts/images.sh
+. scripts/project.sh
 . scripts/stack.sh
 
 # Pre-flight. No impact yet.
@@ -27,7 +29,11 @@ check_engine
 check_env_file
 make_env_file
 write_secrets
+check_compose_file
 phase upstream provide_upstream_images
 phase images build_images
+copy_project
+phase check check_definitions
 phase stack start_stack
+forget_old_copies
 show_stack

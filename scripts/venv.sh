@@ -31,4 +31,6 @@ log "venv: installing the locked tools into .venv"
 quietly .dev/logs/venv.log .venv/bin/pip install --disable-pip-version-check --require-hashes -r docker/build-tools.txt
 quietly .dev/logs/venv.log .venv/bin/uv pip install --python .venv/bin/python --require-hashes -r requirements-dev.txt
 quietly .dev/logs/venv.log .venv/bin/uv pip install --python .venv/bin/python --no-deps --no-build-isolation --editable .
+# The project's own packages, for `make dev`, `dg` and tests.
+quietly .dev/logs/venv.log sh docker/install-project.sh .venv project/requirements.txt
 touch .venv/ready

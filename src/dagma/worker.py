@@ -7,10 +7,15 @@ A worker that is told to stop (SIGTERM) takes no more runs and goes on with thos
 `DAGMA_WORKER_GRACE_SECONDS` it interrupts what still runs: such a run ends as a failure at once, for Dagster to retry
 elsewhere, instead of dying with its worker and being looked for.
 
+It imports the definitions of every code location once, before it forks the processes that execute runs: runs start
+warm, and a worker executes the definitions that were there when it started. `make up` replaces the workers where these
+have changed. Definitions that don't load keep no worker from starting: their runs fail, for that cause.
+
 A worker that starts again after it was killed fails the runs that it had only begun to start. Dagster asks after the
 workers of started runs, and would give these up after `start_timeout_seconds`.
 """
 
+import importlib
 import logging
 import os
 import signal
@@ -26,19 +31,40 @@ from dagster._core.events import JobFailureData, RunFailureReason
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
 
-import dagma.definitions  # noqa: F401  # imported before the worker forks, so that every run starts warm
 from dagma import environment
 from dagma.celery_settings import CELERY_SETTINGS, DEFAULT_SILENCE_SECONDS, broker_url, result_backend_url
 from dagma.launcher import task_id_of
 from dagma.ledger.prices import Prices
 from dagma.roll_call import BROKER_ERRORS, RollCall
+from dagma.validation.definitions import LOCATIONS
+from dagma.validation.load_errors import describe
 
 logger = logging.getLogger(__name__)
 
-# Less than the container's stop_grace_period, by what user code needs to clean up.
-GRACE_SECONDS = environment.positive_number("DAGMA_WORKER_GRACE_SECONDS", default=45.0)
+DEFAULT_GRACE_SECONDS = 45.0
 CLEAN_UP_SECONDS = 15.0
 
+
+def import_definitions() -> None:
+    """Import what the code locations define. What does not load is only told: a worker has to run the rest."""
+    for location, module in LOCATIONS.items():
+        try:
+            importlib.import_module(module)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # the project's code may raise anything
+            logger.error("Runs of code location %s will fail, it does not load: %s", location, describe(error))
+
+
+def grace_seconds() -> float:
+    """Read how long a stopping worker goes on: less than the container's stop_grace_period, by `CLEAN_UP_SECONDS`."""
+    try:
+        return environment.positive_number("DAGMA_WORKER_GRACE_SECONDS", default=DEFAULT_GRACE_SECONDS)
+    except environment.SettingError as error:
+        logger.error("%s Taking %g.", error, DEFAULT_GRACE_SECONDS)
+        return DEFAULT_GRACE_SECONDS
+
+
+GRACE_SECONDS = grace_seconds()
+import_definitions()
 # Before the fork as well: half a second for the first answer that is priced, in each process.
 Prices().warm_up()
 

@@ -107,6 +107,7 @@ def dagma_environment(settings: Settings, langflow_url: str) -> dict[str, str]:
         "LANGFLOW_PUBLIC_URL": langflow_url,
     }
     environment = {name: os.environ.get(name, value) for name, value in defaults.items()} | {
+        "DAGMA_PROJECT_DIR": str(settings.root / "project"),
         "DAGMA_STORAGE_DIR": str(settings.state / "storage"),
         "DAGSTER_HOME": str(settings.state / "dagster"),
         "DAGSTER_WEBSERVER_URL": dagster_url,

@@ -9,8 +9,7 @@ A backend of your own says how to get an answer. Ledger, quotas, retries and met
         def default_flow(self) -> str:
             return "shouting"
 
-Put it in place of `backend_from_environment()` in `dagma/definitions.py`, or name it in `DAGMA_BACKEND`. No asset
-changes. `dagma.testing.backend_conformance` tests it.
+Put it into `project/` and name it in `DAGMA_BACKEND`. No asset changes. `dagma.testing.backend_conformance` tests it.
 """
 
 from abc import ABC, abstractmethod

@@ -4,6 +4,8 @@ import importlib
 import re
 from typing import Any
 
+from dagma.project import add_to_path
+
 TARGET = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 
 
@@ -23,17 +25,19 @@ def checked_target(target: str) -> str:
 
 
 def load_target(target: str) -> Any:
-    """Import what a target names.
+    """Import what a target names, which may stand in the user's project.
 
     Raises:
         TargetError: There is no such module or attribute.
     """
     module_name, _, path = checked_target(target).partition(":")
+    add_to_path()
     try:
         found = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise TargetError(
-            f"{target!r} can't be imported: {error}. Install it where the workers run, or put it on their PYTHONPATH."
+            f"{target!r} can't be imported: {error}. Put the module into project/, or its package into "
+            "project/requirements.txt; then `make up`."
         ) from error
     for name in path.split("."):
         try:

@@ -1,0 +1,129 @@
+"""A project that does not load is told by the line of its own file."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from unit.scripts.compose import ROOT
+
+LOAD_PROJECTS = Path(__file__).parent / "load_projects.py"
+ASSET = "import dagster as dg\n\n\n@dg.asset\ndef mine() -> None: ...\n"
+BAD_SETTING = {"DAGMA_QUOTAS": "calls=many/day"}
+
+# Name of the case: file of the project, its text, further settings, and what has to be said.
+MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
+    "syntax": ("defs/x.py", "import dagster\n\ndef x(:\n", {}, "project/defs/x.py:3: SyntaxError: invalid syntax\n"),
+    "name": ("defs/x.py", "\nx = y\n", {}, "project/defs/x.py:2: NameError: name 'y' is not defined\n"),
+    "package": (
+        "defs/x.py",
+        "import nothing\n",
+        {},
+        "project/defs/x.py:1: ModuleNotFoundError: No module named 'nothing'",
+    ),
+    "exit": ("defs/x.py", "import sys\nprint('bye')\nsys.exit(3)\n", {}, "project/defs/x.py:3: SystemExit: 3\n"),
+    "one asset twice": ("defs/x.py", ASSET, {}, "Duplicate asset key: AssetKey(['mine'])\n"),
+    "cron": (
+        "defs/x.py",
+        "import dagster as dg\nx = dg.ScheduleDefinition(job_name='j', cron_schedule='0 25 * * *')\n",
+        {},
+        "project/defs/x.py:2: Found invalid cron schedule '0 25 * * *'",
+    ),
+    "resource": (
+        "defs/x.py",
+        "import dagster as dg\n@dg.asset(required_resource_keys={'gone'})\ndef needy(): ...\n",
+        {},
+        "resource with key 'gone' required by op 'needy' was not provided.",
+    ),
+    "yaml": ("defs/a/defs.yaml", "typ: dagster.PythonScriptComponent\n", {}, "`type at project/defs/a/defs.yaml:1`"),
+    "yaml syntax": ("defs/a/defs.yaml", "type: [dagster\n", {}, 'in "project/defs/a/defs.yaml", line 1, column 7'),
+    "backend": (
+        "mine.py",
+        "reply = undefined\n",
+        {"DAGMA_BACKEND": "mine:reply"},
+        "DAGMA_BACKEND: project/mine.py:1: NameError: name 'undefined' is not defined\n",
+    ),
+    "beside a bad setting": ("defs/x.py", "x = y\n", BAD_SETTING, "project/defs/x.py:1: NameError"),
+}
+
+
+def make_project(folder: Path, file: str = "", text: str = "") -> Path:
+    (folder / "defs").mkdir(parents=True)
+    (folder / "dg.toml").write_text((ROOT / "project/dg.toml").read_text())
+    (folder / "defs/mine.py").write_text(ASSET)
+    if file:
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).write_text(text)
+    return folder
+
+
+def validate(environments: Sequence[Mapping[str, str]]) -> list[tuple[int, str]]:
+    """What `dagma validate` ends with and prints, in each of these environments."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(("DAGMA_", "DAGSTER_", "LANGFLOW_"))}
+    done = subprocess.run(
+        [sys.executable, str(LOAD_PROJECTS)],
+        env={**kept, "PYTHONPATH": str(ROOT / "src")},
+        input=json.dumps(environments),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    return [(code, said) for code, said in json.loads(done.stdout)]
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
+    """What is said of each mistake."""
+    root = tmp_path_factory.mktemp("projects")
+    environments = [
+        {"DAGMA_PROJECT_DIR": str(make_project(root / str(number), file, text)), **settings}
+        for number, (file, text, settings, _) in enumerate(MISTAKES.values())
+    ]
+    return dict(zip(MISTAKES, validate(environments), strict=True))
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_with_its_cause_and_its_line_alone(mistake: str, said: dict[str, tuple[int, str]]) -> None:
+    code, text = said[mistake]
+    assert code == 1
+    assert MISTAKES[mistake][3] in text
+    assert "Traceback" not in text
+    assert "bye" not in text, "what the project prints is not a problem"
+    assert "errors.pydantic.dev" not in text
+
+
+def test_a_bad_setting_is_said_once_beside_a_mistake_of_the_project(said: dict[str, tuple[int, str]]) -> None:
+    assert said["beside a bad setting"][1].count("DAGMA_QUOTAS") == 1
+
+
+def test_what_loads_is_passed_in_silence(tmp_path: Path) -> None:
+    with_backend = make_project(tmp_path / "backend", "mine.py", "def reply(request):\n    return 'hello'\n")
+    projects = {
+        "an asset": {"DAGMA_PROJECT_DIR": str(make_project(tmp_path / "asset"))},
+        "a backend": {"DAGMA_PROJECT_DIR": str(with_backend), "DAGMA_BACKEND": "mine:reply"},
+        "the shipped project": {"DAGMA_PROJECT_DIR": str(ROOT / "project")},
+        "no project": {"DAGMA_PROJECT_DIR": str(tmp_path / "nowhere")},
+    }
+    answers = dict(zip(projects, validate(list(projects.values())), strict=True))
+    assert answers == dict.fromkeys(projects, (0, ""))
+
+
+def test_code_that_does_not_come_to_an_end_is_given_up(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "p", "defs/loop.py", "import time\nwhile True:\n    time.sleep(0.1)\n")
+    script = (
+        "import dagma.definitions; from dagma.validation import definition_problems;"
+        "print(*definition_problems(seconds=5))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "DAGMA_PROJECT_DIR": str(project)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "project/defs/loop.py:3: Loading was given up here after 5 s." in done.stdout

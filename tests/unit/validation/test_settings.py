@@ -1,0 +1,76 @@
+"""A setting that can't be used is told by its name, with what would do."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dagma import environment
+from dagma.validation import setting_problems
+from dagma.validation.settings import refuse_bad_settings
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith(("DAGMA_", "DAGSTER_", "LANGFLOW_", "LLM_")):
+            monkeypatch.delenv(name)
+
+
+def test_nothing_set_is_fine() -> None:
+    assert setting_problems() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "cause"),
+    [
+        ("LANGFLOW_SCHEDULE_CRON", "0 25 * * *", "Set it to minute, hour, day, month and weekday"),
+        ("DAGMA_TIMEZONE", "Mars", "Set it to an IANA name"),
+        ("DAGMA_SCHEDULES_RUNNING", "maybe", "Set it to true or false"),
+        ("DAGMA_RECORD_TEXTS", "some", "full, none"),
+        ("LANGFLOW_TIMEOUT_SECONDS", "soon", "a number above 0"),
+        ("LANGFLOW_JOB_TIMEOUT_SECONDS", "-1", "a number above 0"),
+        ("DAGMA_WORKER_GRACE_SECONDS", "long", "a number above 0"),
+        ("LANGFLOW_MODE", "fast", "auto, direct, job"),
+        ("LANGFLOW_VERIFY_TLS", "2", "Set it to true or false"),
+        ("LANGFLOW_BASE_URL", "langflow:7860", "http://host:port"),
+        ("LANGFLOW_PUBLIC_URL", "langflow.example.org", "http://host:port"),
+        ("DAGSTER_PUBLIC_URL", "dagster.example.org", "http://host:port"),
+        ("LLM_BASE_URL", "llm:8080/v1", "http://host:port"),
+        ("LANGFLOW_CA_BUNDLE", "/nowhere/ca.pem", "No such file: /nowhere/ca.pem"),
+        ("LANGFLOW_HEADERS", "{not json", "must be a JSON object"),
+        ("LANGFLOW_BASIC_USER", "ann", "LANGFLOW_BASIC_PASSWORD"),
+        ("LANGFLOW_OAUTH_SCOPE", "read", "LANGFLOW_OAUTH_TOKEN_URL"),
+        ("DAGMA_BACKEND", "nowhere.to_be:found", "can't be imported"),
+        ("DAGMA_LEDGER_URL", "mysql://somewhere/else", "PostgreSQL or SQLite"),
+        ("DAGMA_LEDGER_TEXTS", "some", "full, redacted, none"),
+        ("DAGMA_LEDGER_REDACT", "(unclosed", "no regular expression"),
+        ("DAGMA_LEDGER_ON_UNKNOWN", "guess", "fail, resend"),
+        ("DAGMA_LEDGER_REPLAY_HOURS", "0", "a number above 0"),
+        ("DAGMA_LEDGER_REPLAY_HOURS", "1e9", "ten years"),
+        ("DAGMA_QUOTAS", "calls=many/day", "Quota 'calls=many/day' can't be read"),
+        ("DAGMA_PRICES", "gpt-4o=cheap", "Price 'gpt-4o=cheap' can't be read"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_told_with_its_name_and_cause(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, cause: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    problems = setting_problems()
+    assert [problem for problem in problems if name in problem and cause in problem], problems
+    assert len(problems) == 1
+
+
+def test_a_setting_in_a_file_is_read_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "quotas").write_text("calls=many/day\n")
+    monkeypatch.setenv("DAGMA_QUOTAS_FILE", str(tmp_path / "quotas"))
+    (problem,) = setting_problems()
+    assert problem.startswith("DAGMA_QUOTAS: Quota 'calls=many/day' can't be read")
+
+
+def test_every_problem_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGMA_QUOTAS", "calls=many/day")
+    monkeypatch.setenv("LANGFLOW_SCHEDULE_CRON", "0 25 * * *")
+    assert len(setting_problems()) == 2
+    with pytest.raises(environment.SettingError, match=r"(?s)DAGMA_QUOTAS.*LANGFLOW_SCHEDULE_CRON"):
+        refuse_bad_settings()
