@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import requests
@@ -13,6 +14,7 @@ from dagma.langflow.redact import bare_url
 
 DEFAULT_URL = "http://127.0.0.1:3000"
 REQUEST_TIMEOUT_SECONDS = 30.0
+REPOSITORY = "__repository__"
 END_STATUSES = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
 
 LAUNCHED = """{
@@ -48,6 +50,23 @@ query Queue {
   instance {
     runQueueConfig { maxConcurrentRuns }
     daemonHealth { allDaemonStatuses { daemonType required healthy } }
+  }
+}
+"""
+SCHEDULES = """
+query Schedules($repository: RepositorySelector!) {
+  schedulesOrError(repositorySelector: $repository) {
+    __typename
+    ... on PythonError { message }
+    ... on Schedules {
+      results {
+        name
+        cronSchedule
+        executionTimezone
+        scheduleState { status }
+        futureTicks(limit: 1) { results { timestamp } }
+      }
+    }
   }
 }
 """
@@ -116,6 +135,17 @@ class Queue:
     unhealthy_daemons: frozenset[str]
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """A schedule of the code location."""
+
+    name: str
+    cron: str
+    timezone: str
+    is_running: bool
+    next_at: datetime | None
+
+
 class Webserver:
     """One Dagster webserver."""
 
@@ -165,8 +195,8 @@ class Webserver:
             ) from error
         except requests.RequestException as error:
             raise WebserverError(
-                f"Dagster's webserver at {where} does not answer: {_why_not(error)}. Start the stack with `make up`, or "
-                "set DAGSTER_WEBSERVER_URL to where it is."
+                f"Dagster's webserver at {where} does not answer: {_why_not(error)}. Start the stack with `make up`, "
+                "or set DAGSTER_WEBSERVER_URL to where it is."
             ) from error
         try:
             answer = response.json()
@@ -201,6 +231,30 @@ class Webserver:
             ),
         )
 
+    def schedules(self) -> list[Schedule]:
+        """List the schedules of the code location, as Dagster has read them.
+
+        Raises:
+            WebserverError: There is no answer, or the code location has none.
+        """
+        repository = {"repositoryLocationName": self.location, "repositoryName": REPOSITORY}
+        found = self.query(SCHEDULES, repository=repository)["schedulesOrError"]
+        if found["__typename"] != "Schedules":
+            raise WebserverError(f"Dagster lists no schedules of {self.location!r}: {_plain(found.get('message', ''))}")
+        return [
+            Schedule(
+                name=schedule["name"],
+                cron=schedule["cronSchedule"],
+                timezone=schedule["executionTimezone"] or "UTC",
+                is_running=schedule["scheduleState"]["status"] == "RUNNING",
+                next_at=next(
+                    (datetime.fromtimestamp(tick["timestamp"], UTC) for tick in schedule["futureTicks"]["results"]),
+                    None,
+                ),
+            )
+            for schedule in found["results"]
+        ]
+
     def check_location(self) -> None:
         """Make sure that the code location is loaded.
 
@@ -228,7 +282,7 @@ class Webserver:
         params = {
             "selector": {
                 "repositoryLocationName": self.location,
-                "repositoryName": "__repository__",
+                "repositoryName": REPOSITORY,
                 "jobName": job,
             },
             "runConfigData": run_config,

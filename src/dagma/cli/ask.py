@@ -33,7 +33,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--mode",
         choices=("auto", "direct", "job"),
-        help="direct: one request; job: a durable job; auto: job where the flow's types allow it; default: LANGFLOW_MODE",
+        help="direct: one request; job: a durable job; auto: a job where that is possible; default: LANGFLOW_MODE",
     )
     parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
     parser.add_argument(
