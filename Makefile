@@ -6,8 +6,10 @@ SHELL := /bin/bash
 compose := docker compose
 venv := .venv/bin
 
-# As it was typed: make would take a $ in the question for a variable of its own.
-override export Q := $(value Q)
+# What stands on the command line reaches the recipes as it was typed, as variables of their shell: make would take a $
+# in a question for a variable of its own, and the shell would read quotes in a text that make has put into a recipe.
+$(foreach name,$(.VARIABLES),\
+  $(if $(filter command,$(firstword $(origin $(name)))),$(eval override export $(name) := $$(value $(name)))))
 
 .PHONY: help up secrets down ps logs ask flows-push flows-pull dev test test-unit pictures chaos bench lint lock clean
 
@@ -26,17 +28,17 @@ down: ## Stop and remove the containers; data stays
 ps: ## Show the containers and their health
 	@$(compose) ps --all
 
-logs: ## Follow the logs: make logs [s=SERVICE]
-	@$(compose) logs --follow --tail 100 $(s)
+logs: ## Follow the logs: make logs [s="SERVICE ..."]
+	@$(compose) logs --follow --tail 100 $${s:-}
 
-ask: ## Ask the default flow through Dagster: make ask Q="..."
+ask: ## Ask a flow through Dagster: make ask Q="..." | FILE=PATH [FLOW=NAME]
 	@scripts/ask.sh
 
 flows-push: ## Bring flows/*.json to Langflow: make flows-push [FORCE=1]
-	@$(compose) run --rm --no-deps flows-push dagma flows push --dir /flows $(if $(FORCE),--force)
+	@$(compose) run --rm --no-deps flows-push dagma flows push --dir /flows $${FORCE:+--force}
 
-flows-pull: ## Bring flows edited in the canvas into flows/: make flows-pull [f=NAME]
-	@$(compose) run --rm --no-deps --user "$$(ls -nd flows | awk '{print $$3 ":" $$4}')" --volume "$(CURDIR)/flows:/pulled" flows-push dagma flows pull --dir /pulled $(f)
+flows-pull: ## Bring flows edited in the canvas into flows/: make flows-pull [f="NAME"]
+	@$(compose) run --rm --no-deps --user "$$(ls -nd flows | awk '{print $$3 ":" $$4}')" --volume "$$PWD/flows:/pulled" flows-push dagma flows pull --dir /pulled -- $${f:+"$$f"}
 
 dev: .venv/ready ## The same without containers: Langflow, LLM and Dagster as local processes
 	@$(venv)/python -m dagma.dev

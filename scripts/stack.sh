@@ -44,14 +44,26 @@ unready() {
     grep -v -e ' running healthy/' -e ' exited /0$' || true
 }
 
+# Says why, and stops. A one-shot that failed is a cause by itself: what still starts beside it has not failed.
 explain_unready() {
-  local service
-  unready >&2
-  for service in $(unready | cut -d ' ' -f 1 | sort -u); do
+  local service failed
+  failed=$(unready | grep ' exited /[1-9]' | cut -d ' ' -f 1 | sort -u) || true
+  [ -n "$failed" ] || unready >&2
+  for service in ${failed:-$(unready | cut -d ' ' -f 1 | sort -u)}; do
     printf '\n--- last lines of %s\n' "$service" >&2
-    docker compose --ansi never logs --no-log-prefix --tail 15 "$service" >&2
+    last_lines "$service" >&2
   done
+  [ -z "$failed" ] || die "${failed//$'\n'/ } failed" "do what the lines above say, then run make up again"
   die "not every service came up" "read the lines above, or: make logs s=SERVICE; then run make up again"
+}
+
+# last_lines SERVICE: the end of its log. A one-shot that fails is started again three times: of its last start only.
+last_lines() {
+  local since=1970-01-01T00:00:00Z
+  if unready | grep -q "^$1 exited "; then
+    since=$(docker inspect --format '{{.State.StartedAt}}' "$(docker compose ps --all --quiet "$1")")
+  fi
+  docker compose --ansi never logs --no-log-prefix --tail 15 --since "$since" "$1"
 }
 
 show_stack() {

@@ -2,7 +2,7 @@
 # Run the tests, from a bare machine or any other: unit, contract, stack, browser. The kills of tests/chaos take minutes
 # each and are asked for: TESTS=tests/chaos, or make chaos.
 #
-# Usage: make test [TESTS="tests/stack -k schedule"]
+# Usage: make test [TESTS="tests/stack -k 'schedule or cron'"]
 # It touches: what `make up` touches, but under the project name dagma-test, with ports of its own, beside a running stack;
 # and, as root on Debian or Ubuntu, the package chromium. Containers, volumes and an engine that it started are gone
 # afterwards; images and packages stay.
@@ -25,5 +25,7 @@ case $tests in *browser*) phase chromium ensure_chromium ;; esac
 provide_test_images
 log "set-up: $PHASES"
 
-# shellcheck disable=SC2086  # several arguments in one variable
-.venv/bin/python -m pytest $tests
+# Several arguments in one variable; quotes keep one together, and nothing is expanded.
+arguments=()
+while IFS= read -r argument; do arguments+=("$argument"); done < <(xargs printf '%s\n' <<<"$tests")
+.venv/bin/python -m pytest "${arguments[@]}"

@@ -1,16 +1,20 @@
 """What is asked of Dagster's webserver, over GraphQL."""
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import requests
 
 from dagma import environment
+from dagma.langflow.redact import bare_url
 
 DEFAULT_URL = "http://127.0.0.1:3000"
 REQUEST_TIMEOUT_SECONDS = 30.0
+REPOSITORY = "__repository__"
 END_STATUSES = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
 
 LAUNCHED = """{
@@ -40,6 +44,32 @@ query Status($id: ID!) {
   runOrError(runId: $id) { __typename ... on Run { status } }
 }
 """
+QUEUE = """
+query Queue {
+  runsOrError(filter: {statuses: [STARTING, STARTED, CANCELING]}, limit: 100) { ... on Runs { results { runId } } }
+  instance {
+    runQueueConfig { maxConcurrentRuns }
+    daemonHealth { allDaemonStatuses { daemonType required healthy } }
+  }
+}
+"""
+SCHEDULES = """
+query Schedules($repository: RepositorySelector!) {
+  schedulesOrError(repositorySelector: $repository) {
+    __typename
+    ... on PythonError { message }
+    ... on Schedules {
+      results {
+        name
+        cronSchedule
+        executionTimezone
+        scheduleState { status }
+        futureTicks(limit: 1) { results { timestamp } }
+      }
+    }
+  }
+}
+"""
 ENTRIES = """
 metadataEntries {
   label
@@ -64,7 +94,7 @@ query Outcome($id: ID!) {
         events {
           __typename
           ... on MessageEvent { message }
-          ... on ExecutionStepFailureEvent { error { message } failureMetadata { """
+          ... on ExecutionStepFailureEvent { error { message errorChain { error { message } } } failureMetadata { """
     + ENTRIES
     + """ } }
         }
@@ -94,6 +124,28 @@ class Outcome:
     failure: str = ""
 
 
+@dataclass(frozen=True)
+class Queue:
+    """What a run that waits may be waiting for."""
+
+    in_progress: tuple[str, ...]
+    """Ids of the runs that were sent to a worker and have not ended."""
+    at_a_time: int | None
+    """How many of them there may be; None where nothing limits them."""
+    unhealthy_daemons: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A schedule of the code location."""
+
+    name: str
+    cron: str
+    timezone: str
+    is_running: bool
+    next_at: datetime | None
+
+
 class Webserver:
     """One Dagster webserver."""
 
@@ -119,28 +171,89 @@ class Webserver:
         """Give the address of a run's page."""
         return f"{self._public_url}/runs/{run_id}"
 
+    @property
+    def runs_url(self) -> str:
+        """The address of the list of runs."""
+        return f"{self._public_url}/runs"
+
     def query(self, document: str, **variables: Any) -> dict[str, Any]:
         """Send a GraphQL document.
 
         Raises:
             WebserverError: There is no answer, or an error.
         """
+        where = bare_url(self.url)
         try:
             response = self._session.post(
                 f"{self.url}/graphql",
                 json={"query": document, "variables": variables},
                 timeout=REQUEST_TIMEOUT_SECONDS,
             )
-            answer: dict[str, Any] = response.json()
+        except ValueError as error:  # requests' own for what is no URL are ValueErrors, too
+            raise WebserverError(
+                f"DAGSTER_WEBSERVER_URL is {where!r}, which is no address. Set it to one such as {DEFAULT_URL}."
+            ) from error
         except requests.RequestException as error:
             raise WebserverError(
-                f"Dagster's webserver at {self.url} does not answer ({type(error).__name__}). Start the stack with "
-                "`make up`, or set DAGSTER_WEBSERVER_URL to where it is."
+                f"Dagster's webserver at {where} does not answer: {_why_not(error)}. Start the stack with `make up`, "
+                "or set DAGSTER_WEBSERVER_URL to where it is."
             ) from error
-        if answer.get("errors"):
-            raise WebserverError(f"Dagster's webserver refuses the query: {answer['errors'][0].get('message')}")
+        try:
+            answer = response.json()
+        except requests.exceptions.JSONDecodeError:
+            answer = None
+        if isinstance(answer, dict) and answer.get("errors"):
+            raise WebserverError(f"Dagster's webserver refuses the query: {_first_message(answer['errors'])}")
+        if not isinstance(answer, dict) or not isinstance(answer.get("data"), dict):
+            said = "" if response.ok else f" and says {' '.join(response.text.split())[:200]!r}"
+            raise WebserverError(
+                f"What answers at {where} is not Dagster's webserver, or refuses to answer: it answers "
+                f"{response.status_code} to GraphQL{said}. Set DAGSTER_WEBSERVER_URL to where Dagster is."
+            )
         data: dict[str, Any] = answer["data"]
         return data
+
+    def queue(self) -> Queue:
+        """Read what a run that has not begun may be waiting for.
+
+        Raises:
+            WebserverError: There is no answer.
+        """
+        data = self.query(QUEUE)
+        instance = data["instance"]
+        return Queue(
+            in_progress=tuple(run["runId"] for run in data["runsOrError"].get("results", [])),
+            at_a_time=(instance["runQueueConfig"] or {}).get("maxConcurrentRuns"),
+            unhealthy_daemons=frozenset(
+                daemon["daemonType"]
+                for daemon in instance["daemonHealth"]["allDaemonStatuses"]
+                if daemon["required"] and not daemon["healthy"]
+            ),
+        )
+
+    def schedules(self) -> list[Schedule]:
+        """List the schedules of the code location, as Dagster has read them.
+
+        Raises:
+            WebserverError: There is no answer, or the code location has none.
+        """
+        repository = {"repositoryLocationName": self.location, "repositoryName": REPOSITORY}
+        found = self.query(SCHEDULES, repository=repository)["schedulesOrError"]
+        if found["__typename"] != "Schedules":
+            raise WebserverError(f"Dagster lists no schedules of {self.location!r}: {_plain(found.get('message', ''))}")
+        return [
+            Schedule(
+                name=schedule["name"],
+                cron=schedule["cronSchedule"],
+                timezone=schedule["executionTimezone"] or "UTC",
+                is_running=schedule["scheduleState"]["status"] == "RUNNING",
+                next_at=next(
+                    (datetime.fromtimestamp(tick["timestamp"], UTC) for tick in schedule["futureTicks"]["results"]),
+                    None,
+                ),
+            )
+            for schedule in found["results"]
+        ]
 
     def check_location(self) -> None:
         """Make sure that the code location is loaded.
@@ -169,7 +282,7 @@ class Webserver:
         params = {
             "selector": {
                 "repositoryLocationName": self.location,
-                "repositoryName": "__repository__",
+                "repositoryName": REPOSITORY,
                 "jobName": job,
             },
             "runConfigData": run_config,
@@ -201,7 +314,7 @@ class Webserver:
             run_id: str = result["run"]["runId"]
             return run_id
         self.check_location()
-        causes = [error["message"] for error in result.get("errors", [])] or [result.get("message", "")]
+        causes = [error["message"] for error in result.get("errors", [])] or [_plain(result.get("message", ""))]
         raise LaunchRefusedError(f"Dagster did not launch {what} ({result['__typename']}): {' '.join(causes)}")
 
     def follow(self, run_id: str, *, poll_seconds: float = 0.25) -> Iterator[str]:
@@ -217,8 +330,14 @@ class Webserver:
             time.sleep(poll_seconds)
 
     def outcome(self, run_id: str) -> Outcome:
-        """Read how an ended run ended."""
+        """Read how an ended run ended.
+
+        Raises:
+            WebserverError: There is no answer, or the run was deleted.
+        """
         run = self.query(OUTCOME, id=run_id)["runOrError"]
+        if "status" not in run:
+            raise WebserverError(f"Run {run_id} was deleted.")
         materializations = run["assetMaterializations"]
         if materializations:
             return Outcome(run["status"], _values(materializations[-1]["metadataEntries"]))
@@ -226,15 +345,46 @@ class Webserver:
         for event in events:
             if event["__typename"] == "ExecutionStepFailureEvent":
                 described = event["failureMetadata"] or {"metadataEntries": []}
-                message = (event["error"] or {}).get("message", "")
-                return Outcome(run["status"], _values(described["metadataEntries"]), message.strip())
+                return Outcome(run["status"], _values(described["metadataEntries"]), _innermost(event["error"] or {}))
         messages = [event["message"] for event in events if event["__typename"] == "RunFailureEvent"]
-        return Outcome(run["status"], failure=messages[-1].strip() if messages else "")
+        return Outcome(run["status"], failure=_plain(messages[-1]) if messages else "")
 
 
 def _values(entries: list[dict[str, Any]]) -> dict[str, Any]:
     """Turn metadata entries into labels and values; an entry of a type that is not asked for has no value."""
     return {entry["label"]: value for entry in entries for name, value in entry.items() if name != "label"}
+
+
+def _innermost(error: dict[str, Any]) -> str:
+    """Say what an error began with: those around it say only where Dagster met it."""
+    errors = [error, *(link["error"] for link in error.get("errorChain") or [])]
+    return _plain(errors[-1].get("message") or "")
+
+
+def _plain(message: str) -> str:
+    """Leave the module of the error's class out of a message."""
+    return re.sub(r"^(?:\w+\.)+(?=\w+: )", "", message.strip())
+
+
+def _first_message(errors: Any) -> str:
+    first = errors[0] if isinstance(errors, list) else errors
+    return str(first.get("message") if isinstance(first, dict) else first)
+
+
+def _why_not(error: requests.RequestException) -> str:
+    said = str(error)
+    for sign, reason in (
+        ("NameResolutionError", "there is no host of that name"),
+        ("Connection refused", "nothing listens there"),
+        ("No route to host", "there is no route to it"),
+    ):
+        if sign in said:
+            return reason
+    if isinstance(error, requests.exceptions.SSLError):
+        return "TLS failed"
+    if isinstance(error, requests.Timeout):
+        return "it was silent for too long"
+    return "the connection failed"
 
 
 def _first_lines(message: str) -> str:

@@ -1,6 +1,8 @@
 """One call, from the launch to the answer or to its typed failure, on the shipped stack."""
 
 import re
+import shlex
+import subprocess
 
 from harness.stack import Stack, wait_until
 from stack.conftest import ASSET, Dagster
@@ -51,6 +53,55 @@ def test_ask_prints_answer_run_tokens_and_seconds(stack: Stack) -> None:
     assert re.search(r"seconds +[\d.]+ for the call, [\d.]+ in all\n", printed)
 
 
+def test_ask_takes_a_file_standard_input_tweaks_and_a_mode(stack: Stack, behave: str) -> None:
+    question = 'What\'s $5 in "France"?\nAnd `here`?'
+    tweaks = ("--flow", behave, "--tweaks", '{"Behave-1": {"repeat": 2}}', "--mode", "direct")
+    write = f"cat >/tmp/question && dagma ask --file /tmp/question {shlex.join(tweaks)}"
+    asked = (["sh", "-c", write], ["dagma", "ask", "-", *tweaks])
+    for command in asked:
+        done = subprocess.run(
+            [*stack.compose.docker_compose_command(), "exec", "-T", "user-code", *command],
+            input=question + "\n",
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.startswith(question * 2 + "\n")
+
+
+def test_a_failure_links_to_the_page_of_a_flow_called_by_its_name(stack: Stack, behave: str) -> None:
+    tweaks = '{"Behave-1": {"fail_with": "no luck today"}}'
+    printed = stack.exec(
+        "user-code", "dagma", "ask", "--flow", "contract-behave", "--tweaks", tweaks, "Hello", check=False
+    )
+
+    assert "no luck today" in printed
+    assert f"  flow     {stack.langflow_url}/flow/{behave}\n" in printed
+
+
+def test_a_run_that_is_canceled_in_the_ui_ends_ask_without_a_class_name(
+    stack: Stack, dagster: Dagster, behave: str
+) -> None:
+    tweaks = '{"Behave-1": {"seconds": 60}}'
+    command = ("exec", "-T", "user-code", "dagma", "ask", "--flow", behave, "--tweaks", tweaks, "Hello")
+    asking = subprocess.Popen(
+        [*stack.compose.docker_compose_command(), *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+    def started() -> str | None:
+        runs = [run for run in dagster.runs(statuses=["STARTED"]) if run["tags"].get("dagma/asked_by") == "cli"]
+        return str(runs[0]["runId"]) if runs else None
+
+    run_id = wait_until("the run started", started, seconds=60)
+    assert run_id is not None
+    dagster.terminate(run_id)
+    printed, _ = asking.communicate(timeout=120)
+    assert asking.returncode == 1
+    assert printed.startswith("The run was canceled.\n")
+    assert "Error" not in printed
+    assert run_id in printed
+
+
 def test_run_config_reaches_the_flow(dagster: Dagster, behave: str) -> None:
     tweaks = {"Behave-1": {"repeat": 2}}
     outcome = dagster.ask(input_value="ab", flow_id=behave, tweaks=tweaks, session_id="stack-test-session")
@@ -58,13 +109,6 @@ def test_run_config_reaches_the_flow(dagster: Dagster, behave: str) -> None:
     assert outcome.status == "SUCCESS", outcome
     assert outcome.metadata["answer"] == "abab"
     assert outcome.metadata["session_id"] == "stack-test-session"
-
-
-def test_doctor_finds_nothing_wrong(stack: Stack) -> None:
-    printed = stack.exec("user-code", "dagma", "doctor")
-
-    assert "FAILED" not in printed
-    assert printed.count("ok  ") == 6
 
 
 def test_is_skipped_without_a_flow_id(stack: Stack, dagster: Dagster) -> None:

@@ -200,6 +200,46 @@ def test_a_flow_that_was_edited_in_the_canvas_comes_back_as_a_file(clone: Clone)
 
 
 @pytest.mark.usefixtures("screen")
+def test_a_flow_is_pulled_by_a_name_with_blanks_and_quotes(clone: Clone) -> None:
+    name = """It's "my" $5 flow"""
+    flow = {**json.loads((clone.folder / "flows" / "echo.json").read_text()), "name": name, "endpoint_name": None}
+    flow["id"] = "da90a000-0000-4000-8000-0000000000f1"
+    with LangflowClient("http://127.0.0.1:17960", auth=ApiKey(clone.settings()["LANGFLOW_API_KEY"])) as langflow:
+        langflow.upsert_flow(flow)
+    before = set((clone.folder / "flows").iterdir())
+    pulled = clone.make("flows-pull", f"f={name}")
+    (file,) = set((clone.folder / "flows").iterdir()) - before
+    assert f"written    {name}" in pulled
+    assert json.loads(file.read_text())["name"] == name
+    file.unlink()
+
+
+@pytest.mark.usefixtures("screen")
+def test_make_ask_takes_a_file_a_flow_and_any_text(clone: Clone) -> None:
+    question = """It's "sure" that $HOME costs $(echo 5)?"""
+    assert clone.make("ask", f"Q={question}", "FLOW=echo").splitlines()[0] == question
+    (clone.folder / "my question.txt").write_text(f"{question}\n")
+    assert clone.make("ask", "FILE=my question.txt", "FLOW=echo").splitlines()[0] == question
+
+
+@pytest.mark.usefixtures("screen")
+def test_an_llm_that_langflow_refuses_is_said_once_by_our_variable_and_no_other_service_failed(clone: Clone) -> None:
+    # A private address that is not listed, which Langflow finds out when it tries the key.
+    with pytest.raises(AssertionError) as refused:
+        clone.make("up", "LLM_API_KEY=sk-a-wrong-key", "LLM_BASE_URL=http://postgres:5432/v1")
+    printed = str(refused.value)
+    assert printed.count("add postgres to LANGFLOW_SSRF_ALLOWED_HOSTS in .env") == 1
+    assert printed.count("LLM_API_KEY          was not taken by Langflow") == 1
+    assert "error: flows-push failed" in printed
+    assert "not every service came up" not in printed
+    assert [service for service in LASTING if f"last lines of {service}" in printed] == []
+    assert "sk-a-wrong-key" not in printed.split("ended with", 1)[1]
+    # What came up stays up, and the next one is fine.
+    assert clone.containers().keys() >= LASTING
+    assert "Dagma is up (" in clone.make("up")
+
+
+@pytest.mark.usefixtures("screen")
 def test_make_down_keeps_the_data_and_make_clean_deletes_it(clone: Clone) -> None:
     volumes = clone.volumes()
     assert len(volumes) == 4

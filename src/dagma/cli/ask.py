@@ -6,11 +6,16 @@ import sys
 import time
 from typing import Any
 
+from dagma.cli.ask_input import InputError, parse_tweaks, read_question
+from dagma.cli.waiting import WAITING, why_it_waits
 from dagma.webserver import Outcome, Webserver, WebserverError
 
 JOB = "langflow_run_flow_job"
 ASSET = "langflow_run_flow"
 INTERRUPTED = 130
+USAGE = 2
+# A run begins a second after it was launched. Later, someone who waits wants to know why.
+HINT_SECONDS = 10.0
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -18,26 +23,39 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "ask", help="send a question to a flow through Dagster and print the answer", description=__doc__
     )
-    parser.add_argument("question", help="the input")
+    parser.add_argument("question", nargs="?", help="the input; - reads standard input")
+    parser.add_argument("--file", metavar="PATH", help="read the input from a file")
     parser.add_argument("--flow", metavar="ID", help="id or endpoint name of the flow; default: the stack's own")
     parser.add_argument("--session", metavar="ID", help="the conversation to continue")
+    parser.add_argument(
+        "--tweaks", metavar="JSON", help='fields of components for this call: {"component id": {"field": value}}'
+    )
+    parser.add_argument(
+        "--mode",
+        choices=("auto", "direct", "job"),
+        help="direct: one request; job: a durable job; auto: a job where that is possible; default: LANGFLOW_MODE",
+    )
     parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
     parser.add_argument(
-        "--wait", type=float, default=600.0, metavar="SECONDS", help="stop waiting after this long; the run goes on"
+        "--wait", type=_seconds, default=600.0, metavar="SECONDS", help="stop waiting after this long; the run goes on"
     )
     parser.set_defaults(handler=ask)
 
 
 def ask(options: argparse.Namespace) -> int:
     """Launch the asset's job, wait for its end, and print the answer; 0 only if there is one."""
+    try:
+        config = run_config(options)
+    except InputError as error:
+        print(f"dagma ask: {error}", file=sys.stderr)
+        return USAGE
     webserver = Webserver.from_environment()
     started = time.monotonic()
     run_id = None
     try:
-        run_id = webserver.launch(JOB, run_config(options), tags={"dagma/asked_by": "cli"})
-        for _ in webserver.follow(run_id):
-            if time.monotonic() - started > options.wait:
-                return _leave(webserver, run_id, f"No answer after {options.wait:g} s.", exit_code=1)
+        run_id = webserver.launch(JOB, config, tags={"dagma/asked_by": "cli"})
+        if not _has_ended(webserver, run_id, started, options.wait):
+            return _leave(webserver, run_id, f"No answer after {options.wait:g} s.", exit_code=1)
         outcome = webserver.outcome(run_id)
     except WebserverError as error:
         print(f"dagma: {error}", file=sys.stderr)
@@ -56,9 +74,43 @@ def ask(options: argparse.Namespace) -> int:
 
 
 def run_config(options: argparse.Namespace) -> dict[str, Any]:
-    """Put the command line's choices into the asset's run config."""
-    config = {"input_value": options.question, "flow_id": options.flow, "session_id": options.session}
+    """Put the command line's choices into the asset's run config.
+
+    Raises:
+        InputError: The question or the tweaks can't be sent.
+    """
+    config = {
+        "input_value": read_question(options.question, options.file),
+        "flow_id": options.flow,
+        "session_id": options.session,
+        "tweaks": parse_tweaks(options.tweaks) if options.tweaks is not None else None,
+        "mode": options.mode,
+    }
     return {"ops": {ASSET: {"config": {name: value for name, value in config.items() if value is not None}}}}
+
+
+def _has_ended(webserver: Webserver, run_id: str, started: float, wait: float) -> bool:
+    """Follow a run to its end, or for `wait` seconds; tell once why it does not begin."""
+    is_told = False
+    for status in webserver.follow(run_id):
+        waited = time.monotonic() - started
+        if waited > wait:
+            return False
+        if not is_told and waited > HINT_SECONDS and status in WAITING:
+            is_told = True
+            why = why_it_waits(webserver, run_id, status)
+            print(f"The run has waited for {waited:.0f} s: {why}", file=sys.stderr, flush=True)
+    return True
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return seconds
 
 
 def _has_answer(outcome: Outcome) -> bool:
@@ -70,6 +122,9 @@ def _print(outcome: Outcome, report: dict[str, Any], seconds: float) -> None:
         print(f"{report.get('answer', '(The answer is not recorded: DAGMA_RECORD_TEXTS=none.)')}\n")
     elif outcome.metadata.get("status") == "skipped":
         print("Skipped: no flow is configured. Set LANGFLOW_DEFAULT_FLOW_ID, or name one with --flow.\n")
+    elif outcome.status == "CANCELED":
+        # The step's failure is then only Dagster's word for the cancel.
+        print("The run was canceled.\n")
     else:
         cause = report.get("cause") or outcome.failure or "See the run."
         print(f"The run ended as {outcome.status}. {' '.join(filter(None, [cause, report.get('mend')]))}\n")
@@ -84,6 +139,6 @@ def _print(outcome: Outcome, report: dict[str, Any], seconds: float) -> None:
 
 
 def _leave(webserver: Webserver, run_id: str | None, cause: str, *, exit_code: int) -> int:
-    where = f"The run goes on: {webserver.run_url(run_id)}" if run_id else "Nothing was launched."
+    where = f"The run goes on: {webserver.run_url(run_id)}" if run_id else f"See if it runs: {webserver.runs_url}"
     print(f"{cause} {where}", file=sys.stderr)
     return exit_code

@@ -1,6 +1,7 @@
 """`dagma flows`: the files of `flows/`, and their way to and from Langflow."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ from dagma.flows.files import read_flows
 from dagma.flows.sync import Relation, Result
 from dagma.flows.validation import clashes, problems
 from dagma.langflow import LangflowClient, LangflowError
+from dagma.langflow.known_failures import fix_for
+from dagma.langflow.redact import bare_url
 from dagma.langflow.variable import VariableType
 
 Handler = Callable[[argparse.Namespace], int]
@@ -25,6 +28,9 @@ VARIABLES: tuple[tuple[str, str, VariableType], ...] = (
     ("LLM_API_KEY", "OPENAI_COMPATIBLE_API_KEY", "Credential"),
     ("LLM_MODEL", "LLM_MODEL", "Generic"),
 )
+
+# What Langflow said, as the cause of an error quotes it.
+_QUOTED = re.compile(r"\((.+)\)\.$", re.DOTALL)
 
 _ADVICE = {
     Result.KEPT: "newer on the server than in the file: `make flows-pull` takes the server's, "
@@ -131,8 +137,20 @@ def _set_variables(client: LangflowClient) -> int:
                 client.set_variable(variable, value, kind=kind)
             except LangflowError as error:
                 failed += 1
-                _line("FAILED", variable, str(error))
+                _line("FAILED", name, _refused(error))
     return failed
+
+
+def _refused(error: LangflowError) -> str:
+    """Say why a variable of the LLM was not taken, by the names of `.env`: Langflow tries a key before it keeps it."""
+    fix = fix_for(error.cause)
+    said = _QUOTED.search(error.cause)
+    if fix is None or said is None:
+        return str(error)
+    cause = said[1].split(". ")[0].removesuffix(".")
+    where = environment.text("LLM_BASE_URL")
+    tried = f", which tried it at {bare_url(where)}" if where else ""
+    return f"was not taken by Langflow{tried}: {cause}. {fix}"
 
 
 def _check(client: LangflowClient, files: dict[Path, FlowDocument]) -> int:

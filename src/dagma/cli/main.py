@@ -5,10 +5,11 @@ the exit code. None imports dagster, which alone takes two seconds.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
-from dagma import __version__
+from dagma import __version__, environment
 from dagma.cli import ask, doctor, flows, validate
 from dagma.ledger import commands as ledger
 
@@ -23,7 +24,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for command in COMMANDS:
         command.add_parser(subparsers)
     options = parser.parse_args(arguments)
-    exit_code: int = options.handler(options)
+    try:
+        exit_code: int = options.handler(options)
+        sys.stdout.flush()
+    except environment.SettingError as error:
+        print(f"dagma: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return ask.INTERRUPTED
+    except BrokenPipeError:
+        # The reader has seen enough (`| head`); Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     return exit_code
 
 

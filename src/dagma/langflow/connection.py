@@ -1,6 +1,8 @@
 """What every part of the client stands on: settings, and requests sent with retries and typed errors."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -105,6 +107,18 @@ class Connection:
         if not isinstance(version, str):
             raise malformed(reply, "no version", outcome="not_run")
         return version
+
+    def server_time(self) -> datetime | None:
+        """Return the time by the server's own clock, in whole seconds; None where it does not tell.
+
+        Raises:
+            LangflowError: It can't be asked.
+        """
+        date = self._quick("GET", "/health_check", "time").headers.get("Date", "")
+        try:
+            return parsedate_to_datetime(date)
+        except (ValueError, OverflowError):
+            return None
 
     def _quick(
         self,

@@ -30,6 +30,7 @@ from dagma.langflow.errors import (
     ServerError,
     Unauthorized,
 )
+from dagma.langflow.known_failures import fix_for
 from dagma.langflow.redact import Redactor
 from dagma.langflow.transport import Reply
 
@@ -144,7 +145,7 @@ def flow_failed(
         component = match["component"].strip()
     reason = " ".join(message.split())[:_LONGEST_REASON].removesuffix(".") or "no reason given"
     where = f" in component {component!r}" if component else ""
-    details = {"retryable": bool(_PASSING.search(message)), **details}
+    details = {"retryable": bool(_PASSING.search(message)), "mend": fix_for(message), **details}
     return FlowFailed(f"The {subject} failed{where}: {reason}.", component=component, **details)
 
 

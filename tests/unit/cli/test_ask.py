@@ -1,24 +1,18 @@
+import io
 import json
-import threading
+import subprocess
+import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from unit.cli.fake_dagster import DAEMON, RUN_ID, FakeDagster
 
-from dagma.cli import ask, main
+from dagma.cli import ask, main, waiting
+from dagma.cli.celery_workers import BrokerError, Worker
 from dagma.webserver import Webserver
 
-RUN_ID = "0a1b2c3d"
-ENTRIES = [
-    {"label": "status", "text": "completed"},
-    {"label": "answer", "text": "The capital of France is Paris."},
-    {"label": "flow_url", "url": "http://langflow.example/flow/1"},
-    {"label": "input_tokens", "intValue": 38},
-    {"label": "output_tokens", "intValue": 8},
-    {"label": "total_tokens", "intValue": 46},
-    {"label": "duration_seconds", "floatValue": 1.25},
-]
 FAILURE = {
     "__typename": "ExecutionStepFailureEvent",
     "message": "failed",
@@ -27,64 +21,10 @@ FAILURE = {
         "metadataEntries": [
             {"label": "cause", "text": "The server answered 403."},
             {"label": "mend", "text": "Check the API key."},
+            {"label": "flow_url", "url": "http://langflow.example/flow/1"},
         ]
     },
 }
-
-
-class FakeDagster:
-    """A webserver that launches one run, which goes through `statuses`."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.queries: list[dict[str, Any]] = []
-        self.launched: dict[str, Any] = {"__typename": "LaunchRunSuccess", "run": {"runId": RUN_ID}}
-        self.statuses = ["QUEUED", "STARTED", "SUCCESS"]
-        self.location: Any = {"__typename": "RepositoryLocation"}
-        self.materializations: list[Any] = [{"metadataEntries": ENTRIES}]
-        self.events: list[Any] = []
-
-    def answer(self, query: str) -> dict[str, Any]:
-        if "mutation Launch" in query:
-            return {"launchRun": self.launched}
-        if "query Location" in query:
-            entry = {"__typename": "WorkspaceLocationEntry", "locationOrLoadError": self.location}
-            return {"workspaceLocationEntryOrError": entry}
-        if "query Status" in query:
-            status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
-            return {"runOrError": {"__typename": "Run", "status": status}}
-        return {
-            "runOrError": {
-                "status": self.statuses[-1],
-                "assetMaterializations": self.materializations,
-                "eventConnection": {"events": self.events},
-            }
-        }
-
-
-@pytest.fixture
-def dagster(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDagster]:
-    dagster = FakeDagster()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            dagster.queries.append(asked)
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(json.dumps({"data": dagster.answer(asked["query"])}).encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    dagster.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("DAGSTER_WEBSERVER_URL", dagster.url)
-    monkeypatch.setenv("DAGSTER_PUBLIC_URL", "http://dagster.example/")
-    yield dagster
-    server.shutdown()
-    server.server_close()
 
 
 def test_prints_the_answer_the_run_the_flow_tokens_and_seconds(
@@ -130,6 +70,7 @@ def test_a_failed_run_shows_its_cause_and_its_mend(dagster: FakeDagster, capsys:
     printed = capsys.readouterr().out
     assert "ended as FAILURE. The server answered 403. Check the API key." in printed
     assert f"/runs/{RUN_ID}" in printed
+    assert "http://langflow.example/flow/1" in printed
 
 
 def test_a_run_that_failed_outside_its_step_shows_why(dagster: FakeDagster, capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,3 +125,232 @@ def test_ctrl_c_leaves_the_run_going_and_says_so(
     monkeypatch.setattr(Webserver, "follow", interrupt)
     assert main(["ask", "Why?"]) == ask.INTERRUPTED
     assert f"The run goes on: http://dagster.example/runs/{RUN_ID}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("interrupted", ["launch", "outcome"])
+def test_ctrl_c_in_the_middle_of_a_request_ends_in_a_line(
+    dagster: FakeDagster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, interrupted: str
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Webserver, interrupted, interrupt)
+    assert main(["ask", "Why?"]) == ask.INTERRUPTED
+    assert "http://dagster.example/runs" in capsys.readouterr().err
+
+
+def test_a_run_that_was_canceled_says_so_and_names_no_class(
+    dagster: FakeDagster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dagster.statuses = ["CANCELED"]
+    dagster.materializations = []
+    message = "dagster._core.errors.DagsterExecutionInterruptedError\n"
+    dagster.events = [{**FAILURE, "error": {"message": message}, "failureMetadata": None}]
+    assert main(["ask", "Why?"]) == 1
+    printed = capsys.readouterr().out
+    assert printed.startswith("The run was canceled.\n")
+    assert "Error" not in printed
+
+
+def test_a_failure_without_metadata_shows_what_it_began_with(
+    dagster: FakeDagster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dagster.statuses = ["FAILURE"]
+    dagster.materializations = []
+    chain = [{"error": {"message": "my.module.OutOfLuckError: no luck\n"}}]
+    error = {"message": "dagster._core.errors.DagsterExecutionStepExecutionError: Error in op", "errorChain": chain}
+    dagster.events = [{**FAILURE, "error": error, "failureMetadata": None}]
+    assert main(["ask", "Why?"]) == 1
+    assert "ended as FAILURE. OutOfLuckError: no luck\n" in capsys.readouterr().out
+
+
+def test_tweaks_and_mode_reach_the_run(dagster: FakeDagster) -> None:
+    assert main(["ask", "Why?", "--tweaks", '{"Model-1": {"temperature": 0.5}}', "--mode", "direct"]) == 0
+    assert dagster.config == {"input_value": "Why?", "tweaks": {"Model-1": {"temperature": 0.5}}, "mode": "direct"}
+
+
+@pytest.mark.parametrize(
+    ("tweaks", "cause"),
+    [
+        ('{"a":', "Expecting value at character 6"),
+        ("", "Expecting value at character 1"),
+        ("[1]", "must be an object of objects"),
+        ('{"a": 1}', "must be an object of objects"),
+        ('{"a": {"b": NaN}}', "NaN is no number of JSON"),
+        ("[" * 100_000, "nested too deeply"),
+    ],
+    ids=["half", "nothing", "a list", "flat", "NaN", "deep"],
+)
+def test_tweaks_that_are_none_are_refused_before_anything_is_launched(
+    dagster: FakeDagster, capsys: pytest.CaptureFixture[str], tweaks: str, cause: str
+) -> None:
+    assert main(["ask", "Why?", "--tweaks", tweaks]) == ask.USAGE
+    error = capsys.readouterr().err
+    assert cause in error
+    assert "such as" in error
+    assert dagster.queries == []
+
+
+def test_a_question_comes_from_a_file(dagster: FakeDagster, tmp_path: Path) -> None:
+    file = tmp_path / "my question.txt"
+    file.write_bytes('\N{ZERO WIDTH NO-BREAK SPACE}Wieso?\n$HOME "so"\r\n\n'.encode())
+    assert main(["ask", "--file", str(file)]) == 0
+    assert dagster.config == {"input_value": 'Wieso?\n$HOME "so"'}
+
+
+@pytest.mark.parametrize("arguments", [["-"], ["--file", "-"]])
+def test_a_question_comes_from_standard_input(
+    dagster: FakeDagster, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Why?\n")))
+    assert main(["ask", *arguments]) == 0
+    assert dagster.config == {"input_value": "Why?"}
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (b"", "The question is empty"),
+        (b" \n\t\n", "The question is empty"),
+        (b"\x89PNG\r\n", "is no UTF-8 text (byte 1 can't be read)"),
+        (b"a\0b", "NUL character"),
+        (b"x" * 5_000_001, "is larger than 5,000,000 bytes"),
+    ],
+    ids=["empty", "blank", "binary", "NUL", "huge"],
+)
+@pytest.mark.parametrize("way", ["file", "standard input"])
+def test_what_is_no_question_is_refused_before_anything_is_launched(
+    dagster: FakeDagster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    content: bytes,
+    cause: str,
+    way: str,
+) -> None:
+    (tmp_path / "question").write_bytes(content)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert main(["ask", *(["--file", str(tmp_path / "question")] if way == "file" else ["-"])]) == ask.USAGE
+    assert cause in capsys.readouterr().err
+    assert dagster.queries == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cause"),
+    [
+        ([], "There is no question."),
+        ([""], "The question is empty."),
+        (["Why?", "--file", "x"], "There are two questions"),
+        (["--file", "nope.txt"], "nope.txt can't be read: No such file or directory."),
+        (["--file", "/"], "/ can't be read: Is a directory."),
+        (["--file", "a\0b"], "can't be read"),
+        (["\udcff"], "no UTF-8 text"),
+    ],
+)
+def test_a_mistyped_command_says_what_would_do(
+    dagster: FakeDagster, capsys: pytest.CaptureFixture[str], arguments: list[str], cause: str
+) -> None:
+    assert main(["ask", *arguments]) == ask.USAGE
+    assert cause in capsys.readouterr().err
+    assert dagster.queries == []
+
+
+@pytest.mark.parametrize("seconds", ["abc", "-1", "0", "nan", "inf"])
+def test_a_wait_that_is_no_number_is_refused(capsys: pytest.CaptureFixture[str], seconds: str) -> None:
+    with pytest.raises(SystemExit):
+        main(["ask", "Why?", "--wait", seconds])
+    assert f"'{seconds}' is no number of seconds above 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("url", "cause"),
+    [
+        ("127.0.0.1:3000", "DAGSTER_WEBSERVER_URL is '127.0.0.1:3000', which is no address"),
+        ("http://[", "which is no address"),
+        ("http://127.0.0.1:9", "at http://127.0.0.1:9 does not answer: nothing listens there"),
+        ("http://me:hidden@127.0.0.1:9", "at http://127.0.0.1:9 does not answer"),
+        ("http://no-such-host.invalid", "there is no host of that name"),
+    ],
+)
+def test_a_wrong_address_of_the_webserver_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str, cause: str
+) -> None:
+    monkeypatch.setenv("DAGSTER_WEBSERVER_URL", url)
+    assert main(["ask", "Why?"]) == 1
+    error = capsys.readouterr().err
+    assert cause in error
+    assert "hidden" not in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("body", [b"<html>Langflow</html>", b"[]", b'{"detail": "Method Not Allowed"}', b"null"])
+def test_something_else_at_the_address_of_the_webserver_is_one_line(
+    dagster: FakeDagster, capsys: pytest.CaptureFixture[str], body: bytes
+) -> None:
+    dagster.body = body
+    assert main(["ask", "Why?"]) == 1
+    assert "is not Dagster's webserver" in capsys.readouterr().err
+
+
+def test_a_setting_that_cannot_be_read_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("DAGSTER_WEBSERVER_URL", raising=False)
+    monkeypatch.setenv("DAGSTER_WEBSERVER_URL_FILE", "/nope")
+    assert main(["ask", "Why?"]) == 1
+    assert capsys.readouterr().err.startswith("dagma: DAGSTER_WEBSERVER_URL_FILE is '/nope', which can't be read")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(dagster: FakeDagster) -> None:
+    program = f"{sys.executable} -m dagma.cli ask Why? --json | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+IDLE = Worker("w1", frozenset({"dagster"}), slots=2, busy=0)
+BUSY = Worker("w1", frozenset({"dagster"}), slots=2, busy=2)
+HINTS: dict[str, tuple[str, Any, dict[str, Any], str]] = {
+    "no worker": ("STARTING", [], {}, "no worker answers. Look at them: `make ps`, `make logs s=worker`."),
+    "no worker for the queue": ("QUEUED", [], {}, "no worker answers."),
+    "no broker": ("STARTING", BrokerError("The broker at redis:6379 can't be reached."), {}, "broker at redis:6379"),
+    "busy": ("STARTING", [BUSY], {}, "the workers are busy with as many runs as they take (2)."),
+    "full queue": ("QUEUED", [IDLE], {"in_progress": ["a", "b"]}, "2 other runs are in progress, as many as may run"),
+    "only itself": ("STARTING", [IDLE], {"in_progress": [RUN_ID]}, "no worker has taken it yet."),
+    "dead daemon": ("QUEUED", [IDLE], {"daemons": [{**DAEMON, "healthy": False}]}, "`make logs s=dagster-daemon`"),
+    "idle": ("QUEUED", [IDLE], {}, "it is still in Dagster's queue."),
+    "broker unknown": ("STARTING", None, {}, "no worker has taken it yet. Look at them: `make ps`"),
+}
+
+
+@pytest.mark.parametrize("case", HINTS)
+def test_a_run_that_does_not_begin_is_explained_once(
+    dagster: FakeDagster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], case: str
+) -> None:
+    status, workers, more, hint = HINTS[case]
+
+    def find(_: str) -> Any:
+        if isinstance(workers, BrokerError):
+            raise workers
+        return workers
+
+    monkeypatch.setattr(ask, "HINT_SECONDS", 0.2)
+    monkeypatch.setattr(waiting, "find_workers", find)
+    if workers is not None:
+        monkeypatch.setenv("CELERY_BROKER_URL", "redis://:secret@redis:6379/0")
+    for name, value in more.items():
+        setattr(dagster, name, value)
+    dagster.statuses = [status] * 4 + ["SUCCESS"]
+    assert main(["ask", "Why?"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("The capital of France is Paris.\n")
+    assert printed.err.count("The run has waited for") == 1
+    assert hint in printed.err
+
+
+def test_a_run_that_begins_at_once_is_not_explained(
+    dagster: FakeDagster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ask, "HINT_SECONDS", 0.2)
+    dagster.statuses = ["QUEUED", "STARTED", "STARTED", "STARTED", "SUCCESS"]
+    assert main(["ask", "Why?"]) == 0
+    assert capsys.readouterr().err == ""

@@ -1,80 +1,351 @@
+import json
 import os
-import socket
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
+from unit.cli.fake_dagster import DAEMON, FakeDagster
 
-from dagma.cli import doctor, main
+from dagma.cli import main
+from dagma.cli.celery_workers import Worker
+from dagma.cli.doctor import checks_of_dagster, checks_of_data, checks_of_langflow, command
+from dagma.cli.doctor.check import Check, Problem, Result, Skipped, run_checks
+from dagma.langflow import Flow
+from dagma.testing import ComponentFailed, FakeAnswer, FakeCall, FakeLangflow, Fault
+from dagma.testing.fixtures import fake_langflow
 
-VARIABLES = (
-    "LANGFLOW_API_KEY",
-    "LANGFLOW_DEFAULT_FLOW_ID",
-    "LANGFLOW_TIMEOUT_SECONDS",
-    "LANGFLOW_VERIFY_TLS",
-    "LANGFLOW_CA_BUNDLE",
-    "DAGMA_SCHEDULES_RUNNING",
-    "DAGMA_RECORD_TEXTS",
-    "CELERY_BROKER_URL",
+__all__ = ["fake_langflow"]
+
+CLEARED = (
+    *("LANGFLOW_API_KEY", "LANGFLOW_DEFAULT_FLOW_ID", "LANGFLOW_TIMEOUT_SECONDS", "LANGFLOW_VERIFY_TLS"),
+    *("LANGFLOW_CA_BUNDLE", "LANGFLOW_MODE", "LANGFLOW_JOB_TIMEOUT_SECONDS", "DAGMA_SCHEDULES_RUNNING"),
+    *("DAGMA_RECORD_TEXTS", "DAGMA_TIMEZONE", "DAGMA_QUOTAS", "DAGMA_PRICES", "DAGMA_LEDGER_TEXTS", "DAGMA_BACKEND"),
+    *("DAGMA_STORAGE_DIR", "CELERY_BROKER_URL", "DAGSTER_PG_HOST"),
 )
+ASSISTANT = {
+    "id": checks_of_langflow.ASSISTANT,
+    "endpoint_name": "assistant",
+    "data": {
+        "nodes": [
+            {"id": "In-1", "data": {"type": "ChatInput", "node": {"template": {"should_store_message": {}}}}},
+            {"id": "Model-1", "data": {"type": "LanguageModelComponent", "node": {"template": {"max_tokens": {}}}}},
+            {"id": "Out-1", "data": {"type": "ChatOutput", "node": {"template": {"should_store_message": {}}}}},
+        ],
+        "edges": [{"source": "In-1", "target": "Model-1"}, {"source": "Model-1", "target": "Out-1"}],
+    },
+}
+
+
+class Printed(NamedTuple):
+    """What the doctor said."""
+
+    exit_code: int
+    verdicts: dict[str, str]
+    said: dict[str, str]
+
+
+Doctor = Callable[..., Printed]
 
 
 @pytest.fixture(autouse=True)
-def nothing_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No service answers, and nothing optional is set."""
-    for name in VARIABLES:
+def nothing_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No service answers, nothing optional is set, and the ledger is a new file."""
+    for name in CLEARED:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANGFLOW_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("DAGSTER_WEBSERVER_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("DAGMA_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
 
 
-def test_every_check_gets_a_line_and_one_failure_is_enough_to_fail(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor"]) == 1
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0].split(None, 1) for line in lines] == [
-        ["ok", "settings"],
-        ["FAILED", "Langflow"],
-        ["FAILED", "API key"],
-        ["skipped", "default flow"],
-        ["FAILED", "Dagster"],
-        ["skipped", "broker"],
-    ]
+@pytest.fixture
+def doctor(capsys: pytest.CaptureFixture[str]) -> Doctor:
+    """Run the command, and read its lines."""
+
+    def run(*arguments: str) -> Printed:
+        exit_code = main(["doctor", *arguments])
+        verdicts, said = {}, {}
+        for line in capsys.readouterr().out.splitlines():
+            name, what = line[9:].split(": ", 1)
+            verdicts[name], said[name] = line[:9].strip(), what
+        return Printed(exit_code, verdicts, said)
+
+    return run
 
 
-def test_nothing_failed_is_success(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "checks", lambda: iter([("one", lambda: "fine")]))
-    assert main(["doctor"]) == 0
+@pytest.fixture
+def langflow(fake_langflow: FakeLangflow, monkeypatch: pytest.MonkeyPatch) -> FakeLangflow:
+    """A Langflow with the flow `assistant`, to which the environment points."""
+    monkeypatch.setenv("LANGFLOW_BASE_URL", fake_langflow.base_url)
+    monkeypatch.setenv("LANGFLOW_API_KEY", fake_langflow.api_key)
+    fake_langflow.add_flow("Assistant", lambda _: FakeAnswer("Hi", model="tiny", output_tokens=1), flow=ASSISTANT)
+    return fake_langflow
 
 
+def answering(*workers: Worker) -> Callable[[str], list[Worker]]:
+    return lambda _: list(workers)
+
+
+def test_a_stack_that_works_is_ok_in_every_line(
+    doctor: Doctor, langflow: FakeLangflow, dagster: FakeDagster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LANGFLOW_DEFAULT_FLOW_ID", "assistant")
+    printed = doctor()
+    skipped = {"broker", "workers", "clocks"}
+    assert {name for name, verdict in printed.verdicts.items() if verdict == "ok"} == {
+        check.name for check in command.CHECKS if check.name not in skipped
+    }
+    assert "FAILED" not in printed.verdicts.values()
+    assert printed.exit_code == 0
+    assert "asked for one token, tiny at LLM_BASE_URL answered in" in printed.said["LLM"]
+    assert "next at 2027-01-15 08:00 UTC" in printed.said["schedules"]
+
+
+def test_with_nothing_there_each_cause_stands_once_and_the_exit_code_is_1(doctor: Doctor) -> None:
+    printed = doctor()
+    assert printed.exit_code == 1
+    assert printed.verdicts == {
+        "settings": "ok",
+        "Langflow": "FAILED",
+        "API key": "skipped",
+        "default flow": "skipped",
+        "LLM": "skipped",
+        "Dagster": "FAILED",
+        "daemons": "skipped",
+        "schedules": "skipped",
+        "broker": "skipped",
+        "workers": "skipped",
+        "ledger": "ok",
+        "disk": "ok",
+        "clocks": "skipped",
+    }
+    assert printed.said["API key"] == "Langflow has to work first."
+
+
+def test_the_llm_is_asked_for_one_token_that_no_message_and_no_ledger_keeps(
+    doctor: Doctor, langflow: FakeLangflow, tmp_path: Path
+) -> None:
+    calls: list[FakeCall] = []
+    langflow.behave(ASSISTANT["id"], lambda call: calls.append(call) or "Hi")  # type: ignore[func-returns-value]
+    assert doctor().verdicts["LLM"] == "ok"
+    (call,) = calls
+    quiet = {"should_store_message": False}
+    assert call.tweaks == {"In-1": quiet, "Model-1": {"max_tokens": 1}, "Out-1": quiet}
+    assert call.session_id.startswith("dagma-doctor-")
+    exported = subprocess.run(
+        [sys.executable, "-m", "dagma.cli", "ledger", "export"], capture_output=True, text=True, check=True
+    )
+    assert exported.stdout == ""
+
+
+def test_a_dead_llm_fails_with_the_variable_to_set(doctor: Doctor, langflow: FakeLangflow) -> None:
+    def fail(_: FakeCall) -> str:
+        raise ComponentFailed("Language Model", "Connection error.")
+
+    langflow.behave(ASSISTANT["id"], fail)
+    printed = doctor()
+    assert printed.verdicts["LLM"] == "FAILED"
+    assert "LLM_BASE_URL in .env" in printed.said["LLM"]
+    assert printed.exit_code == 1
+
+
+def test_an_llm_that_is_silent_fails_in_bounded_time(
+    doctor: Doctor, langflow: FakeLangflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks_of_langflow, "LLM_SECONDS", 1.0)
+    langflow.script(Fault(path="/api/v1/run", delay=30.0))
+    started = time.monotonic()
+    printed = doctor()
+    assert time.monotonic() - started < 15
+    assert "gave no token within 1 s" in printed.said["LLM"]
+
+
+def test_the_llm_is_left_alone_where_that_is_asked(doctor: Doctor, langflow: FakeLangflow) -> None:
+    assert "LLM" not in doctor("--no-llm").verdicts
+    assert not [request for request in langflow.requests if "/run/" in request.path]
+
+
+@pytest.mark.parametrize(
+    ("added", "reason"),
+    [("APIRequest", "now has a APIRequest"), (None, "has no model now")],
+    ids=["another component", "no model"],
+)
+def test_a_flow_that_may_do_more_than_ask_is_not_run(added: str | None, reason: str) -> None:
+    nodes: list[Any] = [*ASSISTANT["data"]["nodes"]]  # type: ignore[index]
+    nodes = [*nodes, {"id": "x", "data": {"type": added}}] if added else [nodes[0], nodes[2]]
+    with pytest.raises(Skipped, match=reason):
+        checks_of_langflow.one_token(Flow.of({"id": "x", "name": "x", "data": {"nodes": nodes}}))
+
+
+def test_the_shipped_assistant_can_be_asked_for_one_token() -> None:
+    file = Path(__file__).parents[3] / "flows" / "assistant.json"
+    flow = json.loads(file.read_text())
+    assert flow["id"] == checks_of_langflow.ASSISTANT
+    tweaks = checks_of_langflow.one_token(Flow.of(flow))
+    assert tweaks["LanguageModel-assistant"] == {"max_tokens": 1}
+    assert tweaks["ChatInput-assistant"] == tweaks["ChatOutput-assistant"] == {"should_store_message": False}
+
+
+def test_another_backend_has_no_llm_of_langflow(
+    doctor: Doctor, langflow: FakeLangflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGMA_BACKEND", "my.module:answer")
+    assert "DAGMA_BACKEND is my.module:answer" in doctor().said["LLM"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("DAGMA_RECORD_TEXTS", "some", "DAGMA_RECORD_TEXTS is 'some'. Set it to one of: full, none."),
+        ("LANGFLOW_BASE_URL", "langflow:7860", "LANGFLOW_BASE_URL must look like"),
+        ("LANGFLOW_TIMEOUT_SECONDS", "soon", "LANGFLOW_TIMEOUT_SECONDS is 'soon'"),
+        ("LANGFLOW_MODE", "fast", "LANGFLOW_MODE is 'fast'"),
+        ("DAGMA_QUOTAS", "calls=many", "Quota 'calls=many' can't be read"),
+        ("DAGMA_PRICES", "gpt=cheap", "Price 'gpt=cheap' can't be read"),
+        ("DAGMA_TIMEZONE", "Berlin", "DAGMA_TIMEZONE is 'Berlin'"),
+        ("DAGMA_SCHEDULES_RUNNING", "maybe", "DAGMA_SCHEDULES_RUNNING is 'maybe'"),
+    ],
+)
 def test_a_setting_that_cannot_be_used_fails_by_name(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
 ) -> None:
-    monkeypatch.setenv("DAGMA_RECORD_TEXTS", "some")
-    main(["doctor"])
-    assert "FAILED   settings: DAGMA_RECORD_TEXTS is 'some'. Set it to one of: full, none." in capsys.readouterr().out
+    monkeypatch.setenv(name, value)
+    printed = doctor()
+    assert printed.verdicts["settings"] == "FAILED"
+    assert said in printed.said["settings"]
 
 
-def test_a_base_url_that_cannot_be_one_fails_by_name(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_all_settings_that_cannot_be_used_are_told_at_once(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGMA_QUOTAS", "calls=many")
+    monkeypatch.setenv("DAGMA_TIMEZONE", "Berlin")
+    said = doctor().said["settings"]
+    assert "'calls=many'" in said
+    assert "'Berlin'" in said
+
+
+def test_a_default_flow_that_is_not_there_is_named(
+    doctor: Doctor, langflow: FakeLangflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LANGFLOW_BASE_URL", "langflow:7860")
-    main(["doctor"])
-    assert "FAILED   settings: LANGFLOW_BASE_URL must look like" in capsys.readouterr().out
+    monkeypatch.setenv("LANGFLOW_DEFAULT_FLOW_ID", "asistant")
+    said = doctor().said["default flow"]
+    assert "no flow with the endpoint name 'asistant'" in said
+    assert "make flows-push" in said
 
 
-def test_a_broker_that_listens_is_ok_and_its_password_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as broker:
-        monkeypatch.setenv("CELERY_BROKER_URL", f"redis://:secret@127.0.0.1:{broker.getsockname()[1]}/0")
-        found = doctor.check_broker()
-    assert "accepts connections" in found
-    assert "secret" not in found
+def test_a_daemon_without_a_heartbeat_fails(doctor: Doctor, dagster: FakeDagster) -> None:
+    dagster.daemons = [{**DAEMON, "healthy": False}]
+    printed = doctor()
+    assert printed.verdicts["daemons"] == "FAILED"
+    assert "QUEUED_RUN_COORDINATOR" in printed.said["daemons"]
+    assert "make logs s=dagster-daemon" in printed.said["daemons"]
 
 
-def test_a_broker_that_is_down_is_not_ok(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CELERY_BROKER_URL", "redis://:secret@127.0.0.1:9/0")
-    with pytest.raises(OSError, match=r"127\.0\.0\.1:9 can't be reached") as caught:
-        doctor.check_broker()
-    assert "secret" not in str(caught.value)
+def test_a_code_location_that_does_not_load_fails_with_its_cause(doctor: Doctor, dagster: FakeDagster) -> None:
+    dagster.location = {"__typename": "PythonError", "message": "SettingError: LANGFLOW_SCHEDULE_CRON is 'x'."}
+    assert "LANGFLOW_SCHEDULE_CRON is 'x'" in doctor().said["Dagster"]
+
+
+@pytest.mark.parametrize(
+    ("workers", "verdict", "said"),
+    [
+        ((), "FAILED", "No worker answered within 2 s: runs wait. Look at them: `make ps`, `make logs s=worker`."),
+        ((Worker("w1", frozenset({"celery"}), 2, 0),), "FAILED", "takes runs of the queue 'dagster'"),
+        ((Worker("w1", frozenset({"dagster"}), 2, 1),), "ok", "1 answered and take runs"),
+    ],
+    ids=["none", "of another queue", "one"],
+)
+def test_workers_have_to_take_runs_of_the_queue(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch, workers: tuple[Worker, ...], verdict: str, said: str
+) -> None:
+    monkeypatch.setenv("CELERY_BROKER_URL", "amqp://some:where@broker")
+    monkeypatch.setattr(checks_of_dagster, "find_workers", answering(*workers))
+    printed = doctor()
+    assert printed.verdicts["workers"] == verdict
+    assert said in printed.said["workers"]
+
+
+def test_a_broker_that_is_down_fails_without_its_password(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERY_BROKER_URL", "redis://:hidden-password@127.0.0.1:9/0")
+    printed = doctor()
+    assert printed.verdicts["broker"] == "FAILED"
+    assert "127.0.0.1:9 can't be reached" in printed.said["broker"]
+    assert "hidden-password" not in printed.said["broker"]
+    assert printed.verdicts["workers"] == "skipped"
+
+
+def test_a_ledger_that_cannot_be_reached_fails_without_its_password(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGMA_LEDGER_URL", "postgresql://dagma:hidden-password@127.0.0.1:9/dagma")
+    printed = doctor()
+    assert printed.verdicts["ledger"] == "FAILED"
+    assert "postgresql://127.0.0.1:9/dagma" in printed.said["ledger"]
+    assert "hidden-password" not in printed.said["ledger"]
+
+
+def test_the_row_that_the_ledger_is_asked_to_take_is_gone(doctor: Doctor, tmp_path: Path) -> None:
+    assert "took a row and gave it back (undone)" in doctor().said["ledger"]
+    assert (tmp_path / "ledger.db").exists()
+    shown = subprocess.run(
+        [sys.executable, "-m", "dagma.cli", "ledger", "export"], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout == ""
+
+
+def test_a_full_quota_is_no_fault_of_the_ledger(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGMA_QUOTAS", "calls=0/day")
+    assert doctor().verdicts["ledger"] == "ok"
+
+
+def test_a_disk_that_is_nearly_full_fails(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks_of_data, "LEAST_FREE_GIB", 1e9)
+    printed = doctor()
+    assert printed.verdicts["disk"] == "FAILED"
+    assert "docker system df" in printed.said["disk"]
+
+
+@pytest.mark.parametrize(("date", "verdict"), [("Sat, 28 Nov 2020 06:11:56 GMT", "FAILED"), ("nonsense", "skipped")])
+def test_a_clock_that_is_off_fails(doctor: Doctor, langflow: FakeLangflow, date: str, verdict: str) -> None:
+    langflow.script(Fault(path="/health_check", times=0, headers={"Date": date}))
+    printed = doctor()
+    assert printed.verdicts["clocks"] == verdict
+    assert ("timedatectl set-ntp" in printed.said["clocks"]) is (verdict == "FAILED")
+
+
+def test_checks_run_side_by_side_and_none_is_waited_for_for_ever() -> None:
+    met = threading.Barrier(2)
+
+    def meet() -> str:
+        met.wait(10)
+        return "met"
+
+    def hang() -> str:
+        threading.Event().wait(60)
+        return "too late"
+
+    started = time.monotonic()
+    checks = [Check("one", meet), Check("two", meet), Check("three", hang), Check("four", lambda: "", needs="three")]
+    results = dict(run_checks(checks, seconds=3.0))
+    assert time.monotonic() - started < 10
+    assert results["one"] == results["two"] == Result("ok", "met")
+    assert results["three"].verdict == results["four"].verdict == "FAILED"
+    assert "no answer within 3 s" in results["three"].said
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(Problem("It is full. Empty it."), "It is full. Empty it."), (ZeroDivisionError("oh"), "ZeroDivisionError: oh")],
+)
+def test_whatever_a_check_raises_is_a_line(error: Exception, said: str) -> None:
+    def fail() -> str:
+        raise error
+
+    assert list(run_checks([Check("one", fail)], seconds=5)) == [("one", Result("FAILED", said))]
 
 
 def test_no_command_imports_dagster() -> None:

@@ -48,6 +48,19 @@ def test_a_call_without_an_answer_fails_once_and_says_what_to_do(
     assert failure["flow_url"] == f"http://langflow.example/flow/{FLOW_ID}"
 
 
+def test_a_failure_links_to_the_page_of_a_flow_that_was_called_by_its_name(langflow: LangflowServer) -> None:
+    langflow.answer(Reply(403, b'{"detail": "Invalid API key"}'))
+    failure = run_asset(flow_id="assistant").failure
+    assert failure["flow_url"] == f"http://langflow.example/flow/{FLOW_ID}"
+    assert failure["flow_id"] == FLOW_ID
+    assert failure["flow_name"] == "Assistant"
+
+
+def test_a_failure_links_to_the_list_where_no_flow_has_the_name(langflow: LangflowServer) -> None:
+    langflow.answer(Reply(404, b'{"detail": "Flow identifier asistant not found"}'))
+    assert run_asset(flow_id="asistant").failure["flow_url"] == "http://langflow.example/flows"
+
+
 def test_a_flow_that_takes_too_long_is_not_sent_again(
     langflow: LangflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,8 @@ class FlowStore(ThreadingHTTPServer):
         self.flows: dict[str, dict[str, Any]] = {}
         self.variables: dict[str, dict[str, Any]] = {}
         self.writes = 0
+        self.refusal: str | None = None
+        """Why credentials are not taken: Langflow tries a provider's key before it keeps it."""
 
     @property
     def url(self) -> str:
@@ -68,6 +70,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self._body()
+        if body["type"] == "Credential" and self.server.refusal:
+            self._answer(400, {"detail": self.server.refusal})
+            return
         variable = {"id": str(uuid.uuid4()), **body}
         self.server.variables[body["name"]] = variable
         self._answer(201, variable)

@@ -106,6 +106,34 @@ def test_a_variable_that_the_server_lacks_is_a_warning(
     assert "global variable LLM_MODEL" in capsys.readouterr().err
 
 
+# What the real Langflow 1.13 answers to the upload of a key, and the variable of `.env` that fixes it.
+REFUSALS = {
+    "Authentication failed for the OpenAI-compatible endpoint. Check OPENAI_COMPATIBLE_API_KEY.": "Set LLM_API_KEY in",
+    "Could not connect to the OpenAI-compatible endpoint at http://llm.example/v1. Please check that the server is "
+    "running and the URL is correct.": "LLM_BASE_URL",
+    "DNS resolution failed for llm.example: [Errno -2] Name or service not known": "Correct LLM_BASE_URL",
+    "Hostname llm.example resolves to blocked IP address(es): 172.21.0.8. To allow this hostname, add it to "
+    "LANGFLOW_SSRF_ALLOWED_HOSTS environment variable.": "add llm.example to LANGFLOW_SSRF_ALLOWED_HOSTS in .env",
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_refused_key_of_the_llm_is_one_line_by_our_variable_s_name(
+    folder: Path, store: FlowStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], refusal: str
+) -> None:
+    monkeypatch.setenv("LLM_BASE_URL", "http://user:hidden@llm.example/v1")
+    monkeypatch.setenv("LLM_API_KEY", "sk-wrong-key")
+    store.refusal = refusal
+    assert flows("push", folder) == 1
+    failed, created = capsys.readouterr().out.splitlines()
+    assert failed.startswith("FAILED     LLM_API_KEY          was not taken by Langflow, which tried it at http://llm.")
+    assert REFUSALS[refusal] in failed
+    assert "OPENAI_COMPATIBLE" not in failed
+    assert "hidden" not in failed
+    assert "sk-wrong-key" not in failed
+    assert created.split() == ["created", "greeter"]
+
+
 def test_a_server_that_is_not_there_is_one_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,20 +1,136 @@
-"""The Makefile, as far as it does more than run a script."""
+"""The Makefile, as far as it does more than run a script: what is typed reaches its end as it was typed."""
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 from unit.scripts.compose import ROOT
 
-QUESTIONS = ["What costs $5, and who is $HOME?", """It's "sure" $(pwd) `pwd`""", "Is 50 % a half?", ""]
+# Blanks, quotes, what make and the shell would expand, and several lines.
+TYPED = (
+    "What costs $5, and who is $HOME?",
+    """It's "sure" $(touch made-by-a-shell) `touch made-by-a-shell` ; touch made-by-a-shell""",
+    "$(shell touch made-by-make)${HOME}$$",
+    "Is 50 % a half? # No comment \\ here",
+    "two\nlines",
+    "-n",
+    "*",
+)
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_a_question_is_asked_as_it_was_typed(tmp_path: Path, question: str) -> None:
-    script = tmp_path / "scripts" / "ask.sh"
-    script.parent.mkdir()
-    script.write_text('#!/bin/bash\nprintf "%s" "$Q"\n')
-    script.chmod(0o755)
-    command = ["make", "--no-print-directory", "-f", str(ROOT / "Makefile"), "ask", f"Q={question}"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout == question
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A checkout whose path has a blank, and a docker that prints its arguments, one a line."""
+    folder = tmp_path / "a checkout"
+    (folder / "flows").mkdir(parents=True)
+    (folder / "bin").mkdir()
+    docker = folder / "bin" / "docker"
+    docker.write_text('#!/bin/bash\nfor argument; do printf "<%s>\\n" "$argument"; done\ncat\n')
+    docker.chmod(0o755)
+    (folder / "scripts").symlink_to(ROOT / "scripts")
+    return folder
+
+
+def make(folder: Path, *arguments: str, typed: str = "", **env: str) -> str:
+    """Run make; return what it prints, and be sure that no part of an argument was executed."""
+    done = subprocess.run(
+        ["make", "--no-print-directory", "-f", str(ROOT / "Makefile"), *arguments],
+        cwd=folder,
+        env={"HOME": "/home/me", "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}", **env},
+        input=typed,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not list(folder.glob("made-by-*"))
+    return done.stdout
+
+
+@pytest.fixture
+def script(folder: Path) -> Path:
+    """A script that prints its variables, in the place of all."""
+    (folder / "scripts").unlink()
+    (folder / "scripts").mkdir()
+    return folder / "scripts"
+
+
+@pytest.mark.parametrize("typed", [*TYPED, ""])
+@pytest.mark.parametrize(
+    ("target", "name"), [("ask", "Q"), ("ask", "FILE"), ("ask", "FLOW"), ("up", "WORKERS"), ("up", "LLM_API_KEY")]
+)
+def test_a_variable_reaches_its_script_as_it_was_typed(
+    folder: Path, script: Path, target: str, name: str, typed: str
+) -> None:
+    path = script / f"{target}.sh"
+    path.write_text(f'#!/bin/bash\nprintf "%s" "${name}"\n')
+    path.chmod(0o755)
+    assert make(folder, target, f"{name}={typed}") == typed
+    assert make(folder, target, **{name: typed}) == typed
+
+
+def test_a_variable_that_is_not_typed_is_not_set(folder: Path, script: Path) -> None:
+    (script / "up.sh").write_text('#!/bin/bash\nprintf "%s" "${WORKERS-not set}"\n')
+    (script / "up.sh").chmod(0o755)
+    assert make(folder, "up") == "not set"
+
+
+@pytest.mark.parametrize("name", ["Name with blanks", *TYPED])
+def test_a_flow_is_pulled_by_any_name(folder: Path, name: str) -> None:
+    printed = make(folder, "flows-pull", f"f={name}")
+    assert f"<{folder / 'flows'}:/pulled>" in printed
+    assert printed.endswith(f"<flows>\n<pull>\n<--dir>\n</pulled>\n<-->\n<{name}>\n")
+
+
+def test_all_flows_are_pulled_where_none_is_named(folder: Path) -> None:
+    assert make(folder, "flows-pull").endswith("<pull>\n<--dir>\n</pulled>\n<-->\n")
+
+
+def test_a_push_is_forced_only_if_asked(folder: Path) -> None:
+    assert make(folder, "flows-push").endswith("<--dir>\n</flows>\n")
+    assert make(folder, "flows-push", "FORCE=1").endswith("<--dir>\n</flows>\n<--force>\n")
+
+
+def test_several_logs_are_followed(folder: Path) -> None:
+    assert make(folder, "logs", "s=worker redis").endswith("<100>\n<worker>\n<redis>\n")
+    assert make(folder, "logs", "s=$(touch made-by-a-shell)").endswith("<$(touch>\n<made-by-a-shell)>\n")
+
+
+@pytest.mark.parametrize("typed", TYPED)
+def test_a_question_is_one_argument_of_the_command(folder: Path, typed: str) -> None:
+    printed = make(folder, "ask", f"Q={typed}", "FLOW=My flow")
+    assert printed.endswith(f"<exec>\n<-T>\n<user-code>\n<dagma>\n<ask>\n<--flow>\n<My flow>\n<-->\n<{typed}>\n")
+
+
+def test_a_question_comes_from_a_file_or_from_standard_input(folder: Path) -> None:
+    (folder / "my $question.txt").write_text("What is up?")
+    end = "<dagma>\n<ask>\n<->\nWhat is up?"
+    assert make(folder, "ask", "FILE=my $question.txt").endswith(end)
+    assert make(folder, "ask", "Q=-", typed="What is up?").endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("variables", "cause"),
+    [
+        ((), "no question"),
+        (("Q=",), "no question"),
+        (("FILE=nope.txt",), "there is no file nope.txt"),
+        (("Q=hi", "FILE=flows"), "two questions"),
+    ],
+)
+def test_a_question_that_is_none_is_refused_before_anything_is_asked(
+    folder: Path, variables: tuple[str, ...], cause: str
+) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        make(folder, "ask", *variables)
+    assert cause in caught.value.stderr
+    assert "make ask" in caught.value.stderr or "give one" in caught.value.stderr
+    assert caught.value.stdout == ""
+
+
+def test_a_stack_that_is_down_is_said_so(folder: Path) -> None:
+    (folder / "bin" / "docker").write_text("#!/bin/bash\n")
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        make(folder, "ask", "Q=hi")
+    assert "the stack is not up" in caught.value.stderr
+    assert "make up" in caught.value.stderr

@@ -137,6 +137,7 @@ class LangflowRestResource(Backend):
     _quick_client: LangflowClient | None = PrivateAttr(default=None)
     _connecting: threading.Lock = PrivateAttr(default_factory=threading.Lock)
     _flows: FlowCache = PrivateAttr(default_factory=lambda: FlowCache(LOOK_UP_SECONDS))
+    _found: dict[str, FlowReference] = PrivateAttr(default_factory=dict)
 
     @override
     def get_resource_definition(self) -> ConfigurableResourceFactoryResourceDefinition:
@@ -239,6 +240,8 @@ class LangflowRestResource(Backend):
 
     @override
     def refer_to(self, flow_id: str) -> FlowReference:
+        if found := self._found.get(flow_id):
+            return found
         # Langflow's pages know flows by UUID; an endpoint name has to be looked for in the list.
         page = f"flow/{flow_id}" if is_uuid(flow_id) else "flows"
         return FlowReference(flow_id, url=f"{self.public_url.rstrip('/')}/{page}")
@@ -251,15 +254,18 @@ class LangflowRestResource(Backend):
             # The call itself will say whatever is wrong, and more patiently.
             logger.warning("Flow %s could not be looked up for its name and version: %s", flow_id, error)
             return replace(self.refer_to(flow_id), look_up_error=error)
-        return FlowReference(
+        found = FlowReference(
             flow.id,
             name=flow.name,
-            url=self.refer_to(flow.id).url,
+            url=f"{self.public_url.rstrip('/')}/flow/{flow.id}",
             endpoint_name=flow.endpoint_name,
             version=flow.version,
             needs_job=flow.asks_human,
             document=flow.raw,
         )
+        # For the links of a call that fails later on.
+        self._found[flow_id] = found
+        return found
 
     def _connect(self, timeouts: Timeouts, retry: RetryPolicy) -> LangflowClient:
         jobs = JobPolicy(total=self.job_timeout, outage=OUTAGE_SECONDS)

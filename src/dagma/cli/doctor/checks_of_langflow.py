@@ -1,0 +1,104 @@
+"""Does Langflow work, does it let us in, and does its LLM answer?"""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from dagma import environment
+from dagma.access import access_from_environment, base_url_from_environment
+from dagma.cli.doctor.check import Problem, Skipped
+from dagma.langflow import CallTimeout, Flow, FlowNotFound, LangflowClient, Timeouts
+from dagma.langflow.body import objects, text_or_none, walk
+from dagma.langflow.call import is_uuid
+from dagma.langflow.redact import bare_url
+
+ASSISTANT = "da90a000-0000-4000-8000-000000000001"
+QUICK_SECONDS = 10.0
+# The first call of a Langflow process loads the provider's client, and a small machine needs its time.
+LLM_SECONDS = 40.0
+_HARMLESS = frozenset({"ChatInput", "ChatOutput", "LanguageModelComponent", "Prompt", "note", "noteNode"})
+_HOW_TO_ASK = "`make flows-push FORCE=1` brings the one of flows/."
+
+
+def check_langflow() -> str:
+    """Ask Langflow for its health, its database included."""
+    with _client() as client:
+        client.health_check()
+        return f"{bare_url(client.base_url)} and its database answer, version {client.version()}"
+
+
+def check_api_key() -> str:
+    """List flows, which needs a valid key."""
+    with _client() as client:
+        return f"Langflow takes it, and shows {len(client.list_flows())} flows"
+
+
+def check_default_flow() -> str:
+    """Look for the default flow."""
+    flow_id = environment.text("LANGFLOW_DEFAULT_FLOW_ID")
+    if flow_id is None:
+        raise Skipped("LANGFLOW_DEFAULT_FLOW_ID is not set, so calls that name no flow are skipped.")
+    with _client() as client:
+        for flow in client.list_flows():
+            if flow_id in (flow.id, flow.endpoint_name):
+                return f"Langflow has {flow.name} ({flow.id})"
+    kind = "id" if is_uuid(flow_id) else "endpoint name"
+    raise Problem(
+        f"Langflow has no flow with the {kind} {flow_id!r}. Push it with `make flows-push`, or set "
+        "LANGFLOW_DEFAULT_FLOW_ID to one that `dagma flows list` shows."
+    )
+
+
+def check_llm() -> str:
+    """Have the shipped flow `assistant` ask its LLM for one token, which leaves no message and no row in the ledger."""
+    backend = environment.text("DAGMA_BACKEND", "langflow")
+    if backend != "langflow":
+        raise Skipped(f"DAGMA_BACKEND is {backend}, so Langflow's LLM answers no calls.")
+    with _client(LLM_SECONDS) as client:
+        try:
+            flow = client.get_flow(ASSISTANT)
+        except FlowNotFound:
+            raise Skipped(f"Langflow has no flow `assistant`, which the LLM is asked by. {_HOW_TO_ASK}") from None
+        tweaks = one_token(flow)
+        try:
+            result = client.run(ASSISTANT, "Hi", tweaks=tweaks, session_id=f"dagma-doctor-{uuid.uuid4()}")
+        except CallTimeout:
+            raise Problem(
+                f"The LLM at {_base_url(client)} gave no token within {LLM_SECONDS:g} s. Check that the server at "
+                "LLM_BASE_URL in .env answers (`make logs s=llm` shows the local one), and is not overloaded."
+            ) from None
+        seconds = f" in {result.seconds:.1f} s" if result.seconds is not None else ""
+        return f"asked for one token, {result.model or 'the model'} at {_base_url(client)} answered{seconds}"
+
+
+def one_token(flow: Flow) -> dict[str, Any]:
+    """Give tweaks that make a flow ask for one token and store no message.
+
+    Raises:
+        Skipped: The flow has components that may do more than ask, or no model.
+    """
+    tweaks: dict[str, dict[str, Any]] = {}
+    for node in objects(walk(flow.raw, "data", "nodes")):
+        kind = text_or_none(walk(node, "data", "type")) or text_or_none(walk(node, "type")) or "?"
+        if kind not in _HARMLESS:
+            raise Skipped(f"The flow `assistant`, which the LLM is asked by, now has a {kind}. {_HOW_TO_ASK}")
+        template = walk(node, "data", "node", "template")
+        fields: Mapping[str, Any] = template if isinstance(template, Mapping) else {}
+        tiny = {"max_tokens": 1, "should_store_message": False}
+        if chosen := {name: value for name, value in tiny.items() if name in fields}:
+            tweaks[str(walk(node, "id"))] = chosen
+    if not any("max_tokens" in fields for fields in tweaks.values()):
+        raise Skipped(f"The flow `assistant`, which the LLM is asked by, has no model now. {_HOW_TO_ASK}")
+    return tweaks
+
+
+def _base_url(client: LangflowClient) -> str:
+    for variable in client.list_variables():
+        if variable.name == "OPENAI_COMPATIBLE_BASE_URL" and variable.value:
+            return bare_url(variable.value)
+    return "LLM_BASE_URL"
+
+
+def _client(seconds: float = QUICK_SECONDS) -> LangflowClient:
+    timeouts = Timeouts(connect=5.0, read=seconds, total=seconds)
+    return access_from_environment().connect(base_url_from_environment(), timeouts=timeouts)

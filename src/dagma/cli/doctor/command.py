@@ -1,0 +1,56 @@
+"""The command: which checks there are, and what it prints."""
+
+import argparse
+
+from dagma.cli.doctor.check import Check, run_checks
+from dagma.cli.doctor.checks_of_dagster import (
+    check_broker,
+    check_daemons,
+    check_dagster,
+    check_schedules,
+    check_workers,
+)
+from dagma.cli.doctor.checks_of_data import check_clock, check_disk, check_ledger
+from dagma.cli.doctor.checks_of_langflow import check_api_key, check_default_flow, check_langflow, check_llm
+from dagma.cli.doctor.checks_of_settings import check_settings
+
+# Each check has time-outs of its own, the longest of them for the LLM. This is the last resort.
+SECONDS = 60.0
+
+CHECKS = (
+    Check("settings", check_settings),
+    Check("Langflow", check_langflow),
+    Check("API key", check_api_key, needs="Langflow"),
+    Check("default flow", check_default_flow, needs="API key"),
+    Check("LLM", check_llm, needs="API key"),
+    Check("Dagster", check_dagster),
+    Check("daemons", check_daemons, needs="Dagster"),
+    Check("schedules", check_schedules, needs="Dagster"),
+    Check("broker", check_broker),
+    Check("workers", check_workers, needs="broker"),
+    Check("ledger", check_ledger),
+    Check("disk", check_disk),
+    Check("clocks", check_clock),
+)
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `doctor`."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help="check that everything works that a call needs",
+        description="Check that everything is there, and works, that a call needs: a line for each, within a minute. "
+        "Only the check of the LLM costs anything: it asks for one token.",
+    )
+    parser.add_argument("--no-llm", action="store_true", help="don't ask the LLM, which may cost one token")
+    parser.set_defaults(handler=doctor)
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Run every check, print a line for each, and return 0 only if none fails."""
+    checks = [check for check in CHECKS if not (options.no_llm and check.ask is check_llm)]
+    failed = 0
+    for name, result in run_checks(checks, seconds=SECONDS):
+        failed += result.verdict == "FAILED"
+        print(f"{result.verdict:<8} {name}: {result.said}", flush=True)
+    return 1 if failed else 0

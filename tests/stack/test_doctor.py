@@ -1,0 +1,82 @@
+"""The doctor on the shipped stack: everything is asked for what a call needs, and what is dead is found."""
+
+import subprocess
+
+from harness.stack import Stack, wait_until
+
+
+def doctor(stack: Stack, *arguments: str) -> tuple[int, dict[str, str]]:
+    """Run the doctor in `user-code`; return its exit code and its lines by what they are about."""
+    done = subprocess.run(
+        [*stack.compose.docker_compose_command(), "exec", "-T", "user-code", "dagma", "doctor", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    lines = {line[9:].split(": ", 1)[0]: line for line in done.stdout.splitlines()}
+    assert "Traceback" not in done.stderr
+    return done.returncode, lines
+
+
+def test_finds_nothing_wrong_with_a_stack_that_works(stack: Stack) -> None:
+    exit_code, lines = doctor(stack)
+
+    assert [line for line in lines.values() if not line.startswith("ok ")] == []
+    assert exit_code == 0
+    assert "asked for one token, smollm2-135m at http://llm:8080/v1 answered" in lines["LLM"]
+    assert "1 answered and take runs of the queue 'dagster'" in lines["workers"]
+    assert "postgresql://postgres:5432/dagma took a row and gave it back" in lines["ledger"]
+    assert "PostgreSQL's differs by" in lines["clocks"]
+    assert "Langflow's differs by" in lines["clocks"]
+    assert "databases: dagma " in lines["disk"]
+
+
+def test_leaves_no_call_in_the_ledger(stack: Stack) -> None:
+    before = stack.exec("user-code", "dagma", "ledger", "export", "--format", "csv").count("\n")
+    doctor(stack)
+    assert stack.exec("user-code", "dagma", "ledger", "export", "--format", "csv").count("\n") == before
+
+
+def test_finds_a_dead_llm_and_names_the_variable(stack: Stack) -> None:
+    stack.run("stop", "llm")
+    try:
+        exit_code, lines = doctor(stack)
+    finally:
+        stack.run("start", "llm")
+
+    assert exit_code == 1
+    assert {name for name, line in lines.items() if line.startswith("FAILED")} == {"LLM"}
+    assert "LLM_BASE_URL in .env" in lines["LLM"]
+    stack.wait_health("llm", "healthy", seconds=120)
+
+
+def test_finds_that_no_worker_answers_and_ask_says_so_while_it_waits(stack: Stack) -> None:
+    stack.run("stop", "worker")
+    try:
+        exit_code, lines = doctor(stack, "--no-llm")
+        asked = stack.exec("user-code", "dagma", "ask", "--wait", "20", "Anybody there?", check=False)
+    finally:
+        stack.run("start", "worker")
+
+    assert exit_code == 1
+    assert {name for name, line in lines.items() if line.startswith("FAILED")} == {"workers"}
+    assert "make logs s=worker" in lines["workers"]
+    assert asked.count("The run has waited for") == 1
+    assert "no worker answers. Look at them: `make ps`, `make logs s=worker`." in asked
+    assert "No answer after 20 s. The run goes on: " in asked
+    stack.wait_health("worker", "healthy", seconds=120)
+    wait_until("the doctor is content", lambda: doctor(stack, "--no-llm")[0] == 0, seconds=60)
+
+
+def test_finds_a_dead_broker_and_a_dead_database(stack: Stack) -> None:
+    stack.run("stop", "redis")
+    try:
+        exit_code, lines = doctor(stack, "--no-llm")
+    finally:
+        stack.run("start", "redis")
+    assert exit_code == 1
+    assert lines["broker"].startswith("FAILED")
+    assert "make logs s=redis" in lines["broker"]
+    stack.wait_health("redis", "healthy", seconds=60)
+    stack.wait_health("worker", "healthy", seconds=120)

@@ -1,0 +1,3 @@
+from unit.cli.fake_dagster import dagster
+
+__all__ = ["dagster"]

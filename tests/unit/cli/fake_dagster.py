@@ -1,0 +1,106 @@
+"""A Dagster webserver that launches one run, which goes through given statuses."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+RUN_ID = "0a1b2c3d"
+ENTRIES = [
+    {"label": "status", "text": "completed"},
+    {"label": "answer", "text": "The capital of France is Paris."},
+    {"label": "flow_url", "url": "http://langflow.example/flow/1"},
+    {"label": "input_tokens", "intValue": 38},
+    {"label": "output_tokens", "intValue": 8},
+    {"label": "total_tokens", "intValue": 46},
+    {"label": "duration_seconds", "floatValue": 1.25},
+]
+DAEMON = {"daemonType": "QUEUED_RUN_COORDINATOR", "required": True, "healthy": True}
+SCHEDULE = {
+    "name": "run_langflow_daily",
+    "cronSchedule": "0 2 * * *",
+    "executionTimezone": "UTC",
+    "scheduleState": {"status": "RUNNING"},
+    "futureTicks": {"results": [{"timestamp": 1_800_000_000.0}]},
+}
+
+
+class FakeDagster:
+    """What it answers, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.queries: list[dict[str, Any]] = []
+        self.launched: dict[str, Any] = {"__typename": "LaunchRunSuccess", "run": {"runId": RUN_ID}}
+        self.statuses = ["QUEUED", "STARTED", "SUCCESS"]
+        self.location: Any = {"__typename": "RepositoryLocation"}
+        self.materializations: list[Any] = [{"metadataEntries": ENTRIES}]
+        self.events: list[Any] = []
+        self.daemons = [DAEMON]
+        self.in_progress: list[str] = []
+        self.schedules = [SCHEDULE]
+        self.body: bytes | None = None
+        """What it answers to everything, where it is no webserver of Dagster."""
+
+    def answer(self, query: str) -> dict[str, Any]:
+        if "mutation Launch" in query:
+            return {"launchRun": self.launched}
+        if "query Location" in query:
+            entry = {"__typename": "WorkspaceLocationEntry", "locationOrLoadError": self.location}
+            return {"workspaceLocationEntryOrError": entry}
+        if "query Status" in query:
+            status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+            return {"runOrError": {"__typename": "Run", "status": status}}
+        if "query Schedules" in query:
+            return {"schedulesOrError": {"__typename": "Schedules", "results": self.schedules}}
+        if "query Queue" in query:
+            return {
+                "runsOrError": {"results": [{"runId": run_id} for run_id in self.in_progress]},
+                "instance": {
+                    "runQueueConfig": {"maxConcurrentRuns": 2},
+                    "daemonHealth": {"allDaemonStatuses": self.daemons},
+                },
+            }
+        return {
+            "runOrError": {
+                "status": self.statuses[-1],
+                "assetMaterializations": self.materializations,
+                "eventConnection": {"events": self.events},
+            }
+        }
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The config of the asset in the run that was launched."""
+        config: dict[str, Any] = self.queries[0]["variables"]["params"]["runConfigData"]["ops"]["langflow_run_flow"]
+        return config["config"]  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def dagster(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDagster]:
+    """The webserver, to which the environment points."""
+    dagster = FakeDagster()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            dagster.queries.append(asked)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(dagster.body or json.dumps({"data": dagster.answer(asked["query"])}).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    dagster.url = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("DAGSTER_WEBSERVER_URL", dagster.url)
+    monkeypatch.setenv("DAGSTER_PUBLIC_URL", "http://dagster.example/")
+    monkeypatch.delenv("CELERY_BROKER_URL", raising=False)
+    yield dagster
+    server.shutdown()
+    server.server_close()
