@@ -1,7 +1,10 @@
 """Facts about keys, and what the client makes of them."""
 
+from collections.abc import Iterator
+
 import pytest
 from contract.conftest import Flows, LangflowServer
+from harness.langflow_users import Caller, answer_of, flow_file, made_user
 
 from dagma.langflow import ApiKey, BearerToken, Forbidden, LangflowClient
 
@@ -40,3 +43,45 @@ def test_health_asks_the_database_and_needs_no_key(langflow_server: LangflowServ
 
 def test_the_version_is_the_one_that_these_facts_are_about(client: LangflowClient):
     assert client.version() == "1.13.0"
+
+
+@pytest.fixture(scope="module")
+def superuser(real_langflow: LangflowServer) -> Caller:
+    return Caller(real_langflow.base_url, real_langflow.api_key)
+
+
+@pytest.fixture(scope="module")
+def user(superuser: Caller) -> Iterator[Caller]:
+    with made_user(superuser) as user:
+        yield user
+
+
+def test_a_key_runs_the_flows_of_its_owner_and_no_others_not_even_the_superusers(superuser: Caller, user: Caller):
+    for owner, other in ((superuser, user), (user, superuser)):
+        flow_id = owner.draw(flow_file("echo"))
+        try:
+            assert answer_of(owner.run(flow_id)) == "hello"
+            assert owner.job(flow_id).status_code == 200
+            assert other.run(flow_id).status_code == 404
+            assert other.job(flow_id).status_code == 404
+            assert other.request("GET", f"/api/v1/flows/{flow_id}").status_code == 404
+            assert (
+                other.request("PUT", f"/api/v1/flows/{flow_id}", json={"name": "mine", "data": {}}).status_code == 404
+            )
+            assert other.request("DELETE", f"/api/v1/flows/{flow_id}").status_code == 404
+            traces = other.request("GET", "/api/v1/monitor/traces", params={"flow_id": flow_id}).json()
+            assert traces["total"] == 0
+        finally:
+            owner.request("DELETE", f"/api/v1/flows/{flow_id}").raise_for_status()
+
+
+def test_only_the_superusers_key_manages_users(superuser: Caller, user: Caller):
+    assert superuser.request("GET", "/api/v1/users/").status_code == 200
+    assert user.request("GET", "/api/v1/users/").status_code == 403
+
+
+def test_each_user_has_variables_of_their_own(superuser: Caller, user: Caller):
+    body = {"name": "DAGMA_CONTRACT_OF_A_USER", "value": "v", "type": "Generic", "default_fields": []}
+    assert user.request("POST", "/api/v1/variables/", json=body).status_code == 201
+    names = [variable["name"] for variable in superuser.request("GET", "/api/v1/variables/").json()]
+    assert body["name"] not in names

@@ -19,6 +19,22 @@ _LANGFLOW_QUIET = {
     "LANGFLOW_SKIP_MCP_AUTO_INIT": "true",
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
 }
+# Which web pages may call Langflow, and who runs code in it: as docker-compose.yml sets it, and says why.
+_LANGFLOW_DOORS = {
+    "LANGFLOW_ACCESS_SAME_SITE": "strict",
+    "LANGFLOW_ALLOW_PUBLIC_CUSTOM_COMPONENTS": "false",
+    "LANGFLOW_CORS_ALLOW_CREDENTIALS": "false",
+    "LANGFLOW_REFRESH_SAME_SITE": "strict",
+}
+# The same, where whoever starts it may choose otherwise.
+_LANGFLOW_CHOICES = {
+    "LANGFLOW_ALLOW_CUSTOM_COMPONENTS": "true",
+    "LANGFLOW_BLOCK_CODE_INTERPRETER_COMPONENTS": "true",
+    "LANGFLOW_CORS_ORIGINS": "",
+    "LANGFLOW_CUSTOM_COMPONENT_ADMIN_ONLY": "true",
+    "LANGFLOW_TWEAKS_POLICY": "declared",
+    "LLM_STREAM_USAGE": "true",
+}
 
 
 def llm(settings: Settings, python: Path) -> tuple[list[str], dict[str, str]]:
@@ -60,6 +76,8 @@ def langflow(settings: Settings, python: Path) -> tuple[list[str], dict[str, str
     command = [str(python), "-m", "langflow", "run", "--host", "127.0.0.1", "--port", str(settings.langflow_port)]
     environment = {
         **_LANGFLOW_QUIET,
+        **_LANGFLOW_DOORS,
+        **{name: os.environ.get(name, value) for name, value in _LANGFLOW_CHOICES.items()},
         **settings.secrets,
         "LANGFLOW_API_KEY_SOURCE": "env",
         "LANGFLOW_AUTO_LOGIN": "false",
@@ -70,6 +88,8 @@ def langflow(settings: Settings, python: Path) -> tuple[list[str], dict[str, str
         "LANGFLOW_SSRF_ALLOWED_HOSTS": os.environ.get("LANGFLOW_SSRF_ALLOWED_HOSTS") or allowed,
         "OPENAI_COMPATIBLE_API_KEY": settings.llm_api_key or "none",
         "OPENAI_COMPATIBLE_BASE_URL": llm_url(settings),
+        # What the image adds to Langflow: fewer garbage collections, and the provider that reports usage in streams.
+        "PYTHONPATH": str(settings.root / "docker" / "langflow" / "python"),
     }
     return command, _inherited(environment)
 

@@ -1,10 +1,26 @@
+import re
 from pathlib import Path
 
 import pytest
+from unit.scripts.compose import ROOT, SERVICES
 
 from dagma.dev import commands, environments
 from dagma.dev.__main__ import screen
 from dagma.dev.settings import ASSISTANT, NotReadyError, Settings, read_settings
+
+# What decides which web page may call Langflow, and who runs code in it.
+CHOICES = [
+    "LANGFLOW_ACCESS_SAME_SITE",
+    "LANGFLOW_ALLOW_CUSTOM_COMPONENTS",
+    "LANGFLOW_ALLOW_PUBLIC_CUSTOM_COMPONENTS",
+    "LANGFLOW_BLOCK_CODE_INTERPRETER_COMPONENTS",
+    "LANGFLOW_CORS_ALLOW_CREDENTIALS",
+    "LANGFLOW_CORS_ORIGINS",
+    "LANGFLOW_CUSTOM_COMPONENT_ADMIN_ONLY",
+    "LANGFLOW_REFRESH_SAME_SITE",
+    "LANGFLOW_TWEAKS_POLICY",
+    "LLM_STREAM_USAGE",
+]
 
 
 @pytest.fixture
@@ -25,7 +41,24 @@ def test_bytecode_is_written_and_our_packages_stay_out(settings: Settings, monke
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
     for _, environment in (commands.llm(settings, Path("python")), commands.langflow(settings, Path("python"))):
         assert "PYTHONDONTWRITEBYTECODE" not in environment
-        assert "PYTHONPATH" not in environment
+        assert "/somewhere" not in environment.get("PYTHONPATH", "")
+
+
+def test_langflow_is_started_as_the_stack_starts_it(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in CHOICES:
+        monkeypatch.delenv(name, raising=False)
+    _, environment = commands.langflow(settings, Path("python"))
+    in_the_stack = SERVICES["langflow"]["environment"]
+    for name in CHOICES:
+        assert environment[name] == re.sub(r"\$\{\w+:-(.*)\}", r"\1", in_the_stack[name]), name
+    assert environment["PYTHONPATH"] == str(settings.root / "docker" / "langflow" / "python")
+    assert (ROOT / "docker" / "langflow" / "python" / "sitecustomize.py").is_file()
+
+
+def test_who_starts_it_may_choose_otherwise(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANGFLOW_BLOCK_CODE_INTERPRETER_COMPONENTS", "false")
+    _, environment = commands.langflow(settings, Path("python"))
+    assert environment["LANGFLOW_BLOCK_CODE_INTERPRETER_COMPONENTS"] == "false"
 
 
 def test_dagster_and_langflow_share_the_key(settings: Settings) -> None:

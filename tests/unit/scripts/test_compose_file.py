@@ -154,6 +154,8 @@ def test_each_secret_is_given_to_those_who_need_it_alone() -> None:
         "dagster-webserver": dagster,
         "dagster-daemon": dagster,
         "user-code": dagster | access | {"DAGMA_LEDGER_URL"},
+        "project-code": dagster | access | {"DAGMA_LEDGER_URL"},
+        "validate": dagster | access | {"DAGMA_LEDGER_URL"},
         "worker": dagster | access | {"DAGMA_LEDGER_URL"},
     } == SECRETS
 
