@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 
 from dagma import __version__
-from dagma.cli import ask, doctor, flows
+from dagma.cli import ask, doctor, flows, prune
 from dagma.ledger import commands as ledger
 
-COMMANDS = (ask, doctor, flows, ledger)
+COMMANDS = (ask, doctor, flows, ledger, prune)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,9 @@ import pytest
 from dagma import environment
 
 
-def test_a_setting_is_read_from_the_file_that_its_variable_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_setting_is_read_from_the_file_that_its_variable_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "key").write_text("sk-secret\n")
     monkeypatch.setenv("SOME_KEY_FILE", str(tmp_path / "key"))
     assert environment.text("SOME_KEY") == "sk-secret"
