@@ -1,4 +1,5 @@
 """What is past its days is pruned from every store of the shipped stack, and nothing else is."""
+# ruff: noqa: S608 (the values are the tests' own)
 
 import json
 import uuid
@@ -112,6 +113,14 @@ def ask(dagster: Dagster) -> Call:
     return Call(run_id, session_id)
 
 
+def old_call(stack: Stack, dagster: Dagster) -> Call:
+    """Make a call and age it; nothing else is old enough to be pruned then."""
+    old, _latest = ask(dagster), ask(dagster)
+    stack.exec("user-code", "dagma", "prune")
+    old.age(stack, days=401)
+    return old
+
+
 def prune(dagster: Dagster) -> str:
     """Run the job of the schedule; return the run's id."""
     run_id = dagster.webserver.launch("prune", {}, tags={})
@@ -194,8 +203,7 @@ def test_the_latest_materialization_stays_however_old(stack: Stack, dagster: Dag
 
 
 def test_a_store_that_is_away_fails_the_run_after_the_others_were_pruned(stack: Stack, dagster: Dagster) -> None:
-    old, _latest = ask(dagster), ask(dagster)
-    old.age(stack, days=401)
+    old = old_call(stack, dagster)
     with paused(stack, "langflow"):
         run_id = prune(dagster)
         assert dagster.status(run_id) == "FAILURE"
@@ -212,8 +220,7 @@ def test_a_store_that_is_away_fails_the_run_after_the_others_were_pruned(stack: 
 
 
 def test_by_hand_it_counts_first_and_prunes_then(stack: Stack, dagster: Dagster) -> None:
-    old, _latest = ask(dagster), ask(dagster)
-    old.age(stack, days=401)
+    old = old_call(stack, dagster)
     counted = stack.exec("user-code", "dagma", "prune", "--dry-run")
     assert "Dagster   would delete: 1 runs" in counted
     assert "Langflow  would delete: 2 messages, 1 traces" in counted

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-# A first prune can have months to delete: it goes on the next day.
-MOST_SECONDS = 1800.0
+# A first prune can have months to delete: it goes on the next night.
+MOST_SECONDS = 7200.0
 
 
 @dataclass

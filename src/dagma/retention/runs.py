@@ -125,6 +125,8 @@ class RunPruner:
                 connection.execute(
                     AssetCheckExecutionsTable.delete().where(AssetCheckExecutionsTable.c.run_id == run_id)
                 )
+        # Dagster deletes the run before its events, which nobody would find again were this ended in between.
+        storage.delete_events(run_id)
         self._instance.delete_run(run_id)
 
 

@@ -39,12 +39,16 @@ def langflow(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     deleted: list[str] = []
     trace = StoredRecord("trace-1", SESSION, datetime.now(UTC) - timedelta(days=31))
 
+    def list_traces(_: LangflowClient, until: datetime, *, page: int) -> list[StoredRecord]:
+        assert page == 1
+        return [] if deleted or until < trace.at else [trace]
+
     def delete_trace(_: LangflowClient, trace_id: str) -> bool:
         deleted.append(trace_id)
         return True
 
     monkeypatch.setattr(LangflowClient, "list_flows", lambda _: [])
-    monkeypatch.setattr(LangflowClient, "list_traces", lambda _, until, page: [] if deleted else [trace])
+    monkeypatch.setattr(LangflowClient, "list_traces", list_traces)
     monkeypatch.setattr(LangflowClient, "delete_trace", delete_trace)
     return deleted
 
@@ -98,10 +102,6 @@ def test_pruning_takes_no_place_of_a_call_and_no_config() -> None:
         assert isinstance(node.definition, dg.OpDefinition)
         assert node.definition.pool is None
         assert not node.definition.has_config_field or node.definition.config_field.config_type.given_name == "Any"
-
-
-def test_one_prune_at_a_time_is_launched() -> None:
-    assert prune_job.tags["dagma/prune"] == "true"
 
 
 def test_the_schedule_ships_running_in_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:

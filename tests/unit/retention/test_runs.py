@@ -63,6 +63,13 @@ DEFS = dg.Definitions(assets=[answer], asset_checks=[is_good])
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
+    """An instance in memory."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def instance_on_disk() -> Iterator[dg.DagsterInstance]:
     with instance_for_test() as instance:
         yield instance
 
@@ -123,7 +130,8 @@ def prune(instance: dg.DagsterInstance, days: int = 30, *, dry_run: bool = False
     return {**pruned.deleted, "kept": pruned.kept}
 
 
-def test_an_old_run_goes_with_its_events_logs_and_values(instance: dg.DagsterInstance) -> None:
+def test_an_old_run_goes_with_its_events_logs_and_values(instance_on_disk: dg.DagsterInstance) -> None:
+    instance = instance_on_disk
     old, young = execute_plain(instance, 31), execute_plain(instance, 29)
     base = Path(instance.storage_directory())
     logs = Path(instance.compute_log_manager.get_log_metadata([old, "compute_logs", "x"]).stdout_location).parents[1]
@@ -138,6 +146,24 @@ def test_an_old_run_goes_with_its_events_logs_and_values(instance: dg.DagsterIns
     assert not (base / old).exists()
     assert (base / young).is_dir()
     assert not logs.exists()
+
+
+def test_a_prune_that_is_ended_amid_a_run_leaves_no_events_behind(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = plain(instance, 31)
+    instance.report_engine_event("something", instance.get_run_by_id(old))
+
+    def end(_: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as ended:
+        ended.setattr(instance.run_storage, "delete_run", end)
+        with pytest.raises(KeyboardInterrupt):
+            prune(instance)
+    assert instance.all_logs(old) == []
+    assert stored(instance) == {old}
+    assert prune(instance) == {"runs": 1, "kept": 0}
 
 
 def test_a_dry_run_counts_and_deletes_nothing(instance: dg.DagsterInstance) -> None:

@@ -28,12 +28,12 @@ def test_days_are_read(monkeypatch: pytest.MonkeyPatch, name: str, days: int) ->
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("value", ["a month", "-1", "1.5", "36501", "²", "1_0", "9" * 30])
-def test_what_is_no_number_of_days_is_told_with_the_fix(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
+def test_what_is_no_number_of_days_is_told_with_the_fix(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     variable = f"DAGMA_RETENTION_{name}_DAYS"
     monkeypatch.setenv(variable, value)
-    with pytest.raises(SettingError, match=rf"{variable} is .*whole days, from \d+ to 36500, or to 0 to keep everything"):
+    with pytest.raises(
+        SettingError, match=rf"{variable} is .*whole days, from \d+ to 36500, or to 0 to keep everything"
+    ):
         RetentionSettings.from_environment()
 
 
