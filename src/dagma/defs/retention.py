@@ -11,6 +11,8 @@ import dagster as dg
 from dagma import environment
 from dagma.access import access_from_environment, base_url_from_environment
 from dagma.defs.llm.ledgers import ledger_from_environment
+from dagma.langflow import LangflowError
+from dagma.ledger import LedgerError
 from dagma.retention.calls import prune_ledger
 from dagma.retention.langflow_history import LangflowPruner
 from dagma.retention.outcome import Pruned
@@ -80,7 +82,11 @@ def prune_schedule_from_environment() -> dg.ScheduleDefinition:
 
 def _report(context: dg.OpExecutionContext, days: int, prune: Callable[[], Pruned]) -> None:
     began = time.monotonic()
-    pruned = prune()
+    try:
+        pruned = prune()
+    except (LangflowError, LedgerError) as error:
+        # Not again tonight: tomorrow night deletes what this one has left.
+        raise dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False) from error
     seconds = round(time.monotonic() - began, 1)
     context.log.info("Deleted: %s.", pruned)
     context.add_output_metadata({**pruned.deleted, "seconds": seconds, "days": days, "complete": pruned.is_complete})

@@ -89,11 +89,14 @@ def test_a_langflow_that_is_away_fails_its_step_alone(instance: dg.DagsterInstan
     old_call(f"sqlite:///{tmp_path}/ledger.db")
     result = prune_job.execute_in_process(instance=instance, raise_on_error=False)
     assert not result.success
-    told = metadata(result)
-    assert told.keys() == {"prune_runs", "prune_ledger"}
-    assert told["prune_ledger"]["calls"] == 1
+    pruned = metadata(result)
+    assert pruned.keys() == {"prune_runs", "prune_ledger"}
+    assert pruned["prune_ledger"]["calls"] == 1
     (failure,) = result.filter_events(lambda event: event.is_step_failure)
     assert failure.step_key == "prune_langflow"
+    told = failure.step_failure_data.error_display_string
+    assert "Unreachable" in told
+    assert "127.0.0.1:9" in told
     ledger_from_environment().close()
 
 
