@@ -7,6 +7,7 @@ from dagma.defs.llm.backends import backend_from_environment
 from dagma.defs.llm.cancelled_jobs import cancelled_jobs
 from dagma.defs.llm.schedules import daily_schedule_from_environment, langflow_run_flow_job
 from dagma.defs.llm.stored_values import stored_values
+from dagma.defs.retention import prune_job, prune_schedule_from_environment
 from dagma.lost_retries import lost_retries
 from dagma.validation.settings import refuse_bad_settings
 
@@ -15,8 +16,8 @@ refuse_bad_settings()
 
 defs = dg.Definitions(
     assets=[langflow_run_flow],
-    jobs=[langflow_run_flow_job],
-    schedules=[daily_schedule_from_environment()],
+    jobs=[langflow_run_flow_job, prune_job],
+    schedules=[daily_schedule_from_environment(), prune_schedule_from_environment()],
     sensors=[lost_retries, cancelled_jobs],
     # What answers every call. DAGMA_BACKEND names another, and nothing else changes.
     resources={"backend": backend_from_environment(), "io_manager": stored_values},

@@ -12,6 +12,7 @@ from typing import TypeVar, overload
 Word = TypeVar("Word", bound=str)
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
+MOST_DAYS = 36_500
 
 
 class SettingError(ValueError):
@@ -62,6 +63,27 @@ def positive_number(name: str, default: float) -> float:
     if not 0 < number < float("inf"):
         raise SettingError(f"{name} is {word!r}. Set it to a number above 0, such as {default:g}.")
     return number
+
+
+def days(name: str, default: int, *, least: int = 1) -> int:
+    """Read for how many days something is kept, where 0 stands for ever.
+
+    Args:
+        name: The variable.
+        default: The days where it is not set.
+        least: The fewest days that make sense.
+
+    Raises:
+        SettingError: It is no such number.
+    """
+    word = text(name)
+    if word is None:
+        return default
+    if word.isascii() and word.isdecimal() and (int(word) == 0 or least <= int(word) <= MOST_DAYS):
+        return int(word)
+    raise SettingError(
+        f"{name} is {word!r}. Set it to whole days, from {least} to {MOST_DAYS}, or to 0 to keep everything."
+    )
 
 
 def choice(name: str, words: tuple[Word, ...], default: Word) -> Word:

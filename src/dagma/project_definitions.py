@@ -11,7 +11,7 @@ from dagma.validation.settings import refuse_bad_settings
 
 
 def with_defaults(project: dg.Definitions) -> dg.Definitions:
-    """Add the resources `backend` and `io_manager`, and the executor that the workers need, where the project has none of its own.
+    """Add what the project lacks of the resources `backend` and `io_manager`, and of the executor that workers need.
 
     Raises:
         SettingError: A setting can't be used: told after the project was loaded, whose mistakes are told first.

@@ -6,10 +6,11 @@ import pytest
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
-from dagma.ledger import Ledger, LedgerSettingsError, Usage
+from dagma.ledger import Ledger, LedgerSettingsError, LedgerUnavailableError, Usage
 from dagma.ledger.database import Database
+from dagma.ledger.migrate import migrate
 from dagma.ledger.reports import Filter, last_calls, totals
-from dagma.ledger.retention import prune_calls
+from dagma.ledger.retention import count_expired, prune_calls, prune_expired
 from dagma.ledger.tables import calls, rejections, replays
 from ledger_suites.tools import Clock, MakeLedger, new_call
 
@@ -103,6 +104,39 @@ class Audit:
         long_ago = clock.now - timedelta(days=35)
         hour, *_ = totals(ledger.database, long_ago)
         assert (hour.calls, hour.tokens) == (4, 12)
+
+    def test_the_application_prunes_what_is_past_its_days_in_batches(
+        self, make_ledger: MakeLedger, owner_url: str
+    ) -> None:
+        clock = Clock(datetime.now(UTC) - timedelta(days=101))
+        ledger = make_ledger(clock=clock)
+        for _ in range(3):
+            finish_as(ledger, "answered")
+        clock.advance(days=2)
+        young = finish_as(ledger, "answered")
+        migrate(owner_url, keep_days=100)
+        assert count_expired(ledger.database, keep_days=100) == 3
+        assert [prune_expired(ledger.database, keep_days=100, most=2) for _ in range(3)] == [2, 1, 0]
+        assert [row["id"] for row in last_calls(ledger.database, 10, Filter())] == [young]
+        with ledger.database.read() as connection:
+            assert connection.execute(select(replays.c.call_id)).scalars().all() == [young]
+        hour, *_ = totals(ledger.database, clock.now - timedelta(days=2))
+        assert hour.calls == 4
+
+    def test_zero_days_keep_every_call(self, make_ledger: MakeLedger, owner_url: str) -> None:
+        ledger = make_ledger(clock=Clock(datetime.now(UTC) - timedelta(days=4000)))
+        finish_as(ledger, "answered")
+        migrate(owner_url, keep_days=0)
+        assert count_expired(ledger.database, keep_days=0) == prune_expired(ledger.database, keep_days=0) == 0
+        assert len(last_calls(ledger.database, 10, Filter())) == 1
+
+    @pytest.mark.parametrize("days", [-1, 1, 29, 36_501])
+    def test_the_database_takes_no_fewer_days_than_thirty(
+        self, make_ledger: MakeLedger, owner_url: str, days: int
+    ) -> None:
+        make_ledger().database.check_version()
+        with pytest.raises(LedgerUnavailableError, match="retention_days"):
+            migrate(owner_url, keep_days=days)
 
     def test_pruning_younger_calls_is_refused(self, make_ledger: MakeLedger, owner_url: str) -> None:
         ledger = make_ledger(clock=Clock(datetime.now(UTC) - timedelta(days=29)))

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from threading import Timer
 
 import pytest
 from ledger_suites.migrations import migrate_to
-from ledger_suites.tools import MakeLedger, new_call
+from ledger_suites.tools import Clock, MakeLedger, new_call
 from sqlalchemy import Connection, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 from stack.ledger_fixtures import (
@@ -29,7 +30,7 @@ from dagma.ledger import (
 )
 from dagma.ledger.database import Database
 from dagma.ledger.migrate import migrate
-from dagma.ledger.retention import prune_calls
+from dagma.ledger.retention import prune_calls, prune_expired
 
 __all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
 
@@ -71,6 +72,9 @@ def answered(make_ledger: MakeLedger) -> str:
         "UPDATE rejections SET reason = ''",
         "DELETE FROM rejections",
         "UPDATE ledger_version SET version_num = '0'",
+        "UPDATE retention SET keep_days = 30",
+        "INSERT INTO retention VALUES (30)",
+        "DELETE FROM retention",
     ],
 )
 def test_the_application_may_not(ledger_postgres: LedgerPostgres, statement: str) -> None:
@@ -103,6 +107,27 @@ def test_not_even_the_owner_changes_history_by_a_plain_statement(
 def test_the_application_is_told_who_prunes(ledger_postgres: LedgerPostgres) -> None:
     with pytest.raises(LedgerSettingsError, match=r"may not delete calls.*DAGMA_LEDGER_OWNER_URL"):
         prune_calls(Database(ledger_postgres.app_url), 400)
+
+
+def test_the_application_has_no_say_in_how_long_calls_are_kept(
+    ledger_postgres: LedgerPostgres, make_ledger: MakeLedger
+) -> None:
+    ledger = make_ledger(clock=Clock(datetime.now(UTC) - timedelta(days=100)))
+    ledger.finish(ledger.begin(new_call()), raw="Paris")
+    with connected(ledger_postgres.app_url) as connection:
+        connection.exec_driver_sql("CREATE TEMPORARY TABLE retention AS SELECT 30 AS keep_days")
+        connection.exec_driver_sql("GRANT ALL ON pg_temp.retention TO PUBLIC")
+        assert connection.exec_driver_sql("SELECT ledger_prune_expired(1000)").scalar() == 0
+    assert prune_expired(Database(ledger_postgres.app_url), keep_days=30) == 0
+    migrate(ledger_postgres.owner_url, ledger_postgres.app_role, keep_days=99)
+    assert prune_expired(Database(ledger_postgres.app_url), keep_days=400) == 1
+
+
+def test_migrating_without_days_leaves_them_as_they_are(ledger_postgres: LedgerPostgres) -> None:
+    migrate(ledger_postgres.owner_url, ledger_postgres.app_role, keep_days=99)
+    migrate(ledger_postgres.owner_url, ledger_postgres.app_role)
+    with connected(ledger_postgres.app_url) as connection:
+        assert connection.exec_driver_sql("SELECT keep_days FROM retention").scalars().all() == [99]
 
 
 def test_a_database_of_the_first_version_is_upgraded_and_pruning_taken_from_the_application(

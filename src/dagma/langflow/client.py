@@ -1,11 +1,12 @@
 """The client of Langflow's API."""
 
 from dagma.langflow.collecting import CollectingApi
+from dagma.langflow.history import HistoryApi
 from dagma.langflow.runs import RunsApi
 from dagma.langflow.variables import VariablesApi
 
 
-class LangflowClient(RunsApi, CollectingApi, VariablesApi):
+class LangflowClient(RunsApi, CollectingApi, VariablesApi, HistoryApi):
     """Calls Langflow's API; safe for threads, and a context manager that closes its connections.
 
     Args:

@@ -11,15 +11,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from dagma.environment import SettingError
 from dagma.ledger.call import State
 from dagma.ledger.database import Database
-from dagma.ledger.errors import LedgerError
+from dagma.ledger.errors import LedgerError, LedgerSettingsError
 from dagma.ledger.formats import FORMATS, replacing, show_decimal, show_value, write_records
 from dagma.ledger.ledger import utc_now
 from dagma.ledger.migrate import DEFAULT_APP_ROLE, migrate
 from dagma.ledger.quotas import parse_quotas
 from dagma.ledger.reports import SHOWN, Filter, all_calls, find_calls, last_calls, standings, totals
-from dagma.ledger.retention import DEFAULT_DAYS, prune_calls
+from dagma.ledger.retention import DEFAULT_DAYS, keep_days_from_environment, prune_calls
 from dagma.ledger.settings import LedgerSettings, url_from
 
 COLUMNS = [*(column.name for column in SHOWN), "rejected_at", "rejected_reason"]
@@ -198,7 +199,11 @@ def run_migrate(arguments: argparse.Namespace) -> int:
     """Create or upgrade the tables."""
     owner_url = arguments.url or url_from("DAGMA_LEDGER_OWNER_URL")
     url = owner_url or LedgerSettings.from_environment().url
-    version = migrate(url, arguments.app_role or os.environ.get("DAGMA_LEDGER_APP_ROLE"))
+    try:
+        keep_days = keep_days_from_environment()
+    except SettingError as error:
+        raise LedgerSettingsError(str(error)) from None
+    version = migrate(url, arguments.app_role or os.environ.get("DAGMA_LEDGER_APP_ROLE"), keep_days)
     print(f"The ledger's tables are at version {version}.")
     return 0
 

@@ -3,12 +3,13 @@
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, text, update
 from sqlalchemy.exc import DBAPIError
 
 from dagma.ledger.database import Database
 from dagma.ledger.errors import LedgerNotMigratedError, LedgerSettingsError
 from dagma.ledger.schema_version import HEAD, VERSION_TABLE
+from dagma.ledger.tables import retention
 
 DEFAULT_APP_ROLE = "dagma"
 # One migration at a time: an arbitrary number that stands for "dagma ledger migrate".
@@ -19,7 +20,7 @@ CHANGING_COLUMNS = (
 )
 
 
-def migrate(url: str, app_role: str | None = None) -> str:
+def migrate(url: str, app_role: str | None = None, keep_days: int | None = None) -> str:
     """Create or upgrade the tables, in one transaction.
 
     On PostgreSQL connect as the role that shall own the tables. The application's role then may insert calls, fill in
@@ -28,6 +29,7 @@ def migrate(url: str, app_role: str | None = None) -> str:
     Args:
         url: The database, with the owner's credentials.
         app_role: The role that the application connects as. By default `dagma`, where it exists and is not the owner.
+        keep_days: For how many days the application shall keep calls, 0 for ever. By default as before: 400 at first.
 
     Returns:
         The version that the database is at now.
@@ -46,6 +48,8 @@ def migrate(url: str, app_role: str | None = None) -> str:
             config = alembic_config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+            if keep_days is not None:
+                connection.execute(update(retention).values(keep_days=keep_days))
             if not database.is_sqlite:
                 _grant(connection, app_role)
     except CommandError as error:
@@ -80,10 +84,11 @@ def _grant(connection: Connection, app_role: str | None) -> None:
         return
     quoted = connection.dialect.identifier_preparer.quote(role)
     for grant in (
-        f"SELECT ON calls, replays, rejections, usage_hours, housekeeping, {VERSION_TABLE}",
+        f"SELECT ON calls, replays, rejections, usage_hours, housekeeping, retention, {VERSION_TABLE}",
         f"INSERT, UPDATE ({CHANGING_COLUMNS}) ON calls",
         "INSERT, DELETE ON replays",
         "INSERT ON rejections",
         "UPDATE ON housekeeping",
+        "EXECUTE ON FUNCTION ledger_prune_expired(integer)",
     ):
         connection.exec_driver_sql(f"GRANT {grant} TO {quoted}")

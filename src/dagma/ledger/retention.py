@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, text
+from sqlalchemy import ColumnElement, Connection, delete, func, select, text
 
+from dagma import environment
 from dagma.ledger.database import Database
 from dagma.ledger.errors import LedgerSettingsError
 from dagma.ledger.tables import calls
@@ -12,7 +13,68 @@ MINIMUM_DAYS = 30
 """The database itself refuses to delete younger calls: see `migrations/`."""
 MAXIMUM_DAYS = 36_500
 DEFAULT_DAYS = 400
+CALLS_AT_ONCE = 2000
 MAY_DELETE = text("SELECT has_table_privilege('calls', 'DELETE')")
+PRUNE_EXPIRED = text("SELECT ledger_prune_expired(:most)")
+COUNT_EXPIRED = text(
+    "SELECT count(*) FROM calls, retention WHERE keep_days > 0 AND begun_at < now() - make_interval(days => keep_days)"
+)
+
+
+def keep_days_from_environment() -> int:
+    """Read `DAGMA_RETENTION_LEDGER_DAYS`: for how many days calls are kept, 0 for ever.
+
+    Raises:
+        SettingError: It is no such number.
+    """
+    return environment.days("DAGMA_RETENTION_LEDGER_DAYS", DEFAULT_DAYS, least=MINIMUM_DAYS)
+
+
+def prune_expired(database: Database, keep_days: int, most: int = CALLS_AT_ONCE) -> int:
+    """Delete the oldest calls past their days, with their replays and rejections. Hourly totals stay.
+
+    On PostgreSQL the application's role may do so: the database goes by the days that the tables' owner wrote when it
+    migrated, whatever the application says.
+
+    Args:
+        database: The ledger's database.
+        keep_days: How many days to keep on SQLite, where the application owns the file; 0 for ever.
+        most: How many calls to delete at most.
+
+    Returns:
+        How many calls were deleted.
+
+    Raises:
+        LedgerUnavailableError: The database can't be reached, or refuses.
+    """
+    if not database.is_sqlite:
+        deleted = database.transact(lambda connection: connection.scalar(PRUNE_EXPIRED, {"most": most}))
+        return int(deleted or 0)
+    if not keep_days:
+        return 0
+    oldest = select(calls.c.id).where(calls.c.begun_at < _days_ago(keep_days)).order_by(calls.c.begun_at).limit(most)
+    return database.transact(
+        lambda connection: connection.execute(delete(calls).where(calls.c.id.in_(oldest))).rowcount
+    )
+
+
+def count_expired(database: Database, keep_days: int) -> int:
+    """Count the calls that `prune_expired` would delete.
+
+    Args:
+        database: The ledger's database.
+        keep_days: As for `prune_expired`.
+
+    Raises:
+        LedgerUnavailableError: The database can't be reached.
+    """
+    with database.read() as connection:
+        if not database.is_sqlite:
+            return int(connection.scalar(COUNT_EXPIRED) or 0)
+        if not keep_days:
+            return 0
+        expired = select(func.count()).select_from(calls).where(calls.c.begun_at < _days_ago(keep_days))
+        return int(connection.scalar(expired) or 0)
 
 
 def prune_calls(database: Database, keep_days: int) -> int:
@@ -36,7 +98,7 @@ def prune_calls(database: Database, keep_days: int) -> int:
     def work(connection: Connection) -> int:
         # By the database's clock, which its guard of young calls goes by too.
         if database.is_sqlite:
-            old: ColumnElement[Any] = func.strftime("%Y-%m-%d %H:%M:%f", "now", f"-{keep_days} days")
+            old = _days_ago(keep_days)
         else:
             if not connection.scalar(MAY_DELETE):
                 raise LedgerSettingsError(
@@ -47,3 +109,7 @@ def prune_calls(database: Database, keep_days: int) -> int:
         return connection.execute(delete(calls).where(calls.c.begun_at < old)).rowcount
 
     return database.transact(work, may_take_long=True)
+
+
+def _days_ago(days: int) -> ColumnElement[Any]:
+    return func.strftime("%Y-%m-%d %H:%M:%f", "now", f"-{days} days")

@@ -106,3 +106,10 @@ housekeeping = Table(
     Column("lost_until", UtcTime, nullable=False),
 )
 """One row: until which time of their beginning no call is left whose caller has died."""
+
+retention = Table(
+    "retention",
+    metadata,
+    Column("keep_days", Integer, nullable=False),
+)
+"""One row, which only the owner writes: for how many days calls are kept, 0 for ever."""

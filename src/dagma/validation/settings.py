@@ -10,6 +10,7 @@ from dagma.access import access_from_environment, base_url_from_environment
 from dagma.ledger import Ledger, Prices
 from dagma.ledger.quotas import parse_quotas
 from dagma.ledger.texts import TextPolicy
+from dagma.retention.settings import RetentionSettings
 from dagma.validation.load_errors import describe
 
 # Opens nothing: settings of the ledger are read one by one, beside an address that is fine.
@@ -53,6 +54,7 @@ def _checks() -> Iterator[tuple[str, Callable[[], Any]]]:
         yield variable, partial(_web_address, variable)
     yield "LANGFLOW_BASE_URL", base_url_from_environment
     yield "LANGFLOW_*", access_from_environment
+    yield "DAGMA_RETENTION_*", RetentionSettings.from_environment
     yield from _checks_of_ledger()
     yield from _checks_of_definitions()
 

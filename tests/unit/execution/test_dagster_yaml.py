@@ -12,6 +12,7 @@ from dagster._core.test_utils import instance_for_test
 from dagster_postgres.utils import pg_url_from_config
 
 from dagma.celery_settings import DEFAULT_SILENCE_SECONDS
+from dagma.defs.retention import prune_job
 from dagma.health import REQUIRED_DAEMONS
 from dagma.launcher import CeleryRunLauncher
 from dagma.storage import PostgresStorage
@@ -64,6 +65,14 @@ def test_no_more_runs_are_launched_than_the_workers_have_slots(stack: InstanceRe
     coordinator = stack.run_coordinator
     assert isinstance(coordinator, QueuedRunCoordinator)
     assert coordinator.get_run_queue_config().max_concurrent_runs == 6
+
+
+def test_one_prune_runs_at_a_time(stack: InstanceRef) -> None:
+    coordinator = stack.run_coordinator
+    assert isinstance(coordinator, QueuedRunCoordinator)
+    (limit,) = coordinator.get_run_queue_config().tag_concurrency_limits
+    assert limit["limit"] == 1
+    assert limit["key"] in prune_job.tags
 
 
 def test_the_health_check_knows_every_daemon_that_the_instance_requires() -> None:

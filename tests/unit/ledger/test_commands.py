@@ -13,11 +13,13 @@ from threading import Timer
 
 import pytest
 from ledger_suites.tools import Clock, MakeLedger, new_call
+from sqlalchemy import select
 
 from dagma.ledger import Ledger, Usage
 from dagma.ledger.commands import COLUMNS, add_parser, parse_time
 from dagma.ledger.ledger import utc_now
 from dagma.ledger.schema_version import HEAD
+from dagma.ledger.tables import retention
 
 Dagma = Callable[..., int]
 
@@ -329,6 +331,23 @@ def test_the_owners_url_can_stand_in_a_file(
 def test_migrate_tells_the_version(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
     assert dagma("migrate") == 0
     assert capsys.readouterr().out == f"The ledger's tables are at version {HEAD}.\n"
+
+
+def test_migrate_writes_for_how_many_days_calls_are_kept(
+    dagma: Dagma, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGMA_RETENTION_LEDGER_DAYS", "90")
+    assert dagma("migrate") == 0
+    with ledger.database.read() as connection:
+        assert connection.execute(select(retention.c.keep_days)).scalars().all() == [90]
+
+
+def test_migrate_refuses_days_that_the_database_would_refuse(
+    dagma: Dagma, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DAGMA_RETENTION_LEDGER_DAYS", "7")
+    assert dagma("migrate") == 1
+    assert "DAGMA_RETENTION_LEDGER_DAYS is '7'. Set it to whole days, from 30 to" in capsys.readouterr().err
 
 
 def test_an_error_is_one_line_and_exit_code_1(

@@ -1,0 +1,70 @@
+"""`dagma prune`: delete what is past its days now, as the schedule `prune_daily` does every night."""
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Iterator
+
+from dagma import environment
+from dagma.access import access_from_environment, base_url_from_environment
+from dagma.langflow import LangflowError
+from dagma.ledger import LedgerError, LedgerSettings
+from dagma.retention.calls import prune_ledger
+from dagma.retention.langflow_history import LangflowPruner
+from dagma.retention.outcome import Pruned
+from dagma.retention.pace import Pace
+from dagma.retention.settings import RetentionSettings
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `prune`."""
+    parser = subparsers.add_parser(
+        "prune", help="delete what is older than DAGMA_RETENTION_* says", description=__doc__
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only count what would be deleted")
+    parser.set_defaults(handler=prune)
+
+
+def prune(options: argparse.Namespace) -> int:
+    """Prune each store, print a line for each, and return 0 only if none fails."""
+    failures = 0
+    try:
+        settings = RetentionSettings.from_environment()
+    except environment.SettingError as error:
+        print(f"dagma prune: {error}", file=sys.stderr)
+        return 1
+    for name, prune_store in stores(settings, dry_run=options.dry_run):
+        try:
+            print(f"{name:<9} {'would delete' if options.dry_run else 'deleted'}: {prune_store()}", flush=True)
+        except (LangflowError, LedgerError, environment.SettingError, OSError) as error:
+            failures += 1
+            print(f"{name:<9} FAILED: {error}", flush=True)
+    return 1 if failures else 0
+
+
+def stores(settings: RetentionSettings, *, dry_run: bool) -> Iterator[tuple[str, Callable[[], Pruned]]]:
+    """Yield each store's name, and what prunes it to the end."""
+
+    def pace() -> Pace:
+        return Pace(math.inf)
+
+    def prune_runs() -> Pruned:
+        import dagster as dg  # two seconds, of which the other commands have no use
+
+        from dagma.retention.runs import RunPruner
+
+        with dg.DagsterInstance.get() as instance:
+            return RunPruner(instance, days=settings.runs, pace=pace(), dry_run=dry_run).prune()
+
+    def prune_langflow() -> Pruned:
+        with access_from_environment().connect(base_url_from_environment()) as client:
+            days, chats_days = settings.langflow, settings.chats
+            return LangflowPruner(client, days=days, chats_days=chats_days, pace=pace(), dry_run=dry_run).prune()
+
+    def prune_calls() -> Pruned:
+        ledger = LedgerSettings.from_environment().open()
+        return prune_ledger(ledger, days=settings.ledger, pace=pace(), dry_run=dry_run)
+
+    yield "Dagster", prune_runs
+    yield "Langflow", prune_langflow
+    yield "ledger", prune_calls

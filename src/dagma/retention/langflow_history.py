@@ -1,0 +1,144 @@
+"""Prunes the messages and traces that calls leave in Langflow, over its REST API.
+
+Sessions that Dagma made for single calls go after a while. All others belong to somebody: people who chat in the
+playground, and pipelines that name their sessions. They have a setting of their own, which keeps them for ever by
+default.
+
+Langflow prunes its jobs by itself (`LANGFLOW_BACKGROUND_RETENTION_DAYS`), and keeps no more than 3,000 transactions and
+3,000 vertex builds.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from dagma.langflow import Flow
+from dagma.langflow.history import PAGE, StoredRecord
+from dagma.retention.outcome import Pruned
+from dagma.retention.pace import Pace
+
+CALL_SESSION = re.compile(r"call-[0-9a-f]{32}")
+"""The sessions that Dagma makes for its calls."""
+TRACES_AT_ONCE = 20
+
+
+class History(Protocol):
+    """What the pruning needs of a client of Langflow."""
+
+    def list_flows(self) -> Sequence[Flow]:
+        """Return the flows of the user."""
+
+    def list_messages(self, flow_id: str, *, offset: int, limit: int = PAGE) -> Sequence[StoredRecord]:
+        """Return messages of a flow, the newest first."""
+
+    def delete_messages(self, message_ids: Sequence[str]) -> None:
+        """Delete messages."""
+
+    def list_traces(self, until: datetime, *, page: int) -> Sequence[StoredRecord]:
+        """Return traces that began before a time, the newest first."""
+
+    def delete_trace(self, trace_id: str) -> bool:
+        """Delete a trace."""
+
+
+class LangflowPruner:
+    """Deletes messages and traces that are past their days.
+
+    Args:
+        history: The client.
+        days: For how many days the sessions of calls are kept; 0 for ever.
+        chats_days: For how many days all others are kept; 0 for ever.
+        pace: How hard and how long it works.
+        dry_run: Only count.
+        now: The time, aware.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        *,
+        days: int,
+        chats_days: int,
+        pace: Pace | None = None,
+        dry_run: bool = False,
+        now: datetime | None = None,
+    ) -> None:
+        now = now or datetime.now(UTC)
+        self._history = history
+        self._of_calls = now - timedelta(days=days) if days else None
+        self._of_others = now - timedelta(days=chats_days) if chats_days else None
+        self._pace = pace or Pace()
+        self._dry_run = dry_run
+
+    def prune(self) -> Pruned:
+        """Delete what is past its days.
+
+        Raises:
+            LangflowError: Langflow can't be asked, or refuses.
+        """
+        cutoffs = [cutoff for cutoff in (self._of_calls, self._of_others) if cutoff]
+        if not cutoffs:
+            return Pruned({}, kept_for_ever=True)
+        latest = max(cutoffs)
+        messages = sum(self._prune_messages(flow.id, latest) for flow in self._history.list_flows())
+        traces = self._prune_traces(latest)
+        return Pruned({"messages": messages, "traces": traces}, is_complete=not self._pace.is_over)
+
+    def _prune_messages(self, flow_id: str, latest: datetime) -> int:
+        count = 0
+        offset = self._first_before(flow_id, latest)
+        deleted: set[str] = set()
+        while self._pace.goes_on():
+            page = self._history.list_messages(flow_id, offset=offset)
+            # What is still listed after its deletion is another user's, whose flow is shared with this one.
+            expired = [each.id for each in page if self._is_expired(each) and each.id not in deleted]
+            count += len(expired) - sum(each.id in deleted for each in page)
+            if expired and not self._dry_run:
+                self._history.delete_messages(expired)
+                deleted = set(expired)
+            if len(page) < PAGE:
+                break
+            offset += len(page) if self._dry_run else len(page) - len(expired)
+        return count
+
+    def _first_before(self, flow_id: str, time: datetime) -> int:
+        """Find how many messages of a flow are younger: what is to be deleted stands at the end of a long list."""
+
+        def is_before(offset: int) -> bool:
+            found = self._history.list_messages(flow_id, offset=offset, limit=1)
+            return not found or found[0].at < time
+
+        if is_before(0):
+            return 0
+        young, old = 0, PAGE
+        while not is_before(old):
+            young, old = old, old * 4
+        while old - young > PAGE:
+            middle = (young + old) // 2
+            young, old = (young, middle) if is_before(middle) else (middle, old)
+        return young
+
+    def _prune_traces(self, latest: datetime) -> int:
+        count, page = 0, 1
+        while self._pace.goes_on() and (traces := self._history.list_traces(latest, page=page)):
+            expired = [each.id for each in traces if self._is_expired(each)]
+            deleted = len(expired) if self._dry_run else self._delete_traces(expired)
+            count += deleted
+            # What follows moves up to where the deleted ones were.
+            if self._dry_run or not deleted:
+                page += 1
+        return count
+
+    def _delete_traces(self, trace_ids: Sequence[str]) -> int:
+        count = 0
+        for index, trace_id in enumerate(trace_ids):
+            # Langflow deletes traces one by one.
+            if index and index % TRACES_AT_ONCE == 0 and not self._pace.goes_on():
+                break
+            count += self._history.delete_trace(trace_id)
+        return count
+
+    def _is_expired(self, record: StoredRecord) -> bool:
+        cutoff = self._of_calls if CALL_SESSION.fullmatch(record.session_id) else self._of_others
+        return cutoff is not None and record.at < cutoff

@@ -1,0 +1,28 @@
+"""What pruning one store did."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """How much was deleted, or would be.
+
+    Attributes:
+        deleted: How many records of each kind.
+        kept: How many are past their days and stay, since something still needs them.
+        kept_for_ever: Whether the settings say to delete nothing.
+        is_complete: False where the time was over first: the next prune goes on.
+    """
+
+    deleted: Mapping[str, int]
+    kept: int = 0
+    kept_for_ever: bool = False
+    is_complete: bool = True
+
+    def __str__(self) -> str:
+        if self.kept_for_ever:
+            return "nothing: 0 days keep everything"
+        counts = ", ".join(f"{count} {kind}" for kind, count in self.deleted.items())
+        counts += f" ({self.kept} older ones are still needed)" if self.kept else ""
+        return counts if self.is_complete else f"{counts}; the rest is left for the next prune"

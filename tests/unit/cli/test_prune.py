@@ -1,0 +1,61 @@
+"""`dagma prune`."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.storage.runs.schema import RunsTable
+from dagster._core.test_utils import instance_for_test
+
+from dagma.cli import main
+
+
+@pytest.fixture
+def instance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance with one old run; Langflow is away, and the ledger is empty."""
+    for name in ("RUNS", "LANGFLOW", "CHATS", "LEDGER"):
+        monkeypatch.delenv(f"DAGMA_RETENTION_{name}_DAYS", raising=False)
+    monkeypatch.setenv("LANGFLOW_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("DAGMA_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
+    with instance_for_test(set_dagster_home=True) as instance:
+        instance.add_run(dg.DagsterRun(job_name="j", status=dg.DagsterRunStatus.SUCCESS))
+        long_ago = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=31)
+        with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
+            connection.execute(RunsTable.update().values(create_timestamp=long_ago, update_timestamp=long_ago))
+        yield instance
+
+
+def test_a_dry_run_counts_and_a_store_that_is_away_fails_it(
+    instance: dg.DagsterInstance, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prune", "--dry-run"]) == 1
+    dagster, langflow, ledger = capsys.readouterr().out.splitlines()
+    assert dagster == "Dagster   would delete: 1 runs"
+    assert langflow.startswith("Langflow  FAILED: ")
+    assert "127.0.0.1:9" in langflow
+    assert ledger == "ledger    would delete: 0 calls"
+    assert instance.get_runs_count() == 1
+
+
+def test_every_store_is_pruned(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DAGMA_RETENTION_LANGFLOW_DAYS", "0")
+    assert main(["prune"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "Dagster   deleted: 1 runs",
+        "Langflow  deleted: nothing: 0 days keep everything",
+        "ledger    deleted: 0 calls, 0 raw responses",
+    ]
+    assert instance.get_runs_count() == 0
+
+
+def test_days_that_can_not_be_used_are_told_before_anything_is_deleted(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DAGMA_RETENTION_LEDGER_DAYS", "7")
+    assert main(["prune"]) == 1
+    assert "DAGMA_RETENTION_LEDGER_DAYS is '7'" in capsys.readouterr().err
+    assert instance.get_runs_count() == 1

@@ -1,0 +1,166 @@
+"""Which of Langflow's messages and traces are pruned."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dagma.langflow import Flow
+from dagma.langflow.history import PAGE, StoredRecord
+from dagma.retention.langflow_history import LangflowPruner
+from dagma.retention.outcome import Pruned
+from dagma.retention.pace import Pace
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+CALL = "call-0123456789abcdef0123456789abcdef"
+FLOWS = ("11111111-0000-4000-8000-000000000000", "22222222-0000-4000-8000-000000000000")
+
+
+@dataclass
+class RecordingHistory:
+    """Keeps messages and traces as Langflow does: lists them from the newest, a page at a time."""
+
+    messages: dict[str, list[StoredRecord]] = field(default_factory=lambda: {flow: [] for flow in FLOWS})
+    traces: list[StoredRecord] = field(default_factory=list)
+    of_others: set[str] = field(default_factory=set)
+    requests: int = 0
+
+    def add(self, days: float, session: str = CALL, flow: str = FLOWS[0], count: int = 1) -> None:
+        for _ in range(count):
+            record = StoredRecord(f"id-{id(object())}-{self.total}", session, NOW - timedelta(days=days))
+            self.messages[flow].append(record)
+            self.traces.append(record)
+
+    @property
+    def total(self) -> int:
+        return sum(map(len, self.messages.values()))
+
+    def list_flows(self) -> list[Flow]:
+        return [Flow(flow, flow, None, {}) for flow in FLOWS]
+
+    def list_messages(self, flow_id: str, *, offset: int = 0, limit: int = PAGE) -> list[StoredRecord]:
+        self.requests += 1
+        return newest_first(self.messages[flow_id])[offset : offset + limit]
+
+    def delete_messages(self, message_ids: Sequence[str]) -> None:
+        self.requests += 1
+        doomed = set(message_ids) - self.of_others
+        for flow, kept in self.messages.items():
+            self.messages[flow] = [each for each in kept if each.id not in doomed]
+
+    def list_traces(self, until: datetime, *, page: int) -> list[StoredRecord]:
+        self.requests += 1
+        fitting = newest_first([each for each in self.traces if each.at <= until])
+        return fitting[(page - 1) * PAGE : page * PAGE]
+
+    def delete_trace(self, trace_id: str) -> bool:
+        before = len(self.traces)
+        if trace_id not in self.of_others:
+            self.traces = [each for each in self.traces if each.id != trace_id]
+        return len(self.traces) < before
+
+    def left(self, name: str = "messages") -> list[float]:
+        records = [each for kept in self.messages.values() for each in kept] if name == "messages" else self.traces
+        return sorted((NOW - each.at) / timedelta(days=1) for each in records)
+
+
+def newest_first(records: list[StoredRecord]) -> list[StoredRecord]:
+    return sorted(records, key=lambda each: (each.at, each.id), reverse=True)
+
+
+@pytest.fixture
+def history() -> RecordingHistory:
+    return RecordingHistory()
+
+
+def prune(
+    history: RecordingHistory,
+    days: int = 30,
+    chats_days: int = 0,
+    *,
+    dry_run: bool = False,
+    pace: Pace | None = None,
+) -> Pruned:
+    pace = pace or Pace(sleep=lambda _: None)
+    return LangflowPruner(history, days=days, chats_days=chats_days, pace=pace, dry_run=dry_run, now=NOW).prune()
+
+
+def test_what_calls_have_left_goes_after_its_days(history: RecordingHistory) -> None:
+    for days in (29, 31, 90):
+        history.add(days)
+        history.add(days, flow=FLOWS[1])
+    assert prune(history) == Pruned({"messages": 4, "traces": 4})
+    assert history.left() == history.left("traces") == [29, 29]
+
+
+@pytest.mark.parametrize(
+    "session", ["", FLOWS[0], "support", "call-center", f"{CALL}0", CALL.upper(), "my-" + CALL, CALL[:-1]]
+)
+def test_sessions_that_others_have_named_stay(history: RecordingHistory, session: str) -> None:
+    history.add(4000, session)
+    assert prune(history) == Pruned({"messages": 0, "traces": 0})
+    assert history.left() == history.left("traces") == [4000]
+
+
+def test_other_sessions_go_after_days_of_their_own(history: RecordingHistory) -> None:
+    for days in (10, 20, 100):
+        history.add(days, "support")
+        history.add(days)
+    assert prune(history, days=15, chats_days=90) == Pruned({"messages": 3, "traces": 3})
+    assert history.left() == history.left("traces") == [10, 10, 20]
+
+
+def test_other_sessions_can_go_sooner(history: RecordingHistory) -> None:
+    for days in (5, 20):
+        history.add(days, "support")
+        history.add(days)
+    assert prune(history, days=0, chats_days=10) == Pruned({"messages": 1, "traces": 1})
+    assert history.left() == [5, 5, 20]
+
+
+def test_zero_days_ask_langflow_nothing(history: RecordingHistory) -> None:
+    history.add(4000)
+    assert prune(history, days=0).kept_for_ever
+    assert history.requests == 0
+
+
+@pytest.mark.parametrize("young", [0, 1, PAGE, PAGE + 1, 5000])
+def test_many_pages_are_pruned_between_what_stays(history: RecordingHistory, young: int) -> None:
+    history.add(1, count=young)
+    for days in range(31, 31 + 3 * PAGE):
+        history.add(days, CALL if days % 3 else "support")
+    assert prune(history) == Pruned({"messages": 2 * PAGE, "traces": 2 * PAGE})
+    assert len(history.left()) == len(history.left("traces")) == young + PAGE
+
+
+def test_what_is_old_is_found_without_reading_what_is_young(history: RecordingHistory) -> None:
+    history.add(1, count=20_000)
+    history.add(31, count=10)
+    prune(history)
+    assert len(history.left()) == 20_000
+    assert history.requests < 40
+
+
+@pytest.mark.parametrize("count", [1, PAGE + 5])
+def test_a_dry_run_counts_and_deletes_nothing(history: RecordingHistory, count: int) -> None:
+    history.add(31, count=count)
+    history.add(31, "support", count=3)
+    assert prune(history, dry_run=True) == Pruned({"messages": count, "traces": count})
+    assert len(history.left()) == len(history.left("traces")) == count + 3
+
+
+def test_what_langflow_does_not_delete_is_passed_over(history: RecordingHistory) -> None:
+    history.add(31, count=2 * PAGE)
+    history.of_others = {each.id for each in newest_first(history.messages[FLOWS[0]])[:5]}
+    assert prune(history) == Pruned({"messages": 2 * PAGE - 5, "traces": 2 * PAGE - 5})
+    assert len(history.left()) == len(history.left("traces")) == 5
+
+
+def test_a_prune_whose_time_is_over_says_so_and_the_next_goes_on(history: RecordingHistory) -> None:
+    history.add(31, count=2 * PAGE)
+    ticks = iter([0.0, 0.0, 10.0, 10.0])
+    pace = Pace(5.0, clock=lambda: next(ticks), sleep=lambda _: None)
+    assert prune(history, pace=pace) == Pruned({"messages": PAGE, "traces": 0}, is_complete=False)
+    assert prune(history) == Pruned({"messages": PAGE, "traces": 2 * PAGE})
+    assert history.left() == history.left("traces") == []
