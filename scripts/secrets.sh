@@ -56,22 +56,23 @@ dotenv() {
     \"*\"*)
       value=${value#\"}
       value=${value%%\"*}
-      literal "$name" "$value"
+      unchanged "$name" '\' "$value"
+      unchanged "$name" '$' "$value"
       ;;
     \'* | \"*) die "$name in .env has a quote that does not end on its line" "write it on one line: $name='...'" ;;
     *)
       value=${value%%[[:space:]]\#*}
       value=${value%"${value##*[![:space:]]}"}
-      literal "$name" "$value"
+      unchanged "$name" '$' "$value"
       ;;
   esac
   printf '%s' "$value"
 }
 
-# literal NAME VALUE: refuse what Compose replaces outside single quotes.
-literal() {
-  case $2 in
-    *\$* | *\\*) die "$1 in .env has a \$ or a \\, which Compose replaces" "put the value into single quotes: $1='...'" ;;
+# unchanged NAME SIGN VALUE: refuse a sign that Compose replaces where it stands.
+unchanged() {
+  case $3 in
+    *"$2"*) die "$1 in .env has a $2, which Compose replaces" "put the value into single quotes: $1='...'" ;;
   esac
 }
 

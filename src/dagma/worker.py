@@ -71,7 +71,8 @@ Prices().warm_up()
 
 def make_worker_app() -> Celery:
     """Make the app; broker and result backend are those of the environment."""
-    return make_app({"broker": broker_url(), "backend": result_backend_url(), "config_source": CELERY_SETTINGS})
+    made: Celery = make_app({"broker": broker_url(), "backend": result_backend_url(), "config_source": CELERY_SETTINGS})
+    return made
 
 
 app = make_worker_app()

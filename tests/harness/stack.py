@@ -229,7 +229,11 @@ def make_env_file(folder: Path, **settings: str) -> Path:
     return env_file
 
 
-def in_bash(code: str, folder: Path) -> None:
+def in_bash(code: str, folder: Path) -> str:
     """Run functions of the scripts that write what a stack needs, in the folder of its environment file."""
     sourced = "".join(f". {ROOT}/scripts/{name}.sh; " for name in ("lib", "env-file", "secrets"))
-    subprocess.run(["bash", "-Eeuo", "pipefail", "-c", sourced + code], cwd=folder, check=True, capture_output=True)
+    command = ["bash", "-Eeuo", "pipefail", "-c", sourced + code]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise AssertionError(f"{code} ended with {done.returncode}:\n{done.stderr}")
+    return done.stdout

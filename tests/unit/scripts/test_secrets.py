@@ -75,6 +75,8 @@ def test_the_folder_can_be_another(made: Machine, tmp_path: Path) -> None:
         (f"{KEY}=not#cut", "not#cut"),
         (f"{KEY}='a$b ${{C}} \\n # \"all\" of it' # but this", 'a$b ${C} \\n # "all" of it'),
         (f'{KEY}="double # quotes"', "double # quotes"),
+        (f"{KEY}=back\\slash", "back\\slash"),
+        (f"{KEY}=it's", "it's"),
         (f"export {KEY}=exported", "exported"),
         (f"  {KEY} = indented", "indented"),
         (f"OTHER_{KEY}=another\n{KEY}=first\n{KEY}=last", "last"),
@@ -88,7 +90,7 @@ def test_a_value_is_read_as_compose_reads_it(machine: Machine, line: str, value:
     assert (done.returncode, done.stdout) == (0, value), done.stderr
 
 
-@pytest.mark.parametrize("value", ["a$b", '"a$b"', "a\\nb"])
+@pytest.mark.parametrize("value", ["a$b", '"a$b"', '"a\\nb"'])
 def test_what_compose_would_change_is_refused_with_what_to_write(machine: Machine, value: str) -> None:
     machine.write(".env", f"{KEY}={value}\n")
     assert f"put the value into single quotes: {KEY}='...'" in machine.refusal(f"dotenv {KEY}")
