@@ -8,7 +8,7 @@ no foreign origin.
 host of `DAGSTER_PUBLIC_URL`.
 """
 
-import re
+import logging
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,11 +24,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 
 from dagma import environment
+from dagma.allowed_hosts import OWN_HOSTS, allowed_hosts_from_environment
 
-OWN_HOSTS = ("127.0.0.1", "localhost", "[::1]", "dagster-webserver")
-"""Names of this machine, and the webserver's name inside the stack."""
+logger = logging.getLogger(__name__)
 
-HOST = re.compile(r"(\*\.)?[\w.-]+|\[[0-9A-Fa-f:.]+\]")
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADERS = {
     # Beside the policy that a page brings along: browsers obey both.
@@ -39,25 +38,13 @@ HEADERS = {
 }
 
 
-def allowed_hosts_from_environment() -> list[str]:
-    """List the hosts by which the webserver may be called.
-
-    Raises:
-        SettingError: `DAGSTER_ALLOWED_HOSTS` or `DAGSTER_PUBLIC_URL` can't be used.
-    """
-    more = [host.strip() for host in environment.text("DAGSTER_ALLOWED_HOSTS", "").split(",") if host.strip()]
-    for host in more:
-        if not HOST.fullmatch(host):
-            raise environment.SettingError(
-                f"DAGSTER_ALLOWED_HOSTS has {host!r}. Give hosts without scheme and port, separated by commas, such as "
-                "dagster.example.com or *.example.com."
-            )
-    public = urlsplit(environment.text("DAGSTER_PUBLIC_URL", ""))
-    if (public.scheme or public.path) and not public.hostname:
-        raise environment.SettingError(
-            "DAGSTER_PUBLIC_URL is no URL. Set it to what people's browsers open, such as https://dagster.example.com."
-        )
-    return [*OWN_HOSTS, *more, *([public.hostname] if public.hostname else [])]
+def allowed_hosts() -> list[str]:
+    """List the hosts by which the webserver may be called; this machine's own where a setting can't be used."""
+    try:
+        return allowed_hosts_from_environment()
+    except environment.SettingError as error:
+        logger.error("%s Until then Dagster is served under this machine's own names only.", error)
+        return list(OWN_HOSTS)
 
 
 class KnownHosts:
@@ -156,12 +143,17 @@ class OwnPagesOnly:
         if origin is None:
             return True
         # The scheme is left out: a gateway that adds TLS is asked by https, and asks by http.
-        return urlsplit(origin).netloc == headers.get("host") or _origin(origin) == self._public_origin
+        own = _origin(origin)
+        return own is not None and (own[1] == headers.get("host", "").lower() or own == self._public_origin)
 
 
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc.lower()
+def _origin(url: str) -> tuple[str, str] | None:
+    """Read scheme, host and port of an address; None for one without, such as the origin `null`."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    return (parts.scheme, parts.netloc.lower()) if parts.scheme and parts.netloc else None
 
 
 class GuardedWebserver(DagsterWebserver[Any, Any]):
@@ -171,14 +163,13 @@ class GuardedWebserver(DagsterWebserver[Any, Any]):
     def build_middleware(self) -> list[Middleware]:
         return [
             Middleware(OwnPagesOnly, public_url=environment.text("DAGSTER_PUBLIC_URL")),
-            Middleware(KnownHosts, hosts=allowed_hosts_from_environment()),
+            Middleware(KnownHosts, hosts=allowed_hosts()),
             *super().build_middleware(),
         ]
 
 
 def main() -> None:
     """Serve, with the options of `dagster-webserver`."""
-    allowed_hosts_from_environment()
     # Where Dagster's command line looks its class up, for which it has no option.
     app: Any = dagster_webserver.app
     if app.DagsterWebserver is not DagsterWebserver:

@@ -148,6 +148,14 @@ class TestDev:
             trace = session.get(f"{url}/api/v1/monitor/traces/{job}", timeout=30).text
         assert "another-name" in trace
 
+    def test_a_page_of_another_site_cannot_use_dagster(self, dev: Dev) -> None:
+        url = f"http://127.0.0.1:{dev.ports['DAGSTER_PORT']}/graphql"
+        query = {"query": "{ version }"}
+        assert requests.post(url, json=query, timeout=30).status_code == 200
+        assert requests.post(url, json=query, headers={"Origin": "http://evil.example"}, timeout=30).status_code == 403
+        assert requests.post(url, json=query, headers={"Host": "evil.example"}, timeout=30).status_code == 421
+        assert requests.get(url, params=query, timeout=30).status_code == 405
+
     def test_a_second_one_on_the_same_ports_says_so_and_starts_nothing(self, dev: Dev) -> None:
         before = dev.processes()
         second = subprocess.run(

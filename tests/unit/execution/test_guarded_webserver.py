@@ -15,7 +15,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from dagma import environment
-from dagma.guarded_webserver import OwnPagesOnly, allowed_hosts_from_environment
+from dagma.allowed_hosts import OWN_HOSTS, allowed_hosts_from_environment
+from dagma.guarded_webserver import OwnPagesOnly, allowed_hosts
 from dagma.webserver import Webserver
 
 QUERY = json.dumps({"query": "{ version }"})
@@ -42,7 +43,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         },
     )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while time.monotonic() < deadline and process.poll() is None:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -214,6 +215,8 @@ def test_hosts_that_cannot_be_meant_are_refused_by_name(monkeypatch: pytest.Monk
     monkeypatch.setenv(name, value)
     with pytest.raises(environment.SettingError, match=name):
         allowed_hosts_from_environment()
+    # The UI comes up all the same, for this machine.
+    assert allowed_hosts() == list(OWN_HOSTS)
 
 
 def test_the_port_of_the_public_address_counts() -> None:
@@ -232,3 +235,14 @@ def test_the_port_of_the_public_address_counts() -> None:
 
     assert OwnPagesOnly(nothing, "https://dagster.example.com:8443").refusal(scope) is None
     assert OwnPagesOnly(nothing, "https://dagster.example.com").refusal(scope) is not None
+
+
+@pytest.mark.parametrize("origin", ["null", "", "https://", "[", "dagster.example.com"])
+@pytest.mark.parametrize("public_url", ["", "null", "dagster.example.com", "["])
+def test_an_origin_that_is_none_is_not_ours_whatever_the_public_address(origin: str, public_url: str) -> None:
+    headers = [(b"origin", origin.encode()), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/graphql", "headers": headers}
+
+    async def nothing(*_: object) -> None: ...
+
+    assert OwnPagesOnly(nothing, public_url).refusal(scope) is not None
