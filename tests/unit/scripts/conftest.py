@@ -17,6 +17,7 @@ PROGRAMS = (
         "base64",
         "bash",
         "cat",
+        "chmod",
         "cp",
         "cut",
         "df",
@@ -30,9 +31,19 @@ PROGRAMS = (
         "mv",
         "od",
     ),
-    *("printenv", "rm", "sed", "sleep", "sort", "tail", "tr", "uname"),
+    *("printenv", "rm", "sed", "sha256sum", "sleep", "sort", "tail", "tr", "uname"),
 )
-LIBRARIES = ("thresholds", "lib", "preflight", "ensure-engine", "ensure-chromium", "env-file", "images", "stack")
+LIBRARIES = (
+    "thresholds",
+    "lib",
+    "preflight",
+    "ensure-engine",
+    "ensure-chromium",
+    "env-file",
+    "images",
+    "project",
+    "stack",
+)
 
 
 @dataclass

@@ -19,7 +19,8 @@ def test_a_service_is_hardened(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["init"] is True
-    assert not {"privileged", "cap_add", "devices", "pid", "ipc", "network_mode"} & service.keys()
+    assert not {"privileged", "cap_add", "devices", "pid", "ipc"} & service.keys()
+    assert service.get("network_mode", "none") == "none"
 
 
 @every_service
@@ -39,7 +40,15 @@ def test_a_service_mounts_nothing_of_the_host_but_files_of_its_own(name: str) ->
         source = volume.split(":")[0]
         if source in COMPOSE["volumes"]:
             continue
-        assert source.startswith(("./docker/", "./flows", "${DAGMA_CA_BUNDLE", "${LANGFLOW_TLS_FOLDER")), volume
+        own = (
+            "./docker/",
+            "./flows",
+            "./project/data",
+            "${DAGMA_PROJECT_COPY",
+            "${DAGMA_CA_BUNDLE",
+            "${LANGFLOW_TLS_FOLDER",
+        )
+        assert source.startswith(own), volume
         assert volume.endswith(":ro"), volume
 
 
@@ -93,7 +102,7 @@ def test_only_the_two_uis_are_published() -> None:
 
 
 def test_only_langflow_has_a_route_out() -> None:
-    networks = {name: set(service["networks"]) for name, service in SERVICES.items()}
+    networks = {name: set(service["networks"]) for name, service in SERVICES.items() if "network_mode" not in service}
     assert COMPOSE["networks"]["internal"] == {"internal": True}
     assert COMPOSE["networks"]["edge"]["driver_opts"] == {"com.docker.network.bridge.enable_ip_masquerade": "false"}
     assert {name for name, joined in networks.items() if "egress" in joined} == {"langflow"}
@@ -145,7 +154,9 @@ def test_every_variable_of_dagster_yaml_is_in_the_shared_environment() -> None:
     assert wanted <= SHARED.keys()
 
 
-@pytest.mark.parametrize("name", ["user-code", "worker", "dagster-webserver", "dagster-daemon", "dagster-migrate"])
+@pytest.mark.parametrize(
+    "name", ["user-code", "project-code", "worker", "dagster-webserver", "dagster-daemon", "dagster-migrate"]
+)
 def test_everything_of_dagster_sees_the_same_environment(name: str) -> None:
     assert {**SERVICES[name]["environment"], **RUN_LIMIT} == {**SHARED, **RUN_LIMIT}
 
@@ -154,3 +165,23 @@ def test_the_run_limit_changes_the_daemon_alone() -> None:
     """A worker whose environment changed would be replaced, in the middle of its runs."""
     computed = {name for name, service in SERVICES.items() if "${DAGMA_MAX" in str(service.get("environment"))}
     assert computed == {"dagster-daemon"}
+
+
+def test_a_ui_does_not_wait_for_code_that_may_not_load() -> None:
+    for name in ("dagster-webserver", "dagster-daemon"):
+        assert not {"user-code", "project-code", "worker"} & SERVICES[name]["depends_on"].keys()
+
+
+@pytest.mark.parametrize("name", ["user-code", "project-code", "worker", "validate"])
+def test_what_loads_definitions_has_the_project_and_its_data(name: str) -> None:
+    mounts = {volume.split(":")[-2]: volume for volume in SERVICES[name]["volumes"]}
+    assert mounts["/opt/project"] == "${DAGMA_PROJECT_COPY:-./project}:/opt/project:ro"
+    assert mounts["/opt/project/data"] == "./project/data:/opt/project/data:ro"
+
+
+def test_what_validates_sees_the_environment_of_what_runs_and_reaches_nothing() -> None:
+    validate = SERVICES["validate"]
+    assert SHARED.items() <= validate["environment"].items()
+    assert validate["network_mode"] == "none"
+    assert not [volume for volume in validate["volumes"] if not volume.endswith(":ro")]
+    assert validate["profiles"], "it is no part of the stack"
