@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import dagster_webserver.app
-from dagster_webserver.cli import cli
+from dagster_webserver import cli
 from dagster_webserver.webserver import DagsterWebserver
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
@@ -175,7 +175,7 @@ def main() -> None:
     if app.DagsterWebserver is not DagsterWebserver:
         raise RuntimeError("This version of Dagster makes its webserver elsewhere, where the guard is not put in.")
     app.DagsterWebserver = GuardedWebserver
-    cli(auto_envvar_prefix="DAGSTER_WEBSERVER")
+    cli.main()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from unit.scripts.compose import ROOT
 
 from dagma.testing import FakeAnswer, FakeLangflow
 
-FILE_NAME = re.compile(r"# ((?:src|tests)/[\w/]+\.py)\n")
+FILE_NAME = re.compile(r"# ((?:project|tests)/[\w/]+\.py)\n")
 TEST = re.compile(r"^\s*def (test_\w+)", re.MULTILINE)
 A_MODEL = """
 import threading
@@ -59,7 +59,7 @@ def run_tests(folder: Path) -> str:
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-v", "--rootdir", folder, "--import-mode=importlib", "tests"],
         cwd=folder,
-        env={**clean, "PYTHONPATH": f"{folder / 'src'}:{ROOT / 'src'}"},
+        env={**clean, "PYTHONPATH": f"{folder / 'project'}:{ROOT / 'src'}"},
         capture_output=True,
         text=True,
         timeout=300,
@@ -85,8 +85,8 @@ def test_the_tests_of_the_page_about_testing_pass(tmp_path: Path) -> None:
 
 
 def test_the_backend_of_ones_own_conforms(tmp_path: Path) -> None:
-    (tmp_path / "src").mkdir()
-    (tmp_path / "src/mine.py").write_text(block_with("docs/backends.md", "class Mine(Backend)"))
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/mine.py").write_text(block_with("docs/backends.md", "class Mine(Backend)"))
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests/test_mine.py").write_text(A_MODEL + block_with("docs/backends.md", "class TestMine"))
     assert "11 passed" in run_tests(tmp_path)

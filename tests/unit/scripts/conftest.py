@@ -31,7 +31,7 @@ PROGRAMS = (
         "mv",
         "od",
     ),
-    *("printenv", "rm", "sed", "sleep", "sort", "tail", "tr", "uname"),
+    *("printenv", "rm", "sed", "sha256sum", "sleep", "sort", "tail", "tr", "uname"),
 )
 LIBRARIES = (
     "thresholds",
@@ -42,6 +42,7 @@ LIBRARIES = (
     "env-file",
     "secrets",
     "images",
+    "project",
     "stack",
 )
 

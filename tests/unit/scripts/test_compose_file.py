@@ -20,7 +20,8 @@ def test_a_service_is_hardened(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["init"] is True
     assert 0 < service["pids_limit"] <= 2048
-    assert not {"privileged", "cap_add", "devices", "pid", "ipc", "network_mode"} & service.keys()
+    assert not {"privileged", "cap_add", "devices", "pid", "ipc"} & service.keys()
+    assert service.get("network_mode", "none") == "none"
 
 
 @every_service
@@ -40,7 +41,15 @@ def test_a_service_mounts_nothing_of_the_host_but_files_of_its_own(name: str) ->
         source = volume.split(":")[0]
         if source in COMPOSE["volumes"]:
             continue
-        assert source.startswith(("./docker/", "./flows", "${DAGMA_CA_BUNDLE", "${LANGFLOW_TLS_FOLDER")), volume
+        own = (
+            "./docker/",
+            "./flows",
+            "./project/data",
+            "${DAGMA_PROJECT_COPY",
+            "${DAGMA_CA_BUNDLE",
+            "${LANGFLOW_TLS_FOLDER",
+        )
+        assert source.startswith(own), volume
         assert volume.endswith(":ro"), volume
 
 
@@ -99,23 +108,24 @@ def test_only_the_two_uis_are_published() -> None:
 
 
 def test_each_service_is_on_the_networks_that_it_needs() -> None:
-    networks = {name: set(service["networks"]) for name, service in SERVICES.items()}
+    networks = {name: set(service["networks"]) for name, service in SERVICES.items() if "network_mode" not in service}
     assert COMPOSE["networks"]["control"] == COMPOSE["networks"]["flows"] == {"internal": True}
     assert COMPOSE["networks"]["edge"]["driver_opts"] == {"com.docker.network.bridge.enable_ip_masquerade": "false"}
     assert {name for name, joined in networks.items() if "egress" in joined} == {"langflow"}
     assert {name for name, joined in networks.items() if "edge" in joined} == {"dagster-webserver"}
     # What runs flows, their database, and who asks Langflow.
-    asking = {"user-code", "worker", "flows-push"}
+    asking = {"user-code", "project-code", "worker", "flows-push"}
     assert {name for name, joined in networks.items() if "flows" in joined} == {"langflow", "llm", "postgres", *asking}
     assert {name for name, joined in networks.items() if "control" not in joined} == {"langflow", "llm", "flows-push"}
 
 
-def test_the_code_server_listens_on_a_name_that_only_the_control_network_has() -> None:
-    (name,) = SERVICES["user-code"]["networks"]["control"]["aliases"]
-    assert SERVICES["user-code"]["networks"]["flows"] is None
-    command = SERVICES["user-code"]["command"]
+@pytest.mark.parametrize("server", ["user-code", "project-code"])
+def test_a_code_server_listens_on_a_name_that_only_the_control_network_has(server: str) -> None:
+    (name,) = SERVICES[server]["networks"]["control"]["aliases"]
+    assert SERVICES[server]["networks"]["flows"] is None
+    command = SERVICES[server]["command"]
     assert command[command.index("--host") + 1] == name
-    assert SERVICES["user-code"]["healthcheck"]["test"][-2:] == ["--host", name]
+    assert SERVICES[server]["healthcheck"]["test"][-2:] == ["--host", name]
 
 
 def test_each_volume_says_what_is_lost_with_it() -> None:
@@ -200,7 +210,7 @@ def test_every_variable_of_dagster_yaml_is_in_the_shared_environment() -> None:
     assert wanted <= OF_DAGSTER.keys()
 
 
-@pytest.mark.parametrize("name", ["user-code", "worker"])
+@pytest.mark.parametrize("name", ["user-code", "project-code", "worker"])
 def test_everything_of_user_code_sees_the_same_environment(name: str) -> None:
     assert SERVICES[name]["environment"] == SHARED
 
@@ -219,3 +229,23 @@ def test_the_run_limit_changes_the_daemon_alone() -> None:
     """A worker whose environment changed would be replaced, in the middle of its runs."""
     computed = {name for name, service in SERVICES.items() if "${DAGMA_MAX" in str(service.get("environment"))}
     assert computed == {"dagster-daemon"}
+
+
+def test_a_ui_does_not_wait_for_code_that_may_not_load() -> None:
+    for name in ("dagster-webserver", "dagster-daemon"):
+        assert not {"user-code", "project-code", "worker"} & SERVICES[name]["depends_on"].keys()
+
+
+@pytest.mark.parametrize("name", ["user-code", "project-code", "worker", "validate"])
+def test_what_loads_definitions_has_the_project_and_its_data(name: str) -> None:
+    mounts = {volume.split(":")[-2]: volume for volume in SERVICES[name]["volumes"]}
+    assert mounts["/opt/project"] == "${DAGMA_PROJECT_COPY:-./project}:/opt/project:ro"
+    assert mounts["/opt/project/data"] == "./project/data:/opt/project/data:ro"
+
+
+def test_what_validates_sees_the_environment_of_what_runs_and_reaches_nothing() -> None:
+    validate = SERVICES["validate"]
+    assert SHARED.items() <= validate["environment"].items()
+    assert validate["network_mode"] == "none"
+    assert not [volume for volume in validate["volumes"] if not volume.endswith(":ro")]
+    assert validate["profiles"], "it is no part of the stack"

@@ -161,6 +161,18 @@ def test_a_port_that_is_no_number_is_refused(machine: Machine, value: str) -> No
     assert f'LANGFLOW_PORT is "{value}", which is no port number' in stderr
 
 
+@pytest.mark.parametrize("value", ["many", "0", "-1", "1.5"])
+def test_a_number_of_workers_that_is_none_is_refused(machine: Machine, value: str) -> None:
+    machine.write(".env", f"WORKERS={value}\n")
+    assert f'WORKERS is "{value}", which is no whole number above 0' in machine.refusal("check_whole_number WORKERS 1")
+
+
+def test_a_setting_that_compose_cannot_use_is_told_by_its_own_words(machine: Machine) -> None:
+    machine.add_docker('"compose config --quiet") echo "services.worker.mem_limit: invalid size: 4x" >&2; exit 1 ;;')
+    stderr = machine.refusal("check_compose_file")
+    assert "docker compose can't use these settings: services.worker.mem_limit: invalid size: 4x" in stderr
+
+
 def test_an_env_that_lacks_secrets_is_refused_with_their_names(machine: Machine) -> None:
     machine.run("make_env_file")
     env = machine.folder / ".env"

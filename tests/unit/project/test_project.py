@@ -1,0 +1,84 @@
+"""What a project gets from this stack."""
+
+import importlib
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+import dagma
+from dagma import project_definitions, worker
+from dagma.project import add_to_path, data_folder, project_folder
+
+
+def test_every_public_name_can_be_imported() -> None:
+    assert sorted(dagma._MODULES) == sorted(dagma.__all__)
+    for name in dagma.__all__:
+        assert getattr(dagma, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = dagma.nothing
+
+
+def test_the_package_itself_imports_no_dagster() -> None:
+    script = "import sys, dagma, dagma.cli.main; print('dagster' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_the_folder_is_the_checkouts_or_the_configured_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("DAGMA_PROJECT_DIR", raising=False)
+    assert (project_folder() / "dg.toml").is_file()
+    monkeypatch.setenv("DAGMA_PROJECT_DIR", str(tmp_path))
+    assert data_folder() == tmp_path / "data"
+
+
+def test_a_module_of_the_project_cannot_stand_in_for_a_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("DAGMA_PROJECT_DIR", str(tmp_path))
+    add_to_path()
+    add_to_path()
+    assert sys.path[-1] == str(tmp_path)
+    assert sys.path.count(str(tmp_path)) == 1
+
+
+def test_a_project_gets_the_backend_and_an_executor_that_workers_can_run() -> None:
+    defs = project_definitions.with_defaults(dg.Definitions())
+    assert defs.resources is not None
+    assert "backend" in defs.resources
+    assert defs.executor is dg.in_process_executor
+
+
+def test_a_project_may_have_a_backend_and_an_executor_of_its_own() -> None:
+    own = dg.Definitions(resources={"backend": "mine"}, executor=dg.multiprocess_executor)
+    defs = project_definitions.with_defaults(own)
+    assert defs.resources == {"backend": "mine"}
+    assert defs.executor is dg.multiprocess_executor
+
+
+@pytest.mark.parametrize("module", ["dagma.definitions", "dagma.project_definitions"])
+def test_an_entry_point_has_one_definitions_object_as_code_servers_want_it(module: str) -> None:
+    loaded = importlib.import_module(module)
+    assert [name for name, value in vars(loaded).items() if isinstance(value, dg.Definitions)] == ["defs"]
+
+
+def test_definitions_that_do_not_load_keep_no_worker_from_starting(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    (tmp_path / "broken_entry_point.py").write_text("import sys\nsys.exit('no')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(worker, "LOCATIONS", {"project": "broken_entry_point", "dagma": "dagma.definitions"})
+    with caplog.at_level(logging.ERROR):
+        worker.import_definitions()
+    assert "Runs of code location project will fail, it does not load: SystemExit: no" in caplog.text
+
+
+def test_a_grace_period_that_cannot_be_read_keeps_no_worker_from_starting(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("DAGMA_WORKER_GRACE_SECONDS", "long")
+    with caplog.at_level(logging.ERROR):
+        assert worker.grace_seconds() == 45.0
+    assert "DAGMA_WORKER_GRACE_SECONDS is 'long'" in caplog.text

@@ -1,0 +1,115 @@
+"""scripts/project.sh: the copy of the project that containers get, and what is asked before they get it."""
+
+from pathlib import Path
+
+import pytest
+from unit.scripts.conftest import Machine
+
+COPY = "copy_project; echo $DAGMA_PROJECT_COPY"
+LOGS = "mkdir -p .dev/logs; "
+
+
+@pytest.fixture
+def project(machine: Machine) -> Path:
+    folder = machine.folder / "project"
+    for name in ("defs", "data"):
+        (folder / name).mkdir(parents=True)
+    (folder / "defs" / "mine.py").write_text("x = 1\n")
+    (folder / "dg.toml").write_text("[project]\n")
+    return folder
+
+
+def copied(machine: Machine) -> Path:
+    done = machine.run(COPY)
+    assert done.returncode == 0, done
+    return machine.folder / done.stdout.strip()
+
+
+def test_a_copy_is_named_by_what_is_in_it(machine: Machine, project: Path) -> None:
+    first = copied(machine)
+    assert (first / "defs/mine.py").read_text() == "x = 1\n"
+    assert copied(machine) == first
+    (project / "defs/mine.py").write_text("x = 2\n")
+    second = copied(machine)
+    assert second != first
+    assert (first / "defs/mine.py").read_text() == "x = 1\n", "what runs keeps its version"
+    (project / "defs/mine.py").rename(project / "defs/yours.py")
+    assert copied(machine) not in (first, second)
+
+
+def test_data_hidden_files_and_bytecode_make_no_other_version(machine: Machine, project: Path) -> None:
+    before = copied(machine)
+    (project / "data/rows.csv").write_text("a,b\n")
+    (project / ".env").write_text("SECRET=1\n")
+    (project / "defs/.hidden.py.swp").write_text("x")
+    (project / "defs/__pycache__").mkdir()
+    (project / "defs/__pycache__/mine.pyc").write_text("x")
+    after = copied(machine)
+    assert after == before
+    assert sorted(path.name for path in after.rglob("*")) == ["data", "defs", "dg.toml", "mine.py"]
+
+
+def test_a_copy_can_be_read_by_the_containers_users_whatever_the_umask(machine: Machine, project: Path) -> None:
+    (project / "defs/mine.py").chmod(0o600)
+    (project / "defs").chmod(0o700)
+    copy = copied(machine)
+    assert (copy / "defs").stat().st_mode & 0o005 == 0o005
+    assert (copy / "defs/mine.py").stat().st_mode & 0o004
+
+
+def test_a_link_is_followed_and_one_that_points_nowhere_refused(machine: Machine, project: Path) -> None:
+    shared = machine.write("shared.py", "y = 2\n")
+    (project / "shared.py").symlink_to(shared)
+    assert (copied(machine) / "shared.py").read_text() == "y = 2\n"
+    (project / "gone.py").symlink_to("/nowhere/gone.py")
+    assert "project/gone.py can't be copied" in machine.refusal(COPY)
+
+
+def test_data_are_made_where_they_are_missing(machine: Machine, project: Path) -> None:
+    (project / "data").rmdir()
+    assert (copied(machine) / "data").is_dir()
+    assert (project / "data").is_dir()
+
+
+def test_copies_that_nothing_runs_are_forgotten(machine: Machine, project: Path) -> None:
+    old = copied(machine)
+    (project / "defs/mine.py").write_text("x = 2\n")
+    done = machine.run(f"{COPY}; forget_old_copies")
+    assert not old.exists()
+    assert (machine.folder / done.stdout.strip()).is_dir()
+
+
+def test_what_loads_is_passed_in_silence(machine: Machine) -> None:
+    machine.add_docker('"compose run "*validate) echo "a warning" >&2 ;;')
+    done = machine.run(LOGS + "check_definitions")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_what_does_not_load_is_told_and_what_runs_goes_on(machine: Machine) -> None:
+    machine.add_docker(
+        '"compose run "*validate) echo "DAGMA_QUOTAS: no"; exit 1 ;;\n"compose ps --quiet "*) echo 4711 ;;'
+    )
+    stderr = machine.refusal(LOGS + "check_definitions; echo went on")
+    assert "settings or definitions can't be loaded; nothing was changed:\n  DAGMA_QUOTAS: no\n" in stderr
+
+
+def test_a_check_that_could_not_be_made_says_why(machine: Machine) -> None:
+    machine.add_docker('"compose run "*validate) echo "no such image" >&2; exit 125 ;;')
+    stderr = machine.refusal(LOGS + "check_definitions")
+    assert "no such image" in stderr
+    assert "could not be checked" in stderr
+
+
+def test_where_nothing_runs_the_ui_starts_and_shows_what_is_wrong(machine: Machine) -> None:
+    machine.add_docker(
+        '"compose run "*validate) echo "DAGMA_QUOTAS: no"; exit 1 ;;\n'
+        '"compose ps --quiet "*) ;;\n'
+        '"compose up "*"dagster-webserver dagster-daemon") ;;\n'
+        '"compose up "*) exit 1 ;;\n'
+        '"compose ps --all "*) printf "dagster-webserver running healthy/0\\nuser-code running unhealthy/0\\n" ;;'
+    )
+    stderr = machine.refusal(LOGS + "check_definitions; start_stack")
+    assert "warning: settings or definitions can't be loaded; the UI starts to show it" in stderr
+    assert (
+        "Dagster is up at http://127.0.0.1:3000, and some of its code locations are red:\n  DAGMA_QUOTAS: no" in stderr
+    )
