@@ -19,6 +19,7 @@ from dagma.langflow.redact import bare_url
 from dagma.langflow.variable import VariableType
 
 Handler = Callable[[argparse.Namespace], int]
+FOLDER = Path("flows")
 
 # Variables of the environment that become global variables of Langflow, by the name and type they have there. From
 # Langflow's own environment, a model's name reaches direct runs and is empty in background jobs, and a base URL works
@@ -47,7 +48,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
     def command(name: str, handler: Handler, summary: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=summary, description=handler.__doc__)
-        added.add_argument("--dir", type=Path, default=Path("flows"), help="folder of the files; default: flows")
+        added.add_argument("--dir", type=Path, default=FOLDER, help="folder of the files; default: %(default)s")
         added.set_defaults(handler=_reporting(handler))
         return added
 
@@ -107,7 +108,9 @@ def pull(options: argparse.Namespace) -> int:
 
 def show(options: argparse.Namespace) -> int:
     """Print every flow of the files and of the server, and how the two stand to each other."""
-    files = {flow.get("id"): flow for flow in read_flows(options.dir).values()}
+    # The containers have no folder of flows; what the server has can be listed all the same.
+    files_there = options.dir != FOLDER or FOLDER.exists()
+    files = {flow.get("id"): flow for flow in read_flows(options.dir).values()} if files_there else {}
     with langflow_client() as client:
         headers = {header.id: header for header in client.list_flows() if not header.raw.get("is_component")}
         for flow_id in sorted({*files, *headers}, key=str):

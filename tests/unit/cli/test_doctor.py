@@ -24,7 +24,15 @@ __all__ = ["fake_langflow"]
 CLEARED = (
     *("LANGFLOW_API_KEY", "LANGFLOW_DEFAULT_FLOW_ID", "LANGFLOW_TIMEOUT_SECONDS", "LANGFLOW_VERIFY_TLS"),
     *("LANGFLOW_CA_BUNDLE", "LANGFLOW_MODE", "LANGFLOW_JOB_TIMEOUT_SECONDS", "DAGMA_SCHEDULES_RUNNING"),
-    *("DAGMA_RECORD_TEXTS", "DAGMA_TIMEZONE", "DAGMA_QUOTAS", "DAGMA_PRICES", "DAGMA_LEDGER_TEXTS", "DAGMA_BACKEND"),
+    *(
+        "DAGMA_RECORD_TEXTS",
+        "DAGMA_TIMEZONE",
+        "LANGFLOW_SCHEDULE_CRON",
+        "DAGMA_QUOTAS",
+        "DAGMA_PRICES",
+        "DAGMA_LEDGER_TEXTS",
+        "DAGMA_BACKEND",
+    ),
     *("DAGMA_STORAGE_DIR", "CELERY_BROKER_URL", "DAGSTER_PG_HOST"),
 )
 ASSISTANT = {
@@ -208,6 +216,7 @@ def test_another_backend_has_no_llm_of_langflow(
         ("DAGMA_QUOTAS", "calls=many", "Quota 'calls=many' can't be read"),
         ("DAGMA_PRICES", "gpt=cheap", "Price 'gpt=cheap' can't be read"),
         ("DAGMA_TIMEZONE", "Berlin", "DAGMA_TIMEZONE is 'Berlin'"),
+        ("LANGFLOW_SCHEDULE_CRON", "0 25 * * *", "LANGFLOW_SCHEDULE_CRON is '0 25 * * *'"),
         ("DAGMA_SCHEDULES_RUNNING", "maybe", "DAGMA_SCHEDULES_RUNNING is 'maybe'"),
     ],
 )

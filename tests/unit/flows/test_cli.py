@@ -98,6 +98,19 @@ def test_a_pull_writes_and_lists(folder: Path, store: FlowStore, capsys: pytest.
     assert "the same" in capsys.readouterr().out
 
 
+def test_the_server_s_flows_are_listed_where_there_is_no_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flows("push", folder)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    capsys.readouterr()
+    assert main(["flows", "list"]) == 0
+    assert capsys.readouterr().out.split()[1:3] == ["greeter", "Greeter"]
+    assert flows("list", tmp_path / "nope") == 1
+    assert "no folder of flows" in capsys.readouterr().err
+
+
 def test_a_variable_that_the_server_lacks_is_a_warning(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
