@@ -28,9 +28,11 @@ def texts_of_python(source: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def corpus() -> str:
-    """Every text that users can meet."""
+    """Every text that users can meet; those of Langflow stand in the tests that met them."""
     shell = [path.read_text() for folder in ("scripts", "docker/base") for path in (ROOT / folder).glob("*.sh")]
-    python = [path.read_text() for folder in ("src", "tests/browser") for path in (ROOT / folder).rglob("*.py")]
+    python = [
+        path.read_text() for folder in ("src", "tests/browser", "tests/stack") for path in (ROOT / folder).rglob("*.py")
+    ]
     return "\n".join([*shell, *python, *(text for source in python for text in texts_of_python(source))])
 
 
