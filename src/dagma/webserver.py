@@ -1,5 +1,6 @@
 """What is asked of Dagster's webserver, over GraphQL."""
 
+import json
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -79,6 +80,8 @@ metadataEntries {
   ... on FloatMetadataEntry { floatValue }
   ... on BoolMetadataEntry { boolValue }
   ... on UrlMetadataEntry { url }
+  ... on JsonMetadataEntry { jsonString }
+  ... on TableMetadataEntry { table { records } }
 }
 """
 OUTCOME = (
@@ -352,7 +355,16 @@ class Webserver:
 
 def _values(entries: list[dict[str, Any]]) -> dict[str, Any]:
     """Turn metadata entries into labels and values; an entry of a type that is not asked for has no value."""
-    return {entry["label"]: value for entry in entries for name, value in entry.items() if name != "label"}
+    return {
+        entry["label"]: _value(name, value) for entry in entries for name, value in entry.items() if name != "label"
+    }
+
+
+def _value(name: str, value: Any) -> Any:
+    """Read what GraphQL gives as text: JSON, and the rows of a table."""
+    if name == "jsonString":
+        return json.loads(value)
+    return [json.loads(record) for record in value["records"]] if name == "table" else value
 
 
 def _innermost(error: dict[str, Any]) -> str:

@@ -30,6 +30,7 @@ from dagma.langflow.errors import (
 from dagma.langflow.events import EventKind, FlowEvent
 from dagma.langflow.flow import Flow, content_version
 from dagma.langflow.job import HumanRequest, JobPolicy, JobState, JobStatus
+from dagma.langflow.past_runs import PastRun
 from dagma.langflow.result import CallResult, TokenUsage
 from dagma.langflow.retry import RetryPolicy
 from dagma.langflow.settings import TLS, Timeouts
@@ -70,6 +71,7 @@ __all__ = [
     "MalformedResponse",
     "Outcome",
     "OutputType",
+    "PastRun",
     "RateLimited",
     "RedirectRefused",
     "RetryPolicy",

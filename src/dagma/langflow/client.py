@@ -1,12 +1,12 @@
 """The client of Langflow's API."""
 
-from dagma.langflow.collecting import CollectingApi
 from dagma.langflow.history import HistoryApi
+from dagma.langflow.past_runs import PastRunsApi
 from dagma.langflow.runs import RunsApi
 from dagma.langflow.variables import VariablesApi
 
 
-class LangflowClient(RunsApi, CollectingApi, VariablesApi, HistoryApi):
+class LangflowClient(RunsApi, PastRunsApi, VariablesApi, HistoryApi):
     """Calls Langflow's API; safe for threads, and a context manager that closes its connections.
 
     Args:

@@ -5,8 +5,9 @@ import logging
 import time
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
-from dagma.langflow.body import json_object
+from dagma.langflow.body import json_object, walk
 from dagma.langflow.call import checked_uuid, is_uuid
 from dagma.langflow.deadline import Deadline
 from dagma.langflow.errors import (
@@ -23,7 +24,7 @@ from dagma.langflow.events import EventKind, EventReader, FlowEvent
 from dagma.langflow.following import FollowingApi
 from dagma.langflow.job import JobStatus
 from dagma.langflow.jobs import not_over
-from dagma.langflow.result import CallResult
+from dagma.langflow.result import CallResult, given_data
 from dagma.langflow.trace import Trace
 from dagma.langflow.uncut import perhaps_cut, uncut
 
@@ -109,7 +110,31 @@ class CollectingApi(FollowingApi):
                 result = CallResult.from_v2_job(status.raw, redactor=redactor)
         except CompletedWithoutOutput as error:
             raise self._explained(error, status.job_id) from None
-        return self.with_trace(self._uncut(result))
+        return self.with_trace(self.with_data(self._uncut(result)))
+
+    def with_data(self, result: CallResult) -> CallResult:
+        """Return a result with what its outputs gave that is no text, which only the job's events hold.
+
+        Raises:
+            MalformedResponse: They can't be read.
+        """
+        missing = [component for component, content in result.outputs.items() if content is None]
+        if not missing or result.job_id is None:
+            return result
+        try:
+            events = self._kept_events(result.job_id, "component_finished")
+        except LangflowError as error:
+            raise MalformedResponse(
+                f"Outputs of job {result.job_id} are no text, and its events, which hold them, can't be read: "
+                f"{error.cause}",
+                mend="Collect the job again once they can be read, which costs nothing more.",
+                retryable=error.retryable,
+            ) from error
+        given: dict[str, Any] = {}
+        for event in events:
+            if event.component in missing and event.component not in given:
+                given[event.component] = given_data(walk(event.data, "data", "build_data", "data", "outputs"))
+        return replace(result, outputs={**result.outputs, **given})
 
     def with_trace(self, result: CallResult) -> CallResult:
         """Return a result with the tokens and times of its trace, or as it is where there is none."""

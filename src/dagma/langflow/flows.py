@@ -1,5 +1,6 @@
 """The flows on a Langflow server."""
 
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -8,9 +9,22 @@ from dagma.langflow.body import json_object, json_objects
 from dagma.langflow.call import check_flow_id, checked_uuid
 from dagma.langflow.connection import Connection
 from dagma.langflow.deadline import Deadline
-from dagma.langflow.errors import BadRequest, FlowNotFound, nothing_runs_yet, quoting
+from dagma.langflow.errors import (
+    BadRequest,
+    FlowNotFound,
+    Forbidden,
+    LangflowError,
+    Unauthorized,
+    nothing_runs_yet,
+    quoting,
+)
 from dagma.langflow.flow import Flow
 from dagma.langflow.transport import Reply
+
+logger = logging.getLogger(__name__)
+
+# Told once for a flow, and not for each call of a batch.
+_UNCHECKED: set[tuple[str, str]] = set()
 
 
 class FlowsApi(Connection):
@@ -107,9 +121,27 @@ class FlowsApi(Connection):
             # The flow may have been edited since it was kept.
             with suppress(BadRequest):
                 return kept.check_tweaks(tweaks)
-        flow = self._find_flow(flow_id, deadline)
+        try:
+            flow = self._find_flow(flow_id, deadline)
+        except LangflowError as error:
+            if force or not is_refused_look_up(error):
+                raise
+            # The run itself may work, as behind a gateway that passes on nothing else, and says so where it does not.
+            self._warn_unchecked(flow_id, error)
+            return None
         self._flow_cache.put(flow_id, flow)
         return flow.check_tweaks(tweaks)
+
+    def _warn_unchecked(self, flow_id: str, error: LangflowError) -> None:
+        if (self.base_url, flow_id) not in _UNCHECKED:
+            _UNCHECKED.add((self.base_url, flow_id))
+            logger.warning(
+                "Tweaks of flow %r are sent unchecked, since the flow can't be looked up at %s: %s A tweak of a "
+                "component or field that the flow does not have changes nothing, and nobody says so.",
+                flow_id,
+                self.base_url,
+                error.cause,
+            )
 
     @nothing_runs_yet()
     def _resolved(self, flow_id: str, deadline: Deadline) -> str:
@@ -140,6 +172,11 @@ class FlowsApi(Connection):
             if header.endpoint_name == flow_id:
                 return self._get_flow(header.id, deadline)
         raise FlowNotFound(f"Langflow has no flow with the id or endpoint name {flow_id!r}.")
+
+
+def is_refused_look_up(error: LangflowError) -> bool:
+    """Whether a server does not let a flow be looked up, or knows no such request; it may run the flow all the same."""
+    return isinstance(error, Unauthorized | Forbidden | FlowNotFound) or error.status in (405, 501)
 
 
 def _read_flow(reply: Reply) -> Flow:

@@ -54,7 +54,8 @@ class CallResult:
         way: How the call was made.
         answer: The flow's text, if exactly one component gave one; an empty text is an answer.
         reason: Why `answer` is what it is: `single`; or `multiple`, `none` or `non_string`, and then it is None.
-        outputs: Content of every output, by component id.
+        outputs: What every output gave, by component id: its text; or, where it gave none, its data as JSON. A table is
+            a list of objects, a row each. What several outputs of one component gave is an object, by their names.
         session_id: Session that the flow ran under.
         job_id: Id under which Langflow keeps the run and its trace; None for a v1 run none of whose messages tells it.
         usage: Tokens, where the model reported them.
@@ -99,14 +100,21 @@ class CallResult:
             raise MalformedResponse("Langflow answered 200 without the outputs of a run.", status=200)
         results = [result for result in _v1_results(body) if isinstance(result, Mapping)]
         if not results:
-            raise CompletedWithoutOutput("Langflow answered 200, and no component gave an output.", status=200)
+            raise CompletedWithoutOutput(
+                "Langflow answered 200, and no component gave an output of the type that was asked for.",
+                mend="For a flow that ends in no Chat Output, such as one that gives data or a table, ask for "
+                "output_type='debug' or run it as a job. Else check the global variables that its fields are bound to.",
+                status=200,
+            )
+        # `debug` gives every component, and the user's message is no answer.
+        results = [result for result in results if walk(_message(result), "sender") != "User"] or results
         messages = [message for result in results if (message := _message(result)) is not None]
         for message in messages:
             if message.get("error") is True or message.get("category") == "error":
                 component = text_or_none(walk(message, "properties", "source", "display_name"))
                 text = text_or_none(message.get("text")) or ""
                 raise flow_failed(text, "run", {"status": 200}, component, redactor=redactor)
-        texts = [message["text"] for message in messages if isinstance(message.get("text"), str)]
+        texts = [said for message in messages if (said := _text(message)) is not None]
         answer, reason = _one(texts)
         return cls(
             way=way,
@@ -209,11 +217,30 @@ def _message(result: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return None
 
 
+def _text(message: Mapping[str, Any]) -> str | None:
+    """Return a message's text; an empty one beside content blocks says nothing of its own."""
+    text = message.get("text")
+    if not isinstance(text, str):
+        return None
+    return text if text or not message.get("content_blocks") else None
+
+
 def _content(result: Mapping[str, Any]) -> Any:
     message = _message(result)
-    if message is not None and isinstance(message.get("text"), str):
-        return message["text"]
-    return result.get("results")
+    if message is not None:
+        text = _text(message)
+        blocks = message.get("content_blocks")
+        return text if text is not None else blocks or result.get("results")
+    given = given_data(result.get("outputs"))
+    return result.get("results") if given is None else given
+
+
+def given_data(outputs: Any) -> Any:
+    """Return what the outputs of a component gave, which Langflow tells by name; None where they gave nothing."""
+    if not isinstance(outputs, Mapping):
+        return None
+    given = {name: entry["message"] for name, entry in outputs.items() if walk(entry, "message") is not None}
+    return next(iter(given.values())) if len(given) == 1 else given or None
 
 
 def _one(texts: list[str]) -> tuple[str | None, Reason]:

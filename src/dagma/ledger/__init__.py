@@ -9,6 +9,7 @@ from dagma.ledger.errors import (
     LedgerNotMigratedError,
     LedgerSettingsError,
     LedgerUnavailableError,
+    OutcomeGivenUpError,
     OutcomeUnknownError,
     QuotaExceededError,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "LedgerSettingsError",
     "LedgerUnavailableError",
     "Limit",
+    "OutcomeGivenUpError",
     "OutcomeUnknownError",
     "Prices",
     "QuotaExceededError",

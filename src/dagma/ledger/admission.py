@@ -20,6 +20,7 @@ from dagma.ledger.errors import (
     CallInFlightError,
     LedgerError,
     LedgerUnavailableError,
+    OutcomeGivenUpError,
     OutcomeUnknownError,
 )
 from dagma.ledger.flows import identify
@@ -31,6 +32,8 @@ from dagma.ledger.texts import TextPolicy, storable
 
 FIRST_WAIT_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 2.0
+GIVEN_UP = "GivenUp"
+"""The error class of calls that stay unknown, and are not to be sent again."""
 NAMES = (
     *("flow_id", "flow_address", "flow_name", "flow_version", "backend", "scope"),
     *("session_id", "run_id", "step", "partition", "row"),
@@ -145,12 +148,21 @@ class Admission:
                 return None
             if last.state == "answered" and (replay := _replay(connection, last)):
                 return replay
-            if last.state == "unknown" and self._on_unknown == "fail":
-                raise OutcomeUnknownError(last.id)
+            if last.state == "unknown":
+                self._refuse_unknown(connection, last, call)
             if last.id == call_id:  # the same, and others have recorded an end since: the next attempt has another id
                 return None
             attempt = last.attempt + 1
         return begun
+
+    def _refuse_unknown(self, connection: Connection, row: Row[Any], call: Call) -> None:
+        """Refuse to send a call again whose outcome is unknown, unless somebody has decided that it may be sent."""
+        if connection.execute(ANSWER, {"of_call": row.id}).one().rejected:
+            return
+        if row.error_class == GIVEN_UP:
+            raise OutcomeGivenUpError(row.id)
+        if (call.on_unknown or self._on_unknown) == "fail":
+            raise OutcomeUnknownError(begun_from_row("unknown", row))
 
     def _insert(self, connection: Connection, call: Call, call_id: str, attempt: int) -> Begun | None:
         """Insert an attempt unless it exists; the unique key makes concurrent callers take turns here."""
@@ -238,7 +250,7 @@ def _replay(connection: Connection, row: Row[Any]) -> Begun | None:
     return begun_from_row("answered", row, raw=json.loads(answer.body))
 
 
-def begun_from_row(state: Literal["new", "answered", "running"], row: Row[Any], raw: Any = None) -> Begun:
+def begun_from_row(state: Literal["new", "answered", "running", "unknown"], row: Row[Any], raw: Any = None) -> Begun:
     """Say what to do with a call.
 
     Args:
@@ -255,4 +267,7 @@ def begun_from_row(state: Literal["new", "answered", "running"], row: Row[Any], 
         mode=row.mode,
         job_id=row.job_id,
         raw=raw,
+        flow_version=row.flow_version,
+        ended_at=row.finished_at if state == "unknown" else None,
+        error_class=row.error_class if state == "unknown" else None,
     )

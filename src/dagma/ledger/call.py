@@ -79,6 +79,7 @@ class Call:
         partition: The Dagster partition.
         row: The row of a batch.
         input_text: The input, kept only as the ledger's `texts` setting allows.
+        on_unknown: What becomes of this call where its earlier attempt is unknown; None leaves it to the ledger.
     """
 
     flow_id: str
@@ -96,6 +97,7 @@ class Call:
     partition: str | None = None
     row: str | None = None
     input_text: str | None = None
+    on_unknown: Literal["fail", "resend"] | None = None
 
     @cached_property
     def key(self) -> str:
@@ -150,7 +152,7 @@ class Begun:
     Attributes:
         state: `new`: send it. `answered`: use `raw`, send nothing. `running`: it is a job that may live: follow
             `job_id`; where that is None the submit's reply was lost, and submitting again with `idempotency_key` is
-            safe.
+            safe. `unknown`: it was sent and nobody saw its end; only `OutcomeUnknownError` carries this one.
         call_id: The row's id.
         key: The call's key.
         attempt: 1, and one more each time the call has to be sent again.
@@ -158,9 +160,12 @@ class Begun:
         mode: The mode of this attempt, which for `running` is that of the caller before.
         job_id: The job, where known.
         raw: The raw response of the answered call.
+        flow_version: The flow's content version when it began, where known.
+        ended_at: When an `unknown` call was recorded as such.
+        error_class: Why an `unknown` call is unknown.
     """
 
-    state: Literal["new", "answered", "running"]
+    state: Literal["new", "answered", "running", "unknown"]
     call_id: str
     key: str
     attempt: int
@@ -168,6 +173,9 @@ class Begun:
     mode: Mode
     job_id: str | None = None
     raw: Any = None
+    flow_version: str | None = None
+    ended_at: datetime | None = None
+    error_class: str | None = None
 
     @property
     def idempotency_key(self) -> str:

@@ -20,6 +20,7 @@ from dagma.ledger.ledger import utc_now
 from dagma.ledger.migrate import DEFAULT_APP_ROLE, migrate
 from dagma.ledger.quotas import parse_quotas
 from dagma.ledger.reports import SHOWN, Filter, all_calls, find_calls, last_calls, standings, totals
+from dagma.ledger.resolve import add_resolve, run_resolve
 from dagma.ledger.retention import DEFAULT_DAYS, keep_days_from_environment, prune_calls
 from dagma.ledger.settings import LedgerSettings, url_from
 
@@ -62,6 +63,8 @@ def add_parser(subparsers: Any) -> None:
     usage = commands.add_parser("usage", help="show quotas and totals of this hour, day and month (UTC)")
     _add_format(usage, "table")
     usage.set_defaults(handler=run_usage)
+
+    add_resolve(commands).set_defaults(handler=guarded(run_resolve))
 
     prune = commands.add_parser("prune", help="delete old calls and expired raw responses, as the tables' owner")
     prune.add_argument(
@@ -271,7 +274,8 @@ def _tail_line(record: Mapping[str, Any]) -> dict[str, Any]:
         **record,
         "id": record["id"][:8],
         "flow": record["flow_name"] or record["flow_id"],
-        "state": "rejected" if record["rejected_at"] else record["state"],
+        # A rejection of an unknown call is the decision to send it again.
+        "state": "rejected" if record["rejected_at"] and record["state"] != "unknown" else record["state"],
         "seconds": None if milliseconds is None else f"{milliseconds / 1000:.1f}",
         "tokens": record["total_tokens"],
         "cost": None if record["cost"] is None else show_decimal(record["cost"]),

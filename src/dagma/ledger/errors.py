@@ -3,6 +3,8 @@
 from datetime import datetime
 from decimal import Decimal
 
+from dagma.ledger.call import Begun
+
 
 class LedgerError(Exception):
     """Stand for every error that the ledger raises."""
@@ -39,18 +41,48 @@ class CallInFlightError(LedgerError):
 class OutcomeUnknownError(LedgerError):
     """An earlier attempt was sent and nobody saw its end, and `on_unknown` is `fail`."""
 
-    def __init__(self, call_id: str):
+    def __init__(self, begun: Begun, why: str = ""):
         """Name the call whose outcome is unknown.
 
         Args:
-            call_id: The ledger's id of that call.
+            begun: The attempt, in the state `unknown`.
+            why: Why its outcome could not be found out, if that was tried.
+        """
+        self.begun = begun
+        self.call_id = begun.call_id
+        self.why = why
+        super().__init__(
+            f"Call {self.call_id} was sent, and its caller died or lost the connection before the answer: it may have "
+            f"been paid for. {f'{why} ' if why else ''}{both_ways_on(self.call_id)}"
+        )
+
+
+class OutcomeGivenUpError(LedgerError):
+    """An earlier attempt was sent and nobody saw its end, and somebody has decided not to send the call again."""
+
+    def __init__(self, call_id: str):
+        """Name the call that was given up.
+
+        Args:
+            call_id: The ledger's id of the call.
         """
         self.call_id = call_id
         super().__init__(
-            f"Call {call_id} was sent, and its caller died or lost the connection before the answer: it may have been "
-            "paid for. It is not sent again, since on_unknown is 'fail'. Re-execute the run from scratch to send it "
-            "again, set on_unknown to 'resend', or use the job mode, which finds its answer again."
+            f"Call {call_id} was sent, nobody saw its end, and it was given up: it is not sent again. To send it all "
+            f"the same, run `dagma ledger resolve {call_id[:8]} --resend` and retry the run from failure."
         )
+
+
+def both_ways_on(call_id: str) -> str:
+    """Say what a person can do about a call whose outcome is unknown.
+
+    Args:
+        call_id: The ledger's id of the call.
+    """
+    return (
+        f"To send it again, run `dagma ledger resolve {call_id[:8]} --resend` and retry the run from failure; to let "
+        f"it fail for good, run `dagma ledger resolve {call_id[:8]} --give-up`."
+    )
 
 
 class AnswerExpiredError(LedgerError):

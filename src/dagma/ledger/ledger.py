@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, select
 
-from dagma.ledger.admission import Admission, begun_from_row, insert_once
+from dagma.ledger.admission import GIVEN_UP, Admission, begun_from_row, insert_once
 from dagma.ledger.call import Begun, Call, State, Usage
 from dagma.ledger.changes import change
 from dagma.ledger.database import Database
@@ -101,6 +101,7 @@ class Ledger:
         self.texts = TextPolicy(texts) if isinstance(texts, str) else texts
         self.prices = Prices.parse(prices) if isinstance(prices, str) else prices
         self.limits = parse_quotas(quotas) if isinstance(quotas, str) else tuple(quotas)
+        self.on_unknown = on_unknown
         self._presence = presence_for(self.database)
         self._admission = Admission(
             self.database, self._presence, Meter(self.limits), self.texts, on_unknown, patience_seconds, clock
@@ -124,6 +125,7 @@ class Ledger:
             QuotaExceededError: A limit leaves no room.
             FlowNotIdentifiedError: Whether a limit applies can't be told.
             OutcomeUnknownError: An earlier attempt may have been paid for, and `on_unknown` is `fail`.
+            OutcomeGivenUpError: The same, and somebody has decided that it stays so.
             CallInFlightError: Another live caller is sending it, and `wait_seconds` are over.
             AnswerExpiredError: It was answered longer than `replay_hours` ago.
             LedgerUnavailableError: The database stayed away.
@@ -274,6 +276,24 @@ class Ledger:
             connection.execute(delete(replays).where(replays.c.call_id == begun.call_id))
 
         self.database.transact(work, self._patience_seconds)
+
+    def resend(self, begun: Begun, reason: str) -> None:
+        """Record the decision that a call whose outcome is unknown may be sent again, and be paid for twice.
+
+        Args:
+            begun: The call, in the state `unknown`.
+            reason: Who decided so, and where.
+        """
+        self.reject(begun, reason)
+
+    def give_up(self, begun: Begun, reason: str) -> None:
+        """Record the decision that a call whose outcome is unknown is not sent again.
+
+        Args:
+            begun: The call, in the state `unknown`.
+            reason: Who decided so, and where.
+        """
+        self.unknown(begun, GIVEN_UP, reason)
 
     def release(self, begun: Begun) -> None:
         """Let go of a call without saying how it ended, as a caller that dies does.

@@ -34,6 +34,7 @@ class FakeLangflow:
         max_text_length: Where texts in the state of jobs are cut, as `LANGFLOW_MAX_TEXT_LENGTH` does.
         keepalive: Seconds between the signs of life in the event streams of jobs.
         ssl_context: Speaks TLS, where given.
+        only_runs: Answer `POST /api/v1/run/{flow_id}` and nothing else, as a gateway or `lfx serve` may.
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class FakeLangflow:
         max_text_length: int = _DEFAULT_MAX_TEXT_LENGTH,
         keepalive: float = 15.0,
         ssl_context: ssl.SSLContext | None = None,
+        only_runs: bool = False,
     ) -> None:
         self.api_key = api_key
+        self._only_runs = only_runs
         self._store = FakeStore()
         self._jobs = FakeJobs(keepalive)
         self._runs = FakeRuns(self._store)
@@ -125,8 +128,13 @@ class FakeLangflow:
         self._jobs.stuck = True
 
     def crash(self) -> None:
-        """Lose the jobs that run and never run those queued, as a Langflow that is killed and started again does."""
+        """Lose what runs and never run the jobs that are queued, as a Langflow that is killed and started again."""
         self._jobs.lose()
+        self._runs.history.lose()
+
+    def forget_history(self) -> None:
+        """Forget the messages, traces and states of direct runs: another Langflow behind the same address has none."""
+        self._runs.history.forget()
 
     def drop_jobs(self) -> None:
         """Drop the jobs that run, as a Langflow does whose database is away when they end: in progress for ever."""
@@ -139,18 +147,30 @@ class FakeLangflow:
         if (refused := self._refused(request)) is not None:
             return refused
         match [request.method, *segments]:
-            case ["GET", "api", "v1", "version"]:
-                return FakeResponse(200, {"version": "1.13.0", "main_version": "1.13.0", "package": "Langflow"})
             case ["POST", "api", "v1", "run", name]:
                 return self._runs.v1(name, request)
-            case ["GET", "api", "v1", "monitor", "traces", job_id]:
-                return self._workflows.trace(job_id)
+            case _ if self._only_runs:
+                return FakeResponse(404, {"detail": "Not Found"})
+            case ["GET", "api", "v1", "version"]:
+                return FakeResponse(200, {"version": "1.13.0", "main_version": "1.13.0", "package": "Langflow"})
+            case ["GET", "api", "v1", "monitor", *rest]:
+                return self._monitor(request, rest)
             case [_, "api", "v1", "flows", *rest]:
                 return self._store.answer_flows(request, rest)
             case [_, "api", "v1", "variables", *rest]:
                 return self._store.answer_variables(request, rest)
             case [_, "api", "v2", "workflows", *rest]:
                 return self._workflows.answer(request, rest)
+        return FakeResponse(404, {"detail": "Not Found"})
+
+    def _monitor(self, request: RecordedRequest, rest: list[str]) -> FakeResponse:
+        match rest:
+            case ["messages"]:
+                return self._runs.history.messages(request)
+            case ["traces"]:
+                return self._runs.history.traces(request)
+            case ["traces", job_id]:
+                return self._workflows.trace(job_id)
         return FakeResponse(404, {"detail": "Not Found"})
 
     def _refused(self, request: RecordedRequest) -> FakeResponse | None:
@@ -164,10 +184,17 @@ class FakeLangflow:
         return FakeResponse(403, {"detail": "An API key must be passed as query or header"})
 
 
+_STORES = {"should_store_message": {"value": True}}
 _CHAT = {
     "nodes": [
-        {"id": "ChatInput-1", "data": {"type": "ChatInput", "node": {"display_name": "Chat Input", "template": {}}}},
-        {"id": "ChatOutput-1", "data": {"type": "ChatOutput", "node": {"display_name": "Chat Output", "template": {}}}},
+        {
+            "id": "ChatInput-1",
+            "data": {"type": "ChatInput", "node": {"display_name": "Chat Input", "template": _STORES}},
+        },
+        {
+            "id": "ChatOutput-1",
+            "data": {"type": "ChatOutput", "node": {"display_name": "Chat Output", "template": _STORES}},
+        },
     ],
     "edges": [{"source": "ChatInput-1", "target": "ChatOutput-1"}],
 }

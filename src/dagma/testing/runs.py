@@ -15,6 +15,7 @@ from dagma.testing.behaviour import (
     VariableMissing,
 )
 from dagma.testing.exchange import FakeResponse, RecordedRequest
+from dagma.testing.history import FakeHistory
 from dagma.testing.store import FakeStore
 
 _V1_FIELDS: Mapping[str, type] = {
@@ -35,6 +36,7 @@ class FakeRuns:
 
     def __init__(self, store: FakeStore) -> None:
         self._store = store
+        self.history = FakeHistory()
         self.traced: dict[str, tuple[dict[str, Any], FakeAnswer | None]] = {}
 
     def v1(self, name: str, request: RecordedRequest) -> FakeResponse:
@@ -49,21 +51,23 @@ class FakeRuns:
         inputs = {"input_value": body["input_value"]} if body.get("input_value") else {}
         call = _call(flow, body)
         streamed = request.query.get("stream") == "true"
+        run = self.history.begin(flow, call)
         try:
             answer, by_model = _run(self._store.behaviour(flow["id"]), call)
         except ComponentFailed as failure:
+            self.history.fail(run, _error(failure))
             if streamed:
                 return FakeResponse(200, stream=_stream(_event("error", _error(failure))))
             return FakeResponse(500, shapes.v1_failure(failure.component, failure.message))
         except HumanNeeded:
+            self.history.fail(run)
             return FakeResponse(
                 400, {"detail": "This flow uses Human-in-the-Loop, which the v1 run API cannot execute."}
             )
         output = shapes.component_ids(flow)[-1] if flow["data"] else "ChatOutput"
         source = shapes.feeder(flow, output)
-        run_id = str(uuid4())
-        self.traced[run_id] = (flow, answer if by_model else None)
-        said = shapes.message(answer.text, call.session_id, source, answer if by_model else None) | {"run_id": run_id}
+        said = shapes.message(answer.text, call.session_id, source, answer if by_model else None) | {"run_id": run.id}
+        self.history.complete(run, said, output, answer if by_model else FakeAnswer(answer.text, model=""))
         result = shapes.v1_result(inputs, output, said)
         if streamed:
             return FakeResponse(200, stream=_stream(*_v1_events(call, answer, said, result)))

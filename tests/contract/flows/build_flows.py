@@ -15,6 +15,8 @@ from lfx.components.input_output import ChatInput, ChatOutput
 from lfx.custom.custom_component.component import Component
 from lfx.graph import Graph
 from lfx.io import BoolInput, FloatInput, IntInput, MessageInput, Output, StrInput
+from lfx.schema.data import Data
+from lfx.schema.dataframe import DataFrame
 from lfx.schema.message import Message
 
 # Default messages carry the moment of the dump.
@@ -26,6 +28,8 @@ IDS = {
     "behave": "5c0ffee0-0000-4000-8000-000000000002",
     "unbound": "5c0ffee0-0000-4000-8000-000000000003",
     "approval": "5c0ffee0-0000-4000-8000-000000000004",
+    "data": "5c0ffee0-0000-4000-8000-000000000005",
+    "table": "5c0ffee0-0000-4000-8000-000000000006",
 }
 
 BEHAVE_SOURCE = """import asyncio
@@ -92,6 +96,42 @@ class Behave(Component):
         raise NotImplementedError
 
 
+RECORDS_SOURCE = """from lfx.custom.custom_component.component import Component
+from lfx.io import MessageInput, Output
+from lfx.schema.data import Data
+from lfx.schema.dataframe import DataFrame
+
+
+class Records(Component):
+    display_name = "Records"
+    description = "Count the letters of each word."
+    name = "Records"
+
+    inputs = [MessageInput(name="message", display_name="Message")]
+    outputs = [Output(name="OUTPUT", display_name="Records", method="OUTPUT")]
+
+    def data(self) -> Data:
+        return Data(data={"letters": {word: len(word) for word in self.message.text.split()}})
+
+    def table(self) -> DataFrame:
+        return DataFrame([{"word": word, "letters": len(word)} for word in self.message.text.split()])
+"""
+
+
+class Records(Component):
+    """The inputs and outputs of `RECORDS_SOURCE`, for `Graph` to wire; the server runs the source."""
+
+    name = "Records"
+    display_name = "Records"
+    inputs = [MessageInput(name="message", display_name="Message")]  # noqa: RUF012
+
+    def data(self) -> Data:
+        raise NotImplementedError
+
+    def table(self) -> DataFrame:
+        raise NotImplementedError
+
+
 def template_of(flow: dict[str, Any], component_id: str) -> dict[str, Any]:
     """Return the template of one component of a dumped flow."""
     (node,) = (node for node in flow["data"]["nodes"] if node["id"] == component_id)
@@ -139,11 +179,25 @@ def approval() -> dict[str, Any]:
     return dump(Graph(source, approved), "approval")
 
 
+def records(slug: str) -> dict[str, Any]:
+    """Chat input, and a component that ends the flow with data or a table in place of a message."""
+    source = ChatInput(_id=f"ChatInput-{slug}")
+    code = RECORDS_SOURCE.replace("OUTPUT", slug)
+    kind = type(
+        "Records", (Records,), {"_code": code, "outputs": [Output(name=slug, display_name="Records", method=slug)]}
+    )
+    flow = dump(Graph(source, kind(_id="Records-1").set(message=source.message_response)), slug)
+    template_of(flow, "Records-1")["code"]["value"] = code
+    return flow
+
+
 if __name__ == "__main__":
     for slug, flow in {
         "echo": echo(),
         "behave": behave("behave"),
         "unbound": unbound(),
         "approval": approval(),
+        "data": records("data"),
+        "table": records("table"),
     }.items():
         (HERE / f"{slug}.json").write_text(json.dumps(flow, indent=2, sort_keys=True, ensure_ascii=False) + "\n")

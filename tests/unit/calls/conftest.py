@@ -25,6 +25,8 @@ from dagma.testing import FakeAnswer, FakeCall, FakeLangflow, Fault, RecordedReq
 
 ASSET = "langflow_run_flow"
 FLOW_ID = "5c0ffee0-2222-4000-8000-000000000001"
+# A Langflow that can't be asked for what became of a call.
+NO_HISTORY = Fault(path="/api/v1/monitor", status=404, times=0)
 SETTINGS = ("LANGFLOW_MODE", "LANGFLOW_JOB_TIMEOUT_SECONDS", "LANGFLOW_TIMEOUT_SECONDS", "DAGMA_RECORD_TEXTS")
 
 

@@ -34,7 +34,7 @@ def test_a_job_gives_the_response_and_the_figures_of_a_direct_call(
     fake: FakeLangflow, instance: dg.DagsterInstance
 ) -> None:
     direct, job = execute(instance, input_value="hi", mode="direct"), execute(instance, input_value="hi")
-    for label in ("answer", "input_tokens", "output_tokens", "total_tokens", "model", "cost_usd", "session_id"):
+    for label in ("answer", "input_tokens", "output_tokens", "total_tokens", "model", "cost_usd"):
         assert job.metadata[label] == direct.metadata[label]
     assert job.metadata["mode"] == "job"
     assert {"origin", "attempt"}.isdisjoint(job.metadata)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from unit.calls.conftest import FLOW_ID, patience, rows, sends
+from unit.calls.conftest import FLOW_ID, NO_HISTORY, patience, rows, sends
 from unit.langflow.test_misbehaviour import BODIES, CONTENT_TYPES, GOOD, MOMENTS, STATUSES, WRONG_ANSWERS
 
 from dagma.defs.llm import resources
@@ -95,6 +95,7 @@ def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(fake: FakeLangflow, empty_ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(empty_ledger, tmp_path)
     monkeypatch.setattr(fake, "api_key", API_KEY)
+    fake.script(NO_HISTORY)
     monkeypatch.setenv("DAGMA_QUOTAS", f"tokens=1000000/month reserve={RESERVED}")
 
 

@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 from typing import Any
 
 import dagster as dg
@@ -17,7 +18,9 @@ def test_sends_the_default_input_to_the_default_flow_and_returns_the_raw_respons
     assert run.success
     assert run.value == RUN_BODY
     assert langflow.paths == [f"/api/v1/run/{FLOW_ID}"]
-    assert langflow.runs == [{"input_value": "ping from dagma", "input_type": "chat", "output_type": "chat"}]
+    (sent,) = langflow.runs
+    assert re.fullmatch("call-[0-9a-f]{32}", str(sent.pop("session_id")))
+    assert sent == {"input_value": "ping from dagma", "input_type": "chat", "output_type": "chat"}
     assert langflow.keys == [KEY]
 
 

@@ -74,7 +74,7 @@ def test_a_flow_is_found_by_its_endpoint_name(fake_langflow: FakeLangflow, make_
     assert client.run(BEHAVE["endpoint_name"], "ab", tweaks=GOOD).answer == "abab"
 
 
-@pytest.mark.parametrize("status", [403, 502, 504])
+@pytest.mark.parametrize("status", [500, 502, 504])
 @pytest.mark.parametrize("way", ["run", "stream", "run_workflow", "submit"])
 def test_a_look_up_that_fails_runs_nothing(
     fake_langflow: FakeLangflow, make_client: MakeClient, flow_id: str, way: str, status: int
@@ -84,3 +84,36 @@ def test_a_look_up_that_fails_runs_nothing(
         with pytest.raises(LangflowError, match=str(status)) as caught:
             list(getattr(make_client(), way)(address, "ab", tweaks=GOOD))
         assert caught.value.outcome == "not_run"
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 501])
+def test_a_look_up_that_is_refused_keeps_no_run_from_being_sent_and_is_told_once(
+    fake_langflow: FakeLangflow,
+    make_client: MakeClient,
+    flow_id: str,
+    status: int,
+    caplog: pytest.LogCaptureFixture,
+):
+    fake_langflow.script(Fault(path="/api/v1/flows", status=status, times=0))
+    client = make_client()
+    for way in ("run", "stream", "run"):
+        list(getattr(client, way)(flow_id, "ab", tweaks=GOOD)) if way == "stream" else client.run(
+            flow_id, "ab", tweaks=GOOD
+        )
+    warnings = [record.getMessage() for record in caplog.records if "unchecked" in record.getMessage()]
+    assert len(warnings) == 1
+    assert flow_id in warnings[0]
+    assert str(status) in warnings[0]
+    with pytest.raises(LangflowError, match=str(status)):
+        client.check_tweaks(flow_id, GOOD)
+
+
+def test_a_key_that_can_not_be_checked_is_no_refusal(
+    fake_langflow: FakeLangflow, make_client: MakeClient, flow_id: str
+):
+    # Langflow's database is away: the look-up will work again, and so will its check of the tweaks.
+    fake_langflow.script(
+        Fault(path="/api/v1/flows", status=403, body={"detail": "API key authentication failed"}, times=0)
+    )
+    with pytest.raises(LangflowError, match="database is away"):
+        make_client().run(flow_id, "ab", tweaks=GOOD)

@@ -1,7 +1,7 @@
 """What a backend's response says."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from dagma.langflow import MalformedResponse
@@ -14,6 +14,8 @@ class Answer:
 
     Attributes:
         text: The text; None where the response holds none, or several.
+        outputs: What each output gave, by component, where the answer is not one text: a text, or JSON. A table is a
+            list of objects, a row each.
         usages: Tokens by model, as far as they were reported.
         session_id: The conversation that the backend used.
         job_id: The job that gave the answer.
@@ -21,6 +23,7 @@ class Answer:
     """
 
     text: str | None
+    outputs: Mapping[str, Any] = field(default_factory=dict)
     usages: tuple[Usage, ...] = ()
     session_id: str | None = None
     job_id: str | None = None

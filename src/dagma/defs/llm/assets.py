@@ -43,6 +43,14 @@ class Mode(Enum):
     job = "job"
 
 
+class OnUnknown(Enum):
+    """What becomes of a call of which nobody can tell whether it was answered."""
+
+    fail = "fail"
+    resend = "resend"
+    give_up = "give_up"
+
+
 class FlowRunConfig(PlainConfig):
     """What to send, and to which flow."""
 
@@ -59,13 +67,18 @@ class FlowRunConfig(PlainConfig):
     )
     session_id: str | None = Field(
         default=None,
-        description="The conversation to continue. Default: Langflow's own, one for all calls of a flow; for a flow "
-        "that asks a human one for each call.",
+        description="The conversation to continue. Default: one of the call's own, which its retries share.",
     )
     mode: Mode | None = Field(
         default=None,
         description="direct: one request. job: a durable job, which outlives the worker. auto: job where the flow's "
         "types allow it. Default: LANGFLOW_MODE.",
+    )
+    on_unknown: OnUnknown | None = Field(
+        default=None,
+        description="What to do if an earlier attempt of the call was sent, and what became of it can't be found out. "
+        "fail: fail, and look again when the run is retried. resend: send it again, which may pay twice. give_up: "
+        "fail, and at each retry too. Default: DAGMA_LEDGER_ON_UNKNOWN.",
     )
 
 
@@ -102,6 +115,7 @@ def langflow_run_flow(context: dg.AssetExecutionContext, backend: Backend) -> dg
                 session_id=config.session_id,
                 flow_id=flow_id,
                 mode=config.mode and config.mode.value,
+                on_unknown=config.on_unknown and config.on_unknown.value,
             )
         except CALL_ERRORS as error:
             metadata = describe_flow(flow) | describe_attempts(calls.begun)

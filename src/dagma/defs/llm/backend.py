@@ -23,13 +23,14 @@ from pydantic import PrivateAttr
 from dagma.defs.llm.answer import Answer
 from dagma.defs.llm.call_path import make_call
 from dagma.defs.llm.caller import Caller, EqualCalls
+from dagma.defs.llm.finding import CannotTell, Finding
 from dagma.defs.llm.fixed_resource import FixedResource
 from dagma.defs.llm.flow_reference import FlowReference
 from dagma.defs.llm.jobs import Jobs
 from dagma.defs.llm.ledgers import ledger_from_environment
-from dagma.defs.llm.request import CallMode, CallRequest
+from dagma.defs.llm.request import CallMode, CallRequest, OnUnknown
 from dagma.langflow import BadRequest, InputType, LangflowError, OutputType
-from dagma.ledger import Usage
+from dagma.ledger import Begun, Usage
 from dagma.ledger.call import Mode
 
 
@@ -60,6 +61,7 @@ class Backend(FixedResource, ABC):
         flow_id: str | None = None,
         mode: CallMode | None = None,
         row: str | None = None,
+        on_unknown: OnUnknown | None = None,
     ) -> dict[str, Any]:
         """Answer one input with one flow, by the one path that every call goes.
 
@@ -68,12 +70,15 @@ class Backend(FixedResource, ABC):
             output_type: Which of the flow's outputs to return: `chat`, `text`, `any` or `debug`.
             input_type: Which of the flow's inputs gets the input: `chat`, `text` or `any`.
             tweaks: Values of component fields for this call only, by component id.
-            session_id: The conversation that the call belongs to.
+            session_id: The conversation that the call belongs to. Without it the call has one of its own, which its
+                retries share.
             stream: Take the answer as it is produced, so that giving up stops the flow; the response is the same.
             flow_id: Id or endpoint name of the flow; the default flow where it is None.
             mode: `direct` (one request), `job` (durable) or `auto`; the backend's setting where it is None.
             row: What tells this call from the others of its step, such as the row of a batch. Without it, equal
                 calls of a step are told apart by their order.
+            on_unknown: What to do if an earlier attempt was sent and what became of it can't be found out: `fail`,
+                `resend` (and maybe pay twice) or `give_up`; `DAGMA_LEDGER_ON_UNKNOWN` where it is None.
 
         Returns:
             The raw response. `read` says what it means, `record_calls` what the call took.
@@ -96,6 +101,7 @@ class Backend(FixedResource, ABC):
             stream=stream,
             mode=mode,
             row=row,
+            on_unknown=on_unknown,
         )
         caller = Caller.current(self._init_context())
         return make_call(self, request, caller, ledger_from_environment(), self._equal_calls).response
@@ -133,6 +139,22 @@ class Backend(FixedResource, ABC):
     def spent(self, error: Exception) -> tuple[Usage, ...]:  # noqa: ARG002 (for those who override)
         """Tell what a call used that ended with an exception of `answer`. Override it where that is known."""
         return ()
+
+    def find_outcome(self, request: CallRequest, begun: Begun) -> Finding:  # noqa: ARG002 (for those who override)
+        """Find out what became of a direct call that was sent and whose end nobody saw. It must not raise.
+
+        Override it where the server can be asked. Without it such a call fails, since sending it again may pay twice.
+
+        Args:
+            request: What was asked, in the session that it was asked in.
+            begun: The attempt.
+        """
+        return CannotTell(f"{self.backend_name} can't be asked what became of it.")
+
+    @property
+    def outcome_seconds(self) -> float:
+        """How long `find_outcome` is asked again while a call goes on, in seconds."""
+        return 0.0
 
     def default_flow(self) -> str | None:
         """Name the flow for calls that name none; None where nothing is configured to answer them."""

@@ -3,25 +3,40 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dagma.defs.llm.answer import Answer
 from dagma.defs.llm.call_record import CallRecord, Origin, recording
 from dagma.defs.llm.caller import Caller, EqualCalls
 from dagma.defs.llm.durable import DurableCall
+from dagma.defs.llm.finding import Answered, CannotTell, NoAnswer
 from dagma.defs.llm.flow_reference import FlowNotIdentified, FlowReference
 from dagma.defs.llm.request import CallRequest
+from dagma.defs.llm.sessions import in_its_own_session
 from dagma.defs.llm.shown_errors import shown
+from dagma.defs.llm.unknown_outcome import UnknownOutcome
 from dagma.langflow import BadRequest, JobLost, LangflowError, MalformedResponse
-from dagma.ledger import Begun, Call, FlowNotIdentifiedError, Ledger, LedgerError, Usage, input_hash
+from dagma.ledger import (
+    Begun,
+    Call,
+    FlowNotIdentifiedError,
+    Ledger,
+    LedgerError,
+    OutcomeGivenUpError,
+    OutcomeUnknownError,
+    Usage,
+    input_hash,
+)
+from dagma.ledger.errors import both_ways_on
 
 if TYPE_CHECKING:
     from dagma.defs.llm.backend import Backend
 
 # How long a call waits for another caller that is sending it: longer than a database needs to notice that one died.
 IN_FLIGHT_SECONDS = 45.0
-# How often a call whose job was lost is sent again at once. It was paid for each time.
-MAX_LOST_JOBS = 2
+# How often a call that was lost is sent again at once. It may have been paid for each time.
+MAX_RESENDS = 2
 
 
 def make_call(
@@ -46,29 +61,123 @@ def make_call(
     """
     flow = backend.look_up(request.flow_id)
     call = _ledger_call(backend, request, flow, caller, equal_calls)
-    lost = 0
-    while True:
-        caller.stop_if_cancelled()
-        try:
-            with ledger.attempt(call, wait_seconds=IN_FLIGHT_SECONDS) as begun:
-                recording().begun.append(begun)
-                record = Attempt(backend, request, flow, caller, ledger, begun).make()
-        except FlowNotIdentifiedError as error:
-            raise _not_identified(error, flow) from error
-        except JobLost as error:
-            lost += 1
-            if lost > MAX_LOST_JOBS:
+    # Even where unknown calls are to be sent again: an answer that can be found is not paid for twice.
+    call = replace(call, on_unknown="fail")
+    return CallPath(backend, in_its_own_session(request, call.key), flow, caller, ledger, call).answered()
+
+
+class CallPath:
+    """The attempts of a call, until one has an answer.
+
+    Args:
+        backend: What answers it.
+        request: What to ask, in its session.
+        flow: The flow, looked up.
+        caller: Who asks.
+        ledger: Where it is recorded.
+        call: What the ledger is told of it.
+    """
+
+    def __init__(
+        self,
+        backend: "Backend",
+        request: CallRequest,
+        flow: FlowReference,
+        caller: Caller,
+        ledger: Ledger,
+        call: Call,
+    ) -> None:
+        self._backend = backend
+        self._request = request
+        self._flow = flow
+        self._caller = caller
+        self._ledger = ledger
+        self._call = call
+        self._found: set[str] = set()
+        self._resends = 0
+
+    def answered(self) -> CallRecord:
+        """Get the answer; send the call again where an attempt was lost."""
+        while True:
+            self._caller.stop_if_cancelled()
+            try:
+                record = self._attempt()
+            except FlowNotIdentifiedError as error:
+                raise _not_identified(error, self._flow) from error
+            except JobLost as error:
+                self._count_resend(error)
+                self._caller.log.warning("%s It is sent again.", error.cause)
+            except OutcomeUnknownError as error:
+                recording().begun.append(error.begun)
+                self._find(error)
+            except (LangflowError, LedgerError):
+                # A step that fails would turn the end of a cancelled run into a failure.
+                self._caller.stop_if_cancelled()
                 raise
-            caller.log.warning("%s It is sent again.", error.cause)
-        except (LangflowError, LedgerError):
-            # A step that fails would turn the end of a cancelled run into a failure.
-            caller.stop_if_cancelled()
-            raise
-        else:
-            recording().answered.append(record)
-            # The answer is kept, and what would be made of it is not wanted any more.
-            caller.stop_if_cancelled()
-            return record
+            else:
+                if record is not None:
+                    recording().answered.append(record)
+                    # The answer is kept, and what would be made of it is not wanted any more.
+                    self._caller.stop_if_cancelled()
+                    return record
+
+    def _attempt(self) -> CallRecord | None:
+        """Make one attempt; None where it broke off, and what became of it is in the ledger now."""
+        started = time.monotonic()
+        attempt: Attempt | None = None
+        try:
+            with self._ledger.attempt(self._call, wait_seconds=IN_FLIGHT_SECONDS) as begun:
+                recording().begun.append(begun)
+                attempt = Attempt(self._backend, self._request, self._flow, self._caller, self._ledger, begun)
+                record = attempt.make()
+        except LangflowError as error:
+            if attempt is None or attempt.left_unknown is None:
+                raise
+            left = self._backend.outcome_seconds - (time.monotonic() - started)
+            finding = self._look(attempt.left_unknown, max(left, 0.0), error)
+            if isinstance(finding, CannotTell):
+                error.mend = f"{error.mend} {finding.why} {both_ways_on(attempt.left_unknown.call_id)}"
+                raise
+            return None
+        if record.begun.call_id in self._found:
+            seconds = record.seconds if record.answer.seconds is None else record.answer.seconds
+            return replace(record, origin="found", seconds=seconds)
+        return record
+
+    def _find(self, error: OutcomeUnknownError) -> None:
+        """Find out what became of an earlier attempt, or decide what becomes of the call where nobody can.
+
+        Raises:
+            LangflowError: It failed.
+            OutcomeUnknownError: Nobody can tell, and it is not to be sent again.
+            OutcomeGivenUpError: The same, and no retry is to try.
+        """
+        finding = self._look(error.begun, self._backend.outcome_seconds, error)
+        if not isinstance(finding, CannotTell):
+            return
+        match self._request.on_unknown or self._ledger.on_unknown:
+            case "resend":
+                self._caller.log.warning("%s It is sent again, and may be paid for twice.", finding.why)
+                self._ledger.resend(error.begun, "on_unknown is 'resend'")
+            case "give_up":
+                self._ledger.give_up(error.begun, "on_unknown is 'give_up'")
+                raise OutcomeGivenUpError(error.call_id) from error
+            case _:
+                raise OutcomeUnknownError(error.begun, finding.why) from error
+
+    def _look(self, begun: Begun, seconds: float, error: Exception) -> Answered | NoAnswer | CannotTell:
+        unknown = UnknownOutcome(self._backend, self._request, self._caller, self._ledger, begun)
+        finding = unknown.find(seconds)
+        if isinstance(finding, Answered):
+            self._found.add(begun.call_id)
+        elif isinstance(finding, NoAnswer):
+            self._count_resend(error)
+        return finding
+
+    def _count_resend(self, error: Exception) -> None:
+        self._resends += 1
+        if self._resends > MAX_RESENDS:
+            raise error
 
 
 class Attempt:
@@ -98,6 +207,8 @@ class Attempt:
         self._caller = caller
         self._ledger = ledger
         self._begun = begun
+        self.left_unknown: Begun | None = None
+        """The attempt, once it was sent and broke off."""
 
     def make(self) -> CallRecord:
         """Get the answer, from wherever the ledger says that it is, and record it."""
@@ -183,6 +294,13 @@ class Attempt:
     def _record_end(self, error: LangflowError, usages: Sequence[Usage] = ()) -> None:
         try:
             if error.outcome == "unknown":
+                self.left_unknown = replace(
+                    self._begun,
+                    state="unknown",
+                    flow_version=self._flow.version,
+                    ended_at=datetime.now(UTC),
+                    error_class=type(error).__name__,
+                )
                 self._ledger.unknown(self._begun, type(error).__name__, str(error))
             else:
                 self._ledger.fail(self._begun, type(error).__name__, str(error), usages=usages)

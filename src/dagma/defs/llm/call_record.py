@@ -12,8 +12,9 @@ from dagma.defs.llm.flow_reference import FlowReference
 from dagma.defs.llm.request import CallRequest
 from dagma.ledger import Begun
 
-Origin = Literal["sent", "re-attached", "replayed"]
-"""How the answer was come by: by sending the call, from its job of before, or from the ledger."""
+Origin = Literal["sent", "re-attached", "replayed", "found"]
+"""How the answer was come by: by sending the call, from its job of before, from the ledger, or from what the server
+keeps of an attempt whose end nobody saw."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from dagma.defs.llm.answer import Answer
@@ -41,7 +40,7 @@ class DurableCall:
     ) -> None:
         self._read = read
         self._jobs = jobs
-        self._request = _in_its_own_session(request, flow, begun)
+        self._request = request
         self._flow = flow
         self._log = caller.log
         self._caller = caller
@@ -159,11 +158,3 @@ class DurableCall:
 
     def _is_overdue(self) -> bool:
         return time.monotonic() >= self._overdue_at
-
-
-def _in_its_own_session(request: CallRequest, flow: FlowReference, begun: Begun) -> CallRequest:
-    """Keep a job that waits for a human from the next call: Langflow cancels it for the next job of its session."""
-    if not flow.needs_job or request.session_id is not None:
-        return request
-    # Every attempt's: the next one replaces a job that nobody waits for any more.
-    return replace(request, session_id=f"call-{begun.key[:32]}")

@@ -90,10 +90,12 @@ def run_response(result: CallResult) -> dict[str, Any]:
     properties = [{"properties": {"usage": usage, "source": {"source": result.model}}}] if usage else []
     outputs: list[dict[str, Any]] = []
     for component, content in result.outputs.items():
-        results = content
         if isinstance(content, str):
-            results = {"message": {"text": content, **(properties.pop() if properties else {})}}
-        outputs.append({"component_id": component, "results": results})
+            message = {"text": content, **(properties.pop() if properties else {})}
+            outputs.append({"component_id": component, "results": {"message": message}})
+        else:
+            given = {"output": {"message": content, "type": "array" if isinstance(content, list) else "data"}}
+            outputs.append({"component_id": component, "results": {}, "outputs": given})
     return {
         "session_id": result.session_id,
         "outputs": [{"inputs": {}, "outputs": outputs}],

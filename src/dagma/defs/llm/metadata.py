@@ -9,6 +9,7 @@ from dagma import environment
 from dagma.defs.llm.answer import total_of
 from dagma.defs.llm.call_record import CallRecord, RecordedCalls
 from dagma.defs.llm.flow_reference import FlowReference
+from dagma.defs.llm.shown_answers import show_answer
 from dagma.ledger import Begun
 
 UNPRICED = "unpriced: set DAGMA_PRICES"
@@ -56,8 +57,7 @@ def describe_call(call: CallRecord, *, texts: bool) -> dict[str, Any]:
     known = _known(
         {
             "input": dg.MetadataValue.text(call.request.input_value) if texts else None,
-            # Plain text: as Markdown, an answer could make the reader's browser load an address of the model's choice.
-            "answer": dg.MetadataValue.text(answer.text) if texts and answer.text is not None else None,
+            **(show_answer(answer) if texts else {}),
             "duration_seconds": dg.MetadataValue.float(round(call.seconds, 3)),
             "input_tokens": total_of(answer.usages, "input_tokens"),
             "output_tokens": total_of(answer.usages, "output_tokens"),

@@ -22,14 +22,17 @@ from dagma.access import (
 )
 from dagma.defs.llm.answer import Answer
 from dagma.defs.llm.backend import Backend
+from dagma.defs.llm.finding import Finding
 from dagma.defs.llm.fixed_resource import setting_value
 from dagma.defs.llm.flow_reference import FlowReference
 from dagma.defs.llm.langflow_jobs import LangflowJobs, job_of, usages_of, usages_of_job
+from dagma.defs.llm.langflow_outcomes import Answering, LangflowOutcomes
 from dagma.defs.llm.request import CallMode, CallRequest
 from dagma.langflow import (
     Access,
     BadRequest,
     CallResult,
+    Flow,
     InputType,
     JobPolicy,
     LangflowClient,
@@ -42,7 +45,9 @@ from dagma.langflow import (
 from dagma.langflow.body import text_or_none
 from dagma.langflow.call import is_uuid
 from dagma.langflow.flow_cache import FlowCache
+from dagma.langflow.flows import is_refused_look_up
 from dagma.langflow.redact import bare_url
+from dagma.ledger import Begun
 from dagma.ledger.call import Mode
 
 logger = logging.getLogger(__name__)
@@ -138,6 +143,7 @@ class LangflowRestResource(Backend):
     _connecting: threading.Lock = PrivateAttr(default_factory=threading.Lock)
     _flows: FlowCache = PrivateAttr(default_factory=lambda: FlowCache(LOOK_UP_SECONDS))
     _found: dict[str, FlowReference] = PrivateAttr(default_factory=dict)
+    _answering: Answering = PrivateAttr(default_factory=Answering)
 
     @override
     def get_resource_definition(self) -> ConfigurableResourceFactoryResourceDefinition:
@@ -198,6 +204,7 @@ class LangflowRestResource(Backend):
         seconds = job.get("seconds")
         return Answer(
             text=result.answer,
+            outputs={} if result.answer is not None else result.outputs,
             usages=usages_of_job(job) or usages_of(usage, text_or_none(job.get("model")) or result.model),
             session_id=result.session_id,
             job_id=text_or_none(job.get("job_id")),
@@ -207,6 +214,15 @@ class LangflowRestResource(Backend):
     @override
     def jobs(self) -> LangflowJobs:
         return LangflowJobs(self, self.job_timeout)
+
+    @override
+    def find_outcome(self, request: CallRequest, begun: Begun) -> Finding:
+        return LangflowOutcomes(self, self._find_flow, self._answering).find(request, begun)
+
+    @property
+    @override
+    def outcome_seconds(self) -> float:
+        return self.timeout
 
     @override
     def choose_mode(self, request: CallRequest, flow: FlowReference) -> Mode:
@@ -219,7 +235,9 @@ class LangflowRestResource(Backend):
                 mend="Set input_type and output_type to chat and stream to False, or the mode to direct.",
             )
         if mode == "auto":
-            mode = "job" if is_plain and (request.row is None or flow.needs_job) else "direct"
+            # What knows no flows, such as a gateway that passes on nothing but runs, knows no jobs either.
+            is_known = flow.look_up_error is None or not is_refused_look_up(flow.look_up_error)
+            mode = "job" if is_known and is_plain and (request.row is None or flow.needs_job) else "direct"
         return mode
 
     @property
@@ -249,7 +267,7 @@ class LangflowRestResource(Backend):
     @override
     def look_up(self, flow_id: str) -> FlowReference:
         try:
-            flow = self._flows.get_or_fetch(flow_id, lambda: self.quick_client.find_flow(flow_id))
+            flow = self._find_flow(flow_id)
         except LangflowError as error:
             # The call itself will say whatever is wrong, and more patiently.
             logger.warning("Flow %s could not be looked up for its name and version: %s", flow_id, error)
@@ -266,6 +284,9 @@ class LangflowRestResource(Backend):
         # For the links of a call that fails later on.
         self._found[flow_id] = found
         return found
+
+    def _find_flow(self, flow_id: str) -> Flow:
+        return self._flows.get_or_fetch(flow_id, lambda: self.quick_client.find_flow(flow_id))
 
     def _connect(self, timeouts: Timeouts, retry: RetryPolicy) -> LangflowClient:
         jobs = JobPolicy(total=self.job_timeout, outage=OUTAGE_SECONDS)
