@@ -29,6 +29,7 @@ from dagma.langflow.errors import (
 )
 from dagma.langflow.events import EventKind, FlowEvent
 from dagma.langflow.flow import Flow, content_version
+from dagma.langflow.history import StoredRecord
 from dagma.langflow.job import HumanRequest, JobPolicy, JobState, JobStatus
 from dagma.langflow.result import CallResult, TokenUsage
 from dagma.langflow.retry import RetryPolicy
@@ -74,6 +75,7 @@ __all__ = [
     "RedirectRefused",
     "RetryPolicy",
     "ServerError",
+    "StoredRecord",
     "TLSFailure",
     "Timeouts",
     "TokenUsage",
