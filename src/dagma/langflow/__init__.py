@@ -29,6 +29,7 @@ from dagma.langflow.errors import (
 )
 from dagma.langflow.events import EventKind, FlowEvent
 from dagma.langflow.flow import Flow, content_version
+from dagma.langflow.history import StoredRecord
 from dagma.langflow.job import HumanRequest, JobPolicy, JobState, JobStatus
 from dagma.langflow.past_runs import PastRun
 from dagma.langflow.result import CallResult, TokenUsage
@@ -76,6 +77,7 @@ __all__ = [
     "RedirectRefused",
     "RetryPolicy",
     "ServerError",
+    "StoredRecord",
     "TLSFailure",
     "Timeouts",
     "TokenUsage",
