@@ -56,14 +56,14 @@ dotenv() {
     \"*\"*)
       value=${value#\"}
       value=${value%%\"*}
-      unchanged "$name" '\' "$value"
-      unchanged "$name" '$' "$value"
+      unchanged "$name" "\\" "$value"
+      unchanged "$name" "\$" "$value"
       ;;
     \'* | \"*) die "$name in .env has a quote that does not end on its line" "write it on one line: $name='...'" ;;
     *)
       value=${value%%[[:space:]]\#*}
       value=${value%"${value##*[![:space:]]}"}
-      unchanged "$name" '$' "$value"
+      unchanged "$name" "\$" "$value"
       ;;
   esac
   printf '%s' "$value"

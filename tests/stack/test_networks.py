@@ -1,7 +1,7 @@
 """Who reaches whom: tried from inside the containers, on every address and port."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pytest
 from harness.stack import Stack
@@ -13,24 +13,24 @@ OPEN_TO_DRAWN = {("postgres", 5432), ("llm", 8080), ("langflow", 7860)}
 KNOWN_PORTS = (3000, 4000, 5432, 6379, 7860, 8080)
 EVERY_PORT = range(1, 65536)
 SCAN = """
-import asyncio, json, sys
+import asyncio, itertools, json, sys
 
-async def is_open(address, port, slots, seconds):
-    async with slots:
+async def scan(targets, seconds, found):
+    for address, port in targets:
         try:
             _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), seconds)
         except (OSError, TimeoutError):
-            return None
+            continue
+        found.append([address, port])
         writer.close()
-        return [address, port]
 
-async def scan(targets, seconds):
-    slots = asyncio.Semaphore(400)
-    found = await asyncio.gather(*(is_open(address, port, slots, seconds) for address, port in targets))
-    return [each for each in found if each]
+async def main(addresses, spans, seconds):
+    ports = [port for first, last in spans for port in range(first, last + 1)]
+    found, targets = [], itertools.product(addresses, ports)
+    await asyncio.gather(*(scan(targets, seconds, found) for _ in range(200)))
+    print("found", json.dumps(found))
 
-addresses, ports, seconds = json.load(sys.stdin)
-print("found", json.dumps(asyncio.run(scan([(a, p) for a in addresses for p in ports], seconds))))
+asyncio.run(main(*json.load(sys.stdin)))
 """
 
 
@@ -47,11 +47,11 @@ def addresses(stack: Stack) -> dict[str, dict[str, str]]:
 
 
 def scan(
-    stack: Stack, service: str, targets: Iterable[str], ports: Iterable[int], seconds: float
+    stack: Stack, service: str, targets: Iterable[str], ports: Sequence[int], seconds: float
 ) -> set[tuple[str, int]]:
     """What accepts a connection from inside a service's container."""
-    span = json.dumps([list(targets), list(ports), seconds])
-    printed = stack.exec(service, "python3", "-c", SCAN, stdin=span)
+    spans = [[ports[0], ports[-1]]] if isinstance(ports, range) else [[port, port] for port in ports]
+    printed = stack.exec(service, "python3", "-c", SCAN, stdin=json.dumps([list(targets), spans, seconds]))
     (line,) = [line for line in printed.splitlines() if line.startswith("found ")]
     return {(address, port) for address, port in json.loads(line.removeprefix("found "))}
 
