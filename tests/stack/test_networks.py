@@ -15,7 +15,38 @@ EVERY_PORT = range(1, 65536)
 SCAN = """
 import asyncio, itertools, json, sys
 
-async def scan(
+async def scan(targets, seconds, found):
+    for address, port in targets:
+        try:
+            _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), seconds)
+        except (OSError, TimeoutError):
+            continue
+        found.append([address, port])
+        writer.close()
+
+async def main(addresses, spans, seconds):
+    ports = [port for first, last in spans for port in range(first, last + 1)]
+    found, targets = [], itertools.product(addresses, ports)
+    await asyncio.gather(*(scan(targets, seconds, found) for _ in range(200)))
+    print("found", json.dumps(found))
+
+asyncio.run(main(*json.load(sys.stdin)))
+"""
+
+
+def addresses(stack: Stack) -> dict[str, dict[str, str]]:
+    """Every running service's address, by network."""
+    return {
+        row.service: {
+            name.removeprefix(f"{stack.settings['COMPOSE_PROJECT_NAME']}_"): described["IPAddress"]
+            for name, described in stack.inspect(row)["NetworkSettings"]["Networks"].items()
+        }
+        for row in stack.containers()
+        if row.state == "running"
+    }
+
+
+def scan(
     stack: Stack, service: str, targets: Iterable[str], ports: Sequence[int], seconds: float
 ) -> set[tuple[str, int]]:
     """What accepts a connection from inside a service's container."""
