@@ -175,7 +175,7 @@ def main() -> None:
     if app.DagsterWebserver is not DagsterWebserver:
         raise RuntimeError("This version of Dagster makes its webserver elsewhere, where the guard is not put in.")
     app.DagsterWebserver = GuardedWebserver
-    cli.main()
+    cli.main()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":
