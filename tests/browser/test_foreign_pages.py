@@ -96,9 +96,7 @@ def test_a_frame_on_another_site_has_no_login(page: Page, stack: Stack, port: in
     assert [request.url for request in to_langflow if "access_token" in request.all_headers().get("cookie", "")] == []
 
 
-def test_a_link_on_another_site_leads_someone_who_is_logged_in_to_the_flow(
-    page: Page, stack: Stack, port: int
-) -> None:
+def test_a_link_on_another_site_leads_someone_who_is_logged_in_to_the_flow(page: Page, stack: Stack, port: int) -> None:
     page.goto(stack.langflow_url)
     log_in(page, stack)
     page.goto(f"http://localhost:{port}/?{stack.langflow_url}")
