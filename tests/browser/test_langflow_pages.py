@@ -1,7 +1,10 @@
 """What people see in Langflow, and how they get there."""
 
 import re
+from collections.abc import Iterator
 
+import pytest
+import requests
 from browser.conftest import Picture
 from harness.stack import Stack
 from playwright.sync_api import Page, expect
@@ -49,3 +52,27 @@ def test_the_link_of_a_materialization_leads_through_the_login_to_the_canvas(
     # The model's name, which Langflow shows once it knows the provider; without one it says "Setup Provider".
     expect(page.get_by_test_id("rf__node-LanguageModel-assistant")).to_contain_text(stack.settings["LLM_MODEL"])
     picture(page, "langflow-canvas")
+
+
+@pytest.fixture
+def new_flow(page: Page, stack: Stack) -> Iterator[Page]:
+    """What "New Flow" opens; the flow is deleted afterwards."""
+    page.goto(stack.langflow_url)
+    log_in(page, stack)
+    page.get_by_role("button", name="New Flow").click()
+    expect(page.get_by_test_id("flow-builder-welcome")).to_be_visible()
+    flow_id = page.url.split("/flow/")[1].split("/")[0]
+    yield page
+    key = {"x-api-key": stack.settings["LANGFLOW_API_KEY"]}
+    requests.delete(f"{stack.langflow_url}/api/v1/flows/{flow_id}", headers=key, timeout=30).raise_for_status()
+
+
+def test_a_new_flow_starts_from_a_template(new_flow: Page) -> None:
+    new_flow.get_by_test_id("flow-builder-welcome-template-simple-agent").click()
+    expect(new_flow.locator("[data-testid^='rf__node-Agent']")).to_be_visible()
+
+
+def test_describe_your_flow_names_the_variable_that_switches_the_assistant_on(new_flow: Page) -> None:
+    new_flow.get_by_test_id("flow-builder-welcome-textarea").fill("A flow that answers a question")
+    new_flow.get_by_test_id("flow-builder-welcome-send-button").click()
+    expect(new_flow.get_by_text("LANGFLOW_AGENTIC_EXPERIENCE=true")).to_be_visible()

@@ -11,8 +11,6 @@ from dagma.dev.settings import ASSISTANT, Settings
 # Nothing looked up or sent at start, and nothing loaded that flows don't use.
 _LANGFLOW_QUIET = {
     "DO_NOT_TRACK": "true",
-    "LANGFLOW_AGENTIC_EXPERIENCE": "false",
-    "LANGFLOW_CREATE_STARTER_PROJECTS": "false",
     "LANGFLOW_MCP_COMPOSER_ENABLED": "false",
     "LANGFLOW_MODELS_DEV_REFRESH": "false",
     "LANGFLOW_OPEN_BROWSER": "false",
@@ -28,6 +26,7 @@ _LANGFLOW_DOORS = {
 }
 # The same, where whoever starts it may choose otherwise.
 _LANGFLOW_CHOICES = {
+    "LANGFLOW_AGENTIC_EXPERIENCE": "false",
     "LANGFLOW_ALLOW_CUSTOM_COMPONENTS": "true",
     "LANGFLOW_BLOCK_CODE_INTERPRETER_COMPONENTS": "true",
     "LANGFLOW_CORS_ORIGINS": "",

@@ -11,6 +11,7 @@ from dagma.dev.settings import ASSISTANT, NotReadyError, Settings, read_settings
 # What decides which web page may call Langflow, and who runs code in it.
 CHOICES = [
     "LANGFLOW_ACCESS_SAME_SITE",
+    "LANGFLOW_AGENTIC_EXPERIENCE",
     "LANGFLOW_ALLOW_CUSTOM_COMPONENTS",
     "LANGFLOW_ALLOW_PUBLIC_CUSTOM_COMPONENTS",
     "LANGFLOW_BLOCK_CODE_INTERPRETER_COMPONENTS",
