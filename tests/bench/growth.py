@@ -39,15 +39,9 @@ COUNT_OLD_JOBS = f"SELECT count(*) FROM job WHERE {OLD_JOBS}"  # noqa: S608 (a c
 COUNT = "query C($f: RunsFilter!) { runsOrError(filter: $f) { ... on Runs { count } } }"
 
 
-def sql(stack: Stack, database: str, statement: str) -> str:
-    """Run a statement as Postgres' superuser."""
-    psql = f"PGPASSWORD=$POSTGRES_PASSWORD psql -h 127.0.0.1 -U postgres -d {database} -tAqc"
-    return stack.exec("postgres", "sh", "-c", f'{psql} "$1"', "sh", statement).strip()
-
-
 def sizes(stack: Stack) -> dict[str, int]:
     """Bytes on disk by store."""
-    found = {name: int(sql(stack, name, f"SELECT pg_database_size('{name}')")) for name in DATABASES}
+    found = {name: int(stack.sql(name, f"SELECT pg_database_size('{name}')")) for name in DATABASES}
     return {**found, "files": 1024 * int(stack.exec("worker", "du", "-sk", "/var/lib/dagma").split()[0])}
 
 
@@ -70,8 +64,7 @@ def make_calls(stack: Stack, count: int) -> float:
 
 def largest(stack: Stack, database: str) -> str:
     """Name the tables that take most."""
-    listed = sql(
-        stack,
+    listed = stack.sql(
         database,
         "SELECT relname || ' ' || pg_total_relation_size(relid) / 1024 || ' KB' FROM pg_stat_user_tables"
         " ORDER BY pg_total_relation_size(relid) DESC LIMIT 6",
@@ -91,31 +84,33 @@ def main() -> None:
     calls = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     with tempfile.TemporaryDirectory() as folder, fresh_stack(Path(folder), **SETTINGS) as stack:
         make_calls(stack, 5)
-        sql(stack, "langflow", AGE["langflow"])
+        stack.sql("langflow", AGE["langflow"])
         empty = sizes(stack)
         print(f"{calls} calls took {make_calls(stack, calls):.0f} s", flush=True)
-        print(f"old jobs that Langflow has not pruned: {sql(stack, 'langflow', COUNT_OLD_JOBS)} of 5", flush=True)
+        print(
+            f"old jobs that Langflow has not pruned: {stack.sql('langflow', COUNT_OLD_JOBS).strip()} of 5", flush=True
+        )
         full = sizes(stack)
         report("without pruning", empty, full, calls)
         for database in DATABASES:
             print(f"  {database}: {largest(stack, database)}", flush=True)
-            sql(stack, database, AGE[database])
+            stack.sql(database, AGE[database])
         began = time.monotonic()
         print(stack.exec("user-code", "dagma", "prune").strip())
-        sql(stack, "langflow", PRUNE_JOBS)
+        stack.sql("langflow", PRUNE_JOBS)
         print(f"pruned in {time.monotonic() - began:.0f} s", flush=True)
         for database in DATABASES:
-            sql(stack, database, "VACUUM")
+            stack.sql(database, "VACUUM")
         pruned = sizes(stack)
         report("what files keep of pruned calls, for new ones", empty, pruned, calls)
         make_calls(stack, calls)
         report("as many calls again, after pruning", pruned, sizes(stack), calls)
         for database in DATABASES:
-            sql(stack, database, AGE[database])
+            stack.sql(database, AGE[database])
         stack.exec("user-code", "dagma", "prune")
-        sql(stack, "langflow", PRUNE_JOBS)
+        stack.sql("langflow", PRUNE_JOBS)
         for database in DATABASES:
-            sql(stack, database, "VACUUM FULL")
+            stack.sql(database, "VACUUM FULL")
         report("what stays of calls that were pruned, tables rewritten", empty, sizes(stack), 2 * calls)
 
 

@@ -41,12 +41,6 @@ SELECTOR = {
 }
 
 
-def sql(stack: Stack, database: str, statement: str) -> list[str]:
-    """Run a statement as Postgres' superuser; return its rows."""
-    psql = f"PGPASSWORD=$POSTGRES_PASSWORD psql -h 127.0.0.1 -U postgres -d {database} -tAqc"
-    return stack.exec("postgres", "sh", "-c", f'{psql} "$1"', "sh", statement).split()
-
-
 @dataclass(frozen=True)
 class Call:
     """A call through Dagster, and the session that it had in Langflow."""
@@ -59,47 +53,43 @@ class Call:
         ago = f"interval '{days} days'"
         of_run, of_session = f"run_id = '{self.run_id}'", f"session_id = '{self.session_id}'"
         seconds = days * 86400
-        sql(
-            stack,
+        stack.sql(
             "dagster",
             f"UPDATE runs SET create_timestamp = create_timestamp - {ago}, update_timestamp = update_timestamp - {ago},"
             f" start_time = start_time - {seconds}, end_time = end_time - {seconds} WHERE {of_run};"
             f"UPDATE event_logs SET timestamp = timestamp - {ago} WHERE {of_run}",
         )
         age_session(stack, self.session_id, days)
-        sql(
-            stack,
+        stack.sql(
             "dagma",
             "ALTER TABLE calls DISABLE TRIGGER USER;"
             f"UPDATE calls SET begun_at = begun_at - {ago} WHERE {of_run};"
             "ALTER TABLE calls ENABLE TRIGGER USER",
         )
-        assert sql(stack, "langflow", f"SELECT count(*) FROM message WHERE {of_session}") == ["2"]
+        assert stack.sql("langflow", f"SELECT count(*) FROM message WHERE {of_session}").strip() == "2"
 
     def left(self, stack: Stack) -> dict[str, int]:
         """Count what each store still has of the call."""
         of_run, of_session = f"run_id = '{self.run_id}'", f"session_id = '{self.session_id}'"
         counts = {
-            "runs": sql(stack, "dagster", f"SELECT count(*) FROM runs WHERE {of_run}"),
-            "run_tags": sql(stack, "dagster", f"SELECT count(*) FROM run_tags WHERE {of_run}"),
-            "events": sql(stack, "dagster", f"SELECT count(*) FROM event_logs WHERE {of_run}"),
-            "files": stack.exec("worker", "sh", "-c", f"find /var/lib/dagma -path '*{self.run_id}*' | wc -l").split(),
-            "messages": sql(stack, "langflow", f"SELECT count(*) FROM message WHERE {of_session}"),
-            "traces": sql(stack, "langflow", f"SELECT count(*) FROM trace WHERE {of_session}"),
-            "spans": sql(
-                stack,
+            "runs": stack.sql("dagster", f"SELECT count(*) FROM runs WHERE {of_run}"),
+            "run_tags": stack.sql("dagster", f"SELECT count(*) FROM run_tags WHERE {of_run}"),
+            "events": stack.sql("dagster", f"SELECT count(*) FROM event_logs WHERE {of_run}"),
+            "files": stack.exec("worker", "sh", "-c", f"find /var/lib/dagma -path '*{self.run_id}*' | wc -l"),
+            "messages": stack.sql("langflow", f"SELECT count(*) FROM message WHERE {of_session}"),
+            "traces": stack.sql("langflow", f"SELECT count(*) FROM trace WHERE {of_session}"),
+            "spans": stack.sql(
                 "langflow",
                 f"SELECT count(*) FROM span WHERE trace_id IN (SELECT id FROM trace WHERE {of_session})",
             ),
-            "calls": sql(stack, "dagma", f"SELECT count(*) FROM calls WHERE {of_run}"),
+            "calls": stack.sql("dagma", f"SELECT count(*) FROM calls WHERE {of_run}"),
         }
-        return {name: int(count[0]) for name, count in counts.items()}
+        return {name: int(count) for name, count in counts.items()}
 
 
 def age_session(stack: Stack, session_id: str, days: int) -> None:
     ago, which = f"interval '{days} days'", f"session_id = '{session_id}'"
-    sql(
-        stack,
+    stack.sql(
         "langflow",
         f"UPDATE message SET timestamp = timestamp - {ago} WHERE {which};"
         f"UPDATE trace SET start_time = start_time - {ago}, end_time = end_time - {ago} WHERE {which}",
@@ -166,7 +156,7 @@ def test_what_is_past_its_days_goes_from_every_store_and_the_rest_stays(
     langflow.run("echo", "hello", session_id=chat)
     before = {call: call.left(stack) for call in (old, young)}
     assert all(before[old].values()), before
-    totals = sql(stack, "dagma", "SELECT sum(calls) FROM usage_hours")
+    totals = stack.sql("dagma", "SELECT sum(calls) FROM usage_hours")
     old.age(stack, days=401)
     young.age(stack, days=29)
     age_session(stack, chat, days=4000)
@@ -175,9 +165,9 @@ def test_what_is_past_its_days_goes_from_every_store_and_the_rest_stays(
 
     assert set(old.left(stack).values()) == {0}, old.left(stack)
     assert young.left(stack) == before[young]
-    assert sql(stack, "langflow", f"SELECT count(*) FROM message WHERE session_id = '{chat}'") == ["2"]
-    assert sql(stack, "langflow", f"SELECT count(*) FROM trace WHERE session_id = '{chat}'") == ["1"]
-    assert sql(stack, "dagma", "SELECT sum(calls) FROM usage_hours") == totals
+    assert stack.sql("langflow", f"SELECT count(*) FROM message WHERE session_id = '{chat}'").strip() == "2"
+    assert stack.sql("langflow", f"SELECT count(*) FROM trace WHERE session_id = '{chat}'").strip() == "1"
+    assert stack.sql("dagma", "SELECT sum(calls) FROM usage_hours") == totals
     assert dagster.materialized_by(young.run_id)
     assert not dagster.materialized_by(old.run_id)
     assert (done["prune_runs"]["runs"], done["prune_runs"]["days"]) == (1, 30)
@@ -251,6 +241,18 @@ def test_the_application_deletes_no_younger_calls_than_the_owner_says(stack: Sta
     assert all("permission denied" in answer for answer in refused), refused
     assert pruned == 1
     assert len(rows(stack, call.run_id)) == 1
+
+
+def test_the_owner_writes_the_days_of_the_setting_into_the_database(stack: Stack) -> None:
+    migrate = ("run", "--rm", "--no-deps", "-T", "ledger-migrate")
+    try:
+        stack.run(*migrate, env={"DAGMA_RETENTION_LEDGER_DAYS": "90"})
+        assert stack.sql("dagma", "SELECT keep_days FROM retention").strip() == "90"
+        refused = stack.run(*migrate, env={"DAGMA_RETENTION_LEDGER_DAYS": "7"}, check=False)
+        assert "DAGMA_RETENTION_LEDGER_DAYS is '7'. Set it to whole days, from 30 to" in refused
+    finally:
+        stack.run(*migrate)
+    assert stack.sql("dagma", "SELECT keep_days FROM retention").strip() == "400"
 
 
 def test_langflow_is_told_to_prune_its_jobs(stack: Stack) -> None:

@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from dagma.defs.llm.sessions import own_session
 from dagma.langflow import Flow
 from dagma.langflow.history import PAGE, StoredRecord
-from dagma.retention.langflow_history import LangflowPruner
+from dagma.ledger import Call, input_hash
+from dagma.retention.langflow_history import CALL_SESSION, LangflowPruner
 from dagma.retention.outcome import Pruned
 from dagma.retention.pace import Pace
 
@@ -92,6 +94,11 @@ def test_what_calls_have_left_goes_after_its_days(history: RecordingHistory) -> 
         history.add(days, flow=FLOWS[1])
     assert prune(history) == Pruned({"messages": 4, "traces": 4})
     assert history.left() == history.left("traces") == [29, 29]
+
+
+def test_the_session_that_a_call_gets_is_known_as_one() -> None:
+    call = Call(flow_id=FLOWS[0], input_hash=input_hash("hello"), scope="run-1")
+    assert CALL_SESSION.fullmatch(own_session(call.key))
 
 
 @pytest.mark.parametrize(
