@@ -16,6 +16,7 @@ from dagma.ledger import (
     CallInFlightError,
     Ledger,
     LedgerUnavailableError,
+    OutcomeGivenUpError,
     OutcomeUnknownError,
     Usage,
 )
@@ -166,6 +167,39 @@ class ExactlyOnce:
         ledger.unknown(ledger.begin(call), "ReadTimeout", "no answer within 60 s")
         with pytest.raises(OutcomeUnknownError):
             ledger.begin(call)
+
+    def test_the_error_of_an_unknown_call_carries_what_is_needed_to_find_it(self, make_ledger: MakeLedger) -> None:
+        ledger, call = make_ledger(), new_call()
+        begun = ledger.begin(call)
+        ledger.unknown(begun, "ReadTimeout", "no answer within 60 s")
+        with pytest.raises(OutcomeUnknownError) as caught:
+            make_ledger().begin(call)
+        found = caught.value.begun
+        assert (found.state, found.call_id, found.key, found.attempt) == ("unknown", begun.call_id, call.key, 1)
+        assert (found.error_class, found.flow_version) == ("ReadTimeout", call.flow_version)
+        assert found.ended_at is not None
+        assert found.ended_at >= begun.begun_at
+        make_ledger().finish(found, raw=RAW)
+        assert ledger.begin(call).raw == RAW
+
+    def test_the_decision_to_send_an_unknown_call_again_is_kept(self, make_ledger: MakeLedger) -> None:
+        ledger, call = make_ledger(), new_call()
+        begun = ledger.begin(call)
+        ledger.unknown(begun, "ReadTimeout", "no answer within 60 s")
+        ledger.resend(begun, "decided by a test")
+        assert make_ledger().begin(call).attempt == 2
+        first, _second = last_calls(ledger.database, 10, Filter())
+        assert (first["state"], first["rejected_reason"]) == ("unknown", "decided by a test")
+
+    def test_a_call_that_was_given_up_is_not_sent_again_whatever_the_setting(self, make_ledger: MakeLedger) -> None:
+        ledger, call = make_ledger(), new_call()
+        begun = ledger.begin(call)
+        ledger.unknown(begun, "ReadTimeout", "no answer within 60 s")
+        ledger.give_up(begun, "decided by a test")
+        with pytest.raises(OutcomeGivenUpError, match=begun.call_id):
+            make_ledger(on_unknown="resend").begin(call)
+        ledger.resend(begun, "decided otherwise")
+        assert make_ledger().begin(call).attempt == 2
 
     def test_an_answer_that_comes_late_settles_an_unknown_call(self, make_ledger: MakeLedger) -> None:
         ledger, call = make_ledger(), new_call()
