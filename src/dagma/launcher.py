@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Self, cast
 
 from celery.canvas import Signature
-from dagster import DagsterRun, DagsterRunStatus, Field, IntSource
+from dagster import DagsterRun, DagsterRunStatus, Field, IntSource, StringSource
 from dagster._config.config_schema import UserConfigSchema
 from dagster._core.events import EngineEventData
 from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
@@ -39,14 +39,11 @@ class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
             inst_data: Where Dagster read this configuration from.
             config: The settings of dagster-celery's launcher.
         """
-        backend = backend or result_backend_url()
-        # As a setting too: dagster-celery has one by default, which would win.
-        backend_setting = {"result_backend": backend} if backend else {}
         super().__init__(
             broker=broker or broker_url(),
-            backend=backend,
+            backend=backend or result_backend_url(),
             inst_data=inst_data,
-            config_source={**CELERY_SETTINGS, **backend_setting, **(config_source or {})},
+            config_source={**CELERY_SETTINGS, **(config_source or {})},
             **config,
         )
         self._roll_call = RollCall(self.celery, silence_seconds=silence_seconds)
@@ -56,6 +53,8 @@ class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
     def config_type(cls) -> UserConfigSchema:
         return {
             **cast("dict[str, Field]", super().config_type()),
+            # The library's has a default, which would hide what the environment says.
+            "backend": Field(StringSource, is_required=False, description="The URL of Celery's result backend."),
             "silence_seconds": Field(
                 IntSource,
                 is_required=False,

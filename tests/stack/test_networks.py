@@ -13,24 +13,20 @@ OPEN_TO_DRAWN = {("postgres", 5432), ("llm", 8080), ("langflow", 7860)}
 KNOWN_PORTS = (3000, 4000, 5432, 6379, 7860, 8080)
 EVERY_PORT = range(1, 65536)
 SCAN = """
-import asyncio, itertools, json, sys
+import json, socket, sys
+from concurrent.futures import ThreadPoolExecutor
 
-async def scan(targets, seconds, found):
-    for address, port in targets:
-        try:
-            _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), seconds)
-        except (OSError, TimeoutError):
-            continue
-        found.append([address, port])
-        writer.close()
+def scan(address, first, last):
+    for port in range(first, last + 1):
+        with socket.socket() as probe:
+            probe.settimeout(seconds)
+            if probe.connect_ex((address, port)) == 0:
+                yield [address, port]
 
-async def main(addresses, spans, seconds):
-    ports = [port for first, last in spans for port in range(first, last + 1)]
-    found, targets = [], itertools.product(addresses, ports)
-    await asyncio.gather(*(scan(targets, seconds, found) for _ in range(200)))
-    print("found", json.dumps(found))
-
-asyncio.run(main(*json.load(sys.stdin)))
+addresses, spans, seconds = json.load(sys.stdin)
+with ThreadPoolExecutor(64) as threads:
+    scans = [threads.submit(lambda *span: list(scan(*span)), address, *span) for address in addresses for span in spans]
+print("found", json.dumps([each for done in scans for each in done.result()]))
 """
 
 
