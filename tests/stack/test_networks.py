@@ -91,19 +91,29 @@ for name in sys.argv[1:]:
     except socket.gaierror: continue
     print("known", name)
 """
-    names = ("redis", "dagster-webserver", "dagster-daemon", "postgres-control", "user-code-control", "postgres")
+    names = (
+        "redis",
+        "dagster-webserver",
+        "dagster-daemon",
+        "postgres-control",
+        "user-code-control",
+        "project-code-control",
+        "postgres",
+    )
     assert stack.exec(service, "python3", "-c", program, *names).split() == ["known", "postgres"]
 
 
-def test_workers_listen_nowhere_and_the_code_server_on_the_control_network_only(stack: Stack) -> None:
+def test_workers_listen_nowhere_and_code_servers_on_the_control_network_only(stack: Stack) -> None:
     listening = "import sys, pathlib\nfor f in ('tcp', 'tcp6'):\n" + (
         " for line in pathlib.Path('/proc/net/' + f).read_text().splitlines()[1:]:\n"
         "  fields = line.split()\n"
         "  if fields[3] == '0A': print('listens', fields[1])\n"
     )
-    control = addresses(stack)["user-code"]["control"]
-    as_the_kernel_writes_it = "".join(f"{int(part):02X}" for part in reversed(control.split(".")))
-    for service, expected in (("worker", []), ("user-code", [f"{as_the_kernel_writes_it}:0FA0"])):
+    everywhere = addresses(stack)
+    for service in ("worker", "user-code", "project-code"):
+        control = everywhere[service]["control"]
+        as_the_kernel_writes_it = "".join(f"{int(part):02X}" for part in reversed(control.split(".")))
+        expected = [] if service == "worker" else [f"{as_the_kernel_writes_it}:0FA0"]
         lines = [
             line.split()[1] for line in stack.exec(service, "python", "-c", listening).splitlines() if "listens" in line
         ]
