@@ -107,6 +107,8 @@ def retry(instance: dg.DagsterInstance, webserver: Webserver, run: dg.DagsterRun
     Raises:
         WebserverError: It was not launched, or that is not known.
     """
+    if run.remote_job_origin is not None:
+        webserver = webserver.at(run.remote_job_origin.repository_origin.code_location_origin.location_name)
     webserver.check_location()  # before the claim, which would hold up a retry that was never asked for
     _set_own(instance, run, CLAIM_TAG, datetime.now(UTC).isoformat())
     strategy = run.tags.get(RETRY_STRATEGY_TAG, "FROM_FAILURE")

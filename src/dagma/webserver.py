@@ -170,6 +170,10 @@ class Webserver:
         """Take the addresses from `DAGSTER_WEBSERVER_URL` and `DAGSTER_PUBLIC_URL`."""
         return cls(environment.text("DAGSTER_WEBSERVER_URL", DEFAULT_URL), environment.text("DAGSTER_PUBLIC_URL"))
 
+    def at(self, location: str) -> "Webserver":
+        """Give the same webserver for another code location."""
+        return Webserver(self.url, self._public_url, location)
+
     def run_url(self, run_id: str) -> str:
         """Give the address of a run's page."""
         return f"{self._public_url}/runs/{run_id}"
@@ -273,7 +277,7 @@ class Webserver:
         if loaded["__typename"] == "PythonError":
             raise WebserverError(
                 f"Code location {self.location!r} does not load: {_first_lines(loaded['message'])}\n"
-                "See its log: `make logs s=user-code`."
+                "Correct what it names in .env or project/; then `make up`."
             )
 
     def launch(self, job: str, run_config: dict[str, Any], tags: dict[str, str]) -> str:

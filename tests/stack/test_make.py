@@ -5,14 +5,17 @@ import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from harness.stack import IMAGE_TAG, ROOT, SLOT
+import requests
+from harness.stack import IMAGE_TAG, ROOT, SLOT, wait_until
 
 from dagma.langflow import ApiKey, LangflowClient
+from dagma.webserver import Webserver, WebserverError
 
 PROJECT = f"dagma-make{SLOT or ''}"
 SETTINGS = {
@@ -21,13 +24,37 @@ SETTINGS = {
     "DAGSTER_PORT": str(13100 + SLOT),
     "LANGFLOW_PORT": str(17960 + SLOT),
 }
+DAGSTER = f"http://127.0.0.1:{SETTINGS['DAGSTER_PORT']}"
+LANGFLOW = f"http://127.0.0.1:{SETTINGS['LANGFLOW_PORT']}"
+# What it takes on two cores that do nothing else is a third of it: make, Compose, the images' cache and the check.
+REFUSAL_SECONDS = 45.0
+EDIT_SECONDS = 45.0
 ECHO = "da90a000-0000-4000-8000-000000000002"
+MISTAKE = "x = undefined\n"
+TOLD = "project/defs/mistake.py:1: NameError: name 'undefined' is not defined"
+ASSET = """
+import dagster as dg
+
+from dagma import Backend, data_folder, describe_call, record_calls
+
+
+@dg.asset(pool="langflow")
+def shout(backend: Backend) -> dg.MaterializeResult[str]:
+    with record_calls() as calls:
+        backend.run_flow(data_folder().joinpath("word.txt").read_text(), flow_id="echo")
+    (call,) = calls.answered
+    return dg.MaterializeResult(value=call.answer.text, metadata=describe_call(call, texts=True))
+
+
+shout_job = dg.define_asset_job("shout_job", [shout])
+"""
 LASTING = {
     "dagster-daemon",
     "dagster-webserver",
     "langflow",
     "llm",
     "postgres",
+    "project-code",
     "redis",
     "user-code",
     "worker",
@@ -43,6 +70,20 @@ class Clone:
     def make(self, *arguments: str, seconds: float = 600.0) -> str:
         """Run `make`; return what it prints, both streams."""
         return self._run("make", "--no-print-directory", *arguments, seconds=seconds)
+
+    def refused(self, **settings: str) -> tuple[str, float]:
+        """Run a `make up` that must fail; return what it prints, and the seconds to its end."""
+        started = time.monotonic()
+        done = self._start("make", "--no-print-directory", "up", seconds=600.0, settings=settings)
+        assert done.returncode != 0, done.stdout
+        assert "Traceback" not in done.stdout
+        return done.stdout, time.monotonic() - started
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
 
     def docker(self, *arguments: str) -> str:
         return self._run("docker", *arguments, seconds=60.0)
@@ -69,11 +110,17 @@ class Clone:
         return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
 
     def _run(self, *command: str, seconds: float) -> str:
-        done = subprocess.run(
+        done = self._start(*command, seconds=seconds, settings={})
+        assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+    def _start(self, *command: str, seconds: float, settings: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+        # Not what the shell of the tests has set: only .env, and where this stack differs from the others.
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "SSL_CERT_FILE") if name in os.environ}
+        return subprocess.run(
             command,
             cwd=self.folder,
-            # Not what the shell of the tests has set: only .env, and where this stack differs from the others.
-            env={name: os.environ[name] for name in ("PATH", "HOME", "SSL_CERT_FILE") if name in os.environ} | SETTINGS,
+            env={**kept, **SETTINGS, **settings},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -81,8 +128,6 @@ class Clone:
             timeout=seconds,
             check=False,
         )
-        assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
-        return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +161,8 @@ def test_make_up_ends_with_what_runs_where_it_is_and_what_to_try(clone: Clone, s
     assert "env: wrote .env with random secrets" in screen
     shown = screen.split("Dagma is up (")[1].splitlines()
     assert {line.split()[0] for line in shown if "(healthy)" in line} == LASTING
-    assert "Dagster   http://127.0.0.1:13100" in screen
-    assert "Langflow  http://127.0.0.1:17960   login: admin" in screen
+    assert f"Dagster   {DAGSTER}" in screen
+    assert f"Langflow  {LANGFLOW}   login: admin" in screen
     assert shown[-1] == 'Next:  make ask Q="What is the capital of France?"'
     kept = [text for name, text in clone.settings().items() if name.endswith(("PASSWORD", "KEY")) and text]
     assert not [secret for secret in kept if secret in screen], "a log is no place for them"
@@ -169,8 +214,8 @@ def test_a_changed_secret_reaches_those_who_read_it_and_replaces_nobody_else(clo
 def test_make_ask_answers_through_dagster(clone: Clone) -> None:
     answered = clone.make("ask", "Q=What is the capital of France?")
     assert "Paris" in answered.splitlines()[0]
-    assert "http://127.0.0.1:13100/runs/" in answered
-    assert "http://127.0.0.1:17960/flow/da90a000-0000-4000-8000-000000000001" in answered
+    assert f"{DAGSTER}/runs/" in answered
+    assert f"{LANGFLOW}/flow/da90a000-0000-4000-8000-000000000001" in answered
 
 
 @pytest.mark.usefixtures("screen")
@@ -187,7 +232,7 @@ def test_make_ps_and_logs_show_the_services(clone: Clone) -> None:
 def test_a_flow_that_was_edited_in_the_canvas_comes_back_as_a_file(clone: Clone) -> None:
     file = clone.folder / "flows" / "echo.json"
     before = file.read_text()
-    with LangflowClient("http://127.0.0.1:17960", auth=ApiKey(clone.settings()["LANGFLOW_API_KEY"])) as langflow:
+    with LangflowClient(LANGFLOW, auth=ApiKey(clone.settings()["LANGFLOW_API_KEY"])) as langflow:
         langflow.upsert_flow({**json.loads(before), "description": "Edited in the canvas."})
     clone.make("flows-pull", "f=echo")
     assert json.loads(file.read_text())["description"] == "Edited in the canvas."
@@ -195,7 +240,7 @@ def test_a_flow_that_was_edited_in_the_canvas_comes_back_as_a_file(clone: Clone)
 
     file.write_text(before)
     clone.make("flows-push", "FORCE=1")
-    with LangflowClient("http://127.0.0.1:17960", auth=ApiKey(clone.settings()["LANGFLOW_API_KEY"])) as langflow:
+    with LangflowClient(LANGFLOW, auth=ApiKey(clone.settings()["LANGFLOW_API_KEY"])) as langflow:
         assert langflow.get_flow(ECHO).raw["description"] == json.loads(before)["description"]
 
 
@@ -204,7 +249,7 @@ def test_a_flow_is_pulled_by_a_name_with_blanks_and_quotes(clone: Clone) -> None
     name = """It's "my" $5 flow"""
     flow = {**json.loads((clone.folder / "flows" / "echo.json").read_text()), "name": name, "endpoint_name": None}
     flow["id"] = "da90a000-0000-4000-8000-0000000000f1"
-    with LangflowClient("http://127.0.0.1:17960", auth=ApiKey(clone.settings()["LANGFLOW_API_KEY"])) as langflow:
+    with LangflowClient(LANGFLOW, auth=ApiKey(clone.settings()["LANGFLOW_API_KEY"])) as langflow:
         langflow.upsert_flow(flow)
     before = set((clone.folder / "flows").iterdir())
     pulled = clone.make("flows-pull", f"f={name}")
@@ -236,6 +281,90 @@ def test_an_llm_that_langflow_refuses_is_said_once_by_our_variable_and_no_other_
     assert "sk-a-wrong-key" not in printed.split("ended with", 1)[1]
     # What came up stays up, and the next one is fine.
     assert clone.containers().keys() >= LASTING
+
+
+@pytest.mark.usefixtures("screen")
+@pytest.mark.parametrize(
+    ("name", "value", "cause"),
+    [
+        ("LANGFLOW_SCHEDULE_CRON", "0 25 * * *", "LANGFLOW_SCHEDULE_CRON is '0 25 * * *'. Set it to minute, hour,"),
+        ("DAGMA_QUOTAS", "calls=many/day", "DAGMA_QUOTAS: Quota 'calls=many/day' can't be read."),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_told_before_anything_is_replaced(
+    clone: Clone, name: str, value: str, cause: str
+) -> None:
+    before = clone.containers()
+    said, seconds = clone.refused(**{name: value})
+    assert "nothing was changed" in said
+    assert cause in said
+    assert clone.containers() == before
+    assert seconds < REFUSAL_SECONDS
+    assert is_up()
+
+
+@pytest.mark.usefixtures("screen")
+def test_a_mistake_in_the_project_is_told_and_what_runs_keeps_its_version(clone: Clone) -> None:
+    before = clone.containers()
+    mistake = clone.write("project/defs/mistake.py", MISTAKE)
+    said, seconds = clone.refused()
+    assert TOLD in said
+    assert clone.containers() == before
+    assert seconds < REFUSAL_SECONDS
+    # The edit reaches no container, also where one starts again, as all do with the machine.
+    clone.docker("restart", before["project-code"], before["worker"])
+    wait_until("the location project", lambda: is_loaded("project"), seconds=60)
+    mistake.unlink()
+
+
+@pytest.mark.usefixtures("screen")
+def test_an_edit_of_the_project_needs_no_image_and_runs_on_the_workers(clone: Clone) -> None:
+    image = ("image", "inspect", "--format", "{{.Id}}", f"dagma/dagma:{IMAGE_TAG}")
+    before, built = clone.containers(), clone.docker(*image)
+    clone.write("project/data/word.txt", "hello").chmod(0o644)
+    clone.write("project/defs/shouting/shout.py", ASSET)
+    started = time.monotonic()
+    clone.make("up")
+    seconds = time.monotonic() - started
+    replaced = {service for service, container in clone.containers().items() if container != before[service]}
+    assert replaced == {"user-code", "project-code", "worker"}
+    assert clone.docker(*image) == built
+    assert seconds < EDIT_SECONDS
+
+    webserver = Webserver(DAGSTER, location="project")
+    wait_until("the job of the edit", lambda: "shout_job" in jobs(webserver), seconds=30)
+    run_id = webserver.launch("shout_job", {}, tags={})
+    assert list(webserver.follow(run_id))[-1] == "SUCCESS"
+    assert webserver.outcome(run_id).metadata["answer"] == "hello"
+    assert clone.containers().keys() == LASTING
+    again = clone.containers()
+    clone.make("up")
+    assert clone.containers() == again, "without an edit nothing is replaced"
+
+
+@pytest.mark.usefixtures("screen")
+def test_where_nothing_runs_the_ui_comes_up_with_what_is_wrong(clone: Clone) -> None:
+    clone.make("down")
+    mistake = clone.write("project/defs/mistake.py", MISTAKE)
+    said, _ = clone.refused()
+    assert f"Dagster is up at {DAGSTER}, and some of its code locations are red" in said
+    assert TOLD in said
+    assert is_up()
+    wait_until("the location dagma", lambda: is_loaded("dagma"), seconds=60)
+    assert not is_loaded("project")
+    assert "Paris" in clone.make("ask", "Q=What is the capital of France?"), "it does not need the project"
+
+    said, _ = clone.refused(LANGFLOW_SCHEDULE_CRON="0 25 * * *")
+    assert "nothing was changed" in said, "now something runs"
+    clone.make("down")
+    said, _ = clone.refused(LANGFLOW_SCHEDULE_CRON="0 25 * * *")
+    assert "LANGFLOW_SCHEDULE_CRON is '0 25 * * *'" in said
+    assert is_up()
+    wait_until("what is wrong", lambda: "LANGFLOW_SCHEDULE_CRON is" in load_error("dagma"), seconds=60)
+    restarts = clone.docker("inspect", "--format", "{{.RestartCount}}", *clone.workers())
+    assert restarts.split() == ["0"]
+
+    mistake.unlink()
     assert "Dagma is up (" in clone.make("up")
 
 
@@ -248,3 +377,33 @@ def test_make_down_keeps_the_data_and_make_clean_deletes_it(clone: Clone) -> Non
     clone.make("clean", "YES=1")
     assert clone.volumes() == set()
     assert (clone.folder / ".env").exists()
+
+
+def is_up() -> bool:
+    """Whether Dagster's UI answers."""
+    return requests.get(f"{DAGSTER}/server_info", timeout=10).ok
+
+
+def is_loaded(location: str) -> bool:
+    """Whether the webserver has a code location's definitions."""
+    return load_error(location) == ""
+
+
+def load_error(location: str) -> str:
+    """Why a code location is not loaded; empty where it is."""
+    try:
+        Webserver(DAGSTER, location=location).check_location()
+    except WebserverError as error:
+        return str(error)
+    return ""
+
+
+def jobs(webserver: Webserver) -> list[str]:
+    """The names of a code location's jobs."""
+    document = """query Jobs($location: String!) {
+      repositoryOrError(
+        repositorySelector: {repositoryName: "__repository__", repositoryLocationName: $location}
+      ) { ... on Repository { jobs { name } } }
+    }"""
+    repository = webserver.query(document, location=webserver.location)["repositoryOrError"]
+    return [job["name"] for job in repository.get("jobs", [])]

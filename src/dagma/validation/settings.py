@@ -1,17 +1,25 @@
 """Every setting that has a form of its own, read once; what is wrong is told by its variable's name."""
 
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from dagma import environment
-from dagma.access import access_from_environment, base_url_from_environment
+from dagma.access import FILE_VARIABLES, access_from_environment, base_url_from_environment
 from dagma.ledger import Ledger, Prices
 from dagma.ledger.quotas import parse_quotas
 from dagma.ledger.texts import TextPolicy
 from dagma.retention.settings import RetentionSettings
 from dagma.validation.load_errors import describe
+
+SECONDS = {
+    "LANGFLOW_TIMEOUT_SECONDS": 300.0,
+    "LANGFLOW_JOB_TIMEOUT_SECONDS": 3600.0,
+    "DAGMA_WORKER_GRACE_SECONDS": 45.0,
+}
+VARIABLE = re.compile(r"\b(?:CELERY|DAGMA|DAGSTER|LANGFLOW|LLM)_[A-Z_]+\b")
 
 # Opens nothing: settings of the ledger are read one by one, beside an address that is fine.
 _NO_LEDGER = "sqlite:////nowhere/ledger.db"
@@ -28,9 +36,8 @@ def setting_problems() -> list[str]:
         try:
             read()
         except Exception as error:  # noqa: BLE001  # whatever a reader raises, the setting can't be used, for this cause
-            # A SettingError names its variables itself.
-            names = "" if isinstance(error, environment.SettingError) else f"{variable}: "
-            problems.append(f"{names}{describe(error)}")
+            problem = describe(error)
+            problems.append(problem if VARIABLE.search(problem) else f"{variable}: {problem}")
     return list(dict.fromkeys(problems))
 
 
@@ -46,14 +53,15 @@ def refuse_bad_settings() -> None:
 
 def _checks() -> Iterator[tuple[str, Callable[[], Any]]]:
     """Yield the variable to name where an error names none, and what reads it."""
-    for variable in ("LANGFLOW_TIMEOUT_SECONDS", "LANGFLOW_JOB_TIMEOUT_SECONDS", "DAGMA_WORKER_GRACE_SECONDS"):
-        yield variable, partial(environment.positive_number, variable, default=1.0)
+    for variable, default in SECONDS.items():
+        yield variable, partial(environment.positive_number, variable, default=default)
     for variable in ("DAGMA_SCHEDULES_RUNNING", "LANGFLOW_VERIFY_TLS"):
         yield variable, partial(environment.flag, variable, default=False)
     for variable in ("LANGFLOW_PUBLIC_URL", "DAGSTER_PUBLIC_URL", "DAGSTER_WEBSERVER_URL", "LLM_BASE_URL"):
         yield variable, partial(_web_address, variable)
     yield "LANGFLOW_BASE_URL", base_url_from_environment
-    yield "LANGFLOW_*", access_from_environment
+    # Of its errors, those that name no variable are about files.
+    yield ", ".join(filter(environment.text, FILE_VARIABLES.values())), access_from_environment
     yield "DAGMA_RETENTION_*", RetentionSettings.from_environment
     yield from _checks_of_ledger()
     yield from _checks_of_definitions()
@@ -78,12 +86,17 @@ def _checks_of_definitions() -> Iterator[tuple[str, Callable[[], Any]]]:
     from dagma.defs.llm.backends import backend_from_environment
     from dagma.defs.llm.launch_tweaks import allowed_from_environment
     from dagma.defs.llm.metadata import record_texts
+    from dagma.defs.llm.request import CallMode
     from dagma.defs.llm.schedules import daily_schedule_from_environment
 
     yield "DAGMA_RECORD_TEXTS", record_texts
     yield "DAGMA_RUN_CONFIG_TWEAKS", allowed_from_environment
     yield "LANGFLOW_SCHEDULE_CRON", daily_schedule_from_environment
-    yield "DAGMA_BACKEND", backend_from_environment
+    if environment.text("DAGMA_BACKEND", "langflow").lower() == "langflow":
+        # Of what configures it, this alone is not read above.
+        yield "LANGFLOW_MODE", partial(environment.choice, "LANGFLOW_MODE", get_args(CallMode), default="direct")
+    else:
+        yield "DAGMA_BACKEND", backend_from_environment
 
 
 def _read_if_set(variable: str, read: Callable[[str], Any]) -> None:

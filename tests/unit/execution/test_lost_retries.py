@@ -24,9 +24,14 @@ class RecordingWebserver:
 
     def __init__(self) -> None:
         self.retried: list[tuple[str, str, Mapping[str, str]]] = []
+        self.locations: list[str] = []
         self.away = False
         self.meanwhile: Callable[[], object] = lambda: None
         self.fails: dict[str, Exception] = {}
+
+    def at(self, location: str) -> "RecordingWebserver":
+        self.locations.append(location)
+        return self
 
     def check_location(self) -> None:
         if self.away:
