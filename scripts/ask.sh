@@ -18,7 +18,7 @@ elif [ -z "${Q:-}" ]; then
 fi
 [ -n "$(docker compose ps --quiet --status running user-code 2>/dev/null </dev/null)" ] || die "the stack is not up" "make up"
 
-ask=(user-code dagma ask)
+ask=(--env LOGNAME="$(id -un)" user-code dagma ask)
 [ -z "${FLOW:-}" ] || ask+=(--flow "$FLOW")
 
 if [ -n "${FILE:-}" ]; then

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import select
 
 from dagma.ledger import Call, CallInFlightError, Ledger, OutcomeUnknownError, Usage
-from dagma.ledger.reports import Filter, last_calls, totals
+from dagma.ledger.reports import Filter, last_calls
 from dagma.ledger.tables import housekeeping
+from dagma.ledger.totals import totals
 from ledger_suites.tools import Clock, MakeLedger, die, in_child, new_call, start_child, wait_for, watch_statements
 
 KILLED = -9

@@ -238,14 +238,6 @@ class ExactlyOnce:
         with another.database.read() as connection:
             assert connection.execute(select(replays)).all() == []
 
-    def test_a_run_that_is_over_is_forgotten(self, make_ledger: MakeLedger) -> None:
-        ledger = make_ledger()
-        over, other = new_call(), new_call()
-        for call in (over, other):
-            ledger.finish(ledger.begin(call), raw=RAW)
-        assert ledger.forget(over.scope) == 1
-        assert ledger.begin(other).state == "answered"
-
     def test_the_end_that_was_recorded_first_stays(
         self, make_ledger: MakeLedger, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -268,7 +260,6 @@ class ExactlyOnce:
         ledger.finish(begun, raw=RAW)
         assert ledger.begin(call).state == "answered"
         assert ledger.begin(replace(call, row=odd.replace("\x00", "\ufffd").replace("\ud800", "?"))).state == "new"
-        assert ledger.forget(call.scope) == 1
 
     def test_a_row_tells_everything_about_its_call(self, make_ledger: MakeLedger) -> None:
         clock = Clock()

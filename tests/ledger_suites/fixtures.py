@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dagma.ledger import Ledger
-from ledger_suites.tools import MakeLedger
+from ledger_suites.tools import Clock, MakeLedger
 
 
 @pytest.fixture
@@ -16,6 +16,8 @@ def make_ledger(ledger_url: str) -> Iterator[MakeLedger]:
 
     def make(**settings: Any) -> Ledger:
         made.append(Ledger(ledger_url, **settings))
+        if isinstance(clock := settings.get("clock"), Clock):
+            clock.rule(ledger_url)
         return made[-1]
 
     yield make

@@ -8,7 +8,8 @@ import pytest
 
 from dagma.ledger import FlowNotIdentifiedError, Ledger, QuotaExceededError, Usage
 from dagma.ledger.quotas import parse_quotas
-from dagma.ledger.reports import Filter, last_calls, standings, totals
+from dagma.ledger.reports import Filter, last_calls, standings
+from dagma.ledger.totals import totals
 from ledger_suites.tools import Clock, MakeLedger, new_call
 
 FLOW_ID = "5c0ffee0-2222-4000-8000-000000000001"
@@ -33,7 +34,11 @@ class Metering:
             "Quota 'calls=2/hour' leaves no room: 2 used, 1 needed for this call. "
             "It frees at 2026-03-10 13:00 UTC. Nothing was sent. Wait, or raise it in DAGMA_QUOTAS."
         )
-        assert len(last_calls(ledger.database, 10, Filter())) == 2
+        assert [row["state"] for row in last_calls(ledger.database, 10, Filter())] == [
+            "answered",
+            "answered",
+            "refused",
+        ]
 
     def test_of_several_spent_limits_the_one_that_frees_last_is_told(self, make_ledger: MakeLedger) -> None:
         quota = "calls=1/hour; calls=1/month; calls=1/day; calls=9/month"
@@ -120,7 +125,8 @@ class Metering:
         ledger = make_ledger(quotas=f"flow:{limited} calls=2/day", clock=Clock())
         with pytest.raises(FlowNotIdentifiedError, match=f"flow:{limited} calls=2/day.*{address}"):
             ledger.begin(new_call(flow_id=address, flow_looked_up=False))
-        assert last_calls(ledger.database, 10, Filter()) == []
+        (row,) = last_calls(ledger.database, 10, Filter())
+        assert (row["state"], row["error_class"], row["flow_id"]) == ("refused", "FlowNotIdentifiedError", address)
 
     def test_an_answer_is_replayed_although_nobody_knows_the_flow(self, make_ledger: MakeLedger) -> None:
         call = new_call(flow_id=FLOW_ID, flow_looked_up=False)
@@ -150,7 +156,7 @@ class Metering:
         ledger.begin(call)
         assert ledger.begin(call).state == "running"
 
-    def test_a_refused_call_leaves_nothing_behind(self, make_ledger: MakeLedger) -> None:
+    def test_a_refused_call_is_let_in_when_there_is_room(self, make_ledger: MakeLedger) -> None:
         clock = Clock()
         ledger, call = make_ledger(quotas="calls=1/hour", clock=clock), new_call()
         spend(ledger, 1)

@@ -8,25 +8,55 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg2 import extensions
-from sqlalchemy import event
+from sqlalchemy import NullPool, create_engine, event
 
 from dagma.ledger import Call, Ledger, input_hash
 
 NOON = datetime(2026, 3, 10, 12, 20, tzinfo=UTC)
 MakeLedger = Callable[..., Ledger]
+OWNERS: dict[str, str] = {}
+"""By a PostgreSQL database's URL for the application, the owner's: who may set its time."""
 
 
 class Clock:
-    """A clock that stands until it is moved."""
+    """A clock that stands until it is moved, and with it the time of the databases that were given to it."""
 
     def __init__(self, now: datetime = NOON):
-        self.now = now
+        self._now = now
+        self._owner_urls: set[str] = set()
 
     def __call__(self) -> datetime:
-        return self.now
+        return self._now
+
+    @property
+    def now(self) -> datetime:
+        return self._now
+
+    @now.setter
+    def now(self, moment: datetime) -> None:
+        self._now = moment
+        for url in self._owner_urls:
+            set_time(url, moment)
+
+    def rule(self, ledger_url: str) -> None:
+        """Make a database's time this clock's, where its time is its own."""
+        if url := OWNERS.get(ledger_url):
+            self._owner_urls.add(url)
+            set_time(url, self._now)
 
     def advance(self, **parts: float) -> None:
         self.now += timedelta(**parts)
+
+
+def set_time(owner_url: str, moment: datetime) -> None:
+    """Replace the clock of a PostgreSQL ledger, which its owner alone may."""
+    engine = create_engine(owner_url, poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(1)")
+        connection.exec_driver_sql(
+            "CREATE OR REPLACE FUNCTION ledger_now() RETURNS timestamptz LANGUAGE sql VOLATILE AS "
+            f"$$ SELECT timestamptz '{moment.isoformat()}' $$"
+        )
 
 
 def new_call(**changes: Any) -> Call:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 from ledger_suites.fixtures import make_ledger
+from ledger_suites.tools import OWNERS
 from sqlalchemy import URL, Engine, create_engine, make_url
 
 from dagma.ledger.migrate import migrate
@@ -68,11 +69,13 @@ def ledger_server(postgres_url: str) -> Iterator[LedgerServer]:
 def ledger_postgres(ledger_server: LedgerServer) -> Iterator[LedgerPostgres]:
     name = f"{ledger_server.template}_{secrets.token_hex(4)}"
     ledger_server.execute(f"CREATE DATABASE {name} TEMPLATE {ledger_server.template} OWNER {ledger_server.owner}")
-    yield LedgerPostgres(
+    postgres = LedgerPostgres(
         ledger_server.url(ledger_server.owner, name).render_as_string(hide_password=False),
         ledger_server.url(ledger_server.app, name).render_as_string(hide_password=False),
         ledger_server.app,
     )
+    OWNERS[postgres.app_url] = postgres.owner_url
+    yield postgres
     ledger_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 

@@ -7,9 +7,11 @@ pytest.register_assert_rewrite("ledger_suites")
 from ledger_suites.audit import Audit  # noqa: E402 (after the rewriting of their assertions)
 from ledger_suites.concurrency import Concurrency  # noqa: E402
 from ledger_suites.crashes import Crashes  # noqa: E402
+from ledger_suites.estimates import Estimates  # noqa: E402
 from ledger_suites.exactly_once import ExactlyOnce  # noqa: E402
 from ledger_suites.metering import Metering  # noqa: E402
 from ledger_suites.migrations import Migrations  # noqa: E402
+from ledger_suites.refusals import Refusals  # noqa: E402
 from stack.ledger_fixtures import (  # noqa: E402
     ledger_postgres,
     ledger_postgres_url,
@@ -43,4 +45,12 @@ class TestMetering(Metering):
 
 
 class TestMigrations(Migrations):
+    pass
+
+
+class TestEstimates(Estimates):
+    pass
+
+
+class TestRefusals(Refusals):
     pass

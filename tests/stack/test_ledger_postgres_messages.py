@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from ledger_suites.tools import MakeLedger, new_call, watch_statements
-from sqlalchemy import Connection, create_engine, delete, event, func, select, text
+from sqlalchemy import Connection, create_engine, event, func, insert, select, text
 from stack.ledger_fixtures import (
     LedgerPostgres,
     ledger_postgres,
@@ -19,7 +19,7 @@ from stack.ledger_fixtures import (
 from dagma.ledger import Call, CallInFlightError, Ledger, LedgerUnavailableError, Usage
 from dagma.ledger import database as database_module
 from dagma.ledger.reports import Filter, last_calls
-from dagma.ledger.tables import replays
+from dagma.ledger.tables import rejections, replays
 
 __all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
 
@@ -61,14 +61,15 @@ def test_a_call_takes_one_statement_a_step_and_no_transaction_around_it(
 
 def test_a_connection_that_commits_by_itself_goes_back_to_transactions(make_ledger: MakeLedger) -> None:
     ledger = make_ledger()
-    make(ledger, new_call())
+    begun = ledger.begin(new_call())
+    ledger.finish(begun, raw={"text": "Paris"})
 
-    def delete_and_fail(connection: Connection) -> None:
-        connection.execute(delete(replays))
+    def reject_and_fail(connection: Connection) -> None:
+        connection.execute(insert(rejections).values(call_id=begun.call_id))
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        ledger.database.transact(delete_and_fail)
+        ledger.database.transact(reject_and_fail)
     assert ledger.database.transact(lambda connection: connection.scalar(select(func.count(replays.c.call_id)))) == 1
 
 

@@ -161,9 +161,8 @@ def test_a_temporary_table_does_not_stand_in_for_a_real_one(
         connection.exec_driver_sql("CREATE UNIQUE INDEX ON pg_temp.usage_hours (flow_id, hour)")
         connection.exec_driver_sql("GRANT ALL ON pg_temp.usage_hours TO PUBLIC")
         connection.exec_driver_sql(
-            "INSERT INTO calls (id, key, attempt, scope, flow_id, backend, mode, state, begun_at, reserved_tokens,"
-            " reserved_cost, input_hash) SELECT 'x', key, 2, scope, flow_id, backend, mode, state, begun_at, 0, 0, 'x'"
-            " FROM calls"
+            "INSERT INTO calls (id, key, attempt, scope, flow_id, backend, mode, state, reserved_tokens,"
+            " reserved_cost, input_hash) SELECT 'x', key, 2, scope, flow_id, backend, mode, state, 0, 0, 'x' FROM calls"
         )
         assert connection.exec_driver_sql("SELECT calls FROM public.usage_hours").scalar() == 2
 

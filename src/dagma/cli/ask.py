@@ -1,6 +1,7 @@
 """`dagma ask`: one question, through Dagster, to a flow."""
 
 import argparse
+import getpass
 import json
 import sys
 import time
@@ -53,7 +54,7 @@ def ask(options: argparse.Namespace) -> int:
     started = time.monotonic()
     run_id = None
     try:
-        run_id = webserver.launch(JOB, config, tags={"dagma/asked_by": "cli"})
+        run_id = webserver.launch(JOB, config, tags={"dagma/principal": f"cli:{getpass.getuser()}"})
         if not _has_ended(webserver, run_id, started, options.wait):
             return _leave(webserver, run_id, f"No answer after {options.wait:g} s.", exit_code=1)
         outcome = webserver.outcome(run_id)

@@ -1,44 +1,45 @@
 """Letting a call in: is it new, answered already, running as a job, or in another caller's hands?"""
 
 import json
+import logging
 import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Table, TextClause, bindparam, select, text, update
+from sqlalchemy import Connection, Row, Table, TextClause, bindparam, select, text
 
 from dagma.ledger.call import Begun, Call
+from dagma.ledger.call_row import row_of, storable_call
+from dagma.ledger.changes import change
 from dagma.ledger.database import Database, first_row
 from dagma.ledger.errors import (
     AnswerExpiredError,
     CallInFlightError,
+    FlowNotIdentifiedError,
     LedgerError,
     LedgerUnavailableError,
     OutcomeGivenUpError,
     OutcomeUnknownError,
+    QuotaExceededError,
 )
 from dagma.ledger.flows import identify
 from dagma.ledger.lost import record_lost
 from dagma.ledger.meter import Meter
 from dagma.ledger.presence import Presence
+from dagma.ledger.refusals import Refusal, record_refusal
 from dagma.ledger.tables import calls, rejections, replays
-from dagma.ledger.texts import TextPolicy, storable
+from dagma.ledger.texts import TextPolicy
 
 FIRST_WAIT_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 2.0
+REFUSAL_PATIENCE_SECONDS = 2.0
 GIVEN_UP = "GivenUp"
 """The error class of calls that stay unknown, and are not to be sent again."""
-NAMES = (
-    *("flow_id", "flow_address", "flow_name", "flow_version", "backend", "scope"),
-    *("session_id", "run_id", "step", "partition", "row"),
-)
-"""The texts of a call beside its input. Its key is made of them as they are, and the row holds what can be stored."""
 LAST_ATTEMPT = (
     select(calls).where(calls.c.key == bindparam("of_key")).order_by(calls.c.attempt.desc()).limit(1).with_for_update()
 )
@@ -47,6 +48,8 @@ ANSWER = (
     .select_from(calls.outerjoin(replays).outerjoin(rejections))
     .where(calls.c.id == bindparam("of_call"))
 )
+
+logger = logging.getLogger(__name__)
 
 
 class Admission:
@@ -91,6 +94,9 @@ class Admission:
             except CallInFlightError:
                 if time.monotonic() + pause > deadline:
                     raise
+            except (QuotaExceededError, FlowNotIdentifiedError) as refusal:
+                self._record_refusal(call, refusal)
+                raise
             time.sleep(pause)
             pause = min(pause * 2, LONGEST_WAIT_SECONDS)
 
@@ -167,34 +173,37 @@ class Admission:
     def _insert(self, connection: Connection, call: Call, call_id: str, attempt: int) -> Begun | None:
         """Insert an attempt unless it exists; the unique key makes concurrent callers take turns here."""
         now, key = self._clock(), call.key
-        call = identify(connection, _storable(call), now)
+        call = identify(connection, storable_call(call), now)
         reservation = self._meter.reserve(connection, call, now)
         row = {
+            **row_of(call, self._texts),
             "id": call_id,
             "key": key,
             "attempt": attempt,
-            "scope": call.scope,
-            "flow_id": call.flow_id,
-            "flow_name": call.flow_name,
-            "flow_version": call.flow_version,
-            "backend": call.backend,
-            "mode": call.mode,
-            "session_id": call.session_id,
-            "run_id": call.run_id,
-            "step": call.step,
-            "partition_key": call.partition,
-            "row_key": call.row,
             "state": "begun",
-            "begun_at": now,
             "reserved_tokens": reservation.tokens,
             "reserved_cost": reservation.cost,
-            "input_hash": call.input_hash,
-            "input_text": self._texts.of_text(call.input_text),
         }
-        if not insert_once(connection, calls, row):
+        if self._database.is_sqlite:
+            row["begun_at"] = now
+        inserted = insert_once(connection, calls, row, returning="begun_at")
+        if inserted is None:
             return None
-        self._meter.check(connection, call, reservation, now)
-        return Begun(state="new", call_id=call_id, key=key, attempt=attempt, begun_at=now, mode=call.mode)
+        # PostgreSQL's own time, which the windows of limits go by whatever this machine's clock says.
+        begun_at = now if self._database.is_sqlite else inserted[0].astimezone(UTC)
+        self._meter.check(connection, call, reservation, begun_at)
+        return Begun(
+            state="new",
+            call_id=call_id,
+            key=key,
+            attempt=attempt,
+            begun_at=begun_at,
+            mode=call.mode,
+            flow_id=call.flow_id,
+            flow_name=call.flow_name,
+            input_characters=row["input_characters"],
+            reserved_cost=reservation.cost,
+        )
 
     def _declare_lost(self, connection: Connection, call_id: str) -> None:
         """Record that a direct call's sender died, unless it lives."""
@@ -204,39 +213,39 @@ class Admission:
 
     def _take_back(self, call_id: str) -> None:
         """Record that nothing was sent, after an interrupt between the commit and the return."""
-        values = {"state": "failed", "error_class": "Interrupted", "finished_at": self._clock()}
-        own = update(calls).where(calls.c.id == call_id, calls.c.state == "begun").values(values)
+        values = {"state": "failed", "error_class": "Interrupted"}
         with suppress(LedgerError):
-            self._database.transact(lambda connection: connection.execute(own))
+            self._database.transact(lambda connection: change(connection, call_id, values, ("begun",), self._clock()))
+
+    def _record_refusal(self, call: Call, refusal: Refusal) -> None:
+        record = partial(record_refusal, call=call, refusal=refusal, texts=self._texts, now=self._clock())
+        try:
+            self._database.transact(record, min(self._patience_seconds, REFUSAL_PATIENCE_SECONDS))
+        except LedgerError as missed:
+            logger.warning("That a call was refused is not recorded: %s", missed)
 
 
-def insert_once(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
+def insert_once(connection: Connection, table: Table, values: Mapping[str, Any], returning: str) -> Any:
     """Insert a row unless its key is taken, waiting for whoever is inserting the same key now.
 
     Args:
         connection: In a transaction.
         table: One of the ledger's tables.
         values: The row.
+        returning: The column to return.
 
     Returns:
-        Whether it was inserted.
+        A row with that column, as the driver reads it; None where nothing was inserted.
     """
-    return first_row(connection, _insert_once(table, tuple(values)), values) is not None
+    return first_row(connection, _insert_once(table, tuple(values), returning), values)
 
 
 @cache
-def _insert_once(table: Table, names: tuple[str, ...]) -> TextClause:
+def _insert_once(table: Table, names: tuple[str, ...], returning: str) -> TextClause:
     # Both databases read this, and SQLAlchemy's own ON CONFLICT is compiled anew each time, which takes a millisecond.
     columns, values = ", ".join(names), ", ".join(f":{name}" for name in names)
-    (key,) = table.primary_key.columns.keys()
-    statement = f"INSERT INTO {table.name} ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING RETURNING {key}"  # noqa: S608 (names of our own)
+    statement = f"INSERT INTO {table.name} ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING RETURNING {returning}"  # noqa: S608 (names of our own)
     return text(statement).bindparams(*(bindparam(name, type_=table.c[name].type) for name in names))
-
-
-def _storable(call: Call) -> Call:
-    named = {name: value for name in NAMES if (value := getattr(call, name)) is not None}
-    changed: dict[str, Any] = {name: stored for name, value in named.items() if (stored := storable(value)) != value}
-    return replace(call, **changed) if changed else call
 
 
 def _replay(connection: Connection, row: Row[Any]) -> Begun | None:
@@ -270,4 +279,8 @@ def begun_from_row(state: Literal["new", "answered", "running", "unknown"], row:
         flow_version=row.flow_version,
         ended_at=row.finished_at if state == "unknown" else None,
         error_class=row.error_class if state == "unknown" else None,
+        flow_id=row.flow_id,
+        flow_name=row.flow_name,
+        input_characters=row.input_characters or 0,
+        reserved_cost=row.reserved_cost,
     )

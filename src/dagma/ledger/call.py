@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, Literal
 
 Mode = Literal["direct", "job"]
-State = Literal["begun", "submitted", "answered", "failed", "unknown", "cancelled"]
+State = Literal["begun", "submitted", "answered", "failed", "unknown", "cancelled", "refused"]
 FINISHED: tuple[State, ...] = ("answered", "failed", "cancelled")
 """States that never change again. `unknown` may still be settled by its own caller, if the answer comes late."""
 
@@ -70,6 +71,7 @@ class Call:
         flow_address: How the caller names the flow, if not by its id. The key is made of it, so that a retry which
             can't look the id up has the same key.
         flow_name: The flow's endpoint name, which quotas and reports may use instead of the id.
+        flow_title: The flow's name as people see it, for reports on flows without an endpoint name.
         flow_looked_up: Whether `flow_id` and `flow_name` are the flow's own. Where they are not, because its server
             could not be asked, the ledger takes those of the last call with the same address.
         flow_version: The flow's content version.
@@ -78,6 +80,7 @@ class Call:
         step: The Dagster step.
         partition: The Dagster partition.
         row: The row of a batch.
+        principal: Who asked, such as `schedule:nightly` or `cli:anna`. It is no part of the key.
         input_text: The input, kept only as the ledger's `texts` setting allows.
         on_unknown: What becomes of this call where its earlier attempt is unknown; None leaves it to the ledger.
     """
@@ -89,6 +92,7 @@ class Call:
     backend: str = "langflow"
     flow_address: str | None = None
     flow_name: str | None = None
+    flow_title: str | None = None
     flow_looked_up: bool = True
     flow_version: str | None = None
     session_id: str | None = None
@@ -96,6 +100,7 @@ class Call:
     step: str | None = None
     partition: str | None = None
     row: str | None = None
+    principal: str | None = None
     input_text: str | None = None
     on_unknown: Literal["fail", "resend"] | None = None
 
@@ -131,6 +136,14 @@ class Usage:
         )
 
     @property
+    def is_nothing(self) -> bool:
+        """Whether it reports numbers, and all of them are 0."""
+        numbers = [
+            number for number in (self.input_tokens, self.output_tokens, self.total_tokens) if number is not None
+        ]
+        return bool(numbers) and not any(numbers)
+
+    @property
     def total(self) -> int | None:
         """The total: as reported, else the sum of input and output where both are known."""
         if self.total_tokens is not None:
@@ -138,6 +151,24 @@ class Usage:
         if self.input_tokens is None or self.output_tokens is None:
             return None
         return self.input_tokens + self.output_tokens
+
+
+def reported(usages: Sequence[Usage], answer: str | None) -> tuple[Usage, ...]:
+    """Give the usages of an answered call with what was really reported.
+
+    No model reads and writes nothing and still answers: 0 tokens in and 0 out beside an answer stand for a server that
+    does not count, such as most OpenAI-compatible ones when they stream.
+
+    Args:
+        usages: What the backend says that each model used.
+        answer: The answer's text; None where the answer is no single text. An empty text may have cost nothing.
+
+    Returns:
+        The same usages; one of nothing but zeros keeps its model only.
+    """
+    if answer == "":
+        return tuple(usages)
+    return tuple(Usage(model=usage.model) if usage.is_nothing else usage for usage in usages)
 
 
 def _count(value: Any) -> int | None:
@@ -163,6 +194,10 @@ class Begun:
         flow_version: The flow's content version when it began, where known.
         ended_at: When an `unknown` call was recorded as such.
         error_class: Why an `unknown` call is unknown.
+        flow_id: The flow's id, as the row has it.
+        flow_name: The flow's endpoint name, as the row has it.
+        input_characters: How long the input is.
+        reserved_cost: USD that the call was taken to cost while it is in flight.
     """
 
     state: Literal["new", "answered", "running", "unknown"]
@@ -176,6 +211,10 @@ class Begun:
     flow_version: str | None = None
     ended_at: datetime | None = None
     error_class: str | None = None
+    flow_id: str = ""
+    flow_name: str | None = None
+    input_characters: int = 0
+    reserved_cost: Decimal = Decimal(0)
 
     @property
     def idempotency_key(self) -> str:

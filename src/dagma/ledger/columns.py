@@ -12,13 +12,24 @@ MONEY_PLACES = 9
 """USD are kept to a billionth: one token of the cheapest model costs about 1e-8 USD."""
 MOST_USD = 10 ** (MONEY_DIGITS - MONEY_PLACES)
 """The first amount that does not fit."""
+SUM_DIGITS = 28
+"""Room for the sum of ten billion of the greatest amounts."""
 
 
 class Money(TypeDecorator[Decimal]):
-    """Exact USD: `numeric(18, 9)` on PostgreSQL, an integer of billionths on SQLite, which has no decimals."""
+    """Exact USD: `numeric` on PostgreSQL, an integer of billionths on SQLite, which has no decimals."""
 
     impl = Numeric(MONEY_DIGITS, MONEY_PLACES)
     cache_ok = True
+
+    def __init__(self, digits: int = MONEY_DIGITS):
+        """Set how many digits an amount may have.
+
+        Args:
+            digits: All of them, nine places after the point included.
+        """
+        super().__init__(digits, MONEY_PLACES)
+        self.digits = digits
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Choose the column type of the database at hand.
@@ -31,7 +42,7 @@ class Money(TypeDecorator[Decimal]):
         """
         if dialect.name == "sqlite":
             return dialect.type_descriptor(BigInteger())
-        return dialect.type_descriptor(Numeric(MONEY_DIGITS, MONEY_PLACES))
+        return dialect.type_descriptor(Numeric(self.digits, MONEY_PLACES))
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
         """Turn USD into what the database stores."""

@@ -1,4 +1,4 @@
-"""`dagma ledger ...`: look at the calls, export them, see where quotas stand, and keep the tables."""
+"""`dagma ledger ...`: look at calls, export them, add up what was used, and keep the tables."""
 
 import argparse
 import os
@@ -13,21 +13,35 @@ from typing import Any
 
 from dagma.environment import SettingError
 from dagma.ledger.call import State
-from dagma.ledger.database import Database
+from dagma.ledger.database import Database, utc_now
 from dagma.ledger.errors import LedgerError, LedgerSettingsError
 from dagma.ledger.formats import FORMATS, replacing, show_decimal, show_value, write_records
-from dagma.ledger.ledger import utc_now
 from dagma.ledger.migrate import DEFAULT_APP_ROLE, migrate
-from dagma.ledger.quotas import parse_quotas
-from dagma.ledger.reports import SHOWN, Filter, all_calls, find_calls, last_calls, standings, totals
+from dagma.ledger.quotas import parse_quotas, window_start
+from dagma.ledger.reports import (
+    Filter,
+    NamedFlow,
+    all_calls,
+    find_calls,
+    last_calls,
+    resolve_flow,
+    resolve_run,
+    standings,
+)
 from dagma.ledger.resolve import add_resolve, run_resolve
-from dagma.ledger.retention import DEFAULT_DAYS, keep_days_from_environment, prune_calls
+from dagma.ledger.retention import DEFAULT_DAYS, drop_replays, keep_days_from_environment, prune_calls
 from dagma.ledger.settings import LedgerSettings, url_from
+from dagma.ledger.tables import calls as calls_table
+from dagma.ledger.totals import GROUPS, By, Sums, groups, total_of, totals
 
-COLUMNS = [*(column.name for column in SHOWN), "rejected_at", "rejected_reason"]
-TAIL_COLUMNS = ["id", "begun_at", "flow", "state", "attempt", "seconds", "tokens", "cost", "model", "run", "error"]
+COLUMNS = [*calls_table.c.keys(), "rejected_at", "rejected_reason"]
+TAIL_COLUMNS = [
+    *("id", "begun_at", "flow", "state", "attempt", "seconds", "tokens", "cost", "model", "principal", "run", "error")
+]
 LIMIT_COLUMNS = ["limit", "flow", "used", "left", "frees_at"]
-TOTAL_COLUMNS = ["window", "flow", "calls", "tokens", "cost", "unmetered_calls", "unpriced_calls"]
+FIGURES = list(Sums.__dataclass_fields__)
+TOTAL_COLUMNS = ["window", "flow", *FIGURES]
+ALL = "all"
 FOLLOW_SECONDS = 1.0
 FOLLOW_ROWS = 200
 AGES = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -60,7 +74,10 @@ def add_parser(subparsers: Any) -> None:
     _add_format(export, "jsonl")
     export.set_defaults(handler=run_export)
 
-    usage = commands.add_parser("usage", help="show quotas and totals of this hour, day and month (UTC)")
+    usage = commands.add_parser("usage", help="show quotas, and what was used")
+    usage.add_argument("--flow", help="only this flow (its id or the beginning of it, its endpoint name or name)")
+    usage.add_argument("--since", type=parse_time, help="sums from then on, instead of this hour, day and month (UTC)")
+    usage.add_argument("--by", choices=GROUPS, help="a row for each of these (default: flow; since this month began)")
     _add_format(usage, "table")
     usage.set_defaults(handler=run_usage)
 
@@ -109,7 +126,7 @@ def guarded(handler: Any) -> Any:
 def run_tail(arguments: argparse.Namespace) -> int:
     """Show the last calls, and with `--follow` those that come."""
     database = LedgerSettings.from_environment().open().database
-    which = _filter(arguments)
+    which = _filter(arguments, database)
     recent = last_calls(database, max(arguments.count, FOLLOW_ROWS), which)
     _write_tail(recent[max(len(recent) - arguments.count, 0) :], arguments.format)
     if arguments.follow:
@@ -122,9 +139,6 @@ def run_tail(arguments: argparse.Namespace) -> int:
 def run_show(arguments: argparse.Namespace) -> int:
     """Show every field of a call; a line per call, if several fit."""
     records = find_calls(LedgerSettings.from_environment().open().database, arguments.name)
-    if not records:
-        print(f"dagma ledger: no call's id, key, run or job is {arguments.name!r}.", file=sys.stderr)
-        return 1
     if arguments.format != "table":
         write_records(records, COLUMNS, arguments.format, sys.stdout)
         return 0
@@ -141,7 +155,7 @@ def run_show(arguments: argparse.Namespace) -> int:
 def run_export(arguments: argparse.Namespace) -> int:
     """Write all calls that fit, with all their fields."""
     database = LedgerSettings.from_environment().open().database
-    records = all_calls(database, _filter(arguments))
+    records = all_calls(database, _filter(arguments, database))
     path: Path | None = arguments.output
     with replacing(path) if path else nullcontext(sys.stdout) as out:
         count = write_records(records, COLUMNS, arguments.format, out)
@@ -152,21 +166,27 @@ def run_export(arguments: argparse.Namespace) -> int:
 
 @guarded
 def run_usage(arguments: argparse.Namespace) -> int:
-    """Show where each quota stands, then the totals of the current windows."""
+    """Show where each quota stands and the totals of the current windows; with `--since` or `--by` the sums alone."""
     settings = LedgerSettings.from_environment()
     database = settings.open().database
-    now = utc_now()
+    with database.read() as connection:
+        now = database.now(connection)
+    flow = _flow(arguments, database)
+    if arguments.since or arguments.by:
+        _write_groups(database, arguments, flow, now)
+        return 0
     limits = [
         {
             "limit": str(standing.limit),
-            "flow": standing.flow or "all",
+            "flow": standing.flow or ALL,
             "used": standing.used,
             "left": standing.left,
             "frees_at": standing.frees_at,
         }
         for standing in standings(database, parse_quotas(settings.quotas), now)
+        if flow is None or standing.flow is None or standing.flow in flow.names
     ]
-    sums = [vars(total) for total in totals(database, now)]
+    sums = [{**vars(total), "flow": total.flow or ALL} for total in totals(database, now, flow.ids if flow else None)]
     if arguments.format == "table":
         if limits:
             write_records(limits, LIMIT_COLUMNS, "table", sys.stdout)
@@ -192,7 +212,7 @@ def run_prune(arguments: argparse.Namespace) -> int:
     url = url_from("DAGMA_LEDGER_OWNER_URL") or settings.url
     ledger = replace(settings, url=url, replay_hours=hours).open()
     calls = prune_calls(ledger.database, arguments.keep_days)
-    replays = ledger.expire_replays()
+    replays = drop_replays(ledger.database, hours)
     print(f"Deleted {calls} calls older than {arguments.keep_days} days and {replays} raw responses.")
     return 0
 
@@ -245,9 +265,9 @@ def _follow(database: Database, which: Filter, form: str, seen: set[str]) -> Non
 
 
 def _add_filter(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--flow", help="only this flow (id or endpoint name)")
+    parser.add_argument("--flow", help="only this flow (its id or the beginning of it, its endpoint name or name)")
     parser.add_argument("--state", choices=State.__args__, help="only calls in this state")  # type: ignore[attr-defined]
-    parser.add_argument("--run", help="only calls of this Dagster run")
+    parser.add_argument("--run", help="only calls of this Dagster run (the beginning of its id will do)")
     parser.add_argument("--since", type=parse_time, help="a time (UTC), or an age such as 24h or 7d")
     parser.add_argument("--until", type=parse_time, help="the same; calls before it")
 
@@ -256,8 +276,23 @@ def _add_format(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--format", choices=FORMATS, default=default, help="default: %(default)s")
 
 
-def _filter(arguments: argparse.Namespace) -> Filter:
-    return Filter(arguments.flow, arguments.state, arguments.run, arguments.since, arguments.until)
+def _flow(arguments: argparse.Namespace, database: Database) -> NamedFlow | None:
+    return resolve_flow(database, arguments.flow) if arguments.flow is not None else None
+
+
+def _filter(arguments: argparse.Namespace, database: Database) -> Filter:
+    flow = _flow(arguments, database)
+    run = resolve_run(database, arguments.run) if arguments.run is not None else None
+    return Filter(flow.ids if flow else None, arguments.state, run, arguments.since, arguments.until)
+
+
+def _write_groups(database: Database, arguments: argparse.Namespace, flow: NamedFlow | None, now: datetime) -> None:
+    by: By = arguments.by or "flow"
+    lines = groups(database, by, arguments.since or window_start("month", now), flow.ids if flow else None)
+    records = [{**vars(line), by: line.name} for line in lines]
+    if arguments.format == "table":
+        records.append({**vars(total_of(lines)), by: ALL})
+    write_records(records, [by, *FIGURES], arguments.format, sys.stdout)
 
 
 def _write_tail(records: list[Mapping[str, Any]], form: str) -> None:
@@ -273,15 +308,21 @@ def _tail_line(record: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **record,
         "id": record["id"][:8],
-        "flow": record["flow_name"] or record["flow_id"],
-        # A rejection of an unknown call is the decision to send it again.
-        "state": "rejected" if record["rejected_at"] and record["state"] != "unknown" else record["state"],
+        "flow": record["flow_name"] or record["flow_title"] or record["flow_id"],
+        "state": _state_of(record),
         "seconds": None if milliseconds is None else f"{milliseconds / 1000:.1f}",
         "tokens": record["total_tokens"],
         "cost": None if record["cost"] is None else show_decimal(record["cost"]),
         "run": record["run_id"] and record["run_id"][:8],
         "error": record["error_class"],
     }
+
+
+def _state_of(record: Mapping[str, Any]) -> str:
+    # A rejection of an unknown call is the decision to send it again.
+    if record["rejected_at"] and record["state"] != "unknown":
+        return "rejected"
+    return f"{record['state']} x{record['refusals']}" if (record["refusals"] or 0) > 1 else str(record["state"])
 
 
 def _printable(text: str) -> str:

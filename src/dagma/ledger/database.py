@@ -7,6 +7,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -37,6 +38,7 @@ POSTGRES_CONNECT_ARGS = {
 # Longer than any lock is waited for: a session whose machine vanished keeps its locks for 25 seconds.
 STATEMENT_SECONDS = 30
 UNBOUNDED = text("SET LOCAL statement_timeout = 0")
+NOW = text("SELECT ledger_now()")
 # PostgreSQL's classes and codes of errors that pass by themselves: connection lost, shutting down or starting up,
 # too many connections, serialization failure, deadlock.
 TRANSIENT_CODES = ("08", "57P", "53300", "40001", "40P01")
@@ -49,14 +51,24 @@ _numbers = count(1)
 _databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
 
 
+def utc_now() -> datetime:
+    """Give the time.
+
+    Returns:
+        Now, in UTC.
+    """
+    return datetime.now(UTC)
+
+
 class Database:
     """One ledger database, seen from this process."""
 
-    def __init__(self, url: str):
+    def __init__(self, url: str, clock: Callable[[], datetime] = utc_now):
         """Remember where the database is; nothing is opened yet.
 
         Args:
             url: `postgresql://user:password@host/database` or `sqlite:////absolute/path.db`.
+            clock: Gives the time of this machine, aware.
 
         Raises:
             LedgerSettingsError: The URL can't be read, or names an unsupported database.
@@ -70,6 +82,7 @@ class Database:
             raise LedgerSettingsError(
                 "An SQLite database in memory would forget calls when the process ends. Name a file: sqlite:////path.db."
             )
+        self.clock = clock
         self._engine: Engine | None = None
         self._checked = False
         self._mutex = threading.RLock()
@@ -153,6 +166,20 @@ class Database:
                 yield connection
         except DBAPIError as error:
             raise self.explain(error) from None
+
+    def now(self, connection: Connection) -> datetime:
+        """Give the time by the clock that calls are timed by.
+
+        Args:
+            connection: To the database.
+
+        Returns:
+            The time of the PostgreSQL server, whatever that of the caller's machine; for an SQLite file the machine's.
+        """
+        if self.is_sqlite:
+            return self.clock()
+        now: datetime = connection.execute(NOW).scalar_one()
+        return now.astimezone(UTC)
 
     def allow_long_statements(self, connection: Connection) -> None:
         """Let the statements of a transaction take more than 30 seconds.

@@ -22,6 +22,10 @@ class LedgerUnavailableError(LedgerError):
     """The database can't be reached, or refused a statement."""
 
 
+class NoSuchRecordError(LedgerError):
+    """The ledger has no call, run or flow of that name, or several; the message lists them."""
+
+
 class CallInFlightError(LedgerError):
     """Another caller that is alive is sending this very call now: wait for it and begin again."""
 

@@ -6,16 +6,17 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, select, text
 
 from dagma.ledger.admission import GIVEN_UP, Admission, begun_from_row, insert_once
-from dagma.ledger.call import Begun, Call, State, Usage
-from dagma.ledger.changes import change
-from dagma.ledger.database import Database
+from dagma.ledger.call import MOST_TOKENS, Begun, Call, State, Usage, reported
+from dagma.ledger.changes import Replay, change
+from dagma.ledger.database import Database, utc_now
 from dagma.ledger.errors import LedgerError, LedgerSettingsError
+from dagma.ledger.estimates import fill_in
 from dagma.ledger.lost import record_all_lost
 from dagma.ledger.meter import Meter
 from dagma.ledger.presence import presence_for
@@ -43,17 +44,9 @@ SUBMITTED_JOBS = (
     .order_by(calls.c.begun_at)
     .limit(MOST_JOBS)
 )
+EXPIRE = text("SELECT ledger_expire_replays()")
 
 logger = logging.getLogger(__name__)
-
-
-def utc_now() -> datetime:
-    """Give the time.
-
-    Returns:
-        Now, in UTC.
-    """
-    return datetime.now(UTC)
 
 
 class Ledger:
@@ -85,7 +78,7 @@ class Ledger:
             prices: Prices, or the text of own prices as `Prices.parse` reads it.
             replay_hours: How long raw responses are kept for retries, in hours; ten years at most.
             patience_seconds: How long to wait for a database that is away or restarting.
-            clock: Gives the time, aware.
+            clock: Gives the time of this machine, aware. Calls on PostgreSQL are timed by the server's.
 
         Raises:
             LedgerSettingsError: A setting can't be read.
@@ -97,19 +90,21 @@ class Ledger:
                 f"replay_hours is {replay_hours}; a retry needs answers to be kept for a while. Write hours from more "
                 f"than 0 to {MOST_REPLAY_HOURS} (ten years)."
             )
-        self.database = Database(url)
+        self.database = Database(url, clock)
         self.texts = TextPolicy(texts) if isinstance(texts, str) else texts
         self.prices = Prices.parse(prices) if isinstance(prices, str) else prices
         self.limits = parse_quotas(quotas) if isinstance(quotas, str) else tuple(quotas)
         self.on_unknown = on_unknown
         self._presence = presence_for(self.database)
+        self._meter = Meter(self.limits)
         self._admission = Admission(
-            self.database, self._presence, Meter(self.limits), self.texts, on_unknown, patience_seconds, clock
+            self.database, self._presence, self._meter, self.texts, on_unknown, patience_seconds, clock
         )
         self._replay_hours = replay_hours
         self._patience_seconds = patience_seconds
         self._clock = clock
         self._tidied_at = 0.0
+        self._warned_of: set[tuple[str, str | None]] = set()
 
     def begin(self, call: Call, *, wait_seconds: float = 0.0) -> Begun:
         """Let a call in, before anything is sent; what it returns is committed.
@@ -152,11 +147,7 @@ class Ledger:
             yield begun
         except BaseException as error:
             if begun.state == "new" and begun.mode == "direct":
-                values = {
-                    "state": "unknown",
-                    "finished_at": self._clock(),
-                    **self._error(type(error).__name__, str(error)),
-                }
+                values = {"state": "unknown", **self._error(type(error).__name__, str(error))}
                 with suppress(LedgerError):
                     # Not patiently: a run that is being cancelled has ten seconds.
                     self._set_state(begun.call_id, values, ("begun",), patience_seconds=INTERRUPTED_PATIENCE_SECONDS)
@@ -171,7 +162,7 @@ class Ledger:
             begun: What `begin` gave.
             job_id: The job.
         """
-        self._move(begun, {"state": "submitted", "job_id": storable(job_id), "submitted_at": self._clock()}, ("begun",))
+        self._move(begun, {"state": "submitted", "job_id": storable(job_id)}, ("begun",))
 
     def submitted_jobs(self, run_ids: Sequence[str], backend: str | None = None) -> list[Begun]:
         """Find the jobs of runs whose end nobody has recorded.
@@ -203,8 +194,11 @@ class Ledger:
         usages: Sequence[Usage] = (),
         session_id: str | None = None,
         duration_seconds: float | None = None,
+        answer_characters: int | None = None,
     ) -> None:
         """Record the answer, and keep the raw response for retries.
+
+        Usage that was not reported is estimated, and the row says so: see `dagma.ledger.estimates`.
 
         Args:
             begun: What `begin` gave.
@@ -213,11 +207,17 @@ class Ledger:
             usages: What each model used, as far as it was reported.
             session_id: The session that the server used.
             duration_seconds: How long the server took; by default the time since the call began.
+            answer_characters: How long the answer is, where it is no text; by default as long as the raw response.
         """
         now = self._clock()
         body = json.dumps(raw)
+        usages = reported([usage.checked() for usage in usages], answer)
+        if answer is not None:
+            answer_characters = len(answer)
+        used = self._used(usages, now)
         values = {
-            **self._used(usages, now),
+            **used,
+            **self._estimated(begun, usages, used, len(body) if answer_characters is None else answer_characters, now),
             "state": "answered",
             "answer_hash": hashlib.sha256(body.encode()).hexdigest(),
             "answer_text": self.texts.of_text(answer),
@@ -226,7 +226,7 @@ class Ledger:
             values["session_id"] = storable(session_id)
         if duration_seconds is not None and 0 <= duration_seconds < MOST_SECONDS:
             values["duration_ms"] = round(duration_seconds * 1000)
-        self._end(begun, now, values, body)
+        self._end(begun, now, values, Replay(body, self._replay_hours * 3600))
 
     def fail(self, begun: Begun, error_class: str, message: str, *, usages: Sequence[Usage] = ()) -> None:
         """Record that the call failed for certain; a retry may send it again.
@@ -269,13 +269,13 @@ class Ledger:
             begun: What `begin` gave.
             reason: Why, kept as error messages are.
         """
-        values = {"call_id": begun.call_id, "rejected_at": self._clock(), "reason": self.texts.of_error(reason)}
-
-        def work(connection: Connection) -> None:
-            insert_once(connection, rejections, values)
-            connection.execute(delete(replays).where(replays.c.call_id == begun.call_id))
-
-        self.database.transact(work, self._patience_seconds)
+        values: dict[str, Any] = {"call_id": begun.call_id, "reason": self.texts.of_error(reason)}
+        if self.database.is_sqlite:
+            values["rejected_at"] = self._clock()
+        # Its raw response goes with it, by a trigger.
+        self.database.transact(
+            lambda connection: insert_once(connection, rejections, values, returning="call_id"), self._patience_seconds
+        )
 
     def resend(self, begun: Begun, reason: str) -> None:
         """Record the decision that a call whose outcome is unknown may be sent again, and be paid for twice.
@@ -305,25 +305,13 @@ class Ledger:
         """
         self._presence.release(begun.call_id)
 
-    def forget(self, scope: str) -> int:
-        """Drop the raw responses of a run that is over and won't be retried, before their retention ends.
-
-        Args:
-            scope: The scope that its calls began with.
-
-        Returns:
-            How many were dropped.
-        """
-        of_scope = select(calls.c.id).where(calls.c.scope == storable(scope))
-        return self._delete_replays(replays.c.call_id.in_(of_scope))
-
     def expire_replays(self) -> int:
         """Drop raw responses that are past their retention; `begin` does so by itself once an hour.
 
         Returns:
             How many were dropped.
         """
-        return self._delete_replays(self._is_expired())
+        return self.database.transact(self._expire_replays, self._patience_seconds, may_take_long=True)
 
     def warm_up(self) -> None:
         """Do what is slow the first time (a second in all): connect, check the tables, load the price list.
@@ -339,14 +327,18 @@ class Ledger:
         """Close this process's connections."""
         self.database.close()
 
-    def _end(self, begun: Begun, now: datetime, values: Mapping[str, Any], body: str | None = None) -> None:
-        duration_ms = round((now - begun.begun_at).total_seconds() * 1000)
-        ended = {"finished_at": now, "duration_ms": duration_ms, **values}
-        self._move(begun, ended, ("begun", "submitted", "unknown"), body)
+    def _end(self, begun: Begun, now: datetime, values: Mapping[str, Any], replay: Replay | None = None) -> None:
+        if self.database.is_sqlite and values["state"] != "unknown":
+            # PostgreSQL does the same, by its own clock.
+            duration_ms = max(round((now - begun.begun_at).total_seconds() * 1000), 0)
+            values = {"duration_ms": duration_ms, **values}
+        self._move(begun, values, ("begun", "submitted", "unknown"), replay)
         self._presence.ended(begun.call_id)
 
-    def _move(self, begun: Begun, values: Mapping[str, Any], sources: Sequence[State], body: str | None = None) -> None:
-        if not self._set_state(begun.call_id, values, sources, body):
+    def _move(
+        self, begun: Begun, values: Mapping[str, Any], sources: Sequence[State], replay: Replay | None = None
+    ) -> None:
+        if not self._set_state(begun.call_id, values, sources, replay):
             logger.warning(
                 "Call %s is not recorded as %s: another caller has recorded it as finished.",
                 begun.call_id,
@@ -358,11 +350,11 @@ class Ledger:
         call_id: str,
         values: Mapping[str, Any],
         sources: Sequence[State],
-        body: str | None = None,
+        replay: Replay | None = None,
         patience_seconds: float | None = None,
     ) -> bool:
         def work(connection: Connection) -> bool:
-            if change(connection, call_id, values, sources, body):
+            if change(connection, call_id, values, sources, self._clock(), replay):
                 return True
             # True after a commit whose reply was lost.
             now = connection.scalar(select(calls.c.state).where(calls.c.id == call_id))
@@ -371,32 +363,57 @@ class Ledger:
         patience = self._patience_seconds if patience_seconds is None else patience_seconds
         return self.database.transact(work, patience, one_statement=True)
 
-    def _delete_replays(self, which: Any) -> int:
-        return self.database.transact(
-            lambda connection: connection.execute(delete(replays).where(which)).rowcount,
-            self._patience_seconds,
-            may_take_long=True,
-        )
+    def _expire_replays(self, connection: Connection) -> int:
+        if not self.database.is_sqlite:
+            # The application's role has no right to delete any other.
+            return int(connection.execute(EXPIRE).scalar_one())
+        return connection.execute(delete(replays).where(replays.c.expires_at < self._clock())).rowcount
 
     def _tidy_now_and_then(self) -> None:
         if self._tidied_at and time.monotonic() - self._tidied_at < TIDY_INTERVAL_SECONDS:
             return
         self._tidied_at = time.monotonic()
-        for tidy in (self._delete_expired, self._record_lost):
+        for tidy in (self._expire_replays, self._record_lost):
             try:
                 # Without patience, and within the time of other statements: a call waits for it.
                 self.database.transact(tidy)
             except LedgerError as error:
                 logger.warning("The ledger was not tidied, which is tried again in an hour: %s", error)
 
-    def _delete_expired(self, connection: Connection) -> None:
-        connection.execute(delete(replays).where(self._is_expired()))
-
     def _record_lost(self, connection: Connection) -> None:
-        record_all_lost(connection, self._presence, self._clock())
+        record_all_lost(connection, self._presence, self.database.now(connection))
 
-    def _is_expired(self) -> ColumnElement[bool]:
-        return replays.c.created_at < self._clock() - timedelta(hours=self._replay_hours)
+    def _estimated(
+        self, begun: Begun, usages: Sequence[Usage], used: Mapping[str, Any], answer_characters: int, now: datetime
+    ) -> dict[str, Any]:
+        """Say what limits count for an answered call whose tokens or cost are not known: a `reserve`, else a guess."""
+        filled = fill_in(usages, begun.input_characters, answer_characters)
+        declared = self._meter.declared(begun.flow_id, begun.flow_name)
+        tokens = cost = None
+        if used["total_tokens"] is None:
+            guess = min(sum(usage.total or 0 for usage in filled), MOST_TOKENS)
+            tokens = int(declared["tokens"]) if "tokens" in declared else guess
+        if used["cost"] is None:
+            cost = declared.get("cost")
+            if cost is None and filled != tuple(usages):
+                cost = self.prices.cost(filled, now)
+            if cost is None:
+                cost = begun.reserved_cost or None  # the mean of the flow's calls
+            if cost is None:
+                self._warn_of_unpriced(begun, used["model"])
+        return {"estimated_tokens": tokens, "estimated_cost": cost}
+
+    def _warn_of_unpriced(self, begun: Begun, model: str | None) -> None:
+        unpriced = (begun.flow_id, model)
+        if unpriced in self._warned_of or not self._meter.limits_cost(begun.flow_id, begun.flow_name):
+            return
+        self._warned_of.add(unpriced)
+        logger.warning(
+            "Limits on cost do not count the calls of flow %s: %s, and the flow has no call whose cost is known. Set "
+            "DAGMA_PRICES for its model, or give the limit a reserve=USD.",
+            begun.flow_name or begun.flow_id,
+            f"the price of {model} is not known" if model else "its model is not known",
+        )
 
     def _used(self, usages: Sequence[Usage], now: datetime) -> dict[str, Any]:
         # A backend's figures must neither give a quota back nor keep an answer from being recorded.
@@ -415,4 +432,5 @@ class Ledger:
 
 def _sum(amounts: Sequence[int | None]) -> int | None:
     known = [amount for amount in amounts if amount is not None]
-    return sum(known) if known and len(known) == len(amounts) else None
+    total = sum(known) if known and len(known) == len(amounts) else None
+    return total if total is None or total <= MOST_TOKENS else None

@@ -4,13 +4,14 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, and_, bindparam, func, select, update
 
+from dagma.ledger.changes import change
 from dagma.ledger.columns import UtcTime
 from dagma.ledger.presence import Presence
 from dagma.ledger.tables import calls, housekeeping
 
 # Whether a caller lives is no question of time. The youngest are left out because most of them are in good hands.
 LOST_MINUTES = 10
-# Callers' clocks may differ by nearly as much.
+# As far as the clock may be set back.
 LOOK_BACK = timedelta(hours=1)
 AT_A_TIME = 100
 LOOKED_UNTIL = select(housekeeping.c.lost_until).with_for_update(skip_locked=True)
@@ -34,8 +35,7 @@ def record_lost(connection: Connection, call_id: str, now: datetime) -> None:
         call_id: The ledger's id of the call.
         now: The time.
     """
-    lost = {"state": "unknown", "error_class": "CallerLost", "finished_at": now}
-    connection.execute(update(calls).where(calls.c.id == call_id, calls.c.state == "begun").values(lost))
+    change(connection, call_id, {"state": "unknown", "error_class": "CallerLost"}, ("begun",), now)
 
 
 def record_all_lost(connection: Connection, presence: Presence, now: datetime) -> None:
@@ -47,7 +47,7 @@ def record_all_lost(connection: Connection, presence: Presence, now: datetime) -
     Args:
         connection: In a transaction.
         presence: Tells which callers live.
-        now: The time.
+        now: The time by the clock that calls are timed by.
     """
     looked_until = connection.scalar(LOOKED_UNTIL)
     if looked_until is None:  # another process is looking

@@ -21,10 +21,10 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 LOCK = text("SELECT pg_advisory_xact_lock(hashtext('dagma quota'), hashtext(:scope))")
 COLUMNS = {"calls": usage_hours.c.calls, "tokens": usage_hours.c.tokens, "cost": usage_hours.c.cost}
 RECENT_MEANS = select(
-    func.sum(usage_hours.c.metered_tokens).label("tokens"),
-    func.sum(usage_hours.c.metered_calls).label("metered"),
-    func.sum(usage_hours.c.priced_cost, type_=usage_hours.c.priced_cost.type).label("cost"),
-    func.sum(usage_hours.c.priced_calls).label("priced"),
+    func.sum(usage_hours.c.metered_tokens + usage_hours.c.estimated_tokens).label("tokens"),
+    func.sum(usage_hours.c.metered_calls + usage_hours.c.estimated_calls).label("metered"),
+    func.sum(usage_hours.c.priced_cost + usage_hours.c.estimated_cost, type_=usage_hours.c.cost.type).label("cost"),
+    func.sum(usage_hours.c.priced_calls + usage_hours.c.estimated_costs).label("priced"),
 ).where(usage_hours.c.flow_id == bindparam("of_flow"), usage_hours.c.hour >= bindparam("since"))
 
 
@@ -70,18 +70,43 @@ class Meter:
             What the limits declare as `reserve`, else the mean of the flow's calls of the last 31 days, else nothing.
         """
         limits = [limit for limit in self._limits_of(call) if limit.unit != "calls"]
-        amounts = {"tokens": Decimal(0), "cost": Decimal(0)}
+        amounts: dict[Unit, Decimal] = {"tokens": Decimal(0), "cost": Decimal(0)}
         if any(limit.reserve is None for limit in limits):
             recent = {"of_flow": call.flow_id, "since": now - timedelta(days=ESTIMATE_DAYS)}
             means = connection.execute(RECENT_MEANS, recent).one()
             amounts["tokens"] = Decimal(means.tokens) / Decimal(means.metered) if means.metered else Decimal(0)
             amounts["cost"] = Decimal(means.cost) / Decimal(means.priced) if means.priced else Decimal(0)
+        declared = _declared(limits)
         for unit in amounts:
-            if declared := [limit.reserve for limit in limits if limit.unit == unit and limit.reserve is not None]:
-                amounts[unit] = max(declared)
+            if unit in declared:
+                amounts[unit] = declared[unit]
             elif not any(limit.unit == unit for limit in limits):
                 amounts[unit] = Decimal(0)
         return Reservation(tokens=round(amounts["tokens"]), cost=amounts["cost"])
+
+    def declared(self, flow_id: str, flow_name: str | None) -> dict[Unit, Decimal]:
+        """Tell what the limits on a flow declare as `reserve`.
+
+        Args:
+            flow_id: The flow's id.
+            flow_name: The flow's endpoint name, if it has one.
+
+        Returns:
+            The greatest of each unit that has one.
+        """
+        return _declared([limit for limit in self.limits if limit.applies_to(flow_id, flow_name)])
+
+    def limits_cost(self, flow_id: str, flow_name: str | None) -> bool:
+        """Tell whether a limit on cost applies to a flow.
+
+        Args:
+            flow_id: The flow's id.
+            flow_name: The flow's endpoint name, if it has one.
+
+        Returns:
+            Whether one does.
+        """
+        return any(limit.unit == "cost" and limit.applies_to(flow_id, flow_name) for limit in self.limits)
 
     def check(self, connection: Connection, call: Call, reservation: Reservation, now: datetime) -> None:
         """Refuse a call that was just inserted, if a limit leaves no room for it.
@@ -129,6 +154,14 @@ class Meter:
 
     def _limits_of(self, call: Call) -> list[Limit]:
         return [limit for limit in self.limits if limit.applies_to(call.flow_id, call.flow_name)]
+
+
+def _declared(limits: Sequence[Limit]) -> dict[Unit, Decimal]:
+    declared: dict[Unit, Decimal] = {}
+    for limit in limits:
+        if limit.reserve is not None:
+            declared[limit.unit] = max(limit.reserve, declared.get(limit.unit, limit.reserve))
+    return declared
 
 
 def _lock_scopes(limits: Sequence[Limit], call: Call) -> list[str]:

@@ -14,17 +14,23 @@ from dagma.ledger.tables import retention
 DEFAULT_APP_ROLE = "dagma"
 # One migration at a time: an arbitrary number that stands for "dagma ledger migrate".
 MIGRATION_LOCK = 7_261_940_518_335_001
-CHANGING_COLUMNS = (
-    "state, session_id, job_id, submitted_at, finished_at, duration_ms, model, input_tokens, output_tokens, "
-    "total_tokens, cost, error_class, error_message, answer_hash, answer_text"
+BEGINNING_COLUMNS = (
+    "id, key, attempt, scope, flow_id, flow_name, flow_title, flow_version, backend, mode, session_id, run_id, step, "
+    "partition_key, row_key, principal, state, reserved_tokens, reserved_cost, input_characters, input_hash, "
+    "input_text, error_class, error_message, refusals"
 )
+CHANGING_COLUMNS = (
+    "state, session_id, job_id, duration_ms, model, input_tokens, output_tokens, total_tokens, cost, "
+    "estimated_tokens, estimated_cost, error_class, error_message, answer_hash, answer_text, refusals"
+)
+TABLES = "calls, replays, rejections, usage_hours, housekeeping, retention"
 
 
 def migrate(url: str, app_role: str | None = None, keep_days: int | None = None) -> str:
     """Create or upgrade the tables, in one transaction.
 
     On PostgreSQL connect as the role that shall own the tables. The application's role then may insert calls, fill in
-    what changes while a call lives, and read; it may not change what is finished, delete calls, or drop the guards.
+    what changes while a call lives, and read; it may not set times, change what is finished, delete, or drop guards.
 
     Args:
         url: The database, with the owner's credentials.
@@ -83,12 +89,14 @@ def _grant(connection: Connection, app_role: str | None) -> None:
     if role == connection.scalar(text("SELECT current_user")):
         return
     quoted = connection.dialect.identifier_preparer.quote(role)
+    # Rights that an older version gave, by column or by table, go first.
+    connection.exec_driver_sql(f"REVOKE ALL ON {TABLES} FROM {quoted}")
     for grant in (
-        f"SELECT ON calls, replays, rejections, usage_hours, housekeeping, retention, {VERSION_TABLE}",
-        f"INSERT, UPDATE ({CHANGING_COLUMNS}) ON calls",
-        "INSERT, DELETE ON replays",
-        "INSERT ON rejections",
-        "UPDATE ON housekeeping",
-        "EXECUTE ON FUNCTION ledger_prune_expired(integer)",
+        f"SELECT ON {TABLES}, {VERSION_TABLE}",
+        f"INSERT ({BEGINNING_COLUMNS}), UPDATE ({CHANGING_COLUMNS}) ON calls",
+        "INSERT (call_id, body, expires_at) ON replays",
+        "INSERT (call_id, reason) ON rejections",
+        "UPDATE (lost_until) ON housekeeping",
+        "EXECUTE ON FUNCTION ledger_expire_replays(), ledger_prune_expired(integer)",
     ):
         connection.exec_driver_sql(f"GRANT {grant} TO {quoted}")

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Literal, cast
 
+from dagma.ledger.call import MOST_TOKENS
+from dagma.ledger.columns import MOST_USD
 from dagma.ledger.errors import LedgerSettingsError
 
 Unit = Literal["calls", "tokens", "cost"]
@@ -121,6 +123,8 @@ def _parse(clause: str) -> Limit:
             f"Quota {clause!r} would never let a call in: its reserve is more than the whole limit. Lower the reserve, "
             "or raise the limit."
         )
+    if reserve is not None and reserve >= (MOST_TOKENS if unit == "tokens" else MOST_USD):
+        raise LedgerSettingsError(f"Quota {clause!r}: no call uses as much as its reserve. Lower the reserve.")
     return Limit(
         unit=unit,
         amount=amount,

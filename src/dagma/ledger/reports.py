@@ -1,23 +1,44 @@
-"""Questions to the ledger: which calls were there, and how much was used."""
+"""Questions to the ledger: which calls were there, and where limits stand. `totals.py` adds up what was used."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from dagma.ledger.database import Database
+from dagma.ledger.errors import NoSuchRecordError
 from dagma.ledger.meter import used_of
-from dagma.ledger.quotas import EVERY_FLOW, Limit, Window, window_end, window_start
+from dagma.ledger.quotas import EVERY_FLOW, Limit, canonical_flow, window_end, window_start
 from dagma.ledger.tables import calls, rejections, usage_hours
 
 Record = Mapping[str, Any]
 ROWS_AT_A_TIME = 500
-# The generated columns serve quotas only, and would read like a cost that was known.
-SHOWN = [column for column in calls.c if column.computed is None]
-QUERY = select(*SHOWN, rejections.c.rejected_at, rejections.c.reason.label("rejected_reason")).outerjoin(rejections)
+MOST_LISTED = 20
+BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
+NAMED_BY = ((calls.c.id, "calls"), (calls.c.key, "keys"), (calls.c.run_id, "runs"), (calls.c.job_id, "jobs"))
+FLOW_NAMES = (calls.c.flow_id, calls.c.flow_name, calls.c.flow_title)
+TOTALS_NAMES = (usage_hours.c.flow_id, usage_hours.c.flow_name, usage_hours.c.flow_title)
+# People know a flow by its endpoint name, else by its name.
+FLOW_SHOWN = func.coalesce(
+    func.max(usage_hours.c.flow_name), func.max(usage_hours.c.flow_title), usage_hours.c.flow_id
+).label("flow")
+QUERY = select(calls, rejections.c.rejected_at, rejections.c.reason.label("rejected_reason")).outerjoin(rejections)
+
+
+@dataclass(frozen=True)
+class NamedFlow:
+    """What a name stands for.
+
+    Attributes:
+        ids: The flow's id; those of all flows that have or had this name.
+        names: The same, and the names of these flows.
+    """
+
+    ids: frozenset[str]
+    names: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -25,14 +46,14 @@ class Filter:
     """Which calls to look at; what is None does not matter.
 
     Attributes:
-        flow: The flow's id or endpoint name.
+        flow_ids: The ids of the flow, or of the flows of one name.
         state: The call's state.
         run_id: The Dagster run.
         since: Calls begun at this time or later.
         until: Calls begun before this time.
     """
 
-    flow: str | None = None
+    flow_ids: Collection[str] | None = None
     state: str | None = None
     run_id: str | None = None
     since: datetime | None = None
@@ -45,8 +66,8 @@ class Filter:
             Conditions that must all hold.
         """
         conditions: list[ColumnElement[bool]] = []
-        if self.flow is not None:
-            conditions.append(or_(calls.c.flow_id == self.flow, calls.c.flow_name == self.flow))
+        if self.flow_ids is not None:
+            conditions.append(calls.c.flow_id.in_(self.flow_ids))
         if self.state is not None:
             conditions.append(calls.c.state == self.state)
         if self.run_id is not None:
@@ -80,29 +101,6 @@ class Standing:
         return max(self.limit.amount - self.used, Decimal(0))
 
 
-@dataclass(frozen=True)
-class Total:
-    """What a flow used in a window.
-
-    Attributes:
-        window: The kind of window; always the one that holds now.
-        flow: The flow's endpoint name, or its id where it has none.
-        calls: Calls that began.
-        tokens: Tokens of the calls that reported them.
-        cost: USD of the calls whose price is known; None if there is no such call.
-        unmetered_calls: Calls that did not report their tokens, or are in flight.
-        unpriced_calls: Calls without a known cost, or in flight.
-    """
-
-    window: Window
-    flow: str
-    calls: int
-    tokens: int
-    cost: Decimal | None
-    unmetered_calls: int
-    unpriced_calls: int
-
-
 def last_calls(database: Database, count: int, which: Filter) -> list[Record]:
     """Give the newest calls.
 
@@ -120,7 +118,7 @@ def last_calls(database: Database, count: int, which: Filter) -> list[Record]:
 
 
 def find_calls(database: Database, name: str) -> list[Record]:
-    """Find calls by the beginning of their id or key, by their run or their job.
+    """Find a call by its id, or the calls of a key, a run or a job; the beginning of each will do.
 
     Args:
         database: The ledger's database.
@@ -128,16 +126,89 @@ def find_calls(database: Database, name: str) -> list[Record]:
 
     Returns:
         The calls, the oldest first.
+
+    Raises:
+        NoSuchRecordError: There is none, or several have ids, keys, runs or jobs that begin so.
     """
-    matches = or_(
-        calls.c.id.startswith(name, autoescape=True),
-        calls.c.key.startswith(name, autoescape=True),
-        calls.c.run_id == name,
-        calls.c.job_id == name,
-    )
+    if not name:
+        raise NoSuchRecordError("An empty text names no call. Give the beginning of a call's id, key, run or job.")
     with database.read() as connection:
-        query = QUERY.where(matches).order_by(calls.c.begun_at, calls.c.id)
-        return [dict(row) for row in connection.execute(query).mappings()]
+        for column, what in NAMED_BY:
+            if found := _resolve(connection, column, name, what):
+                query = QUERY.where(column == found).order_by(calls.c.begun_at, calls.c.id)
+                return [dict(row) for row in connection.execute(query).mappings()]
+    raise NoSuchRecordError(f"No call's id, key, run or job begins with {name!r}.")
+
+
+def resolve_run(database: Database, name: str) -> str:
+    """Find the run that the beginning of its id names.
+
+    Args:
+        database: The ledger's database.
+        name: The beginning of its id, as `tail` prints it.
+
+    Returns:
+        The id.
+
+    Raises:
+        NoSuchRecordError: No call is of such a run, or several runs begin so.
+    """
+    with database.read() as connection:
+        found = _resolve(connection, calls.c.run_id, name, "runs") if name else None
+    if found is None:
+        raise NoSuchRecordError(f"No call in the ledger is of a run whose id begins with {name!r}.")
+    return found
+
+
+def resolve_flow(database: Database, name: str) -> NamedFlow:
+    """Find the flow that an id, the beginning of an id, an endpoint name or a name stands for.
+
+    Args:
+        database: The ledger's database.
+        name: One of these.
+
+    Returns:
+        The flow; all flows of the name, where several have or had it.
+
+    Raises:
+        NoSuchRecordError: The ledger knows no such flow, or several ids begin so.
+    """
+    name = canonical_flow(name)
+    with database.read() as connection:
+        rows = _flows_where(connection, [each == name for each in TOTALS_NAMES], [each == name for each in FLOW_NAMES])
+        if not rows and name and (found := _resolve(connection, calls.c.flow_id, name, "flows")):
+            rows = [(found, None, None)]
+        ids = frozenset(row[0] for row in rows)
+        if ids:
+            rows += _flows_where(connection, [usage_hours.c.flow_id.in_(ids)], [])
+            return NamedFlow(ids, frozenset(each for row in rows for each in row if each is not None))
+        known = sorted({flow for _, flow in _active_flows(connection, BEFORE_ALL)})
+    raise NoSuchRecordError(
+        f"The ledger has no call of a flow {name!r}. It has calls of: {_listed(known) or 'no flow'}."
+    )
+
+
+def _flows_where(
+    connection: Connection, in_totals: list[ColumnElement[bool]], in_calls: list[ColumnElement[bool]]
+) -> list[Any]:
+    """Give ids and names of flows; the totals know those whose calls are pruned, calls those that were only refused."""
+    found = list(connection.execute(select(*TOTALS_NAMES).where(or_(*in_totals)).distinct()))
+    if not found and in_calls:
+        found = list(connection.execute(select(*FLOW_NAMES).where(or_(*in_calls)).distinct()))
+    return found
+
+
+def _resolve(connection: Connection, column: ColumnElement[Any], name: str, what: str) -> str | None:
+    """Give the only value of a column that begins so, or is so; None if there is none."""
+    begins = select(column).where(column.startswith(name, autoescape=True)).distinct().order_by(column)
+    values: list[str] = list(connection.execute(begins.limit(MOST_LISTED + 1)).scalars())
+    if len(values) < 2 or name in values:
+        return name if name in values else next(iter(values), None)
+    raise NoSuchRecordError(f"Several {what} begin with {name!r}: {_listed(values)}. Give more of it.")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:MOST_LISTED]) + (", ..." if len(names) > MOST_LISTED else "")
 
 
 def all_calls(database: Database, which: Filter) -> Iterator[Record]:
@@ -182,58 +253,11 @@ def standings(database: Database, limits: Sequence[Limit], now: datetime) -> lis
     return found
 
 
-def totals(database: Database, now: datetime) -> list[Total]:
-    """Sum what each flow used in the current hour, day and month.
-
-    Args:
-        database: The ledger's database.
-        now: The time.
-
-    Returns:
-        A line per window and flow.
-    """
-    windows: tuple[Window, ...] = ("hour", "day", "month")
-    with database.read() as connection:
-        return [total for window in windows for total in _totals_of(connection, window, now)]
-
-
-def _totals_of(connection: Connection, window: Window, now: datetime) -> list[Total]:
-    summed = (
-        usage_hours.c.calls,
-        usage_hours.c.metered_calls,
-        usage_hours.c.metered_tokens,
-        usage_hours.c.priced_calls,
-        usage_hours.c.priced_cost,
-    )
-    query = (
-        select(
-            usage_hours.c.flow_id,
-            func.max(usage_hours.c.flow_name).label("flow_name"),
-            *(func.sum(column, type_=column.type).label(column.name) for column in summed),
-        )
-        .where(usage_hours.c.hour >= window_start(window, now))
-        .group_by(usage_hours.c.flow_id)
-        .order_by(usage_hours.c.flow_id)
-    )
-    return [
-        Total(
-            window=window,
-            flow=row.flow_name or row.flow_id,
-            calls=int(row.calls),
-            tokens=int(row.metered_tokens),
-            cost=row.priced_cost if row.priced_calls else None,
-            unmetered_calls=int(row.calls - row.metered_calls),
-            unpriced_calls=int(row.calls - row.priced_calls),
-        )
-        for row in connection.execute(query)
-    ]
-
-
 def _active_flows(connection: Connection, since: datetime) -> list[tuple[str, str]]:
     query = (
-        select(usage_hours.c.flow_id, func.max(usage_hours.c.flow_name))
+        select(usage_hours.c.flow_id, FLOW_SHOWN)
         .where(usage_hours.c.hour >= since)
         .group_by(usage_hours.c.flow_id)
         .order_by(usage_hours.c.flow_id)
     )
-    return [(flow_id, name or flow_id) for flow_id, name in connection.execute(query).all()]
+    return [(flow_id, flow) for flow_id, flow in connection.execute(query).all()]

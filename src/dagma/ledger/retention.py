@@ -1,13 +1,14 @@
 """What the ledger drops after a while."""
 
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, select, text
+from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, text
 
 from dagma import environment
 from dagma.ledger.database import Database
 from dagma.ledger.errors import LedgerSettingsError
-from dagma.ledger.tables import calls
+from dagma.ledger.tables import calls, replays
 
 MINIMUM_DAYS = 30
 """The database itself refuses to delete younger calls: see `migrations/`."""
@@ -107,6 +108,25 @@ def prune_calls(database: Database, keep_days: int) -> int:
                 )
             old = func.now() - func.make_interval(0, 0, 0, keep_days)
         return connection.execute(delete(calls).where(calls.c.begun_at < old)).rowcount
+
+    return database.transact(work, may_take_long=True)
+
+
+def drop_replays(database: Database, keep_hours: float) -> int:
+    """Delete raw responses that expired, and those that are older than some hours.
+
+    Args:
+        database: The ledger's database, on PostgreSQL as the owner of its tables.
+        keep_hours: How many hours to keep them, whatever the setting was when they came.
+
+    Returns:
+        How many were deleted.
+    """
+
+    def work(connection: Connection) -> int:
+        now = database.now(connection)
+        old = or_(replays.c.expires_at < now, replays.c.created_at < now - timedelta(hours=keep_hours))
+        return connection.execute(delete(replays).where(old)).rowcount
 
     return database.transact(work, may_take_long=True)
 

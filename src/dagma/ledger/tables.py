@@ -1,9 +1,9 @@
 """The ledger's tables, as SQLAlchemy Core sees them. `migrations/` creates them."""
 
-from sqlalchemy import BigInteger, Column, Computed, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
 from sqlalchemy import UniqueConstraint as Unique
 
-from dagma.ledger.columns import Money, UtcTime
+from dagma.ledger.columns import SUM_DIGITS, Money, UtcTime
 
 metadata = MetaData()
 
@@ -16,6 +16,7 @@ calls = Table(
     Column("scope", Text, nullable=False),
     Column("flow_id", Text, nullable=False),
     Column("flow_name", Text),
+    Column("flow_title", Text),
     Column("flow_version", Text),
     Column("backend", Text, nullable=False),
     Column("mode", Text, nullable=False),
@@ -25,6 +26,7 @@ calls = Table(
     Column("step", Text),
     Column("partition_key", Text),
     Column("row_key", Text),
+    Column("principal", Text),
     Column("state", Text, nullable=False),
     Column("begun_at", UtcTime, nullable=False),
     Column("submitted_at", UtcTime),
@@ -37,26 +39,14 @@ calls = Table(
     Column("cost", Money),
     Column("reserved_tokens", BigInteger, nullable=False),
     Column("reserved_cost", Money, nullable=False),
-    # What quotas count for this call: what it used where that is known, else what was reserved for it, and nothing for
-    # a call that failed without telling.
-    Column(
-        "counted_tokens",
-        BigInteger,
-        Computed(
-            "COALESCE(total_tokens, CASE WHEN state IN ('failed', 'cancelled') THEN 0 ELSE reserved_tokens END)",
-            persisted=True,
-        ),
-    ),
-    Column(
-        "counted_cost",
-        Money,
-        Computed(
-            "COALESCE(cost, CASE WHEN state IN ('failed', 'cancelled') THEN 0 ELSE reserved_cost END)",
-            persisted=True,
-        ),
-    ),
+    # What limits count instead where the usage was not reported, or its price is not known.
+    Column("estimated_tokens", BigInteger),
+    Column("estimated_cost", Money),
     Column("error_class", Text),
     Column("error_message", Text),
+    # How often such a call was refused; of calls in the state `refused` only.
+    Column("refusals", BigInteger),
+    Column("input_characters", BigInteger),
     Column("input_hash", String(64), nullable=False),
     Column("answer_hash", String(64)),
     Column("input_text", Text),
@@ -71,7 +61,8 @@ replays = Table(
     metadata,
     Column("call_id", ForeignKey("calls.id", ondelete="CASCADE", name="replays_call"), primary_key=True),
     Column("body", Text, nullable=False),
-    Column("created_at", UtcTime, nullable=False, index=True),
+    Column("created_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=False, index=True),
 )
 """Raw responses for retries, kept apart from the audit rows because they go much sooner."""
 
@@ -90,15 +81,21 @@ usage_hours = Table(
     Column("flow_id", Text, primary_key=True),
     Column("hour", UtcTime, primary_key=True, index=True),
     Column("flow_name", Text),
+    Column("flow_title", Text),
     Column("calls", BigInteger, nullable=False),
+    # What limits count: what was reported, else what was estimated or reserved.
     Column("tokens", BigInteger, nullable=False),
-    Column("cost", Money, nullable=False),
+    Column("cost", Money(SUM_DIGITS), nullable=False),
     Column("metered_calls", BigInteger, nullable=False),
     Column("metered_tokens", BigInteger, nullable=False),
+    Column("estimated_calls", BigInteger, nullable=False),
+    Column("estimated_tokens", BigInteger, nullable=False),
     Column("priced_calls", BigInteger, nullable=False),
-    Column("priced_cost", Money, nullable=False),
+    Column("priced_cost", Money(SUM_DIGITS), nullable=False),
+    Column("estimated_costs", BigInteger, nullable=False),
+    Column("estimated_cost", Money(SUM_DIGITS), nullable=False),
 )
-"""Totals by flow and UTC hour, kept by triggers on `calls`; they outlive pruned calls."""
+"""Totals by flow and UTC hour, kept by triggers on `calls`; they outlive pruned calls. Refused calls are in none."""
 
 housekeeping = Table(
     "housekeeping",

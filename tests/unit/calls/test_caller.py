@@ -1,16 +1,20 @@
 """Which runs share their calls: those that resume another, and none that starts over."""
 
+from types import SimpleNamespace
+from typing import cast
+
 import dagster as dg
 import pytest
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
 
 from dagma.defs.llm import caller
-from dagma.defs.llm.caller import Caller, retry_chain
+from dagma.defs.llm.caller import Caller, principal_of, retry_chain
 
 FROM_ASSET_FAILURE = {"dagster/is_asset_resume_retry": "true"}
 FAILING = {"fails": "true"}
 scopes: list[str] = []
+principals: list[str] = []
 
 
 @dg.asset
@@ -20,7 +24,9 @@ def easy() -> None:
 
 @dg.asset(deps=[easy])
 def asking(context: dg.AssetExecutionContext) -> None:
-    scopes.append(Caller.current(None).scope)
+    current = Caller.current(None)
+    scopes.append(current.scope)
+    principals.append(current.principal)
     if "fails" in context.run.tags:
         raise dg.Failure(allow_retries=False)
 
@@ -100,3 +106,29 @@ def test_the_chain_of_a_retry_leads_back_to_its_scope_and_not_beyond(instance: d
     assert retry_chain(third, instance) == [third.run_id, second.run_id, scope]
     instance.delete_run(second.run_id)
     assert retry_chain(third, instance) == [third.run_id, second.run_id]
+
+
+@pytest.mark.parametrize(
+    ("tags", "principal"),
+    [
+        ({"dagma/principal": "cli:anna", "dagster/schedule_name": "daily"}, "cli:anna"),
+        ({"dagster/schedule_name": "daily"}, "schedule:daily"),
+        ({"dagster/sensor_name": "new_files", "dagster/from_automation_condition": "true"}, "sensor:new_files"),
+        ({"dagster/from_automation_condition": "true"}, "automation"),
+        ({"dagster/auto_materialize": "true", "dagster/backfill": "b7"}, "automation"),
+        ({"dagster/backfill": "b7"}, "backfill:b7"),
+        ({}, "program"),
+    ],
+)
+def test_the_tags_of_a_run_tell_who_asked(instance: dg.DagsterInstance, tags: dict[str, str], principal: str) -> None:
+    run, _ = execute(instance, tags)
+    assert principal_of(run) == principals[-1] == principal
+
+
+def test_a_run_without_such_tags_that_a_webserver_launched_is_of_its_ui() -> None:
+    launched = SimpleNamespace(tags={}, remote_job_origin=object())
+    assert principal_of(cast("dg.DagsterRun", launched)) == "ui"
+
+
+def test_a_program_without_dagster_asks_for_itself() -> None:
+    assert Caller.current(None).principal == "program"

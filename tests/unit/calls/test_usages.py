@@ -63,3 +63,25 @@ def test_a_response_that_does_not_tell_models_apart_is_read_as_before() -> None:
     assert LangflowRestResource().read(run_response(result)).usages == (
         Usage(model="gpt-4o", input_tokens=7, output_tokens=3, total_tokens=10),
     )
+
+
+def test_zeros_beside_an_answer_are_not_reported_by_any_backend() -> None:
+    nothing = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+    assert usages_of_direct_call(output("Agent", nothing, "local")) == (Usage(model="local"),)
+    spans = {"spans": [{"modelName": "local", "tokenUsage": {"promptTokens": 0, "completionTokens": 0}}]}
+    trace = Trace.of(spans)
+    result = CallResult(
+        "v2_background", "Paris", "single", {"A": "Paris"}, usage=trace.usage, usage_by_model=trace.usage_by_model
+    )
+    assert LangflowRestResource().read(run_response(result)).usages == (Usage(model="local"),)
+    assert Answer.from_response({"text": "yes", "usage": {"model": "local", **nothing}}).usages == (
+        Usage(model="local"),
+    )
+    assert Answer.from_response({"text": "", "usage": nothing}).usages == (Usage(**nothing),)
+
+
+def test_an_answer_that_is_no_single_text_tells_how_long_it_is() -> None:
+    table = {"component_id": "T", "results": {"data": [1, 2]}}
+    answer = LangflowRestResource().read({"outputs": [{"outputs": [table]}]})
+    assert (answer.text, answer.characters) == (None, len('{"data": [1, 2]}'))
+    assert LangflowRestResource().read({"outputs": [{"outputs": [output("A", {})]}]}).characters is None

@@ -15,9 +15,9 @@ import pytest
 from ledger_suites.tools import Clock, MakeLedger, new_call
 from sqlalchemy import select
 
-from dagma.ledger import Ledger, Usage
+from dagma.ledger import Ledger, QuotaExceededError, Usage
 from dagma.ledger.commands import COLUMNS, add_parser, parse_time
-from dagma.ledger.ledger import utc_now
+from dagma.ledger.database import utc_now
 from dagma.ledger.schema_version import HEAD
 from dagma.ledger.tables import retention
 
@@ -46,13 +46,20 @@ def ledger(make_ledger: MakeLedger) -> Ledger:
     clock = Clock(utc_now() - timedelta(hours=2))
     ledger = make_ledger(prices="tiny=1/2", texts="full", clock=clock)
     begun = ledger.begin(
-        new_call(flow_name="assistant", run_id="run-1-abcdef", input_text='Zürich, "quoted"\n2nd line')
+        new_call(
+            flow_id="5c0ffee0-2222-4000-8000-000000000001",
+            flow_name="assistant",
+            run_id="run-1-abcdef",
+            principal="ui",
+            input_text='Zürich, "quoted"\n2nd line',
+        )
     )
     clock.advance(seconds=1.25)
     usage = Usage(model="tiny", input_tokens=1000, output_tokens=500)
     ledger.finish(begun, raw="x", answer='=HYPERLINK("http://evil")', usages=[usage])
     clock.advance(hours=1)
-    ledger.fail(ledger.begin(new_call(flow_id="flow-2", run_id="run-2")), "FlowFailed", "LLM is \x1b[31mdown")
+    report = new_call(flow_id="flow-2", flow_title="Report", run_id="run-2", principal="schedule:daily")
+    ledger.fail(ledger.begin(report), "FlowFailed", "LLM is \x1b[31mdown")
     clock.advance(hours=1)
     ledger.begin(new_call(mode="job"))
     return ledger
@@ -77,24 +84,29 @@ def test_tail_shows_the_last_calls_as_a_table(dagma: Dagma, capsys: pytest.Captu
         "TOKENS",
         "COST",
         "MODEL",
+        "PRINCIPAL",
         "RUN",
         "ERROR",
     ]
-    assert first[3:] == ["assistant", "answered", "1", "1.2", "1500", "0.002", "tiny", "run-1-ab", "-"]
-    assert second[3:] == ["flow-2", "failed", "1", "0.0", "-", "-", "-", "run-2", "FlowFailed"]
-    assert third[3:] == ["flow-1", "begun", "1", "-", "-", "-", "-", "-", "-"]
+    assert first[3:] == ["assistant", "answered", "1", "1.2", "1500", "0.002", "tiny", "ui", "run-1-ab", "-"]
+    assert second[3:] == ["Report", "failed", "1", "0.0", "-", "-", "-", "schedule:daily", "run-2", "FlowFailed"]
+    assert third[3:] == ["flow-1", "begun", "1", "-", "-", "-", "-", "-", "-", "-"]
 
 
 @pytest.mark.usefixtures("ledger")
 @pytest.mark.parametrize(
     ("arguments", "flows"),
     [
-        (["-n", "2"], ["flow-2", "flow-1"]),
+        (["-n", "2"], ["Report", "flow-1"]),
         (["--flow", "assistant"], ["assistant"]),
-        (["--flow", "flow-2"], ["flow-2"]),
-        (["--state", "failed"], ["flow-2"]),
-        (["--run", "run-2"], ["flow-2"]),
-        (["--since", "90m"], ["flow-2", "flow-1"]),
+        (["--flow", "5C0FFEE0222240008000000000000001"], ["assistant"]),
+        (["--flow", "5c0ffee0"], ["assistant"]),
+        (["--flow", "flow-2"], ["Report"]),
+        (["--flow", "Report"], ["Report"]),
+        (["--state", "failed"], ["Report"]),
+        (["--run", "run-2"], ["Report"]),
+        (["--run", "run-1-ab"], ["assistant"]),
+        (["--since", "90m"], ["Report", "flow-1"]),
         (["--until", "90m"], ["assistant"]),
         (["--since", "1d", "--state", "unknown"], []),
     ],
@@ -152,13 +164,61 @@ def test_show_gives_every_field_to_programs_as_well(dagma: Dagma, capsys: pytest
 
 def test_show_says_so_where_there_is_no_such_call(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
     assert dagma("show", "nothing") == 1
-    assert "no call's id, key, run or job is 'nothing'" in capsys.readouterr().err
+    assert "No call's id, key, run or job begins with 'nothing'" in capsys.readouterr().err
+
+
+def test_show_takes_every_short_id_that_tail_prints(
+    dagma: Dagma, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert dagma("tail") == 0
+    for line in lines(capsys)[1:]:
+        assert dagma("show", line[0]) == 0
+        assert capsys.readouterr().out.split()[1].startswith(line[0])
+    ledger.submitted(job := ledger.begin(new_call(mode="job")), "job-77")
+    assert dagma("show", "job-7") == 0
+    assert job.call_id in capsys.readouterr().out
+    assert dagma("show", job.key[:10]) == 0
+    assert job.call_id in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("ledger")
-def test_show_lists_the_calls_where_several_fit(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
-    assert dagma("show", "") == 0
-    assert len(lines(capsys)) == 4
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["show", ""], "An empty text names no call"),
+        (["show", "run-"], "Several runs begin with 'run-': run-1-abcdef, run-2. Give more of it."),
+        (["tail", "--run", "run-"], "Several runs begin with 'run-': run-1-abcdef, run-2. Give more of it."),
+        (["tail", "--run", "run-3"], "No call in the ledger is of a run whose id begins with 'run-3'"),
+        (["export", "--run", ""], "No call in the ledger is of a run"),
+        (["tail", "--flow", "flow-"], "Several flows begin with 'flow-': flow-1, flow-2. Give more of it."),
+        (["tail", "--flow", "nobody"], "no call of a flow 'nobody'. It has calls of: Report, assistant, flow-1."),
+        (["export", "--flow", "%"], "no call of a flow '%'"),
+        (["usage", "--flow", "nobody"], "no call of a flow 'nobody'"),
+        (["usage", "--flow", ""], "no call of a flow ''"),
+    ],
+)
+def test_a_name_that_is_nobodys_or_several_is_an_error_that_lists_them(
+    dagma: Dagma, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert dagma(*arguments) == 1
+    output = capsys.readouterr()
+    assert (output.out, message in output.err) == ("", True), output.err
+
+
+def test_calls_whose_ids_begin_alike_are_listed(
+    dagma: Dagma, make_ledger: MakeLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = make_ledger()
+    ids = [ledger.begin(new_call(mode="job")).call_id for _ in range(17)]
+    first = next(letter for letter in "0123456789abcdef" if sum(each[0] == letter for each in ids) > 1)
+    assert dagma("show", first) == 1
+    message = capsys.readouterr().err
+    assert [each in message for each in ids] == [each[0] == first for each in ids]
+
+
+def test_an_empty_ledger_knows_no_flow(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dagma("tail", "--flow", "assistant") == 1
+    assert "It has calls of: no flow." in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("ledger")
@@ -277,6 +337,83 @@ def test_usage_adds_up(
         "",
         "1",
     )
+
+
+def test_usage_adds_up_by_day_flow_principal_and_model(
+    dagma: Dagma, make_ledger: MakeLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    today = utc_now().replace(hour=0, minute=30)
+    clock = Clock(today - timedelta(days=2))
+    ledger = make_ledger(prices="tiny=1/1", clock=clock)
+
+    def spend(tokens: int | None, **call: str) -> None:
+        usages = [Usage(model="tiny", input_tokens=tokens, output_tokens=0)] if tokens else []
+        ledger.finish(ledger.begin(new_call(**call)), raw="", answer="x" * 400, usages=usages)
+
+    spend(1000, flow_id="a", flow_title="Report", principal="cli:anna")
+    clock.advance(days=1)
+    spend(2000, flow_id="a", principal="schedule:daily")
+    spend(None, flow_id="b", principal="cli:anna", input_text="y" * 40)
+    clock.advance(days=1)
+    spend(4000, flow_id="b")
+
+    def rows(*arguments: str) -> list[list[str]]:
+        assert dagma("usage", "--since", "3d", *arguments, "--format", "csv") == 0
+        found = csv.DictReader(io.StringIO(capsys.readouterr().out))
+        names = ("calls", "tokens", "cost", "estimated_calls", "estimated_tokens")
+        return [[next(iter(row.values())), *(row[name] for name in names)] for row in found]
+
+    days = [f"{today - timedelta(days=ago):%Y-%m-%d}" for ago in (2, 1, 0)]
+    assert rows("--by", "day") == [
+        [days[0], "1", "1000", "0.001", "0", "0"],
+        [days[1], "2", "2000", "0.002", "1", "110"],
+        [days[2], "1", "4000", "0.004", "0", "0"],
+    ]
+    assert rows("--by", "principal") == [
+        ["", "1", "4000", "0.004", "0", "0"],
+        ["cli:anna", "2", "1000", "0.001", "1", "110"],
+        ["schedule:daily", "1", "2000", "0.002", "0", "0"],
+    ]
+    assert rows() == [["Report", "2", "3000", "0.003", "0", "0"], ["b", "2", "4000", "0.004", "1", "110"]]
+    assert rows("--flow", "Report", "--by", "day") == [
+        [days[0], "1", "1000", "0.001", "0", "0"],
+        [days[1], "1", "2000", "0.002", "0", "0"],
+    ]
+    assert [row[:2] for row in rows("--flow", "b", "--by", "model")] == [["", "1"], ["tiny", "1"]]
+    assert dagma("usage", "--since", "3d", "--by", "principal") == 0
+    assert lines(capsys)[-1] == ["all", "4", "7000", "0.007", "1", "1", "1", "110", "-"]
+
+
+def test_usage_of_one_flow_shows_its_limits_and_totals_alone(
+    dagma: Dagma, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DAGMA_QUOTAS", "calls=9/month; flow:assistant calls=8/month; flow:* calls=7/month")
+    assert dagma("usage", "--flow", "assistant", "--format", "jsonl") == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["limit"] for line in found if line["kind"] == "limit"] == [
+        "calls=9/month",
+        "flow:assistant calls=8/month",
+        "flow:* calls=7/month",
+    ]
+    assert {line["flow"] for line in found} == {"all", "assistant"}
+    assert [line["calls"] for line in found if line["window"] == "month"] == [1]
+    assert dagma("usage") == 0
+    month = [line for line in lines(capsys) if line[:1] == ["month"]]
+    assert [line[1:3] for line in month] == [["Report", "1"], ["assistant", "1"], ["flow-1", "1"], ["all", "3"]]
+
+
+def test_tail_shows_how_often_a_call_was_refused(
+    dagma: Dagma, make_ledger: MakeLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = make_ledger(quotas="calls=0/day")
+    for _ in range(3):
+        with pytest.raises(QuotaExceededError):
+            ledger.begin(new_call(run_id="run-7", principal="ui"))
+    assert dagma("tail", "--state", "refused") == 0
+    (line,) = lines(capsys)[1:]
+    assert line[3:] == ["flow-1", "refused", "x3", "0", "-", "-", "-", "-", "ui", "run-7", "QuotaExceededError"]
+    assert dagma("usage", "--by", "principal") == 0
+    assert lines(capsys)[-1][:2] == ["all", "0"]
 
 
 def test_usage_says_so_where_there_is_no_quota(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:

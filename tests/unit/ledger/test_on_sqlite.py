@@ -3,9 +3,11 @@
 from ledger_suites.audit import Audit
 from ledger_suites.concurrency import Concurrency
 from ledger_suites.crashes import Crashes
+from ledger_suites.estimates import Estimates
 from ledger_suites.exactly_once import ExactlyOnce
 from ledger_suites.metering import Metering
 from ledger_suites.migrations import Migrations
+from ledger_suites.refusals import Refusals
 
 
 class TestExactlyOnce(ExactlyOnce):
@@ -29,4 +31,12 @@ class TestMetering(Metering):
 
 
 class TestMigrations(Migrations):
+    pass
+
+
+class TestEstimates(Estimates):
+    pass
+
+
+class TestRefusals(Refusals):
     pass

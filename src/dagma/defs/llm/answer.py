@@ -1,11 +1,13 @@
 """What a backend's response says."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from dagma.langflow import MalformedResponse
 from dagma.ledger import Usage
+from dagma.ledger.call import reported
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +18,7 @@ class Answer:
         text: The text; None where the response holds none, or several.
         outputs: What each output gave, by component, where the answer is not one text: a text, or JSON. A table is a
             list of objects, a row each.
-        usages: Tokens by model, as far as they were reported.
+        usages: Tokens by model, as far as they were reported: 0 in and 0 out beside an answer is not.
         session_id: The conversation that the backend used.
         job_id: The job that gave the answer.
         seconds: How long the backend says that it took.
@@ -28,6 +30,18 @@ class Answer:
     session_id: str | None = None
     job_id: str | None = None
     seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        """Take what a backend that does not count says of usage for what it is."""
+        object.__setattr__(self, "usages", reported(self.usages, self.text))
+
+    @property
+    def characters(self) -> int | None:
+        """How long the outputs are together, where the answer is no single text."""
+        if self.text is not None or not self.outputs:
+            return None
+        texts = (each if isinstance(each, str) else json.dumps(each, default=str) for each in self.outputs.values())
+        return sum(map(len, texts))
 
     def to_response(self) -> dict[str, Any]:
         """Write the answer as a response that `from_response` reads: for backends without a shape of their own."""

@@ -275,6 +275,7 @@ class Attempt:
                 usages=answer.usages,
                 session_id=answer.session_id,
                 duration_seconds=answer.seconds,
+                answer_characters=answer.characters,
             )
         except LedgerError as error:
             if self._begun.mode == "job":
@@ -321,6 +322,7 @@ def _ledger_call(
         flow_id=flow.flow_id,
         flow_address=request.flow_id,
         flow_name=flow.endpoint_name,
+        flow_title=flow.name,
         flow_looked_up=flow.look_up_error is None,
         flow_version=flow.version,
         input_hash=input_hash({**request.deciding(), "backend": backend.identity}),
@@ -333,6 +335,7 @@ def _ledger_call(
         step=caller.step,
         partition=caller.partition,
         row=request.row,
+        principal=caller.principal,
     )
     if request.row is not None:
         return call

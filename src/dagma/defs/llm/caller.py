@@ -15,15 +15,23 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
     ASSET_RESUME_RETRY_TAG,
+    AUTO_MATERIALIZE_TAG,
+    AUTOMATION_CONDITION_TAG,
+    BACKFILL_ID_TAG,
     PARTITION_NAME_TAG,
     RESUME_RETRY_TAG,
     RETRY_NUMBER_TAG,
+    SCHEDULE_NAME_TAG,
+    SENSOR_NAME_TAG,
 )
 
 from dagma.defs.llm import cancels
 from dagma.defs.llm.cancels import is_cancelled
 
 logger = logging.getLogger(__name__)
+
+PRINCIPAL_TAG = "dagma/principal"
+"""The run tag in which whoever launches a run says who asked for it: `dagma ask`, or a gateway that knows its users."""
 
 # Found once for a run: every call of a batch asks for it, and the answer is several queries away.
 _SCOPES: WeakKeyDictionary[dg.DagsterInstance, dict[str, str]] = WeakKeyDictionary()
@@ -40,6 +48,7 @@ class Caller:
         step: The step.
         partition: The partition.
         retry_number: How often the step was retried within its run.
+        principal: Who asked, as `principal_of` says.
         instance: Knows the state of runs.
     """
 
@@ -49,6 +58,7 @@ class Caller:
     step: str | None = None
     partition: str | None = None
     retry_number: int = 0
+    principal: str = "program"
     instance: dg.DagsterInstance | None = None
 
     @classmethod
@@ -75,6 +85,7 @@ class Caller:
                 log=context.log or logger,
                 run_id=run.run_id,
                 partition=_partition(run),
+                principal=principal_of(run),
                 instance=context.instance,
             )
         return cls(
@@ -84,6 +95,7 @@ class Caller:
             step=step.get_step_execution_context().step.key,
             partition=_partition(step.run),
             retry_number=step.retry_number,
+            principal=principal_of(step.run),
             instance=step.instance,
         )
 
@@ -135,6 +147,28 @@ class EqualCalls:
         with self._lock:
             self._counts[key] += 1
             return self._counts[key] - 1
+
+
+def principal_of(run: dg.DagsterRun) -> str:
+    """Tell who asked for a run, by its tags: what launched it claims that, and nobody has proved it.
+
+    Args:
+        run: The run.
+
+    Returns:
+        What the tag `dagma/principal` says; else `schedule:NAME`, `sensor:NAME`, `automation` or `backfill:ID`; else
+        `ui` for a run that Dagster's webserver launched, and `program` for one that a program executes in its process.
+    """
+    if principal := run.tags.get(PRINCIPAL_TAG):
+        return principal
+    for kind, tag in (("schedule", SCHEDULE_NAME_TAG), ("sensor", SENSOR_NAME_TAG)):
+        if name := run.tags.get(tag):
+            return f"{kind}:{name}"
+    if AUTOMATION_CONDITION_TAG in run.tags or AUTO_MATERIALIZE_TAG in run.tags:
+        return "automation"
+    if backfill := run.tags.get(BACKFILL_ID_TAG):
+        return f"backfill:{backfill}"
+    return "ui" if run.remote_job_origin is not None else "program"
 
 
 def retry_chain(run: dg.DagsterRun, instance: dg.DagsterInstance) -> list[str]:

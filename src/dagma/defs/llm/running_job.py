@@ -150,6 +150,7 @@ class RunningJob:
             usages=answer.usages or self._jobs.spent(self._job_id),
             session_id=answer.session_id,
             duration_seconds=answer.seconds,
+            answer_characters=answer.characters,
         )
         return JobEnd("had ended before, and its answer is kept.")
 

@@ -1,0 +1,245 @@
+-- What the application claims has bounds, and times are the database's own. Statements are separated by lines of two
+-- dashes. Constraints are not checked for rows of before: history stays as it was.
+
+CREATE FUNCTION ledger_now() RETURNS timestamptz LANGUAGE sql VOLATILE AS 'SELECT clock_timestamp()'
+--
+DROP TRIGGER calls_counted ON calls
+--
+DROP TRIGGER calls_counted_anew ON calls
+--
+DROP TRIGGER calls_start_begun ON calls
+--
+DROP TRIGGER calls_identity_stays ON calls
+--
+ALTER TABLE calls
+    DROP COLUMN counted_tokens,
+    DROP COLUMN counted_cost,
+    ADD COLUMN flow_title text,
+    ADD COLUMN principal text,
+    ADD COLUMN input_characters bigint,
+    ADD COLUMN estimated_tokens bigint,
+    ADD COLUMN estimated_cost numeric(18, 9),
+    ADD COLUMN refusals bigint,
+    DROP CONSTRAINT calls_state,
+    ADD CONSTRAINT calls_state CHECK (
+        state IN ('begun', 'submitted', 'answered', 'failed', 'unknown', 'cancelled', 'refused')
+    ) NOT VALID,
+    ADD CONSTRAINT calls_attempt CHECK (
+        attempt >= 0 AND (attempt = 0) = (state = 'refused') AND (refusals IS NOT NULL) = (state = 'refused')
+    ) NOT VALID,
+    -- Not-a-number is greater than every number.
+    ADD CONSTRAINT calls_amounts CHECK (
+        reserved_tokens BETWEEN 0 AND 1000000000000
+        AND reserved_cost >= 0 AND reserved_cost < 1000000000
+        AND COALESCE(input_tokens, 0) BETWEEN 0 AND 1000000000000
+        AND COALESCE(output_tokens, 0) BETWEEN 0 AND 1000000000000
+        AND COALESCE(total_tokens, 0) BETWEEN 0 AND 1000000000000
+        AND COALESCE(estimated_tokens, 0) BETWEEN 0 AND 1000000000000
+        AND COALESCE(cost, 0) >= 0 AND COALESCE(cost, 0) < 1000000000
+        AND COALESCE(estimated_cost, 0) >= 0 AND COALESCE(estimated_cost, 0) < 1000000000
+        AND COALESCE(duration_ms, 0) BETWEEN 0 AND 1000000000000
+        AND COALESCE(input_characters, 0) BETWEEN 0 AND 1000000000000
+        AND COALESCE(refusals, 1) > 0
+    ) NOT VALID,
+    ADD CONSTRAINT calls_ends CHECK (
+        (finished_at IS NULL) = (state IN ('begun', 'submitted'))
+        AND (state <> 'submitted' OR (submitted_at IS NOT NULL AND job_id IS NOT NULL))
+        AND (
+            state NOT IN ('begun', 'submitted', 'refused')
+            OR COALESCE(input_tokens, output_tokens, total_tokens, duration_ms) IS NULL AND cost IS NULL
+        )
+    ) NOT VALID,
+    ADD CONSTRAINT calls_estimates CHECK (
+        (estimated_tokens IS NULL OR (state = 'answered' AND total_tokens IS NULL))
+        AND (estimated_cost IS NULL OR (state = 'answered' AND cost IS NULL))
+    ) NOT VALID,
+    ADD CONSTRAINT calls_texts CHECK (
+        COALESCE(length(principal), 0) <= 200
+        AND COALESCE(length(error_class), 0) <= 200
+        AND COALESCE(length(error_message), 0) <= 1000
+    ) NOT VALID
+--
+CREATE TRIGGER calls_start_begun BEFORE INSERT ON calls FOR EACH ROW
+    WHEN (NEW.state NOT IN ('begun', 'refused'))
+    EXECUTE FUNCTION ledger_refuse('a call starts in the state begun')
+--
+CREATE TRIGGER calls_identity_stays BEFORE UPDATE OF
+    id, key, attempt, scope, flow_id, flow_name, flow_title, flow_version, backend, mode, run_id, step, partition_key,
+    row_key, principal, begun_at, reserved_tokens, reserved_cost, input_characters, input_hash, input_text
+    ON calls FOR EACH ROW
+    EXECUTE FUNCTION ledger_refuse('what identifies a call can not be changed')
+--
+CREATE FUNCTION ledger_time_begin() RETURNS trigger LANGUAGE plpgsql SET search_path = {schema}, pg_temp AS $$
+BEGIN
+    NEW.begun_at := ledger_now();
+    NEW.submitted_at := NULL;
+    NEW.finished_at := CASE WHEN NEW.state = 'refused' THEN NEW.begun_at END;
+    RETURN NEW;
+END $$
+--
+CREATE TRIGGER calls_time_begin BEFORE INSERT ON calls FOR EACH ROW EXECUTE FUNCTION ledger_time_begin()
+--
+CREATE FUNCTION ledger_move_call() RETURNS trigger LANGUAGE plpgsql SET search_path = {schema}, pg_temp AS $$
+BEGIN
+    IF OLD.state = 'refused' THEN
+        IF NEW.refusals IS DISTINCT FROM OLD.refusals + 1
+            OR to_jsonb(NEW) - 'refusals' IS DISTINCT FROM to_jsonb(OLD) - 'refusals'
+        THEN
+            RAISE EXCEPTION 'dagma ledger: a refused call is counted, and nothing else of it can be changed'
+                USING ERRCODE = 'integrity_constraint_violation';
+        END IF;
+        NEW.finished_at := GREATEST(ledger_now(), OLD.finished_at);
+        RETURN NEW;
+    END IF;
+    NEW.submitted_at := OLD.submitted_at;
+    NEW.finished_at := OLD.finished_at;
+    IF NEW.state <> OLD.state THEN
+        IF NEW.state IN ('begun', 'refused') OR (OLD.state = 'unknown' AND NEW.state = 'submitted') THEN
+            RAISE EXCEPTION 'dagma ledger: a call that is % does not become %', OLD.state, NEW.state
+                USING ERRCODE = 'integrity_constraint_violation';
+        END IF;
+        -- The clock of the server may have been set back since.
+        IF NEW.state = 'submitted' THEN
+            NEW.submitted_at := GREATEST(ledger_now(), OLD.begun_at);
+        ELSE
+            NEW.finished_at := GREATEST(ledger_now(), OLD.begun_at);
+            IF NEW.state <> 'unknown' AND NEW.duration_ms IS NULL THEN
+                NEW.duration_ms := round(extract(epoch FROM NEW.finished_at - OLD.begun_at) * 1000);
+            END IF;
+        END IF;
+    END IF;
+    RETURN NEW;
+END $$
+--
+CREATE TRIGGER calls_move BEFORE UPDATE ON calls FOR EACH ROW EXECUTE FUNCTION ledger_move_call()
+--
+ALTER TABLE usage_hours
+    ALTER COLUMN cost TYPE numeric(28, 9),
+    ALTER COLUMN priced_cost TYPE numeric(28, 9),
+    ADD COLUMN flow_title text,
+    ADD COLUMN estimated_calls bigint NOT NULL DEFAULT 0,
+    ADD COLUMN estimated_tokens bigint NOT NULL DEFAULT 0,
+    ADD COLUMN estimated_costs bigint NOT NULL DEFAULT 0,
+    ADD COLUMN estimated_cost numeric(28, 9) NOT NULL DEFAULT 0
+--
+CREATE OR REPLACE FUNCTION ledger_count_call() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
+DECLARE
+    spared boolean;
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO usage_hours AS totals (
+            flow_id, hour, flow_name, flow_title,
+            calls, tokens, cost, metered_calls, metered_tokens, priced_calls, priced_cost
+        ) VALUES (
+            NEW.flow_id, date_trunc('hour', NEW.begun_at, 'UTC'), NEW.flow_name, NEW.flow_title,
+            1, NEW.reserved_tokens, NEW.reserved_cost, 0, 0, 0, 0
+        ) ON CONFLICT (flow_id, hour) DO UPDATE SET
+            flow_name = COALESCE(excluded.flow_name, totals.flow_name),
+            flow_title = COALESCE(excluded.flow_title, totals.flow_title),
+            calls = totals.calls + 1,
+            tokens = totals.tokens + excluded.tokens,
+            cost = totals.cost + excluded.cost;
+    ELSE
+        -- What is reserved counts until the end, and after it where nobody knows more; a call that failed without
+        -- telling counts for nothing.
+        spared := NEW.state IN ('failed', 'cancelled');
+        UPDATE usage_hours SET
+            tokens = tokens
+                + COALESCE(NEW.total_tokens, NEW.estimated_tokens, CASE WHEN spared THEN 0 ELSE NEW.reserved_tokens END)
+                - COALESCE(OLD.total_tokens, OLD.estimated_tokens, OLD.reserved_tokens),
+            cost = cost
+                + COALESCE(NEW.cost, NEW.estimated_cost, CASE WHEN spared THEN 0 ELSE NEW.reserved_cost END)
+                - COALESCE(OLD.cost, OLD.estimated_cost, OLD.reserved_cost),
+            metered_calls = metered_calls + (NEW.total_tokens IS NOT NULL)::int - (OLD.total_tokens IS NOT NULL)::int,
+            metered_tokens = metered_tokens + COALESCE(NEW.total_tokens, 0) - COALESCE(OLD.total_tokens, 0),
+            estimated_calls = estimated_calls + (NEW.estimated_tokens IS NOT NULL)::int,
+            estimated_tokens = estimated_tokens + COALESCE(NEW.estimated_tokens, 0),
+            priced_calls = priced_calls + (NEW.cost IS NOT NULL)::int - (OLD.cost IS NOT NULL)::int,
+            priced_cost = priced_cost + COALESCE(NEW.cost, 0) - COALESCE(OLD.cost, 0),
+            estimated_costs = estimated_costs + (NEW.estimated_cost IS NOT NULL)::int,
+            estimated_cost = estimated_cost + COALESCE(NEW.estimated_cost, 0)
+        WHERE flow_id = NEW.flow_id AND hour = date_trunc('hour', NEW.begun_at, 'UTC');
+    END IF;
+    RETURN NULL;
+END $$
+--
+CREATE TRIGGER calls_counted AFTER INSERT ON calls FOR EACH ROW
+    WHEN (NEW.state = 'begun')
+    EXECUTE FUNCTION ledger_count_call()
+--
+CREATE TRIGGER calls_counted_anew AFTER UPDATE ON calls FOR EACH ROW
+    WHEN (
+        (OLD.total_tokens, OLD.cost, OLD.estimated_tokens, OLD.estimated_cost)
+        IS DISTINCT FROM (NEW.total_tokens, NEW.cost, NEW.estimated_tokens, NEW.estimated_cost)
+        OR (NEW.state IN ('failed', 'cancelled') AND (OLD.reserved_tokens, OLD.reserved_cost) <> (0, 0))
+    )
+    EXECUTE FUNCTION ledger_count_call()
+--
+ALTER TABLE replays ADD COLUMN expires_at timestamptz
+--
+UPDATE replays SET expires_at = created_at + interval '72 hours'
+--
+ALTER TABLE replays ALTER COLUMN expires_at SET NOT NULL
+--
+CREATE INDEX ix_replays_expires_at ON replays (expires_at)
+--
+DROP INDEX ix_replays_created_at
+--
+CREATE FUNCTION ledger_keep_replay() RETURNS trigger LANGUAGE plpgsql SET search_path = {schema}, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT 1 FROM calls
+        WHERE id = NEW.call_id AND state = 'answered'
+            AND answer_hash = encode(sha256(convert_to(NEW.body, 'UTF8')), 'hex')
+    ) THEN
+        RAISE EXCEPTION 'dagma ledger: a raw response is kept for the call that it answered'
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    NEW.created_at := ledger_now();
+    NEW.expires_at := LEAST(GREATEST(NEW.expires_at, NEW.created_at), NEW.created_at + interval '3650 days');
+    RETURN NEW;
+END $$
+--
+CREATE TRIGGER replays_of_their_call BEFORE INSERT ON replays FOR EACH ROW EXECUTE FUNCTION ledger_keep_replay()
+--
+CREATE FUNCTION ledger_expire_replays() RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
+DECLARE
+    expired bigint;
+BEGIN
+    DELETE FROM replays WHERE expires_at < ledger_now();
+    GET DIAGNOSTICS expired = ROW_COUNT;
+    RETURN expired;
+END $$
+--
+CREATE FUNCTION ledger_reject_answer() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM calls WHERE id = NEW.call_id AND state IN ('answered', 'unknown')) THEN
+        RAISE EXCEPTION 'dagma ledger: only a call that is answered or unknown can be rejected'
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    NEW.rejected_at := ledger_now();
+    NEW.reason := left(NEW.reason, 1000);
+    DELETE FROM replays WHERE call_id = NEW.call_id;
+    RETURN NEW;
+END $$
+--
+CREATE TRIGGER rejections_of_answers BEFORE INSERT ON rejections FOR EACH ROW EXECUTE FUNCTION ledger_reject_answer()
+--
+CREATE FUNCTION ledger_look_further() RETURNS trigger LANGUAGE plpgsql SET search_path = {schema}, pg_temp AS $$
+BEGIN
+    IF NEW.lost_until NOT BETWEEN OLD.lost_until AND ledger_now() THEN
+        RAISE EXCEPTION 'dagma ledger: lost calls were not looked for until then'
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NEW;
+END $$
+--
+CREATE TRIGGER housekeeping_goes_on BEFORE UPDATE ON housekeeping FOR EACH ROW EXECUTE FUNCTION ledger_look_further()
+--
+REVOKE ALL ON FUNCTION
+    ledger_time_begin(), ledger_move_call(), ledger_keep_replay(), ledger_expire_replays(), ledger_reject_answer(),
+    ledger_look_further()
+    FROM PUBLIC

@@ -1,0 +1,71 @@
+"""Calls that a limit refused: a row each in the audit log, and no more than that however often they are tried."""
+
+import hashlib
+import json
+import uuid
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+
+from sqlalchemy import Connection, TextClause, bindparam, text
+
+from dagma.ledger.call import Call
+from dagma.ledger.call_row import row_of, storable_call
+from dagma.ledger.errors import FlowNotIdentifiedError, QuotaExceededError
+from dagma.ledger.flows import identify
+from dagma.ledger.quotas import window_start
+from dagma.ledger.tables import calls
+from dagma.ledger.texts import TextPolicy
+
+Refusal = QuotaExceededError | FlowNotIdentifiedError
+
+
+def record_refusal(connection: Connection, call: Call, refusal: Refusal, texts: TextPolicy, now: datetime) -> None:
+    """Record that a call was refused, in a transaction of its own: the one that would have begun it is rolled back.
+
+    Refusals of one flow by one limit share a row for each run, principal and hour, which tells the first of them and
+    counts the others. So a loop of refused calls fills no disk.
+
+    Args:
+        connection: In a transaction.
+        call: The call.
+        refusal: Why it was refused.
+        texts: What may be kept of its input and of the reason.
+        now: The time by this machine.
+    """
+    call = identify(connection, storable_call(call), now)
+    shared = [
+        "refused",
+        refusal.limit,
+        call.flow_id,
+        call.principal,
+        call.run_id,
+        window_start("hour", now).isoformat(),
+    ]
+    row = {
+        **row_of(call, texts),
+        "id": uuid.uuid4().hex,
+        "key": hashlib.sha256(json.dumps(shared).encode()).hexdigest(),
+        "attempt": 0,
+        "state": "refused",
+        "refusals": 1,
+        "reserved_tokens": 0,
+        "reserved_cost": Decimal(0),
+        "error_class": type(refusal).__name__,
+        "error_message": texts.of_error(str(refusal)),
+    }
+    if connection.dialect.name != "postgresql":
+        row.update(begun_at=now, finished_at=now)
+    connection.execute(_count_refusal(tuple(row)), row)
+
+
+@cache
+def _count_refusal(names: tuple[str, ...]) -> TextClause:
+    columns, values = ", ".join(names), ", ".join(f":{name}" for name in names)
+    # PostgreSQL sets the time by itself.
+    last = ", finished_at = excluded.finished_at" if "finished_at" in names else ""
+    statement = (
+        f"INSERT INTO calls ({columns}) VALUES ({values}) "  # noqa: S608 (names of our own)
+        f"ON CONFLICT (key, attempt) DO UPDATE SET refusals = calls.refusals + 1{last}"
+    )
+    return text(statement).bindparams(*(bindparam(name, type_=calls.c[name].type) for name in names))
