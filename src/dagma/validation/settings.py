@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from dagma import environment
 from dagma.access import access_from_environment, base_url_from_environment
+from dagma.allowed_hosts import further_hosts_from_environment
 from dagma.ledger import Ledger, Prices
 from dagma.ledger.quotas import parse_quotas
 from dagma.ledger.texts import TextPolicy
@@ -52,6 +53,7 @@ def _checks() -> Iterator[tuple[str, Callable[[], Any]]]:
         yield variable, partial(environment.flag, variable, default=False)
     for variable in ("LANGFLOW_PUBLIC_URL", "DAGSTER_PUBLIC_URL", "DAGSTER_WEBSERVER_URL", "LLM_BASE_URL"):
         yield variable, partial(_web_address, variable)
+    yield "DAGSTER_ALLOWED_HOSTS", further_hosts_from_environment
     yield "LANGFLOW_BASE_URL", base_url_from_environment
     yield "LANGFLOW_*", access_from_environment
     yield "DAGMA_RETENTION_*", RetentionSettings.from_environment
