@@ -17,17 +17,26 @@ def allowed_hosts_from_environment() -> list[str]:
     Raises:
         SettingError: One of the variables can't be used.
     """
-    more = [host.strip() for host in environment.text("DAGSTER_ALLOWED_HOSTS", "").split(",") if host.strip()]
-    for host in more:
-        if not HOST.fullmatch(host):
-            raise environment.SettingError(
-                f"DAGSTER_ALLOWED_HOSTS has {host!r}. Give hosts without scheme and port, separated by commas, such as "
-                "dagster.example.com or *.example.com."
-            )
     url = environment.text("DAGSTER_PUBLIC_URL")
     public = urlsplit(url or "").hostname
     if url and not public:
         raise environment.SettingError(
             f"DAGSTER_PUBLIC_URL is {url!r}. Set it to what people's browsers open, such as https://dagster.example.com."
         )
-    return [*OWN_HOSTS, *more, *([public] if public else [])]
+    return [*OWN_HOSTS, *further_hosts_from_environment(), *([public] if public else [])]
+
+
+def further_hosts_from_environment() -> list[str]:
+    """List those of `DAGSTER_ALLOWED_HOSTS`.
+
+    Raises:
+        SettingError: One of them is no host.
+    """
+    hosts = [host.strip() for host in environment.text("DAGSTER_ALLOWED_HOSTS", "").split(",") if host.strip()]
+    for host in hosts:
+        if not HOST.fullmatch(host):
+            raise environment.SettingError(
+                f"DAGSTER_ALLOWED_HOSTS has {host!r}. Give hosts without scheme and port, separated by commas, such as "
+                "dagster.example.com or *.example.com."
+            )
+    return hosts

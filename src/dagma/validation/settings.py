@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from dagma import environment
 from dagma.access import FILE_VARIABLES, access_from_environment, base_url_from_environment
+from dagma.allowed_hosts import further_hosts_from_environment
 from dagma.ledger import Ledger, Prices
 from dagma.ledger.quotas import parse_quotas
 from dagma.ledger.texts import TextPolicy
@@ -59,6 +60,7 @@ def _checks() -> Iterator[tuple[str, Callable[[], Any]]]:
         yield variable, partial(environment.flag, variable, default=False)
     for variable in ("LANGFLOW_PUBLIC_URL", "DAGSTER_PUBLIC_URL", "DAGSTER_WEBSERVER_URL", "LLM_BASE_URL"):
         yield variable, partial(_web_address, variable)
+    yield "DAGSTER_ALLOWED_HOSTS", further_hosts_from_environment
     yield "LANGFLOW_BASE_URL", base_url_from_environment
     # Of its errors, those that name no variable are about files.
     yield ", ".join(filter(environment.text, FILE_VARIABLES.values())), access_from_environment
