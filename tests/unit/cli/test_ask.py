@@ -354,3 +354,38 @@ def test_a_run_that_begins_at_once_is_not_explained(
     dagster.statuses = ["QUEUED", "STARTED", "STARTED", "STARTED", "SUCCESS"]
     assert main(["ask", "Why?"]) == 0
     assert capsys.readouterr().err == ""
+
+
+def answer_with(dagster: FakeDagster, *entries: dict[str, Any]) -> None:
+    """Materialize these entries in place of the answer's."""
+    (materialization,) = dagster.materializations
+    others = [entry for entry in materialization["metadataEntries"] if entry["label"] != "answer"]
+    dagster.materializations = [{"metadataEntries": [*others, *entries]}]
+
+
+def test_a_table_is_printed_with_a_row_a_line(dagster: FakeDagster, capsys: pytest.CaptureFixture[str]) -> None:
+    records = ['{"word": "one\\ntwo", "letters": 3}', '{"word": null, "letters": 5}']
+    table = {"label": "answer", "table": {"records": records}}
+    rows = {"label": "answer_rows", "intValue": 200}
+    answer_with(dagster, table, rows)
+    assert main(["ask", "hi"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("word\tletters\none two\t3\n\t5\n")
+    assert "200 in all" in printed
+
+
+def test_data_is_printed_as_json(dagster: FakeDagster, capsys: pytest.CaptureFixture[str]) -> None:
+    data = {"label": "answer", "jsonString": '{"letters": {"é": 1}}'}
+    answer_with(dagster, data)
+    assert main(["ask", "hi"]) == 0
+    printed = capsys.readouterr().out
+    assert json.loads(printed[: printed.index("\n\n")]) == {"letters": {"é": 1}}
+    assert "é" in printed
+
+
+def test_an_answer_is_called_not_recorded_only_where_it_is_not(
+    dagster: FakeDagster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer_with(dagster)
+    assert main(["ask", "hi"]) == 0
+    assert "DAGMA_RECORD_TEXTS=none" in capsys.readouterr().out
