@@ -130,6 +130,9 @@ def test_the_instance_of_make_dev_needs_no_environment(tmp_path: Path) -> None:
     assert isinstance(reference.run_coordinator, QueuedRunCoordinator)
 
 
-def test_the_workspace_is_the_code_server_of_the_stack() -> None:
-    (location,) = yaml.safe_load((HOME / "workspace.yaml").read_text())["load_from"]
-    assert location == {"grpc_server": {"host": "user-code", "port": 4000, "location_name": "dagma"}}
+def test_the_workspace_has_the_code_servers_of_the_stack() -> None:
+    locations = [each["grpc_server"] for each in yaml.safe_load((HOME / "workspace.yaml").read_text())["load_from"]]
+    assert locations == [
+        {"host": "user-code", "port": 4000, "location_name": "dagma"},
+        {"host": "project-code", "port": 4000, "location_name": "project"},
+    ]
