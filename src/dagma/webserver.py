@@ -277,7 +277,7 @@ class Webserver:
         if loaded["__typename"] == "PythonError":
             raise WebserverError(
                 f"Code location {self.location!r} does not load: {_first_lines(loaded['message'])}\n"
-                "Correct what it names in .env or project/; then `make up`."
+                f"See its log: `make logs s={'project' if self.location == 'project' else 'user'}-code`."
             )
 
     def launch(self, job: str, run_config: dict[str, Any], tags: dict[str, str]) -> str:

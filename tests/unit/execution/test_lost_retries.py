@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.test_utils import instance_for_test
 
 from dagma import lost_retries
@@ -59,12 +60,14 @@ def failed_run(
     given_up: bool = True,
     tags: Mapping[str, str] | None = None,
     parent: dg.DagsterRun | None = None,
+    origin: RemoteJobOrigin | None = None,
 ) -> dg.DagsterRun:
     """Store a failed run, as Dagster's daemon leaves one."""
     root = (parent.root_run_id or parent.run_id) if parent else None
     family = {"dagster/parent_run_id": parent.run_id, "dagster/root_run_id": root} if parent else {}
     run = dg.DagsterRun(
         job_name="job",
+        remote_job_origin=origin,
         status=dg.DagsterRunStatus.FAILURE,
         tags={"dagster/will_retry": "false", "dagster/failure_reason": reason, **family, **(tags or {})},
         parent_run_id=parent.run_id if parent else None,
@@ -253,3 +256,14 @@ def test_an_evaluation_leaves_to_the_next_what_it_has_no_time_for(
     monkeypatch.setattr(lost_retries, "LAUNCHING_SECONDS", 20.0)
     evaluate(instance, context.cursor)
     assert [run_id for run_id, _, _ in webserver.retried] == [run.run_id]
+
+
+def test_a_retry_is_asked_of_the_code_location_of_its_run(
+    instance: dg.DagsterInstance, webserver: RecordingWebserver
+) -> None:
+    location = RegisteredCodeLocationOrigin("project")
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), "job")
+    run = failed_run(instance, origin=origin)
+    evaluate(instance)
+    assert webserver.locations == ["project"]
+    assert [retried[0] for retried in webserver.retried] == [run.run_id]

@@ -47,14 +47,14 @@ def test_a_module_of_the_project_cannot_stand_in_for_a_library(monkeypatch: pyte
 def test_a_project_gets_the_backend_and_an_executor_that_workers_can_run() -> None:
     defs = project_definitions.with_defaults(dg.Definitions())
     assert defs.resources is not None
-    assert "backend" in defs.resources
+    assert defs.resources.keys() == {"backend", "io_manager"}
     assert defs.executor is dg.in_process_executor
 
 
 def test_a_project_may_have_a_backend_and_an_executor_of_its_own() -> None:
-    own = dg.Definitions(resources={"backend": "mine"}, executor=dg.multiprocess_executor)
-    defs = project_definitions.with_defaults(own)
-    assert defs.resources == {"backend": "mine"}
+    resources = {"backend": "mine", "io_manager": dg.mem_io_manager}
+    defs = project_definitions.with_defaults(dg.Definitions(resources=resources, executor=dg.multiprocess_executor))
+    assert defs.resources == resources
     assert defs.executor is dg.multiprocess_executor
 
 
@@ -82,3 +82,15 @@ def test_a_grace_period_that_cannot_be_read_keeps_no_worker_from_starting(
     with caplog.at_level(logging.ERROR):
         assert worker.grace_seconds() == 45.0
     assert "DAGMA_WORKER_GRACE_SECONDS is 'long'" in caplog.text
+
+
+def test_a_run_of_the_project_configures_no_resource() -> None:
+    """A resource that a launch may configure reads the worker's environment, and sends it anywhere."""
+
+    @dg.asset
+    def mine() -> None: ...
+
+    defs = project_definitions.with_defaults(dg.Definitions(assets=[mine], jobs=[dg.define_asset_job("mine_job")]))
+    schema = defs.resolve_job_def("mine_job").run_config_schema.run_config_schema_type
+    kinds = {config_type.given_name for config_type in schema.type_iterator()}
+    assert "StringSource" not in kinds
