@@ -45,6 +45,9 @@ def test_a_setting_comes_from_the_environment_then_from_env_then_from_its_defaul
     assert setting("EMPTY fallback") == "fallback"
     assert setting("A_URL ''") == "http://x/?a=b"
     assert setting("LANGFLOW_SCHEDULE_CRON ''") == "0 2 * * *"
+    machine.write(".env", "A_FOLDER='/a b'\nANOTHER=\"/c\"\n")
+    assert setting("A_FOLDER ''") == "/a b"
+    assert setting("ANOTHER ''") == "/c"
 
 
 def test_quietly_keeps_the_output_in_a_file_and_shows_its_end_when_the_command_fails(machine: Machine) -> None:
