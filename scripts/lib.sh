@@ -42,10 +42,13 @@ is_debian_like() { case "$(os_id)" in debian | ubuntu) return 0 ;; *) return 1 ;
 # `docker info` ends well without an engine too, in some versions of the client (docker/cli#5900).
 engine_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
-# setting NAME DEFAULT: from the environment, else from .env, else the default.
+# setting NAME DEFAULT: from the environment, else from .env, there without the quotes around it, else the default.
 setting() {
   local value
-  value=$(printenv "$1") || value=$(sed -n "s/^$1=//p" .env 2>/dev/null | tail -n 1)
+  if ! value=$(printenv "$1"); then
+    value=$(sed -n "s/^$1=//p" .env 2>/dev/null | tail -n 1)
+    case $value in \'*\' | \"*\") value=${value:1:${#value}-2} ;; esac
+  fi
   printf '%s' "${value:-$2}"
 }
 

@@ -39,12 +39,13 @@ def test_a_setting_comes_from_the_environment_then_from_env_then_from_its_defaul
         return machine.run(f'value=$(setting {arguments}); printf "%s" "$value"', **env).stdout
 
     assert setting("WORKERS 1") == "1"
-    machine.write(".env", "WORKERS=2\nLANGFLOW_SCHEDULE_CRON=0 2 * * *\nEMPTY=\nA_URL=http://x/?a=b\n")
+    machine.write(".env", "WORKERS=2\nLANGFLOW_SCHEDULE_CRON=0 2 * * *\nEMPTY=\nA_URL=http://x/?a=b\nQUOTED='a b'\n")
     assert setting("WORKERS 1") == "2"
     assert setting("WORKERS 1", WORKERS="3") == "3"
     assert setting("EMPTY fallback") == "fallback"
     assert setting("A_URL ''") == "http://x/?a=b"
     assert setting("LANGFLOW_SCHEDULE_CRON ''") == "0 2 * * *"
+    assert setting("QUOTED ''") == "a b"
 
 
 def test_quietly_keeps_the_output_in_a_file_and_shows_its_end_when_the_command_fails(machine: Machine) -> None:
