@@ -78,7 +78,8 @@ unchanged() {
 
 write_secrets() {
   local folder group name value changed=" "
-  folder=$(setting DAGMA_SECRETS_DIR .secrets)
+  folder=$(dotenv DAGMA_SECRETS_DIR)
+  folder=${folder:-.secrets}
   mkdir -p "$folder/revisions"
   chmod 700 "$folder"
   for name in $(all_secrets); do

@@ -64,6 +64,17 @@ def test_a_folder_that_others_can_enter_is_closed(machine: Machine) -> None:
 def test_the_folder_can_be_another(made: Machine, tmp_path: Path) -> None:
     made.run("write_secrets", DAGMA_SECRETS_DIR=str(tmp_path / "elsewhere"))
     assert (tmp_path / "elsewhere" / "REDIS_PASSWORD").read_text() == secret(made, "REDIS_PASSWORD")
+    set_variable(made, f"DAGMA_SECRETS_DIR='{tmp_path}/quoted'")
+    made.run("write_secrets")
+    assert (tmp_path / "quoted" / "REDIS_PASSWORD").read_text() == secret(made, "REDIS_PASSWORD")
+
+
+def test_an_env_of_before_has_no_folder_and_gets_the_usual_one(machine: Machine) -> None:
+    machine.run("make_env_file")
+    env = machine.folder / ".env"
+    env.write_text("".join(line for line in env.read_text().splitlines(keepends=True) if "SECRETS_DIR" not in line))
+    assert machine.run("write_secrets").returncode == 0
+    assert len(secret(machine, "REDIS_PASSWORD")) == 48
 
 
 @pytest.mark.parametrize(
