@@ -34,11 +34,8 @@ class Metering:
             "Quota 'calls=2/hour' leaves no room: 2 used, 1 needed for this call. "
             "It frees at 2026-03-10 13:00 UTC. Nothing was sent. Wait, or raise it in DAGMA_QUOTAS."
         )
-        assert [row["state"] for row in last_calls(ledger.database, 10, Filter())] == [
-            "answered",
-            "answered",
-            "refused",
-        ]
+        states = [row["state"] for row in last_calls(ledger.database, 10, Filter())]
+        assert sorted(states) == ["answered", "answered", "refused"]
 
     def test_of_several_spent_limits_the_one_that_frees_last_is_told(self, make_ledger: MakeLedger) -> None:
         quota = "calls=1/hour; calls=1/month; calls=1/day; calls=9/month"

@@ -166,5 +166,7 @@ def retry_of(dagster: Dagster, run_id: str, seconds: float = 180.0) -> str:
 
 def rows(stack: Stack, run_id: str) -> list[dict[str, Any]]:
     """The ledger's rows of a run, as its command line exports them."""
-    exported = stack.exec("user-code", "dagma", "ledger", "export", "--run", run_id, "--format", "jsonl")
-    return [json.loads(line) for line in exported.splitlines() if line.startswith("{")]
+    # Of all: a run that has made no call yet would be an error.
+    exported = stack.exec("user-code", "dagma", "ledger", "export", "--format", "jsonl")
+    calls = (json.loads(line) for line in exported.splitlines() if line.startswith("{"))
+    return [call for call in calls if call["run_id"] == run_id]

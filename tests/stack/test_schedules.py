@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from harness.stack import Stack, wait_until
-from stack.conftest import Dagster
+from stack.conftest import Dagster, rows
 
 SCHEDULE = """
 query Schedule($selector: ScheduleSelector!) {
@@ -52,5 +52,6 @@ def test_the_daemon_launches_a_scheduled_tick(stack: Stack, dagster: Dagster) ->
     assert outcome.status == "SUCCESS", outcome
     assert outcome.metadata["answer"]
     assert outcome.metadata["input"] == asked
+    assert [row["principal"] for row in rows(stack, run_id)] == ["schedule:run_langflow_daily"]
     tags = dagster.runs(runIds=[run_id])[0]["tags"]
     assert tags["dagster/schedule_name"] == "run_langflow_daily"

@@ -65,8 +65,6 @@ def run_resolve(arguments: argparse.Namespace) -> int:
 
 def _the_call(records: list[Record], name: str) -> Record:
     """Choose the call that is meant: the newest attempt, where all that fit are of one call."""
-    if not records:
-        raise LedgerError(f"No call's id, key, run or job begins with {name!r}.")
     unknown = [record for record in records if record["state"] == "unknown"]
     if not unknown:
         states = ", ".join(dict.fromkeys(record["state"] for record in records))
