@@ -39,4 +39,4 @@ def test_what_is_scaffolded_is_checked_and_listed(project: Path) -> None:
     dg(project, "scaffold", "defs", "dagster.asset", "texts/summary.py")
     dg(project, "check", "defs")
     listed = json.loads(dg(project, "list", "defs", "--json"))
-    assert {asset["key"] for asset in listed["assets"]} == {"capital", "summary"}
+    assert {asset["asset_key"] for asset in listed["assets"]} == {"capital", "summary"}
