@@ -198,7 +198,7 @@ def test_a_store_that_is_away_fails_the_run_after_the_others_were_pruned(stack: 
         run_id = prune(dagster)
         assert dagster.status(run_id) == "FAILURE"
         done = steps(dagster, run_id)
-        assert "langflow:7860" in done["prune_langflow"]
+        assert "Langflow at http://langflow:7860 was not pruned: " in done["prune_langflow"]
         assert done["prune_runs"]["runs"] == 1
         assert done["prune_ledger"]["calls"] == 1
     stack.wait_health("langflow", "healthy", seconds=120)

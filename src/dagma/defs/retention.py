@@ -30,7 +30,7 @@ EVERY_DAY = "30 3 * * *"
 def prune_runs_op(context: dg.OpExecutionContext) -> None:
     """Prune Dagster's own records."""
     days = RetentionSettings.from_environment().runs
-    _report(context, days, RunPruner(context.instance, days=days).prune)
+    _report(context, "Dagster", days, RunPruner(context.instance, days=days).prune)
 
 
 @dg.op(name="prune_langflow", out=dg.Out(dg.Nothing), description="Deletes old messages and traces in Langflow.")
@@ -39,14 +39,14 @@ def prune_langflow_op(context: dg.OpExecutionContext) -> None:
     settings = RetentionSettings.from_environment()
     with access_from_environment().connect(base_url_from_environment()) as client:
         pruner = LangflowPruner(client, days=settings.langflow, chats_days=settings.chats)
-        _report(context, settings.langflow, pruner.prune)
+        _report(context, f"Langflow at {client.base_url}", settings.langflow, pruner.prune)
 
 
 @dg.op(name="prune_ledger", out=dg.Out(dg.Nothing), description="Deletes old calls in the ledger.")
 def prune_ledger_op(context: dg.OpExecutionContext) -> None:
     """Prune the ledger."""
     days = RetentionSettings.from_environment().ledger
-    _report(context, days, lambda: prune_ledger(ledger_from_environment(), days=days))
+    _report(context, "The ledger", days, lambda: prune_ledger(ledger_from_environment(), days=days))
 
 
 @dg.job(
@@ -80,13 +80,13 @@ def prune_schedule_from_environment() -> dg.ScheduleDefinition:
     )
 
 
-def _report(context: dg.OpExecutionContext, days: int, prune: Callable[[], Pruned]) -> None:
+def _report(context: dg.OpExecutionContext, store: str, days: int, prune: Callable[[], Pruned]) -> None:
     began = time.monotonic()
     try:
         pruned = prune()
     except (LangflowError, LedgerError) as error:
         # Not again tonight: tomorrow night deletes what this one has left.
-        raise dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False) from error
+        raise dg.Failure(f"{store} was not pruned: {type(error).__name__}: {error}", allow_retries=False) from error
     seconds = round(time.monotonic() - began, 1)
     context.log.info("Deleted: %s.", pruned)
     context.add_output_metadata({**pruned.deleted, "seconds": seconds, "days": days, "complete": pruned.is_complete})
