@@ -49,9 +49,8 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
         DockerContainer(service["image"])
         .with_command([part.replace("$$", "$") for part in service["command"]])
         .with_volume_mapping(str(tmp_path / "REDIS_PASSWORD"), "/run/secrets/REDIS_PASSWORD")
-        .with_kwargs(
-            user=service["user"], mem_limit=LIMIT, memswap_limit=LIMIT, read_only=True, tmpfs={service["tmpfs"][0]: ""}
-        )
+        .with_tmpfs_mount(service["tmpfs"][0])
+        .with_kwargs(user=service["user"], mem_limit=LIMIT, memswap_limit=LIMIT, read_only=True)
     )
     with container:
         broker = Broker(container)
