@@ -115,7 +115,7 @@ def test_the_calls_of_the_page_about_the_client_work(
     said = capsys.readouterr().out
     (shown,) = blocks("docs/client.md", language="")
     assert shown in said
-    assert said.count("Paris.") == 4
+    assert said.count("Paris.") == 5
 
 
 def test_the_config_of_ones_own_assets_takes_no_variable_and_no_resource(monkeypatch: pytest.MonkeyPatch) -> None:
