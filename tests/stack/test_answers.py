@@ -89,7 +89,11 @@ def test_a_run_that_is_canceled_in_the_ui_ends_ask_without_a_class_name(
     )
 
     def started() -> str | None:
-        runs = [run for run in dagster.runs(statuses=["STARTED"]) if run["tags"].get("dagma/asked_by") == "cli"]
+        runs = [
+            run
+            for run in dagster.runs(statuses=["STARTED"])
+            if run["tags"].get("dagma/principal", "").startswith("cli:")
+        ]
         return str(runs[0]["runId"]) if runs else None
 
     run_id = wait_until("the run started", started, seconds=60)
