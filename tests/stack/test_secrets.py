@@ -13,7 +13,7 @@ from harness.stack import TYPED, Stack
 from stack.conftest import Dagster
 from unit.scripts.compose import LASTING
 
-SECRETS = re.compile(r"PASSWORD|SECRET_KEY|SECRET$|API_KEY")
+SECRETS = re.compile(r"(PASSWORD|SECRET_KEY|SECRET|API_KEY)$")
 # What stands in no other text: the whole may be escaped where it is shown.
 WORDS = {"LLM_API_KEY": "typed-key-of-the-llm", "LANGFLOW_HEADERS": "typed-header-of-a-gateway"}
 # Longer than from one health check to the next.

@@ -1,6 +1,7 @@
 """The Makefile, as far as it does more than run a script: what is typed reaches its end as it was typed."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -99,7 +100,9 @@ def test_several_logs_are_followed(folder: Path) -> None:
 @pytest.mark.parametrize("typed", TYPED)
 def test_a_question_is_one_argument_of_the_command(folder: Path, typed: str) -> None:
     printed = make(folder, "ask", f"Q={typed}", "FLOW=My flow")
-    assert printed.endswith(f"<exec>\n<-T>\n<user-code>\n<dagma>\n<ask>\n<--flow>\n<My flow>\n<-->\n<{typed}>\n")
+    # With the name of who asks.
+    assert re.search(r"<exec>\n<-T>\n<--env>\n<LOGNAME=[^>]+>\n<user-code>\n<dagma>\n<ask>\n", printed)
+    assert printed.endswith(f"<ask>\n<--flow>\n<My flow>\n<-->\n<{typed}>\n")
 
 
 def test_a_question_comes_from_a_file_or_from_standard_input(folder: Path) -> None:
