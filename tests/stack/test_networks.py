@@ -20,7 +20,8 @@ def scan(address, first, last):
     for port in range(first, last + 1):
         with socket.socket() as probe:
             probe.settimeout(seconds)
-            if probe.connect_ex((address, port)) == 0:
+            # To an address of its own a socket may connect to itself, by the port that it happened to get.
+            if probe.connect_ex((address, port)) == 0 and probe.getsockname() != probe.getpeername():
                 yield [address, port]
 
 addresses, spans, seconds = json.load(sys.stdin)
