@@ -2,12 +2,10 @@
 
 import re
 import subprocess
-from collections.abc import Iterable
-from pathlib import Path
 
 import pytest
 from harness.stack import ONE_SHOTS, PROJECT, ROOT, Stack
-from unit.scripts.compose import LASTING
+from unit.scripts.compose import LASTING, OF_ONE_SERVICE, read_by_code
 
 ROUTE_OUT = frozenset({"langflow"})
 
@@ -78,23 +76,14 @@ def _networks(stack: Stack, service: str) -> list[str]:
     return list(stack.inspect(stack.container(service))["NetworkSettings"]["Networks"])
 
 
-def variables_read_by(sources: Iterable[Path]) -> set[str]:
-    """The environment variables that these modules name when they read them."""
-    reads = re.compile(r'(?:EnvVar|environment\.\w+)\(\s*"([A-Z_]+)"')
-    return {name for source in sources for name in reads.findall(source.read_text())}
-
-
 def test_every_variable_is_present_where_it_is_read(stack: Stack) -> None:
-    package = ROOT / "src" / "dagma"
-    # make dev runs without containers.
-    modules = [path for path in package.rglob("*.py") if package / "dev" not in path.parents]
     in_yaml = set(re.findall(r"\benv: (\w+)", (ROOT / "dagster_home" / "dagster.yaml").read_text()))
-    needed = in_yaml | variables_read_by(modules)
+    needed = in_yaml | (read_by_code() - OF_ONE_SERVICE.keys())
     assert {"DAGSTER_PG_HOST", "LANGFLOW_TIMEOUT_SECONDS"} <= needed
     of_dagster = in_yaml | {"DAGSTER_PG_PASSWORD", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"}
     pushed = {"LANGFLOW_BASE_URL", "LANGFLOW_API_KEY", "LLM_BASE_URL", "LLM_API_KEY", "LLM_MODEL"}
     readers = {
-        **dict.fromkeys(("user-code", "worker"), needed | of_dagster),
+        **dict.fromkeys(("user-code", "project-code", "worker"), needed | of_dagster),
         **dict.fromkeys(("dagster-webserver", "dagster-daemon"), of_dagster),
         "flows-push": pushed,
     }
