@@ -22,7 +22,8 @@ READY = "/tmp/ready-to-kill"  # noqa: S108 (in a container)
 # A worker has taken a task, and its run has not begun, for a few hundredths of a second.
 KILL_AT_THE_NEXT_TASK = f"""
 import os, pathlib, redis, signal
-backend = redis.Redis.from_url(os.environ["CELERY_RESULT_BACKEND"])
+from dagma.celery_settings import result_backend_url
+backend = redis.Redis.from_url(result_backend_url())
 tasks = lambda: set(backend.keys("celery-task-meta-*"))
 known = tasks()
 pathlib.Path("{READY}").write_text("ready")
