@@ -5,7 +5,6 @@ import os
 import secrets
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +25,6 @@ SETTINGS = {
 }
 DAGSTER = f"http://127.0.0.1:{SETTINGS['DAGSTER_PORT']}"
 LANGFLOW = f"http://127.0.0.1:{SETTINGS['LANGFLOW_PORT']}"
-# What it takes on two cores that do nothing else is a third of it: make, Compose, the images' cache and the check.
-REFUSAL_SECONDS = 45.0
-EDIT_SECONDS = 45.0
 ECHO = "da90a000-0000-4000-8000-000000000002"
 MISTAKE = "x = undefined\n"
 TOLD = "project/defs/mistake.py:1: NameError: name 'undefined' is not defined"
@@ -71,13 +67,12 @@ class Clone:
         """Run `make`; return what it prints, both streams."""
         return self._run("make", "--no-print-directory", *arguments, seconds=seconds)
 
-    def refused(self, **settings: str) -> tuple[str, float]:
-        """Run a `make up` that must fail; return what it prints, and the seconds to its end."""
-        started = time.monotonic()
+    def refused(self, **settings: str) -> str:
+        """Run a `make up` that must fail; return what it prints."""
         done = self._start("make", "--no-print-directory", "up", seconds=600.0, settings=settings)
         assert done.returncode != 0, done.stdout
         assert "Traceback" not in done.stdout
-        return done.stdout, time.monotonic() - started
+        return done.stdout
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name
@@ -295,11 +290,10 @@ def test_a_setting_that_cannot_be_used_is_told_before_anything_is_replaced(
     clone: Clone, name: str, value: str, cause: str
 ) -> None:
     before = clone.containers()
-    said, seconds = clone.refused(**{name: value})
+    said = clone.refused(**{name: value})
     assert "nothing was changed" in said
     assert cause in said
     assert clone.containers() == before
-    assert seconds < REFUSAL_SECONDS
     assert is_up()
 
 
@@ -307,10 +301,9 @@ def test_a_setting_that_cannot_be_used_is_told_before_anything_is_replaced(
 def test_a_mistake_in_the_project_is_told_and_what_runs_keeps_its_version(clone: Clone) -> None:
     before = clone.containers()
     mistake = clone.write("project/defs/mistake.py", MISTAKE)
-    said, seconds = clone.refused()
+    said = clone.refused()
     assert TOLD in said
     assert clone.containers() == before
-    assert seconds < REFUSAL_SECONDS
     # The edit reaches no container, also where one starts again, as all do with the machine.
     clone.docker("restart", before["project-code"], before["worker"])
     wait_until("the location project", lambda: is_loaded("project"), seconds=60)
@@ -323,13 +316,10 @@ def test_an_edit_of_the_project_needs_no_image_and_runs_on_the_workers(clone: Cl
     before, built = clone.containers(), clone.docker(*image)
     clone.write("project/data/word.txt", "hello").chmod(0o644)
     clone.write("project/defs/shouting/shout.py", ASSET)
-    started = time.monotonic()
     clone.make("up")
-    seconds = time.monotonic() - started
     replaced = {service for service, container in clone.containers().items() if container != before[service]}
     assert replaced == {"user-code", "project-code", "worker"}
     assert clone.docker(*image) == built
-    assert seconds < EDIT_SECONDS
 
     webserver = Webserver(DAGSTER, location="project")
     wait_until("the job of the edit", lambda: "shout_job" in jobs(webserver), seconds=30)
