@@ -336,7 +336,7 @@ def test_an_edit_of_the_project_needs_no_image_and_runs_on_the_workers(clone: Cl
 def test_where_nothing_runs_the_ui_comes_up_with_what_is_wrong(clone: Clone) -> None:
     clone.make("down")
     mistake = clone.write("project/defs/mistake.py", MISTAKE)
-    said, _ = clone.refused()
+    said = clone.refused()
     assert f"Dagster is up at {DAGSTER}, and some of its code locations are red" in said
     assert TOLD in said
     assert is_up()
@@ -344,10 +344,10 @@ def test_where_nothing_runs_the_ui_comes_up_with_what_is_wrong(clone: Clone) -> 
     assert not is_loaded("project")
     assert "Paris" in clone.make("ask", "Q=What is the capital of France?"), "it does not need the project"
 
-    said, _ = clone.refused(LANGFLOW_SCHEDULE_CRON="0 25 * * *")
+    said = clone.refused(LANGFLOW_SCHEDULE_CRON="0 25 * * *")
     assert "nothing was changed" in said, "now something runs"
     clone.make("down")
-    said, _ = clone.refused(LANGFLOW_SCHEDULE_CRON="0 25 * * *")
+    said = clone.refused(LANGFLOW_SCHEDULE_CRON="0 25 * * *")
     assert "LANGFLOW_SCHEDULE_CRON is '0 25 * * *'" in said
     assert is_up()
     wait_until("what is wrong", lambda: "LANGFLOW_SCHEDULE_CRON is" in load_error("dagma"), seconds=60)
