@@ -84,7 +84,7 @@ def test_the_launchpad_launches_a_run_and_offers_no_resource(page: Page, stack: 
     refused: list[str] = []
     page.on("response", lambda each: refused.append(f"{each.status} {each.url}") if each.status >= 400 else None)
     sockets: list[WebSocket] = []
-    page.on("websocket", sockets.append)
+    page.on("websocket", lambda socket: sockets.append(socket))
     page.goto(f"{stack.dagster_url}/locations/dagma/jobs/{JOB}/playground")
     expect(page.get_by_text("ping from dagma")).to_be_visible()
     expect(page.get_by_text("No errors")).to_be_visible()
