@@ -74,7 +74,7 @@ class Clone:
         assert "Traceback" not in done.stdout
         return done.stdout
 
-    def set(self, **values: str) -> None:
+    def change_settings(self, **values: str) -> None:
         """Change variables of `.env`."""
         env = self.folder / ".env"
         lines = [line for line in env.read_text().splitlines() if line.split("=", 1)[0] not in values]
@@ -199,7 +199,7 @@ def test_a_key_that_a_person_changed_reaches_those_who_read_it_and_replaces_nobo
     # Other tests leave more workers than these.
     clone.make("up")
     before = clone.containers()
-    clone.set(LLM_API_KEY="'a new $key #1'")
+    clone.change_settings(LLM_API_KEY="'a new $key #1'")
     clone.make("up")
     after = clone.containers()
     assert {service for service, container in after.items() if container != before[service]} == {"langflow"}
@@ -211,7 +211,7 @@ def test_a_key_that_a_person_changed_reaches_those_who_read_it_and_replaces_nobo
 @pytest.mark.usefixtures("screen")
 def test_a_changed_password_of_a_role_reaches_postgres_too(clone: Clone) -> None:
     before = clone.containers()
-    clone.set(LANGFLOW_PG_PASSWORD=secrets.token_hex(24))
+    clone.change_settings(LANGFLOW_PG_PASSWORD=secrets.token_hex(24))
     # It ends when Langflow is healthy, which asks its database.
     clone.make("up")
     replaced = {service for service, container in clone.containers().items() if container != before[service]}
