@@ -280,15 +280,13 @@ def test_make_ask_takes_a_file_a_flow_and_any_text(clone: Clone) -> None:
 @pytest.mark.usefixtures("screen")
 def test_an_llm_that_langflow_refuses_is_said_once_by_our_variable_and_no_other_service_failed(clone: Clone) -> None:
     # A private address that is not listed, which Langflow finds out when it tries the key.
-    with pytest.raises(AssertionError) as refused:
-        clone.make("up", "LLM_API_KEY=sk-a-wrong-key", "LLM_BASE_URL=http://postgres:5432/v1")
-    printed = str(refused.value)
+    printed = clone.refused(LLM_API_KEY="sk-a-wrong-key", LLM_BASE_URL="http://postgres:5432/v1")
     assert printed.count("add postgres to LANGFLOW_SSRF_ALLOWED_HOSTS in .env") == 1
     assert printed.count("LLM_API_KEY          was not taken by Langflow") == 1
     assert "error: flows-push failed" in printed
     assert "not every service came up" not in printed
     assert [service for service in LASTING if f"last lines of {service}" in printed] == []
-    assert "sk-a-wrong-key" not in printed.split("ended with", 1)[1]
+    assert "sk-a-wrong-key" not in printed
     # What came up stays up, and the next one is fine.
     assert clone.containers().keys() >= LASTING
 
