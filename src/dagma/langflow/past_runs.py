@@ -4,6 +4,7 @@ Langflow keeps a session's messages, which name their run, and a trace of each r
 state as a job's, whose heartbeat ends with the process that runs it: a run that died with Langflow is known as lost.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -31,6 +32,8 @@ _TOLD_BY_ERRORS = ("JOB_FAILED", "JOB_NOT_FOUND", "EXECUTION_TIMEOUT")
 _MOST_MESSAGES = 200
 _MOST_PAGES = 10
 _MOST_TRACES = "200"
+# Seconds; Langflow 1.13 stored them within half a second.
+_OUTPUT_WAITS = (0.2, 0.5, 1.0)
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ class PastRunsApi(CollectingApi):
         redactor = self._transport.redactor()
         if run.state == "failed":
             raise self._failure(run)
-        reply = self._job_of(run.run_id)
+        reply = self._stored_outputs_of(run.run_id)
         try:
             if reply.status != 200:
                 raise CompletedWithoutOutput("Langflow does not know the job of the run any more.")
@@ -172,6 +175,15 @@ class PastRunsApi(CollectingApi):
             return reply
 
         return self._retry.call(once, deadline=deadline, idempotent=True)
+
+    def _stored_outputs_of(self, run_id: str) -> Reply:
+        """Ask for the job of a run that has ended; Langflow stores what its components gave a moment after its end."""
+        for wait in _OUTPUT_WAITS:
+            reply = self._job_of(run_id)
+            if reply.status != 200 or walk(json_or_none(reply.body), "outputs"):
+                return reply
+            time.sleep(wait)
+        return self._job_of(run_id)
 
     def _failure(self, run: PastRun) -> FlowFailed:
         errors = [message for message in run.messages if message.get("category") == "error"]
