@@ -35,7 +35,7 @@ query Location($name: String!) {
     __typename
     ... on WorkspaceLocationEntry {
       loadStatus
-      locationOrLoadError { __typename ... on PythonError { message } }
+      locationOrLoadError { __typename ... on PythonError { message causes { message } } }
     }
   }
 }
@@ -275,8 +275,10 @@ class Webserver:
         if loaded is None:
             raise WebserverError(f"Code location {self.location!r} is still loading. Try again in a few seconds.")
         if loaded["__typename"] == "PythonError":
+            # Dagster's own error says only that there is one; the last of its causes is what the code raised.
+            cause = [loaded, *loaded["causes"]][-1]["message"]
             raise WebserverError(
-                f"Code location {self.location!r} does not load: {_first_lines(loaded['message'])}\n"
+                f"Code location {self.location!r} does not load: {_first_lines(cause)}\n"
                 f"See its log: `make logs s={'project' if self.location == 'project' else 'user'}-code`."
             )
 

@@ -91,7 +91,8 @@ def test_a_code_location_that_does_not_load_is_the_cause(
     dagster: FakeDagster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dagster.launched = {"__typename": "PipelineNotFoundError", "message": "Could not find Pipeline"}
-    dagster.location = {"__typename": "PythonError", "message": "SettingError: LANGFLOW_SCHEDULE_CRON is 'x'."}
+    cause = {"message": "SettingError: LANGFLOW_SCHEDULE_CRON is 'x'."}
+    dagster.location = {"__typename": "PythonError", "message": "An error while loading", "causes": [cause]}
     assert main(["ask", "Why?"]) == 1
     assert "does not load: SettingError: LANGFLOW_SCHEDULE_CRON is 'x'." in capsys.readouterr().err
 

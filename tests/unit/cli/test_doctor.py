@@ -255,7 +255,11 @@ def test_a_daemon_without_a_heartbeat_fails(doctor: Doctor, dagster: FakeDagster
 
 
 def test_a_code_location_that_does_not_load_fails_with_its_cause(doctor: Doctor, dagster: FakeDagster) -> None:
-    dagster.location = {"__typename": "PythonError", "message": "SettingError: LANGFLOW_SCHEDULE_CRON is 'x'."}
+    dagster.location = {
+        "__typename": "PythonError",
+        "message": "SettingError: LANGFLOW_SCHEDULE_CRON is 'x'.",
+        "causes": [],
+    }
     assert "LANGFLOW_SCHEDULE_CRON is 'x'" in doctor().said["Dagster"]
 
 

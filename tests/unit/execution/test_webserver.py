@@ -22,7 +22,7 @@ def test_a_retry_that_a_loaded_location_does_not_launch_is_refused(monkeypatch: 
         webserver.retry("run-1", "FROM_FAILURE", {})
 
 
-@pytest.mark.parametrize("location", [None, {"__typename": "PythonError", "message": "it is away"}])
+@pytest.mark.parametrize("location", [None, {"__typename": "PythonError", "message": "it is away", "causes": []}])
 def test_a_retry_that_has_no_location_may_be_launched_later(
     monkeypatch: pytest.MonkeyPatch, location: dict[str, Any] | None
 ) -> None:
