@@ -29,13 +29,17 @@ check_compose() {
   docker buildx version >/dev/null 2>&1 || die "docker has no buildx plugin" "install the plugin: package docker-buildx or docker-buildx-plugin"
 }
 
+memory_mib() {
+  if engine_answers; then
+    echo $(($(docker info --format '{{.MemTotal}}') / 1048576))
+  else
+    echo $(($(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1024))
+  fi
+}
+
 check_memory() {
   local mib
-  if engine_answers; then
-    mib=$(($(docker info --format '{{.MemTotal}}') / 1048576))
-  else
-    mib=$(($(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1024))
-  fi
+  mib=$(memory_mib)
   [ "$mib" -ge "$MIN_MEMORY_MIB" ] ||
     die "the engine has $mib MiB of memory; $MIN_MEMORY_MIB MiB are needed" "give the machine, or Docker Desktop's VM, more memory"
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from harness.stack import PROJECT, TYPED, Stack, fresh_stack, make_env_file, wait_until
-from harness.tiers import TIERS, TierReport, tier_of
+from harness.tiers import TIERS, TierReport, side_by_side, tier_of
 from hypothesis import settings
 
 # testcontainers' reaper is an image of its own, which can't be pulled everywhere; every fixture here cleans up itself.
@@ -51,6 +51,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--stack-env") and any(tier_of(item.nodeid) != "browser" for item in items):
         raise pytest.UsageError("--stack-env is for tests/browser alone: other tests stop containers of their stack")
     items.sort(key=lambda item: TIERS.index(tier_of(item.nodeid)))
+    if hasattr(config, "workerinput"):
+        side_by_side(items)
 
 
 @pytest.fixture(scope="session")
