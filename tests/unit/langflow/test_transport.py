@@ -5,6 +5,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -365,7 +366,7 @@ def test_a_deadline_that_has_passed_sends_nothing(fake_langflow: FakeLangflow, m
         ({"tweaks": {1: {}}}, "tweaks must map"),
         ({"session_id": 7}, "session_id must be a text"),
         ({"tweaks": {"ChatInput-1": {"x": float("nan")}}, "validate": False}, "can't be written as JSON"),
-        ({"tweaks": {"ChatInput-1": {"x": object()}}, "validate": False}, "can't be written as JSON"),
+        ({"tweaks": {"ChatInput-1": {"x": Decimal(1)}}, "validate": False}, "can't be written as JSON"),
         ({"tweaks": {"ChatInput-1": {"x": "\udfff"}}, "validate": False}, "can't be written as JSON"),
     ],
     ids=str,
