@@ -45,6 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{tier}: tests of tests/{tier}")
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the lanes in its own
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(tier_of(item.nodeid))
