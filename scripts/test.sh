@@ -30,6 +30,6 @@ arguments=()
 while IFS= read -r argument; do arguments+=("$argument"); done < <(xargs printf '%s\n' <<<"$tests")
 # All of them mostly wait for containers: half as long in two processes, which share nothing but the machine.
 if [ -z "${TESTS:-}" ] && [ "$(memory_mib)" -ge "$TWO_LANES_MEMORY_MIB" ]; then
-  arguments+=(--numprocesses 2 --dist loadgroup --no-loadscope-reorder)
+  arguments+=(--numprocesses 2 --dist loadscope)
 fi
 .venv/bin/python -m pytest "${arguments[@]}"

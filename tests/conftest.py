@@ -5,10 +5,12 @@ import secrets
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from harness.lanes import Lanes, lane_of, place_of
 from harness.stack import PROJECT, TYPED, Stack, fresh_stack, make_env_file, wait_until
-from harness.tiers import TIERS, TierReport, side_by_side, tier_of
+from harness.tiers import TIERS, TierReport, tier_of
 from hypothesis import settings
 
 # testcontainers' reaper is an image of its own, which can't be pulled everywhere; every fixture here cleans up itself.
@@ -45,7 +47,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{tier}: tests of tests/{tier}")
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the lanes in its own
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
+    return Lanes(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(tier_of(item.nodeid))
@@ -53,7 +59,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError("--stack-env is for tests/browser alone: other tests stop containers of their stack")
     items.sort(key=lambda item: TIERS.index(tier_of(item.nodeid)))
     if hasattr(config, "workerinput"):
-        side_by_side(items)
+        items.sort(key=lambda item: place_of(item.nodeid))
+        for item in items:
+            if "stack" in getattr(item, "fixturenames", ()) and lane_of(item.nodeid) != "stack":
+                raise pytest.UsageError(f"{item.nodeid} asks the test stack: take its file out of OF_THEIR_OWN")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The tiers of tests: their order, their marks, what runs side by side, and the table that closes a run."""
+"""The tiers of tests: their order, their marks and the table that closes a run."""
 
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -13,27 +13,6 @@ def tier_of(nodeid: str) -> str:
     """The folder below tests/ that a test stands in."""
     parts = Path(nodeid.split("::", 1)[0]).parts
     return parts[1] if len(parts) > 2 and parts[1] in TIERS else "unit"
-
-
-def lane_of(item: pytest.Item) -> str:
-    """What a test shares with others, one after the other with which it runs when several processes share the tests.
-
-    The whole of the contract and of the pages is asked of the test stack; elsewhere its fixture tells. Tests of other
-    files share no more than a file's own fixtures.
-    """
-    fixtures = getattr(item, "fixturenames", ())
-    if tier_of(item.nodeid) in ("contract", "browser") or "stack" in fixtures:
-        return "stack"
-    return "postgres" if "postgres_url" in fixtures else item.nodeid.split("::", 1)[0]
-
-
-def side_by_side(items: list[pytest.Item]) -> None:
-    """Sort tests for several processes: each lane goes to one of them, and what takes longest is begun first."""
-    first = ("stack", "tests/stack/test_make.py", "postgres")
-    lanes = {item: lane_of(item) for item in items}
-    for item, lane in lanes.items():
-        item.add_marker(pytest.mark.xdist_group(lane))
-    items.sort(key=lambda item: first.index(lanes[item]) if lanes[item] in first else len(first))
 
 
 class TierReport:

@@ -1,0 +1,39 @@
+"""What runs side by side where several processes share the tests: each lane goes to one of them, test by test."""
+
+from pathlib import PurePath
+from typing import Any
+
+from xdist.scheduler import LoadScopeScheduling
+
+from harness.tiers import tier_of
+
+# Files of tests/stack that ask nothing of the test stack: what they start is their own.
+OF_THEIR_OWN = ("test_broker", "test_dev", "test_env_file", "test_make", "test_storage")
+# What takes longest is begun first.
+FIRST = ("stack", "tests/stack/test_make.py", "postgres")
+
+
+def lane_of(nodeid: str) -> str:
+    """What a test shares with others: the test stack, a PostgreSQL server, or no more than its file's fixtures."""
+    file = nodeid.split("::", 1)[0]
+    name = PurePath(file).stem
+    if name.startswith("test_ledger_postgres"):
+        return "postgres"
+    return "stack" if tier_of(nodeid) in ("contract", "stack", "browser") and name not in OF_THEIR_OWN else file
+
+
+def place_of(nodeid: str) -> int:
+    """When a test's lane is begun."""
+    lane = lane_of(nodeid)
+    return FIRST.index(lane) if lane in FIRST else len(FIRST)
+
+
+class Lanes(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives out lanes, in the order of the tests."""
+
+    def __init__(self, config: Any, log: Any) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False
+
+    def _split_scope(self, nodeid: str) -> str:
+        return lane_of(nodeid)
