@@ -61,7 +61,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: place_of(item.nodeid))
         for item in items:
-            if "stack" in getattr(item, "fixturenames", ()) and lane_of(item.nodeid) != "stack":
+            asks_stack = tier_of(item.nodeid) == "stack" and "stack" in getattr(item, "fixturenames", ())
+            if asks_stack and lane_of(item.nodeid) != "stack":
                 raise pytest.UsageError(f"{item.nodeid} asks the test stack: take its file out of OF_THEIR_OWN")
 
 
