@@ -8,7 +8,7 @@ from harness.stack import Stack
 from playwright.sync_api import Locator, Page, WebSocket, expect
 
 from dagma.cli.ask import ASSET, JOB
-from dagma.webserver import Outcome
+from dagma.execution.webserver import Outcome
 
 ASSISTANT = "da90a000-0000-4000-8000-000000000001"
 QUESTION = "What is the capital of France?"

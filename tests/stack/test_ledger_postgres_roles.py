@@ -30,7 +30,7 @@ from dagma.ledger import (
 )
 from dagma.ledger.database import Database
 from dagma.ledger.migrate import migrate
-from dagma.ledger.retention import prune_calls, prune_expired
+from dagma.ledger.pruning import prune_calls, prune_expired
 
 __all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from dagma.cli.ask_input import InputError, parse_tweaks, read_question
 from dagma.cli.waiting import WAITING, why_it_waits
-from dagma.webserver import Outcome, Webserver, WebserverError
+from dagma.execution.webserver import Outcome, Webserver, WebserverError
 
 JOB = "langflow_run_flow_job"
 ASSET = "langflow_run_flow"

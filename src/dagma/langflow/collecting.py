@@ -7,9 +7,6 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
-from dagma.langflow.body import json_object, walk
-from dagma.langflow.call import checked_uuid, is_uuid
-from dagma.langflow.deadline import Deadline
 from dagma.langflow.errors import (
     CompletedWithoutOutput,
     JobCancelled,
@@ -22,11 +19,14 @@ from dagma.langflow.errors import (
 )
 from dagma.langflow.events import EventKind, EventReader, FlowEvent
 from dagma.langflow.following import FollowingApi
-from dagma.langflow.job import JobStatus
-from dagma.langflow.jobs import not_over
+from dagma.langflow.http.deadline import Deadline
+from dagma.langflow.job_state import JobStatus
+from dagma.langflow.jobs_api import not_over
 from dagma.langflow.result import CallResult, given_data
+from dagma.langflow.run_request import checked_uuid, is_uuid
 from dagma.langflow.trace import Trace
-from dagma.langflow.uncut import perhaps_cut, uncut
+from dagma.langflow.untrusted_json import json_object, walk
+from dagma.langflow.whole_answers import perhaps_cut, uncut
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from dagma.langflow.body import objects, text_or_none, walk
 from dagma.langflow.errors import BadRequest, MalformedResponse
+from dagma.langflow.untrusted_json import objects, text_or_none, walk
 
 # What the canvas changes when nodes are only looked at or moved.
 _CANVAS_ONLY = {

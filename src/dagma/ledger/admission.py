@@ -15,7 +15,6 @@ from sqlalchemy import Connection, Row, Table, TextClause, bindparam, select, te
 
 from dagma.ledger.call import Begun, Call
 from dagma.ledger.call_row import row_of, storable_call
-from dagma.ledger.changes import change
 from dagma.ledger.database import Database, first_row
 from dagma.ledger.errors import (
     AnswerExpiredError,
@@ -27,11 +26,12 @@ from dagma.ledger.errors import (
     OutcomeUnknownError,
     QuotaExceededError,
 )
-from dagma.ledger.flows import identify
-from dagma.ledger.lost import record_lost
+from dagma.ledger.flow_identity import identify
+from dagma.ledger.live_callers import Presence
+from dagma.ledger.lost_callers import record_lost
 from dagma.ledger.meter import Meter
-from dagma.ledger.presence import Presence
 from dagma.ledger.refusals import Refusal, record_refusal
+from dagma.ledger.state_changes import change
 from dagma.ledger.tables import calls, rejections, replays
 from dagma.ledger.texts import TextPolicy
 

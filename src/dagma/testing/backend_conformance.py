@@ -24,11 +24,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from dagma.backends.backend import Backend
+from dagma.calls.call_record import CallRecord, record_calls
+from dagma.calls.request import CallRequest
+from dagma.calls.retrying import CALL_ERRORS
 from dagma.defs.llm.assets import langflow_run_flow
-from dagma.defs.llm.backend import Backend
-from dagma.defs.llm.call_record import CallRecord, record_calls
-from dagma.defs.llm.failures import CALL_ERRORS
-from dagma.defs.llm.request import CallRequest
 from dagma.langflow import LangflowError
 from dagma.ledger import LedgerSettings, QuotaExceededError
 from dagma.ledger.reports import Filter, all_calls

@@ -11,9 +11,9 @@ import pytest
 from dagster._serdes import serialize_value
 from unit.calls.conftest import FLOW_ID, NO_HISTORY, Flow, asset_job, execute, rows, sends
 
-from dagma.defs.llm.backend import Backend
-from dagma.defs.llm.request import CallRequest
-from dagma.defs.llm.resources import LangflowRestResource, langflow_from_environment
+from dagma.backends.backend import Backend
+from dagma.backends.langflow.langflow_resource import LangflowRestResource, langflow_from_environment
+from dagma.calls.request import CallRequest
 from dagma.langflow import BadRequest
 from dagma.testing import ComponentFailed, FakeLangflow, Fault
 

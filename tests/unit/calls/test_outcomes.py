@@ -8,9 +8,9 @@ import dagster as dg
 import pytest
 from unit.calls.conftest import FLOW_ID, NO_HISTORY, Flow, Ran, execute, rows, sends
 
+from dagma.backends.langflow import langflow_outcomes
+from dagma.backends.langflow.langflow_resource import langflow_from_environment
 from dagma.cli import main
-from dagma.defs.llm import langflow_outcomes
-from dagma.defs.llm.resources import langflow_from_environment
 from dagma.ledger import input_hash
 from dagma.testing import ComponentFailed, FakeLangflow, Fault
 

@@ -11,7 +11,7 @@ from unit.cli.fake_dagster import DAEMON, RUN_ID, FakeDagster
 
 from dagma.cli import ask, main, waiting
 from dagma.cli.celery_workers import BrokerError, Worker
-from dagma.webserver import Webserver
+from dagma.execution.webserver import Webserver
 
 FAILURE = {
     "__typename": "ExecutionStepFailureEvent",

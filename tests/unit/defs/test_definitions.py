@@ -10,7 +10,7 @@ from dagster._serdes import serialize_value
 from unit.defs.conftest import FLOW_ID, RUN_BODY, LangflowServer, Reply
 
 from dagma import environment
-from dagma.defs.llm.resources import LangflowRestResource, langflow_from_environment
+from dagma.backends.langflow.langflow_resource import LangflowRestResource, langflow_from_environment
 from dagma.defs.llm.schedules import daily_schedule_from_environment
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from dagma import environment
-from dagma.defs.llm.flow_reference import FlowReference
-from dagma.defs.llm.launch_tweaks import check_launch_tweaks
+from dagma.calls.flow_reference import FlowReference
 from dagma.langflow import BadRequest, Forbidden, Unreachable
+from dagma.run_config.launch_tweaks import check_launch_tweaks
 
 ASSISTANT = json.loads((Path(__file__).parents[3] / "flows" / "assistant.json").read_text())
 MODEL, INPUT = "LanguageModel-assistant", "ChatInput-assistant"

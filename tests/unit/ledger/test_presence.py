@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import StaticPool
 
 from dagma.ledger.database import Database
-from dagma.ledger.presence import SessionPresence
+from dagma.ledger.live_callers import SessionPresence
 
 FIRST, SECOND = "1" * 32, "2" * 32
 
@@ -69,7 +69,7 @@ def server() -> Iterator[Server]:
 def presence(server: Server, monkeypatch: pytest.MonkeyPatch) -> SessionPresence:
     presence = SessionPresence(Database("postgresql://db/dagma"))
     monkeypatch.setattr(presence, "_connect", server.connect)
-    monkeypatch.setattr("dagma.ledger.presence._has_something_to_say", lambda _: server.has_something_to_say)
+    monkeypatch.setattr("dagma.ledger.live_callers._has_something_to_say", lambda _: server.has_something_to_say)
     return presence
 
 
