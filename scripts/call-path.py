@@ -118,9 +118,7 @@ def print_table(title: str, entered: Entered, with_functions: bool) -> None:
         print(f"  {lines:>5} lines of {len(codes):>3} functions  {path.relative_to(PACKAGE)}")
         if with_functions:
             for code in codes:
-                print(
-                    f"          {bodies.get(code.co_firstlineno, 0):>4} {code.co_qualname if sys.version_info >= (3, 11) else code.co_name}"
-                )
+                print(f"          {bodies.get(code.co_firstlineno, 0):>4} {code.co_qualname}")
     print(f"  {total:>5} lines of {len(entered):>3} functions in {len(by_file)} files\n")
 
 

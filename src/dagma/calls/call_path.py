@@ -4,9 +4,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dagma.calls.answer import Answer
+from dagma.calls.call_context import CallBackend, CallContext
 from dagma.calls.call_record import CallRecord, Origin, recording
 from dagma.calls.caller import Caller, EqualCalls
 from dagma.calls.durable_call import DurableCall
@@ -30,9 +31,6 @@ from dagma.ledger import (
 )
 from dagma.ledger.errors import both_ways_on
 
-if TYPE_CHECKING:
-    from dagma.backends.backend import Backend
-
 # How long a call waits for another caller that is sending it: longer than a database needs to notice that one died.
 IN_FLIGHT_SECONDS = 45.0
 # How often a call that was lost is sent again at once. It may have been paid for each time.
@@ -40,7 +38,7 @@ MAX_RESENDS = 2
 
 
 def make_call(
-    backend: "Backend", request: CallRequest, caller: Caller, ledger: Ledger, equal_calls: EqualCalls
+    backend: CallBackend, request: CallRequest, caller: Caller, ledger: Ledger, equal_calls: EqualCalls
 ) -> CallRecord:
     """Make a call: have it answered once, whoever asks however often.
 
@@ -63,35 +61,20 @@ def make_call(
     call = _ledger_call(backend, request, flow, caller, equal_calls)
     # Even where unknown calls are to be sent again: an answer that can be found is not paid for twice.
     call = replace(call, on_unknown="fail")
-    return CallPath(backend, in_its_own_session(request, call.key), flow, caller, ledger, call).answered()
+    context = CallContext(backend, in_its_own_session(request, call.key), flow, caller, ledger)
+    return CallPath(context, call).answered()
 
 
 class CallPath:
     """The attempts of a call, until one has an answer.
 
     Args:
-        backend: What answers it.
-        request: What to ask, in its session.
-        flow: The flow, looked up.
-        caller: Who asks.
-        ledger: Where it is recorded.
+        context: What takes part in the call.
         call: What the ledger is told of it.
     """
 
-    def __init__(
-        self,
-        backend: "Backend",
-        request: CallRequest,
-        flow: FlowReference,
-        caller: Caller,
-        ledger: Ledger,
-        call: Call,
-    ) -> None:
-        self._backend = backend
-        self._request = request
-        self._flow = flow
-        self._caller = caller
-        self._ledger = ledger
+    def __init__(self, context: CallContext, call: Call) -> None:
+        self._context = context
         self._call = call
         self._found: set[str] = set()
         self._resends = 0
@@ -99,26 +82,26 @@ class CallPath:
     def answered(self) -> CallRecord:
         """Get the answer; send the call again where an attempt was lost."""
         while True:
-            self._caller.stop_if_cancelled()
+            self._context.caller.stop_if_cancelled()
             try:
                 record = self._attempt()
             except FlowNotIdentifiedError as error:
-                raise _not_identified(error, self._flow) from error
+                raise _not_identified(error, self._context.flow) from error
             except JobLost as error:
                 self._count_resend(error)
-                self._caller.log.warning("%s It is sent again.", error.cause)
+                self._context.log.warning("%s It is sent again.", error.cause)
             except OutcomeUnknownError as error:
                 recording().begun.append(error.begun)
                 self._find(error)
             except (LangflowError, LedgerError):
                 # A step that fails would turn the end of a cancelled run into a failure.
-                self._caller.stop_if_cancelled()
+                self._context.caller.stop_if_cancelled()
                 raise
             else:
                 if record is not None:
                     recording().answered.append(record)
                     # The answer is kept, and what would be made of it is not wanted any more.
-                    self._caller.stop_if_cancelled()
+                    self._context.caller.stop_if_cancelled()
                     return record
 
     def _attempt(self) -> CallRecord | None:
@@ -126,14 +109,14 @@ class CallPath:
         started = time.monotonic()
         attempt: Attempt | None = None
         try:
-            with self._ledger.attempt(self._call, wait_seconds=IN_FLIGHT_SECONDS) as begun:
+            with self._context.ledger.attempt(self._call, wait_seconds=IN_FLIGHT_SECONDS) as begun:
                 recording().begun.append(begun)
-                attempt = Attempt(self._backend, self._request, self._flow, self._caller, self._ledger, begun)
+                attempt = Attempt(self._context, begun)
                 record = attempt.make()
         except LangflowError as error:
             if attempt is None or attempt.left_unknown is None:
                 raise
-            left = self._backend.outcome_seconds - (time.monotonic() - started)
+            left = self._context.backend.outcome_seconds - (time.monotonic() - started)
             finding = self._look(attempt.left_unknown, max(left, 0.0), error)
             if isinstance(finding, CannotTell):
                 error.mend = f"{error.mend} {finding.why} {both_ways_on(attempt.left_unknown.call_id)}"
@@ -152,21 +135,21 @@ class CallPath:
             OutcomeUnknownError: Nobody can tell, and it is not to be sent again.
             OutcomeGivenUpError: The same, and no retry is to try.
         """
-        finding = self._look(error.begun, self._backend.outcome_seconds, error)
+        finding = self._look(error.begun, self._context.backend.outcome_seconds, error)
         if not isinstance(finding, CannotTell):
             return
-        match self._request.on_unknown or self._ledger.on_unknown:
+        match self._context.request.on_unknown or self._context.ledger.on_unknown:
             case "resend":
-                self._caller.log.warning("%s It is sent again, and may be paid for twice.", finding.why)
-                self._ledger.resend(error.begun, "on_unknown is 'resend'")
+                self._context.log.warning("%s It is sent again, and may be paid for twice.", finding.why)
+                self._context.ledger.resend(error.begun, "on_unknown is 'resend'")
             case "give_up":
-                self._ledger.give_up(error.begun, "on_unknown is 'give_up'")
+                self._context.ledger.give_up(error.begun, "on_unknown is 'give_up'")
                 raise OutcomeGivenUpError(error.call_id) from error
             case _:
                 raise OutcomeUnknownError(error.begun, finding.why) from error
 
     def _look(self, begun: Begun, seconds: float, error: Exception) -> Answered | NoAnswer | CannotTell:
-        unknown = UnknownOutcome(self._backend, self._request, self._caller, self._ledger, begun)
+        unknown = UnknownOutcome(self._context, begun)
         finding = unknown.find(seconds)
         if isinstance(finding, Answered):
             self._found.add(begun.call_id)
@@ -184,28 +167,12 @@ class Attempt:
     """One attempt of a call, which the ledger has let in.
 
     Args:
-        backend: What answers it.
-        request: What to ask.
-        flow: The flow, looked up.
-        caller: Who asks.
-        ledger: Where it is recorded.
+        context: What takes part in the call.
         begun: What the ledger said.
     """
 
-    def __init__(
-        self,
-        backend: "Backend",
-        request: CallRequest,
-        flow: FlowReference,
-        caller: Caller,
-        ledger: Ledger,
-        begun: Begun,
-    ) -> None:
-        self._backend = backend
-        self._request = request
-        self._flow = flow
-        self._caller = caller
-        self._ledger = ledger
+    def __init__(self, context: CallContext, begun: Begun) -> None:
+        self._context = context
         self._begun = begun
         self.left_unknown: Begun | None = None
         """The attempt, once it was sent and broke off."""
@@ -215,7 +182,7 @@ class Attempt:
         started = time.monotonic()
         origin: Origin = "sent"
         if self._begun.state == "answered":
-            self._caller.log.info("Call %s was answered before: nothing is sent.", self._begun.call_id)
+            self._context.log.info("Call %s was answered before: nothing is sent.", self._begun.call_id)
             origin, response = "replayed", self._begun.raw
         elif self._begun.mode == "job":
             origin = "sent" if self._begun.state == "new" else "re-attached"
@@ -226,30 +193,28 @@ class Attempt:
 
     def _directly(self) -> dict[str, Any]:
         try:
-            return self._backend.answer(self._request)
+            return self._context.backend.answer(self._context.request)
         except LangflowError as error:
             self._record_end(error)
             raise
         except Exception as error:  # noqa: BLE001 (explained, and raised as what it means)
-            explained = self._backend.explain(error)
-            self._record_end(explained, self._backend.spent(error))
+            explained = self._context.backend.explain(error)
+            self._record_end(explained, self._context.backend.spent(error))
             # The lines that raised it, and not the exception itself, which Dagster would store with its message.
             raise shown(explained, error).with_traceback(error.__traceback__) from None
 
     def _by_job(self) -> dict[str, Any]:
-        jobs = self._backend.jobs()
+        jobs = self._context.backend.jobs()
         if jobs is None:
             raise BadRequest(
-                f"The call {self._begun.call_id} runs as a job, and {self._backend.backend_name} has none.",
+                f"The call {self._begun.call_id} runs as a job, and {self._context.backend.backend_name} has none.",
                 mend="Execute the run again from scratch, or retry it with the backend that it began with.",
             )
-        return DurableCall(
-            jobs, self._request, self._flow, self._caller, self._ledger, self._begun, self._backend.read
-        ).make()
+        return DurableCall(self._context, jobs, self._begun).make()
 
     def _settle(self, response: dict[str, Any], origin: Origin, started: float) -> CallRecord:
         try:
-            answer = self._backend.read(response)
+            answer = self._context.backend.read(response)
         except LangflowError as error:
             self._reject(response, error)
             raise
@@ -258,17 +223,17 @@ class Attempt:
         return CallRecord(
             begun=self._begun,
             origin=origin,
-            flow=self._flow,
-            request=self._request,
+            flow=self._context.flow,
+            request=self._context.request,
             response=response,
             answer=answer,
             seconds=time.monotonic() - started,
-            cost=self._ledger.prices.cost(answer.usages, self._begun.begun_at),
+            cost=self._context.ledger.prices.cost(answer.usages, self._begun.begun_at),
         )
 
     def _finish(self, response: dict[str, Any], answer: Answer) -> None:
         try:
-            self._ledger.finish(
+            self._context.ledger.finish(
                 self._begun,
                 raw=response,
                 answer=answer.text,
@@ -281,11 +246,11 @@ class Attempt:
             if self._begun.mode == "job":
                 raise  # the retry finds the job
             # The answer is here and paid for: an audit row without its end is the smaller loss.
-            self._caller.log.error("Call %s was answered, and is not recorded so: %s", self._begun.call_id, error)
+            self._context.log.error("Call %s was answered, and is not recorded so: %s", self._begun.call_id, error)
         except (TypeError, ValueError) as error:
             # Nobody could give it to a retry.
             refused = MalformedResponse(
-                f"The response of {self._backend.backend_name} can't be written as JSON: {error}.",
+                f"The response of {self._context.backend.backend_name} can't be written as JSON: {error}.",
                 mend="Return dicts, lists, texts, numbers, booleans and None from the backend's answer().",
                 outcome="failed",
             )
@@ -298,25 +263,25 @@ class Attempt:
                 self.left_unknown = replace(
                     self._begun,
                     state="unknown",
-                    flow_version=self._flow.version,
+                    flow_version=self._context.flow.version,
                     ended_at=datetime.now(UTC),
                     error_class=type(error).__name__,
                 )
-                self._ledger.unknown(self._begun, type(error).__name__, str(error))
+                self._context.ledger.unknown(self._begun, type(error).__name__, str(error))
             else:
-                self._ledger.fail(self._begun, type(error).__name__, str(error), usages=usages)
+                self._context.ledger.fail(self._begun, type(error).__name__, str(error), usages=usages)
         except LedgerError as missed:
-            self._caller.log.error("The end of call %s is not recorded: %s", self._begun.call_id, missed)
+            self._context.log.error("The end of call %s is not recorded: %s", self._begun.call_id, missed)
 
     def _reject(self, response: dict[str, Any], error: LangflowError) -> None:
         """Record an answer that is of no use, so that a retry sends the call anew."""
         if self._begun.state != "answered":
-            self._ledger.finish(self._begun, raw=response)
-        self._ledger.reject(self._begun, str(error))
+            self._context.ledger.finish(self._begun, raw=response)
+        self._context.ledger.reject(self._begun, str(error))
 
 
 def _ledger_call(
-    backend: "Backend", request: CallRequest, flow: FlowReference, caller: Caller, equal_calls: EqualCalls
+    backend: CallBackend, request: CallRequest, flow: FlowReference, caller: Caller, equal_calls: EqualCalls
 ) -> Call:
     call = Call(
         flow_id=flow.flow_id,

@@ -1,50 +1,28 @@
 """A call as a job: submit, follow, collect; and what becomes of the job when its caller is interrupted."""
 
 import time
-from collections.abc import Callable, Mapping
 from typing import Any
 
-from dagma.calls.answer import Answer
-from dagma.calls.caller import Caller
+from dagma.calls.call_context import CallContext
 from dagma.calls.cancelling import stopping_on_cancel
-from dagma.calls.flow_reference import FlowReference
 from dagma.calls.job_runner import Jobs
-from dagma.calls.request import CallRequest
 from dagma.calls.running_job import JobOutOfReachError, RunningJob, logging_what_is_missed
 from dagma.langflow import CallTimeout, Conflict, LangflowError
-from dagma.ledger import Begun, Ledger
+from dagma.ledger import Begun
 
 
 class DurableCall:
     """One attempt of a call that runs as a job.
 
     Args:
+        context: What takes part in the call.
         jobs: Runs jobs.
-        request: What to ask.
-        flow: The flow, looked up.
-        caller: Who asks.
-        ledger: Where the call is recorded.
         begun: What the ledger said: a job to submit, or one to find again.
-        read: Says what a raw response means.
     """
 
-    def __init__(
-        self,
-        jobs: Jobs,
-        request: CallRequest,
-        flow: FlowReference,
-        caller: Caller,
-        ledger: Ledger,
-        begun: Begun,
-        read: Callable[[Mapping[str, Any]], Answer],
-    ) -> None:
-        self._read = read
+    def __init__(self, context: CallContext, jobs: Jobs, begun: Begun) -> None:
+        self._context = context
         self._jobs = jobs
-        self._request = request
-        self._flow = flow
-        self._log = caller.log
-        self._caller = caller
-        self._ledger = ledger
         self._begun = begun
         self._job_id = begun.job_id
         self._may_have_job = begun.state != "new"
@@ -64,7 +42,7 @@ class DurableCall:
             return self._answer(self._job_id or self.submit())
         except LangflowError as error:
             judged = self._judge(error)
-            if isinstance(judged, JobOutOfReachError) and self._caller.sees_cancel():
+            if isinstance(judged, JobOutOfReachError) and self._context.caller.sees_cancel():
                 self._end_or_leave()
             if judged is error:
                 raise
@@ -77,21 +55,20 @@ class DurableCall:
     def submit(self) -> str:
         """Submit the job, or find the one whose id nobody has recorded; return its id."""
         self._may_have_job = True
-        job_id = self._jobs.submit(self._request, self._flow, self._begun.idempotency_key)
-        self._job_id = job_id
-        self._ledger.submitted(self._begun, job_id)
+        self._job_id = job_id = self._submitted(self._jobs)
+        self._context.ledger.submitted(self._begun, job_id)
         return job_id
 
     def follow(self, job_id: str) -> None:
         """Tell the run's log what happens in the job, until it is over."""
         found = " again" if self._begun.state == "running" else ""
-        self._log.info("Following job %s%s (call %s).", job_id, found, self._begun.call_id)
+        self._context.log.info("Following job %s%s (call %s).", job_id, found, self._begun.call_id)
         for line in self._jobs.follow(job_id, self._seconds_left()):
-            self._log.info("Job %s: %s", job_id, line)
+            self._context.log.info("Job %s: %s", job_id, line)
 
     def _answer(self, job_id: str) -> dict[str, Any]:
         try:
-            with stopping_on_cancel(self._caller.sees_cancel, lambda: self._jobs.stop(job_id)):
+            with stopping_on_cancel(self._context.caller.sees_cancel, lambda: self._jobs.stop(job_id)):
                 self.follow(job_id)
                 return self._jobs.collect(job_id, self._seconds_left())
         except CallTimeout as error:
@@ -124,33 +101,37 @@ class DurableCall:
         # An earlier caller's submit may have arrived: only the first one knows that there is no job.
         is_first = self._begun.state == "new"
         if is_first and error.outcome == "not_run" and not isinstance(error, Conflict):
-            with logging_what_is_missed(self._begun, self._log):
-                self._ledger.fail(self._begun, type(error).__name__, str(error))
+            with logging_what_is_missed(self._begun, self._context.log):
+                self._context.ledger.fail(self._begun, type(error).__name__, str(error))
             return error
         return JobOutOfReachError.of(f"The job of call {self._begun.call_id}", error)
 
     def _end_or_leave(self) -> None:
         """Stop the job where a user has cancelled the run; else leave it to the retry of the run."""
         try:
-            if not self._caller.is_cancelled():
-                self._log.warning("Interrupted: job %s goes on, and a retry finds it again.", self._job_id)
+            if not self._context.caller.is_cancelled():
+                self._context.log.warning("Interrupted: job %s goes on, and a retry finds it again.", self._job_id)
                 return
             if self._may_have_job:
                 self._end(self._jobs.quick)
             else:
-                self._ledger.cancelled(self._begun)
+                self._context.ledger.cancelled(self._begun)
         except Exception as error:  # noqa: BLE001 (the interrupt must go on, whatever fails here)
-            self._log.error("Interrupted: job %s may go on: %s", self._job_id, error)
+            self._context.log.error("Interrupted: job %s may go on: %s", self._job_id, error)
 
     def _end(self, jobs: Jobs) -> None:
         # The interrupt may have come before the reply to the submit: the same key gives the same job.
-        self._job_id = self._job_id or jobs.submit(self._request, self._flow, self._begun.idempotency_key)
+        self._job_id = self._job_id or jobs.submit(
+            self._context.request, self._context.flow, self._begun.idempotency_key
+        )
         ending = self._running(jobs, self._job_id).end()
-        tell = self._log.warning if ending.error else self._log.info
+        tell = self._context.log.warning if ending.error else self._context.log.info
         tell("Cancelled: job %s %s", self._job_id, ending.told)
 
     def _running(self, jobs: Jobs, job_id: str) -> RunningJob:
-        return RunningJob(jobs, job_id, self._begun, self._ledger, self._read, self._log)
+        return RunningJob(
+            jobs, job_id, self._begun, self._context.ledger, self._context.backend.read, self._context.log
+        )
 
     def _seconds_left(self) -> float:
         # A job that is over is collected all the same.

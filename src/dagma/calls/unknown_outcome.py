@@ -1,16 +1,12 @@
 """A call that was sent and whose end nobody saw: find out what became of it, so that it is not paid for twice."""
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dagma.calls.caller import Caller
+from dagma.calls.call_context import CallContext
 from dagma.calls.finding import Answered, CannotTell, Failed, NoAnswer, Running
-from dagma.calls.request import CallRequest
 from dagma.langflow import LangflowError
-from dagma.ledger import Begun, Ledger
-
-if TYPE_CHECKING:
-    from dagma.backends.backend import Backend
+from dagma.ledger import Begun
 
 FIRST_WAIT_SECONDS = 0.25
 LONGEST_WAIT_SECONDS = 3.0
@@ -20,18 +16,12 @@ class UnknownOutcome:
     """Asks the backend what became of a call, and records it.
 
     Args:
-        backend: What was asked to answer it.
-        request: What was asked, in the session that it was asked in.
-        caller: Who wants to know.
-        ledger: Where the call is recorded.
+        context: What took part in the call.
         begun: The attempt, in the state `unknown`.
     """
 
-    def __init__(self, backend: "Backend", request: CallRequest, caller: Caller, ledger: Ledger, begun: Begun) -> None:
-        self._backend = backend
-        self._request = request
-        self._caller = caller
-        self._ledger = ledger
+    def __init__(self, context: CallContext, begun: Begun) -> None:
+        self._context = context
         self._begun = begun
 
     def find(self, seconds: float) -> Answered | NoAnswer | CannotTell:
@@ -51,27 +41,27 @@ class UnknownOutcome:
         told = f"Call {self._begun.call_id} was sent before, and nobody saw its end."
         match finding:
             case Answered(response=response):
-                self._caller.log.info("%s Its answer was found.", told)
+                self._context.log.info("%s Its answer was found.", told)
                 self._finish(response)
             case Failed(error=error):
-                self._caller.log.info("%s It has failed.", told)
-                self._ledger.fail(self._begun, type(error).__name__, str(error))
+                self._context.log.info("%s It has failed.", told)
+                self._context.ledger.fail(self._begun, type(error).__name__, str(error))
                 raise error
             case NoAnswer(why=why):
-                self._caller.log.warning("%s %s It is sent again.", told, why)
-                self._ledger.fail(self._begun, "NoAnswer", why)
+                self._context.log.warning("%s %s It is sent again.", told, why)
+                self._context.ledger.fail(self._begun, "NoAnswer", why)
         return finding
 
     def _finding(self, seconds: float) -> Answered | Failed | NoAnswer | CannotTell:
         deadline = time.monotonic() + seconds
         wait, told = FIRST_WAIT_SECONDS, ""
         while True:
-            self._caller.stop_if_cancelled()
-            finding = self._backend.find_outcome(self._request, self._begun)
+            self._context.caller.stop_if_cancelled()
+            finding = self._context.backend.find_outcome(self._context.request, self._begun)
             if not isinstance(finding, Running):
                 return finding
             if finding.why != told:
-                self._caller.log.info("Waiting for the outcome of call %s: %s", self._begun.call_id, finding.why)
+                self._context.log.info("Waiting for the outcome of call %s: %s", self._begun.call_id, finding.why)
                 told = finding.why
             if time.monotonic() + wait > deadline:
                 return CannotTell(f"{finding.why} It was waited for as long as a call may take.")
@@ -80,12 +70,12 @@ class UnknownOutcome:
 
     def _finish(self, response: dict[str, Any]) -> None:
         try:
-            answer = self._backend.read(response)
+            answer = self._context.backend.read(response)
         except LangflowError:
             # The next attempt reads it again, and rejects it as it would any other.
-            self._ledger.finish(self._begun, raw=response)
+            self._context.ledger.finish(self._begun, raw=response)
             return
-        self._ledger.finish(
+        self._context.ledger.finish(
             self._begun,
             raw=response,
             answer=answer.text,
