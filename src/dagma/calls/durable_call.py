@@ -128,6 +128,9 @@ class DurableCall:
         tell = self._context.log.warning if ending.error else self._context.log.info
         tell("Cancelled: job %s %s", self._job_id, ending.told)
 
+    def _submitted(self, jobs: Jobs) -> str:
+        return jobs.submit(self._context.request, self._context.flow, self._begun.idempotency_key)
+
     def _running(self, jobs: Jobs, job_id: str) -> RunningJob:
         return RunningJob(
             jobs, job_id, self._begun, self._context.ledger, self._context.backend.read, self._context.log

@@ -333,7 +333,7 @@ class Ledger:
             duration_ms = max(round((now - begun.begun_at).total_seconds() * 1000), 0)
             values = {"duration_ms": duration_ms, **values}
         self._move(begun, values, ("begun", "submitted", "unknown"), replay)
-        self._presence.ended(begun.call_id)
+        self._presence.release(begun.call_id)
 
     def _move(
         self, begun: Begun, values: Mapping[str, Any], sources: Sequence[State], replay: Replay | None = None
@@ -361,7 +361,7 @@ class Ledger:
             return bool(now == values["state"])
 
         patience = self._patience_seconds if patience_seconds is None else patience_seconds
-        return self.database.transact(work, patience, one_statement=True)
+        return self.database.transact(work, patience)
 
     def _expire_replays(self, connection: Connection) -> int:
         if not self.database.is_sqlite:

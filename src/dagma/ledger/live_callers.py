@@ -7,9 +7,7 @@ by a lock that ends with its holder: on PostgreSQL a session's advisory lock, on
 
 import fcntl
 import os
-import select
 import threading
-import uuid
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -44,13 +42,6 @@ SESSION_SETTINGS = {
 class Presence(Protocol):
     """Marks calls as being sent, and asks for such marks."""
 
-    def new_id(self) -> str:
-        """Name a call that is to be marked, so that marking it costs as little as it can.
-
-        Returns:
-            A new id for the ledger: 32 hexadecimal digits.
-        """
-
     def hold(self, call_id: str) -> None:
         """Mark a call as being sent by this process, until `release` or the process's death.
 
@@ -60,13 +51,6 @@ class Presence(Protocol):
 
     def release(self, call_id: str) -> None:
         """Take this process's mark away, if there is one; never fails.
-
-        Args:
-            call_id: The ledger's id of the call.
-        """
-
-    def ended(self, call_id: str) -> None:
-        """Take the mark away or keep it for another call: nobody asks for that of a call whose end is recorded.
 
         Args:
             call_id: The ledger's id of the call.
@@ -109,10 +93,6 @@ class FilePresence:
         self._held: dict[str, int] = {}
         _presences.add(self)
 
-    def new_id(self) -> str:
-        """Give a random one."""
-        return uuid.uuid4().hex
-
     def hold(self, call_id: str) -> None:
         """Create the call's file and lock it, once."""
         if call_id in self._held:
@@ -128,10 +108,6 @@ class FilePresence:
         if handle is not None:
             self._path(call_id).unlink(missing_ok=True)
             os.close(handle)
-
-    def ended(self, call_id: str) -> None:
-        """Do the same: it costs nothing."""
-        self.release(call_id)
 
     def is_held(self, call_id: str, connection: Connection) -> bool:  # noqa: ARG002 (the protocol's shape)
         """Try the lock; a file that nobody locks belonged to a dead process and is removed."""
@@ -160,11 +136,7 @@ class FilePresence:
 
 
 class SessionPresence:
-    """Advisory locks, all held by one connection of this process. The server drops them when the connection ends.
-
-    The lock of a call is named by the last digits of its id. One whose call has ended stays with the session and goes
-    to a new call, whose id ends in the same digits: that call is marked without a word to the server.
-    """
+    """Advisory locks, all held by one connection of this process. The server drops them when the connection ends."""
 
     def __init__(self, database: Database):
         """Remember the database; the connection is opened at the first hold.
@@ -175,45 +147,24 @@ class SessionPresence:
         self._database = database
         self._session: Connection | None = None
         self._held: set[str] = set()
-        self._named: set[str] = set()
-        """Calls that are not held yet, and whose locks the session has."""
-        self._spare: list[str] = []
-        """Last digits of the locks that the session has, and nobody needs: never more than calls were held at once."""
         self._mutex = threading.Lock()
         _presences.add(self)
-
-    def new_id(self) -> str:
-        """Give one whose lock the session has already, if there is one to spare."""
-        random = uuid.uuid4().hex
-        with self._mutex:
-            if not self._spare:
-                return random
-            call_id = random[:-LOCK_DIGITS] + self._spare.pop()
-            self._named.add(call_id)
-            return call_id
 
     def hold(self, call_id: str) -> None:
         """Take the call's lock, over a new connection if the old one broke."""
         with self._mutex:
-            is_named, is_held = call_id in self._named, call_id in self._held
-            self._named.discard(call_id)
+            # The server counts how often a session takes a lock: it is asked once, and then only whether it lives.
+            statement = PING if call_id in self._held else LOCK
             self._held.add(call_id)
             if self._session is not None and not self._session.invalidated:
                 with suppress(DBAPIError), self._ended_by_errors(self._session) as session:
-                    # The server counts how often a session takes a lock: it is not asked for one that is there.
-                    if not is_named and not is_held:
-                        _lock(session, call_id)
-                    elif is_held or _has_something_to_say(session):
-                        session.execute(PING)
+                    session.execute(statement, {} if statement is PING else {"lock": _lock_number(call_id)})
                     return
             self._open_session()
 
     def release(self, call_id: str) -> None:
         """Give the call's lock back; a broken connection has done so already."""
         with self._mutex:
-            if call_id in self._named:
-                self._named.discard(call_id)
-                self._spare.append(call_id[-LOCK_DIGITS:])
             if call_id not in self._held:
                 return
             self._held.discard(call_id)
@@ -221,27 +172,19 @@ class SessionPresence:
                 with suppress(DBAPIError), self._ended_by_errors(self._session) as session:
                     session.execute(UNLOCK, {"lock": _lock_number(call_id)})
 
-    def ended(self, call_id: str) -> None:
-        """Leave the call's lock to the next one."""
-        with self._mutex:
-            if call_id in self._held:
-                self._held.discard(call_id)
-                if self._session is not None:
-                    self._spare.append(call_id[-LOCK_DIGITS:])
-
     def is_held(self, call_id: str, connection: Connection) -> bool:
         """Try the lock, for the rest of the asking transaction."""
         return not connection.scalar(TRY_LOCK, {"lock": _lock_number(call_id)})
 
     def _open_session(self) -> None:
-        self._forget_session()
+        self._session = None
         self._session = self._connect()
         with self._ended_by_errors(self._session) as session:
             for name, value in SESSION_SETTINGS.items():
                 session.execute(CONFIGURE, {"name": name, "value": value})
             # The locks of the calls in flight went with the old connection.
             for call_id in self._held:
-                _lock(session, call_id)
+                session.execute(LOCK, {"lock": _lock_number(call_id)})
 
     @contextmanager
     def _ended_by_errors(self, session: Connection) -> Iterator[Connection]:
@@ -249,7 +192,7 @@ class SessionPresence:
         try:
             yield session
         except BaseException:
-            self._forget_session()
+            self._session = None
             with suppress(Exception):
                 session.invalidate()
                 session.close()
@@ -265,12 +208,6 @@ class SessionPresence:
         )
         return engine.connect()
 
-    def _forget_session(self) -> None:
-        """Forget it with the locks that nobody needed."""
-        self._session = None
-        self._named.clear()
-        self._spare.clear()
-
     def _forget_after_fork(self) -> None:
         self._mutex = threading.Lock()
         self._held.clear()
@@ -279,18 +216,7 @@ class SessionPresence:
             null = os.open(os.devnull, os.O_RDWR)
             os.dup2(null, self._session.connection.driver_connection.fileno())  # type: ignore[union-attr]
             os.close(null)
-        self._forget_session()
-
-
-def _lock(session: Connection, call_id: str) -> None:
-    session.execute(LOCK, {"lock": _lock_number(call_id)})
-
-
-def _has_something_to_say(session: Connection) -> bool:
-    """Tell whether the server or the kernel has sent something unasked, as when the connection ended."""
-    poll = select.poll()
-    poll.register(session.connection.driver_connection.fileno(), select.POLLIN)  # type: ignore[union-attr]
-    return bool(poll.poll(0))
+        self._session = None
 
 
 _presences: "weakref.WeakSet[FilePresence | SessionPresence]" = weakref.WeakSet()

@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import Connection, TextClause, bindparam, insert, text, update
 
 from dagma.ledger.call import State
-from dagma.ledger.database import first_row
 from dagma.ledger.tables import calls, replays
 
 CHANGE = update(calls).where(calls.c.id == bindparam("of_id"), calls.c.state.in_(bindparam("sources", expanding=True)))
@@ -54,7 +53,7 @@ def change(
         if replay is None:
             return connection.execute(CHANGE, parameters).rowcount > 0
         kept = {"replay_body": replay.body, "keep_seconds": replay.keep_seconds}
-        return first_row(connection, _change_and_keep(tuple(values)), {**parameters, **kept}) is not None
+        return connection.execute(_change_and_keep(tuple(values)), {**parameters, **kept}).first() is not None
     parameters["submitted_at" if values["state"] == "submitted" else "finished_at"] = now
     if connection.execute(CHANGE, parameters).rowcount == 0:
         return False
