@@ -33,11 +33,11 @@ from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
 
 from dagma import environment
 from dagma.execution.celery_settings import CELERY_SETTINGS, DEFAULT_SILENCE_SECONDS, broker_url, result_backend_url
+from dagma.execution.code_locations import LOCATIONS
 from dagma.execution.launcher import task_id_of
+from dagma.execution.load_errors import describe
 from dagma.execution.worker_roll_call import BROKER_ERRORS, RollCall
 from dagma.ledger.prices import Prices
-from dagma.validation.definitions import LOCATIONS
-from dagma.validation.load_errors import describe
 
 logger = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 from dagma import environment
 from dagma.backends.langflow.access_variables import FILE_VARIABLES, access_from_environment, base_url_from_environment
 from dagma.execution.allowed_hosts import further_hosts_from_environment
+from dagma.execution.load_errors import describe
 from dagma.ledger import Ledger, Prices
 from dagma.ledger.quotas import parse_quotas
 from dagma.ledger.texts import TextPolicy
 from dagma.retention.retention_settings import RetentionSettings
-from dagma.validation.load_errors import describe
 
 SECONDS = {
     "LANGFLOW_TIMEOUT_SECONDS": 300.0,
