@@ -112,7 +112,7 @@ def test_a_page_under_another_host_says_which_setting_to_change(page: Page, stac
     expect(page.get_by_text("DAGSTER_ALLOWED_HOSTS")).to_be_visible()
 
 
-def test_a_failed_run_shows_cause_and_mend(page: Page, stack: Stack, ask: Ask, picture: Picture) -> None:
+def test_a_failed_run_shows_cause_and_fix(page: Page, stack: Stack, ask: Ask, picture: Picture) -> None:
     run_id, outcome = ask(input_value=QUESTION, flow_id="no-such-flow")
     assert outcome.status == "FAILURE"
     page.goto(f"{stack.dagster_url}/runs/{run_id}")

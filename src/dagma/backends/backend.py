@@ -37,7 +37,7 @@ from dagma.run_config.fixed_resource import FixedResource
 class BackendError(LangflowError):
     """A backend raised an error of its own kind instead of answering."""
 
-    default_mend = "Look at the backend's code and at the service that it asks."
+    default_fix = "Look at the backend's code and at the service that it asks."
 
 
 class Backend(FixedResource, ABC):
@@ -90,7 +90,7 @@ class Backend(FixedResource, ABC):
         """
         address = flow_id or self.default_flow()
         if address is None:
-            raise BadRequest("The call names no flow, and there is no default flow.", mend="Give flow_id.")
+            raise BadRequest("The call names no flow, and there is no default flow.", fix="Give flow_id.")
         request = CallRequest(
             flow_id=address,
             input_value=input_value,
@@ -179,7 +179,7 @@ class Backend(FixedResource, ABC):
             BadRequest: The request asks for what the backend does not have.
         """
         if request.mode == "job":
-            raise BadRequest(f"{self.backend_name} has no jobs.", mend="Set the mode to auto or direct.")
+            raise BadRequest(f"{self.backend_name} has no jobs.", fix="Set the mode to auto or direct.")
         return "direct"
 
     @property

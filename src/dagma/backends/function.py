@@ -51,14 +51,14 @@ class CallableBackend(Backend):
             return dict(answered)
         raise MalformedResponse(
             f"{self.target} gave a {type(answered).__name__}.",
-            mend="Return the text, or {'text': ...}.",
+            fix="Return the text, or {'text': ...}.",
             outcome="failed",
         )
 
     @override
     def explain(self, error: Exception) -> LangflowError:
         return BackendError(
-            f"{self.target} raised {type(error).__name__}: {error}.", mend="Look at its code.", outcome="failed"
+            f"{self.target} raised {type(error).__name__}: {error}.", fix="Look at its code.", outcome="failed"
         )
 
     @property

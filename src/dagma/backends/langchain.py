@@ -94,9 +94,9 @@ class LangChainBackend(Backend):
         status = getattr(error, "status_code", None)
         match status:
             case 401:
-                return Unauthorized(cause, mend="Check the provider's key.", status=401)
+                return Unauthorized(cause, fix="Check the provider's key.", status=401)
             case 403:
-                return Forbidden(cause, mend="Check the provider's key and its rights.", status=403)
+                return Forbidden(cause, fix="Check the provider's key and its rights.", status=403)
             case 429:
                 headers = getattr(getattr(error, "response", None), "headers", None)
                 return RateLimited(cause, status=429, retry_after=retry_after(headers or {}))
@@ -136,7 +136,7 @@ def _text(given: Any) -> str:
         return "".join(texts)
     raise MalformedResponse(
         f"The runnable gave a {type(given).__name__}, which has no text.",
-        mend="End the chain with StrOutputParser(), or with a model.",
+        fix="End the chain with StrOutputParser(), or with a model.",
         outcome="failed",
     )
 

@@ -66,7 +66,7 @@ class Answer:
         if not isinstance(text, str):
             raise MalformedResponse(
                 f"The backend's response has no text; it holds {sorted(map(str, response))}.",
-                mend="Return {'text': ...} from the backend's answer(), or override its read().",
+                fix="Return {'text': ...} from the backend's answer(), or override its read().",
                 outcome="failed",
             )
         usage = response.get("usage") or ()
@@ -76,7 +76,7 @@ class Answer:
         except TypeError as error:
             raise MalformedResponse(
                 f"The usage in the backend's response can't be read: {error}.",
-                mend="Give model, input_tokens, output_tokens and total_tokens, or leave it out.",
+                fix="Give model, input_tokens, output_tokens and total_tokens, or leave it out.",
                 outcome="failed",
             ) from None
 

@@ -119,7 +119,7 @@ class CallPath:
             left = self._context.backend.outcome_seconds - (time.monotonic() - started)
             finding = self._look(attempt.left_unknown, max(left, 0.0), error)
             if isinstance(finding, CannotTell):
-                error.mend = f"{error.mend} {finding.why} {both_ways_on(attempt.left_unknown.call_id)}"
+                error.fix = f"{error.fix} {finding.why} {both_ways_on(attempt.left_unknown.call_id)}"
                 raise
             return None
         if record.begun.call_id in self._found:
@@ -208,7 +208,7 @@ class Attempt:
         if jobs is None:
             raise BadRequest(
                 f"The call {self._begun.call_id} runs as a job, and {self._context.backend.backend_name} has none.",
-                mend="Execute the run again from scratch, or retry it with the backend that it began with.",
+                fix="Execute the run again from scratch, or retry it with the backend that it began with.",
             )
         return DurableCall(self._context, jobs, self._begun).make()
 
@@ -251,7 +251,7 @@ class Attempt:
             # Nobody could give it to a retry.
             refused = MalformedResponse(
                 f"The response of {self._context.backend.backend_name} can't be written as JSON: {error}.",
-                mend="Return dicts, lists, texts, numbers, booleans and None from the backend's answer().",
+                fix="Return dicts, lists, texts, numbers, booleans and None from the backend's answer().",
                 outcome="failed",
             )
             self._record_end(refused)
@@ -309,7 +309,7 @@ def _ledger_call(
         raise BadRequest(
             "The call has no row and does not know its step, as in a thread without the step's context: a retry of the "
             "step would not find its answer, and would pay for it again.",
-            mend="Start the thread's work with contextvars.copy_context().run(...), or give each call its row.",
+            fix="Start the thread's work with contextvars.copy_context().run(...), or give each call its row.",
         )
     before = equal_calls.number(caller, call.key)
     return replace(call, row=f"#{before + 1}") if before else call
@@ -319,10 +319,10 @@ def _not_identified(error: FlowNotIdentifiedError, flow: FlowReference) -> Langf
     """Say why as well: it decides whether a retry may help."""
     failure = flow.look_up_error
     if failure is None:
-        return FlowNotIdentified(str(error), mend="")
+        return FlowNotIdentified(str(error), fix="")
     return FlowNotIdentified(
         f"{error} The look-up failed: {failure.cause}",
-        mend=failure.mend,
+        fix=failure.fix,
         status=failure.status,
         retryable=failure.retryable,
         retry_after=failure.retry_after,

@@ -82,7 +82,7 @@ class DurableCall:
         if self._jobs.stop(job_id):
             raise CallTimeout(
                 f"The job {job_id} was not over after {self._jobs.seconds:g} s, and has been stopped.",
-                mend="Raise LANGFLOW_JOB_TIMEOUT_SECONDS, or shorten the flow.",
+                fix="Raise LANGFLOW_JOB_TIMEOUT_SECONDS, or shorten the flow.",
                 retryable=False,
                 outcome="failed",
             )

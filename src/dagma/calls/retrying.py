@@ -84,7 +84,7 @@ def _describe(error: LangflowError | LedgerError) -> dict[str, Any]:
     if isinstance(error, LangflowError):
         return {
             "cause": error.cause,
-            "mend": error.mend,
+            "fix": error.fix,
             "may_have_run": error.outcome != "not_run",
             **({"http_status": error.status} if error.status is not None else {}),
         }

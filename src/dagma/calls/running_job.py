@@ -15,7 +15,7 @@ from dagma.ledger import Begun, Ledger, LedgerError
 COLLECTING_SECONDS = 2.0
 # How long a stop may have taken for its tokens to be asked for: a cancelled run has ten seconds for everything.
 PROMPT_SECONDS = 2.0
-NOT_FOUND_MEND = (
+NOT_FOUND_FIX = (
     "Langflow's retention may have removed it, or LANGFLOW_API_KEY is another user's. It may have been paid for: "
     "re-execute the run from scratch, or set DAGMA_LEDGER_ON_UNKNOWN to 'resend' and retry."
 )
@@ -28,7 +28,7 @@ class JobOutOfReachError(LangflowError):
         end_or_leave: What to do where an interrupt comes before the retry. It never raises.
     """
 
-    default_mend = "Retry the run: it collects the same job."
+    default_fix = "Retry the run: it collects the same job."
     default_retryable = True
     end_or_leave: Callable[[], None] = staticmethod(lambda: None)
 
@@ -117,7 +117,7 @@ class RunningJob:
             # Removed after its end, or another user's: it may have answered, and have been paid for.
             with logging_what_is_missed(self._begun, self._log):
                 self._ledger.unknown(self._begun, type(error).__name__, str(error))
-            return JobNotFound(error.cause, mend=NOT_FOUND_MEND, status=error.status)
+            return JobNotFound(error.cause, fix=NOT_FOUND_FIX, status=error.status)
         if isinstance(error, JobCancelled):
             with logging_what_is_missed(self._begun, self._log):
                 self._ledger.cancelled(self._begun, usages=self._jobs.spent(self._job_id))
@@ -125,7 +125,7 @@ class RunningJob:
         if isinstance(error, JobSuspended):
             return JobSuspended(
                 f"The job {self._job_id} waits for a human.",
-                mend="Decide in Langflow, then re-execute the run from failure: it collects this job.",
+                fix="Decide in Langflow, then re-execute the run from failure: it collects this job.",
             )
         if error.outcome == "failed":
             self._fail(error)

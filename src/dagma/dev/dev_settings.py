@@ -16,7 +16,7 @@ ASSISTANT = "da90a000-0000-4000-8000-000000000001"
 
 
 class NotReadyError(Exception):
-    """Something on this machine keeps the processes from starting; the message says what, and the mend."""
+    """Something on this machine keeps the processes from starting; the message says what, and the fix."""
 
 
 @dataclass(frozen=True)

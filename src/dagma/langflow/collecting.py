@@ -127,7 +127,7 @@ class CollectingApi(FollowingApi):
             raise MalformedResponse(
                 f"Outputs of job {result.job_id} are no text, and its events, which hold them, can't be read: "
                 f"{error.cause}",
-                mend="Collect the job again once they can be read, which costs nothing more.",
+                fix="Collect the job again once they can be read, which costs nothing more.",
                 retryable=error.retryable,
             ) from error
         given: dict[str, Any] = {}
@@ -208,7 +208,7 @@ class CollectingApi(FollowingApi):
 def _unread(job_id: str, error: LangflowError) -> TruncatedAnswer:
     return TruncatedAnswer(
         f"The answer of job {job_id} may be cut, and its events can't be read for the whole: {error.cause}",
-        mend="Collect the job again once they can be read, which costs nothing more.",
+        fix="Collect the job again once they can be read, which costs nothing more.",
         status=error.status,
         retryable=error.retryable,
         retry_after=error.retry_after,

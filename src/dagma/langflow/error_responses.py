@@ -145,7 +145,7 @@ def flow_failed(
         component = match["component"].strip()
     reason = " ".join(message.split())[:_LONGEST_REASON].removesuffix(".") or "no reason given"
     where = f" in component {component!r}" if component else ""
-    details = {"retryable": bool(_PASSING.search(message)), "mend": fix_for(message), **details}
+    details = {"retryable": bool(_PASSING.search(message)), "fix": fix_for(message), **details}
     return FlowFailed(f"The {subject} failed{where}: {reason}.", component=component, **details)
 
 
@@ -193,7 +193,7 @@ def _key_unchecked(fault: Fault, subject: str) -> LangflowError | None:
         return None
     details: Details = {
         **fault.details,
-        "mend": "Bring Langflow's database back. Nothing was run, and the key may be right.",
+        "fix": "Bring Langflow's database back. Nothing was run, and the key may be right.",
         "outcome": "not_run",
     }
     return ServerError(f"Langflow could not check the API key for the {subject}; its database is away.", **details)
@@ -213,7 +213,7 @@ def _by_code(fault: Fault, subject: str) -> LangflowError | None:
         case "DUPLICATE_REQUEST":
             details = {
                 **fault.details,
-                "mend": "Send it again: it then gets the job of the other one.",
+                "fix": "Send it again: it then gets the job of the other one.",
                 "retryable": True,
             }
             return Conflict(f"Another request with the same idempotency key came first for the {subject}.", **details)

@@ -195,7 +195,7 @@ def not_over(job_id: str, deadline: Deadline) -> CallTimeout:
     """Return the error for a job that goes on after the deadline."""
     return CallTimeout(
         f"The job {job_id} was not over after {deadline.seconds:g} s.",
-        mend="Follow or collect it later by its id, which costs nothing more, or stop it.",
+        fix="Follow or collect it later by its id, which costs nothing more, or stop it.",
     )
 
 

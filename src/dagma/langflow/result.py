@@ -102,7 +102,7 @@ class CallResult:
         if not results:
             raise CompletedWithoutOutput(
                 "Langflow answered 200, and no component gave an output of the type that was asked for.",
-                mend="For a flow that ends in no Chat Output, such as one that gives data or a table, ask for "
+                fix="For a flow that ends in no Chat Output, such as one that gives data or a table, ask for "
                 "output_type='debug' or run it as a job. Else check the global variables that its fields are bound to.",
                 status=200,
             )

@@ -118,7 +118,7 @@ def refuse_ignored_input(body: Mapping[str, Any], input_value: str) -> None:
         if isinstance(run, Mapping) and run.get("inputs") == {}:
             raise MalformedResponse(
                 "Langflow could not read the request and ran the flow on an empty input.",
-                mend="Look for 'Failed to parse request body' in Langflow's log.",
+                fix="Look for 'Failed to parse request body' in Langflow's log.",
                 status=200,
                 outcome="failed",
             )

@@ -156,7 +156,7 @@ class RunsApi(FlowsApi):
             # Langflow calls it completed, with an empty text.
             raise JobSuspended(
                 f"The flow {flow_id!r} asks a human, which a direct run can't wait for.",
-                mend="Submit it as a background job.",
+                fix="Submit it as a background job.",
                 outcome="failed",
             )
         return result
@@ -173,7 +173,7 @@ class RunsApi(FlowsApi):
             # Not the error itself: it is about the look-up, and says that nothing ran and may be sent again.
             raise CompletedWithoutOutput(
                 f"The flow {flow_id!r} answered nothing, and whether it asks a human can't be looked up: {error.cause}",
-                mend="Make the look-up work, or submit the call as a background job, which needs none.",
+                fix="Make the look-up work, or submit the call as a background job, which needs none.",
                 status=error.status,
                 excerpt=error.excerpt,
             ) from error
@@ -214,6 +214,6 @@ class RunsApi(FlowsApi):
                 yield event
         raise MalformedResponse(
             f"The stream of flow {flow_id!r} ended before the flow did.",
-            mend="Look for a proxy that ends long responses, and at Langflow's log.",
+            fix="Look for a proxy that ends long responses, and at Langflow's log.",
             status=200,
         )

@@ -40,7 +40,7 @@ def uncut(result: CallResult, events: Sequence[FlowEvent]) -> CallResult:
             raise TruncatedAnswer(
                 f"Langflow cut the text of {component} of job {result.job_id} after {len(text) - len(_CUT_MARK)} "
                 f"characters, or it ends with {_CUT_MARK!r} by itself: no one message of the job holds the whole.",
-                mend="Raise LANGFLOW_MAX_TEXT_LENGTH on the Langflow server, or end the flow in a Chat Output, "
+                fix="Raise LANGFLOW_MAX_TEXT_LENGTH on the Langflow server, or end the flow in a Chat Output, "
                 "whose messages are kept whole.",
             )
         whole[component] = found

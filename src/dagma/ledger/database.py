@@ -40,7 +40,7 @@ NOW = text("SELECT ledger_now()")
 # PostgreSQL's classes and codes of errors that pass by themselves: connection lost, shutting down or starting up,
 # too many connections, serialization failure, deadlock.
 TRANSIENT_CODES = ("08", "57P", "53300", "40001", "40P01")
-# A failed connection has no code; these of its reasons stay until somebody mends them.
+# A failed connection has no code; these of its reasons stay until somebody fixes them.
 LASTING_REASONS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied")
 
 _databases: "weakref.WeakSet[Database]" = weakref.WeakSet()

@@ -96,7 +96,7 @@ def _check_by_document(
         if not isinstance(values, Mapping):
             raise BadRequest(
                 f"The tweak {component!r} of the run's config names no component.",
-                mend="Give {component id: {field: value}}.",
+                fix="Give {component id: {field: value}}.",
             )
     Flow.of(document).check_tweaks(tweaks)
     for component, values in tweaks.items():
@@ -108,7 +108,7 @@ def _check_by_document(
                 raise BadRequest(
                     f"The tweak of {component}.{name} in the run's config is an object, which Langflow takes as "
                     "attributes of the field.",
-                    mend="Give a plain value.",
+                    fix="Give a plain value.",
                 )
             what = _held(name, field)
             if what and not any((alias, name) in allowed for alias in names):
@@ -169,5 +169,5 @@ def _pairs(tweaks: Mapping[str, Any], flow_id: str) -> Iterator[tuple[str, str]]
 def _refused(component: str, field: str, why: str) -> BadRequest:
     return BadRequest(
         f"A run's config may not set the field {field!r} of {component!r}: {why}.",
-        mend=f"Set it in the flow, or allow it: {VARIABLE}={component}.{field}",
+        fix=f"Set it in the flow, or allow it: {VARIABLE}={component}.{field}",
     )

@@ -143,7 +143,7 @@ class BackendConformance:
         made = make(failing_backend, lambda: backend_of_step().run_flow(INPUT))
         assert isinstance(made.error, LangflowError)
         assert made.error.cause
-        assert made.error.mend
+        assert made.error.fix
         (row,) = rows()
         assert row["state"] == ("unknown" if made.error.outcome == "unknown" else "failed")
         assert row["error_class"] == type(made.error).__name__

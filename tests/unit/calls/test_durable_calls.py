@@ -311,7 +311,7 @@ def test_a_job_that_waits_for_a_human_is_collected_after_the_decision(
     fake.behave(FLOW_ID, approve)
     first = execute(instance, input_value="hi")
     assert first.failure["error"] == "JobSuspended"
-    assert "re-execute the run from failure" in first.failure["mend"]
+    assert "re-execute the run from failure" in first.failure["fix"]
     assert "it waits for a human's decision" in "".join(first.log)
 
     with LangflowClient(fake.base_url, auth=ApiKey(fake.api_key)) as client:

@@ -69,7 +69,7 @@ def test_a_call_that_still_runs_is_waited_for(
     monkeypatch.setenv("LANGFLOW_TIMEOUT_SECONDS", "1")
     first = execute(instance, input_value="hi")
     assert first.failure["error"] == "CallTimeout"
-    assert "It still runs" in first.failure["mend"]
+    assert "It still runs" in first.failure["fix"]
     monkeypatch.setenv("LANGFLOW_TIMEOUT_SECONDS", "60")
     threading.Timer(1.0, flow.goes.set).start()
     retry = execute(instance, parent=first, retry=True, input_value="hi")

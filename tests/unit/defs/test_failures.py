@@ -43,7 +43,7 @@ def test_a_call_without_an_answer_fails_once_and_says_what_to_do(
     assert failure["error"] == error
     assert failure["may_have_run"] is may_have_run
     assert failure["cause"]
-    assert failure["mend"]
+    assert failure["fix"]
     assert failure["cause"] in failure["description"]
     assert failure["flow_url"] == f"http://langflow.example/flow/{FLOW_ID}"
 

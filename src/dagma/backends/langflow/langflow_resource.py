@@ -232,7 +232,7 @@ class LangflowRestResource(Backend):
         if mode == "job" and not is_plain:
             raise BadRequest(
                 "A job takes chat input, gives chat output and does not stream.",
-                mend="Set input_type and output_type to chat and stream to False, or the mode to direct.",
+                fix="Set input_type and output_type to chat and stream to False, or the mode to direct.",
             )
         if mode == "auto":
             # What knows no flows, such as a gateway that passes on nothing but runs, knows no jobs either.
@@ -295,7 +295,7 @@ class LangflowRestResource(Backend):
         except ValueError as error:
             raise BadRequest(
                 f"Langflow can't be called as it is set up: {error}",
-                mend="Correct the settings of the resource, or the variables that they come from.",
+                fix="Correct the settings of the resource, or the variables that they come from.",
             ) from None
 
     def _access(self) -> Access:
@@ -308,7 +308,7 @@ def _stripped(setting: Any) -> Any:
         # Dagster has put the value in an EnvVar's place; in a program without Dagster nobody has.
         setting = setting_value(setting)
     except environment.SettingError as error:
-        raise BadRequest(str(error), mend="") from None
+        raise BadRequest(str(error), fix="") from None
     return setting.strip() or None if isinstance(setting, str) else setting
 
 

@@ -205,7 +205,7 @@ class ClientCredentials(Credential):
         if not self._lock.acquire(timeout=min(seconds_left(), threading.TIMEOUT_MAX)):
             raise CallTimeout(
                 f"The deadline passed while another call fetched a token from {self._url}.",
-                mend="Look at the token endpoint, which answers slowly, or raise the time-out.",
+                fix="Look at the token endpoint, which answers slowly, or raise the time-out.",
                 outcome="not_run",
             )
         try:
@@ -227,14 +227,14 @@ class ClientCredentials(Credential):
             error = RateLimited if reply.status == 429 else ServerError
             return error(
                 cause,
-                mend="Wait for the token endpoint, or have fewer callers.",
+                fix="Wait for the token endpoint, or have fewer callers.",
                 status=reply.status,
                 excerpt=reply.excerpt,
                 retry_after=retry_after(reply.headers),
             )
         return Unauthorized(
             cause,
-            mend="Check its address, the client id, its secret, the scope and the audience.",
+            fix="Check its address, the client id, its secret, the scope and the audience.",
             status=reply.status,
             excerpt=reply.excerpt,
         )
@@ -259,6 +259,6 @@ class ClientCredentials(Credential):
         # Without an excerpt: the body may hold a token, which no redactor knows yet.
         return MalformedResponse(
             f"The token endpoint {self._url} {what}.",
-            mend="Check that it is the token endpoint of an OAuth2 server, and no login page.",
+            fix="Check that it is the token endpoint of an OAuth2 server, and no login page.",
             status=reply.status,
         )

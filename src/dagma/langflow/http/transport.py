@@ -195,7 +195,7 @@ class Transport:
             if len(body) > self.max_body_bytes:
                 raise MalformedResponse(
                     f"The response is larger than {self.max_body_bytes} bytes.",
-                    mend="Make the flow answer with less, or raise the limit of the client.",
+                    fix="Make the flow answer with less, or raise the limit of the client.",
                     status=stream.status,
                 )
         return Reply(
@@ -303,7 +303,7 @@ class Transport:
             if (encoding := response.headers.get("Content-Encoding", "identity")) != "identity":
                 raise MalformedResponse(
                     f"The response to {request} is compressed, though the request asked for none.",
-                    mend=f"Turn compression ({self.redactor().excerpt(encoding)[:40]}) off in the gateway.",
+                    fix=f"Turn compression ({self.redactor().excerpt(encoding)[:40]}) off in the gateway.",
                     status=response.status_code,
                 )
             # read1 gives what has come in, without waiting for a full buffer: events arrive when they happen.
