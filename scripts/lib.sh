@@ -4,10 +4,10 @@
 log() { printf '%s\n' "$*"; }
 warn() { printf 'warning: %s\n' "$*" >&2; }
 
-# die CAUSE MEND: say both and stop.
+# die CAUSE FIX: say both and stop.
 die() {
   printf '\nerror: %s\n' "$1" >&2
-  [ -z "${2:-}" ] || printf ' mend: %s\n' "$2" >&2
+  [ -z "${2:-}" ] || printf ' fix: %s\n' "$2" >&2
   exit 1
 }
 

@@ -11,7 +11,7 @@ cd "$(dirname "$0")"
 . ./mirror.sh
 
 die() {
-  printf 'error: %s\n mend: %s\n' "$1" "$2" >&2
+  printf 'error: %s\n fix: %s\n' "$1" "$2" >&2
   exit 1
 }
 

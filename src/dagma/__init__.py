@@ -4,14 +4,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dagma.defs.llm.backend import Backend
-    from dagma.defs.llm.backends.function import CallableBackend
-    from dagma.defs.llm.backends.langchain import LangChainBackend
-    from dagma.defs.llm.call_record import record_calls
-    from dagma.defs.llm.failures import CALL_ERRORS, retry_or_fail
-    from dagma.defs.llm.metadata import describe_call
-    from dagma.defs.llm.request import CallRequest
-    from dagma.defs.llm.resources import LangflowRestResource
+    from dagma.backends.backend import Backend
+    from dagma.backends.function import CallableBackend
+    from dagma.backends.langchain import LangChainBackend
+    from dagma.backends.langflow.langflow_resource import LangflowRestResource
+    from dagma.calls.call_metadata import describe_call
+    from dagma.calls.call_record import record_calls
+    from dagma.calls.request import CallRequest
+    from dagma.calls.retrying import CALL_ERRORS, retry_or_fail
     from dagma.project import data_folder
 
 __version__ = "0.1.0"
@@ -29,16 +29,16 @@ __all__ = [
 ]
 
 _MODULES = {
-    "CALL_ERRORS": "dagma.defs.llm.failures",
-    "Backend": "dagma.defs.llm.backend",
-    "CallRequest": "dagma.defs.llm.request",
-    "CallableBackend": "dagma.defs.llm.backends.function",
-    "LangChainBackend": "dagma.defs.llm.backends.langchain",
-    "LangflowRestResource": "dagma.defs.llm.resources",
+    "CALL_ERRORS": "dagma.calls.retrying",
+    "Backend": "dagma.backends.backend",
+    "CallRequest": "dagma.calls.request",
+    "CallableBackend": "dagma.backends.function",
+    "LangChainBackend": "dagma.backends.langchain",
+    "LangflowRestResource": "dagma.backends.langflow.langflow_resource",
     "data_folder": "dagma.project",
-    "describe_call": "dagma.defs.llm.metadata",
-    "record_calls": "dagma.defs.llm.call_record",
-    "retry_or_fail": "dagma.defs.llm.failures",
+    "describe_call": "dagma.calls.call_metadata",
+    "record_calls": "dagma.calls.call_record",
+    "retry_or_fail": "dagma.calls.retrying",
 }
 
 

@@ -1,13 +1,10 @@
 """Dagster's entry point to the user's project: what stands in `project/defs`, and what it needs from this stack."""
 
-from typing import Any
-
 import dagster as dg
 
-from dagma.defs.llm.backends import backend_from_environment
-from dagma.defs.llm.stored_values import stored_values
+from dagma.defs.llm.resources import resources_from_environment
 from dagma.project import add_to_path, project_folder
-from dagma.validation.settings import refuse_bad_settings
+from dagma.validation.setting_checks import refuse_bad_settings
 
 
 def with_defaults(project: dg.Definitions) -> dg.Definitions:
@@ -17,8 +14,8 @@ def with_defaults(project: dg.Definitions) -> dg.Definitions:
         SettingError: A setting can't be used: told after the project was loaded, whose mistakes are told first.
     """
     refuse_bad_settings()
-    defaults: dict[str, Any] = {"backend": backend_from_environment(), "io_manager": stored_values}
-    resources = {name: resource for name, resource in defaults.items() if name not in (project.resources or {})}
+    own = project.resources or {}
+    resources = {name: resource for name, resource in resources_from_environment().items() if name not in own}
     # A worker can't start processes, so a run executes its steps itself.
     executor = dg.in_process_executor if project.executor is None else None
     return dg.Definitions.merge(project, dg.Definitions(resources=resources, executor=executor))

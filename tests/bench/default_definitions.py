@@ -2,8 +2,8 @@
 
 import dagster as dg
 
+from dagma.backends import backend_from_environment
 from dagma.defs.llm.assets import langflow_run_flow
-from dagma.defs.llm.backends import backend_from_environment
 
 defs = dg.Definitions(
     assets=[langflow_run_flow],

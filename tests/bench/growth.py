@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.stack import Stack, fresh_stack
 
-from dagma.webserver import Webserver
+from dagma.execution.webserver import Webserver
 
 DATABASES = ("dagster", "langflow", "dagma")
 JOB, ASSET, ECHO = "langflow_run_flow_job", "langflow_run_flow", "da90a000-0000-4000-8000-000000000002"

@@ -13,7 +13,7 @@ from typing import Any
 from bench.figures import Figure, spread
 from harness.stack import Stack, wait_until
 
-from dagma.webserver import Webserver, WebserverError
+from dagma.execution.webserver import Webserver, WebserverError
 
 RUNS = 20
 WARM_UP = 4

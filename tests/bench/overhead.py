@@ -19,7 +19,7 @@ from typing import Any
 import requests
 from bench.figures import Figure, spread
 
-from dagma.defs.llm.resources import LangflowRestResource
+from dagma.backends.langflow.langflow_resource import LangflowRestResource
 
 CALLS = 300
 WARM_UP = 30

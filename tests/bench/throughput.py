@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 from bench.figures import Figure
 
 from dagma import environment
-from dagma.defs.llm.resources import LangflowRestResource
-from dagma.langflow.wire import LONGEST_IDLE_SECONDS
+from dagma.backends.langflow.langflow_resource import LangflowRestResource
+from dagma.langflow.http.watched_http import LONGEST_IDLE_SECONDS
 
 CALLS = {1: 13, 4: 9, 16: 8}
 """How many calls each caller makes in a turn, by number of callers: a turn takes one second to eight.

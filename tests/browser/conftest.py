@@ -11,7 +11,7 @@ from harness.stack import ROOT, Stack
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from dagma.cli.ask import ASSET, JOB
-from dagma.webserver import Outcome, Webserver
+from dagma.execution.webserver import Outcome, Webserver
 
 WAIT_MILLISECONDS = 30_000.0
 FAILURES = ROOT / "test-results"

@@ -8,7 +8,7 @@ from harness.stack import Stack
 from playwright.sync_api import Locator, Page, WebSocket, expect
 
 from dagma.cli.ask import ASSET, JOB
-from dagma.webserver import Outcome
+from dagma.execution.webserver import Outcome
 
 ASSISTANT = "da90a000-0000-4000-8000-000000000001"
 QUESTION = "What is the capital of France?"
@@ -112,7 +112,7 @@ def test_a_page_under_another_host_says_which_setting_to_change(page: Page, stac
     expect(page.get_by_text("DAGSTER_ALLOWED_HOSTS")).to_be_visible()
 
 
-def test_a_failed_run_shows_cause_and_mend(page: Page, stack: Stack, ask: Ask, picture: Picture) -> None:
+def test_a_failed_run_shows_cause_and_fix(page: Page, stack: Stack, ask: Ask, picture: Picture) -> None:
     run_id, outcome = ask(input_value=QUESTION, flow_id="no-such-flow")
     assert outcome.status == "FAILURE"
     page.goto(f"{stack.dagster_url}/runs/{run_id}")

@@ -14,7 +14,7 @@ from chaos.llm_log import LlmRequest, read_requests
 from harness.stack import Stack, wait_until
 from stack.conftest import Dagster
 
-from dagma.webserver import END_STATUSES, WebserverError
+from dagma.execution.webserver import END_STATUSES, WebserverError
 
 PROMPT = "Tell a long story about the lighthouse keeper number {number}, and all that happened to him."
 RETRY_SECONDS = 120.0

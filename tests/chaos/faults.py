@@ -57,7 +57,7 @@ def cut_between(stack: Stack, one: str, other: str) -> Iterator[None]:
         yield
     finally:
         for service, address in directions:
-            _in_network_of(stack, service, "mend", address)
+            _in_network_of(stack, service, "fix", address)
 
 
 def _networks(stack: Stack, service: str) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Send what goes to an address of this network into the void, or no longer: `lose_frames.py cut|mend ADDRESS`.
+"""Send what goes to an address of this network into the void, or no longer: `lose_frames.py cut|fix ADDRESS`.
 
 A fixed entry in the table of neighbours names a hardware address that nobody has. Needs CAP_NET_ADMIN.
 """

@@ -20,7 +20,7 @@ from chaos.faults import SERVICES
 from harness.stack import Stack, fresh_stack
 from stack.conftest import Dagster
 
-from dagma.webserver import Webserver
+from dagma.execution.webserver import Webserver
 
 SURVIVE_SECONDS = 900.0
 """A job that was still queued when Langflow died is given up after ten minutes, and sent again."""

@@ -4,8 +4,8 @@ import dagster as dg
 import pytest
 from contract.conftest import Flows, LangflowServer
 
-from dagma.defs.llm.backend import Backend
-from dagma.defs.llm.resources import LangflowRestResource
+from dagma.backends.backend import Backend
+from dagma.backends.langflow.langflow_resource import LangflowRestResource
 from dagma.testing.backend_conformance import BackendConformance, backend_of_step, make
 
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from contract.conftest import LangflowServer, flow_named
 
-from dagma.defs.llm.resources import LangflowRestResource
+from dagma.backends.langflow.langflow_resource import LangflowRestResource
 from dagma.langflow import ApiKey, CompletedWithoutOutput, LangflowClient
 
 ROWS = [{"word": "one", "letters": 3}, {"word": "three", "letters": 5}]

@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 from contract.conftest import Flows, LangflowServer
 
-from dagma.defs.llm.backend import Backend
-from dagma.defs.llm.caller import Caller
-from dagma.defs.llm.resources import LangflowRestResource
+from dagma.backends.backend import Backend
+from dagma.backends.langflow.langflow_resource import LangflowRestResource
+from dagma.calls.caller import Caller
 from dagma.langflow import CallTimeout, FlowFailed, LangflowClient, LangflowError, PastRun
 
 

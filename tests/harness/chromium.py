@@ -15,7 +15,7 @@ FLAGS = (
 
 
 class ChromiumMissingError(Exception):
-    """There is no browser; the message says where it was looked for, and the mend."""
+    """There is no browser; the message says where it was looked for, and the fix."""
 
 
 def find_chromium(environment: Mapping[str, str] = os.environ) -> str:

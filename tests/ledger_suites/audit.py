@@ -9,8 +9,8 @@ from sqlalchemy.exc import DBAPIError
 from dagma.ledger import Ledger, LedgerSettingsError, LedgerUnavailableError, Usage
 from dagma.ledger.database import Database
 from dagma.ledger.migrate import migrate
+from dagma.ledger.pruning import count_expired, prune_calls, prune_expired
 from dagma.ledger.reports import Filter, last_calls
-from dagma.ledger.retention import count_expired, prune_calls, prune_expired
 from dagma.ledger.tables import calls, rejections, replays
 from dagma.ledger.totals import totals
 from ledger_suites.tools import Clock, MakeLedger, new_call

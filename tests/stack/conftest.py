@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from harness.stack import Stack, wait_until
 
+from dagma.execution.webserver import ENTRIES, Outcome, Webserver, WebserverError
 from dagma.langflow import ApiKey, LangflowClient
-from dagma.webserver import ENTRIES, Outcome, Webserver, WebserverError
 
 JOB = "langflow_run_flow_job"
 ASSET = "langflow_run_flow"

@@ -5,8 +5,8 @@ from harness.stack import Stack
 from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI
 
-from dagma.defs.llm.backend import Backend
-from dagma.defs.llm.backends import LangChainBackend
+from dagma.backends import LangChainBackend
+from dagma.backends.backend import Backend
 from dagma.testing.backend_conformance import BackendConformance, backend_of_step, make
 
 # What the backends' targets name; the fixture fills them in, since the LLM's address is known only then.

@@ -30,7 +30,7 @@ from dagma.ledger import (
 )
 from dagma.ledger.database import Database
 from dagma.ledger.migrate import migrate
-from dagma.ledger.retention import prune_calls, prune_expired
+from dagma.ledger.pruning import prune_calls, prune_expired
 
 __all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
 
@@ -179,7 +179,7 @@ def test_other_roles_can_not_read_the_ledger(ledger_postgres: LedgerPostgres, le
         ledger_server.execute(f"DROP ROLE {stranger}")
 
 
-def test_an_empty_database_is_refused_with_the_mend(ledger_server: LedgerServer) -> None:
+def test_an_empty_database_is_refused_with_the_fix(ledger_server: LedgerServer) -> None:
     name = f"{ledger_server.template}_empty"
     ledger_server.execute(f"CREATE DATABASE {name} OWNER {ledger_server.owner}")
     app_url = ledger_server.url(ledger_server.app, name).render_as_string(hide_password=False)

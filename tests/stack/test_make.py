@@ -13,8 +13,8 @@ import pytest
 import requests
 from harness.stack import IMAGE_TAG, ROOT, SLOT, wait_until
 
+from dagma.execution.webserver import Webserver, WebserverError
 from dagma.langflow import ApiKey, LangflowClient
-from dagma.webserver import Webserver, WebserverError
 
 PROJECT = f"dagma-make{SLOT or ''}"
 SETTINGS = {

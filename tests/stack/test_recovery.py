@@ -22,7 +22,7 @@ READY = "/tmp/ready-to-kill"  # noqa: S108 (in a container)
 # A worker has taken a task, and its run has not begun, for a few hundredths of a second.
 KILL_AT_THE_NEXT_TASK = f"""
 import os, pathlib, redis, signal
-from dagma.celery_settings import result_backend_url
+from dagma.execution.celery_settings import result_backend_url
 backend = redis.Redis.from_url(result_backend_url())
 tasks = lambda: set(backend.keys("celery-task-meta-*"))
 known = tasks()
@@ -126,7 +126,7 @@ def test_more_workers_share_the_queue(stack: Stack, dagster: Dagster, behave: st
             lambda: all(row.is_ready for row in stack.containers() if row.service == "worker"),
             seconds=90,
         )
-        answers = stack.exec("worker", "celery", "--app", "dagma.worker", "inspect", "ping", "--json")
+        answers = stack.exec("worker", "celery", "--app", "dagma.execution.worker", "inspect", "ping", "--json")
         assert answers.count("pong") == 2
     finally:
         stack.run("up", "--detach", "--no-deps", "--scale", "worker=1", "--no-recreate", "worker")

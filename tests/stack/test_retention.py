@@ -11,8 +11,8 @@ from typing import Any
 from harness.stack import Stack
 from stack.conftest import Dagster, rows
 
+from dagma.execution.webserver import ENTRIES
 from dagma.langflow import LangflowClient
-from dagma.webserver import ENTRIES
 
 STEPS = (
     """
@@ -225,7 +225,7 @@ def test_the_application_deletes_no_younger_calls_than_the_owner_says(stack: Sta
     call = ask(dagster)
     call.age(stack, days=399)
     script = (
-        "import json, os, sqlalchemy; from dagma.ledger.settings import LedgerSettings\n"
+        "import json, os, sqlalchemy; from dagma.ledger.ledger_settings import LedgerSettings\n"
         "engine = LedgerSettings.from_environment().open().database.engine\n"
         "def attempt(statement):\n"
         "    try:\n"

@@ -57,7 +57,7 @@ def test_no_process_was_started_with_a_secret(stack: Stack) -> None:
         assert [name for name, value in secrets(stack).items() if value in shown] == [], service
     # What was watched is what is meant.
     assert "psql" in watched["postgres"]
-    assert "dagma.health" in watched["worker"]
+    assert "dagma.execution.health" in watched["worker"]
 
 
 @pytest.mark.parametrize("service", ["dagster-webserver", "dagster-daemon", "llm", "redis", "postgres"])
@@ -78,7 +78,7 @@ def test_a_container_that_calls_no_langflow_has_no_key_for_it(stack: Stack, serv
 
 def test_a_workers_environment_has_no_secret_to_be_read_by_a_runs_config(stack: Stack) -> None:
     """Not what it was started with, and not what it has set since: what user code there would see."""
-    program = "import os, dagma.worker; print(dict(os.environ))"
+    program = "import os, dagma.execution.worker; print(dict(os.environ))"
     shown = stack.exec("worker", "python", "-c", program)
     assert "DAGSTER_PG_PASSWORD_FILE" in shown
     assert [name for name, value in secrets(stack).items() if value in shown] == []

@@ -8,7 +8,7 @@ import pytest
 from ledger_suites.tools import in_child
 from sqlalchemy import create_engine, make_url, text
 
-from dagma.storage import PostgresStorage
+from dagma.execution.storage import PostgresStorage
 
 SESSIONS = text("SELECT sum(sessions) FROM pg_stat_database WHERE datname = :name")
 CONNECTED = text("SELECT count(*) FROM pg_stat_activity WHERE datname = :name")

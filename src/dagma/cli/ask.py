@@ -9,7 +9,7 @@ from typing import Any
 
 from dagma.cli.ask_input import InputError, parse_tweaks, read_question
 from dagma.cli.waiting import WAITING, why_it_waits
-from dagma.webserver import Outcome, Webserver, WebserverError
+from dagma.execution.webserver import Outcome, Webserver, WebserverError
 
 JOB = "langflow_run_flow_job"
 ASSET = "langflow_run_flow"
@@ -130,7 +130,7 @@ def _print(outcome: Outcome, report: dict[str, Any], seconds: float) -> None:
         print("The run was canceled.\n")
     else:
         cause = report.get("cause") or outcome.failure or "See the run."
-        print(f"The run ended as {outcome.status}. {' '.join(filter(None, [cause, report.get('mend')]))}\n")
+        print(f"The run ended as {outcome.status}. {' '.join(filter(None, [cause, report.get('fix')]))}\n")
     print(f"  run      {report['run']}")
     if report.get("flow_url"):
         print(f"  flow     {report['flow_url']}")

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Callable, Iterator
 
 from dagma import environment
-from dagma.access import access_from_environment, base_url_from_environment
+from dagma.backends.langflow.access_variables import access_from_environment, base_url_from_environment
 from dagma.langflow import LangflowError
 from dagma.ledger import LedgerError, LedgerSettings
 from dagma.retention.calls import prune_ledger
 from dagma.retention.langflow_history import LangflowPruner
 from dagma.retention.outcome import Pruned
 from dagma.retention.pace import Pace
-from dagma.retention.settings import RetentionSettings
+from dagma.retention.retention_settings import RetentionSettings
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

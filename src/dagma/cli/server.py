@@ -2,7 +2,7 @@
 
 import time
 
-from dagma.access import access_from_environment, base_url_from_environment
+from dagma.backends.langflow.access_variables import access_from_environment, base_url_from_environment
 from dagma.langflow import LangflowClient, ServerError, Timeouts, Unreachable
 from dagma.langflow.errors import CallTimeout, MalformedResponse
 

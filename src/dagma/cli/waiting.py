@@ -2,7 +2,7 @@
 
 from dagma import environment
 from dagma.cli.celery_workers import BrokerError, find_workers
-from dagma.webserver import Webserver
+from dagma.execution.webserver import Webserver
 
 QUEUE_DAEMON = "QUEUED_RUN_COORDINATOR"
 QUEUED = frozenset({"NOT_STARTED", "QUEUED"})

@@ -9,15 +9,15 @@ from collections.abc import Callable
 import dagster as dg
 
 from dagma import environment
-from dagma.access import access_from_environment, base_url_from_environment
-from dagma.defs.llm.ledgers import ledger_from_environment
+from dagma.backends.langflow.access_variables import access_from_environment, base_url_from_environment
+from dagma.calls.process_ledger import ledger_from_environment
 from dagma.langflow import LangflowError
 from dagma.ledger import LedgerError
 from dagma.retention.calls import prune_ledger
 from dagma.retention.langflow_history import LangflowPruner
 from dagma.retention.outcome import Pruned
+from dagma.retention.retention_settings import RetentionSettings
 from dagma.retention.runs import RunPruner
-from dagma.retention.settings import RetentionSettings
 
 # Of such runs one executes at a time: see `run_queue` in dagster.yaml. Others go first.
 TAGS = {"dagma/prune": "true", "dagster/priority": "-10"}

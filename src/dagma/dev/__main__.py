@@ -4,9 +4,9 @@ import os
 import sys
 from pathlib import Path
 
+from dagma.dev.dev_settings import DEFAULT_DAGSTER_PORT, NotReadyError, Settings, check_ports, read_settings
 from dagma.dev.interruption import EndRequestedError, Interruption
 from dagma.dev.processes import ChildEndedError, ProcessGroups
-from dagma.dev.settings import DEFAULT_DAGSTER_PORT, NotReadyError, Settings, check_ports, read_settings
 from dagma.dev.start import Starter
 
 WATCH_SECONDS = 1.0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from dagma.dev.settings import ASSISTANT, Settings
+from dagma.dev.dev_settings import ASSISTANT, Settings
 
 # Nothing looked up or sent at start, and nothing loaded that flows don't use.
 _LANGFLOW_QUIET = {

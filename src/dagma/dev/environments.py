@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from dagma.dev.settings import NotReadyError, Settings
+from dagma.dev.dev_settings import NotReadyError, Settings
 
 Run = Callable[[str, list[str], dict[str, str]], None]
 """Runs a command to its end, given its name, its words and its environment; raises where it fails."""

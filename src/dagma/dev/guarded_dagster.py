@@ -9,7 +9,7 @@ from dagster_shared.ipc import open_ipc_subprocess
 
 def open_guarded(command: Sequence[str], **options: Any) -> Any:
     """Start a process of `dagster dev`, the webserver behind its guard."""
-    modules = {"dagster_webserver": "dagma.guarded_webserver"}
+    modules = {"dagster_webserver": "dagma.execution.guarded_webserver"}
     return open_ipc_subprocess([modules.get(part, part) for part in command], **options)
 
 

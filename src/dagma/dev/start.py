@@ -8,9 +8,9 @@ from pathlib import Path
 import requests
 
 from dagma.dev import commands, environments
+from dagma.dev.dev_settings import NotReadyError, Settings
 from dagma.dev.interruption import Interruption
 from dagma.dev.processes import ProcessGroups
-from dagma.dev.settings import NotReadyError, Settings
 
 # Seconds that a process may take until it answers. Langflow's first start also creates its database.
 LLM_SECONDS = 120.0

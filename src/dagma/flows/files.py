@@ -71,7 +71,7 @@ def _read_flow(path: Path) -> FlowDocument:
     try:
         flow: FlowDocument = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON ({error}): mend the file, or pull the flow again") from error
+        raise ValueError(f"{path} is no JSON ({error}): fix the file, or pull the flow again") from error
     if not isinstance(flow, dict):
         raise ValueError(f"{path} holds no flow: a flow is a JSON object with id, name and data")
     return flow

@@ -222,7 +222,7 @@ def _explained(client: LangflowClient, flow: FlowDocument, error: Conflict) -> C
             if other.id != flow["id"] and taken and taken == flow.get(field):
                 return Conflict(
                     f"Another flow on the server, {other.id}, has the {field} {taken!r}.",
-                    mend="Rename or delete it in Langflow, or change the file's.",
+                    fix="Rename or delete it in Langflow, or change the file's.",
                     status=error.status,
                 )
     return error

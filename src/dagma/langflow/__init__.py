@@ -1,9 +1,9 @@
 """Everything that speaks Langflow's HTTP API: a client with one typed result and one typed error per cause."""
 
-from dagma.langflow.access import Access
-from dagma.langflow.auth import ApiKey, BasicAuth, BearerToken, ClientCredentials
+from dagma.langflow.auth.access import Access
+from dagma.langflow.auth.auth_schemes import ApiKey, BasicAuth, BearerToken, ClientCredentials
+from dagma.langflow.auth.credential import Credential
 from dagma.langflow.client import LangflowClient
-from dagma.langflow.credential import Credential
 from dagma.langflow.errors import (
     BadRequest,
     CallTimeout,
@@ -29,12 +29,12 @@ from dagma.langflow.errors import (
 )
 from dagma.langflow.events import EventKind, FlowEvent
 from dagma.langflow.flow import Flow, content_version
-from dagma.langflow.history import StoredRecord
-from dagma.langflow.job import HumanRequest, JobPolicy, JobState, JobStatus
-from dagma.langflow.past_runs import PastRun
+from dagma.langflow.history_api import StoredRecord
+from dagma.langflow.http.connection_settings import TLS, Timeouts
+from dagma.langflow.http.retry import RetryPolicy
+from dagma.langflow.job_state import HumanRequest, JobPolicy, JobState, JobStatus
+from dagma.langflow.past_runs_api import PastRun
 from dagma.langflow.result import CallResult, TokenUsage
-from dagma.langflow.retry import RetryPolicy
-from dagma.langflow.settings import TLS, Timeouts
 from dagma.langflow.trace import Trace
 from dagma.langflow.types import InputType, OutputType
 from dagma.langflow.variable import Variable

@@ -1,9 +1,9 @@
 """The client of Langflow's API."""
 
-from dagma.langflow.history import HistoryApi
-from dagma.langflow.past_runs import PastRunsApi
-from dagma.langflow.runs import RunsApi
-from dagma.langflow.variables import VariablesApi
+from dagma.langflow.history_api import HistoryApi
+from dagma.langflow.past_runs_api import PastRunsApi
+from dagma.langflow.runs_api import RunsApi
+from dagma.langflow.variables_api import VariablesApi
 
 
 class LangflowClient(RunsApi, PastRunsApi, VariablesApi, HistoryApi):

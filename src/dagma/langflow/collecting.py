@@ -7,9 +7,6 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
-from dagma.langflow.body import json_object, walk
-from dagma.langflow.call import checked_uuid, is_uuid
-from dagma.langflow.deadline import Deadline
 from dagma.langflow.errors import (
     CompletedWithoutOutput,
     JobCancelled,
@@ -22,11 +19,14 @@ from dagma.langflow.errors import (
 )
 from dagma.langflow.events import EventKind, EventReader, FlowEvent
 from dagma.langflow.following import FollowingApi
-from dagma.langflow.job import JobStatus
-from dagma.langflow.jobs import not_over
+from dagma.langflow.http.deadline import Deadline
+from dagma.langflow.job_state import JobStatus
+from dagma.langflow.jobs_api import not_over
 from dagma.langflow.result import CallResult, given_data
+from dagma.langflow.run_request import checked_uuid, is_uuid
 from dagma.langflow.trace import Trace
-from dagma.langflow.uncut import perhaps_cut, uncut
+from dagma.langflow.untrusted_json import json_object, walk
+from dagma.langflow.whole_answers import perhaps_cut, uncut
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ class CollectingApi(FollowingApi):
             raise MalformedResponse(
                 f"Outputs of job {result.job_id} are no text, and its events, which hold them, can't be read: "
                 f"{error.cause}",
-                mend="Collect the job again once they can be read, which costs nothing more.",
+                fix="Collect the job again once they can be read, which costs nothing more.",
                 retryable=error.retryable,
             ) from error
         given: dict[str, Any] = {}
@@ -208,7 +208,7 @@ class CollectingApi(FollowingApi):
 def _unread(job_id: str, error: LangflowError) -> TruncatedAnswer:
     return TruncatedAnswer(
         f"The answer of job {job_id} may be cut, and its events can't be read for the whole: {error.cause}",
-        mend="Collect the job again once they can be read, which costs nothing more.",
+        fix="Collect the job again once they can be read, which costs nothing more.",
         status=error.status,
         retryable=error.retryable,
         retry_after=error.retry_after,

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from dagma.langflow.body import finite_number, text_or_none, walk
 from dagma.langflow.errors import MalformedResponse
 from dagma.langflow.result import CallResult
+from dagma.langflow.untrusted_json import finite_number, text_or_none, walk
 
 EventKind = Literal[
     "started",

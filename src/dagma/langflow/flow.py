@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from dagma.langflow.body import objects, text_or_none, walk
 from dagma.langflow.errors import BadRequest, MalformedResponse
+from dagma.langflow.untrusted_json import objects, text_or_none, walk
 
 # What the canvas changes when nodes are only looked at or moved.
 _CANVAS_ONLY = {
@@ -100,13 +100,13 @@ class Flow:
             if component not in self.components:
                 raise BadRequest(
                     f"The flow {self.name!r} has no component with the id {component!r} to tweak.",
-                    mend=f"Its components are {_listed(self.components)}.",
+                    fix=f"Its components are {_listed(self.components)}.",
                 )
             for name in values if isinstance(values, Mapping) else ():
                 if name not in self.components[component]:
                     raise BadRequest(
                         f"The component {component!r} of the flow {self.name!r} has no field {name!r} to tweak.",
-                        mend=f"Its fields are {_listed(self.components[component])}.",
+                        fix=f"Its fields are {_listed(self.components[component])}.",
                     )
 
 

@@ -5,14 +5,14 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 
-from dagma.langflow.call import checked_uuid
-from dagma.langflow.deadline import Deadline
+from dagma.langflow.error_responses import raise_for_status
 from dagma.langflow.errors import LangflowError
 from dagma.langflow.events import EventReader, FlowEvent
-from dagma.langflow.faults import raise_for_status
-from dagma.langflow.job import JobStatus
-from dagma.langflow.jobs import JobsApi, not_over
-from dagma.langflow.sse import Frame, frames, lines
+from dagma.langflow.http.deadline import Deadline
+from dagma.langflow.http.event_stream import Frame, frames, lines
+from dagma.langflow.job_state import JobStatus
+from dagma.langflow.jobs_api import JobsApi, not_over
+from dagma.langflow.run_request import checked_uuid
 
 logger = logging.getLogger(__name__)
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dagma.langflow.body import text_or_none, walk
+from dagma.langflow.auth.redact import NOTHING_SECRET, Redactor
+from dagma.langflow.error_responses import flow_failed
 from dagma.langflow.errors import CompletedWithoutOutput, MalformedResponse
-from dagma.langflow.faults import flow_failed
-from dagma.langflow.redact import NOTHING_SECRET, Redactor
+from dagma.langflow.untrusted_json import text_or_none, walk
 
 Way = Literal["v1_run", "v1_stream", "v2_sync", "v2_background"]
 Reason = Literal["single", "multiple", "none", "non_string"]
@@ -102,7 +102,7 @@ class CallResult:
         if not results:
             raise CompletedWithoutOutput(
                 "Langflow answered 200, and no component gave an output of the type that was asked for.",
-                mend="For a flow that ends in no Chat Output, such as one that gives data or a table, ask for "
+                fix="For a flow that ends in no Chat Output, such as one that gives data or a table, ask for "
                 "output_type='debug' or run it as a job. Else check the global variables that its fields are bound to.",
                 status=200,
             )

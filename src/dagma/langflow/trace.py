@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dagma.langflow.body import finite_number, objects, text_or_none, walk
 from dagma.langflow.result import TokenUsage
+from dagma.langflow.untrusted_json import finite_number, objects, text_or_none, walk
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dagma.langflow.body import text_or_none
 from dagma.langflow.errors import MalformedResponse
+from dagma.langflow.untrusted_json import text_or_none
 
 VariableType = Literal["Generic", "Credential"]
 

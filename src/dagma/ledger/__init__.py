@@ -14,9 +14,9 @@ from dagma.ledger.errors import (
     QuotaExceededError,
 )
 from dagma.ledger.ledger import Ledger
+from dagma.ledger.ledger_settings import LedgerSettings
 from dagma.ledger.prices import Prices
 from dagma.ledger.quotas import Limit, parse_quotas
-from dagma.ledger.settings import LedgerSettings
 from dagma.ledger.texts import TextPolicy
 
 __all__ = [

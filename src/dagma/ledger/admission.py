@@ -15,8 +15,7 @@ from sqlalchemy import Connection, Row, Table, TextClause, bindparam, select, te
 
 from dagma.ledger.call import Begun, Call
 from dagma.ledger.call_row import row_of, storable_call
-from dagma.ledger.changes import change
-from dagma.ledger.database import Database, first_row
+from dagma.ledger.database import Database
 from dagma.ledger.errors import (
     AnswerExpiredError,
     CallInFlightError,
@@ -27,11 +26,12 @@ from dagma.ledger.errors import (
     OutcomeUnknownError,
     QuotaExceededError,
 )
-from dagma.ledger.flows import identify
-from dagma.ledger.lost import record_lost
+from dagma.ledger.flow_identity import identify
+from dagma.ledger.live_callers import Presence
+from dagma.ledger.lost_callers import record_lost
 from dagma.ledger.meter import Meter
-from dagma.ledger.presence import Presence
 from dagma.ledger.refusals import Refusal, record_refusal
+from dagma.ledger.state_changes import change
 from dagma.ledger.tables import calls, rejections, replays
 from dagma.ledger.texts import TextPolicy
 
@@ -102,10 +102,8 @@ class Admission:
 
     def _admit_now(self, call: Call) -> Begun:
         own = (os.getpid(), call.key)
-        call_id = self._unconfirmed.pop(own, None) or self._new_id(call)
+        call_id = self._unconfirmed.pop(own, None) or uuid.uuid4().hex
         try:
-            if begun := self._begin_alone(call, call_id):
-                return begun
             while True:
                 decide = partial(self._decide, call=call, call_id=call_id)
                 begun = self._database.transact(decide, self._patience_seconds)
@@ -113,7 +111,7 @@ class Admission:
                     self._presence.release(call_id)
                 if begun is not None:
                     return begun
-                call_id = self._new_id(call)
+                call_id = uuid.uuid4().hex
         except BaseException as error:
             is_interrupt = not isinstance(error, Exception)
             if is_interrupt:
@@ -122,21 +120,6 @@ class Admission:
                 self._unconfirmed[own] = call_id
             self._presence.release(call_id)
             raise
-
-    def _new_id(self, call: Call) -> str:
-        return self._presence.new_id() if call.mode == "direct" else uuid.uuid4().hex
-
-    def _begin_alone(self, call: Call, call_id: str) -> Begun | None:
-        """Begin a call that has no row, by one statement, where nothing has to be asked for it; None for any other."""
-        if self._meter.limits or not call.flow_looked_up:
-            return None
-
-        def begin(connection: Connection) -> Begun | None:
-            if call.mode == "direct":
-                self._presence.hold(call_id)
-            return self._insert(connection, call, call_id, attempt=1)
-
-        return self._database.transact(begin, self._patience_seconds, one_statement=True)
 
     def _decide(self, connection: Connection, call: Call, call_id: str) -> Begun | None:
         """Insert the first attempt, or go by the last one; None after a change to commit before deciding again."""
@@ -235,9 +218,9 @@ def insert_once(connection: Connection, table: Table, values: Mapping[str, Any],
         returning: The column to return.
 
     Returns:
-        A row with that column, as the driver reads it; None where nothing was inserted.
+        A row with that column; None where nothing was inserted.
     """
-    return first_row(connection, _insert_once(table, tuple(values), returning), values)
+    return connection.execute(_insert_once(table, tuple(values), returning), values).first()
 
 
 @cache

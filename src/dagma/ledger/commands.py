@@ -16,7 +16,9 @@ from dagma.ledger.call import State
 from dagma.ledger.database import Database, utc_now
 from dagma.ledger.errors import LedgerError, LedgerSettingsError
 from dagma.ledger.formats import FORMATS, replacing, show_decimal, show_value, write_records
+from dagma.ledger.ledger_settings import LedgerSettings, url_from
 from dagma.ledger.migrate import DEFAULT_APP_ROLE, migrate
+from dagma.ledger.pruning import DEFAULT_DAYS, drop_replays, keep_days_from_environment, prune_calls
 from dagma.ledger.quotas import parse_quotas, window_start
 from dagma.ledger.reports import (
     Filter,
@@ -29,8 +31,6 @@ from dagma.ledger.reports import (
     standings,
 )
 from dagma.ledger.resolve import add_resolve, run_resolve
-from dagma.ledger.retention import DEFAULT_DAYS, drop_replays, keep_days_from_environment, prune_calls
-from dagma.ledger.settings import LedgerSettings, url_from
 from dagma.ledger.tables import calls as calls_table
 from dagma.ledger.totals import GROUPS, By, Sums, groups, total_of, totals
 

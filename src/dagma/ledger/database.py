@@ -5,15 +5,13 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import cache
-from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Dialect, Engine, TextClause, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -42,12 +40,9 @@ NOW = text("SELECT ledger_now()")
 # PostgreSQL's classes and codes of errors that pass by themselves: connection lost, shutting down or starting up,
 # too many connections, serialization failure, deadlock.
 TRANSIENT_CODES = ("08", "57P", "53300", "40001", "40P01")
-# The session was reset, or is another's: a pooler's doing.
-NOT_PREPARED = "26000"
-# A failed connection has no code; these of its reasons stay until somebody mends them.
+# A failed connection has no code; these of its reasons stay until somebody fixes them.
 LASTING_REASONS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied")
 
-_numbers = count(1)
 _databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
 
 
@@ -115,7 +110,6 @@ class Database:
         patience_seconds: float = 0.0,
         *,
         may_take_long: bool = False,
-        one_statement: bool = False,
     ) -> T:
         """Do work in one transaction, and do it again where the server was away.
 
@@ -123,8 +117,6 @@ class Database:
             work: Takes the connection; may be called more than once, also after a commit whose reply was lost.
             patience_seconds: How long to try again while the server is away or restarting.
             may_take_long: Let a statement take more than 30 seconds.
-            one_statement: It writes by one statement, which PostgreSQL commits by itself: two messages less. It may
-                give that to `first_row`.
 
         Returns:
             What `work` returned.
@@ -139,7 +131,7 @@ class Database:
         while True:
             try:
                 self.check_version()
-                with self._committing(one_statement) as connection:
+                with self.engine.begin() as connection:
                     if may_take_long:
                         self.allow_long_statements(connection)
                     return work(connection)
@@ -235,41 +227,6 @@ class Database:
             "Check that it runs and that DAGMA_LEDGER_URL has the right host, role and password."
         )
 
-    @contextmanager
-    def _committing(self, one_statement: bool) -> Iterator[Connection]:
-        if self.is_sqlite:
-            with self.engine.begin() as connection:
-                yield connection
-        elif one_statement:
-            with self.engine.connect() as connection, _autocommit(connection), self._typed(connection):
-                yield connection
-        else:
-            with self.engine.begin() as connection, self._typed(connection):
-                yield connection
-
-    @contextmanager
-    def _typed(self, connection: Connection) -> Iterator[None]:
-        """Raise the driver's errors as SQLAlchemy does, and forget connections that broke or were interrupted."""
-        dialect: Any = connection.dialect
-        driver_errors: Any = dialect.loaded_dbapi.Error
-        try:
-            yield
-        except driver_errors as error:
-            driver = connection.connection.driver_connection
-            broke = error.pgcode == NOT_PREPARED or dialect.is_disconnect(error, driver, None)
-            if broke:
-                connection.invalidate(error)
-                # The others are of the same time.
-                self.engine.dispose()
-            raise DBAPIError.instance(
-                None, None, error, driver_errors, hide_parameters=True, connection_invalidated=broke, dialect=dialect
-            ) from error
-        except Exception:
-            raise
-        except BaseException:
-            connection.invalidate()
-            raise
-
     def _reading(self, may_be_stale: bool = True) -> Connection:
         connection = self.engine.connect().execution_options(dagma_reads_only=True)
         try:
@@ -340,59 +297,9 @@ class Database:
             self._engine = None
 
 
-def first_row(connection: Connection, statement: TextClause, values: Mapping[str, Any]) -> Any:
-    """Execute a statement of a call, and give the first row that it returns.
-
-    On PostgreSQL the driver does it, for what SQLAlchemy does around a statement is a tenth of what a call takes longer
-    by the call path; and each connection prepares it once, which makes the end of a call a tenth of a millisecond
-    shorter.
-
-    Args:
-        connection: To the database.
-        statement: With typed parameters; the same object each time.
-        values: Theirs; on PostgreSQL as the driver takes them, so times are aware.
-
-    Returns:
-        The row, or None.
-    """
-    if connection.dialect.name != "postgresql":
-        return connection.execute(statement, values).first()
-    driver: Any = connection.connection.driver_connection
-    name, prepare, execute = _prepared(statement, connection.dialect)
-    known: set[str] = connection.info.setdefault("dagma_prepared", set())
-    with driver.cursor() as cursor:
-        if name not in known:
-            cursor.execute(prepare)
-            known.add(name)
-        cursor.execute(execute, values)
-        return cursor.fetchone()
-
-
-@cache
-def _prepared(statement: TextClause, dialect: Dialect) -> tuple[str, str, str]:
-    """Give a statement's name at the server, and the texts that prepare and execute it."""
-    compiled = statement.compile(dialect=dialect)
-    numbers = {name: f"${number}" for number, name in enumerate(compiled.params, start=1)}
-    name = f"dagma_{next(_numbers)}"
-    values = ", ".join(f"%({each})s" for each in numbers)
-    return name, f"PREPARE {name} AS {str(compiled) % numbers}", f"EXECUTE {name} ({values})"
-
-
 def _broke(error: Exception) -> bool:
     """Tell a connection that was open and has broken from one that can't be opened."""
     return isinstance(error, DBAPIError) and error.connection_invalidated
-
-
-@contextmanager
-def _autocommit(connection: Connection) -> Iterator[None]:
-    # By hand: the isolation level that SQLAlchemy would set instead costs a message each time it is taken back.
-    driver: Any = connection.connection.driver_connection
-    driver.autocommit = True
-    try:
-        yield
-    finally:
-        if not driver.closed:
-            driver.autocommit = False
 
 
 def _read_url(url: str) -> URL:

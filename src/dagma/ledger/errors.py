@@ -1,4 +1,4 @@
-"""Errors of the ledger, one per cause; each message says the cause and the mend."""
+"""Errors of the ledger, one per cause; each message says the cause and the fix."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -141,10 +141,10 @@ class QuotaExceededError(LedgerError):
         self.needed = needed
         self.frees_at = frees_at
         if frees_at is None:
-            outlook, mend = "No window will ever have room for that.", "Raise it in DAGMA_QUOTAS, or lower its reserve."
+            outlook, fix = "No window will ever have room for that.", "Raise it in DAGMA_QUOTAS, or lower its reserve."
         else:
-            outlook, mend = f"It frees at {frees_at:%Y-%m-%d %H:%M} UTC.", "Wait, or raise it in DAGMA_QUOTAS."
+            outlook, fix = f"It frees at {frees_at:%Y-%m-%d %H:%M} UTC.", "Wait, or raise it in DAGMA_QUOTAS."
         super().__init__(
             f"Quota {limit!r} leaves no room: {used:f} used, {needed:f} needed for this call. "
-            f"{outlook} Nothing was sent. {mend}"
+            f"{outlook} Nothing was sent. {fix}"
         )

@@ -13,15 +13,15 @@ from sqlalchemy import Connection, bindparam, delete, select, text
 
 from dagma.ledger.admission import GIVEN_UP, Admission, begun_from_row, insert_once
 from dagma.ledger.call import MOST_TOKENS, Begun, Call, State, Usage, reported
-from dagma.ledger.changes import Replay, change
 from dagma.ledger.database import Database, utc_now
 from dagma.ledger.errors import LedgerError, LedgerSettingsError
 from dagma.ledger.estimates import fill_in
-from dagma.ledger.lost import record_all_lost
+from dagma.ledger.live_callers import presence_for
+from dagma.ledger.lost_callers import record_all_lost
 from dagma.ledger.meter import Meter
-from dagma.ledger.presence import presence_for
 from dagma.ledger.prices import Prices
 from dagma.ledger.quotas import Limit, parse_quotas
+from dagma.ledger.state_changes import Replay, change
 from dagma.ledger.tables import calls, rejections, replays
 from dagma.ledger.texts import TextPolicy, storable
 
@@ -333,7 +333,7 @@ class Ledger:
             duration_ms = max(round((now - begun.begun_at).total_seconds() * 1000), 0)
             values = {"duration_ms": duration_ms, **values}
         self._move(begun, values, ("begun", "submitted", "unknown"), replay)
-        self._presence.ended(begun.call_id)
+        self._presence.release(begun.call_id)
 
     def _move(
         self, begun: Begun, values: Mapping[str, Any], sources: Sequence[State], replay: Replay | None = None
@@ -361,7 +361,7 @@ class Ledger:
             return bool(now == values["state"])
 
         patience = self._patience_seconds if patience_seconds is None else patience_seconds
-        return self.database.transact(work, patience, one_statement=True)
+        return self.database.transact(work, patience)
 
     def _expire_replays(self, connection: Connection) -> int:
         if not self.database.is_sqlite:

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, select
 
 from dagma.ledger.call import Call
 from dagma.ledger.errors import LedgerUnavailableError
+from dagma.ledger.ledger_settings import LedgerSettings
 from dagma.ledger.schema_version import HEAD
-from dagma.ledger.settings import LedgerSettings
 from dagma.ledger.tables import calls
 
 

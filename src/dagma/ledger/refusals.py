@@ -12,7 +12,7 @@ from sqlalchemy import Connection, TextClause, bindparam, text
 from dagma.ledger.call import Call
 from dagma.ledger.call_row import row_of, storable_call
 from dagma.ledger.errors import FlowNotIdentifiedError, QuotaExceededError
-from dagma.ledger.flows import identify
+from dagma.ledger.flow_identity import identify
 from dagma.ledger.quotas import window_start
 from dagma.ledger.tables import calls
 from dagma.ledger.texts import TextPolicy

@@ -8,8 +8,8 @@ from typing import Any
 
 from dagma.ledger.call import Begun
 from dagma.ledger.errors import LedgerError
+from dagma.ledger.ledger_settings import LedgerSettings
 from dagma.ledger.reports import Record, find_calls
-from dagma.ledger.settings import LedgerSettings
 
 DECISIONS = {"resend": "is sent again by the next retry of its run", "give_up": "is not sent again"}
 

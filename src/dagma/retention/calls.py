@@ -1,7 +1,7 @@
 """Prunes the ledger's calls, and the raw responses that it keeps for retries."""
 
 from dagma.ledger import Ledger
-from dagma.ledger.retention import CALLS_AT_ONCE, count_expired, prune_expired
+from dagma.ledger.pruning import CALLS_AT_ONCE, count_expired, prune_expired
 from dagma.retention.outcome import Pruned
 from dagma.retention.pace import Pace
 

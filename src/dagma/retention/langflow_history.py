@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from dagma.langflow import Flow
-from dagma.langflow.history import PAGE, StoredRecord
+from dagma.langflow.history_api import PAGE, StoredRecord
 from dagma.retention.outcome import Pruned
 from dagma.retention.pace import Pace
 

@@ -24,11 +24,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from dagma.backends.backend import Backend
+from dagma.calls.call_record import CallRecord, record_calls
+from dagma.calls.request import CallRequest
+from dagma.calls.retrying import CALL_ERRORS
 from dagma.defs.llm.assets import langflow_run_flow
-from dagma.defs.llm.backend import Backend
-from dagma.defs.llm.call_record import CallRecord, record_calls
-from dagma.defs.llm.failures import CALL_ERRORS
-from dagma.defs.llm.request import CallRequest
 from dagma.langflow import LangflowError
 from dagma.ledger import LedgerSettings, QuotaExceededError
 from dagma.ledger.reports import Filter, all_calls
@@ -143,7 +143,7 @@ class BackendConformance:
         made = make(failing_backend, lambda: backend_of_step().run_flow(INPUT))
         assert isinstance(made.error, LangflowError)
         assert made.error.cause
-        assert made.error.mend
+        assert made.error.fix
         (row,) = rows()
         assert row["state"] == ("unknown" if made.error.outcome == "unknown" else "failed")
         assert row["error_class"] == type(made.error).__name__

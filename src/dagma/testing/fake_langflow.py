@@ -8,12 +8,12 @@ from uuid import uuid4
 
 from dagma.testing.behaviour import Behaviour, echo
 from dagma.testing.exchange import FakeResponse, RecordedRequest
+from dagma.testing.fake_jobs import FakeJob, FakeJobs
+from dagma.testing.fake_runs import FakeRuns
+from dagma.testing.fake_store import FakeStore
+from dagma.testing.fake_workflows import FakeWorkflows
 from dagma.testing.fault import Fault
-from dagma.testing.jobs import FakeJob, FakeJobs
-from dagma.testing.runs import FakeRuns
-from dagma.testing.server import FakeServer
-from dagma.testing.store import FakeStore
-from dagma.testing.workflows import FakeWorkflows
+from dagma.testing.http_server import FakeServer
 
 _DEFAULT_MAX_TEXT_LENGTH = 6000
 

@@ -1,7 +1,7 @@
 """Can this stack load its settings and its definitions? Asked before anything is replaced, and by `dagma validate`."""
 
 from dagma.validation.definitions import definition_problems
-from dagma.validation.settings import setting_problems
+from dagma.validation.setting_checks import setting_problems
 
 __all__ = ["definition_problems", "find_problems", "setting_problems"]
 

@@ -11,10 +11,8 @@ from types import FrameType
 import dagster as dg
 
 from dagma import environment
-from dagma.validation.load_errors import LoadTimeoutError, describe
-
-LOCATIONS = {"dagma": "dagma.definitions", "project": "dagma.project_definitions"}
-"""The modules that the code locations load, by the locations' names."""
+from dagma.execution.code_locations import LOCATIONS
+from dagma.execution.load_errors import LoadTimeoutError, describe
 
 # More than a project takes on a busy machine, and less than a person waits.
 LOAD_SECONDS = 60

@@ -11,8 +11,8 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 
-from dagma.defs.llm.backend import Backend
-from dagma.defs.llm.request import CallRequest
+from dagma.backends.backend import Backend
+from dagma.calls.request import CallRequest
 
 
 def shout(request: CallRequest) -> str:

@@ -7,11 +7,11 @@ import pytest
 from langchain_core.exceptions import OutputParserException
 from unit.backends import examples
 
-from dagma.defs.llm.backend import Backend, BackendError
-from dagma.defs.llm.backends import CallableBackend, LangChainBackend, backend_from_environment
-from dagma.defs.llm.backends.target import TargetError
-from dagma.defs.llm.failures import is_free_to_retry
-from dagma.defs.llm.resources import LangflowRestResource
+from dagma.backends import CallableBackend, LangChainBackend, backend_from_environment
+from dagma.backends.backend import Backend, BackendError
+from dagma.backends.langflow.langflow_resource import LangflowRestResource
+from dagma.backends.target import TargetError
+from dagma.calls.retrying import is_free_to_retry
 from dagma.environment import SettingError
 from dagma.langflow import BadRequest, Forbidden, LangflowError, MalformedResponse, RateLimited, Unauthorized
 from dagma.ledger import LedgerSettings, Usage

@@ -6,9 +6,9 @@ import dagster as dg
 import pytest
 from unit.backends import examples
 
-from dagma.defs.llm.backend import Backend
-from dagma.defs.llm.backends import CallableBackend, LangChainBackend
-from dagma.defs.llm.resources import LangflowRestResource
+from dagma.backends import CallableBackend, LangChainBackend
+from dagma.backends.backend import Backend
+from dagma.backends.langflow.langflow_resource import LangflowRestResource
 from dagma.testing import FakeLangflow
 from dagma.testing.backend_conformance import BackendConformance
 

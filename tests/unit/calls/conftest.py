@@ -15,10 +15,10 @@ from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
 from sqlalchemy.exc import OperationalError
 
-from dagma.defs.llm import failures
+from dagma.backends.backend import Backend
+from dagma.backends.langflow.langflow_resource import langflow_from_environment
+from dagma.calls import retrying
 from dagma.defs.llm.assets import langflow_run_flow
-from dagma.defs.llm.backend import Backend
-from dagma.defs.llm.resources import langflow_from_environment
 from dagma.ledger import LedgerSettings
 from dagma.ledger.reports import Filter, all_calls
 from dagma.testing import FakeAnswer, FakeCall, FakeLangflow, Fault, RecordedRequest
@@ -83,8 +83,8 @@ def instance_on_disk() -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failures, "FIRST_WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(failures, "MAX_RETRIES", 2)
+    monkeypatch.setattr(retrying, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(retrying, "MAX_RETRIES", 2)
 
 
 @dataclass(frozen=True)

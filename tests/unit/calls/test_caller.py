@@ -8,8 +8,8 @@ import pytest
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
 
-from dagma.defs.llm import caller
-from dagma.defs.llm.caller import Caller, principal_of, retry_chain
+from dagma.calls import caller
+from dagma.calls.caller import Caller, principal_of, retry_chain
 
 FROM_ASSET_FAILURE = {"dagster/is_asset_resume_retry": "true"}
 FAILING = {"fails": "true"}

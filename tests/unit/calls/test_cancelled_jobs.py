@@ -10,13 +10,13 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from typing_extensions import override
 from unit.calls.conftest import Flow, Ran, execute, rows, wait_for
 
+from dagma.backends.backend import Backend
+from dagma.backends.langflow.langflow_jobs import LangflowJobs
+from dagma.backends.langflow.langflow_resource import LangflowRestResource, langflow_from_environment
+from dagma.calls.durable_call import DurableCall
+from dagma.calls.process_ledger import ledger_from_environment
+from dagma.calls.request import CallRequest
 from dagma.defs.llm import cancelled_jobs
-from dagma.defs.llm.backend import Backend
-from dagma.defs.llm.durable import DurableCall
-from dagma.defs.llm.langflow_jobs import LangflowJobs
-from dagma.defs.llm.ledgers import ledger_from_environment
-from dagma.defs.llm.request import CallRequest
-from dagma.defs.llm.resources import LangflowRestResource, langflow_from_environment
 from dagma.langflow import Forbidden, JobNotFound, ServerError
 from dagma.ledger import Call, LedgerError
 from dagma.testing import ComponentFailed, FakeLangflow, Fault

@@ -16,9 +16,10 @@ import dagster as dg
 import pytest
 from unit.calls.conftest import ASSET, Flow, asset_job, execute, rows, sends, wait_for
 
-from dagma.defs.llm import cancels, failures, resources
-from dagma.defs.llm.backend import Backend
-from dagma.defs.llm.caller import Caller
+from dagma.backends.backend import Backend
+from dagma.backends.langflow import langflow_resource
+from dagma.calls import cancelling, retrying
+from dagma.calls.caller import Caller
 from dagma.testing import FakeLangflow, Fault
 
 
@@ -30,12 +31,12 @@ def instance(instance_on_disk: dg.DagsterInstance) -> dg.DagsterInstance:
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cancels, "FRESH_SECONDS", 0.0)
-    monkeypatch.setattr(cancels, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(cancelling, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(cancelling, "POLL_SECONDS", 0.1)
 
 
 @contextmanager
-def cancelling(
+def cancelled(
     instance: dg.DagsterInstance, is_time: Callable[[], Any], then: Callable[[], Any], *, by_force: bool = False
 ) -> Iterator[None]:
     """Cancel the run of the block at a moment, without the interrupt that a worker's main thread gets."""
@@ -57,7 +58,7 @@ def test_a_run_that_is_marked_as_cancelled_materializes_nothing_and_keeps_the_an
     fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
 ) -> None:
     flow.goes.clear()
-    with cancelling(instance, lambda: sends(fake), flow.goes.set, by_force=True):
+    with cancelled(instance, lambda: sends(fake), flow.goes.set, by_force=True):
         run = execute(instance, input_value="hi")
     assert run.status is dg.DagsterRunStatus.CANCELED
     assert instance.get_latest_materialization_event(dg.AssetKey(ASSET)) is None
@@ -69,7 +70,7 @@ def test_a_call_that_fails_in_a_run_that_is_marked_as_cancelled_fails_no_run(
 ) -> None:
     flow.goes.clear()
     flow.raises = ValueError("no such model")
-    with cancelling(instance, lambda: sends(fake), flow.goes.set, by_force=True):
+    with cancelled(instance, lambda: sends(fake), flow.goes.set, by_force=True):
         run = execute(instance, input_value="hi")
     assert run.status is dg.DagsterRunStatus.CANCELED
     assert [row["state"] for row in rows()] == ["failed"]
@@ -79,7 +80,7 @@ def test_the_job_of_a_run_that_is_marked_as_cancelled_is_stopped(
     fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
 ) -> None:
     flow.goes.clear()
-    with cancelling(instance, lambda: running(fake, 1), lambda: None, by_force=True):
+    with cancelled(instance, lambda: running(fake, 1), lambda: None, by_force=True):
         run = execute(instance, input_value="hi", mode="job")
     assert [job.state for job in fake.jobs] == ["cancelled"]
     assert [row["state"] for row in rows()] == ["cancelled"]
@@ -102,7 +103,7 @@ def test_a_cancelled_run_sends_no_more_calls_of_its_threads(
     fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
 ) -> None:
     flow.goes.clear()
-    with cancelling(instance, lambda: len(sends(fake)) == 2, flow.goes.set):
+    with cancelled(instance, lambda: len(sends(fake)) == 2, flow.goes.set):
         run = execute(instance, job=asset_job(None, batch), tags={"mode": "direct"})
     assert run.status is dg.DagsterRunStatus.CANCELED
     assert len(sends(fake)) == 2
@@ -113,7 +114,7 @@ def test_a_cancelled_run_stops_the_jobs_of_its_threads(
     fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
 ) -> None:
     flow.goes.clear()
-    with cancelling(instance, lambda: running(fake, 2), lambda: None):
+    with cancelled(instance, lambda: running(fake, 2), lambda: None):
         run = execute(instance, job=asset_job(None, batch), tags={"mode": "job"})
     assert run.status is dg.DagsterRunStatus.CANCELED
     assert [job.state for job in fake.jobs] == ["cancelled"] * 2
@@ -134,7 +135,7 @@ def waiting(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
         waiting.set()
         time.sleep(seconds)
 
-    monkeypatch.setattr(failures, "time", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(retrying, "time", SimpleNamespace(sleep=sleep))
     return waiting
 
 
@@ -143,7 +144,7 @@ def test_a_cancel_is_heard_while_the_step_waits_for_its_retry(
 ) -> None:
     monkeypatch.setenv("LANGFLOW_TIMEOUT_SECONDS", "0.9")
     fake.script(Fault(path="/api/v1/run", status=429, headers={"Retry-After": "20"}))
-    with cancelling(instance, waiting.is_set, interrupt):
+    with cancelled(instance, waiting.is_set, interrupt):
         run = execute(instance, input_value="hi")
     assert run.status is dg.DagsterRunStatus.CANCELED
     assert (len(sends(fake)), run.retries) == (1, 0)
@@ -156,14 +157,14 @@ def test_a_cancel_while_a_job_can_not_be_asked_for_stops_it(
     monkeypatch: pytest.MonkeyPatch,
     waiting: threading.Event,
 ) -> None:
-    monkeypatch.setattr(resources, "OUTAGE_SECONDS", 0.2)
-    monkeypatch.setattr(failures, "FIRST_WAIT_SECONDS", 40.0)
+    monkeypatch.setattr(langflow_resource, "OUTAGE_SECONDS", 0.2)
+    monkeypatch.setattr(retrying, "FIRST_WAIT_SECONDS", 40.0)
     flow.goes.clear()
     fake.script(
         Fault(path="/events", status=502, times=20),
         Fault(path="/api/v2/workflows", method="GET", status=502, times=8),
     )
-    with cancelling(instance, waiting.is_set, interrupt):
+    with cancelled(instance, waiting.is_set, interrupt):
         run = execute(instance, input_value="hi", mode="job")
     assert run.status is dg.DagsterRunStatus.CANCELED
     assert [job.state for job in fake.jobs] == ["cancelled"]
@@ -183,7 +184,7 @@ def caller(instance: dg.DagsterInstance) -> Caller:
 def test_the_calls_of_a_run_ask_for_its_status_now_and_then(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cancels, "FRESH_SECONDS", 3600.0)
+    monkeypatch.setattr(cancelling, "FRESH_SECONDS", 3600.0)
     asked: list[str] = []
     monkeypatch.setattr(type(instance), "get_run_by_id", lambda _, run_id: asked.append(run_id))
     for _ in range(3):

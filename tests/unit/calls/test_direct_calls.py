@@ -11,9 +11,9 @@ import pytest
 from dagster._serdes import serialize_value
 from unit.calls.conftest import FLOW_ID, NO_HISTORY, Flow, asset_job, execute, rows, sends
 
-from dagma.defs.llm.backend import Backend
-from dagma.defs.llm.request import CallRequest
-from dagma.defs.llm.resources import LangflowRestResource, langflow_from_environment
+from dagma.backends.backend import Backend
+from dagma.backends.langflow.langflow_resource import LangflowRestResource, langflow_from_environment
+from dagma.calls.request import CallRequest
 from dagma.langflow import BadRequest
 from dagma.testing import ComponentFailed, FakeLangflow, Fault
 
@@ -79,7 +79,7 @@ def test_a_call_of_which_nobody_can_tell_is_not_sent_again(fake: FakeLangflow, i
     retry = execute(instance, parent=first, retry=True, input_value="hi")
     assert (retry.failure["error"], retry.retries) == ("OutcomeUnknownError", 0)
     call_id = rows()[0]["id"]
-    for failure in (first.failure["mend"], retry.failure["cause"]):
+    for failure in (first.failure["fix"], retry.failure["cause"]):
         assert f"dagma ledger resolve {call_id[:8]} --resend" in failure
         assert f"dagma ledger resolve {call_id[:8]} --give-up" in failure
     assert first.failure["call_id"] == retry.failure["call_id"] == call_id
@@ -135,7 +135,7 @@ def test_a_setting_that_can_not_be_used_fails_the_call_once_and_is_recorded(
     failure = run.failure
     assert (failure["error"], failure["may_have_run"], run.retries) == ("BadRequest", False, 0)
     assert cause in failure["cause"]
-    assert "settings" in failure["mend"]
+    assert "settings" in failure["fix"]
     assert "hidden" not in str(failure)
     assert [(row["state"], row["error_class"], row["mode"]) for row in rows()] == [("failed", "BadRequest", mode)]
     assert fake.requests == []
@@ -190,7 +190,7 @@ def test_a_call_is_not_sent_while_its_flow_and_so_its_quota_is_not_known(
     assert (run.failure["error"], run.failure["may_have_run"], run.retries) == ("FlowNotIdentified", False, retries)
     assert "flow:assistant calls=1/month" in run.failure["cause"]
     assert f"{status}" in run.failure["cause"]
-    assert run.failure["mend"]
+    assert run.failure["fix"]
     (row,) = rows()
     assert (sends(fake), row["state"], row["refusals"]) == ([], "refused", retries + 1)
 
@@ -260,7 +260,7 @@ def asks_in_threads_without_rows(context: dg.AssetExecutionContext, backend: Bac
         raise dg.RetryRequested(max_retries=1)
 
 
-def test_a_call_of_a_thread_that_a_retry_could_not_find_is_refused_with_the_mend(
+def test_a_call_of_a_thread_that_a_retry_could_not_find_is_refused_with_the_fix(
     fake: FakeLangflow, instance: dg.DagsterInstance
 ) -> None:
     run = execute(instance, job=asset_job(None, asks_in_threads_without_rows))

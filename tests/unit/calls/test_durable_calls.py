@@ -17,7 +17,7 @@ import dagster as dg
 import pytest
 from unit.calls.conftest import FLOW_ID, Flow, Ran, execute, rows, sends, wait_for
 
-from dagma.defs.llm import job_progress, resources
+from dagma.backends.langflow import job_progress, langflow_resource
 from dagma.langflow import ApiKey, JobPolicy, LangflowClient, RetryPolicy
 from dagma.testing import ComponentFailed, FakeAnswer, FakeCall, FakeLangflow, Fault, HumanNeeded, VariableMissing
 
@@ -151,7 +151,7 @@ def test_a_cancelled_run_stops_its_job(fake: FakeLangflow, flow: Flow, instance:
 def test_a_run_that_is_cancelled_while_langflow_is_frozen_ends_soon(
     fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resources, "QUICK_SECONDS", 0.3)
+    monkeypatch.setattr(langflow_resource, "QUICK_SECONDS", 0.3)
     fake.script(Fault(path="/api/v2/workflows", times=0, delay=8.0))
     interrupted_at = []
 
@@ -202,7 +202,7 @@ def test_a_submit_whose_reply_is_lost_is_repeated_by_the_step_and_finds_the_job(
 def test_a_submit_whose_reply_is_lost_and_that_is_then_refused_is_no_second_job(
     fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, attempts: int
 ) -> None:
-    monkeypatch.setattr(resources, "RetryPolicy", lambda **_: RetryPolicy(attempts=attempts, base=0.01))
+    monkeypatch.setattr(langflow_resource, "RetryPolicy", lambda **_: RetryPolicy(attempts=attempts, base=0.01))
     fake.script(
         Fault(path="/api/v2/workflows", method="POST", after_work=True, drop=True),
         Fault(path="/api/v2/workflows", method="POST", status=429),
@@ -217,7 +217,7 @@ def test_a_submit_whose_reply_is_lost_and_that_is_then_refused_is_no_second_job(
 def test_a_job_that_langflow_lost_is_sent_again_in_the_same_step(
     fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr(resources, "JobPolicy", partial(JobPolicy, unattended=0.5, poll=0.1))
+    monkeypatch.setattr(langflow_resource, "JobPolicy", partial(JobPolicy, unattended=0.5, poll=0.1))
     flow.goes.clear()
     loser = threading.Thread(target=lose, args=(fake, flow, 1, how))
     loser.start()
@@ -311,7 +311,7 @@ def test_a_job_that_waits_for_a_human_is_collected_after_the_decision(
     fake.behave(FLOW_ID, approve)
     first = execute(instance, input_value="hi")
     assert first.failure["error"] == "JobSuspended"
-    assert "re-execute the run from failure" in first.failure["mend"]
+    assert "re-execute the run from failure" in first.failure["fix"]
     assert "it waits for a human's decision" in "".join(first.log)
 
     with LangflowClient(fake.base_url, auth=ApiKey(fake.api_key)) as client:
@@ -360,7 +360,7 @@ def test_an_answer_longer_than_langflow_shows_is_whole(fake: FakeLangflow, insta
 def test_an_answer_that_may_be_cut_is_collected_by_a_retry_once_its_events_can_be_read(
     fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resources, "RetryPolicy", lambda **_: RetryPolicy(attempts=1))
+    monkeypatch.setattr(langflow_resource, "RetryPolicy", lambda **_: RetryPolicy(attempts=1))
     fake.script(*[Fault(path="/events", status=503)] * 4)
     long = "word " * 3000
     run = execute(instance, input_value=long)
@@ -371,7 +371,7 @@ def test_an_answer_that_may_be_cut_is_collected_by_a_retry_once_its_events_can_b
 def test_a_langflow_that_is_away_while_a_job_runs_is_asked_again_by_the_step(
     fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resources, "OUTAGE_SECONDS", 0.2)
+    monkeypatch.setattr(langflow_resource, "OUTAGE_SECONDS", 0.2)
     fake.script(
         Fault(path="/events", status=502, times=20),
         Fault(path="/api/v2/workflows", method="GET", status=502, times=8),

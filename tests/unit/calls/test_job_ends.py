@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from dagma.defs.llm import running_job
-from dagma.defs.llm.answer import Answer
-from dagma.defs.llm.caller import Caller
-from dagma.defs.llm.durable import DurableCall
-from dagma.defs.llm.flow_reference import FlowReference
-from dagma.defs.llm.request import CallRequest
-from dagma.defs.llm.running_job import JobOutOfReachError
+from dagma.calls import running_job
+from dagma.calls.answer import Answer
+from dagma.calls.caller import Caller
+from dagma.calls.durable_call import DurableCall
+from dagma.calls.flow_reference import FlowReference
+from dagma.calls.request import CallRequest
+from dagma.calls.running_job import JobOutOfReachError
 from dagma.langflow import (
     CallTimeout,
     FlowFailed,

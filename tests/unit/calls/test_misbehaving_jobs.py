@@ -11,10 +11,10 @@ import pytest
 from unit.calls.conftest import FLOW_ID, Flow, patience, rows
 from unit.langflow.test_misbehaving_endpoints import FAULTS
 
-from dagma.defs.llm import resources
-from dagma.defs.llm.caller import Caller
-from dagma.defs.llm.resources import LangflowRestResource
-from dagma.langflow import JobPolicy, LangflowError, RetryPolicy, jobs
+from dagma.backends.langflow import langflow_resource
+from dagma.backends.langflow.langflow_resource import LangflowRestResource
+from dagma.calls.caller import Caller
+from dagma.langflow import JobPolicy, LangflowError, RetryPolicy, jobs_api
 from dagma.testing import FakeLangflow, Fault
 
 # Longer than any of these takes: test_durable_calls.py tells how a job ends that takes too long.
@@ -56,10 +56,10 @@ MakeBackend = Callable[[Fault | None], LangflowRestResource]
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "OUTAGE_SECONDS", 0.2)
-    monkeypatch.setattr(resources, "JobPolicy", partial(JobPolicy, stall=0.2))
-    monkeypatch.setattr(resources, "RetryPolicy", lambda **_: RetryPolicy(attempts=2, base=0.01))
-    monkeypatch.setattr(jobs, "_OUTAGE_WAIT", 0.1, raising=False)
+    monkeypatch.setattr(langflow_resource, "OUTAGE_SECONDS", 0.2)
+    monkeypatch.setattr(langflow_resource, "JobPolicy", partial(JobPolicy, stall=0.2))
+    monkeypatch.setattr(langflow_resource, "RetryPolicy", lambda **_: RetryPolicy(attempts=2, base=0.01))
+    monkeypatch.setattr(jobs_api, "_OUTAGE_WAIT", 0.1, raising=False)
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ import pytest
 from unit.calls.conftest import FLOW_ID, NO_HISTORY, patience, rows, sends
 from unit.langflow.test_misbehaviour import BODIES, CONTENT_TYPES, GOOD, MOMENTS, STATUSES, WRONG_ANSWERS
 
-from dagma.defs.llm import resources
-from dagma.defs.llm.resources import LangflowRestResource
+from dagma.backends.langflow import langflow_resource
+from dagma.backends.langflow.langflow_resource import LangflowRestResource
 from dagma.langflow import (
     BadRequest,
     CallTimeout,
@@ -169,7 +169,7 @@ def test_an_answer_under_any_content_type_is_one_answered_row(
 def test_a_look_up_without_an_answer_costs_no_call(
     make_backend: MakeBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
-    monkeypatch.setattr(resources, "QUICK_SECONDS", 0.3)
+    monkeypatch.setattr(langflow_resource, "QUICK_SECONDS", 0.3)
     backend = make_backend(replace(fault, path="/api/v1/flows", times=0))
     assert backend.read(backend.run_flow("hi")).text == "You said hi."
     row = the_row(tmp_path)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from unit.calls.conftest import FLOW_ID, Flow, rows, sends
 
-from dagma.defs.llm.backend import Backend
-from dagma.defs.llm.flow_reference import FlowNotIdentified
-from dagma.defs.llm.resources import LangflowRestResource
+from dagma.backends.backend import Backend
+from dagma.backends.langflow.langflow_resource import LangflowRestResource
+from dagma.calls.flow_reference import FlowNotIdentified
 from dagma.langflow import BadRequest
 from dagma.testing import FakeLangflow
 

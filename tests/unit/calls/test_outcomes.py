@@ -8,9 +8,9 @@ import dagster as dg
 import pytest
 from unit.calls.conftest import FLOW_ID, NO_HISTORY, Flow, Ran, execute, rows, sends
 
+from dagma.backends.langflow import langflow_outcomes
+from dagma.backends.langflow.langflow_resource import langflow_from_environment
 from dagma.cli import main
-from dagma.defs.llm import langflow_outcomes
-from dagma.defs.llm.resources import langflow_from_environment
 from dagma.ledger import input_hash
 from dagma.testing import ComponentFailed, FakeLangflow, Fault
 
@@ -69,7 +69,7 @@ def test_a_call_that_still_runs_is_waited_for(
     monkeypatch.setenv("LANGFLOW_TIMEOUT_SECONDS", "1")
     first = execute(instance, input_value="hi")
     assert first.failure["error"] == "CallTimeout"
-    assert "It still runs" in first.failure["mend"]
+    assert "It still runs" in first.failure["fix"]
     monkeypatch.setenv("LANGFLOW_TIMEOUT_SECONDS", "60")
     threading.Timer(1.0, flow.goes.set).start()
     retry = execute(instance, parent=first, retry=True, input_value="hi")

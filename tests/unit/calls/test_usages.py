@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
-from dagma.defs.llm.answer import Answer
-from dagma.defs.llm.langflow_jobs import Clients, LangflowJobs, run_response
-from dagma.defs.llm.resources import LangflowRestResource
+from dagma.backends.langflow.langflow_jobs import Clients, LangflowJobs, run_response
+from dagma.backends.langflow.langflow_resource import LangflowRestResource
+from dagma.calls.answer import Answer
 from dagma.langflow import CallResult, TokenUsage, Trace
 from dagma.ledger import Prices, Usage
 

@@ -11,7 +11,7 @@ from unit.cli.fake_dagster import DAEMON, RUN_ID, FakeDagster
 
 from dagma.cli import ask, main, waiting
 from dagma.cli.celery_workers import BrokerError, Worker
-from dagma.webserver import Webserver
+from dagma.execution.webserver import Webserver
 
 FAILURE = {
     "__typename": "ExecutionStepFailureEvent",
@@ -20,7 +20,7 @@ FAILURE = {
     "failureMetadata": {
         "metadataEntries": [
             {"label": "cause", "text": "The server answered 403."},
-            {"label": "mend", "text": "Check the API key."},
+            {"label": "fix", "text": "Check the API key."},
             {"label": "flow_url", "url": "http://langflow.example/flow/1"},
         ]
     },
@@ -62,7 +62,7 @@ def test_json_holds_everything(dagster: FakeDagster, capsys: pytest.CaptureFixtu
     assert report["total_tokens"] == 46
 
 
-def test_a_failed_run_shows_its_cause_and_its_mend(dagster: FakeDagster, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_run_shows_its_cause_and_its_fix(dagster: FakeDagster, capsys: pytest.CaptureFixture[str]) -> None:
     dagster.statuses = ["FAILURE"]
     dagster.materializations = []
     dagster.events = [FAILURE]

@@ -10,9 +10,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from dagma.backends.backend import Backend
+from dagma.backends.langflow.langflow_resource import langflow_from_environment
 from dagma.defs.llm.assets import langflow_run_flow
-from dagma.defs.llm.backend import Backend
-from dagma.defs.llm.resources import langflow_from_environment
 
 FLOW_ID = "5c0ffee0-1111-4000-8000-000000000001"
 ANSWER = "The capital of France is Paris."

@@ -7,10 +7,10 @@ import dagster as dg
 import pytest
 from unit.defs.conftest import ANSWER, FLOW_ID, KEY, RUN_BODY, LangflowServer, Reply, run_asset
 
+from dagma.backends.backend import Backend
+from dagma.backends.langflow.langflow_resource import langflow_from_environment
+from dagma.calls.request import CallRequest
 from dagma.defs.llm.assets import FlowRunConfig
-from dagma.defs.llm.backend import Backend
-from dagma.defs.llm.request import CallRequest
-from dagma.defs.llm.resources import langflow_from_environment
 
 
 def test_sends_the_default_input_to_the_default_flow_and_returns_the_raw_response(langflow: LangflowServer) -> None:

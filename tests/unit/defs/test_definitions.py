@@ -10,7 +10,7 @@ from dagster._serdes import serialize_value
 from unit.defs.conftest import FLOW_ID, RUN_BODY, LangflowServer, Reply
 
 from dagma import environment
-from dagma.defs.llm.resources import LangflowRestResource, langflow_from_environment
+from dagma.backends.langflow.langflow_resource import LangflowRestResource, langflow_from_environment
 from dagma.defs.llm.schedules import daily_schedule_from_environment
 
 
@@ -37,7 +37,7 @@ def test_every_job_executes_in_the_process_of_its_run(definitions: types.ModuleT
         assert job.executor_def.name == "in_process", job.name
 
 
-def test_what_mends_runs_by_itself_is_on_by_default(definitions: types.ModuleType) -> None:
+def test_what_fixes_runs_by_itself_is_on_by_default(definitions: types.ModuleType) -> None:
     sensors = {sensor.name: sensor for sensor in definitions.defs.get_repository_def().sensor_defs}
     assert set(sensors) == {"lost_retries", "cancelled_jobs"}
     assert {sensor.default_status for sensor in sensors.values()} == {dg.DefaultSensorStatus.RUNNING}

@@ -5,7 +5,7 @@ import dagster as dg
 import pytest
 from unit.defs.conftest import FLOW_ID, LangflowServer, Reply, run_asset
 
-from dagma.defs.llm import failures
+from dagma.calls import retrying
 from dagma.langflow import CallTimeout, FlowFailed, FlowNotFound, LangflowError, RateLimited, Unreachable
 
 
@@ -43,7 +43,7 @@ def test_a_call_without_an_answer_fails_once_and_says_what_to_do(
     assert failure["error"] == error
     assert failure["may_have_run"] is may_have_run
     assert failure["cause"]
-    assert failure["mend"]
+    assert failure["fix"]
     assert failure["cause"] in failure["description"]
     assert failure["flow_url"] == f"http://langflow.example/flow/{FLOW_ID}"
 
@@ -76,8 +76,8 @@ def test_a_flow_that_takes_too_long_is_not_sent_again(
 
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failures, "FIRST_WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(failures, "MAX_RETRIES", 2)
+    monkeypatch.setattr(retrying, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(retrying, "MAX_RETRIES", 2)
 
 
 @pytest.mark.usefixtures("quick_retries")
@@ -101,7 +101,7 @@ def test_a_server_that_asks_to_wait_is_asked_again_after_that_long(
     monkeypatch.setenv("LANGFLOW_TIMEOUT_SECONDS", "0.9")
     langflow.answer(Reply(429, b"{}", {"Retry-After": "1"}), Reply())
     waits: list[float] = []
-    monkeypatch.setattr(failures, "wait_for_retry", lambda _, seconds: waits.append(seconds))
+    monkeypatch.setattr(retrying, "wait_for_retry", lambda _, seconds: waits.append(seconds))
     run = run_asset()
     assert run.success
     (wait,) = waits
@@ -111,12 +111,12 @@ def test_a_server_that_asks_to_wait_is_asked_again_after_that_long(
 
 @pytest.fixture
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failures, "wait_for_retry", lambda *_: None)
+    monkeypatch.setattr(retrying, "wait_for_retry", lambda *_: None)
 
 
 def outcome_of(error: LangflowError, retry_number: int = 0) -> Exception:
     with pytest.raises((dg.RetryRequested, dg.Failure)) as caught:
-        failures.retry_or_fail(error, retry_number=retry_number, metadata={})
+        retrying.retry_or_fail(error, retry_number=retry_number, metadata={})
     return caught.value
 
 
@@ -126,7 +126,7 @@ def outcome_of(error: LangflowError, retry_number: int = 0) -> Exception:
         pytest.param(Unreachable("It broke off.", outcome="unknown"), 0, id="outcome unknown"),
         pytest.param(CallTimeout("Too late.", outcome="failed"), 0, id="ran and failed"),
         pytest.param(FlowNotFound("None."), 0, id="permanent"),
-        pytest.param(Unreachable("Refused.", outcome="not_run"), failures.MAX_RETRIES, id="no retries left"),
+        pytest.param(Unreachable("Refused.", outcome="not_run"), retrying.MAX_RETRIES, id="no retries left"),
         pytest.param(RateLimited("Wait.", retry_after=86_400), 0, id="asked to wait for a day"),
     ],
 )
@@ -145,8 +145,8 @@ def test_a_flow_that_failed_for_a_cause_that_may_pass_is_sent_again() -> None:
 
 def test_waits_grow_up_to_a_cap() -> None:
     def wait(retry_number: int) -> Any:
-        return failures.seconds_until_retry(Unreachable("Refused."), retry_number)
+        return retrying.seconds_until_retry(Unreachable("Refused."), retry_number)
 
     assert 2 <= wait(0) <= 4
     assert 8 <= wait(2) <= 16
-    assert 30 <= wait(20) <= failures.MAX_WAIT_SECONDS
+    assert 30 <= wait(20) <= retrying.MAX_WAIT_SECONDS

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dagma.defs.llm.resources import LangflowRestResource
+from dagma.backends.langflow.langflow_resource import LangflowRestResource
 from dagma.langflow import Flow, LangflowClient
 
 CALLERS = 8

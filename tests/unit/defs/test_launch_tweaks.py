@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from dagma import environment
-from dagma.defs.llm.flow_reference import FlowReference
-from dagma.defs.llm.launch_tweaks import check_launch_tweaks
+from dagma.calls.flow_reference import FlowReference
 from dagma.langflow import BadRequest, Forbidden, Unreachable
+from dagma.run_config.launch_tweaks import check_launch_tweaks
 
 ASSISTANT = json.loads((Path(__file__).parents[3] / "flows" / "assistant.json").read_text())
 MODEL, INPUT = "LanguageModel-assistant", "ChatInput-assistant"
@@ -178,7 +178,7 @@ def test_a_setting_that_names_no_field_is_refused_when_the_definitions_load(
 
 
 def test_where_the_flow_cannot_be_looked_up_only_the_setting_allows(monkeypatch: pytest.MonkeyPatch) -> None:
-    unseen = FlowReference("f", look_up_error=Forbidden("The server has no such page.", mend=""))
+    unseen = FlowReference("f", look_up_error=Forbidden("The server has no such page.", fix=""))
     text = refused({"A-1": {"temperature": 0.5}}, unseen)
     assert "can't be looked up (The server has no such page)" in text
     monkeypatch.setenv("DAGMA_RUN_CONFIG_TWEAKS", "A-1.temperature")
@@ -188,7 +188,7 @@ def test_where_the_flow_cannot_be_looked_up_only_the_setting_allows(monkeypatch:
 
 
 def test_a_look_up_that_may_succeed_later_is_no_reason_to_refuse() -> None:
-    unseen = FlowReference("f", look_up_error=Unreachable("Langflow is away.", mend=""))
+    unseen = FlowReference("f", look_up_error=Unreachable("Langflow is away.", fix=""))
     with pytest.raises(Unreachable) as error:
         check_launch_tweaks({"A-1": {"temperature": 0.5}}, unseen)
     assert (error.value.retryable, error.value.outcome) == (True, "not_run")
@@ -207,4 +207,4 @@ def test_a_backend_that_describes_no_fields_keeps_its_addresses_keys_and_models(
 
 
 def test_no_tweaks_ask_for_nothing() -> None:
-    check_launch_tweaks({}, FlowReference("f", look_up_error=Unreachable("away", mend="")))
+    check_launch_tweaks({}, FlowReference("f", look_up_error=Unreachable("away", fix="")))

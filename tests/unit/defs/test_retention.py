@@ -8,11 +8,11 @@ import dagster as dg
 import pytest
 from dagster._core.test_utils import instance_for_test
 
-from dagma.defs.llm.ledgers import ledger_from_environment
+from dagma.calls.process_ledger import ledger_from_environment
 from dagma.defs.retention import prune_job, prune_schedule_from_environment
 from dagma.environment import SettingError
 from dagma.langflow import LangflowClient
-from dagma.langflow.history import StoredRecord
+from dagma.langflow.history_api import StoredRecord
 from dagma.ledger import Call, Ledger
 
 SESSION = "call-" + "a" * 32

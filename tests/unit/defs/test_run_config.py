@@ -12,10 +12,10 @@ import pytest
 from dagster._config import ConfigType
 from dagster._core.snap.snap_to_yaml import default_values_yaml_from_type_snap
 
+from dagma.backends.langflow.langflow_resource import LangflowRestResource
 from dagma.defs.llm.assets import FlowRunConfig
-from dagma.defs.llm.fixed_resource import FixedResource
-from dagma.defs.llm.plain_config import PlainConfig
-from dagma.defs.llm.resources import LangflowRestResource
+from dagma.run_config.fixed_resource import FixedResource
+from dagma.run_config.plain_config import PlainConfig
 
 SECRET = "a-secret-of-the-worker"
 SOURCES = (type(dg.StringSource), type(dg.IntSource), type(dg.BoolSource))

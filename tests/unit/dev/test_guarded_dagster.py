@@ -13,7 +13,7 @@ def test_the_webserver_alone_is_started_behind_its_guard(monkeypatch: pytest.Mon
     guarded_dagster.open_guarded(["python", "-m", "dagster_webserver", "--port", "3000"], pass_fds=[3])
     guarded_dagster.open_guarded(["python", "-m", "dagster._daemon", "run"])
     assert started == [
-        ["python", "-m", "dagma.guarded_webserver", "--port", "3000"],
+        ["python", "-m", "dagma.execution.guarded_webserver", "--port", "3000"],
         ["python", "-m", "dagster._daemon", "run"],
     ]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dagma.dev.settings import NotReadyError, Settings, check_ports, read_settings
+from dagma.dev.dev_settings import NotReadyError, Settings, check_ports, read_settings
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._core.test_utils import instance_for_test
 from dagster_postgres.utils import pg_url_from_config
 
-from dagma.celery_settings import DEFAULT_SILENCE_SECONDS
 from dagma.defs.retention import prune_job
-from dagma.health import REQUIRED_DAEMONS
-from dagma.launcher import CeleryRunLauncher
-from dagma.storage import PostgresStorage
+from dagma.execution.celery_settings import DEFAULT_SILENCE_SECONDS
+from dagma.execution.health import REQUIRED_DAEMONS
+from dagma.execution.launcher import CeleryRunLauncher
+from dagma.execution.storage import PostgresStorage
 
 HOME = Path(__file__).parents[3] / "dagster_home"
 ENVIRONMENT = {
@@ -52,7 +52,7 @@ def test_runs_are_launched_on_celery_workers(stack: InstanceRef) -> None:
 def test_connections_to_postgresql_are_kept(stack: InstanceRef) -> None:
     assert stack.storage_data is not None
     assert (stack.storage_data.module_name, stack.storage_data.class_name) == (
-        "dagma.storage",
+        "dagma.execution.storage",
         PostgresStorage.__name__,
     )
     config = process_config(PostgresStorage.config_type(), settings()["storage"]["custom"]["config"])

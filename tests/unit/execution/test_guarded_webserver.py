@@ -15,9 +15,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from dagma import environment
-from dagma.allowed_hosts import OWN_HOSTS, allowed_hosts_from_environment
-from dagma.guarded_webserver import OwnPagesOnly, allowed_hosts
-from dagma.webserver import Webserver
+from dagma.execution.allowed_hosts import OWN_HOSTS, allowed_hosts_from_environment
+from dagma.execution.guarded_webserver import OwnPagesOnly, allowed_hosts
+from dagma.execution.webserver import Webserver
 
 QUERY = json.dumps({"query": "{ version }"})
 JSON = {"Content-Type": "application/json"}
@@ -34,7 +34,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     home: Path = tmp_path_factory.mktemp("home")
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     process = subprocess.Popen(
-        [sys.executable, "-m", "dagma.guarded_webserver", "--port", str(port), "--empty-workspace"],
+        [sys.executable, "-m", "dagma.execution.guarded_webserver", "--port", str(port), "--empty-workspace"],
         env={
             **os.environ,
             "DAGSTER_HOME": str(home),

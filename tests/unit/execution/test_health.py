@@ -13,7 +13,7 @@ from dagster._utils.error import SerializableErrorInfo
 from grpc_health.v1 import health as grpc_health
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from dagma import health
+from dagma.execution import health
 
 
 class GraphQL:

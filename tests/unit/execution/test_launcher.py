@@ -10,9 +10,9 @@ from dagster._core.test_utils import create_run_for_test
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from dagma.celery_settings import CELERY_SETTINGS
-from dagma.launcher import CeleryRunLauncher
-from dagma.roll_call import Presence, TaskState
+from dagma.execution.celery_settings import CELERY_SETTINGS
+from dagma.execution.launcher import CeleryRunLauncher
+from dagma.execution.worker_roll_call import Presence, TaskState
 
 HOST = "celery@worker-1"
 
@@ -52,7 +52,7 @@ def instance(roll_call: FakeRollCall) -> Iterator[DagsterInstance]:
     with dg.instance_for_test(
         overrides={
             "run_launcher": {
-                "module": "dagma.launcher",
+                "module": "dagma.execution.launcher",
                 "class": "CeleryRunLauncher",
                 "config": {"broker": "redis://127.0.0.1:1/0", "backend": "redis://127.0.0.1:1/1"},
             }

@@ -6,8 +6,8 @@ import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.test_utils import instance_for_test
 
-from dagma import lost_retries
-from dagma.webserver import LaunchRefusedError, WebserverError
+from dagma.defs.llm import lost_retries
+from dagma.execution.webserver import LaunchRefusedError, WebserverError
 
 NEW_RUN = "00000000-0000-4000-8000-000000000009"
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from kombu.exceptions import OperationalError
 
-from dagma.roll_call import Presence, RollCall
+from dagma.execution.worker_roll_call import Presence, RollCall
 
 HOST = "celery@worker-1"
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from dagma.webserver import LOCATION, LaunchRefusedError, Webserver, WebserverError
+from dagma.execution.webserver import LOCATION, LaunchRefusedError, Webserver, WebserverError
 
 
 def webserver_that_refuses(monkeypatch: pytest.MonkeyPatch, location: dict[str, Any] | None) -> Webserver:

@@ -10,8 +10,8 @@ import dagster as dg
 import pytest
 from dagster._core.test_utils import instance_for_test
 
-from dagma import worker
-from dagma.roll_call import RollCall, TaskState
+from dagma.execution import worker
+from dagma.execution.worker_roll_call import RollCall, TaskState
 
 HOST = "celery@worker-1"
 FAILURE = dg.DagsterRunStatus.FAILURE

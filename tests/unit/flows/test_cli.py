@@ -46,7 +46,7 @@ def test_a_change_of_the_llm_reaches_the_server_s_variables(
     assert store.variables["OPENAI_COMPATIBLE_API_KEY"]["type"] == "Credential"
 
 
-def test_a_kept_edit_is_said_with_the_mend(folder: Path, store: FlowStore, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_kept_edit_is_said_with_the_fix(folder: Path, store: FlowStore, capsys: pytest.CaptureFixture[str]) -> None:
     flows("push", folder)
     store.flows[FLOW_ID]["name"] = "Edited"
     assert flows("push", folder) == 0

@@ -54,7 +54,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", ["<<<<<<< HEAD\n{}", "[]"])
-def test_a_pull_mends_a_broken_file(tmp_path: Path, flow: dict[str, Any], broken: str) -> None:
+def test_a_pull_fixes_a_broken_file(tmp_path: Path, flow: dict[str, Any], broken: str) -> None:
     (tmp_path / "other.json").write_text(broken)
     (tmp_path / "greeter.json").write_text(broken)
     assert write_flow(flow, tmp_path) == (tmp_path / "greeter.json", True)

@@ -6,9 +6,9 @@ import pytest
 import requests
 
 from dagma.langflow import LangflowError, TLSFailure, Unreachable
-from dagma.langflow.deadline import Deadline
-from dagma.langflow.transport import Transport, _typed
-from dagma.langflow.wire import Watch
+from dagma.langflow.http.deadline import Deadline
+from dagma.langflow.http.transport import Transport, _typed
+from dagma.langflow.http.watched_http import Watch
 
 
 def typed(error: Exception, *, sent: bool, answered: bool = False) -> LangflowError:

@@ -13,10 +13,10 @@ TYPES = [
 
 
 @pytest.mark.parametrize("error_type", TYPES, ids=lambda error_type: error_type.__name__)
-def test_every_error_says_cause_and_mend(error_type: type[LangflowError]):
+def test_every_error_says_cause_and_fix(error_type: type[LangflowError]):
     error = error_type("It broke.")
-    assert str(error) == f"It broke. {error_type.default_mend}"
-    assert error.default_mend.endswith(".")
+    assert str(error) == f"It broke. {error_type.default_fix}"
+    assert error.default_fix.endswith(".")
 
 
 def test_an_error_survives_pickling():

@@ -23,7 +23,7 @@ from dagma.langflow import (
     Timeouts,
     Unreachable,
 )
-from dagma.langflow.jobs import bound_key
+from dagma.langflow.jobs_api import bound_key
 from dagma.testing import FakeCall, FakeLangflow, Fault
 
 HANGING = 20.0

@@ -56,7 +56,7 @@ def test_a_failed_flow_names_the_fix(
     call = (lambda: client.collect(client.submit(flow, "hello"))) if as_a_job else lambda: client.run(flow, "hello")
     with pytest.raises(FlowFailed) as caught:
         call()
-    assert FIXES[said] in caught.value.mend
+    assert FIXES[said] in caught.value.fix
     assert "run the component there" not in str(caught.value)
     assert caught.value.component == "Language Model"
 

@@ -21,11 +21,11 @@ from dagma.langflow import (
     Trace,
     Variable,
 )
+from dagma.langflow.auth.redact import Redactor
+from dagma.langflow.error_responses import raise_for_status, retry_after
 from dagma.langflow.events import EventReader
-from dagma.langflow.faults import raise_for_status, retry_after
-from dagma.langflow.redact import Redactor
-from dagma.langflow.sse import Frame, frames, lines
-from dagma.langflow.transport import Reply
+from dagma.langflow.http.event_stream import Frame, frames, lines
+from dagma.langflow.http.transport import Reply
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),

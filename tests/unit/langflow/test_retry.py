@@ -1,7 +1,7 @@
 import pytest
 
 from dagma.langflow import CallTimeout, LangflowError, RateLimited, RetryPolicy, ServerError, Unreachable
-from dagma.langflow.deadline import Deadline
+from dagma.langflow.http.deadline import Deadline
 
 
 class Script:

@@ -6,12 +6,10 @@ import threading
 import time
 from collections.abc import Iterator
 from decimal import Decimal
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from harness.certificates import Certificates, tls_server
 from unit.langflow.conftest import MakeClient
 
@@ -25,23 +23,23 @@ from dagma.langflow import (
     Timeouts,
     TLSFailure,
     Unreachable,
-    wire,
 )
+from dagma.langflow.http import watched_http
 from dagma.testing import FakeLangflow, Fault
 
 HANGING = 20.0
 
 
-def counted_connects(monkeypatch: pytest.MonkeyPatch) -> list[wire._WatchedConnection]:
+def counted_connects(monkeypatch: pytest.MonkeyPatch) -> list[watched_http._WatchedConnection]:
     """Note every connection that is opened from now on."""
-    opened: list[wire._WatchedConnection] = []
-    connect = wire._WatchedConnection._new_conn
+    opened: list[watched_http._WatchedConnection] = []
+    connect = watched_http._WatchedConnection._new_conn
 
-    def counting(connection: wire._WatchedConnection) -> socket.socket:
+    def counting(connection: watched_http._WatchedConnection) -> socket.socket:
         opened.append(connection)
         return connect(connection)
 
-    monkeypatch.setattr(wire._WatchedConnection, "_new_conn", counting)
+    monkeypatch.setattr(watched_http._WatchedConnection, "_new_conn", counting)
     return opened
 
 
@@ -291,7 +289,7 @@ def test_a_connection_is_kept_unless_the_server_may_be_closing_it(
     longest_idle: float,
     connections: int,
 ):
-    monkeypatch.setattr(wire, "LONGEST_IDLE_SECONDS", longest_idle)
+    monkeypatch.setattr(watched_http, "LONGEST_IDLE_SECONDS", longest_idle)
     opened = counted_connects(monkeypatch)
     client = make_client(validate_tweaks=False)
     for text in ("one", "two"):
@@ -300,7 +298,7 @@ def test_a_connection_is_kept_unless_the_server_may_be_closing_it(
 
 
 def test_a_tls_connection_that_was_idle_is_made_anew(certificates: Certificates, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(wire, "LONGEST_IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(watched_http, "LONGEST_IDLE_SECONDS", 0.0)
     opened = counted_connects(monkeypatch)
     with tls_server(certificates) as fake, client_of(fake, TLS(ca_bundle=certificates.authority)) as client:
         client.health_check()
@@ -442,44 +440,6 @@ def test_an_address_that_refuses_is_followed_by_the_next(
     answer = make_client(base_url=base_url).run(echo, "hello").answer
     assert answer == "hello"
     assert fake_langflow.requests[-1].headers["host"] == base_url.removeprefix("http://")
-
-
-def test_the_environment_is_read_once_per_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
-    monkeypatch.setenv("no_proxy", "langflow.example")
-    look_up = requests.sessions.get_environ_proxies
-    looked_up: list[str] = []
-
-    def noting(url: str, **options: Any) -> Any:
-        looked_up.append(url)
-        return look_up(url, **options)
-
-    monkeypatch.setattr(requests.sessions, "get_environ_proxies", noting)
-    session = wire.WatchedSession()
-
-    def proxy_for(url: str) -> str | None:
-        return session.merge_environment_settings(url, {}, True, True, None)["proxies"].get("http")
-
-    assert proxy_for("http://langflow.example/api/v1/run/1") is None
-    assert proxy_for("http://langflow.example/api/v1/run/2") is None
-    assert proxy_for("http://gateway.example/api/v1/run/2") == "http://proxy.example:3128"
-    assert looked_up == ["http://langflow.example/api/v1/run/1", "http://gateway.example/api/v1/run/2"]
-
-
-def test_a_request_leaves_in_one_piece(make_client: MakeClient, echo: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    pieces: list[bytes] = []
-    send = HTTPConnection.send
-
-    def noted(connection: HTTPConnection, data: bytes) -> None:
-        pieces.append(data)
-        send(connection, data)
-
-    monkeypatch.setattr(HTTPConnection, "send", noted)
-    client = make_client()
-    for question in ("first", "second"):
-        client.run(echo, question)
-    assert [piece.startswith(b"POST ") for piece in pieces] == [True, True]
-    assert [piece.endswith(b"}") for piece in pieces] == [True, True]
 
 
 def test_a_client_that_was_closed_connects_anew(make_client: MakeClient, echo: str, monkeypatch: pytest.MonkeyPatch):

@@ -20,7 +20,7 @@ PASSWORD = "hunter2-secret"
 
 
 @pytest.mark.parametrize(
-    ("url", "mend"),
+    ("url", "fix"),
     [
         ("nonsense", "can't be read"),
         ("mysql://root@db/dagma", "PostgreSQL or SQLite"),
@@ -28,8 +28,8 @@ PASSWORD = "hunter2-secret"
         ("sqlite:///:memory:", "Name a file"),
     ],
 )
-def test_a_url_that_can_not_be_used_is_refused_with_the_mend(url: str, mend: str) -> None:
-    with pytest.raises(LedgerSettingsError, match=mend):
+def test_a_url_that_can_not_be_used_is_refused_with_the_fix(url: str, fix: str) -> None:
+    with pytest.raises(LedgerSettingsError, match=fix):
         Database(url)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import StaticPool
 
 from dagma.ledger.database import Database
-from dagma.ledger.presence import SessionPresence
+from dagma.ledger.live_callers import SessionPresence
 
 FIRST, SECOND = "1" * 32, "2" * 32
 
@@ -25,7 +25,6 @@ class Server:
         self.locks: list[set[int]] = []
         self.engines: list[Engine] = []
         self.fails_with: BaseException | None = None
-        self.has_something_to_say = False
 
     def connect(self) -> Any:
         locks: set[int] = set()
@@ -69,7 +68,6 @@ def server() -> Iterator[Server]:
 def presence(server: Server, monkeypatch: pytest.MonkeyPatch) -> SessionPresence:
     presence = SessionPresence(Database("postgresql://db/dagma"))
     monkeypatch.setattr(presence, "_connect", server.connect)
-    monkeypatch.setattr("dagma.ledger.presence._has_something_to_say", lambda _: server.has_something_to_say)
     return presence
 
 
@@ -123,86 +121,13 @@ def test_a_session_that_was_invalidated_elsewhere_is_replaced(server: Server, pr
     assert (len(server.locks), server.held) == (2, [1, 2])
 
 
-def test_the_lock_of_a_call_whose_end_is_recorded_goes_to_the_next_call(
-    server: Server, presence: SessionPresence
-) -> None:
-    presence.hold(FIRST)
-    presence.ended(FIRST)
-    presence.release(FIRST)  # as every caller does at its end
-    call_id = presence.new_id()
-    assert call_id != FIRST
-    assert len(call_id) == 32
-    server.fails_with = Interrupted()
-    presence.hold(call_id)
-    assert server.fails_with is not None, "the server was asked"
-    server.fails_with = None
-    assert server.held == [1]
-    presence.release(call_id)
-    assert server.held == []
-
-
-def test_a_lock_is_given_to_one_call_at_a_time(server: Server, presence: SessionPresence) -> None:
-    presence.hold(FIRST)
-    presence.ended(FIRST)
-    calls = [presence.new_id() for _ in range(3)]
-    for call_id in calls:
-        presence.hold(call_id)
-    assert len(server.locks[0]) == 3
-    for held, call_id in enumerate(calls):
-        assert len(server.locks[0]) == 3 - held
-        presence.release(call_id)
-
-
-def test_a_lock_that_was_not_needed_goes_to_another_call(server: Server, presence: SessionPresence) -> None:
-    presence.hold(FIRST)
-    presence.ended(FIRST)
-    presence.release(presence.new_id())
-    presence.hold(presence.new_id())
-    assert server.held == [1]
-
-
-def test_a_call_that_gets_a_lock_of_a_session_that_broke_locks_it_in_the_next(
-    server: Server, presence: SessionPresence
-) -> None:
-    presence.hold(FIRST)
-    presence.ended(FIRST)
-    call_id = presence.new_id()
-    server.has_something_to_say = True
-    server.fails_with = OperationalError("SELECT", {}, Exception("server closed the connection"))
-    presence.hold(call_id)
-    assert (len(server.locks), server.locks[0], server.held) == (2, set(), [1])
-
-
-def test_a_session_that_is_told_something_else_is_kept(server: Server, presence: SessionPresence) -> None:
-    presence.hold(FIRST)
-    presence.ended(FIRST)
-    server.has_something_to_say = True
-    presence.hold(presence.new_id())
-    assert (len(server.locks), server.held) == (1, [1])
-
-
-def test_a_call_that_was_named_before_the_session_broke_locks_in_the_next(
-    server: Server, presence: SessionPresence
-) -> None:
-    presence.hold(FIRST)
-    presence.ended(FIRST)
-    call_id = presence.new_id()
-    server.fails_with = OperationalError("SELECT", {}, Exception("server closed the connection"))
-    presence.hold(SECOND)
-    assert (len(server.locks), server.held) == (2, [2])
-    presence.hold(call_id)
-    assert server.held == [1, 2]
-
-
 def test_a_session_that_replaces_another_takes_no_lock_of_a_call_that_has_ended(
     server: Server, presence: SessionPresence
 ) -> None:
     presence.hold(FIRST)
-    presence.ended(FIRST)
+    presence.release(FIRST)
+    assert server.held == []
     assert presence._session is not None
     presence._session.invalidate()
     presence.hold(SECOND)
     assert (len(server.locks), server.held) == (2, [2])
-    presence.hold(presence.new_id())
-    assert len(server.locks[1]) == 2
-    assert 1 not in server.held

@@ -10,7 +10,8 @@ import dagster as dg
 import pytest
 
 import dagma
-from dagma import project_definitions, worker
+from dagma import project_definitions
+from dagma.execution import worker
 from dagma.project import add_to_path, data_folder, project_folder
 
 

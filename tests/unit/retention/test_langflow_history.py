@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dagma.defs.llm.sessions import own_session
+from dagma.calls.own_session import own_session
 from dagma.langflow import Flow
-from dagma.langflow.history import PAGE, StoredRecord
+from dagma.langflow.history_api import PAGE, StoredRecord
 from dagma.ledger import Call, input_hash
 from dagma.retention.langflow_history import CALL_SESSION, LangflowPruner
 from dagma.retention.outcome import Pruned

@@ -105,7 +105,7 @@ class Machine:
         done = self.run(code, **env)
         assert done.returncode == 1, done
         assert "error: " in done.stderr
-        assert "\n mend: " in done.stderr
+        assert "\n fix: " in done.stderr
         return done.stderr
 
 

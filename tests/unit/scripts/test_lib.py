@@ -27,11 +27,11 @@ def test_versions_are_compared_as_versions(machine: Machine, have: str, want: st
     assert (machine.run(f"version_at_least {have} {want}").returncode == 0) is enough
 
 
-def test_die_says_cause_and_mend_on_stderr(machine: Machine) -> None:
-    done = machine.run('die "it is broken" "mend it"; echo went on')
+def test_die_says_cause_and_fix_on_stderr(machine: Machine) -> None:
+    done = machine.run('die "it is broken" "fix it"; echo went on')
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr == "\nerror: it is broken\n mend: mend it\n"
+    assert done.stderr == "\nerror: it is broken\n fix: fix it\n"
 
 
 def test_a_setting_comes_from_the_environment_then_from_env_then_from_its_default(machine: Machine) -> None:

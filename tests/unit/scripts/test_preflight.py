@@ -1,4 +1,4 @@
-"""scripts/preflight.sh: each failure with its cause and its mend, before anything is changed."""
+"""scripts/preflight.sh: each failure with its cause and its fix, before anything is changed."""
 
 import re
 import socket

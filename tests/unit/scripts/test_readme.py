@@ -1,4 +1,4 @@
-"""What the README shows is there: messages, make targets, files and pictures."""
+"""What the README and docs/ show is there: messages, make targets, files and pictures."""
 
 import ast
 import re
@@ -7,14 +7,12 @@ from collections.abc import Iterator
 import pytest
 from unit.scripts.compose import ROOT
 
-README = (ROOT / "README.md").read_text()
 DOCUMENTS = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 ELLIPSIS = "…"
 
 
 def quoted_messages() -> list[str]:
-    section = README.split("\n## Troubleshooting\n")[1].split("\n## ")[0]
-    return re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)
+    return re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
 
 
 def texts_of_python(source: str) -> Iterator[str]:
@@ -57,8 +55,20 @@ def test_every_relative_link_of_a_document_leads_to_a_file(document: str) -> Non
             assert (path.parent / target).exists(), target
 
 
+def test_docs_opens_with_a_page_that_leads_to_all_others() -> None:
+    chosen = set(re.findall(r"\]\(([a-z]+\.md)\)", (ROOT / "docs" / "README.md").read_text()))
+    assert chosen == {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+
+
+def test_the_readme_is_read_in_five_minutes() -> None:
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert sum(len(line.split()) for line in lines if not line.startswith("|")) <= 1400
+
+
 def test_every_picture_is_used() -> None:
     shown = {
-        name for document in DOCUMENTS for name in re.findall(r"pictures/([\w-]+\.png)", (ROOT / document).read_text())
+        name
+        for document in DOCUMENTS
+        for name in re.findall(r"pictures/([\w-]+\.(?:png|svg))", (ROOT / document).read_text())
     }
-    assert {path.name for path in (ROOT / "docs" / "pictures").glob("*.png")} == shown
+    assert {path.name for path in (ROOT / "docs" / "pictures").iterdir()} == shown

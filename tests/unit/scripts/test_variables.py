@@ -1,4 +1,4 @@
-"""One set of variables: .env.example, docker-compose.yml, the README and the code name the same ones."""
+"""One set of variables: .env.example, docker-compose.yml, docs/settings.md and the code name the same ones."""
 
 import re
 
@@ -29,8 +29,19 @@ def test_compose_takes_from_env_what_env_example_has_or_gets_it_as_a_secret() ->
     assert (interpolated() - COMPUTED) | secrets == exemplified().keys()
 
 
-def test_the_readme_describes_each_variable_once() -> None:
-    section = (ROOT / "README.md").read_text().split("\n## Variables\n")[1].split("\n## ")[0]
+def settings_of_the_readme() -> list[str]:
+    section = (ROOT / "README.md").read_text().split("\n## Settings\n")[1].split("\n## ")[0]
+    return [line for line in section.splitlines() if line.startswith("| `")]
+
+
+def test_the_readme_names_the_few_that_a_newcomer_needs() -> None:
+    names = re.findall(r"`([A-Z][A-Z_]+)`", "".join(line.split("|")[1] for line in settings_of_the_readme()))
+    assert len(names) == 8
+    assert set(names) <= set(exemplified())
+
+
+def test_one_page_describes_each_variable_once() -> None:
+    section = (ROOT / "docs" / "settings.md").read_text()
     rows = [
         re.findall(r"`([A-Z][A-Z_]+)`", line.split("|")[1]) for line in section.splitlines() if line.startswith("|")
     ]
@@ -38,9 +49,9 @@ def test_the_readme_describes_each_variable_once() -> None:
     assert sorted(names) == sorted(exemplified())
 
 
-def test_the_readme_gives_the_defaults_of_env_example() -> None:
-    section = (ROOT / "README.md").read_text().split("\n## Variables\n")[1].split("\n## ")[0]
-    for line in section.splitlines():
+def test_the_documents_give_the_defaults_of_env_example() -> None:
+    lines = [*(ROOT / "docs" / "settings.md").read_text().splitlines(), *settings_of_the_readme()]
+    for line in lines:
         cells = [cell.strip() for cell in line.split("|")]
         names = re.findall(r"`([A-Z][A-Z_]+)`", cells[1]) if len(cells) > 3 else []
         if names and cells[2].startswith("`"):

@@ -7,7 +7,7 @@ import pytest
 
 from dagma import environment
 from dagma.validation import setting_problems
-from dagma.validation.settings import refuse_bad_settings
+from dagma.validation.setting_checks import refuse_bad_settings
 
 
 @pytest.fixture(autouse=True)

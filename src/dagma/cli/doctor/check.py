@@ -9,9 +9,9 @@ from typing import Literal
 
 from dagma.cli.celery_workers import BrokerError
 from dagma.environment import SettingError
+from dagma.execution.webserver import WebserverError
 from dagma.langflow import LangflowError
 from dagma.ledger import LedgerError
-from dagma.webserver import WebserverError
 
 _SAY_THE_FIX = (BrokerError, LangflowError, LedgerError, SettingError, WebserverError)
 

@@ -1,10 +1,10 @@
 """Does Dagster take runs, and is there a worker that executes them?"""
 
 from dagma import environment
-from dagma.celery_settings import CELERY_SETTINGS
 from dagma.cli.celery_workers import ANSWER_SECONDS, CONNECT_SECONDS, BrokerError, broker_address, find_workers
 from dagma.cli.doctor.check import Problem, Skipped
-from dagma.webserver import Webserver
+from dagma.execution.celery_settings import CELERY_SETTINGS
+from dagma.execution.webserver import Webserver
 
 
 def check_dagster() -> str:

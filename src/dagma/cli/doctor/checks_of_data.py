@@ -7,14 +7,15 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from dagma import environment, health
-from dagma.access import access_from_environment, base_url_from_environment
+from dagma import environment
+from dagma.backends.langflow.access_variables import access_from_environment, base_url_from_environment
 from dagma.cli.doctor.check import Problem, Skipped
+from dagma.execution import health
 from dagma.langflow import LangflowError, Timeouts
 from dagma.ledger import LedgerError
 from dagma.ledger.database import Database
+from dagma.ledger.ledger_settings import LedgerSettings
 from dagma.ledger.probe import write_and_read
-from dagma.ledger.settings import LedgerSettings
 
 GIB = 1024**3
 # PostgreSQL stops when it can't write, and a Docker build alone takes gigabytes.

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from dagma import environment
-from dagma.access import access_from_environment, base_url_from_environment
+from dagma.backends.langflow.access_variables import access_from_environment, base_url_from_environment
 from dagma.cli.doctor.check import Problem, Skipped
 from dagma.langflow import CallTimeout, Flow, FlowNotFound, LangflowClient, Timeouts
-from dagma.langflow.body import objects, text_or_none, walk
-from dagma.langflow.call import is_uuid
-from dagma.langflow.redact import bare_url
+from dagma.langflow.auth.redact import bare_url
+from dagma.langflow.run_request import is_uuid
+from dagma.langflow.untrusted_json import objects, text_or_none, walk
 
 ASSISTANT = "da90a000-0000-4000-8000-000000000001"
 QUICK_SECONDS = 10.0

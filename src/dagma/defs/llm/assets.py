@@ -6,12 +6,12 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from dagma.defs.llm.backend import Backend
-from dagma.defs.llm.call_record import record_calls
-from dagma.defs.llm.failures import CALL_ERRORS, retry_or_fail
-from dagma.defs.llm.launch_tweaks import check_launch_tweaks
-from dagma.defs.llm.metadata import describe_attempts, describe_calls, describe_flow, record_texts
-from dagma.defs.llm.plain_config import PlainConfig
+from dagma.backends.backend import Backend
+from dagma.calls.call_metadata import describe_attempts, describe_calls, describe_flow, record_texts
+from dagma.calls.call_record import record_calls
+from dagma.calls.retrying import CALL_ERRORS, retry_or_fail
+from dagma.run_config.launch_tweaks import check_launch_tweaks
+from dagma.run_config.plain_config import PlainConfig
 
 POOL = "langflow"
 FLOW_TAG = "dagma/flow"

@@ -14,11 +14,11 @@ import dagster as dg
 from dagster._core.storage.tags import ROOT_RUN_ID_TAG
 from dagster_shared import check
 
-from dagma.defs.llm.backend import Backend
-from dagma.defs.llm.caller import retry_chain
-from dagma.defs.llm.jobs import Jobs
-from dagma.defs.llm.ledgers import ledger_from_environment
-from dagma.defs.llm.running_job import JobEnd, RunningJob
+from dagma.backends.backend import Backend
+from dagma.calls.caller import retry_chain
+from dagma.calls.job_runner import Jobs
+from dagma.calls.process_ledger import ledger_from_environment
+from dagma.calls.running_job import JobEnd, RunningJob
 from dagma.langflow import JobNotFound
 from dagma.ledger import Begun
 

@@ -1,0 +1,76 @@
+"""A plain Python callable as the backend of calls."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import Field, PrivateAttr, field_validator
+from typing_extensions import override
+
+from dagma.backends.backend import Backend, BackendError
+from dagma.backends.target import checked_target, load_target
+from dagma.calls.request import CallRequest
+from dagma.langflow import LangflowError, MalformedResponse
+
+Function = Callable[[CallRequest], str | Mapping[str, Any]]
+
+
+class CallableBackend(Backend):
+    """Answers calls with a function of one's own: `def answer(request: CallRequest) -> str`.
+
+    The function gives the text, or `{"text": ..., "session_id": ..., "usage": {"model": ..., "input_tokens": ...}}`,
+    so that tokens and cost are metered. What it raises fails the call; a retry of the run sends it again. Where a
+    call may have been paid for all the same, raise a `LangflowError` with `outcome="unknown"`.
+    """
+
+    target: str = Field(description="Where the function is: package.module:attribute. Imported at the first call.")
+    flow: str = Field(default="", description="What to call it as a flow. Default: the target's attribute.")
+    _function: Function | None = PrivateAttr(default=None)
+
+    @field_validator("target")
+    @classmethod
+    def _is_target(cls, target: str) -> str:
+        return checked_target(target)
+
+    @classmethod
+    def of(cls, function: Function) -> "CallableBackend":
+        """Make a backend of a function that other processes can import.
+
+        Raises:
+            TargetError: It is a lambda or was defined inside a function.
+        """
+        return cls(target=checked_target(f"{function.__module__}:{function.__qualname__}"))
+
+    @override
+    def answer(self, request: CallRequest) -> dict[str, Any]:
+        function = self._function or load_target(self.target)
+        self._function = function
+        answered = function(request)
+        if isinstance(answered, str):
+            return {"text": answered}
+        if isinstance(answered, Mapping):
+            return dict(answered)
+        raise MalformedResponse(
+            f"{self.target} gave a {type(answered).__name__}.",
+            fix="Return the text, or {'text': ...}.",
+            outcome="failed",
+        )
+
+    @override
+    def explain(self, error: Exception) -> LangflowError:
+        return BackendError(
+            f"{self.target} raised {type(error).__name__}: {error}.", fix="Look at its code.", outcome="failed"
+        )
+
+    @property
+    @override
+    def backend_name(self) -> str:
+        return "callable"
+
+    @property
+    @override
+    def identity(self) -> str:
+        return f"{self.backend_name} {self.target}"
+
+    @override
+    def default_flow(self) -> str:
+        return self.flow or self.target.partition(":")[2]

@@ -1,0 +1,165 @@
+"""A LangChain runnable as the backend of calls. Needs the extra `dagma[langchain]` where runs execute."""
+
+from collections.abc import Mapping
+from functools import reduce
+from operator import add
+from typing import Any
+
+from pydantic import Field, PrivateAttr, field_validator
+from typing_extensions import override
+
+from dagma.backends.backend import Backend, BackendError
+from dagma.backends.target import checked_target, load_target
+from dagma.calls.answer import Answer
+from dagma.calls.request import CallRequest
+from dagma.langflow import BadRequest, Forbidden, LangflowError, MalformedResponse, RateLimited, Unauthorized
+from dagma.langflow.error_responses import retry_after
+from dagma.ledger import Usage
+
+# Raised by code of the chain: by its prompts, its parsers (ValueError), its functions, and where a package is missing.
+_LOCAL_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    TypeError,
+    ValueError,
+)
+_SPENT = "_dagma_spent"
+
+
+class LangChainBackend(Backend):
+    """Answers calls with a model, a chain or an agent: whatever has LangChain's `invoke` and gives a text or messages.
+
+    A session is passed as `configurable.session_id`, tweaks as further `configurable` fields. Tokens of every model
+    that takes part are metered, by LangChain's own count.
+    """
+
+    target: str = Field(description="Where the runnable is: package.module:attribute. Imported at the first call.")
+    input_key: str | None = Field(
+        default=None, description="The variable that gets the input, for a runnable that takes a dict. Default: none."
+    )
+    flow: str = Field(default="", description="What to call it as a flow. Default: the target's attribute.")
+    _runnable: Any = PrivateAttr(default=None)
+
+    @field_validator("target")
+    @classmethod
+    def _is_target(cls, target: str) -> str:
+        return checked_target(target)
+
+    @override
+    def answer(self, request: CallRequest) -> dict[str, Any]:
+        # Imported here: the image of the stack has no LangChain, and Dagster loads definitions without running them.
+        from langchain_core.callbacks import UsageMetadataCallbackHandler
+
+        if self._runnable is None:
+            self._runnable = load_target(self.target)
+        meter = UsageMetadataCallbackHandler()
+        config = {
+            "configurable": {**(request.tweaks or {}), **_known(session_id=request.session_id)},
+            "callbacks": [meter],
+            "metadata": {"dagma_flow": request.flow_id},
+        }
+        asked: Any = {self.input_key: request.input_value} if self.input_key else request.input_value
+        try:
+            if request.stream:
+                given = reduce(add, self._runnable.stream(asked, config))
+            else:
+                given = self._runnable.invoke(asked, config)
+        except Exception as error:
+            # Kept on the error itself: threads share the backend.
+            vars(error)[_SPENT] = _usages(meter)
+            raise
+        return Answer(
+            text=_text(given), usages=_usages(meter) or _own_usage(given), session_id=request.session_id
+        ).to_response()
+
+    @override
+    def explain(self, error: Exception) -> LangflowError:
+        """Tell errors of model providers by the HTTP status that most of their clients' errors carry."""
+        explained = self._by_status(error)
+        if explained.outcome == "not_run" and self.spent(error):
+            # Refused in the middle of a chain, whose models before that are paid.
+            explained.outcome = "failed"
+        return explained
+
+    @override
+    def spent(self, error: Exception) -> tuple[Usage, ...]:
+        return tuple(getattr(error, _SPENT, ()))
+
+    def _by_status(self, error: Exception) -> LangflowError:
+        cause = f"{self.target} raised {type(error).__name__}: {error}."
+        status = getattr(error, "status_code", None)
+        match status:
+            case 401:
+                return Unauthorized(cause, fix="Check the provider's key.", status=401)
+            case 403:
+                return Forbidden(cause, fix="Check the provider's key and its rights.", status=403)
+            case 429:
+                headers = getattr(getattr(error, "response", None), "headers", None)
+                return RateLimited(cause, status=429, retry_after=retry_after(headers or {}))
+            case int() if 400 <= status < 500:
+                return BadRequest(cause, status=status)
+        # What a provider's client raises may come after the model was paid, whatever it is called.
+        is_local = isinstance(error, _LOCAL_ERRORS) and not isinstance(status, int)
+        return BackendError(cause, outcome="failed" if is_local else "unknown")
+
+    @property
+    @override
+    def backend_name(self) -> str:
+        return "langchain"
+
+    @property
+    @override
+    def identity(self) -> str:
+        return f"{self.backend_name} {self.target} {self.input_key or ''}"
+
+    @override
+    def default_flow(self) -> str:
+        return self.flow or self.target.partition(":")[2]
+
+
+def _text(given: Any) -> str:
+    """Give the text of what a runnable gave: a text, a message, or an agent's state with messages."""
+    if isinstance(given, Mapping) and isinstance(given.get("messages"), list) and given["messages"]:
+        given = given["messages"][-1]
+    if isinstance(given, str):
+        return given
+    content = getattr(given, "content", None)
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        # Blocks of text among others, such as a model's reasoning or its calls of tools.
+        texts = [block if isinstance(block, str) else block.get("text", "") for block in content]
+        return "".join(texts)
+    raise MalformedResponse(
+        f"The runnable gave a {type(given).__name__}, which has no text.",
+        fix="End the chain with StrOutputParser(), or with a model.",
+        outcome="failed",
+    )
+
+
+def _usages(meter: Any) -> tuple[Usage, ...]:
+    return tuple(_usage(model, counts) for model, counts in meter.usage_metadata.items())
+
+
+def _usage(model: str | None, counts: Mapping[str, Any]) -> Usage:
+    return Usage(
+        model=model,
+        input_tokens=counts.get("input_tokens"),
+        output_tokens=counts.get("output_tokens"),
+        total_tokens=counts.get("total_tokens"),
+    )
+
+
+def _own_usage(given: Any) -> tuple[Usage, ...]:
+    """Read what a message says of itself: LangChain counts only for models that tell their name."""
+    counts = getattr(given, "usage_metadata", None)
+    model = getattr(given, "response_metadata", {}).get("model_name")
+    return (_usage(model, counts),) if counts else ()
+
+
+def _known(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,66 @@
+"""Langflow's address, and credentials and TLS towards it, as the environment names them."""
+
+import re
+
+from dagma import environment
+from dagma.langflow import Access
+from dagma.langflow.http.connection_settings import checked_base_url
+
+DEFAULT_BASE_URL = "http://127.0.0.1:7860"
+# Keys: a resource takes them as EnvVars only.
+KEY_VARIABLES = {
+    "api_key": "LANGFLOW_API_KEY",
+    "bearer_token": "LANGFLOW_BEARER_TOKEN",
+    "oauth_client_secret": "LANGFLOW_OAUTH_CLIENT_SECRET",
+    "basic_password": "LANGFLOW_BASIC_PASSWORD",
+    "headers": "LANGFLOW_HEADERS",
+}
+# What is secret, or may be: Dagster is given the variable's name, never its value.
+SECRET_VARIABLES = {
+    **KEY_VARIABLES,
+    "oauth_token_url": "LANGFLOW_OAUTH_TOKEN_URL",
+    "oauth_client_id": "LANGFLOW_OAUTH_CLIENT_ID",
+    "oauth_scope": "LANGFLOW_OAUTH_SCOPE",
+    "oauth_audience": "LANGFLOW_OAUTH_AUDIENCE",
+    "basic_user": "LANGFLOW_BASIC_USER",
+}
+FILE_VARIABLES = {
+    "ca_bundle": "LANGFLOW_CA_BUNDLE",
+    "client_cert": "LANGFLOW_CLIENT_CERT",
+    "client_key": "LANGFLOW_CLIENT_KEY",
+}
+_FIELDS = {"verify_tls": "LANGFLOW_VERIFY_TLS", **SECRET_VARIABLES, **FILE_VARIABLES}
+
+
+def base_url_from_environment() -> str:
+    """Read where Langflow is.
+
+    Raises:
+        SettingError: Nothing can be called there.
+    """
+    url = environment.text("LANGFLOW_BASE_URL", DEFAULT_BASE_URL)
+    login = f"set {SECRET_VARIABLES['basic_user']} and {SECRET_VARIABLES['basic_password']}"
+    try:
+        return checked_base_url("LANGFLOW_BASE_URL", url, login=login)
+    except ValueError as error:
+        raise environment.SettingError(str(error)) from None
+
+
+def access_from_environment() -> Access:
+    """Read credentials and TLS.
+
+    Raises:
+        SettingError: They can't be used; the message names the variables.
+    """
+    values = {name: environment.text(variable) for name, variable in {**SECRET_VARIABLES, **FILE_VARIABLES}.items()}
+    verify_tls = environment.flag("LANGFLOW_VERIFY_TLS", default=True)
+    try:
+        return Access(verify_tls=verify_tls, **values)
+    except ValueError as error:
+        raise environment.SettingError(_with_variables(str(error))) from None
+
+
+def _with_variables(message: str) -> str:
+    """Say variables where a message says fields: whoever reads it has set those."""
+    names = "|".join(sorted(_FIELDS, key=len, reverse=True))
+    return re.sub(rf"\b({names})\b", lambda match: _FIELDS[match[1]], message)

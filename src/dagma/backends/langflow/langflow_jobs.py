@@ -1,0 +1,132 @@
+"""Langflow's background jobs as durable calls."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from dagma.backends.langflow.job_progress import progress_lines
+from dagma.calls.flow_reference import FlowReference
+from dagma.calls.request import CallRequest
+from dagma.langflow import CallResult, LangflowClient, TokenUsage
+from dagma.langflow.untrusted_json import objects, text_or_none
+from dagma.ledger import Usage
+
+
+class Clients(Protocol):
+    """Makes clients when they are needed: settings that can't be used are then an error of the call."""
+
+    @property
+    def client(self) -> LangflowClient:
+        """Patient: it waits out a Langflow that restarts."""
+
+    @property
+    def quick_client(self) -> LangflowClient:
+        """Gives up within five seconds."""
+
+
+@dataclass(frozen=True)
+class LangflowJobs:
+    """Runs calls by `/api/v2/workflows` in the mode `background`.
+
+    Args:
+        clients: Talk to Langflow.
+        seconds: How long a job may take.
+    """
+
+    clients: Clients
+    seconds: float
+    is_quick: bool = False
+
+    @property
+    def client(self) -> LangflowClient:
+        """The client for these jobs."""
+        return self.clients.quick_client if self.is_quick else self.clients.client
+
+    @property
+    def quick(self) -> "LangflowJobs":
+        """The same jobs, asked by the client that gives up soon."""
+        return replace(self, is_quick=True)
+
+    def submit(self, request: CallRequest, flow: FlowReference, idempotency_key: str) -> str:
+        """Queue a job, or find the one of the same key."""
+        return self.client.submit(
+            flow.flow_id,
+            request.input_value,
+            idempotency_key=idempotency_key,
+            tweaks=request.tweaks,
+            session_id=request.session_id,
+        )
+
+    def follow(self, job_id: str, seconds: float) -> Iterator[str]:
+        """Tell which components start, finish and fail."""
+        return progress_lines(self.client.follow(job_id, timeout=seconds))
+
+    def collect(self, job_id: str, seconds: float) -> dict[str, Any]:
+        """Wait for the answer, and give it in the shape of a direct run."""
+        return run_response(self.client.collect(job_id, timeout=seconds))
+
+    def stop(self, job_id: str) -> bool:
+        """Stop the job."""
+        return self.clients.quick_client.stop(job_id)
+
+    def spent(self, job_id: str) -> tuple[Usage, ...]:
+        """Read the tokens off the job's trace."""
+        trace = self.clients.quick_client.trace(job_id)
+        return usages_by_model(trace.usage_by_model) if trace is not None else ()
+
+
+def run_response(result: CallResult) -> dict[str, Any]:
+    """Write the answer of a job as `/api/v1/run` would have, so that assets see one shape whatever the mode.
+
+    Args:
+        result: The answer of a job, with what its trace tells.
+
+    Returns:
+        The body of a v1 run; beside it, under `job`, the state of the job as it came.
+    """
+    usage = _body_of(result.usage) if result.usage is not None else None
+    usages = [{"model": model, **_body_of(used)} for model, used in result.usage_by_model.items()]
+    # Once, since this is the usage of the whole job.
+    properties = [{"properties": {"usage": usage, "source": {"source": result.model}}}] if usage else []
+    outputs: list[dict[str, Any]] = []
+    for component, content in result.outputs.items():
+        if isinstance(content, str):
+            message = {"text": content, **(properties.pop() if properties else {})}
+            outputs.append({"component_id": component, "results": {"message": message}})
+        else:
+            given = {"output": {"message": content, "type": "array" if isinstance(content, list) else "data"}}
+            outputs.append({"component_id": component, "results": {}, "outputs": given})
+    return {
+        "session_id": result.session_id,
+        "outputs": [{"inputs": {}, "outputs": outputs}],
+        "job": {**result.raw, "usage": usage, "model": result.model, "usages": usages, "seconds": result.seconds},
+    }
+
+
+def _body_of(usage: TokenUsage) -> dict[str, int | None]:
+    return {"input_tokens": usage.input, "output_tokens": usage.output, "total_tokens": usage.total}
+
+
+def job_of(response: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the state of the job in a response of `run_response`; nothing for a direct run."""
+    job = response.get("job")
+    return job if isinstance(job, Mapping) else {}
+
+
+def usages_of_job(job: Mapping[str, Any]) -> tuple[Usage, ...]:
+    """Read what each model used in a job, from what `job_of` gives; nothing where it does not tell them apart."""
+    bodies = objects(job.get("usages"))
+    read = {text_or_none(body.get("model")): usage for body in bodies if (usage := TokenUsage.of(body)) is not None}
+    return usages_by_model(read)
+
+
+def usages_by_model(usages: Mapping[str | None, TokenUsage]) -> tuple[Usage, ...]:
+    """Tell the ledger what each model used."""
+    return tuple(each for model, usage in usages.items() for each in usages_of(usage, model))
+
+
+def usages_of(usage: TokenUsage | None, model: str | None) -> tuple[Usage, ...]:
+    """Tell the ledger what a flow used; a direct run sums up its models under the name of the first."""
+    if usage is None:
+        return ()
+    return (Usage(model=model, input_tokens=usage.input, output_tokens=usage.output, total_tokens=usage.total),)

@@ -1,0 +1,342 @@
+"""Langflow over REST as the backend of calls."""
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any, TypedDict, get_args
+
+import dagster as dg
+from dagster._config.pythonic_config.resource import ConfigurableResourceFactoryResourceDefinition
+from pydantic import Field, PrivateAttr
+from typing_extensions import override
+
+from dagma import environment
+from dagma.backends.backend import Backend
+from dagma.backends.langflow.access_variables import (
+    DEFAULT_BASE_URL,
+    FILE_VARIABLES,
+    KEY_VARIABLES,
+    SECRET_VARIABLES,
+    access_from_environment,
+    base_url_from_environment,
+)
+from dagma.backends.langflow.langflow_jobs import LangflowJobs, job_of, usages_of, usages_of_job
+from dagma.backends.langflow.langflow_outcomes import Answering, LangflowOutcomes
+from dagma.calls.answer import Answer
+from dagma.calls.finding import Finding
+from dagma.calls.flow_reference import FlowReference
+from dagma.calls.request import CallMode, CallRequest
+from dagma.langflow import (
+    Access,
+    BadRequest,
+    CallResult,
+    Flow,
+    InputType,
+    JobPolicy,
+    LangflowClient,
+    LangflowError,
+    OutputType,
+    RetryPolicy,
+    Timeouts,
+    TokenUsage,
+)
+from dagma.langflow.auth.redact import bare_url
+from dagma.langflow.flow_cache import FlowCache
+from dagma.langflow.flows_api import is_refused_look_up
+from dagma.langflow.run_request import is_uuid
+from dagma.langflow.untrusted_json import text_or_none
+from dagma.ledger import Begun
+from dagma.ledger.call import Mode
+from dagma.run_config.fixed_resource import setting_value
+
+logger = logging.getLogger(__name__)
+
+# What a look-up before a call, or the stop of a job after a cancel, may take at most.
+QUICK_SECONDS = 5.0
+# How long a Langflow that restarts is waited for while a job runs; longer, and the step is retried.
+OUTAGE_SECONDS = 180.0
+# How old the version of a flow may be that the ledger notes.
+LOOK_UP_SECONDS = 10.0
+
+
+class Choices(TypedDict):
+    """What a direct and a streamed call have in common."""
+
+    input_type: InputType
+    output_type: OutputType
+    tweaks: dict[str, Any] | None
+    session_id: str | None
+
+
+class LangflowRestResource(Backend):
+    """Answers calls with the flows of a Langflow server: `POST /api/v1/run/{flow_id}`, or a background job."""
+
+    base_url: str = Field(
+        default=DEFAULT_BASE_URL,
+        repr=False,
+        description="Where Dagster reaches Langflow: scheme, host and port, as in a browser.",
+    )
+    api_key: str | None = Field(
+        default=None,
+        repr=False,
+        description="Langflow's API key, sent as header x-api-key. As an EnvVar only, which is stored nowhere.",
+    )
+    timeout: float = Field(
+        default=300.0,
+        gt=0,
+        description="Seconds for a whole direct call, its retries included. Langflow says nothing until a flow is "
+        "done, so this is also the longest that a flow may take.",
+    )
+    default_flow_id: str | None = Field(
+        default=None,
+        description="Id or endpoint name of the flow for calls that name none. Empty: such calls are skipped.",
+    )
+    mode: CallMode = Field(
+        default="direct",
+        description="How calls are sent: direct (one request), job (a background job that outlives the worker), or "
+        "auto (job for a step's own call and for flows that ask a human; direct for other rows of a batch, streams, "
+        "and inputs or outputs but chat).",
+    )
+    job_timeout: float = Field(
+        default=3600.0, gt=0, description="Seconds that a job may take, its time in the queue included."
+    )
+    bearer_token: str | None = Field(
+        default=None, repr=False, description="A JWT or another bearer token for a gateway. As an EnvVar only."
+    )
+    oauth_token_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="Token endpoint that gives the gateway's bearer token for OAuth2 client credentials.",
+    )
+    oauth_client_id: str | None = Field(default=None, repr=False, description="The client's id at the token endpoint.")
+    oauth_client_secret: str | None = Field(
+        default=None, repr=False, description="The client's secret at the token endpoint. As an EnvVar only."
+    )
+    oauth_scope: str | None = Field(default=None, repr=False, description="Scopes of the token, separated by spaces.")
+    oauth_audience: str | None = Field(default=None, repr=False, description="Audience of the token.")
+    basic_user: str | None = Field(default=None, repr=False, description="User of a gateway with basic auth.")
+    basic_password: str | None = Field(
+        default=None, repr=False, description="Password of that user. As an EnvVar only."
+    )
+    headers: str | None = Field(
+        default=None,
+        repr=False,
+        description='More headers for a gateway, as a JSON object: {"X-Gateway-Key": "..."}. As an EnvVar only.',
+    )
+    verify_tls: bool = Field(default=True, description="Check the server's certificate.")
+    ca_bundle: str | None = Field(
+        default=None,
+        description="PEM file of the authorities that sign the server's certificate, instead of the usual.",
+    )
+    client_cert: str | None = Field(
+        default=None, description="PEM file of the client's certificate, for mutual TLS; may hold the key as well."
+    )
+    client_key: str | None = Field(
+        default=None, description="PEM file of the client's private key, without a passphrase."
+    )
+    public_url: str = Field(
+        default=DEFAULT_BASE_URL, description="Where people's browsers reach Langflow; links in the UI start with it."
+    )
+    _client: LangflowClient | None = PrivateAttr(default=None)
+    _quick_client: LangflowClient | None = PrivateAttr(default=None)
+    _connecting: threading.Lock = PrivateAttr(default_factory=threading.Lock)
+    _flows: FlowCache = PrivateAttr(default_factory=lambda: FlowCache(LOOK_UP_SECONDS))
+    _found: dict[str, FlowReference] = PrivateAttr(default_factory=dict)
+    _answering: Answering = PrivateAttr(default_factory=Answering)
+
+    @override
+    def get_resource_definition(self) -> ConfigurableResourceFactoryResourceDefinition:
+        for field, variable in KEY_VARIABLES.items():
+            key = getattr(self, field)
+            if key and not isinstance(key, dg.EnvVar):
+                raise dg.DagsterInvalidDefinitionError(
+                    f"The {field} of a {type(self).__name__} is given as text, which Dagster would store and show. "
+                    f"Put it into a variable of the environment, or into a file that {variable}_FILE names, and give "
+                    f'that: {field}=dg.EnvVar("{variable}").'
+                )
+        return super().get_resource_definition()
+
+    @override
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        for client in (self._client, self._quick_client):
+            if client is not None:
+                client.close()
+        self._client = self._quick_client = None
+
+    @property
+    def client(self) -> LangflowClient:
+        """The client for calls; its connections are kept from one call to the next."""
+        with self._connecting:
+            if self._client is None:
+                self._client = self._connect(Timeouts(read=self.timeout, total=self.timeout), RetryPolicy())
+            return self._client
+
+    @property
+    def quick_client(self) -> LangflowClient:
+        """A client for what must not hold anybody up."""
+        with self._connecting:
+            if self._quick_client is None:
+                seconds = min(QUICK_SECONDS, self.timeout)
+                quick = Timeouts(connect=seconds, read=seconds, total=seconds)
+                self._quick_client = self._connect(quick, RetryPolicy(attempts=2, base=0.2))
+            return self._quick_client
+
+    @override
+    def answer(self, request: CallRequest) -> dict[str, Any]:
+        choices: Choices = {
+            "input_type": request.input_type,
+            "output_type": request.output_type,
+            "tweaks": request.tweaks,
+            "session_id": request.session_id,
+        }
+        if not request.stream:
+            return dict(self.client.run(request.flow_id, request.input_value, **choices).raw)
+        # The client ends a stream with the result, or raises.
+        events = self.client.stream(request.flow_id, request.input_value, **choices)
+        results = [event.result for event in events if event.result]
+        return dict(results[-1].raw)
+
+    @override
+    def read(self, response: Mapping[str, Any]) -> Answer:
+        result, job = CallResult.from_v1(response), job_of(response)
+        usage = TokenUsage.of(job.get("usage")) or result.usage
+        seconds = job.get("seconds")
+        return Answer(
+            text=result.answer,
+            outputs={} if result.answer is not None else result.outputs,
+            usages=usages_of_job(job) or usages_of(usage, text_or_none(job.get("model")) or result.model),
+            session_id=result.session_id,
+            job_id=text_or_none(job.get("job_id")),
+            seconds=seconds if isinstance(seconds, int | float) else None,
+        )
+
+    @override
+    def jobs(self) -> LangflowJobs:
+        return LangflowJobs(self, self.job_timeout)
+
+    @override
+    def find_outcome(self, request: CallRequest, begun: Begun) -> Finding:
+        return LangflowOutcomes(self, self._find_flow, self._answering).find(request, begun)
+
+    @property
+    @override
+    def outcome_seconds(self) -> float:
+        return self.timeout
+
+    @override
+    def choose_mode(self, request: CallRequest, flow: FlowReference) -> Mode:
+        mode = request.mode or self.mode
+        # v2 takes no types, and gives the events of a job instead of a stream.
+        is_plain = request.input_type == "chat" and request.output_type == "chat" and not request.stream
+        if mode == "job" and not is_plain:
+            raise BadRequest(
+                "A job takes chat input, gives chat output and does not stream.",
+                fix="Set input_type and output_type to chat and stream to False, or the mode to direct.",
+            )
+        if mode == "auto":
+            # What knows no flows, such as a gateway that passes on nothing but runs, knows no jobs either.
+            is_known = flow.look_up_error is None or not is_refused_look_up(flow.look_up_error)
+            mode = "job" if is_known and is_plain and (request.row is None or flow.needs_job) else "direct"
+        return mode
+
+    @property
+    @override
+    def backend_name(self) -> str:
+        return "langflow"
+
+    @property
+    @override
+    def identity(self) -> str:
+        # Flows of two servers can have the same name. Who logs in to a gateway changes nothing.
+        return f"{self.backend_name} {bare_url(_stripped(self.base_url) or '').rstrip('/')}"
+
+    @override
+    def default_flow(self) -> str | None:
+        flow_id: str | None = _stripped(self.default_flow_id)
+        return flow_id
+
+    @override
+    def refer_to(self, flow_id: str) -> FlowReference:
+        if found := self._found.get(flow_id):
+            return found
+        # Langflow's pages know flows by UUID; an endpoint name has to be looked for in the list.
+        page = f"flow/{flow_id}" if is_uuid(flow_id) else "flows"
+        return FlowReference(flow_id, url=f"{self.public_url.rstrip('/')}/{page}")
+
+    @override
+    def look_up(self, flow_id: str) -> FlowReference:
+        try:
+            flow = self._find_flow(flow_id)
+        except LangflowError as error:
+            # The call itself will say whatever is wrong, and more patiently.
+            logger.warning("Flow %s could not be looked up for its name and version: %s", flow_id, error)
+            return replace(self.refer_to(flow_id), look_up_error=error)
+        found = FlowReference(
+            flow.id,
+            name=flow.name,
+            url=f"{self.public_url.rstrip('/')}/flow/{flow.id}",
+            endpoint_name=flow.endpoint_name,
+            version=flow.version,
+            needs_job=flow.asks_human,
+            document=flow.raw,
+        )
+        # For the links of a call that fails later on.
+        self._found[flow_id] = found
+        return found
+
+    def _find_flow(self, flow_id: str) -> Flow:
+        return self._flows.get_or_fetch(flow_id, lambda: self.quick_client.find_flow(flow_id))
+
+    def _connect(self, timeouts: Timeouts, retry: RetryPolicy) -> LangflowClient:
+        jobs = JobPolicy(total=self.job_timeout, outage=OUTAGE_SECONDS)
+        try:
+            return self._access().connect(_stripped(self.base_url) or "", timeouts=timeouts, retry=retry, jobs=jobs)
+        except ValueError as error:
+            raise BadRequest(
+                f"Langflow can't be called as it is set up: {error}",
+                fix="Correct the settings of the resource, or the variables that they come from.",
+            ) from None
+
+    def _access(self) -> Access:
+        return Access(**{field.name: _stripped(getattr(self, field.name)) for field in fields(Access)})
+
+
+def _stripped(setting: Any) -> Any:
+    """Return a setting without blanks around it, which Dagster leaves in what it reads from a variable."""
+    try:
+        # Dagster has put the value in an EnvVar's place; in a program without Dagster nobody has.
+        setting = setting_value(setting)
+    except environment.SettingError as error:
+        raise BadRequest(str(error), fix="") from None
+    return setting.strip() or None if isinstance(setting, str) else setting
+
+
+def langflow_from_environment() -> LangflowRestResource:
+    """Configure Langflow from `LANGFLOW_*` variables.
+
+    What may hold a secret is an EnvVar, which every process reads for itself, from the variable or from the file that
+    `NAME_FILE` names, and no snapshot holds. Those that are not set are left out.
+
+    Raises:
+        SettingError: A variable has a value that can't be used, or that can't stand beside another's.
+    """
+    # Told now, rather than by the first call.
+    base_url_from_environment()
+    access_from_environment()
+    secret_variables = {
+        "base_url": "LANGFLOW_BASE_URL",
+        "default_flow_id": "LANGFLOW_DEFAULT_FLOW_ID",
+        **SECRET_VARIABLES,
+    }
+    secrets = {field: dg.EnvVar(variable) for field, variable in secret_variables.items() if environment.text(variable)}
+    files: dict[str, Any] = {field: environment.text(variable) for field, variable in FILE_VARIABLES.items()}
+    return LangflowRestResource(
+        timeout=environment.positive_number("LANGFLOW_TIMEOUT_SECONDS", default=300.0),
+        mode=environment.choice("LANGFLOW_MODE", get_args(CallMode), default="direct"),
+        job_timeout=environment.positive_number("LANGFLOW_JOB_TIMEOUT_SECONDS", default=3600.0),
+        verify_tls=environment.flag("LANGFLOW_VERIFY_TLS", default=True),
+        public_url=environment.text("LANGFLOW_PUBLIC_URL", default=DEFAULT_BASE_URL),
+        **files,
+        **secrets,
+    )

@@ -1,0 +1,95 @@
+"""What a backend's response says."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from dagma.langflow import MalformedResponse
+from dagma.ledger import Usage
+from dagma.ledger.call import reported
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """An answer, whichever backend gave it.
+
+    Attributes:
+        text: The text; None where the response holds none, or several.
+        outputs: What each output gave, by component, where the answer is not one text: a text, or JSON. A table is a
+            list of objects, a row each.
+        usages: Tokens by model, as far as they were reported: 0 in and 0 out beside an answer is not.
+        session_id: The conversation that the backend used.
+        job_id: The job that gave the answer.
+        seconds: How long the backend says that it took.
+    """
+
+    text: str | None
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    usages: tuple[Usage, ...] = ()
+    session_id: str | None = None
+    job_id: str | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        """Take what a backend that does not count says of usage for what it is."""
+        object.__setattr__(self, "usages", reported(self.usages, self.text))
+
+    @property
+    def characters(self) -> int | None:
+        """How long the outputs are together, where the answer is no single text."""
+        if self.text is not None or not self.outputs:
+            return None
+        texts = (each if isinstance(each, str) else json.dumps(each, default=str) for each in self.outputs.values())
+        return sum(map(len, texts))
+
+    def to_response(self) -> dict[str, Any]:
+        """Write the answer as a response that `from_response` reads: for backends without a shape of their own."""
+        usage = [{name: value for name, value in asdict(each).items() if value is not None} for each in self.usages]
+        optional = {"session_id": self.session_id, "usage": usage or None}
+        return {"text": self.text, **{name: value for name, value in optional.items() if value is not None}}
+
+    @classmethod
+    def from_response(cls, response: Mapping[str, Any]) -> "Answer":
+        """Read `{"text": ..., "session_id": ..., "usage": [{"model", "input_tokens", ...}]}`.
+
+        Args:
+            response: The response; only `text` is required. One usage may stand without the list.
+
+        Returns:
+            The answer.
+
+        Raises:
+            MalformedResponse: It has no text, or its usage can't be read.
+        """
+        text, session_id = response.get("text"), response.get("session_id")
+        if not isinstance(text, str):
+            raise MalformedResponse(
+                f"The backend's response has no text; it holds {sorted(map(str, response))}.",
+                fix="Return {'text': ...} from the backend's answer(), or override its read().",
+                outcome="failed",
+            )
+        usage = response.get("usage") or ()
+        try:
+            listed = [usage] if isinstance(usage, Mapping) else usage
+            return cls(text=text, usages=tuple(Usage(**each).checked() for each in listed), session_id=session_id)
+        except TypeError as error:
+            raise MalformedResponse(
+                f"The usage in the backend's response can't be read: {error}.",
+                fix="Give model, input_tokens, output_tokens and total_tokens, or leave it out.",
+                outcome="failed",
+            ) from None
+
+
+def total_of(usages: Sequence[Usage], name: str) -> int | None:
+    """Sum one kind of tokens over all models.
+
+    Args:
+        usages: What each model used.
+        name: `input_tokens`, `output_tokens` or `total`.
+
+    Returns:
+        The sum; None if a model did not report it.
+    """
+    amounts = [getattr(usage, name) for usage in usages]
+    return sum(amounts) if amounts and None not in amounts else None

@@ -1,0 +1,329 @@
+"""The one path of a call: ledger, backend, ledger. It is the same for every backend."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from dagma.calls.answer import Answer
+from dagma.calls.call_context import CallBackend, CallContext
+from dagma.calls.call_record import CallRecord, Origin, recording
+from dagma.calls.caller import Caller, EqualCalls
+from dagma.calls.durable_call import DurableCall
+from dagma.calls.finding import Answered, CannotTell, NoAnswer
+from dagma.calls.flow_reference import FlowNotIdentified, FlowReference
+from dagma.calls.own_session import in_its_own_session
+from dagma.calls.request import CallRequest
+from dagma.calls.shown_errors import shown
+from dagma.calls.unknown_outcome import UnknownOutcome
+from dagma.langflow import BadRequest, JobLost, LangflowError, MalformedResponse
+from dagma.ledger import (
+    Begun,
+    Call,
+    FlowNotIdentifiedError,
+    Ledger,
+    LedgerError,
+    OutcomeGivenUpError,
+    OutcomeUnknownError,
+    Usage,
+    input_hash,
+)
+from dagma.ledger.errors import both_ways_on
+
+# How long a call waits for another caller that is sending it: longer than a database needs to notice that one died.
+IN_FLIGHT_SECONDS = 45.0
+# How often a call that was lost is sent again at once. It may have been paid for each time.
+MAX_RESENDS = 2
+
+
+def make_call(
+    backend: CallBackend, request: CallRequest, caller: Caller, ledger: Ledger, equal_calls: EqualCalls
+) -> CallRecord:
+    """Make a call: have it answered once, whoever asks however often.
+
+    Args:
+        backend: What answers it.
+        request: What to ask.
+        caller: Who asks.
+        ledger: Where it is recorded.
+        equal_calls: Tells it from equal calls of the same step.
+
+    Returns:
+        The call, answered.
+
+    Raises:
+        LangflowError: There is no answer.
+        LedgerError: The call was not let in.
+        DagsterExecutionInterruptedError: The run is cancelled.
+    """
+    flow = backend.look_up(request.flow_id)
+    call = _ledger_call(backend, request, flow, caller, equal_calls)
+    # Even where unknown calls are to be sent again: an answer that can be found is not paid for twice.
+    call = replace(call, on_unknown="fail")
+    context = CallContext(backend, in_its_own_session(request, call.key), flow, caller, ledger)
+    return CallPath(context, call).answered()
+
+
+class CallPath:
+    """The attempts of a call, until one has an answer.
+
+    Args:
+        context: What takes part in the call.
+        call: What the ledger is told of it.
+    """
+
+    def __init__(self, context: CallContext, call: Call) -> None:
+        self._context = context
+        self._call = call
+        self._found: set[str] = set()
+        self._resends = 0
+
+    def answered(self) -> CallRecord:
+        """Get the answer; send the call again where an attempt was lost."""
+        while True:
+            self._context.caller.stop_if_cancelled()
+            try:
+                record = self._attempt()
+            except FlowNotIdentifiedError as error:
+                raise _not_identified(error, self._context.flow) from error
+            except JobLost as error:
+                self._count_resend(error)
+                self._context.log.warning("%s It is sent again.", error.cause)
+            except OutcomeUnknownError as error:
+                recording().begun.append(error.begun)
+                self._find(error)
+            except (LangflowError, LedgerError):
+                # A step that fails would turn the end of a cancelled run into a failure.
+                self._context.caller.stop_if_cancelled()
+                raise
+            else:
+                if record is not None:
+                    recording().answered.append(record)
+                    # The answer is kept, and what would be made of it is not wanted any more.
+                    self._context.caller.stop_if_cancelled()
+                    return record
+
+    def _attempt(self) -> CallRecord | None:
+        """Make one attempt; None where it broke off, and what became of it is in the ledger now."""
+        started = time.monotonic()
+        attempt: Attempt | None = None
+        try:
+            with self._context.ledger.attempt(self._call, wait_seconds=IN_FLIGHT_SECONDS) as begun:
+                recording().begun.append(begun)
+                attempt = Attempt(self._context, begun)
+                record = attempt.make()
+        except LangflowError as error:
+            if attempt is None or attempt.left_unknown is None:
+                raise
+            left = self._context.backend.outcome_seconds - (time.monotonic() - started)
+            finding = self._look(attempt.left_unknown, max(left, 0.0), error)
+            if isinstance(finding, CannotTell):
+                error.fix = f"{error.fix} {finding.why} {both_ways_on(attempt.left_unknown.call_id)}"
+                raise
+            return None
+        if record.begun.call_id in self._found:
+            seconds = record.seconds if record.answer.seconds is None else record.answer.seconds
+            return replace(record, origin="found", seconds=seconds)
+        return record
+
+    def _find(self, error: OutcomeUnknownError) -> None:
+        """Find out what became of an earlier attempt, or decide what becomes of the call where nobody can.
+
+        Raises:
+            LangflowError: It failed.
+            OutcomeUnknownError: Nobody can tell, and it is not to be sent again.
+            OutcomeGivenUpError: The same, and no retry is to try.
+        """
+        finding = self._look(error.begun, self._context.backend.outcome_seconds, error)
+        if not isinstance(finding, CannotTell):
+            return
+        match self._context.request.on_unknown or self._context.ledger.on_unknown:
+            case "resend":
+                self._context.log.warning("%s It is sent again, and may be paid for twice.", finding.why)
+                self._context.ledger.resend(error.begun, "on_unknown is 'resend'")
+            case "give_up":
+                self._context.ledger.give_up(error.begun, "on_unknown is 'give_up'")
+                raise OutcomeGivenUpError(error.call_id) from error
+            case _:
+                raise OutcomeUnknownError(error.begun, finding.why) from error
+
+    def _look(self, begun: Begun, seconds: float, error: Exception) -> Answered | NoAnswer | CannotTell:
+        unknown = UnknownOutcome(self._context, begun)
+        finding = unknown.find(seconds)
+        if isinstance(finding, Answered):
+            self._found.add(begun.call_id)
+        elif isinstance(finding, NoAnswer):
+            self._count_resend(error)
+        return finding
+
+    def _count_resend(self, error: Exception) -> None:
+        self._resends += 1
+        if self._resends > MAX_RESENDS:
+            raise error
+
+
+class Attempt:
+    """One attempt of a call, which the ledger has let in.
+
+    Args:
+        context: What takes part in the call.
+        begun: What the ledger said.
+    """
+
+    def __init__(self, context: CallContext, begun: Begun) -> None:
+        self._context = context
+        self._begun = begun
+        self.left_unknown: Begun | None = None
+        """The attempt, once it was sent and broke off."""
+
+    def make(self) -> CallRecord:
+        """Get the answer, from wherever the ledger says that it is, and record it."""
+        started = time.monotonic()
+        origin: Origin = "sent"
+        if self._begun.state == "answered":
+            self._context.log.info("Call %s was answered before: nothing is sent.", self._begun.call_id)
+            origin, response = "replayed", self._begun.raw
+        elif self._begun.mode == "job":
+            origin = "sent" if self._begun.state == "new" else "re-attached"
+            response = self._by_job()
+        else:
+            response = self._directly()
+        return self._settle(response, origin, started)
+
+    def _directly(self) -> dict[str, Any]:
+        try:
+            return self._context.backend.answer(self._context.request)
+        except LangflowError as error:
+            self._record_end(error)
+            raise
+        except Exception as error:  # noqa: BLE001 (explained, and raised as what it means)
+            explained = self._context.backend.explain(error)
+            self._record_end(explained, self._context.backend.spent(error))
+            # The lines that raised it, and not the exception itself, which Dagster would store with its message.
+            raise shown(explained, error).with_traceback(error.__traceback__) from None
+
+    def _by_job(self) -> dict[str, Any]:
+        jobs = self._context.backend.jobs()
+        if jobs is None:
+            raise BadRequest(
+                f"The call {self._begun.call_id} runs as a job, and {self._context.backend.backend_name} has none.",
+                fix="Execute the run again from scratch, or retry it with the backend that it began with.",
+            )
+        return DurableCall(self._context, jobs, self._begun).make()
+
+    def _settle(self, response: dict[str, Any], origin: Origin, started: float) -> CallRecord:
+        try:
+            answer = self._context.backend.read(response)
+        except LangflowError as error:
+            self._reject(response, error)
+            raise
+        if origin != "replayed":
+            self._finish(response, answer)
+        return CallRecord(
+            begun=self._begun,
+            origin=origin,
+            flow=self._context.flow,
+            request=self._context.request,
+            response=response,
+            answer=answer,
+            seconds=time.monotonic() - started,
+            cost=self._context.ledger.prices.cost(answer.usages, self._begun.begun_at),
+        )
+
+    def _finish(self, response: dict[str, Any], answer: Answer) -> None:
+        try:
+            self._context.ledger.finish(
+                self._begun,
+                raw=response,
+                answer=answer.text,
+                usages=answer.usages,
+                session_id=answer.session_id,
+                duration_seconds=answer.seconds,
+                answer_characters=answer.characters,
+            )
+        except LedgerError as error:
+            if self._begun.mode == "job":
+                raise  # the retry finds the job
+            # The answer is here and paid for: an audit row without its end is the smaller loss.
+            self._context.log.error("Call %s was answered, and is not recorded so: %s", self._begun.call_id, error)
+        except (TypeError, ValueError) as error:
+            # Nobody could give it to a retry.
+            refused = MalformedResponse(
+                f"The response of {self._context.backend.backend_name} can't be written as JSON: {error}.",
+                fix="Return dicts, lists, texts, numbers, booleans and None from the backend's answer().",
+                outcome="failed",
+            )
+            self._record_end(refused)
+            raise refused from error
+
+    def _record_end(self, error: LangflowError, usages: Sequence[Usage] = ()) -> None:
+        try:
+            if error.outcome == "unknown":
+                self.left_unknown = replace(
+                    self._begun,
+                    state="unknown",
+                    flow_version=self._context.flow.version,
+                    ended_at=datetime.now(UTC),
+                    error_class=type(error).__name__,
+                )
+                self._context.ledger.unknown(self._begun, type(error).__name__, str(error))
+            else:
+                self._context.ledger.fail(self._begun, type(error).__name__, str(error), usages=usages)
+        except LedgerError as missed:
+            self._context.log.error("The end of call %s is not recorded: %s", self._begun.call_id, missed)
+
+    def _reject(self, response: dict[str, Any], error: LangflowError) -> None:
+        """Record an answer that is of no use, so that a retry sends the call anew."""
+        if self._begun.state != "answered":
+            self._context.ledger.finish(self._begun, raw=response)
+        self._context.ledger.reject(self._begun, str(error))
+
+
+def _ledger_call(
+    backend: CallBackend, request: CallRequest, flow: FlowReference, caller: Caller, equal_calls: EqualCalls
+) -> Call:
+    call = Call(
+        flow_id=flow.flow_id,
+        flow_address=request.flow_id,
+        flow_name=flow.endpoint_name,
+        flow_title=flow.name,
+        flow_looked_up=flow.look_up_error is None,
+        flow_version=flow.version,
+        input_hash=input_hash({**request.deciding(), "backend": backend.identity}),
+        input_text=request.input_value,
+        scope=caller.scope,
+        mode=backend.choose_mode(request, flow),
+        backend=backend.backend_name,
+        session_id=request.session_id,
+        run_id=caller.run_id,
+        step=caller.step,
+        partition=caller.partition,
+        row=request.row,
+        principal=caller.principal,
+    )
+    if request.row is not None:
+        return call
+    if caller.run_id is not None and caller.step is None:
+        # Neither its step nor the step's attempt is known, and so not which of several equal calls it is.
+        raise BadRequest(
+            "The call has no row and does not know its step, as in a thread without the step's context: a retry of the "
+            "step would not find its answer, and would pay for it again.",
+            fix="Start the thread's work with contextvars.copy_context().run(...), or give each call its row.",
+        )
+    before = equal_calls.number(caller, call.key)
+    return replace(call, row=f"#{before + 1}") if before else call
+
+
+def _not_identified(error: FlowNotIdentifiedError, flow: FlowReference) -> LangflowError:
+    """Say why as well: it decides whether a retry may help."""
+    failure = flow.look_up_error
+    if failure is None:
+        return FlowNotIdentified(str(error), fix="")
+    return FlowNotIdentified(
+        f"{error} The look-up failed: {failure.cause}",
+        fix=failure.fix,
+        status=failure.status,
+        retryable=failure.retryable,
+        retry_after=failure.retry_after,
+    )

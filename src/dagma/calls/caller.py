@@ -1,0 +1,232 @@
+"""Who makes a call: the Dagster run, step, partition and attempt that its key is made of."""
+
+import logging
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Hashable, Set
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    ASSET_RESUME_RETRY_TAG,
+    AUTO_MATERIALIZE_TAG,
+    AUTOMATION_CONDITION_TAG,
+    BACKFILL_ID_TAG,
+    PARTITION_NAME_TAG,
+    RESUME_RETRY_TAG,
+    RETRY_NUMBER_TAG,
+    SCHEDULE_NAME_TAG,
+    SENSOR_NAME_TAG,
+)
+
+from dagma.calls import cancelling
+from dagma.calls.cancelling import is_cancelled
+
+logger = logging.getLogger(__name__)
+
+PRINCIPAL_TAG = "dagma/principal"
+"""The run tag in which whoever launches a run says who asked for it: `dagma ask`, or a gateway that knows its users."""
+
+# Found once for a run: every call of a batch asks for it, and the answer is several queries away.
+_SCOPES: WeakKeyDictionary[dg.DagsterInstance, dict[str, str]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """A step of a run, or a program without Dagster.
+
+    Attributes:
+        scope: What a retry shares with the run it retries, and a run from scratch with no other.
+        log: Where to tell people what happens.
+        run_id: The run.
+        step: The step.
+        partition: The partition.
+        retry_number: How often the step was retried within its run.
+        principal: Who asked, as `principal_of` says.
+        instance: Knows the state of runs.
+    """
+
+    scope: str
+    log: Any
+    run_id: str | None = None
+    step: str | None = None
+    partition: str | None = None
+    retry_number: int = 0
+    principal: str = "program"
+    instance: dg.DagsterInstance | None = None
+
+    @classmethod
+    def current(cls, context: dg.InitResourceContext | None) -> "Caller":
+        """Find out who calls.
+
+        A thread that user code starts does not know its step, unless it runs in a copy of the step's context
+        (`contextvars.copy_context().run`); it still knows the run, which is enough for calls that have a row.
+
+        Args:
+            context: What the resource was initialized with, if Dagster did that.
+
+        Returns:
+            The caller.
+        """
+        try:
+            step = dg.OpExecutionContext.get()
+        except dg.DagsterInvariantViolationError:
+            run = context.run if context is not None else None
+            if context is None or run is None or context.instance is None:
+                return cls(scope=uuid.uuid4().hex, log=logger)
+            return cls(
+                scope=_scope(run, context.instance),
+                log=context.log or logger,
+                run_id=run.run_id,
+                partition=_partition(run),
+                principal=principal_of(run),
+                instance=context.instance,
+            )
+        return cls(
+            scope=_scope(step.run, step.instance),
+            log=step.log,
+            run_id=step.run.run_id,
+            step=step.get_step_execution_context().step.key,
+            partition=_partition(step.run),
+            retry_number=step.retry_number,
+            principal=principal_of(step.run),
+            instance=step.instance,
+        )
+
+    def is_cancelled(self) -> bool:
+        """Tell a user's cancel from a worker that is shut down: both interrupt the step in the same way."""
+        return self.instance is not None and self.run_id is not None and is_cancelled(self.instance, self.run_id)
+
+    def sees_cancel(self) -> bool:
+        """Tell of a cancel up to a second late, and never raise: for callers that ask often."""
+        # Nobody else can cancel a run in memory, and looking at it locks its tables for the thread that executes it.
+        if self.instance is None or self.run_id is None or self.instance.is_ephemeral:
+            return False
+        try:
+            return is_cancelled(self.instance, self.run_id, fresh_seconds=cancelling.FRESH_SECONDS)
+        except Exception as error:  # noqa: BLE001 (a call does not fail because Dagster's database is away)
+            logger.warning("Whether run %s is cancelled can't be told: %s", self.run_id, error)
+            return False
+
+    def stop_if_cancelled(self) -> None:
+        """Raise the interrupt of a cancel, which Dagster raises in the run's main thread only.
+
+        Raises:
+            DagsterExecutionInterruptedError: The run is cancelled.
+        """
+        if self.sees_cancel():
+            raise DagsterExecutionInterruptedError("The run is cancelled.")
+
+
+class EqualCalls:
+    """Tells equal calls of one step apart: the second one is a call of its own, and no retry of the first."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[Hashable] = Counter()
+        self._lock = threading.Lock()
+
+    def number(self, caller: Caller, call_key: str) -> int:
+        """Count a call.
+
+        A step that is retried counts from the beginning again, so that its calls find those of the step before.
+
+        Args:
+            caller: Who makes it.
+            call_key: The key that all equal calls have.
+
+        Returns:
+            How many equal calls the same attempt of the step has made before.
+        """
+        key = (caller.run_id, caller.step, caller.retry_number, call_key)
+        with self._lock:
+            self._counts[key] += 1
+            return self._counts[key] - 1
+
+
+def principal_of(run: dg.DagsterRun) -> str:
+    """Tell who asked for a run, by its tags: what launched it claims that, and nobody has proved it.
+
+    Args:
+        run: The run.
+
+    Returns:
+        What the tag `dagma/principal` says; else `schedule:NAME`, `sensor:NAME`, `automation` or `backfill:ID`; else
+        `ui` for a run that Dagster's webserver launched, and `program` for one that a program executes in its process.
+    """
+    if principal := run.tags.get(PRINCIPAL_TAG):
+        return principal
+    for kind, tag in (("schedule", SCHEDULE_NAME_TAG), ("sensor", SENSOR_NAME_TAG)):
+        if name := run.tags.get(tag):
+            return f"{kind}:{name}"
+    if AUTOMATION_CONDITION_TAG in run.tags or AUTO_MATERIALIZE_TAG in run.tags:
+        return "automation"
+    if backfill := run.tags.get(BACKFILL_ID_TAG):
+        return f"backfill:{backfill}"
+    return "ui" if run.remote_job_origin is not None else "program"
+
+
+def retry_chain(run: dg.DagsterRun, instance: dg.DagsterInstance) -> list[str]:
+    """Find the runs whose calls a run shares because it retries them.
+
+    Args:
+        run: The run.
+        instance: Where runs are stored.
+
+    Returns:
+        The ids of the run, of the one that it retries, and so on. The last one is their scope.
+    """
+    chain = [run.run_id]
+    while run.parent_run_id and (RETRY_NUMBER_TAG in run.tags or RESUME_RETRY_TAG in run.tags or _resumes_assets(run)):
+        parent = instance.get_run_by_id(run.parent_run_id)
+        if not _retries(run, parent, instance):
+            break
+        chain.append(run.parent_run_id)
+        if parent is None:
+            break
+        run = parent
+    return chain
+
+
+def _scope(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
+    """Name the run that this one retries, however often: itself where it retries none.
+
+    `root_run_id` is not it: the retry of a run that was itself executed again from scratch has the first run's.
+    """
+    known = _SCOPES.setdefault(instance, {})
+    if run.run_id not in known:
+        known[run.run_id] = retry_chain(run, instance)[-1]
+    return known[run.run_id]
+
+
+def _retries(run: dg.DagsterRun, parent: dg.DagsterRun | None, instance: dg.DagsterInstance) -> bool:
+    if RETRY_NUMBER_TAG in run.tags or RESUME_RETRY_TAG in run.tags:
+        return True
+    # Dagster hands this tag on to whatever is executed again later, "All steps" included (1.13).
+    if parent is None or not _resumes_assets(parent):
+        return True
+    return run.asset_selection == _assets_to_resume(parent, instance)
+
+
+def _resumes_assets(run: dg.DagsterRun) -> bool:
+    """Tell a run that "From asset failure" made, or one that inherited that run's tags."""
+    return run.tags.get(ASSET_RESUME_RETRY_TAG) == "true"
+
+
+def _assets_to_resume(run: dg.DagsterRun, instance: dg.DagsterInstance) -> Set[dg.AssetKey] | None:
+    """Ask Dagster what "From asset failure" would execute of a run; None where the run's plan is gone."""
+    if run.execution_plan_snapshot_id is None:
+        return None
+    plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+    assets, _checks = instance.run_domain.get_keys_to_reexecute(run.run_id, plan)
+    return assets
+
+
+def _partition(run: dg.DagsterRun) -> str | None:
+    start, end = run.tags.get(ASSET_PARTITION_RANGE_START_TAG), run.tags.get(ASSET_PARTITION_RANGE_END_TAG)
+    return f"{start}...{end}" if start and end else run.tags.get(PARTITION_NAME_TAG)

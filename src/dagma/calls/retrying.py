@@ -1,0 +1,100 @@
+"""What becomes of a call without an answer: a retry of the step, or its failure."""
+
+import random
+import time
+from typing import Any, NoReturn
+
+import dagster as dg
+
+from dagma.calls.running_job import JobOutOfReachError
+from dagma.langflow import FlowFailed, LangflowError
+from dagma.ledger import CallInFlightError, LedgerError, LedgerUnavailableError, QuotaExceededError
+
+CALL_ERRORS = (LangflowError, LedgerError)
+"""What `run_flow` raises."""
+
+# Together they outlast a restart of Langflow, which takes up to two minutes.
+MAX_RETRIES = 6
+FIRST_WAIT_SECONDS = 4.0
+MAX_WAIT_SECONDS = 60.0
+MAX_RETRY_AFTER_SECONDS = 600.0
+
+
+def retry_or_fail(error: LangflowError | LedgerError, *, retry_number: int, metadata: dict[str, Any]) -> NoReturn:
+    """Wait, and have Dagster run the step again, where that may help and can't run the flow twice; fail it otherwise.
+
+    An asset's RetryPolicy would do neither: it retries what can't succeed, it doesn't know what the server asked for,
+    and it turns a user's cancel into a retry.
+
+    Args:
+        error: Why there is no answer.
+        retry_number: How many times the step was retried already.
+        metadata: What else to show beside the failure.
+
+    Raises:
+        RetryRequested: The call was not sent, or failed for a cause that may pass, or goes on as a job.
+        Failure: Everything else; it is never retried.
+    """
+    wait = seconds_until_retry(error, retry_number)
+    if is_free_to_retry(error) and retry_number < MAX_RETRIES and wait <= MAX_RETRY_AFTER_SECONDS:
+        wait_for_retry(error, wait)
+        raise dg.RetryRequested(max_retries=MAX_RETRIES) from error
+    raise dg.Failure(
+        description=f"{type(error).__name__}: {error}",
+        metadata={"error": type(error).__name__, **_describe(error), **metadata},
+        allow_retries=False,
+    ) from error
+
+
+def is_free_to_retry(error: LangflowError | LedgerError) -> bool:
+    """Whether the step may be retried without paying for an answer twice, and may succeed then.
+
+    A flow that failed has no answer to pay for twice: it is sent again where its cause may pass, such as a model server
+    that was down.
+    """
+    if isinstance(error, LedgerError):
+        return isinstance(error, LedgerUnavailableError | CallInFlightError)
+    return error.retryable and (error.outcome == "not_run" or isinstance(error, FlowFailed | JobOutOfReachError))
+
+
+def seconds_until_retry(error: LangflowError | LedgerError, retry_number: int) -> float:
+    """Wait as long as the server asks, else twice as long each time up to a cap; with jitter, to spread callers."""
+    if isinstance(error, LangflowError) and error.retry_after is not None:
+        return error.retry_after + random.uniform(0, 1)  # noqa: S311  # spreads callers, protects nothing
+    return min(FIRST_WAIT_SECONDS * 2.0**retry_number, MAX_WAIT_SECONDS) * random.uniform(0.5, 1)  # noqa: S311
+
+
+def wait_for_retry(error: LangflowError | LedgerError, seconds: float) -> None:
+    """Wait inside the step: Dagster's own wait for a retry hears no cancel and no shutdown before it is over.
+
+    Args:
+        error: Why there is no answer yet. A job that may go on is ended if the run is cancelled meanwhile.
+        seconds: How long to wait.
+    """
+    try:
+        dg.get_dagster_logger().info("The step is retried in %.1f s: %s", seconds, type(error).__name__)
+        time.sleep(seconds)
+    except BaseException:
+        if isinstance(error, JobOutOfReachError):
+            error.end_or_leave()
+        raise
+
+
+def _describe(error: LangflowError | LedgerError) -> dict[str, Any]:
+    if isinstance(error, LangflowError):
+        return {
+            "cause": error.cause,
+            "fix": error.fix,
+            "may_have_run": error.outcome != "not_run",
+            **({"http_status": error.status} if error.status is not None else {}),
+        }
+    if isinstance(error, QuotaExceededError):
+        return {
+            "cause": str(error),
+            "limit": error.limit,
+            "used": float(error.used),
+            "needed": float(error.needed),
+            **({"frees_at": dg.MetadataValue.timestamp(error.frees_at)} if error.frees_at else {}),
+            "may_have_run": False,
+        }
+    return {"cause": str(error)}

@@ -1,0 +1,190 @@
+"""`dagma flows`: the files of `flows/`, and their way to and from Langflow."""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from dagma import environment
+from dagma.cli.server import langflow_client, wait_until_ready
+from dagma.flows import sync
+from dagma.flows.document import FlowDocument
+from dagma.flows.files import read_flows
+from dagma.flows.sync import Relation, Result
+from dagma.flows.validation import clashes, problems
+from dagma.langflow import LangflowClient, LangflowError
+from dagma.langflow.auth.redact import bare_url
+from dagma.langflow.known_failures import fix_for
+from dagma.langflow.variable import VariableType
+
+Handler = Callable[[argparse.Namespace], int]
+FOLDER = Path("flows")
+
+# Variables of the environment that become global variables of Langflow, by the name and type they have there. From
+# Langflow's own environment, a model's name reaches direct runs and is empty in background jobs, and a base URL works
+# while the canvas shows no provider.
+VARIABLES: tuple[tuple[str, str, VariableType], ...] = (
+    ("LLM_BASE_URL", "OPENAI_COMPATIBLE_BASE_URL", "Generic"),
+    ("LLM_API_KEY", "OPENAI_COMPATIBLE_API_KEY", "Credential"),
+    ("LLM_MODEL", "LLM_MODEL", "Generic"),
+)
+
+# What Langflow said, as the cause of an error quotes it.
+_QUOTED = re.compile(r"\((.+)\)\.$", re.DOTALL)
+
+_ADVICE = {
+    Result.KEPT: "newer on the server than in the file: `make flows-pull` takes the server's, "
+    "`make flows-push FORCE=1` the file's",
+    Result.CONFLICT: "changed in the file and on the server, whose copy stays: `make flows-pull` takes the server's, "
+    "`make flows-push FORCE=1` the file's",
+}
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `flows` and its commands."""
+    parser = subparsers.add_parser("flows", help="bring flows from files to Langflow and back", description=__doc__)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, handler: Handler, summary: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=summary, description=handler.__doc__)
+        added.add_argument("--dir", type=Path, default=FOLDER, help="folder of the files; default: %(default)s")
+        added.set_defaults(handler=_reporting(handler))
+        return added
+
+    pushing = command("push", push, "create or update the flows of the files on the server")
+    pushing.add_argument("--force", action="store_true", help="replace flows that were edited on the server, too")
+    pushing.add_argument(
+        "--check", action="store_true", help="change nothing; exit with 1 if a push would, or could not"
+    )
+    pushing.add_argument(
+        "--wait", type=float, default=180.0, metavar="SECONDS", help="how long Langflow may take to be ready"
+    )
+    pulling = command("pull", pull, "write the flows of the server to files")
+    pulling.add_argument("names", nargs="*", metavar="NAME", help="id, endpoint name or name; default: all flows")
+    command("list", show, "compare the files with the server")
+    command("validate", validate, "check the files, without a server")
+
+
+def push(options: argparse.Namespace) -> int:
+    """Create or update flows by their id; one that was edited on the server since the last push stays as it is."""
+    files = read_flows(options.dir)
+    if _report_problems(files):
+        return 1
+    with langflow_client() as client:
+        wait_until_ready(client, options.wait)
+        if options.check:
+            return _check(client, files)
+        failed = _set_variables(client)
+        for path, flow in files.items():
+            try:
+                result = sync.push(client, flow, force=options.force)
+            except LangflowError as error:
+                failed += 1
+                _line("FAILED", path.stem, str(error))
+            else:
+                _line(result.value, path.stem, _ADVICE.get(result, ""))
+        for name, flows in sync.unset_variables(client, list(files.values())).items():
+            print(
+                f"warning: {', '.join(flows)} reads the global variable {name}, which this server does not have: "
+                "create it in Langflow under Settings, Global Variables",
+                file=sys.stderr,
+            )
+    return 1 if failed else 0
+
+
+def pull(options: argparse.Namespace) -> int:
+    """Write flows to files named by their endpoint names; secrets are left out."""
+    failed = 0
+    with langflow_client() as client:
+        for pulled in sync.pull(client, options.dir, options.names):
+            if pulled.path is None:
+                failed += 1
+                _line("REFUSED", pulled.name, "; ".join(pulled.problems))
+            else:
+                _line("written" if pulled.changed else "unchanged", pulled.name, str(pulled.path))
+    return 1 if failed else 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """Print every flow of the files and of the server, and how the two stand to each other."""
+    # The containers have no folder of flows; what the server has can be listed all the same.
+    files_there = options.dir != FOLDER or FOLDER.exists()
+    files = {flow.get("id"): flow for flow in read_flows(options.dir).values()} if files_there else {}
+    with langflow_client() as client:
+        headers = {header.id: header for header in client.list_flows() if not header.raw.get("is_component")}
+        for flow_id in sorted({*files, *headers}, key=str):
+            file = files.get(flow_id)
+            server = dict(client.get_flow(flow_id).raw) if flow_id in headers else None
+            flow = file or server or {}
+            stand = sync.relation(file, server).value
+            print(f"{flow_id}  {flow.get('endpoint_name') or '-':<20} {flow['name']:<24} {stand}")
+    return 0
+
+
+def validate(options: argparse.Namespace) -> int:
+    """Check that ids and names are sound and unique, that edges lead somewhere, and that no file holds a secret."""
+    files = read_flows(options.dir)
+    if _report_problems(files):
+        return 1
+    print(f"{len(files)} flows are sound")
+    return 0
+
+
+def _set_variables(client: LangflowClient) -> int:
+    """Set the global variables of the LLM, as far as the environment has them; return how many failed."""
+    failed = 0
+    for name, variable, kind in VARIABLES:
+        if value := environment.text(name):
+            try:
+                client.set_variable(variable, value, kind=kind)
+            except LangflowError as error:
+                failed += 1
+                _line("FAILED", name, _refused(error))
+    return failed
+
+
+def _refused(error: LangflowError) -> str:
+    """Say why a variable of the LLM was not taken, by the names of `.env`: Langflow tries a key before it keeps it."""
+    fix = fix_for(error.cause)
+    said = _QUOTED.search(error.cause)
+    if fix is None or said is None:
+        return str(error)
+    cause = said[1].split(". ")[0].removesuffix(".")
+    where = environment.text("LLM_BASE_URL")
+    tried = f", which tried it at {bare_url(where)}" if where else ""
+    return f"was not taken by Langflow{tried}: {cause}. {fix}"
+
+
+def _check(client: LangflowClient, files: dict[Path, FlowDocument]) -> int:
+    differing = 0
+    for path, flow in files.items():
+        stand = sync.relation(flow, sync.find(client, str(flow["id"])))
+        differing += stand is not Relation.SAME
+        _line("same" if stand is Relation.SAME else "differs", path.stem, "" if stand is Relation.SAME else stand.value)
+    return 1 if differing else 0
+
+
+def _report_problems(files: dict[Path, FlowDocument]) -> bool:
+    found = [f"{path}: {problem}" for path, flow in files.items() for problem in problems(flow)]
+    found += clashes({str(path): flow for path, flow in files.items()})
+    for line in found:
+        print(line, file=sys.stderr)
+    return bool(found)
+
+
+def _line(word: str, name: str, remark: str) -> None:
+    print(f"{word:<10} {name:<20} {remark}".rstrip(), flush=True)
+
+
+def _reporting(handler: Handler) -> Handler:
+    """Turn what can go wrong outside this program into one line and the exit code 1."""
+
+    def run(options: argparse.Namespace) -> int:
+        try:
+            return handler(options)
+        except (LangflowError, OSError, ValueError) as error:
+            print(f"dagma: {error}", file=sys.stderr)
+            return 1
+
+    return run

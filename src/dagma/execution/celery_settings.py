@@ -1,0 +1,51 @@
+"""What the launcher, the workers and the health checks must agree on about Celery."""
+
+from typing import Any
+
+from dagma import environment
+
+DEFAULT_SILENCE_SECONDS = 30
+"""A worker that answers nothing for this long, while the broker works, is dead (see `worker_roll_call`)."""
+
+CELERY_SETTINGS: dict[str, Any] = {
+    "task_default_queue": "dagster",
+    # A worker takes a run only when it has a free process: none waits behind a long one while another worker idles.
+    "worker_prefetch_multiplier": 1,
+    "worker_disable_prefetch": True,
+    # A run's task is acknowledged when it starts and never delivered again: retrying is Dagster's decision, which
+    # knows whether the run may run twice. (Late acknowledgement redelivers after visibility_timeout, 1 h on Redis.)
+    "task_acks_late": False,
+    "task_reject_on_worker_lost": False,
+    # Seconds. Only for tasks taken but not started when their worker died; Dagster has failed the run long before.
+    "broker_transport_options": {
+        "visibility_timeout": 43200,
+        "max_retries": 3,
+        "interval_start": 0,
+        "interval_step": 0.2,
+        "interval_max": 0.5,
+        "socket_keepalive": True,
+        "socket_timeout": 10,
+        "socket_connect_timeout": 5,
+    },
+    "broker_connection_retry_on_startup": True,
+    # None: keep trying for ever. The broker may be away for longer than any number of retries.
+    "broker_connection_max_retries": None,
+    # A run goes on while the broker restarts.
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    # Seconds. A run's state must stay readable for as long as the run can last: a week.
+    "result_expires": 604800,
+    "result_backend_transport_options": {"retry_policy": {"timeout": 5.0}},
+    "redis_socket_timeout": 5,
+    "redis_socket_connect_timeout": 5,
+    "redis_retry_on_timeout": True,
+}
+
+
+def broker_url() -> str | None:
+    """Read where the broker is: `CELERY_BROKER_URL`, or the file that `CELERY_BROKER_URL_FILE` names."""
+    return environment.text("CELERY_BROKER_URL")
+
+
+def result_backend_url() -> str | None:
+    """Read where results are kept: `CELERY_RESULT_BACKEND`, or the file that `CELERY_RESULT_BACKEND_FILE` names."""
+    return environment.text("CELERY_RESULT_BACKEND")

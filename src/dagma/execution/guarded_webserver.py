@@ -1,0 +1,182 @@
+"""Dagster's webserver behind a guard; it takes the options of `dagster-webserver`.
+
+Dagster's webserver has no login and does what any page in the user's browser asks of it. The guard lets in who names it
+by a host of its own (so that no foreign name leads to it), and what its own pages or programs send: JSON, by POST, with
+no foreign origin.
+
+`DAGSTER_ALLOWED_HOSTS` names more hosts, separated by commas, beside this machine's own names, the stack's, and the
+host of `DAGSTER_PUBLIC_URL`.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import dagster_webserver.app
+from dagster_webserver import cli
+from dagster_webserver.webserver import DagsterWebserver
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from typing_extensions import override
+
+from dagma import environment
+from dagma.execution.allowed_hosts import OWN_HOSTS, allowed_hosts_from_environment
+
+logger = logging.getLogger(__name__)
+
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+HEADERS = {
+    # Beside the policy that a page brings along: browsers obey both.
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+}
+
+
+def allowed_hosts() -> list[str]:
+    """List the hosts by which the webserver may be called; this machine's own where a setting can't be used."""
+    try:
+        return allowed_hosts_from_environment()
+    except environment.SettingError as error:
+        logger.error("%s Until then Dagster is served under this machine's own names only.", error)
+        return list(OWN_HOSTS)
+
+
+class KnownHosts:
+    """Starlette's check of the host, with an answer that says what to do.
+
+    Args:
+        app: What answers requests for a known host.
+        hosts: The known hosts.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
+        self._app = app
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        is_known = False
+
+        async def known(scope: Scope, receive: Receive, _send: Send) -> None:
+            nonlocal is_known
+            is_known = True
+            await self._app(scope, receive, send)
+
+        async def unsaid(_message: Message) -> None:
+            """Drop Starlette's own answer."""
+
+        await TrustedHostMiddleware(known, self._hosts, www_redirect=False)(scope, receive, unsaid)
+        if not is_known:
+            host = Headers(scope=scope).get("host", "")[:200]
+            text = (
+                f"Dagster is not served under the host {host!r}.\n\nIf it should be, add the host to "
+                "DAGSTER_ALLOWED_HOSTS (in .env, then `make up`), or set DAGSTER_PUBLIC_URL to the address that people "
+                "use.\n"
+            )
+            await PlainTextResponse(text, status_code=421)(scope, receive, send)
+
+
+class OwnPagesOnly:
+    """Refuses what a foreign web page could send, and tells browsers to keep foreign pages out.
+
+    Args:
+        app: What answers the others.
+        public_url: Where people's browsers reach it, if a gateway asks for it by another host.
+    """
+
+    def __init__(self, app: ASGIApp, public_url: str | None) -> None:
+        self._app = app
+        self._public_origin = _origin(public_url) if public_url else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    if name == "Content-Security-Policy":
+                        headers.append(name, value)
+                    else:
+                        headers[name] = value
+            await send(message)
+
+        refusal = self.refusal(scope)
+        answer = self._app if refusal is None else PlainTextResponse(refusal[1] + "\n", status_code=refusal[0])
+        await answer(scope, receive, send_guarded)
+
+    def refusal(self, scope: Scope) -> tuple[int, str] | None:
+        """Say with which status and why a request is refused; None where it is let in."""
+        headers = Headers(scope=scope)
+        is_graphql = scope["path"].rstrip("/").endswith("/graphql")
+        if scope["type"] == "http" and scope["method"] in READING:
+            # The page of the GraphQL playground is all that is to be had by GET.
+            if is_graphql and "text/html" not in headers.get("accept", ""):
+                return 405, "GraphQL is answered by POST only, as application/json."
+            return None
+        if not self._is_own(headers):
+            return 403, (
+                f"A page of {headers.get('origin', 'another site')!r} may not use Dagster. Behind a gateway that "
+                "changes the host, set DAGSTER_PUBLIC_URL to the address that people use."
+            )
+        if scope["type"] == "http":
+            kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+            # Events of external assets may be reported in the query alone.
+            if kind != "application/json" and (kind or is_graphql):
+                return 415, "Send application/json."
+        return None
+
+    def _is_own(self, headers: Headers) -> bool:
+        """Tell what Dagster's own pages and programs send from what a page of another site makes a browser send."""
+        origin = headers.get("origin")
+        if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+            return False
+        if origin is None:
+            return True
+        # The scheme is left out: a gateway that adds TLS is asked by https, and asks by http.
+        own = _origin(origin)
+        return own is not None and (own[1] == headers.get("host", "").lower() or own == self._public_origin)
+
+
+def _origin(url: str) -> tuple[str, str] | None:
+    """Read scheme, host and port of an address; None for one without, such as the origin `null`."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    return (parts.scheme, parts.netloc.lower()) if parts.scheme and parts.netloc else None
+
+
+class GuardedWebserver(DagsterWebserver[Any, Any]):
+    """Dagster's webserver with the guard in front of everything that it serves."""
+
+    @override
+    def build_middleware(self) -> list[Middleware]:
+        return [
+            Middleware(OwnPagesOnly, public_url=environment.text("DAGSTER_PUBLIC_URL")),
+            Middleware(KnownHosts, hosts=allowed_hosts()),
+            *super().build_middleware(),
+        ]
+
+
+def main() -> None:
+    """Serve, with the options of `dagster-webserver`."""
+    # Where Dagster's command line looks its class up, for which it has no option.
+    app: Any = dagster_webserver.app
+    if app.DagsterWebserver is not DagsterWebserver:
+        raise RuntimeError("This version of Dagster makes its webserver elsewhere, where the guard is not put in.")
+    app.DagsterWebserver = GuardedWebserver
+    cli.main()  # type: ignore[no-untyped-call]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,410 @@
+"""What is asked of Dagster's webserver, over GraphQL."""
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import requests
+
+from dagma import environment
+from dagma.langflow.auth.redact import bare_url
+
+DEFAULT_URL = "http://127.0.0.1:3000"
+REQUEST_TIMEOUT_SECONDS = 30.0
+REPOSITORY = "__repository__"
+END_STATUSES = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
+
+LAUNCHED = """{
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on RunConfigValidationInvalid { errors { message } }
+    ... on PipelineNotFoundError { message }
+    ... on PythonError { message }
+    ... on UnauthorizedError { message }
+  }
+"""
+LAUNCH = f"mutation Launch($params: ExecutionParams!) {{ launchRun(executionParams: $params) {LAUNCHED} }}"
+RETRY = f"mutation Retry($params: ReexecutionParams!) {{ launchRunReexecution(reexecutionParams: $params) {LAUNCHED} }}"
+LOCATION = """
+query Location($name: String!) {
+  workspaceLocationEntryOrError(name: $name) {
+    __typename
+    ... on WorkspaceLocationEntry {
+      loadStatus
+      locationOrLoadError { __typename ... on PythonError { message causes { message } } }
+    }
+  }
+}
+"""
+STATUS = """
+query Status($id: ID!) {
+  runOrError(runId: $id) { __typename ... on Run { status } }
+}
+"""
+QUEUE = """
+query Queue {
+  runsOrError(filter: {statuses: [STARTING, STARTED, CANCELING]}, limit: 100) { ... on Runs { results { runId } } }
+  instance {
+    runQueueConfig { maxConcurrentRuns }
+    daemonHealth { allDaemonStatuses { daemonType required healthy } }
+  }
+}
+"""
+SCHEDULES = """
+query Schedules($repository: RepositorySelector!) {
+  schedulesOrError(repositorySelector: $repository) {
+    __typename
+    ... on PythonError { message }
+    ... on Schedules {
+      results {
+        name
+        cronSchedule
+        executionTimezone
+        scheduleState { status }
+        futureTicks(limit: 1) { results { timestamp } }
+      }
+    }
+  }
+}
+"""
+ENTRIES = """
+metadataEntries {
+  label
+  ... on TextMetadataEntry { text }
+  ... on MarkdownMetadataEntry { mdStr }
+  ... on IntMetadataEntry { intValue }
+  ... on FloatMetadataEntry { floatValue }
+  ... on BoolMetadataEntry { boolValue }
+  ... on UrlMetadataEntry { url }
+  ... on JsonMetadataEntry { jsonString }
+  ... on TableMetadataEntry { table { records } }
+}
+"""
+OUTCOME = (
+    """
+query Outcome($id: ID!) {
+  runOrError(runId: $id) {
+    ... on Run {
+      status
+      assetMaterializations { """
+    + ENTRIES
+    + """ }
+      eventConnection {
+        events {
+          __typename
+          ... on MessageEvent { message }
+          ... on ExecutionStepFailureEvent { error { message errorChain { error { message } } } failureMetadata { """
+    + ENTRIES
+    + """ } }
+        }
+      }
+    }
+  }
+}
+"""
+)
+
+
+class WebserverError(Exception):
+    """Dagster's webserver can't do what was asked; the message says why, and what to do."""
+
+
+class LaunchRefusedError(WebserverError):
+    """Dagster's webserver answered that it does not launch this run, although its code location is loaded."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    status: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """Of the run's materialization, or of the failure of its step."""
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What a run that waits may be waiting for."""
+
+    in_progress: tuple[str, ...]
+    """Ids of the runs that were sent to a worker and have not ended."""
+    at_a_time: int | None
+    """How many of them there may be; None where nothing limits them."""
+    unhealthy_daemons: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A schedule of the code location."""
+
+    name: str
+    cron: str
+    timezone: str
+    is_running: bool
+    next_at: datetime | None
+
+
+class Webserver:
+    """One Dagster webserver."""
+
+    def __init__(self, url: str, public_url: str | None = None, location: str = "dagma") -> None:
+        """Remember where it is.
+
+        Args:
+            url: Where this process reaches it.
+            public_url: Where people's browsers reach it, if elsewhere.
+            location: Name of the code location in its workspace.
+        """
+        self.url = url.rstrip("/")
+        self.location = location
+        self._public_url = (public_url or url).rstrip("/")
+        self._session = requests.Session()
+
+    @classmethod
+    def from_environment(cls) -> "Webserver":
+        """Take the addresses from `DAGSTER_WEBSERVER_URL` and `DAGSTER_PUBLIC_URL`."""
+        return cls(environment.text("DAGSTER_WEBSERVER_URL", DEFAULT_URL), environment.text("DAGSTER_PUBLIC_URL"))
+
+    def at(self, location: str) -> "Webserver":
+        """Give the same webserver for another code location."""
+        return Webserver(self.url, self._public_url, location)
+
+    def run_url(self, run_id: str) -> str:
+        """Give the address of a run's page."""
+        return f"{self._public_url}/runs/{run_id}"
+
+    @property
+    def runs_url(self) -> str:
+        """The address of the list of runs."""
+        return f"{self._public_url}/runs"
+
+    def query(self, document: str, **variables: Any) -> dict[str, Any]:
+        """Send a GraphQL document.
+
+        Raises:
+            WebserverError: There is no answer, or an error.
+        """
+        where = bare_url(self.url)
+        try:
+            response = self._session.post(
+                f"{self.url}/graphql",
+                json={"query": document, "variables": variables},
+                timeout=REQUEST_TIMEOUT_SECONDS,
+            )
+        except ValueError as error:  # requests' own for what is no URL are ValueErrors, too
+            raise WebserverError(
+                f"DAGSTER_WEBSERVER_URL is {where!r}, which is no address. Set it to one such as {DEFAULT_URL}."
+            ) from error
+        except requests.RequestException as error:
+            raise WebserverError(
+                f"Dagster's webserver at {where} does not answer: {_why_not(error)}. Start the stack with `make up`, "
+                "or set DAGSTER_WEBSERVER_URL to where it is."
+            ) from error
+        try:
+            answer = response.json()
+        except requests.exceptions.JSONDecodeError:
+            answer = None
+        if isinstance(answer, dict) and answer.get("errors"):
+            raise WebserverError(f"Dagster's webserver refuses the query: {_first_message(answer['errors'])}")
+        if not isinstance(answer, dict) or not isinstance(answer.get("data"), dict):
+            said = "" if response.ok else f" and says {' '.join(response.text.split())[:200]!r}"
+            raise WebserverError(
+                f"What answers at {where} is not Dagster's webserver, or refuses to answer: it answers "
+                f"{response.status_code} to GraphQL{said}. Set DAGSTER_WEBSERVER_URL to where Dagster is."
+            )
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    def queue(self) -> Queue:
+        """Read what a run that has not begun may be waiting for.
+
+        Raises:
+            WebserverError: There is no answer.
+        """
+        data = self.query(QUEUE)
+        instance = data["instance"]
+        return Queue(
+            in_progress=tuple(run["runId"] for run in data["runsOrError"].get("results", [])),
+            at_a_time=(instance["runQueueConfig"] or {}).get("maxConcurrentRuns"),
+            unhealthy_daemons=frozenset(
+                daemon["daemonType"]
+                for daemon in instance["daemonHealth"]["allDaemonStatuses"]
+                if daemon["required"] and not daemon["healthy"]
+            ),
+        )
+
+    def schedules(self) -> list[Schedule]:
+        """List the schedules of the code location, as Dagster has read them.
+
+        Raises:
+            WebserverError: There is no answer, or the code location has none.
+        """
+        repository = {"repositoryLocationName": self.location, "repositoryName": REPOSITORY}
+        found = self.query(SCHEDULES, repository=repository)["schedulesOrError"]
+        if found["__typename"] != "Schedules":
+            raise WebserverError(f"Dagster lists no schedules of {self.location!r}: {_plain(found.get('message', ''))}")
+        return [
+            Schedule(
+                name=schedule["name"],
+                cron=schedule["cronSchedule"],
+                timezone=schedule["executionTimezone"] or "UTC",
+                is_running=schedule["scheduleState"]["status"] == "RUNNING",
+                next_at=next(
+                    (datetime.fromtimestamp(tick["timestamp"], UTC) for tick in schedule["futureTicks"]["results"]),
+                    None,
+                ),
+            )
+            for schedule in found["results"]
+        ]
+
+    def check_location(self) -> None:
+        """Make sure that the code location is loaded.
+
+        Raises:
+            WebserverError: It is not; with its own error, if it has one.
+        """
+        entry = self.query(LOCATION, name=self.location)["workspaceLocationEntryOrError"] or {}
+        if entry.get("__typename") != "WorkspaceLocationEntry":
+            raise WebserverError(f"Dagster has no code location {self.location!r}. Check dagster_home/workspace.yaml.")
+        loaded = entry["locationOrLoadError"]
+        if loaded is None:
+            raise WebserverError(f"Code location {self.location!r} is still loading. Try again in a few seconds.")
+        if loaded["__typename"] == "PythonError":
+            # Dagster's own error says only that there is one; the last of its causes is what the code raised.
+            cause = [loaded, *loaded["causes"]][-1]["message"]
+            raise WebserverError(
+                f"Code location {self.location!r} does not load: {_first_lines(cause)}\n"
+                f"See its log: `make logs s={'project' if self.location == 'project' else 'user'}-code`."
+            )
+
+    def launch(self, job: str, run_config: dict[str, Any], tags: dict[str, str]) -> str:
+        """Launch a run of a job and return its id.
+
+        Raises:
+            WebserverError: It was not launched.
+        """
+        params = {
+            "selector": {
+                "repositoryLocationName": self.location,
+                "repositoryName": REPOSITORY,
+                "jobName": job,
+            },
+            "runConfigData": run_config,
+            "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
+        }
+        return self._launched(job, self.query(LAUNCH, params=params)["launchRun"])
+
+    def retry(self, run_id: str, strategy: str, tags: Mapping[str, str]) -> str:
+        """Launch a run that retries a failed one, and return its id.
+
+        Args:
+            run_id: The failed run.
+            strategy: Dagster's word for what to execute: `FROM_FAILURE` or `ALL_STEPS`.
+            tags: Tags of the new run, over those of the failed one.
+
+        Raises:
+            LaunchRefusedError: It was not launched, for a cause of this run's own.
+            WebserverError: There is no answer, or the code location is not loaded.
+        """
+        params = {
+            "parentRunId": run_id,
+            "strategy": strategy,
+            "extraTags": [{"key": key, "value": value} for key, value in tags.items()],
+        }
+        return self._launched(f"a retry of run {run_id}", self.query(RETRY, params=params)["launchRunReexecution"])
+
+    def _launched(self, what: str, result: dict[str, Any]) -> str:
+        if result["__typename"] == "LaunchRunSuccess":
+            run_id: str = result["run"]["runId"]
+            return run_id
+        self.check_location()
+        causes = [error["message"] for error in result.get("errors", [])] or [_plain(result.get("message", ""))]
+        raise LaunchRefusedError(f"Dagster did not launch {what} ({result['__typename']}): {' '.join(causes)}")
+
+    def follow(self, run_id: str, *, poll_seconds: float = 0.25) -> Iterator[str]:
+        """Yield the run's status at every poll, until it has ended."""
+        while True:
+            run = self.query(STATUS, id=run_id)["runOrError"]
+            status = run.get("status")
+            if status is None:
+                raise WebserverError(f"Run {run_id} was deleted.")
+            yield status
+            if status in END_STATUSES:
+                return
+            time.sleep(poll_seconds)
+
+    def outcome(self, run_id: str) -> Outcome:
+        """Read how an ended run ended.
+
+        Raises:
+            WebserverError: There is no answer, or the run was deleted.
+        """
+        run = self.query(OUTCOME, id=run_id)["runOrError"]
+        if "status" not in run:
+            raise WebserverError(f"Run {run_id} was deleted.")
+        materializations = run["assetMaterializations"]
+        if materializations:
+            return Outcome(run["status"], _values(materializations[-1]["metadataEntries"]))
+        events = run["eventConnection"]["events"]
+        for event in events:
+            if event["__typename"] == "ExecutionStepFailureEvent":
+                described = event["failureMetadata"] or {"metadataEntries": []}
+                return Outcome(run["status"], _values(described["metadataEntries"]), _innermost(event["error"] or {}))
+        messages = [event["message"] for event in events if event["__typename"] == "RunFailureEvent"]
+        return Outcome(run["status"], failure=_plain(messages[-1]) if messages else "")
+
+
+def _values(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """Turn metadata entries into labels and values; an entry of a type that is not asked for has no value."""
+    return {
+        entry["label"]: _value(name, value) for entry in entries for name, value in entry.items() if name != "label"
+    }
+
+
+def _value(name: str, value: Any) -> Any:
+    """Read what GraphQL gives as text: JSON, and the rows of a table."""
+    if name == "jsonString":
+        return json.loads(value)
+    return [json.loads(record) for record in value["records"]] if name == "table" else value
+
+
+def _innermost(error: dict[str, Any]) -> str:
+    """Say what an error began with: those around it say only where Dagster met it."""
+    errors = [error, *(link["error"] for link in error.get("errorChain") or [])]
+    return _plain(errors[-1].get("message") or "")
+
+
+def _plain(message: str) -> str:
+    """Leave the module of the error's class out of a message."""
+    return re.sub(r"^(?:\w+\.)+(?=\w+: )", "", message.strip())
+
+
+def _first_message(errors: Any) -> str:
+    first = errors[0] if isinstance(errors, list) else errors
+    return str(first.get("message") if isinstance(first, dict) else first)
+
+
+def _why_not(error: requests.RequestException) -> str:
+    said = str(error)
+    for sign, reason in (
+        ("NameResolutionError", "there is no host of that name"),
+        ("Connection refused", "nothing listens there"),
+        ("No route to host", "there is no route to it"),
+    ):
+        if sign in said:
+            return reason
+    if isinstance(error, requests.exceptions.SSLError):
+        return "TLS failed"
+    if isinstance(error, requests.Timeout):
+        return "it was silent for too long"
+    return "the connection failed"
+
+
+def _first_lines(message: str) -> str:
+    """Keep what an error says, without its stack trace."""
+    return message.split("Stack Trace:")[0].strip()

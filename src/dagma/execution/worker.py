@@ -1,0 +1,141 @@
+"""The Celery app of the workers that execute Dagster's runs.
+
+Start one with `celery -A dagma.execution.worker worker -Q dagster -c 2`. The broker and the result backend are
+`CELERY_BROKER_URL` and `CELERY_RESULT_BACKEND`, or stand in the files that `..._FILE` name.
+
+A worker that is told to stop (SIGTERM) takes no more runs and goes on with those it has. After
+`DAGMA_WORKER_GRACE_SECONDS` it interrupts what still runs: such a run ends as a failure at once, for Dagster to retry
+elsewhere, instead of dying with its worker and being looked for.
+
+It imports the definitions of every code location once, before it forks the processes that execute runs: runs start
+warm, and a worker executes the definitions that were there when it started. `make up` replaces the workers where these
+have changed. Definitions that don't load keep no worker from starting: their runs fail, for that cause.
+
+A worker that starts again after it was killed fails the runs that it had only begun to start. Dagster asks after the
+workers of started runs, and would give these up after `start_timeout_seconds`.
+"""
+
+import importlib
+import logging
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+import dagster as dg
+from celery import Celery
+from celery.signals import task_postrun, worker_ready, worker_shutting_down
+from celery.worker import state
+from dagster._core.events import JobFailureData, RunFailureReason
+from dagster_celery.make_app import make_app
+from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
+
+from dagma import environment
+from dagma.execution.celery_settings import CELERY_SETTINGS, DEFAULT_SILENCE_SECONDS, broker_url, result_backend_url
+from dagma.execution.code_locations import LOCATIONS
+from dagma.execution.launcher import task_id_of
+from dagma.execution.load_errors import describe
+from dagma.execution.worker_roll_call import BROKER_ERRORS, RollCall
+from dagma.ledger.prices import Prices
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_GRACE_SECONDS = 45.0
+CLEAN_UP_SECONDS = 15.0
+
+
+def import_definitions() -> None:
+    """Import what the code locations define. What does not load is only told: a worker has to run the rest."""
+    for location, module in LOCATIONS.items():
+        try:
+            importlib.import_module(module)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # the project's code may raise anything
+            logger.error("Runs of code location %s will fail, it does not load: %s", location, describe(error))
+
+
+def grace_seconds() -> float:
+    """Read how long a stopping worker goes on: less than the container's stop_grace_period, by `CLEAN_UP_SECONDS`."""
+    try:
+        return environment.positive_number("DAGMA_WORKER_GRACE_SECONDS", default=DEFAULT_GRACE_SECONDS)
+    except environment.SettingError as error:
+        logger.error("%s Taking %g.", error, DEFAULT_GRACE_SECONDS)
+        return DEFAULT_GRACE_SECONDS
+
+
+GRACE_SECONDS = grace_seconds()
+import_definitions()
+# Before the fork as well: half a second for the first answer that is priced, in each process.
+Prices().warm_up()
+
+
+def make_worker_app() -> Celery:
+    """Make the app; broker and result backend are those of the environment."""
+    made: Celery = make_app({"broker": broker_url(), "backend": result_backend_url(), "config_source": CELERY_SETTINGS})
+    return made
+
+
+app = make_worker_app()
+execute_job = create_execute_job_task(app)
+resume_job = create_resume_job_task(app)
+
+
+def drain(sender: str, **_: Any) -> None:
+    """Start the grace period. In a thread, since this is called inside a signal handler."""
+    threading.Thread(target=_drain, args=(sender,), name="drain", daemon=True).start()
+
+
+def _drain(hostname: str) -> None:
+    roll_call = RollCall(app, silence_seconds=DEFAULT_SILENCE_SECONDS)
+    try:
+        roll_call.mark_draining(hostname, seconds=GRACE_SECONDS + CLEAN_UP_SECONDS)
+    except BROKER_ERRORS as error:
+        logger.warning("Shutting down unannounced, the result backend is away: %s", error)
+    time.sleep(GRACE_SECONDS)
+    for request in list(state.active_requests):
+        logger.warning("Interrupting run %s: the worker's grace period is over.", request.id)
+        os.kill(request.worker_pid, signal.SIGTERM)
+
+
+def obey_sigterm(**_: Any) -> None:
+    """Undo what a run leaves behind: Dagster restores SIGTERM to Celery's SIGINT, which child processes ignore."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def report_abandoned(sender: Any, **_: Any) -> None:
+    """Look for runs that this worker had taken when it was killed. In a thread, so that no new run waits for it."""
+    threading.Thread(target=_report_abandoned, args=(sender.hostname,), name="abandoned", daemon=True).start()
+
+
+def _report_abandoned(hostname: str) -> None:
+    roll_call = RollCall(app, silence_seconds=DEFAULT_SILENCE_SECONDS)
+    try:
+        with dg.DagsterInstance.get() as instance:
+            for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING])):
+                if _is_abandoned(instance, run, roll_call, hostname):
+                    instance.report_run_failed(
+                        run,
+                        f"Worker {hostname} was killed while it started the run.",
+                        JobFailureData(error=None, failure_reason=RunFailureReason.UNEXPECTED_TERMINATION),
+                    )
+    except Exception:
+        # Dagster gives such runs up after its own time-out: this is only sooner.
+        logger.exception("Could not look for runs that were abandoned.")
+
+
+def _is_abandoned(instance: dg.DagsterInstance, run: dg.DagsterRun, roll_call: RollCall, hostname: str) -> bool:
+    """Tell whether this worker began with a run that it does not have any more."""
+    task_id = task_id_of(run)
+    if roll_call.state_of(task_id).hostname != hostname:
+        return False
+    # Asked in this order: what the worker has taken since was in its books before its task's state said so, and what
+    # has left the books since has a run that is not starting any more.
+    if any(request.id == task_id for request in [*state.reserved_requests, *state.active_requests]):
+        return False
+    now = instance.get_run_by_id(run.run_id)
+    return now is not None and now.status is dg.DagsterRunStatus.STARTING
+
+
+worker_ready.connect(report_abandoned)
+worker_shutting_down.connect(drain)
+task_postrun.connect(obey_sigterm)

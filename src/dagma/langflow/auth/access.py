@@ -1,0 +1,152 @@
+"""Who calls, and whom to trust: the settings of a connection through a gateway, as plain values."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dagma.langflow.auth.auth_schemes import ApiKey, BasicAuth, BearerToken, ClientCredentials
+from dagma.langflow.auth.credential import Credential, header_value
+from dagma.langflow.client import LangflowClient
+from dagma.langflow.http.connection_settings import TLS, Timeouts, checked_token_url
+from dagma.langflow.http.retry import RetryPolicy
+from dagma.langflow.job_state import JobPolicy
+
+# A header that the settings write must not stand among the further headers as well.
+_WRITTEN = {"authorization": "a bearer token, OAuth2 or basic auth", "x-api-key": "the API key"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """Credentials and TLS towards Langflow and the gateway in front of it. Its `repr` shows no secret.
+
+    Args:
+        api_key: Langflow's API key, sent as x-api-key.
+        bearer_token: A JWT or another token for the gateway, without "Bearer".
+        oauth_token_url: Where a bearer token is fetched by OAuth2 client credentials, instead of `bearer_token`.
+        oauth_client_id: The client's id there.
+        oauth_client_secret: The client's secret there.
+        oauth_scope: Scopes to ask for, separated by spaces.
+        oauth_audience: Audience to ask for.
+        basic_user: User of a gateway with basic auth.
+        basic_password: Its password.
+        headers: More headers, as a JSON object of names and values.
+        verify_tls: Check the server's certificate.
+        ca_bundle: PEM file of the authorities to trust instead of the usual.
+        client_cert: PEM file of the client's certificate, for mutual TLS; may hold the key as well.
+        client_key: PEM file of its private key, without a passphrase.
+
+    Raises:
+        ValueError: They can't be used together, or one can't be used at all; the message names fields and shows no
+            secret.
+    """
+
+    api_key: str | None = field(default=None, repr=False)
+    bearer_token: str | None = field(default=None, repr=False)
+    oauth_token_url: str | None = field(default=None, repr=False)
+    oauth_client_id: str | None = None
+    oauth_client_secret: str | None = field(default=None, repr=False)
+    oauth_scope: str | None = None
+    oauth_audience: str | None = None
+    basic_user: str | None = None
+    basic_password: str | None = field(default=None, repr=False)
+    headers: str | None = field(default=None, repr=False)
+    verify_tls: bool = True
+    ca_bundle: str | Path | None = None
+    client_cert: str | Path | None = None
+    client_key: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        oauth = self._all_or_none("oauth_token_url", "oauth_client_id", "oauth_client_secret")
+        if (self.oauth_scope or self.oauth_audience) and not oauth:
+            raise ValueError("oauth_scope and oauth_audience are of use with oauth_token_url only. Set it as well.")
+        if self.oauth_token_url:
+            checked_token_url("oauth_token_url", self.oauth_token_url)
+        basic = self._all_or_none("basic_user", "basic_password")
+        chosen = [
+            name
+            for name, is_set in (("bearer_token", self.bearer_token), ("oauth_token_url", oauth), ("basic_user", basic))
+            if is_set
+        ]
+        if len(chosen) > 1:
+            raise ValueError(f"{' and '.join(chosen)} both write the header Authorization. Set one of them.")
+        # Made once here, so that what can't be used is told before the first call.
+        self.credentials()
+        self.further_headers()
+        self.tls()
+
+    def credentials(self) -> Sequence[Credential]:
+        """Make the proofs of identity, the gateway's first."""
+        return tuple(self._credentials())
+
+    def further_headers(self) -> dict[str, str]:
+        """Read the further headers."""
+        try:
+            headers = json.loads(self.headers or "{}")
+        except ValueError:
+            headers = None
+        if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+            raise ValueError('headers must be a JSON object of texts, such as {"X-Gateway-Key": "..."}.')
+        for name, value in headers.items():
+            if name.lower() in _WRITTEN:
+                raise ValueError(f"headers must not hold {name}: set {_WRITTEN[name.lower()]} instead.")
+            header_value("A name in headers", name)
+            header_value(f"Header {name}", value)
+        return headers
+
+    def tls(self) -> TLS:
+        """Make the settings of TLS, which the token endpoint gets as well."""
+        return TLS(verify=self.verify_tls, ca_bundle=self.ca_bundle, cert=self.client_cert, key=self.client_key)
+
+    def connect(
+        self,
+        base_url: str,
+        *,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        jobs: JobPolicy | None = None,
+    ) -> LangflowClient:
+        """Make a client; nothing is sent yet.
+
+        Args:
+            base_url: Address of Langflow, or of the gateway in front of it.
+            timeouts: Time-outs in seconds.
+            retry: When to send a request again.
+            jobs: How patiently background jobs are watched.
+
+        Raises:
+            ValueError: The base URL can't be used.
+        """
+        return LangflowClient(
+            base_url,
+            auth=self.credentials(),
+            headers=self.further_headers(),
+            timeouts=timeouts,
+            retry=retry,
+            jobs=jobs,
+            tls=self.tls(),
+        )
+
+    def _credentials(self) -> Iterator[Credential]:
+        if self.bearer_token:
+            yield BearerToken(self.bearer_token)
+        if self.oauth_token_url and self.oauth_client_id and self.oauth_client_secret:
+            yield ClientCredentials(
+                self.oauth_token_url,
+                self.oauth_client_id,
+                self.oauth_client_secret,
+                scope=self.oauth_scope,
+                audience=self.oauth_audience,
+                tls=self.tls(),
+            )
+        if self.basic_user and self.basic_password:
+            yield BasicAuth(self.basic_user, self.basic_password)
+        if self.api_key:
+            yield ApiKey(self.api_key)
+
+    def _all_or_none(self, *names: str) -> bool:
+        missing = [name for name in names if not getattr(self, name)]
+        if missing and len(missing) < len(names):
+            present = [name for name in names if name not in missing]
+            raise ValueError(f"{' and '.join(present)} is set without {' and '.join(missing)}. Set all or none.")
+        return not missing

@@ -1,0 +1,264 @@
+"""The ways to prove who is calling: Langflow's API key, and what a gateway in front of it may want."""
+
+import math
+import re
+import threading
+import time
+from base64 import b64encode
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, quote_plus, urlsplit
+
+from requests import PreparedRequest
+
+from dagma.langflow.auth.credential import Credential, header_value
+from dagma.langflow.auth.redact import bare_url
+from dagma.langflow.error_responses import retry_after
+from dagma.langflow.errors import (
+    CallTimeout,
+    LangflowError,
+    MalformedResponse,
+    RateLimited,
+    ServerError,
+    Unauthorized,
+    nothing_runs_yet,
+)
+from dagma.langflow.http.connection_settings import TLS, checked_token_url
+from dagma.langflow.http.deadline import Deadline
+from dagma.langflow.http.transport import Reply, Transport
+from dagma.langflow.http.watched_http import seconds_left
+from dagma.langflow.untrusted_json import finite_number, json_or_none, text_or_none, walk
+
+
+@dataclass(frozen=True)
+class ApiKey(Credential):
+    """Langflow's API key, as the header x-api-key; Langflow takes it in no other way.
+
+    Args:
+        key: The key.
+    """
+
+    key: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        header_value("The API key", self.key)
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Add the header."""
+        request.headers["x-api-key"] = self.key
+        return request
+
+    def secrets(self) -> Iterable[str]:
+        """Return the key."""
+        return [self.key]
+
+
+@dataclass(frozen=True)
+class BearerToken(Credential):
+    """A token that does not change, such as a JWT for a gateway.
+
+    Args:
+        token: The token, without "Bearer".
+    """
+
+    token: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        header_value("The bearer token", self.token)
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Add the header."""
+        request.headers["Authorization"] = f"Bearer {self.token}"
+        return request
+
+    def secrets(self) -> Iterable[str]:
+        """Return the token."""
+        return [self.token]
+
+
+@dataclass(frozen=True)
+class BasicAuth(Credential):
+    """User and password of a gateway.
+
+    Args:
+        user: The user.
+        password: The password.
+    """
+
+    user: str
+    password: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.user or ":" in self.user or not self.password:
+            raise ValueError("Basic auth needs a user without a colon, and a password.")
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Add the header."""
+        request.headers["Authorization"] = f"Basic {self._encoded()}"
+        return request
+
+    def secrets(self) -> Iterable[str]:
+        """Return the password, alone and as it is sent."""
+        return [self.password, self._encoded()]
+
+    def _encoded(self) -> str:
+        return b64encode(f"{self.user}:{self.password}".encode()).decode("ascii")
+
+
+@dataclass(frozen=True)
+class _Client(Credential):
+    """Id and secret of an OAuth2 client: basic auth, of the two as a form would hold them (RFC 6749, 2.3.1)."""
+
+    id: str
+    secret: str = field(repr=False)
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        return self._login()(request)
+
+    def secrets(self) -> Iterable[str]:
+        return [self.secret, *self._login().secrets()]
+
+    def _login(self) -> BasicAuth:
+        return BasicAuth(quote_plus(self.id), quote_plus(self.secret))
+
+
+class ClientCredentials(Credential):
+    """A bearer token fetched by OAuth2 client credentials; fetched anew before it expires and after a 401.
+
+    Safe for threads: one of them fetches, the others wait for it.
+
+    Args:
+        token_url: The token endpoint, with the query that the server may want there.
+        client_id: The client's id.
+        client_secret: The client's secret.
+        scope: Scopes, separated by spaces.
+        audience: Audience, where the server wants one.
+        early: Seconds before the expiry at which to fetch anew.
+        timeout: Seconds a fetch may take; the deadline of the request that needs the token bounds it as well.
+        tls: Trust and identity for the token endpoint.
+
+    Raises:
+        ValueError: The token can't be asked for so; the message names the argument and shows no secret.
+    """
+
+    def __init__(
+        self,
+        token_url: str,
+        client_id: str,
+        client_secret: str,
+        *,
+        scope: str | None = None,
+        audience: str | None = None,
+        early: float = 30.0,
+        timeout: float = 10.0,
+        tls: TLS | None = None,
+    ) -> None:
+        if not client_id or not client_secret:
+            raise ValueError("Client credentials need a client_id and a client_secret.")
+        endpoint = urlsplit(checked_token_url("token_url", token_url))
+        self._client = _Client(client_id, client_secret)
+        self._form = {"grant_type": "client_credentials"}
+        self._form |= {name: value for name, value in (("scope", scope), ("audience", audience)) if value}
+        self._path, self._query = endpoint.path, dict(parse_qsl(endpoint.query, keep_blank_values=True))
+        self._url = bare_url(token_url)
+        self._transport = Transport(
+            f"{endpoint.scheme}://{endpoint.netloc}", credential=self._client, tls=tls, may_quote=False
+        )
+        self._early = early
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._token: str | None = None
+        self._expires_at = -math.inf
+        # A response can quote a token that another thread has replaced since.
+        self._recent: deque[str] = deque(maxlen=4)
+
+    def __repr__(self) -> str:
+        return f"ClientCredentials({self._url!r}, client_id={self._client.id!r})"
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Add the header, with a token fetched if there is none that is fresh.
+
+        Raises:
+            LangflowError: There is no token to be had; nothing was sent to Langflow.
+        """
+        with self._locked():
+            if self._token is None or time.monotonic() >= self._expires_at - self._early:
+                self._fetch()
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+    def secrets(self) -> Iterable[str]:
+        """Return the client's secret and the latest tokens."""
+        return [*self._client.secrets(), *self._recent]
+
+    def renew(self, refused: PreparedRequest) -> bool:
+        """Forget the token that was refused; the next request fetches another, unless another thread has."""
+        with self._locked():
+            if refused.headers.get("Authorization") == f"Bearer {self._token}":
+                self._token = None
+        return True
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        if not self._lock.acquire(timeout=min(seconds_left(), threading.TIMEOUT_MAX)):
+            raise CallTimeout(
+                f"The deadline passed while another call fetched a token from {self._url}.",
+                fix="Look at the token endpoint, which answers slowly, or raise the time-out.",
+                outcome="not_run",
+            )
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    @nothing_runs_yet()
+    def _fetch(self) -> None:
+        deadline = Deadline.after(min(self._timeout, seconds_left()))
+        reply = self._transport.exchange("POST", self._path, deadline=deadline, params=self._query, form=self._form)
+        if not 200 <= reply.status < 300:
+            raise self._refusal(reply)
+        self._keep(reply)
+
+    def _refusal(self, reply: Reply) -> LangflowError:
+        cause = f"The token endpoint {self._url} answered {reply.status}."
+        if reply.status in (408, 429) or reply.status >= 500:
+            error = RateLimited if reply.status == 429 else ServerError
+            return error(
+                cause,
+                fix="Wait for the token endpoint, or have fewer callers.",
+                status=reply.status,
+                excerpt=reply.excerpt,
+                retry_after=retry_after(reply.headers),
+            )
+        return Unauthorized(
+            cause,
+            fix="Check its address, the client id, its secret, the scope and the audience.",
+            status=reply.status,
+            excerpt=reply.excerpt,
+        )
+
+    def _keep(self, reply: Reply) -> None:
+        body = json_or_none(reply.body)
+        token, lifetime = text_or_none(walk(body, "access_token")), walk(body, "expires_in")
+        if token is None or str(walk(body, "token_type") or "bearer").lower() != "bearer":
+            raise self._malformed(reply, f"answered {reply.status} without a bearer token in a JSON object")
+        try:
+            self._token = header_value("The fetched token", token)
+        except ValueError:
+            raise self._malformed(reply, f"answered {reply.status} with a token that no header can hold") from None
+        self._recent.append(token)
+        if isinstance(lifetime, str) and re.fullmatch(r"[0-9]{1,9}", lifetime):
+            lifetime = int(lifetime)
+        # Without a lifetime a token is good until it is refused.
+        seconds = finite_number(lifetime)
+        self._expires_at = math.inf if seconds is None else time.monotonic() + seconds
+
+    def _malformed(self, reply: Reply, what: str) -> MalformedResponse:
+        # Without an excerpt: the body may hold a token, which no redactor knows yet.
+        return MalformedResponse(
+            f"The token endpoint {self._url} {what}.",
+            fix="Check that it is the token endpoint of an OAuth2 server, and no login page.",
+            status=reply.status,
+        )

@@ -1,0 +1,83 @@
+"""When to send a request again, and after which wait."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from dagma.langflow.errors import LangflowError
+from dagma.langflow.http.deadline import Deadline
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """Capped exponential backoff with full jitter, bounded by the deadline of the call.
+
+    A request that runs a flow is sent again only after an error whose `outcome` is `not_run`: the connection was
+    refused or no byte was sent, 429, or a 503 that says it was refused (Langflow's own code, or `Retry-After`). After
+    a read time-out or a connection that broke off it never is, since the flow may go on and be paid for. A request
+    that runs no flow is sent again after every error that is `retryable`.
+
+    Args:
+        attempts: How often to send at most; 1 turns retries off.
+        base: Longest first wait in seconds; it doubles with every attempt.
+        cap: Longest wait in seconds that is not asked for by the server.
+    """
+
+    attempts: int = 4
+    base: float = 0.5
+    cap: float = 20.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or self.base < 0 or self.cap < 0:
+            raise ValueError("A retry policy needs at least 1 attempt and waits of at least 0 seconds.")
+
+    def may_retry(self, error: LangflowError, *, idempotent: bool) -> bool:
+        """Return whether the same request may be sent again after `error`."""
+        return error.retryable and (idempotent or error.outcome == "not_run")
+
+    def wait(self, attempt: int, error: LangflowError) -> float:
+        """Return the seconds to wait after attempt number `attempt`, the first being 1."""
+        # The exponent is bounded for the sake of the power, not of the wait.
+        longest = min(self.cap, self.base * 2.0 ** min(attempt - 1, 60))
+        # Jitter spreads callers that failed together; it is no secret.
+        jittered = random.uniform(0.0, longest)  # noqa: S311
+        return max(jittered, error.retry_after or 0.0)
+
+    def call(
+        self,
+        request: Callable[[], T],
+        *,
+        deadline: Deadline,
+        idempotent: bool,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> T:
+        """Send until there is an answer, an error that is not to be retried, or no time or attempt left.
+
+        Args:
+            request: Sends once.
+            deadline: When to give up; a wait that would pass it is not begun.
+            idempotent: Whether sending twice is harmless.
+            sleep: Waits.
+
+        Raises:
+            LangflowError: The last error; its `outcome` is `not_run` only if that of each one before was.
+        """
+        may_have_run = False
+        for attempt in range(1, self.attempts + 1):
+            try:
+                return request()
+            except LangflowError as error:
+                if may_have_run and error.outcome == "not_run":
+                    error.outcome = "unknown"
+                may_have_run = error.outcome != "not_run"
+                if attempt == self.attempts or not self.may_retry(error, idempotent=idempotent):
+                    raise
+                wait = self.wait(attempt, error)
+                if wait >= deadline.remaining():
+                    raise
+                sleep(wait)
+        raise AssertionError("unreachable: every attempt returns or raises")

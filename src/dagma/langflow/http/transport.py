@@ -1,0 +1,398 @@
+"""One HTTP exchange: bounded in time and memory, without redirects, its network failures typed."""
+
+import http.client
+import json
+import re
+import ssl
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import requests
+import urllib3
+from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
+
+from dagma.langflow.auth.credential import Credential, Credentials, header_value
+from dagma.langflow.auth.redact import Redactor, bare_url
+from dagma.langflow.errors import (
+    BadRequest,
+    CallTimeout,
+    LangflowError,
+    MalformedResponse,
+    Outcome,
+    RedirectRefused,
+    TLSFailure,
+    Unreachable,
+    quoting,
+)
+from dagma.langflow.http.connection_settings import TLS, Timeouts, checked_base_url
+from dagma.langflow.http.deadline import Deadline
+from dagma.langflow.http.watched_http import Watch, WatchedSession
+
+DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
+_CHUNK_BYTES = 65_536
+_LONGEST_REFUSAL_BYTES = 65_536
+# Of a body, for errors to quote.
+_START_BYTES = 4096
+_LONGEST_REASON = 200
+_SILENCE = (TimeoutError, urllib3.exceptions.TimeoutError)
+# To urllib3 a refused connection is a kind of time-out.
+_REFUSED = (urllib3.exceptions.NewConnectionError,)
+_TLS = (ssl.SSLError, urllib3.exceptions.SSLError)
+# The connection ended without a word about certificates: so does a balancer end it whose server is away.
+_TLS_CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+_REFUSED_HANDSHAKE = re.compile(
+    r"alert[ _](?:[a-z]+[ _])?(?:certificate|unknown[ _]ca|access[ _]denied|handshake[ _]failure)", re.IGNORECASE
+)
+_BROKEN_OFF = (ConnectionError, http.client.IncompleteRead)
+# http.client raises the bare HTTPException for too many headers.
+_NO_HTTP = (http.client.HTTPException, requests.exceptions.InvalidHeader, urllib3.exceptions.InvalidHeader)
+
+_sent: ContextVar[tuple[str, ...]] = ContextVar("dagma_langflow_sent", default=())
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A response that was read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    seconds: float
+    redactor: Redactor
+
+    @property
+    def excerpt(self) -> str:
+        """The start of the body, redacted."""
+        return self.redactor.excerpt(self.body)
+
+
+@dataclass(frozen=True)
+class StreamReply:
+    """A response whose body is still to be read; `chunks` ends where the body ends.
+
+    `started` is when its request was sent, by the monotonic clock.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: Iterator[bytes]
+    started: float
+
+
+class Transport:
+    """Sends requests to one server; safe for threads.
+
+    Args:
+        base_url: http or https address, with the path that a gateway mounts the server at; no user, no query.
+        credential: Proof of identity, added to every request.
+        headers: More headers for every request; their values are treated as secrets.
+        timeouts: Time-outs in seconds.
+        tls: Trust and identity.
+        max_body_bytes: Largest body that is read whole; a stream is bounded by its longest event.
+        is_answer: Whether a 401 answers what was asked, and so does not refuse the credential; none does by default.
+        may_quote: Whether errors may quote bodies; not where a body may hold a secret that is not known yet.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        credential: Credential | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+        tls: TLS | None = None,
+        max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
+        is_answer: Callable[[Reply], bool] = lambda _: False,
+        may_quote: bool = True,
+    ) -> None:
+        self.base_url = checked_base_url("The base URL", base_url).rstrip("/")
+        self.timeouts = timeouts or Timeouts()
+        # requests falls back to ~/.netrc where no auth is set, and would overwrite a header with what it finds.
+        self._credential = credential or Credentials([])
+        self._headers = {name: header_value(f"Header {name}", value) for name, value in (headers or {}).items()}
+        self._tls = tls or TLS()
+        self.max_body_bytes = max_body_bytes
+        self._is_answer = is_answer
+        self._may_quote = may_quote
+        self._redactor: tuple[tuple[str, ...], Redactor] | None = None
+        self._session = WatchedSession()
+        # No compression: a small body must not be able to grow without bound in memory.
+        self._session.headers.update({"Accept-Encoding": "identity", "Accept": "application/json", **self._headers})
+
+    def __repr__(self) -> str:
+        return f"Transport({self.base_url!r})"
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._session.close()
+
+    def redactor(self) -> Redactor:
+        """Return a redactor of everything secret by now; tokens come and go."""
+        secrets = (*self._credential.secrets(), *self._headers.values(), *_sent.get())
+        known = self._redactor
+        if known is None or known[0] != secrets:
+            self._redactor = known = (secrets, Redactor(secrets))
+        return known[1]
+
+    @contextmanager
+    def hiding(self, secret: str) -> Iterator[None]:
+        """Treat a value that is sent in here as a secret, which a server may repeat in what it answers."""
+        token = _sent.set((*_sent.get(), secret))
+        try:
+            yield
+        finally:
+            _sent.reset(token)
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        deadline: Deadline,
+        params: Mapping[str, str] | None = None,
+        payload: Any = None,
+        form: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Send one request and read its response.
+
+        Args:
+            method: HTTP method.
+            path: Path below the base URL.
+            deadline: When to give up.
+            params: Query parameters.
+            payload: Body, sent as JSON.
+            form: Body, sent as a form instead.
+            headers: Headers of this request.
+
+        Returns:
+            The response, whatever its status.
+
+        Raises:
+            LangflowError: There is no complete response.
+        """
+        with self.stream(
+            method, path, deadline=deadline, params=params, payload=payload, form=form, headers=headers
+        ) as stream:
+            return self.read(stream)
+
+    def read(self, stream: StreamReply) -> Reply:
+        """Read a response to its end.
+
+        Raises:
+            LangflowError: It has none, or is too large.
+        """
+        body = bytearray()
+        for chunk in stream.chunks:
+            body += chunk
+            if len(body) > self.max_body_bytes:
+                raise MalformedResponse(
+                    f"The response is larger than {self.max_body_bytes} bytes.",
+                    fix="Make the flow answer with less, or raise the limit of the client.",
+                    status=stream.status,
+                )
+        return Reply(
+            status=stream.status,
+            headers=stream.headers,
+            body=bytes(body),
+            seconds=time.monotonic() - stream.started,
+            redactor=self.redactor(),
+        )
+
+    @contextmanager
+    def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        deadline: Deadline,
+        params: Mapping[str, str] | None = None,
+        payload: Any = None,
+        form: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        read_timeout: float | None = None,
+    ) -> Iterator[StreamReply]:
+        """Send one request and give its response while it comes in.
+
+        Args:
+            method: HTTP method.
+            path: Path below the base URL.
+            deadline: When to give up, while reading as well.
+            params: Query parameters.
+            payload: Body, sent as JSON.
+            form: Body, sent as a form instead.
+            headers: Headers of this request.
+            read_timeout: Longest silence in seconds; the time-outs' `read` by default.
+
+        Raises:
+            LangflowError: No connection, no response, a redirect, or a body that breaks off or stalls.
+        """
+        data = _encoded(payload)
+        extra = {"Content-Type": "application/json"} if data is not None else {}
+        deadline.check(f"{method} {path} was sent")
+        silence = min(read_timeout or self.timeouts.read, deadline.remaining() + 1.0)
+        started = time.monotonic()
+        with Watch(deadline.remaining()) as watch:
+            for renewals_left in (1, 0):
+                watch.answered = False
+                with _translated(self, watch, deadline, f"{method} {path}"), watch.current():
+                    response = self._session.request(
+                        method,
+                        f"{self.base_url}{path}",
+                        params=params,
+                        data=data if form is None else dict(form),
+                        headers={**extra, **(headers or {})},
+                        auth=self._credential,
+                        timeout=(min(self.timeouts.connect, deadline.remaining() + 0.001), silence),
+                        # Given per request: from the session's own, requests would let REQUESTS_CA_BUNDLE override it.
+                        verify=self._tls.trust,
+                        cert=self._tls.identity,
+                        allow_redirects=False,
+                        stream=True,
+                    )
+                watch.answered = True
+                start = bytearray()
+                with response, quoting(partial(self._excerpt, start)):
+                    self._refuse_redirect(response)
+                    reply = StreamReply(
+                        status=response.status_code,
+                        headers=response.headers,
+                        chunks=self._chunks(response, watch, deadline, f"{method} {path}", start),
+                        started=started,
+                    )
+                    if reply.status == 401 and renewals_left:
+                        refused, reply = self._told_refusal(reply)
+                        if refused and self._renewed(response.request, watch):
+                            continue
+                    yield reply
+                    return
+
+    def _renewed(self, refused: requests.PreparedRequest, watch: Watch) -> bool:
+        with watch.current():
+            renewed = self._credential.renew(refused)
+        # What was refused did not run; only what is sent from here on may.
+        watch.sent = watch.sent and not renewed
+        return renewed
+
+    def _told_refusal(self, reply: StreamReply) -> tuple[bool, StreamReply]:
+        """Return whether a 401 refuses the credential, and the response, which still has its whole body."""
+        body = bytearray()
+        for chunk in reply.chunks:
+            body += chunk
+            if len(body) > _LONGEST_REFUSAL_BYTES:
+                # Whatever this is, it is not known to have run nothing.
+                return False, replace(reply, chunks=chain([bytes(body)], reply.chunks))
+        whole = replace(reply, chunks=iter([bytes(body)]))
+        return not self._is_answer(self.read(replace(reply, chunks=iter([bytes(body)])))), whole
+
+    def _excerpt(self, start: bytearray) -> str:
+        return self.redactor().excerpt(bytes(start), is_cut=True) if self._may_quote else ""
+
+    def _chunks(
+        self, response: requests.Response, watch: Watch, deadline: Deadline, request: str, start: bytearray
+    ) -> Iterator[bytes]:
+        """Yield the body as it comes in, and keep the start of it."""
+        with _translated(self, watch, deadline, request):
+            if (encoding := response.headers.get("Content-Encoding", "identity")) != "identity":
+                raise MalformedResponse(
+                    f"The response to {request} is compressed, though the request asked for none.",
+                    fix=f"Turn compression ({self.redactor().excerpt(encoding)[:40]}) off in the gateway.",
+                    status=response.status_code,
+                )
+            # read1 gives what has come in, without waiting for a full buffer: events arrive when they happen.
+            while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+                if len(start) < _START_BYTES:
+                    start += chunk[: _START_BYTES - len(start)]
+                yield chunk
+            if watch.fired:
+                # A connection that is cut can look like the regular end of a body without a length.
+                raise _timed_out(request, deadline, watch)
+
+    def _refuse_redirect(self, response: requests.Response) -> None:
+        if 300 <= response.status_code < 400:
+            target = self.redactor().text(bare_url(response.headers.get("Location", "")))
+            raise RedirectRefused(
+                f"The server answered with {response.status_code}, a redirect to {target[:200] or 'nowhere'}.",
+                status=response.status_code,
+            )
+
+
+def _encoded(payload: Any) -> bytes | None:
+    if payload is None:
+        return None
+    try:
+        # Strict: Langflow runs a flow with an empty input, and answers 200, where it can't parse a body.
+        return json.dumps(payload, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadRequest(f"The request can't be written as JSON: {type(error).__name__}.") from None
+
+
+def _timed_out(request: str, deadline: Deadline, watch: Watch) -> CallTimeout:
+    if watch.fired or deadline.passed():
+        cause = f"The deadline of {deadline.seconds:g} s passed during {request}."
+    else:
+        cause = f"The server was silent for too long during {request}."
+    return CallTimeout(cause, outcome="unknown" if watch.sent else "not_run")
+
+
+@contextmanager
+def _translated(transport: Transport, watch: Watch, deadline: Deadline, request: str) -> Iterator[None]:
+    """Turn what requests and urllib3 raise into typed errors, which quote neither headers nor URLs."""
+    try:
+        yield
+    except LangflowError:
+        raise
+    except (RequestException, HTTPError, OSError) as error:
+        # `from None`: the messages of requests and urllib3 may quote what they were given.
+        raise _typed(error, transport, watch, deadline, request) from None
+
+
+def _typed(error: Exception, transport: Transport, watch: Watch, deadline: Deadline, request: str) -> LangflowError:
+    causes = list(_causes(error))
+    if watch.fired or (_any(causes, _SILENCE) and not _any(causes, _REFUSED)):
+        return _timed_out(request, deadline, watch)
+    address = bare_url(transport.base_url)
+    reason = transport.redactor().excerpt(_innermost(causes))[:_LONGEST_REASON]
+    outcome: Outcome = "unknown" if watch.sent else "not_run"
+    if _any(causes, _TLS) and not _any(causes, _TLS_CUT_OFF):
+        if not watch.answered and _REFUSED_HANDSHAKE.search(reason):
+            # With TLS 1.3 the alert about a missing client certificate comes after the request was sent.
+            outcome = "not_run"
+        return TLSFailure(f"TLS with {address} failed: {reason}.", outcome=outcome)
+    if _any(causes, _NO_HTTP) and not _any(causes, _BROKEN_OFF):
+        return MalformedResponse(f"What {address} answered to {request} is no HTTP: {reason}.", outcome=outcome)
+    what = "The connection broke off during" if watch.sent else "No connection for"
+    return Unreachable(f"{what} {request} to {address}: {reason}.", outcome=outcome)
+
+
+def _any(causes: Iterable[BaseException], types: tuple[type[BaseException], ...]) -> bool:
+    return any(isinstance(cause, types) for cause in causes)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield the error and what it wraps: as argument, as urllib3's `reason`, or as the exception it was raised in."""
+    seen: list[BaseException] = []
+    waiting: list[object] = [error]
+    while waiting:
+        each = waiting.pop(0)
+        if isinstance(each, BaseException) and each not in seen:
+            seen.append(each)
+            waiting += [*each.args, getattr(each, "reason", None), each.__cause__ or each.__context__]
+    yield from seen
+
+
+def _innermost(causes: Sequence[BaseException]) -> str:
+    """Return the message of the operating system, of TLS or of a proxy that gives no tunnel, which names no URL."""
+    for cause in reversed(causes):
+        if type(cause) is OSError and len(cause.args) == 1:
+            return str(cause)
+        if isinstance(cause, OSError) and not isinstance(cause, RequestException) and cause.strerror:
+            return cause.strerror
+    return type(causes[-1]).__name__

@@ -1,0 +1,246 @@
+"""Connections that can be cut at a deadline and that know whether a request has left.
+
+requests bounds each socket operation, not their sum: a server that dribbles a byte a second, in the TLS handshake, the
+headers or the body, holds its caller for ever. And it can't tell a request that was never sent from one whose
+connection broke later, which decides whether a flow may have run. A `Watch` does both: it shuts the socket down when
+its time is over, and it is told of the first byte sent. Only the look-up of the server's name is bounded otherwise, by
+the system's resolver.
+"""
+
+import contextlib
+import math
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextvars import ContextVar
+from http.cookiejar import DefaultCookiePolicy
+from types import TracebackType
+from typing import Any
+
+from requests import Response, Session
+from requests.adapters import HTTPAdapter
+from urllib3 import PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.util.connection import allowed_gai_family
+
+from dagma.langflow.http.deadline_thread import alarms
+
+# Langflow closes a connection that has been idle for 2 s under gunicorn, as in its image; uvicorn alone does after 5 s.
+LONGEST_IDLE_SECONDS = 1.5
+
+_current: ContextVar["Watch | None"] = ContextVar("dagma_langflow_watch", default=None)
+
+
+class Watch:
+    """Watches one exchange.
+
+    Args:
+        seconds: After how many seconds to cut its connection.
+
+    Attributes:
+        sent: Whether a byte of the request may have left this machine.
+        answered: Whether a response has begun.
+        fired: Whether the time was over and the connection was cut.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.sent = False
+        self.answered = False
+        self.fired = False
+        self._ends = time.monotonic() + seconds
+        self._lever: socket.socket | None = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> "Watch":
+        alarms.set(self, self.seconds_left(), self._fire)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        alarms.cancel(self)
+        with self._lock:
+            self._drop()
+
+    @contextlib.contextmanager
+    def current(self) -> Iterator[None]:
+        """Make this the watch that the connections of this thread report to."""
+        token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+    def seconds_left(self) -> float:
+        """Return the seconds until the connection is cut, never below zero."""
+        return max(0.0, self._ends - time.monotonic())
+
+    def hold(self, sock: socket.socket) -> None:
+        """Take a lever on the socket to shut down when the time is over.
+
+        The lever is a duplicate of the file descriptor: it ends the connection whatever wraps or owns it by then.
+        """
+        with self._lock:
+            self._drop()
+            self._lever = socket.socket(fileno=os.dup(sock.fileno()))
+            if self.fired:
+                self._pull()
+
+    def _fire(self) -> None:
+        with self._lock:
+            self.fired = True
+            self._pull()
+
+    def _pull(self) -> None:
+        if self._lever is not None:
+            # The other side may have closed it already: nothing is left to cut.
+            with contextlib.suppress(OSError):
+                self._lever.shutdown(socket.SHUT_RDWR)
+
+    def _drop(self) -> None:
+        if self._lever is not None:
+            self._lever.close()
+            self._lever = None
+
+
+def seconds_left() -> float:
+    """Return the seconds left to the exchange that this thread is in; infinite outside of one."""
+    watch = _current.get()
+    return math.inf if watch is None else watch.seconds_left()
+
+
+class _WatchedConnection(HTTPConnection):
+    """A connection that hands its socket to the current watch, from the first byte of a TLS handshake on."""
+
+    _is_connecting = False
+
+    def connect(self) -> None:
+        self._is_connecting = True
+        try:
+            super().connect()
+        finally:
+            self._is_connecting = False
+
+    def _new_conn(self) -> socket.socket:
+        sock = self._connected()
+        _report(sock)
+        return sock
+
+    def _connected(self) -> socket.socket:
+        """Try the addresses of the server's name one after the other, all of them within the time that is left."""
+        addresses = self._addresses()
+        if len(addresses) < 2:
+            return super()._new_conn()
+        host, longest = self.host, self.timeout
+        failure: Exception = NewConnectionError(self, "There was no time to connect.")
+        try:
+            for address in addresses:
+                left = seconds_left()
+                if left <= 0:
+                    break
+                self.host, self.timeout = address, min(longest, left) if isinstance(longest, int | float) else left
+                try:
+                    return super()._new_conn()
+                except (NewConnectionError, ConnectTimeoutError) as error:
+                    failure = error
+        finally:
+            self.host, self.timeout = host, longest
+        raise failure
+
+    def _addresses(self) -> list[str]:
+        try:
+            found = socket.getaddrinfo(self.host.strip("[]"), self.port, allowed_gai_family(), socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return []  # as the attempt to connect will tell
+        return [str(address[0]) for *_, address in found]
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """Send a request; a connection that was kept reports to the watch of this exchange from now on."""
+        if self.sock is not None:
+            _report(self.sock)
+        super().request(*args, **kwargs)
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        # A proxy is asked for its tunnel while connecting: nothing of the request is in that.
+        if not self._is_connecting and (watch := _current.get()) is not None:
+            watch.sent = True
+        super().send(data)
+
+
+def _report(sock: socket.socket) -> None:
+    if (watch := _current.get()) is not None:
+        watch.hold(sock)
+
+
+class _WatchedTLSConnection(_WatchedConnection, HTTPSConnection):
+    """The same over TLS."""
+
+
+class _WatchedPool(HTTPConnectionPool):
+    """Keeps connections, but for none that has been idle for so long that the server may be closing it.
+
+    A request that meets the server's close on its way is lost, and nobody can tell whether it was read: a flow that
+    may have run must not be sent again.
+    """
+
+    ConnectionCls = _WatchedConnection
+
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None:
+            conn.idle_since = time.monotonic()
+        super()._put_conn(conn)
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        conn = super()._get_conn(timeout)
+        if time.monotonic() - getattr(conn, "idle_since", math.inf) > LONGEST_IDLE_SECONDS:
+            # It connects anew with its next request.
+            conn.close()
+        return conn
+
+
+class _WatchedTLSPool(_WatchedPool, HTTPSConnectionPool):
+    """The same over TLS."""
+
+    ConnectionCls = _WatchedTLSConnection
+
+
+_POOLS = {"http": _WatchedPool, "https": _WatchedTLSPool}
+
+
+class WatchedSession(Session):
+    """requests' session on watched connections, which keeps no cookies and leaves redirects to its caller.
+
+    Cookies would outlive the credentials. And even where it is told not to follow redirects, requests reads the whole
+    body of one and parses its target.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        for scheme in ("http://", "https://"):
+            # Callers share one client between threads; below this many, connections are kept.
+            self.mount(scheme, WatchedAdapter(pool_connections=4, pool_maxsize=64))
+
+    def get_redirect_target(self, resp: Response) -> None:
+        """Say that no response redirects."""
+
+
+class WatchedAdapter(HTTPAdapter):
+    """requests' adapter on watched connections, directly or through a proxy."""
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
+        """Create the pools, of watched connections."""
+        super().init_poolmanager(connections, maxsize, block=block, **pool_kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> PoolManager:
+        """Create the pools through a proxy, of watched connections."""
+        manager: PoolManager = super().proxy_manager_for(proxy, **proxy_kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager

@@ -1,0 +1,211 @@
+"""Background jobs: runs that outlive the connection, the caller and its machine."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from dagma.langflow.errors import CallTimeout, JobLost, LangflowError, MalformedResponse, quoting
+from dagma.langflow.flows_api import FlowsApi
+from dagma.langflow.http.deadline import Deadline
+from dagma.langflow.job_state import HumanRequest, JobStatus
+from dagma.langflow.run_request import checked_uuid, v2_body
+from dagma.langflow.untrusted_json import json_object, json_objects, malformed, text_or_none
+
+# Langflow takes 255 characters; the digest that binds a key to its payload has 32 and a separator.
+_KEY_CHARACTERS = 255 - 33
+_OUTAGE_WAIT = 1.0
+# Who has waited to the end of the deadline gets to know whether the job is over.
+_SHORTEST_LOOK = 3.0
+
+
+class JobsApi(FlowsApi):
+    """Submits, looks at, stops and resumes background jobs."""
+
+    def submit(
+        self,
+        flow_id: str,
+        input_value: str,
+        *,
+        idempotency_key: str | None = None,
+        tweaks: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
+        timeout: float | None = None,
+    ) -> str:
+        """Queue a run of a flow, or find the one that has the same key.
+
+        Langflow returns the job of a known key whatever the payload, even another flow's. Here the key is bound to
+        flow, input, tweaks and session: with any other of these it is another key. A job that failed or was cancelled
+        frees its key; one that is queued, running, suspended or completed keeps it.
+
+        Args:
+            flow_id: Id or endpoint name of the flow.
+            input_value: The input.
+            idempotency_key: The call's key, of any length; a random one by default, which makes this call's own
+                retries safe.
+            tweaks: Values by field, by component id.
+            session_id: Session whose memory the flow uses; a job suspended in the same session is cancelled.
+            timeout: Seconds for this request, retries included.
+
+        Returns:
+            The job's id.
+
+        Raises:
+            LangflowError: The job is not known to be queued; submitting again with the same key is safe.
+        """
+        deadline = self._deadline(timeout)
+        key = checked_uuid("flow_id", self._resolved(flow_id, deadline))
+        body = v2_body(key, input_value, mode="background", tweaks=tweaks, session_id=session_id)
+        self._check_tweaks(key, tweaks, deadline)
+        body["idempotency_key"] = bound_key(idempotency_key or str(uuid4()), body)
+        reply = self._send(
+            "POST",
+            "/api/v2/workflows",
+            f"job of flow {flow_id!r}",
+            deadline=deadline,
+            idempotent=True,
+            payload=body,
+        )
+        job_id = text_or_none(json_object(reply).get("job_id"))
+        if job_id is None:
+            raise MalformedResponse(
+                "Langflow accepted a job and gave no id of it.", status=reply.status, excerpt=reply.excerpt
+            )
+        return job_id
+
+    def status(self, job_id: str) -> JobStatus:
+        """Look at a job.
+
+        Raises:
+            JobNotFound: There is none with this id.
+            LangflowError: Its state can't be told.
+        """
+        return self._status(job_id, self._quick_deadline())
+
+    def _status(self, job_id: str, deadline: Deadline) -> JobStatus:
+        key = checked_uuid("job_id", job_id)
+
+        def once() -> JobStatus:
+            reply = self._transport.exchange("GET", "/api/v2/workflows", deadline=deadline, params={"job_id": key})
+            return JobStatus.of(reply, key)
+
+        return self._retry.call(once, deadline=deadline, idempotent=True)
+
+    def stop(self, job_id: str) -> bool:
+        """Stop a job, whatever it is doing.
+
+        Args:
+            job_id: Langflow's id of the job.
+
+        Returns:
+            Whether the job was stopped; False if it had finished before.
+
+        Raises:
+            JobNotFound: There is none with this id.
+            LangflowError: It can't be stopped.
+        """
+        key = checked_uuid("job_id", job_id)
+        reply = self._quick("POST", "/api/v2/workflows/stop", f"stop of job {key}", payload={"job_id": key})
+        body = json_object(reply)
+        message = text_or_none(body.get("message"))
+        if message is None or body.get("job_id") != key:
+            # A gateway's page, say: the job may go on.
+            raise malformed(reply, "no word of the job's stop")
+        return "already finished" not in message
+
+    def pending(self, flow_id: str) -> list[HumanRequest]:
+        """Return the questions that the suspended jobs of a flow ask.
+
+        Raises:
+            LangflowError: They can't be had.
+        """
+        params = {"flow_id": checked_uuid("flow_id", flow_id)}
+        reply = self._quick("GET", "/api/v2/workflows/pending", f"pending requests of flow {flow_id!r}", params)
+        with quoting(lambda: reply.excerpt):
+            return [HumanRequest.of(body) for body in json_objects(reply)]
+
+    def resume(self, request: HumanRequest, decision: str) -> None:
+        """Answer a question and let its job go on.
+
+        Args:
+            request: The question, from `pending`.
+            decision: Id of the chosen action.
+
+        Raises:
+            Conflict: It was answered already.
+            BadRequest: The action is none of those to choose from.
+            LangflowError: The job does not go on, or nothing tells that it does.
+        """
+        key = checked_uuid("job_id", request.job_id)
+        path = f"/api/v2/workflows/{key}/resume"
+        payload = {"request_id": request.request_id, "decision": {"action_id": decision}}
+        reply = self._quick("POST", path, f"resumption of job {key}", payload=payload, idempotent=False)
+        body = json_object(reply)
+        if text_or_none(body.get("status")) is None or body.get("job_id") != key:
+            raise malformed(reply, "no word of the job's resumption")
+
+    def _patient_status(self, job_id: str, deadline: Deadline) -> JobStatus:
+        """Look at a job, waiting out a Langflow that is down or restarts."""
+        outage: Deadline | None = None
+        while True:
+            try:
+                return self._look(job_id, deadline.at_most(outage or Deadline.after(self._jobs.outage)))
+            except LangflowError as error:
+                if isinstance(error, CallTimeout) and deadline.passed():
+                    raise not_over(job_id, deadline) from error
+                outage = outage or Deadline.after(self._jobs.outage)
+                patience = deadline.at_most(outage)
+                if not error.retryable or patience.passed():
+                    raise
+                time.sleep(min(max(_OUTAGE_WAIT, error.retry_after or 0.0), patience.remaining()))
+
+    def _look(self, job_id: str, deadline: Deadline) -> JobStatus:
+        """Look at a job, which takes no longer than the deadline, but for the last look."""
+        seconds = min(self._quick_deadline().remaining(), max(deadline.remaining(), _SHORTEST_LOOK))
+        return self._status(job_id, Deadline.after(seconds))
+
+    def _give_up_queued(self, job_id: str) -> None:
+        """Stop a job that waits for ever, which frees its idempotency key; leave one that has finished after all.
+
+        Raises:
+            JobLost: It never ran.
+        """
+        if self.stop(job_id):
+            raise JobLost(
+                f"The job {job_id} was queued for more than {self._jobs.queued:g} s and has been stopped.",
+                outcome="not_run",
+            )
+
+    def _give_up_unattended(self, job_id: str) -> None:
+        """Stop a job that nobody runs, which frees its idempotency key; leave one that has finished after all.
+
+        Raises:
+            JobLost: It would never have finished.
+        """
+        if self.stop(job_id):
+            raise JobLost(
+                f"Langflow has dropped the job {job_id}: for {self._jobs.unattended:g} s it was in progress and nobody "
+                "told its events, as when the database is away in the moment in which a job ends. It has been stopped."
+            )
+
+
+def not_over(job_id: str, deadline: Deadline) -> CallTimeout:
+    """Return the error for a job that goes on after the deadline."""
+    return CallTimeout(
+        f"The job {job_id} was not over after {deadline.seconds:g} s.",
+        fix="Follow or collect it later by its id, which costs nothing more, or stop it.",
+    )
+
+
+def bound_key(key: str, body: Mapping[str, Any]) -> str:
+    """Return an idempotency key that is good for one payload only, of at most 255 characters.
+
+    Args:
+        key: The caller's key.
+        body: The request that it stands for.
+    """
+    text = json.dumps([key, body], sort_keys=True, ensure_ascii=False, default=str)
+    digest = hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()[:32]
+    return f"{key[:_KEY_CHARACTERS]}~{digest}"

@@ -1,0 +1,253 @@
+"""Runs that were asked for before, found again by their session: what became of a call whose caller saw no end of it.
+
+Langflow keeps a session's messages, which name their run, and a trace of each run that has ended. It keeps a run's
+state as a job's, whose heartbeat ends with the process that runs it: a run that died with Langflow is known as lost.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from dagma.langflow.collecting import CollectingApi
+from dagma.langflow.error_responses import flow_failed, raise_for_status
+from dagma.langflow.errors import CompletedWithoutOutput, FlowFailed, quoting
+from dagma.langflow.events import FlowEvent
+from dagma.langflow.http.transport import Reply
+from dagma.langflow.result import CallResult
+from dagma.langflow.untrusted_json import (
+    json_object,
+    json_objects,
+    json_or_none,
+    malformed,
+    objects,
+    text_or_none,
+    walk,
+)
+from dagma.langflow.whole_answers import perhaps_cut, uncut
+
+RunState = Literal["running", "completed", "failed", "lost", "gone"]
+_STATES: Mapping[str, RunState] = {
+    "queued": "running",
+    "in_progress": "running",
+    "suspended": "running",
+    "completed": "completed",
+    "cancelled": "failed",
+}
+_TOLD_BY_ERRORS = ("JOB_FAILED", "JOB_NOT_FOUND", "EXECUTION_TIMEOUT")
+# A session of one call holds a handful; Langflow gives no more than this at once.
+_MOST_MESSAGES = 200
+_MOST_PAGES = 10
+_MOST_TRACES = "200"
+# Seconds; Langflow 1.13 stored them within half a second.
+_OUTPUT_WAITS = (0.2, 0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """A run that Langflow knows.
+
+    Args:
+        run_id: Its id, which is also that of its trace and of its job.
+        session_id: Its session.
+        state: `running`: its process gives signs of life. `completed`, `failed`: it has ended. `lost`: the process that
+            ran it has died. `gone`: Langflow has its messages, and knows nothing of its end any more.
+        began_at: When it stored its first message, or began; by Langflow's clock.
+        asked: The user's message, where the flow stores it.
+        messages: What its components said, in order.
+        trace: Its trace, where it has ended and Langflow traces runs.
+    """
+
+    run_id: str
+    session_id: str
+    state: RunState
+    began_at: datetime | None = None
+    asked: str | None = None
+    messages: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+    trace: Mapping[str, Any] | None = field(default=None, repr=False)
+
+
+class PastRunsApi(CollectingApi):
+    """Finds runs again, and what they answered."""
+
+    def past_runs(self, session_id: str, *, flow_id: str | None = None) -> list[PastRun]:
+        """Return the runs of a session: those that have stored a message, and those that have ended.
+
+        A run that has only just begun is not among them, nor is one of a flow that stores no messages before it ends.
+
+        Args:
+            session_id: The session.
+            flow_id: Id of the flow. Without it only runs of the key's own flows are found.
+
+        Raises:
+            LangflowError: They can't be had.
+        """
+        scope = {"session_id": session_id, **({"flow_id": flow_id} if flow_id else {})}
+        traces = {trace["id"]: trace for trace in self._traces(**scope) if text_or_none(trace.get("id"))}
+        said: dict[str, list[Mapping[str, Any]]] = {}
+        for message in self._messages(**scope):
+            if (run_id := text_or_none(walk(message, "session_metadata", "graph_run_id"))) is not None:
+                said.setdefault(run_id, []).append(message)
+        return [
+            self._past_run(run_id, session_id, said.get(run_id, []), traces.get(run_id))
+            for run_id in dict.fromkeys([*said, *traces])
+        ]
+
+    def stored_before(self, flow_id: str, moment: datetime, *, session_prefix: str) -> bool:
+        """Whether Langflow shows this key what a user said to a flow before a moment, in a session of some prefix.
+
+        The newest 2,000 messages of the flow are looked at.
+
+        Args:
+            flow_id: Id of the flow.
+            moment: The moment, by Langflow's clock.
+            session_prefix: How the session's name begins.
+
+        Raises:
+            LangflowError: It can't be told.
+        """
+        for page in range(_MOST_PAGES):
+            messages = self._messages(flow_id=flow_id, offset=str(page * _MOST_MESSAGES))
+            for message in messages:
+                began = _moment(message.get("timestamp"))
+                is_in_session = str(message.get("session_id")).startswith(session_prefix)
+                if is_in_session and message.get("sender") == "User" and began is not None and began <= moment:
+                    return True
+            if len(messages) < _MOST_MESSAGES:
+                return False
+        return False
+
+    def past_answer(self, run: PastRun) -> CallResult:
+        """Return what a run answered that has completed.
+
+        Args:
+            run: The run.
+
+        Raises:
+            FlowFailed: It has failed.
+            LangflowError: What it answered can't be had.
+        """
+        redactor = self._transport.redactor()
+        if run.state == "failed":
+            raise self._failure(run)
+        reply = self._stored_outputs_of(run.run_id)
+        try:
+            if reply.status != 200:
+                raise CompletedWithoutOutput("Langflow does not know the job of the run any more.")
+            result = CallResult.from_v2_job(json_object(reply), redactor=redactor)
+        except CompletedWithoutOutput:
+            # Langflow keeps what components gave for the last runs of a flow only.
+            result = _from_trace(run)
+        if perhaps_cut(result):
+            result = uncut(result, [_event(message) for message in reversed(run.messages)])
+        return self.with_trace(replace(result, outputs=_with_data(result, run), session_id=run.session_id))
+
+    def _past_run(
+        self, run_id: str, session_id: str, messages: list[Mapping[str, Any]], trace: Mapping[str, Any] | None
+    ) -> PastRun:
+        by_user = [message for message in messages if message.get("sender") == "User"]
+        moments = [_moment(message.get("timestamp")) for message in messages]
+        moments += [_moment(trace.get("startTime"))] if trace is not None else []
+        return PastRun(
+            run_id=run_id,
+            session_id=session_id,
+            state=self._state(run_id, trace),
+            began_at=min((moment for moment in moments if moment is not None), default=None),
+            asked=next((text for message in by_user if isinstance(text := message.get("text"), str)), None),
+            messages=tuple(message for message in messages if message not in by_user),
+            trace=trace,
+        )
+
+    def _state(self, run_id: str, trace: Mapping[str, Any] | None) -> RunState:
+        # The trace does not tell how the run ended: it is an error's as soon as an agent's tool has failed.
+        reply = self._job_of(run_id)
+        body = json_or_none(reply.body)
+        if walk(body, "detail", "code") == "JOB_NOT_FOUND":
+            return "gone" if trace is None else "completed"
+        if reply.status == 200:
+            state = _STATES.get(str(walk(body, "status")))
+            if state is None:
+                raise malformed(reply, f"an unknown state of run {run_id}")
+            return state
+        return "lost" if walk(body, "detail", "error_detail", "type") == "worker_lost" else "failed"
+
+    def _job_of(self, run_id: str) -> Reply:
+        """Ask for the job of a run, where one that failed or is not known is an error."""
+        deadline = self._quick_deadline()
+
+        def once() -> Reply:
+            reply = self._transport.exchange("GET", "/api/v2/workflows", deadline=deadline, params={"job_id": run_id})
+            if walk(json_or_none(reply.body), "detail", "code") not in _TOLD_BY_ERRORS:
+                raise_for_status(reply, f"state of run {run_id}")
+            return reply
+
+        return self._retry.call(once, deadline=deadline, idempotent=True)
+
+    def _stored_outputs_of(self, run_id: str) -> Reply:
+        """Ask for the job of a run that has ended; Langflow stores what its components gave a moment after its end."""
+        for wait in _OUTPUT_WAITS:
+            reply = self._job_of(run_id)
+            if reply.status != 200 or walk(json_or_none(reply.body), "outputs"):
+                return reply
+            time.sleep(wait)
+        return self._job_of(run_id)
+
+    def _failure(self, run: PastRun) -> FlowFailed:
+        errors = [message for message in run.messages if message.get("category") == "error"]
+        said = text_or_none(errors[-1].get("text")) if errors else text_or_none(walk(run.trace, "output", "error"))
+        component = text_or_none(walk(errors[-1], "properties", "source", "display_name")) if errors else None
+        return flow_failed(said or "", "run", {"status": None}, component, redactor=self._transport.redactor())
+
+    def _messages(self, **params: str) -> list[dict[str, Any]]:
+        reply = self._quick(
+            "GET", "/api/v1/monitor/messages", "list of messages", {**params, "limit": str(_MOST_MESSAGES)}
+        )
+        with quoting(lambda: reply.excerpt):
+            return json_objects(reply)
+
+    def _traces(self, **params: str) -> list[dict[str, Any]]:
+        reply = self._quick("GET", "/api/v1/monitor/traces", "list of traces", {"size": _MOST_TRACES, **params})
+        listed = json_object(reply, outcome="not_run").get("traces")
+        if not isinstance(listed, list):
+            raise malformed(reply, "no list of traces", outcome="not_run")
+        return objects(listed)
+
+
+def _from_trace(run: PastRun) -> CallResult:
+    """Read what a run answered off its trace, which has the outputs of its last component, or off its last message.
+
+    Raises:
+        LangflowError: Neither has any.
+    """
+    given = walk(run.trace, "output")
+    if not (isinstance(given, Mapping) and given):
+        answers = [message for message in run.messages if message.get("category") == "message"]
+        given = {"message": answers[-1]} if answers else None
+    outputs = [] if given is None else [{"component_id": "output", "results": given}]
+    body = {"session_id": run.session_id, "outputs": [{"inputs": {}, "outputs": outputs}]}
+    return replace(CallResult.from_v1(body), job_id=run.run_id)
+
+
+def _with_data(result: CallResult, run: PastRun) -> Mapping[str, Any]:
+    """Add what a component gave that is no text: a direct run keeps no events, and its trace has that of the last."""
+    given = walk(run.trace, "output")
+    missing = [component for component, content in result.outputs.items() if content is None]
+    if len(missing) != 1 or not isinstance(given, Mapping):
+        return result.outputs
+    values = [each["data"] if isinstance(walk(each, "data"), Mapping) else each for each in given.values()]
+    return {**result.outputs, missing[0]: values[0] if len(values) == 1 else dict(given)}
+
+
+def _event(message: Mapping[str, Any]) -> FlowEvent:
+    source = text_or_none(walk(message, "properties", "source", "id"))
+    return FlowEvent("message", component=source, text=text_or_none(message.get("text")), data={"data": message})
+
+
+def _moment(value: Any) -> datetime | None:
+    """Read a time of Langflow's, written as `2026-01-31 12:00:00.000000 UTC` or as in ISO 8601."""
+    try:
+        moment = datetime.fromisoformat(str(value).replace(" UTC", "+00:00"))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,147 @@
+"""What a call sends: checked here, because Langflow does not.
+
+A body that Langflow's v1 can't read (a field of the wrong type, a text with half a surrogate pair) is answered with 200
+and a run on an empty input.
+"""
+
+from collections.abc import Mapping
+from typing import Any, get_args
+from urllib.parse import quote
+from uuid import UUID
+
+from dagma.langflow.errors import BadRequest, MalformedResponse
+from dagma.langflow.types import InputType, OutputType
+
+# Langflow's own limit.
+_LONGEST_KEY = 255
+
+
+def check_flow_id(flow_id: str) -> None:
+    """Refuse what can be neither a flow's id nor its endpoint name.
+
+    Raises:
+        BadRequest: It is no text, empty, or a step in a path.
+    """
+    _check_text("flow_id", flow_id)
+    if not flow_id.strip("./ "):
+        raise BadRequest("flow_id must be a flow's id or endpoint name.")
+
+
+def v1_path(flow_id: str) -> str:
+    """Return the path of the v1 runs of a flow.
+
+    Raises:
+        BadRequest: The id or endpoint name can be none.
+    """
+    check_flow_id(flow_id)
+    return f"/api/v1/run/{quote(flow_id, safe='')}"
+
+
+def v1_body(
+    input_value: str,
+    *,
+    input_type: InputType,
+    output_type: OutputType,
+    tweaks: Mapping[str, Any] | None,
+    session_id: str | None,
+) -> dict[str, Any]:
+    """Return the body of a v1 run.
+
+    Raises:
+        BadRequest: A value is not of its type.
+    """
+    _check_text("input_value", input_value)
+    if input_type not in get_args(InputType):
+        raise BadRequest(f"input_type must be one of {', '.join(get_args(InputType))}.")
+    if output_type not in get_args(OutputType):
+        raise BadRequest(f"output_type must be one of {', '.join(get_args(OutputType))}.")
+    body: dict[str, Any] = {"input_value": input_value, "input_type": input_type, "output_type": output_type}
+    return body | _optional(tweaks, session_id)
+
+
+def v2_body(
+    flow_id: str, input_value: str, *, mode: str, tweaks: Mapping[str, Any] | None, session_id: str | None
+) -> dict[str, Any]:
+    """Return the body of a v2 run.
+
+    Raises:
+        BadRequest: A value is not of its type.
+    """
+    _check_text("input_value", input_value)
+    body = {"flow_id": checked_uuid("flow_id", flow_id), "input_value": input_value, "mode": mode}
+    return body | _optional(tweaks, session_id)
+
+
+def is_uuid(text: str) -> bool:
+    """Tell a flow's id from an endpoint name."""
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+def checked_uuid(name: str, value: str) -> str:
+    """Return the canonical form of a UUID.
+
+    Raises:
+        BadRequest: It is none.
+    """
+    try:
+        return str(UUID(value))
+    except (ValueError, AttributeError, TypeError):
+        raise BadRequest(f"{name} must be a UUID; names are taken by direct runs only.") from None
+
+
+def checked_key(idempotency_key: str) -> str:
+    """Return an idempotency key that Langflow takes.
+
+    Raises:
+        BadRequest: It is empty or longer than 255 characters.
+    """
+    _check_text("idempotency_key", idempotency_key)
+    if not 0 < len(idempotency_key) <= _LONGEST_KEY:
+        raise BadRequest(f"idempotency_key must have 1 to {_LONGEST_KEY} characters.")
+    return idempotency_key
+
+
+def refuse_ignored_input(body: Mapping[str, Any], input_value: str) -> None:
+    """Raise if a v1 run says that it ran without the input that was sent.
+
+    Raises:
+        MalformedResponse: It ran on an empty input.
+    """
+    runs = body.get("outputs")
+    if not input_value or not isinstance(runs, list):
+        return
+    for run in runs:
+        if isinstance(run, Mapping) and run.get("inputs") == {}:
+            raise MalformedResponse(
+                "Langflow could not read the request and ran the flow on an empty input.",
+                fix="Look for 'Failed to parse request body' in Langflow's log.",
+                status=200,
+                outcome="failed",
+            )
+
+
+def _optional(tweaks: Mapping[str, Any] | None, session_id: str | None) -> dict[str, Any]:
+    body: dict[str, Any] = {}
+    if tweaks is not None:
+        if not isinstance(tweaks, Mapping) or not all(
+            isinstance(component, str) and isinstance(values, Mapping) for component, values in tweaks.items()
+        ):
+            raise BadRequest("tweaks must map component ids to objects that map fields to values.")
+        body["tweaks"] = {component: dict(values) for component, values in tweaks.items()}
+    if session_id is not None:
+        _check_text("session_id", session_id)
+        body["session_id"] = session_id
+    return body
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise BadRequest(f"{name} must be a text, not {type(value).__name__}.")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise BadRequest(f"{name} holds half a surrogate pair, which is no Unicode text.") from None

@@ -1,0 +1,219 @@
+"""Direct runs: one request, one answer."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+from dagma.langflow.error_responses import flow_failed, raise_for_status
+from dagma.langflow.errors import CompletedWithoutOutput, JobSuspended, LangflowError, MalformedResponse, quoting
+from dagma.langflow.events import EventReader, FlowEvent, error_component
+from dagma.langflow.flows_api import FlowsApi
+from dagma.langflow.http.deadline import Deadline
+from dagma.langflow.http.event_stream import lines
+from dagma.langflow.http.transport import StreamReply
+from dagma.langflow.result import CallResult
+from dagma.langflow.run_request import refuse_ignored_input, v1_body, v1_path, v2_body
+from dagma.langflow.types import InputType, OutputType
+from dagma.langflow.untrusted_json import json_object
+
+
+class RunsApi(FlowsApi):
+    """Runs flows and waits for their answers."""
+
+    def run(
+        self,
+        flow_id: str,
+        input_value: str,
+        *,
+        input_type: InputType = "chat",
+        output_type: OutputType = "chat",
+        tweaks: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
+        timeout: float | None = None,
+    ) -> CallResult:
+        """Run a flow and wait for its answer, by `POST /api/v1/run/{flow_id}`.
+
+        A connection that breaks does not stop the flow: it runs to its end and is paid for. So this is sent again
+        only where it surely did not run.
+
+        Args:
+            flow_id: Id or endpoint name of the flow.
+            input_value: The input.
+            input_type: Which kind of input component gets it.
+            output_type: Which kind of output component is asked for.
+            tweaks: Values by field, by component id, for this run.
+            session_id: Session whose memory the flow uses; the flow's id by default.
+            timeout: Seconds for the whole call, retries included; the time-outs' `total` by default.
+
+        Returns:
+            The result, with the response as it came in `raw`.
+
+        Raises:
+            LangflowError: There is no answer; its `outcome` says whether the flow may have run.
+        """
+        body = v1_body(
+            input_value, input_type=input_type, output_type=output_type, tweaks=tweaks, session_id=session_id
+        )
+        path, deadline = v1_path(flow_id), self._deadline(timeout)
+        self._check_tweaks(flow_id, tweaks, deadline)
+        reply = self._send(
+            "POST",
+            path,
+            f"run of flow {flow_id!r}",
+            deadline=deadline,
+            idempotent=False,
+            payload=body,
+        )
+        raw = json_object(reply)
+        with quoting(lambda: reply.excerpt):
+            refuse_ignored_input(raw, input_value)
+            # An error or an answer without output inside a 200 is an error.
+            return replace(CallResult.from_v1(raw, redactor=reply.redactor), seconds=reply.seconds)
+
+    def stream(
+        self,
+        flow_id: str,
+        input_value: str,
+        *,
+        input_type: InputType = "chat",
+        output_type: OutputType = "chat",
+        tweaks: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Iterator[FlowEvent]:
+        """Run a flow and yield its events, by `POST /api/v1/run/{flow_id}?stream=true`.
+
+        Tokens come one by one where the component's `stream` is on. Breaking off the iteration stops the flow, other
+        than in a plain `run`.
+
+        Args:
+            flow_id: Id or endpoint name of the flow.
+            input_value: The input.
+            input_type: Which kind of input component gets it.
+            output_type: Which kind of output component is asked for.
+            tweaks: Values by field, by component id, for this run.
+            session_id: Session whose memory the flow uses; the flow's id by default.
+            timeout: Seconds for the whole call; the time-outs' `total` by default.
+
+        Yields:
+            The events. The last has the kind `finished` and the `result`.
+
+        Raises:
+            LangflowError: There is no answer; its `outcome` says whether the flow may have run.
+        """
+        body = v1_body(
+            input_value, input_type=input_type, output_type=output_type, tweaks=tweaks, session_id=session_id
+        )
+        deadline = self._deadline(timeout)
+        self._check_tweaks(flow_id, tweaks, deadline)
+        stack, reply = self._retry.call(
+            lambda: self._opened(flow_id, body, deadline), deadline=deadline, idempotent=False
+        )
+        with stack:
+            yield from self._events(reply, flow_id, input_value)
+
+    def run_workflow(
+        self,
+        flow_id: str,
+        input_value: str,
+        *,
+        tweaks: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
+        timeout: float | None = None,
+    ) -> CallResult:
+        """Run a flow and wait for its answer, by `POST /api/v2/workflows` in the mode `sync`.
+
+        Other than `run`, it has an id under which Langflow keeps its trace; `with_trace` adds tokens and times.
+
+        Args:
+            flow_id: Id or endpoint name of the flow.
+            input_value: The input.
+            tweaks: Values by field, by component id, for this run.
+            session_id: Session whose memory the flow uses; the flow's id by default.
+            timeout: Seconds for the whole call, retries included; the time-outs' `total` by default.
+
+        Raises:
+            JobSuspended: The flow asks a human, which only a background job can wait for.
+            LangflowError: There is no answer; its `outcome` says whether the flow may have run.
+        """
+        deadline = self._deadline(timeout)
+        key = self._resolved(flow_id, deadline)
+        body = v2_body(key, input_value, mode="sync", tweaks=tweaks, session_id=session_id)
+        self._check_tweaks(key, tweaks, deadline)
+        reply = self._send(
+            "POST",
+            "/api/v2/workflows",
+            f"run of flow {flow_id!r}",
+            deadline=deadline,
+            idempotent=False,
+            payload=body,
+        )
+        with quoting(lambda: reply.excerpt):
+            result = replace(CallResult.from_v2(json_object(reply), redactor=reply.redactor), seconds=reply.seconds)
+        if result.answer == "" and self._asks_human(flow_id, key, deadline):
+            # Langflow calls it completed, with an empty text.
+            raise JobSuspended(
+                f"The flow {flow_id!r} asks a human, which a direct run can't wait for.",
+                fix="Submit it as a background job.",
+                outcome="failed",
+            )
+        return result
+
+    def _asks_human(self, flow_id: str, key: str, deadline: Deadline) -> bool:
+        """Look up whether a flow that ran asks a human.
+
+        Raises:
+            CompletedWithoutOutput: It can't be looked up.
+        """
+        try:
+            return self._find_flow(key, deadline).asks_human
+        except LangflowError as error:
+            # Not the error itself: it is about the look-up, and says that nothing ran and may be sent again.
+            raise CompletedWithoutOutput(
+                f"The flow {flow_id!r} answered nothing, and whether it asks a human can't be looked up: {error.cause}",
+                fix="Make the look-up work, or submit the call as a background job, which needs none.",
+                status=error.status,
+                excerpt=error.excerpt,
+            ) from error
+
+    def _opened(self, flow_id: str, body: Mapping[str, Any], deadline: Deadline) -> tuple[ExitStack, StreamReply]:
+        with ExitStack() as stack:
+            stream = self._transport.stream(
+                "POST", v1_path(flow_id), deadline=deadline, params={"stream": "true"}, payload=body
+            )
+            reply = stack.enter_context(stream)
+            if reply.status != 200:
+                raise_for_status(self._transport.read(reply), f"stream of flow {flow_id!r}")
+            return stack.pop_all(), reply
+
+    def _events(self, reply: StreamReply, flow_id: str, input_value: str) -> Iterator[FlowEvent]:
+        reader = EventReader()
+        for line in lines(reply.chunks, longest=self._transport.max_body_bytes):
+            # Langflow 1.13 sends bare JSON where the content type promises "data: ".
+            text = line.strip().removeprefix("data:").strip()
+            if not text or text.startswith(":"):
+                continue
+            for event in reader.read(text):
+                data = event.data.get("data")
+                data = data if isinstance(data, Mapping) else {}
+                if event.kind == "failed":
+                    raise flow_failed(
+                        event.text or "",
+                        f"stream of flow {flow_id!r}",
+                        {"status": 200},
+                        error_component(data),
+                        redactor=self._transport.redactor(),
+                    )
+                if event.kind == "finished":
+                    result = CallResult.from_v1_end(data, redactor=self._transport.redactor())
+                    refuse_ignored_input(result.raw, input_value)
+                    yield replace(event, result=replace(result, seconds=time.monotonic() - reply.started))
+                    return
+                yield event
+        raise MalformedResponse(
+            f"The stream of flow {flow_id!r} ended before the flow did.",
+            fix="Look for a proxy that ends long responses, and at Langflow's log.",
+            status=200,
+        )

@@ -1,0 +1,66 @@
+"""The global variables on a Langflow server."""
+
+from dagma.langflow.http.connection import Connection
+from dagma.langflow.run_request import checked_uuid
+from dagma.langflow.untrusted_json import json_object, json_objects
+from dagma.langflow.variable import Variable, VariableType
+
+
+class VariablesApi(Connection):
+    """Reads and writes global variables."""
+
+    def list_variables(self) -> list[Variable]:
+        """Return the user's global variables; credentials come without their value.
+
+        Raises:
+            LangflowError: They can't be had.
+        """
+        return [Variable.of(body) for body in json_objects(self._quick("GET", "/api/v1/variables/", "variables"))]
+
+    def create_variable(self, name: str, value: str, *, kind: VariableType = "Generic") -> Variable:
+        """Create a global variable.
+
+        Args:
+            name: Its name.
+            value: Its value.
+            kind: `Generic` to bind to any field; `Credential` to keep the value from being read back.
+
+        Raises:
+            BadRequest: The name is taken.
+            LangflowError: It can't be created.
+        """
+        payload = {"name": name, "value": value, "type": kind, "default_fields": []}
+        path, subject = "/api/v1/variables/", f"creation of variable {name!r}"
+        with self._transport.hiding(value):
+            return Variable.of(json_object(self._quick("POST", path, subject, payload=payload, idempotent=False)))
+
+    def update_variable(self, variable: Variable, value: str) -> Variable:
+        """Change the value of a global variable.
+
+        Raises:
+            LangflowError: It can't be changed.
+        """
+        payload = {"id": variable.id, "name": variable.name, "value": value}
+        path, subject = f"/api/v1/variables/{checked_uuid('id', variable.id)}", f"change of variable {variable.name!r}"
+        with self._transport.hiding(value):
+            return Variable.of(json_object(self._quick("PATCH", path, subject, payload=payload)))
+
+    def set_variable(self, name: str, value: str, *, kind: VariableType = "Generic") -> Variable:
+        """Create a global variable, or change the one of this name.
+
+        Raises:
+            LangflowError: It can't be set.
+        """
+        for variable in self.list_variables():
+            if variable.name == name:
+                return self.update_variable(variable, value)
+        return self.create_variable(name, value, kind=kind)
+
+    def delete_variable(self, variable: Variable) -> None:
+        """Delete a global variable.
+
+        Raises:
+            LangflowError: It can't be deleted.
+        """
+        path = f"/api/v1/variables/{checked_uuid('id', variable.id)}"
+        self._quick("DELETE", path, f"deletion of variable {variable.name!r}", idempotent=False)

@@ -1,0 +1,87 @@
+"""The whole texts of a job whose state has them cut: its messages hold them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from dagma.langflow.errors import TruncatedAnswer
+from dagma.langflow.events import FlowEvent
+from dagma.langflow.result import CallResult
+from dagma.langflow.untrusted_json import text_or_none, walk
+
+# Langflow cuts texts at LANGFLOW_MAX_TEXT_LENGTH, 6000 by default, and marks the cut.
+_CUT_MARK = "..."
+# Nobody sets the limit lower, and a shorter end "..." is the text's own.
+_LOWEST_CUT = 1000
+
+
+def perhaps_cut(result: CallResult) -> Mapping[str, str]:
+    """Return the texts of a result that may be cut, by the id of the component that gave them."""
+    texts = {component: content for component, content in result.outputs.items() if isinstance(content, str)}
+    if result.answer is not None:
+        texts[_source(result)] = result.answer
+    return {component: text for component, text in texts.items() if _perhaps_cut(text)}
+
+
+def uncut(result: CallResult, events: Sequence[FlowEvent]) -> CallResult:
+    """Return a result with its whole texts.
+
+    Args:
+        result: The result.
+        events: What its job told, the last first.
+
+    Raises:
+        TruncatedAnswer: A text may be cut, and no message holds the whole.
+    """
+    messages = list(_last_versions(event for event in events if event.kind == "message"))
+    whole: dict[str, str] = {}
+    for component, text in perhaps_cut(result).items():
+        found = _whole(text, component, messages)
+        if found is None:
+            raise TruncatedAnswer(
+                f"Langflow cut the text of {component} of job {result.job_id} after {len(text) - len(_CUT_MARK)} "
+                f"characters, or it ends with {_CUT_MARK!r} by itself: no one message of the job holds the whole.",
+                fix="Raise LANGFLOW_MAX_TEXT_LENGTH on the Langflow server, or end the flow in a Chat Output, "
+                "whose messages are kept whole.",
+            )
+        whole[component] = found
+    return replace(
+        result,
+        answer=whole.get(_source(result), result.answer),
+        outputs={component: whole.get(component, content) for component, content in result.outputs.items()},
+    )
+
+
+def _source(result: CallResult) -> str:
+    """Return the id of the component that gave the answer."""
+    return text_or_none(walk(result.raw, "output", "source")) or "the answer"
+
+
+def _perhaps_cut(text: str) -> bool:
+    return len(text) >= _LOWEST_CUT + len(_CUT_MARK) and text.endswith(_CUT_MARK)
+
+
+def _last_versions(messages: Iterable[FlowEvent]) -> Iterable[FlowEvent]:
+    """Yield the messages in their last versions, but for those of the user; agents send one again as it grows."""
+    seen: set[str] = set()
+    for message in messages:
+        message_id = text_or_none(walk(message.data, "data", "id"))
+        if message_id in seen or walk(message.data, "data", "sender") == "User":
+            continue
+        if message_id is not None:
+            seen.add(message_id)
+        yield message
+
+
+def _whole(text: str, component: str, messages: Sequence[FlowEvent]) -> str | None:
+    """Return the whole of a text; None where no message holds it, or several could.
+
+    A message names the component that fed its output, and only by some components the output itself.
+    """
+    said = [(message.component, message.text) for message in messages if message.text is not None]
+    if any(each == text for _, each in said):
+        return text
+    start = text.removesuffix(_CUT_MARK)
+    longer = [(source, each) for source, each in said if len(each) > len(start) and each.startswith(start)]
+    own = [each for source, each in longer if source == component]
+    several = dict.fromkeys(own[:1] or [each for _, each in longer])
+    return next(iter(several)) if len(several) == 1 else None

@@ -1,0 +1,156 @@
+"""The v2 endpoints of a fake Langflow."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from dagma.testing import shapes
+from dagma.testing.behaviour import FakeCall
+from dagma.testing.exchange import FakeResponse, RecordedRequest
+from dagma.testing.fake_jobs import FakeJob, FakeJobs
+from dagma.testing.fake_runs import FakeRuns
+from dagma.testing.fake_store import FakeStore
+
+_FIELDS = {"flow_id", "input_value", "mode", "tweaks", "session_id", "idempotency_key", "globals"}
+_CUT_MARK = "..."
+
+
+class FakeWorkflows:
+    """Answers requests to /api/v2/workflows.
+
+    Args:
+        store: The flows.
+        runs: Runs flows while the caller waits.
+        jobs: Runs flows in the background.
+        max_text_length: Where texts in the state of jobs are cut.
+    """
+
+    def __init__(self, store: FakeStore, runs: FakeRuns, jobs: FakeJobs, max_text_length: int) -> None:
+        self._store = store
+        self._runs = runs
+        self._jobs = jobs
+        self._max_text_length = max_text_length
+
+    def answer(self, request: RecordedRequest, rest: list[str]) -> FakeResponse:
+        """Answer a request."""
+        match [request.method, *rest]:
+            case ["POST"]:
+                return self._start(request.json())
+            case ["GET"]:
+                job_id = request.query.get("job_id")
+                return self._runs.history.status(job_id or "") or self._with_job(job_id, self._status)
+            case ["POST", "stop"]:
+                return self._stop_any((request.json() or {}).get("job_id"))
+            case ["GET", "pending"]:
+                return self._pending(request.query.get("flow_id"))
+            case ["POST", job_id, "resume"]:
+                return self._with_job(job_id, lambda job: self._resume(job, request.json() or {}))
+            case ["GET", job_id, "events"]:
+                return self._with_job(job_id, lambda job: self._events(job, request.headers.get("last-event-id")))
+        return FakeResponse(404, {"detail": "Not Found"})
+
+    def trace(self, job_id: str) -> FakeResponse:
+        """Answer a request for the trace of a run."""
+        if (job := self._jobs.get(job_id)) is not None and job.over:
+            answer = job.answer if job.by_model else None
+            names = [shapes.display_name(job.flow, each) for each in shapes.component_ids(job.flow)]
+            return FakeResponse(200, shapes.trace(job_id, job.flow["id"], names, answer))
+        if (kept := self._runs.history.trace(job_id)) is not None:
+            return kept
+        if job_id in self._runs.traced:
+            flow, answer = self._runs.traced[job_id]
+            names = [shapes.display_name(flow, each) for each in shapes.component_ids(flow)]
+            return FakeResponse(200, shapes.trace(job_id, flow["id"], names, answer))
+        return FakeResponse(404, {"detail": "Trace not found"})
+
+    def _start(self, body: Any) -> FakeResponse:
+        if not isinstance(body, dict):
+            return FakeResponse(422, shapes.unprocessable(["body"], "Input should be a valid dictionary"))
+        if unknown := sorted(set(body) - _FIELDS):
+            return FakeResponse(422, shapes.unprocessable(["body", unknown[0]], "Extra inputs are not permitted"))
+        if not isinstance(body.get("input_value", ""), str):
+            return FakeResponse(422, shapes.unprocessable(["body", "input_value"], "Input should be a valid string"))
+        try:
+            flow_id = str(UUID(body["flow_id"]))
+        except (KeyError, ValueError, AttributeError):
+            return FakeResponse(422, shapes.unprocessable(["body"], "Invalid flow_id, must be a UUID"))
+        flow = self._store.find_flow(flow_id)
+        if flow is None:
+            return FakeResponse(404, shapes.refusal("FLOW_NOT_FOUND", "Flow not found", flow_id=flow_id))
+        if body.get("mode", "sync") == "sync":
+            return self._runs.v2_sync(flow, body)
+        call = FakeCall(body.get("input_value", ""), body.get("tweaks") or {}, body.get("session_id") or flow_id)
+        job = self._jobs.submit(flow, call, self._store.behaviour(flow_id), body.get("idempotency_key"))
+        # Whatever became of the job, and whichever flow it runs: Langflow says queued, and the flow that was asked for.
+        return FakeResponse(200, shapes.v2_job(flow_id, job.id, "queued"))
+
+    def _status(self, job: FakeJob) -> FakeResponse:
+        flow_id = job.flow["id"]
+        if job.state == "failed":
+            body = shapes.refusal("JOB_FAILED", "Job failed", job_id=job.id, error_detail=job.error)
+            return FakeResponse(500, body)
+        if job.state == "timed_out":
+            return FakeResponse(408, shapes.refusal("EXECUTION_TIMEOUT", "Execution timeout", job_id=job.id))
+        if job.state != "completed":
+            return FakeResponse(200, shapes.v2_job(flow_id, job.id, job.state))
+        if job.answer is None:
+            return FakeResponse(200, shapes.v2_result(flow_id, job.call.session_id, job.id, None, None))
+        output = (shapes.component_ids(job.flow) or ["ChatOutput"])[-1]
+        text = job.answer.text
+        if len(text) > self._max_text_length:
+            text = text[: self._max_text_length] + _CUT_MARK
+        return FakeResponse(200, shapes.v2_result(flow_id, job.call.session_id, job.id, output, text))
+
+    def _stop_any(self, job_id: Any) -> FakeResponse:
+        if job_id in self._runs.traced or self._runs.history.status(str(job_id)) is not None:
+            return FakeResponse(409, shapes.refusal("JOB_NOT_CANCELLABLE", "Job cannot be stopped", job_id=job_id))
+        return self._with_job(job_id, self._stop)
+
+    def _stop(self, job: FakeJob) -> FakeResponse:
+        if job.state == "cancelled":
+            message = f"Job {job.id} is already cancelled."
+        elif job.over:
+            message = f"Job {job.id} already finished ({job.state})."
+        else:
+            self._jobs.stop(job)
+            message = f"Job {job.id} cancelled successfully."
+        return FakeResponse(200, {"job_id": job.id, "message": message})
+
+    def _pending(self, flow_id: str | None) -> FakeResponse:
+        requests = [_request(job) for job in self._jobs.all() if job.flow["id"] == flow_id and job.question is not None]
+        return FakeResponse(200, requests)
+
+    def _resume(self, job: FakeJob, body: Mapping[str, Any]) -> FakeResponse:
+        action = (body.get("decision") or {}).get("action_id")
+        if job.question is not None and action not in job.question.decisions:
+            return FakeResponse(422, shapes.refusal("INVALID_DECISION", "Invalid decision", job_id=job.id))
+        if job.question is None or body.get("request_id") != job.request_id:
+            return FakeResponse(409, shapes.refusal("NOT_RESUMABLE", "Job is not resumable", job_id=job.id))
+        self._jobs.resume(job, str(action))
+        return FakeResponse(200, {"job_id": job.id, "status": "resuming", "message": "Resume accepted"})
+
+    def _events(self, job: FakeJob, last_event_id: str | None) -> FakeResponse:
+        after = int(last_event_id) if last_event_id is not None and last_event_id.isdecimal() else 0
+        return FakeResponse(200, stream=self._jobs.stream(job, after))
+
+    def _with_job(self, job_id: Any, answer: Any) -> FakeResponse:
+        job = self._jobs.get(job_id) if isinstance(job_id, str) else None
+        if job is None:
+            return FakeResponse(404, shapes.refusal("JOB_NOT_FOUND", "Job not found", job_id=job_id))
+        response: FakeResponse = answer(job)
+        return response
+
+
+def _request(job: FakeJob) -> dict[str, Any]:
+    question = job.question
+    decisions = list(question.decisions) if question is not None else []
+    return {
+        "job_id": job.id,
+        "flow_id": job.flow["id"],
+        "session_id": job.call.session_id,
+        "request_id": job.request_id,
+        "kind": "node_input",
+        "prompt": str(question),
+        "options": [{"action_id": decision, "label": decision.title()} for decision in decisions],
+        "allowed_decisions": decisions,
+    }

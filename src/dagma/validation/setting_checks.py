@@ -1,0 +1,121 @@
+"""Every setting that has a form of its own, read once; what is wrong is told by its variable's name."""
+
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, get_args
+from urllib.parse import urlsplit
+
+from dagma import environment
+from dagma.backends.langflow.access_variables import FILE_VARIABLES, access_from_environment, base_url_from_environment
+from dagma.execution.allowed_hosts import further_hosts_from_environment
+from dagma.execution.load_errors import describe
+from dagma.ledger import Ledger, Prices
+from dagma.ledger.quotas import parse_quotas
+from dagma.ledger.texts import TextPolicy
+from dagma.retention.retention_settings import RetentionSettings
+
+SECONDS = {
+    "LANGFLOW_TIMEOUT_SECONDS": 300.0,
+    "LANGFLOW_JOB_TIMEOUT_SECONDS": 3600.0,
+    "DAGMA_WORKER_GRACE_SECONDS": 45.0,
+}
+VARIABLE = re.compile(r"\b(?:CELERY|DAGMA|DAGSTER|LANGFLOW|LLM)_[A-Z_]+\b")
+
+# Opens nothing: settings of the ledger are read one by one, beside an address that is fine.
+_NO_LEDGER = "sqlite:////nowhere/ledger.db"
+
+
+def setting_problems() -> list[str]:
+    """Read every setting of this process' environment.
+
+    Returns:
+        A text for each that can't be used, with its cause and what would do.
+    """
+    problems: list[str] = []
+    for variable, read in _checks():
+        try:
+            read()
+        except Exception as error:  # noqa: BLE001  # whatever a reader raises, the setting can't be used, for this cause
+            problem = describe(error)
+            problems.append(problem if VARIABLE.search(problem) else f"{variable}: {problem}")
+    return list(dict.fromkeys(problems))
+
+
+def refuse_bad_settings() -> None:
+    """Raise what `setting_problems` finds: a code location that fails to load says it to people, at once.
+
+    Raises:
+        SettingError: A setting can't be used; the message has every one.
+    """
+    if problems := setting_problems():
+        raise environment.SettingError("\n".join(problems))
+
+
+def _checks() -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Yield the variable to name where an error names none, and what reads it."""
+    for variable, default in SECONDS.items():
+        yield variable, partial(environment.positive_number, variable, default=default)
+    for variable in ("DAGMA_SCHEDULES_RUNNING", "LANGFLOW_VERIFY_TLS"):
+        yield variable, partial(environment.flag, variable, default=False)
+    for variable in ("LANGFLOW_PUBLIC_URL", "DAGSTER_PUBLIC_URL", "DAGSTER_WEBSERVER_URL", "LLM_BASE_URL"):
+        yield variable, partial(_web_address, variable)
+    yield "DAGSTER_ALLOWED_HOSTS", further_hosts_from_environment
+    yield "LANGFLOW_BASE_URL", base_url_from_environment
+    # Of its errors, those that name no variable are about files.
+    yield ", ".join(filter(environment.text, FILE_VARIABLES.values())), access_from_environment
+    yield "DAGMA_RETENTION_*", RetentionSettings.from_environment
+    yield from _checks_of_ledger()
+    yield from _checks_of_definitions()
+
+
+def _checks_of_ledger() -> Iterator[tuple[str, Callable[[], Any]]]:
+    readers: dict[str, Callable[[str], Any]] = {
+        "DAGMA_LEDGER_URL": Ledger,
+        "DAGMA_LEDGER_TEXTS": TextPolicy,
+        "DAGMA_LEDGER_REDACT": lambda pattern: TextPolicy(patterns=[pattern]),
+        "DAGMA_LEDGER_ON_UNKNOWN": lambda word: Ledger(_NO_LEDGER, on_unknown=word),
+        "DAGMA_QUOTAS": parse_quotas,
+        "DAGMA_PRICES": Prices.parse,
+    }
+    for variable, read in readers.items():
+        yield variable, partial(_read_if_set, variable, read)
+    yield "DAGMA_LEDGER_REPLAY_HOURS", _replay_hours
+
+
+def _checks_of_definitions() -> Iterator[tuple[str, Callable[[], Any]]]:
+    # Imported here: Dagster takes two seconds, and what these need imports this module.
+    from dagma.backends import backend_from_environment
+    from dagma.calls.call_metadata import record_texts
+    from dagma.calls.request import CallMode
+    from dagma.defs.llm.schedules import daily_schedule_from_environment
+    from dagma.run_config.launch_tweaks import allowed_from_environment
+
+    yield "DAGMA_RECORD_TEXTS", record_texts
+    yield "DAGMA_RUN_CONFIG_TWEAKS", allowed_from_environment
+    yield "LANGFLOW_SCHEDULE_CRON", daily_schedule_from_environment
+    if environment.text("DAGMA_BACKEND", "langflow").lower() == "langflow":
+        # Of what configures it, this alone is not read above.
+        yield "LANGFLOW_MODE", partial(environment.choice, "LANGFLOW_MODE", get_args(CallMode), default="direct")
+    else:
+        yield "DAGMA_BACKEND", backend_from_environment
+
+
+def _read_if_set(variable: str, read: Callable[[str], Any]) -> None:
+    text = environment.text(variable)
+    if text is not None:
+        read(text)
+
+
+def _replay_hours() -> None:
+    hours = environment.positive_number("DAGMA_LEDGER_REPLAY_HOURS", default=1.0)
+    Ledger(_NO_LEDGER, replay_hours=hours)
+
+
+def _web_address(variable: str) -> None:
+    text = environment.text(variable)
+    if text is None:
+        return
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise environment.SettingError(f"{variable} is {text!r}. Write it like http://host:port.")
