@@ -6,63 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Timer
 
 import pytest
 from ledger_suites.tools import Clock, MakeLedger, new_call
-from sqlalchemy import select
+from unit.ledger.conftest import Dagma
 
 from dagma.ledger import Ledger, QuotaExceededError, Usage
-from dagma.ledger.commands import COLUMNS, add_parser, parse_time
+from dagma.ledger.commands import COLUMNS, parse_time
 from dagma.ledger.database import utc_now
-from dagma.ledger.schema_version import HEAD
-from dagma.ledger.tables import retention
-
-Dagma = Callable[..., int]
-
-
-@pytest.fixture
-def dagma(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> Dagma:
-    """`dagma ...` on the test's own ledger."""
-    monkeypatch.setenv("DAGMA_LEDGER_URL", ledger_url)
-    monkeypatch.setenv("DAGMA_PRICES", "tiny=1/2")
-
-    def run(*arguments: str) -> int:
-        parser = argparse.ArgumentParser("dagma")
-        add_parser(parser.add_subparsers())
-        parsed = parser.parse_args(["ledger", *arguments])
-        code: int = parsed.handler(parsed)
-        return code
-
-    return run
-
-
-@pytest.fixture
-def ledger(make_ledger: MakeLedger) -> Ledger:
-    """Three calls: answered by `assistant`, failed of run-2, and begun just now."""
-    clock = Clock(utc_now() - timedelta(hours=2))
-    ledger = make_ledger(prices="tiny=1/2", texts="full", clock=clock)
-    begun = ledger.begin(
-        new_call(
-            flow_id="5c0ffee0-2222-4000-8000-000000000001",
-            flow_name="assistant",
-            run_id="run-1-abcdef",
-            principal="ui",
-            input_text='Zürich, "quoted"\n2nd line',
-        )
-    )
-    clock.advance(seconds=1.25)
-    usage = Usage(model="tiny", input_tokens=1000, output_tokens=500)
-    ledger.finish(begun, raw="x", answer='=HYPERLINK("http://evil")', usages=[usage])
-    clock.advance(hours=1)
-    report = new_call(flow_id="flow-2", flow_title="Report", run_id="run-2", principal="schedule:daily")
-    ledger.fail(ledger.begin(report), "FlowFailed", "LLM is \x1b[31mdown")
-    clock.advance(hours=1)
-    ledger.begin(new_call(mode="job"))
-    return ledger
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
@@ -419,72 +373,6 @@ def test_tail_shows_how_often_a_call_was_refused(
 def test_usage_says_so_where_there_is_no_quota(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
     assert dagma("usage") == 0
     assert capsys.readouterr().out.startswith("No quotas are set (DAGMA_QUOTAS).")
-
-
-def test_prune_deletes_what_is_past_its_retention(
-    dagma: Dagma, make_ledger: MakeLedger, capsys: pytest.CaptureFixture[str]
-) -> None:
-    clock = Clock(utc_now() - timedelta(days=50))
-    ledger = make_ledger(clock=clock)
-    ledger.finish(ledger.begin(new_call()), raw="old")
-    clock.advance(days=49)
-    ledger.finish(ledger.begin(new_call()), raw="young")
-    assert dagma("prune", "--keep-days", "45", "--replay-hours", "1") == 0
-    assert capsys.readouterr().out == "Deleted 1 calls older than 45 days and 1 raw responses.\n"
-    assert dagma("prune", "--keep-days", "29") == 1
-    assert "at least 30 days" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("hours", ["-1", "0", "nan", "inf"])
-def test_prune_deletes_nothing_where_it_is_told_nonsense(
-    dagma: Dagma, make_ledger: MakeLedger, capsys: pytest.CaptureFixture[str], hours: str
-) -> None:
-    ledger, call = make_ledger(clock=Clock(utc_now() - timedelta(days=50))), new_call()
-    ledger.finish(ledger.begin(call), raw="old")
-    assert dagma("prune", "--keep-days", "45", f"--replay-hours={hours}") == 1
-    assert "replay_hours" in capsys.readouterr().err
-    assert ledger.begin(call).raw == "old"
-
-
-def test_prune_works_as_the_owner_where_that_is_another(
-    dagma: Dagma, ledger_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("DAGMA_LEDGER_OWNER_URL", ledger_url)
-    monkeypatch.setenv("DAGMA_LEDGER_URL", "postgresql://dagma@127.0.0.1:9/dagma")
-    assert dagma("prune") == 0
-    assert capsys.readouterr().out.startswith("Deleted 0 calls")
-
-
-@pytest.mark.parametrize("command", ["prune", "migrate"])
-def test_the_owners_url_can_stand_in_a_file(
-    dagma: Dagma, ledger_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
-) -> None:
-    (tmp_path / "url").write_text(ledger_url)
-    monkeypatch.setenv("DAGMA_LEDGER_OWNER_URL_FILE", str(tmp_path / "url"))
-    monkeypatch.setenv("DAGMA_LEDGER_URL", "postgresql://dagma@127.0.0.1:9/dagma")
-    assert dagma(command) == 0
-
-
-def test_migrate_tells_the_version(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
-    assert dagma("migrate") == 0
-    assert capsys.readouterr().out == f"The ledger's tables are at version {HEAD}.\n"
-
-
-def test_migrate_writes_for_how_many_days_calls_are_kept(
-    dagma: Dagma, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DAGMA_RETENTION_LEDGER_DAYS", "90")
-    assert dagma("migrate") == 0
-    with ledger.database.read() as connection:
-        assert connection.execute(select(retention.c.keep_days)).scalars().all() == [90]
-
-
-def test_migrate_refuses_days_that_the_database_would_refuse(
-    dagma: Dagma, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("DAGMA_RETENTION_LEDGER_DAYS", "7")
-    assert dagma("migrate") == 1
-    assert "DAGMA_RETENTION_LEDGER_DAYS is '7'. Set it to whole days, from 30 to" in capsys.readouterr().err
 
 
 def test_an_error_is_one_line_and_exit_code_1(
