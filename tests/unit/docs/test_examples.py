@@ -99,6 +99,15 @@ def test_the_backend_of_the_readme_answers(tmp_path: Path, monkeypatch: pytest.M
     assert names["Shouting"]().run_flow("hello") == {"text": "HELLO"}
 
 
+def test_the_asset_of_the_readme_materializes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGMA_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
+    names: dict[str, Any] = {"__name__": "readme"}
+    for text in ("class Shouting(Backend)", "def capital("):
+        exec(block_with("README.md", text), names)  # noqa: S102 (our own document)
+    done = dg.materialize([names["capital"]], resources={"backend": names["Shouting"]()})
+    assert done.output_for_node("capital") == "WHAT IS THE CAPITAL OF FRANCE?"
+
+
 def test_the_calls_of_the_page_about_the_client_work(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
