@@ -7,12 +7,15 @@ if TYPE_CHECKING:
     from dagma.backends.backend import Backend
     from dagma.backends.function import CallableBackend
     from dagma.backends.langchain import LangChainBackend
-    from dagma.backends.langflow.langflow_resource import LangflowRestResource
-    from dagma.calls.call_metadata import describe_call
+    from dagma.backends.langflow.langflow_resource import LangflowRestResource, langflow_from_environment
+    from dagma.calls.call_metadata import describe_attempts, describe_call
     from dagma.calls.call_record import record_calls
     from dagma.calls.request import CallRequest
     from dagma.calls.retrying import CALL_ERRORS, retry_or_fail
+    from dagma.langflow import LangflowError
     from dagma.project import data_folder
+    from dagma.run_config.fixed_resource import FixedResource
+    from dagma.run_config.plain_config import PlainConfig
 
 __version__ = "0.1.0"
 __all__ = [
@@ -20,10 +23,15 @@ __all__ = [
     "Backend",
     "CallRequest",
     "CallableBackend",
+    "FixedResource",
     "LangChainBackend",
+    "LangflowError",
     "LangflowRestResource",
+    "PlainConfig",
     "data_folder",
+    "describe_attempts",
     "describe_call",
+    "langflow_from_environment",
     "record_calls",
     "retry_or_fail",
 ]
@@ -33,10 +41,15 @@ _MODULES = {
     "Backend": "dagma.backends.backend",
     "CallRequest": "dagma.calls.request",
     "CallableBackend": "dagma.backends.function",
+    "FixedResource": "dagma.run_config.fixed_resource",
     "LangChainBackend": "dagma.backends.langchain",
+    "LangflowError": "dagma.langflow",
     "LangflowRestResource": "dagma.backends.langflow.langflow_resource",
+    "PlainConfig": "dagma.run_config.plain_config",
     "data_folder": "dagma.project",
+    "describe_attempts": "dagma.calls.call_metadata",
     "describe_call": "dagma.calls.call_metadata",
+    "langflow_from_environment": "dagma.backends.langflow.langflow_resource",
     "record_calls": "dagma.calls.call_record",
     "retry_or_fail": "dagma.calls.retrying",
 }
