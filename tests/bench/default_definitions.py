@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from dagma.backends import backend_from_environment
+from dagma.backends.selection import backend_from_environment
 from dagma.defs.llm.assets import langflow_run_flow
 
 defs = dg.Definitions(

@@ -9,17 +9,21 @@ from harness.tiers import tier_of
 
 # Files of tests/stack that ask nothing of the test stack: what they start is their own.
 OF_THEIR_OWN = ("test_broker", "test_dev", "test_env_file", "test_make", "test_storage")
+# Files that ask a second test stack, where there are two processes: so neither waits long for the other at the end.
+OF_THE_SECOND = ("test_recovery", "test_retention", "test_run_config", "test_schedules", "test_secrets")
 # What takes longest is begun first.
-FIRST = ("stack", "tests/stack/test_make.py", "postgres")
+FIRST = ("stack", "tests/stack/test_make.py", "second stack", "postgres")
 
 
 def lane_of(nodeid: str) -> str:
-    """What a test shares with others: the test stack, a PostgreSQL server, or no more than its file's fixtures."""
+    """What a test shares with others: a test stack, a PostgreSQL server, or no more than its file's fixtures."""
     file = nodeid.split("::", 1)[0]
     name = PurePath(file).stem
     if name.startswith("test_ledger_postgres"):
         return "postgres"
-    return "stack" if tier_of(nodeid) in ("contract", "stack", "browser") and name not in OF_THEIR_OWN else file
+    if tier_of(nodeid) not in ("contract", "stack", "browser") or name in OF_THEIR_OWN:
+        return file
+    return "second stack" if tier_of(nodeid) == "browser" or name in OF_THE_SECOND else "stack"
 
 
 def place_of(nodeid: str) -> int:

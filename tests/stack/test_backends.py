@@ -5,7 +5,7 @@ from harness.stack import Stack
 from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI
 
-from dagma.backends import LangChainBackend
+from dagma import LangChainBackend
 from dagma.backends.backend import Backend
 from dagma.testing.backend_conformance import BackendConformance, backend_of_step, make
 

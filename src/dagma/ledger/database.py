@@ -131,7 +131,7 @@ class Database:
         while True:
             try:
                 self.check_version()
-                with self.engine.begin() as connection:
+                with self.engine.begin() as connection, _dropped_on_interrupt(connection):
                     if may_take_long:
                         self.allow_long_statements(connection)
                     return work(connection)
@@ -295,6 +295,18 @@ class Database:
         if self._engine is not None:
             self._engine.dispose(close=False)
             self._engine = None
+
+
+@contextmanager
+def _dropped_on_interrupt(connection: Connection) -> Iterator[None]:
+    """Drop a connection whose work was interrupted anywhere: nobody knows what the server still answers on it."""
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException:
+        connection.invalidate()
+        raise
 
 
 def _broke(error: Exception) -> bool:

@@ -85,7 +85,7 @@ def _checks_of_ledger() -> Iterator[tuple[str, Callable[[], Any]]]:
 
 def _checks_of_definitions() -> Iterator[tuple[str, Callable[[], Any]]]:
     # Imported here: Dagster takes two seconds, and what these need imports this module.
-    from dagma.backends import backend_from_environment
+    from dagma.backends.selection import backend_from_environment
     from dagma.calls.call_metadata import record_texts
     from dagma.calls.request import CallMode
     from dagma.defs.llm.schedules import daily_schedule_from_environment

@@ -7,9 +7,10 @@ import pytest
 from langchain_core.exceptions import OutputParserException
 from unit.backends import examples
 
-from dagma.backends import CallableBackend, LangChainBackend, backend_from_environment
+from dagma import CallableBackend, LangChainBackend
 from dagma.backends.backend import Backend, BackendError
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
+from dagma.backends.selection import backend_from_environment
 from dagma.backends.target import TargetError
 from dagma.calls.retrying import is_free_to_retry
 from dagma.environment import SettingError

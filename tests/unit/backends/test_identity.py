@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from unit.backends import examples
 
-from dagma.backends import CallableBackend, LangChainBackend
+from dagma import CallableBackend, LangChainBackend
 from dagma.backends.backend import Backend
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
 from dagma.testing import FakeLangflow

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from dagma.calls import running_job
 from dagma.calls.answer import Answer
+from dagma.calls.call_context import CallContext
 from dagma.calls.caller import Caller
 from dagma.calls.durable_call import DurableCall
 from dagma.calls.flow_reference import FlowReference
@@ -95,7 +97,8 @@ def begin(ledger: Ledger) -> Begun:
 def make(jobs: ScriptedJobs, ledger: Ledger, begun: Begun, *, cancelled: bool = False) -> dict[str, Any]:
     request = CallRequest(flow_id="flow", input_value="hi")
     caller = (CancelledCaller if cancelled else Caller)(scope="run", log=logging.getLogger("test"))
-    return DurableCall(jobs, request, FlowReference("flow"), caller, ledger, begun, read=Answer.from_response).make()
+    backend: Any = SimpleNamespace(read=Answer.from_response)
+    return DurableCall(CallContext(backend, request, FlowReference("flow"), caller, ledger), jobs, begun).make()
 
 
 class CancelledCaller(Caller):

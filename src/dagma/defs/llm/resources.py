@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from dagma.backends import backend_from_environment
 from dagma.backends.langflow.langflow_resource import LangflowRestResource, langflow_from_environment
+from dagma.backends.selection import backend_from_environment
 from dagma.execution.stored_values import stored_values
 
 __all__ = ["LangflowRestResource", "langflow_from_environment", "resources_from_environment"]
