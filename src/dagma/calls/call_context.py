@@ -19,19 +19,40 @@ class CallBackend(Protocol):
     """What the path of a call asks of a backend; `dagma.Backend` describes each method."""
 
     @property
-    def backend_name(self) -> str: ...  # noqa: D102
+    def backend_name(self) -> str:
+        """Name the backend for the ledger."""
+
     @property
-    def identity(self) -> str: ...  # noqa: D102
+    def identity(self) -> str:
+        """Tell it from backends that may answer otherwise."""
+
     @property
-    def outcome_seconds(self) -> float: ...  # noqa: D102
-    def look_up(self, flow_id: str) -> FlowReference: ...  # noqa: D102
-    def choose_mode(self, request: CallRequest, flow: FlowReference) -> Mode: ...  # noqa: D102
-    def answer(self, request: CallRequest) -> dict[str, Any]: ...  # noqa: D102
-    def read(self, response: Mapping[str, Any]) -> Answer: ...  # noqa: D102
-    def explain(self, error: Exception) -> LangflowError: ...  # noqa: D102
-    def spent(self, error: Exception) -> tuple[Usage, ...]: ...  # noqa: D102
-    def jobs(self) -> Jobs | None: ...  # noqa: D102
-    def find_outcome(self, request: CallRequest, begun: Begun) -> Finding: ...  # noqa: D102
+    def outcome_seconds(self) -> float:
+        """Say how long to look for an outcome, in seconds."""
+
+    def look_up(self, flow_id: str) -> FlowReference:
+        """Find the flow before it is called."""
+
+    def choose_mode(self, request: CallRequest, flow: FlowReference) -> Mode:
+        """Choose how the call is sent."""
+
+    def answer(self, request: CallRequest) -> dict[str, Any]:
+        """Send the call and wait for its raw response."""
+
+    def read(self, response: Mapping[str, Any]) -> Answer:
+        """Say what a raw response means."""
+
+    def explain(self, error: Exception) -> LangflowError:
+        """Say what an exception of `answer` means."""
+
+    def spent(self, error: Exception) -> tuple[Usage, ...]:
+        """Tell what a call used that has failed."""
+
+    def jobs(self) -> Jobs | None:
+        """Give what runs durable jobs, if the backend has any."""
+
+    def find_outcome(self, request: CallRequest, begun: Begun) -> Finding:
+        """Find out what became of a call whose end nobody saw."""
 
 
 @dataclass(frozen=True)
