@@ -42,6 +42,9 @@ is_debian_like() { case "$(os_id)" in debian | ubuntu) return 0 ;; *) return 1 ;
 # `docker info` ends well without an engine too, in some versions of the client (docker/cli#5900).
 engine_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
+# Standard input's SHA-256, with a tail of its own in either tool.
+digest() { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi; }
+
 # setting NAME DEFAULT: from the environment, else from .env, without quotes around it as for Compose, else the default.
 setting() {
   local value

@@ -1,10 +1,16 @@
 # Start the containers, wait until each is healthy, and show what runs. Sourced by up.sh.
 # shellcheck shell=bash
 
-start_stack() {
-  # The run queue holds back what the workers have no slot for.
+# The run queue holds back what the workers have no slot for.
+limit_runs() {
   DAGMA_MAX_CONCURRENT_RUNS=$(($(setting WORKERS 1) * $(setting WORKER_CONCURRENCY 2)))
   export DAGMA_MAX_CONCURRENT_RUNS
+}
+
+start_stack() {
+  local running
+  running=$(docker compose ps --quiet --status running project-code worker)
+  use_copy
   if [ -n "$PROBLEMS" ]; then
     start_red
     return
@@ -13,6 +19,11 @@ start_stack() {
     tail -n 20 .dev/logs/up.log >&2
     explain_unready
   fi
+  wait_for_services
+  if [ -n "$running" ] && [ "$COPY" != "$(running_copy)" ]; then load_copy; fi
+}
+
+wait_for_services() {
   local deadline=$((SECONDS + START_SECONDS))
   while [ -n "$(unready)" ]; do
     [ "$SECONDS" -lt "$deadline" ] || explain_unready
@@ -73,7 +84,7 @@ show_stack() {
   if [ -t 1 ]; then login="$(setting LANGFLOW_SUPERUSER admin) / $(setting LANGFLOW_SUPERUSER_PASSWORD '')"; fi
   cat <<SCREEN
 
-Dagma is up ($PHASES).
+Dagma is up (${PHASES:-nothing has changed}).
 
 $(docker compose ps --format '{{.Service}}\t{{.Status}}' | expand -t 20 | sed 's/^/  /')
 

@@ -2,9 +2,9 @@
 # Bring the stack up, from a bare machine or from any state between.
 #
 # Usage: make up [WORKERS=3] [YES=1]
-# It touches: .env (written once, never changed), .secrets (written from it), .dev/logs, .dev/project, project/data (made
-# where it is missing), the images, containers, networks and volumes of the Compose
-# project; where there is no Docker engine and this is root on Debian or Ubuntu, Docker's packages, after asking.
+# It touches: .env (written once, never changed), .secrets (written from it), .dev, project/data (made where it is
+# missing), the images, containers, networks and volumes of the Compose project; where there is no Docker engine and this
+# is root on Debian or Ubuntu, Docker's packages, after asking.
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p .dev/logs
@@ -18,22 +18,34 @@ mkdir -p .dev/logs
 . scripts/images.sh
 . scripts/project.sh
 . scripts/stack.sh
+. scripts/last-up.sh
 
-# Pre-flight. No impact yet.
-preflight
+limit_runs
+if all_but_the_project_is_up; then
+  copy_project
+  if [ "$COPY" != "$(running_copy)" ]; then
+    phase check check_definitions
+    use_copy
+    phase project load_copy
+  fi
+else
+  # Pre-flight. No impact yet.
+  preflight
 
-# Let's go! Start impacting things.
-phase engine ensure_engine
-# Once more, where preflight had no engine to ask.
-check_engine
-check_env_file
-make_env_file
-write_secrets
-check_compose_file
-phase upstream provide_upstream_images
-phase images build_images
-copy_project
-phase check check_definitions
-phase stack start_stack
+  # Let's go! Start impacting things.
+  phase engine ensure_engine
+  # Once more, where preflight had no engine to ask.
+  check_engine
+  check_env_file
+  make_env_file
+  write_secrets
+  check_compose_file
+  phase upstream provide_upstream_images
+  phase images build_images
+  copy_project
+  phase check check_definitions
+  phase stack start_stack
+fi
+remember_this_up
 forget_old_copies
 show_stack

@@ -7,9 +7,12 @@ from dagma import environment
 
 
 def project_folder() -> Path:
-    """Give the folder: `DAGMA_PROJECT_DIR`, or `project/` of the checkout that this package stands in."""
+    """Give the folder: `DAGMA_PROJECT_DIR`, or `project/` of the checkout that this package stands in.
+
+    A link is followed: a process that has loaded one copy of the project imports no module of a later one.
+    """
     configured = environment.text("DAGMA_PROJECT_DIR")
-    return Path(configured) if configured else Path(__file__).resolve().parents[2] / "project"
+    return Path(configured).resolve() if configured else Path(__file__).resolve().parents[2] / "project"
 
 
 def data_folder() -> Path:

@@ -29,17 +29,22 @@ ECHO = "da90a000-0000-4000-8000-000000000002"
 MISTAKE = "x = undefined\n"
 TOLD = "project/defs/mistake.py:1: NameError: name 'undefined' is not defined"
 ASSET = """
+import time
+
 import dagster as dg
 
-from dagma import Backend, data_folder, describe_call, record_calls
+from dagma import Backend, data_folder
+
+MARK = "."
 
 
 @dg.asset(pool="langflow")
 def shout(backend: Backend) -> dg.MaterializeResult[str]:
-    with record_calls() as calls:
-        backend.run_flow(data_folder().joinpath("word.txt").read_text(), flow_id="echo")
-    (call,) = calls.answered
-    return dg.MaterializeResult(value=call.answer.text, metadata=describe_call(call, texts=True))
+    word = data_folder() / "word.txt"
+    while word.read_text() == "wait":
+        time.sleep(0.1)
+    answer = backend.read(backend.run_flow(word.read_text(), flow_id="echo")).text
+    return dg.MaterializeResult(value=answer, metadata={"heard": answer + MARK})
 
 
 shout_job = dg.define_asset_job("shout_job", [shout])
@@ -327,25 +332,28 @@ def test_a_mistake_in_the_project_is_told_and_what_runs_keeps_its_version(clone:
 
 
 @pytest.mark.usefixtures("screen")
-def test_an_edit_of_the_project_needs_no_image_and_runs_on_the_workers(clone: Clone) -> None:
-    image = ("image", "inspect", "--format", "{{.Id}}", f"dagma/dagma:{IMAGE_TAG}")
-    before, built = clone.containers(), clone.docker(*image)
-    clone.write("project/data/word.txt", "hello").chmod(0o644)
+def test_an_edit_of_the_project_replaces_no_container_and_no_run_that_goes_on(clone: Clone) -> None:
+    # The test before has stopped another make up.
+    clone.make("up")
+    before = clone.containers()
+    word = clone.write("project/data/word.txt", "hello")
+    word.chmod(0o644)
     clone.write("project/defs/shouting/shout.py", ASSET)
-    clone.make("up")
-    replaced = {service for service, container in clone.containers().items() if container != before[service]}
-    assert replaced == {"user-code", "project-code", "worker"}
-    assert clone.docker(*image) == built
-
+    assert "images" not in clone.make("up"), "nothing but the project has changed"
     webserver = Webserver(DAGSTER, location="project")
-    wait_until("the job of the edit", lambda: "shout_job" in jobs(webserver), seconds=30)
-    run_id = webserver.launch("shout_job", {}, tags={})
-    assert list(webserver.follow(run_id))[-1] == "SUCCESS"
-    assert webserver.outcome(run_id).metadata["answer"] == "hello"
-    assert clone.containers().keys() == LASTING
-    again = clone.containers()
+    # Each process of the worker imports the project with its first run.
+    assert {heard(webserver, launch(webserver)) for _ in range(3)} == {"hello."}
+
+    word.write_text("wait")
+    going_on = launch(webserver)
+    wait_until("the run", lambda: next(webserver.follow(going_on)) == "STARTED", seconds=60)
+    clone.write("project/defs/shouting/shout.py", ASSET.replace('MARK = "."', 'MARK = "!"'))
     clone.make("up")
-    assert clone.containers() == again, "without an edit nothing is replaced"
+    word.write_text("hello")
+    assert {heard(webserver, launch(webserver)) for _ in range(3)} == {"hello!"}
+    assert heard(webserver, going_on) == "hello."
+    assert clone.containers() == before
+    assert "nothing has changed" in clone.make("up")
 
 
 @pytest.mark.usefixtures("screen")
@@ -404,12 +412,12 @@ def load_error(location: str) -> str:
     return ""
 
 
-def jobs(webserver: Webserver) -> list[str]:
-    """The names of a code location's jobs."""
-    document = """query Jobs($location: String!) {
-      repositoryOrError(
-        repositorySelector: {repositoryName: "__repository__", repositoryLocationName: $location}
-      ) { ... on Repository { jobs { name } } }
-    }"""
-    repository = webserver.query(document, location=webserver.location)["repositoryOrError"]
-    return [job["name"] for job in repository.get("jobs", [])]
+def launch(webserver: Webserver) -> str:
+    """Launch the job of `ASSET`."""
+    return webserver.launch("shout_job", {}, tags={})
+
+
+def heard(webserver: Webserver, run_id: str) -> str:
+    """What a run of `ASSET` heard, and which version of it ran."""
+    assert list(webserver.follow(run_id))[-1] == "SUCCESS"
+    return str(webserver.outcome(run_id).metadata["heard"])

@@ -1,8 +1,13 @@
 """What the launcher, the workers and the health checks must agree on about Celery."""
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from dagma import environment
+
+READY_FILE = Path(tempfile.gettempdir()) / "dagma-worker-ready"
+"""Written by a worker that has started. In a container it is gone when the worker starts again."""
 
 DEFAULT_SILENCE_SECONDS = 30
 """A worker that answers nothing for this long, while the broker works, is dead (see `worker_roll_call`)."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 
 from dagma import environment
-from dagma.execution.celery_settings import broker_url
+from dagma.execution.celery_settings import READY_FILE, broker_url
 
 TIMEOUT_SECONDS = 5
 
@@ -117,6 +117,8 @@ def check_worker() -> str:
     Raises:
         UnhealthyError: The worker does not answer.
     """
+    if not READY_FILE.exists():
+        raise UnhealthyError("the worker has not started yet")
     from kombu.connection import Connection
     from kombu.pidbox import Mailbox
 

@@ -15,6 +15,7 @@ from dagma.langflow.auth.redact import bare_url
 
 DEFAULT_URL = "http://127.0.0.1:3000"
 REQUEST_TIMEOUT_SECONDS = 30.0
+RELOAD_SECONDS = 200.0  # a code server gives a process that loads definitions 180
 REPOSITORY = "__repository__"
 END_STATUSES = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
 
@@ -40,6 +41,7 @@ query Location($name: String!) {
   }
 }
 """
+RELOAD = "mutation Reload($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) { __typename } }"
 STATUS = """
 query Status($id: ID!) {
   runOrError(runId: $id) { __typename ... on Run { status } }
@@ -183,8 +185,8 @@ class Webserver:
         """The address of the list of runs."""
         return f"{self._public_url}/runs"
 
-    def query(self, document: str, **variables: Any) -> dict[str, Any]:
-        """Send a GraphQL document.
+    def query(self, document: str, *, seconds: float = REQUEST_TIMEOUT_SECONDS, **variables: Any) -> dict[str, Any]:
+        """Send a GraphQL document, and wait so many seconds for each part of the answer.
 
         Raises:
             WebserverError: There is no answer, or an error.
@@ -194,7 +196,7 @@ class Webserver:
             response = self._session.post(
                 f"{self.url}/graphql",
                 json={"query": document, "variables": variables},
-                timeout=REQUEST_TIMEOUT_SECONDS,
+                timeout=seconds,
             )
         except ValueError as error:  # requests' own for what is no URL are ValueErrors, too
             raise WebserverError(
@@ -281,6 +283,15 @@ class Webserver:
                 f"Code location {self.location!r} does not load: {_first_lines(cause)}\n"
                 f"See its log: `make logs s={'project' if self.location == 'project' else 'user'}-code`."
             )
+
+    def reload(self) -> None:
+        """Have the code location load its definitions anew; until it has, it serves the old ones.
+
+        Raises:
+            WebserverError: They don't load.
+        """
+        self.query(RELOAD, seconds=RELOAD_SECONDS, name=self.location)
+        self.check_location()
 
     def launch(self, job: str, run_config: dict[str, Any], tags: dict[str, str]) -> str:
         """Launch a run of a job and return its id.

@@ -7,9 +7,10 @@ A worker that is told to stop (SIGTERM) takes no more runs and goes on with thos
 `DAGMA_WORKER_GRACE_SECONDS` it interrupts what still runs: such a run ends as a failure at once, for Dagster to retry
 elsewhere, instead of dying with its worker and being looked for.
 
-It imports the definitions of every code location once, before it forks the processes that execute runs: runs start
-warm, and a worker executes the definitions that were there when it started. `make up` replaces the workers where these
-have changed. Definitions that don't load keep no worker from starting: their runs fail, for that cause.
+It imports the built-in definitions once, before it forks the processes that execute runs: runs start warm. The project
+is imported by each process, with the first of its runs: after an edit other processes take their place
+(`dagma.execution.pool_renewal`). Definitions that don't load keep no worker from starting: their runs fail, for that
+cause.
 
 A worker that starts again after it was killed fails the runs that it had only begun to start. Dagster asks after the
 workers of started runs, and would give these up after `start_timeout_seconds`.
@@ -32,10 +33,17 @@ from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
 
 from dagma import environment
-from dagma.execution.celery_settings import CELERY_SETTINGS, DEFAULT_SILENCE_SECONDS, broker_url, result_backend_url
+from dagma.execution.celery_settings import (
+    CELERY_SETTINGS,
+    DEFAULT_SILENCE_SECONDS,
+    READY_FILE,
+    broker_url,
+    result_backend_url,
+)
 from dagma.execution.code_locations import LOCATIONS
 from dagma.execution.launcher import task_id_of
 from dagma.execution.load_errors import describe
+from dagma.execution.pool_renewal import PoolRenewal
 from dagma.execution.worker_roll_call import BROKER_ERRORS, RollCall
 from dagma.ledger.prices import Prices
 
@@ -46,12 +54,14 @@ CLEAN_UP_SECONDS = 15.0
 
 
 def import_definitions() -> None:
-    """Import what the code locations define. What does not load is only told: a worker has to run the rest."""
-    for location, module in LOCATIONS.items():
-        try:
-            importlib.import_module(module)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # the project's code may raise anything
-            logger.error("Runs of code location %s will fail, it does not load: %s", location, describe(error))
+    """Import the built-in definitions. If they don't load this is only told: a worker has to run the project's."""
+    # A backend of somebody's own is a part of the project: the definitions would import it.
+    is_built_in = environment.text("DAGMA_BACKEND", default="langflow").lower() == "langflow"
+    module = LOCATIONS["dagma"] if is_built_in else "dagma.defs.llm.assets"
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # noqa: BLE001  # whatever it is, the worker starts
+        logger.error("Runs of code location dagma will fail, it does not load: %s", describe(error))
 
 
 def grace_seconds() -> float:
@@ -72,12 +82,18 @@ Prices().warm_up()
 def make_worker_app() -> Celery:
     """Make the app; broker and result backend are those of the environment."""
     made: Celery = make_app({"broker": broker_url(), "backend": result_backend_url(), "config_source": CELERY_SETTINGS})
+    made.steps["consumer"].add(PoolRenewal)
     return made
 
 
 app = make_worker_app()
 execute_job = create_execute_job_task(app)
 resume_job = create_resume_job_task(app)
+
+
+def mark_ready(**_: Any) -> None:
+    """Tell the health check that this worker can be asked."""
+    READY_FILE.touch()
 
 
 def drain(sender: str, **_: Any) -> None:
@@ -136,6 +152,7 @@ def _is_abandoned(instance: dg.DagsterInstance, run: dg.DagsterRun, roll_call: R
     return now is not None and now.status is dg.DagsterRunStatus.STARTING
 
 
+worker_ready.connect(mark_ready)
 worker_ready.connect(report_abandoned)
 worker_shutting_down.connect(drain)
 task_postrun.connect(obey_sigterm)

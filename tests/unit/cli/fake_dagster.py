@@ -48,6 +48,8 @@ class FakeDagster:
     def answer(self, query: str) -> dict[str, Any]:
         if "mutation Launch" in query:
             return {"launchRun": self.launched}
+        if "mutation Reload" in query:
+            return {"reloadRepositoryLocation": {"__typename": "WorkspaceLocationEntry"}}
         if "query Location" in query:
             entry = {"__typename": "WorkspaceLocationEntry", "locationOrLoadError": self.location}
             return {"workspaceLocationEntryOrError": entry}

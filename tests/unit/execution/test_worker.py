@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 from dagster._core.test_utils import instance_for_test
 
-from dagma.execution import worker
+from dagma.execution import health, worker
 from dagma.execution.worker_roll_call import RollCall, TaskState
 
 HOST = "celery@worker-1"
@@ -36,6 +36,28 @@ def run() -> Iterator[subprocess.Popen[bytes]]:
 
 def test_the_tasks_of_the_launcher_are_known_to_the_worker() -> None:
     assert {"execute_job", "resume_job"} <= set(worker.app.tasks)
+
+
+def test_the_health_check_is_told_when_a_worker_has_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for module in (worker, health):
+        monkeypatch.setattr(module, "READY_FILE", tmp_path / "ready")
+    monkeypatch.setattr(health, "query_database", lambda _: pytest.fail("a worker that has not started is asked"))
+    with pytest.raises(health.UnhealthyError, match="has not started yet"):
+        health.check_worker()
+    worker.mark_ready(sender=None)
+    assert (tmp_path / "ready").exists()
+
+
+@pytest.mark.parametrize(("backend", "is_imported"), [("langflow", True), ("mine:reply", False)])
+def test_a_worker_leaves_a_backend_of_the_project_to_the_runs(
+    monkeypatch: pytest.MonkeyPatch, backend: str, is_imported: bool
+) -> None:
+    imported: list[str] = []
+    monkeypatch.setattr(worker.importlib, "import_module", imported.append)
+    monkeypatch.setenv("DAGMA_BACKEND", backend)
+    worker.import_definitions()
+    assert ("dagma.definitions" in imported) is is_imported
+    assert "dagma.project_definitions" not in imported
 
 
 def test_broker_and_result_backend_can_stand_in_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

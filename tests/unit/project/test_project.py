@@ -68,12 +68,12 @@ def test_an_entry_point_has_one_definitions_object_as_code_servers_want_it(modul
 def test_definitions_that_do_not_load_keep_no_worker_from_starting(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    (tmp_path / "broken_entry_point.py").write_text("import sys\nsys.exit('no')\n")
+    (tmp_path / "broken_entry_point.py").write_text("raise ValueError('no')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(worker, "LOCATIONS", {"project": "broken_entry_point", "dagma": "dagma.definitions"})
+    monkeypatch.setattr(worker, "LOCATIONS", {"dagma": "broken_entry_point"})
     with caplog.at_level(logging.ERROR):
         worker.import_definitions()
-    assert "Runs of code location project will fail, it does not load: SystemExit: no" in caplog.text
+    assert "Runs of code location dagma will fail, it does not load: ValueError: no" in caplog.text
 
 
 def test_a_grace_period_that_cannot_be_read_keeps_no_worker_from_starting(

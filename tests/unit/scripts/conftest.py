@@ -15,6 +15,7 @@ PROGRAMS = (
     *(
         "awk",
         "base64",
+        "cksum",
         "bash",
         "cat",
         "chmod",
@@ -27,6 +28,7 @@ PROGRAMS = (
         "grep",
         "head",
         "id",
+        "ln",
         "mkdir",
         "mv",
         "od",
@@ -44,6 +46,7 @@ LIBRARIES = (
     "images",
     "project",
     "stack",
+    "last-up",
 )
 
 

@@ -45,7 +45,7 @@ def test_a_service_mounts_nothing_of_the_host_but_files_of_its_own(name: str) ->
             "./docker/",
             "./flows",
             "./project/data",
-            "${DAGMA_PROJECT_COPY",
+            "${DAGMA_PROJECT_MOUNT",
             "${DAGMA_CA_BUNDLE",
             "${LANGFLOW_TLS_FOLDER",
         )
@@ -238,9 +238,10 @@ def test_a_ui_does_not_wait_for_code_that_may_not_load() -> None:
 
 @pytest.mark.parametrize("name", ["user-code", "project-code", "worker", "validate"])
 def test_what_loads_definitions_has_the_project_and_its_data(name: str) -> None:
-    mounts = {volume.split(":")[-2]: volume for volume in SERVICES[name]["volumes"]}
-    assert mounts["/opt/project"] == "${DAGMA_PROJECT_COPY:-./project}:/opt/project:ro"
-    assert mounts["/opt/project/data"] == "./project/data:/opt/project/data:ro"
+    mounts = SERVICES[name]["volumes"]
+    # A folder of copies, or without `make up` the project itself as the current one.
+    assert "${DAGMA_PROJECT_MOUNT:-./project:/opt/project/current}:ro" in mounts
+    assert "./project/data:/opt/project-data:ro" in mounts
 
 
 def test_what_validates_sees_the_environment_of_what_runs_and_reaches_nothing() -> None:

@@ -1,12 +1,14 @@
 """scripts/project.sh: the copy of the project that containers get, and what is asked before they get it."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 from unit.scripts.conftest import Machine
 
-COPY = "copy_project; echo $DAGMA_PROJECT_COPY"
-LOGS = "mkdir -p .dev/logs; "
+COPY = "copy_project; echo $COPIES/$COPY"
+LOGS = "mkdir -p .dev/logs .dev/project; COPY=0123456789ab; "
 
 
 @pytest.fixture
@@ -65,18 +67,47 @@ def test_a_link_is_followed_and_one_that_points_nowhere_refused(machine: Machine
     assert "project/gone.py can't be copied" in machine.refusal(COPY)
 
 
-def test_data_are_made_where_they_are_missing(machine: Machine, project: Path) -> None:
+def test_data_are_made_where_they_are_missing_and_are_no_copy(machine: Machine, project: Path) -> None:
     (project / "data").rmdir()
-    assert (copied(machine) / "data").is_dir()
+    # Where the containers have the folder itself.
+    assert (copied(machine) / "data").readlink() == Path("/opt/project-data")
     assert (project / "data").is_dir()
 
 
-def test_copies_that_nothing_runs_are_forgotten(machine: Machine, project: Path) -> None:
-    old = copied(machine)
+def test_one_copy_is_current(machine: Machine, project: Path) -> None:
+    for text in ("x = 1\n", "x = 2\n"):
+        (project / "defs/mine.py").write_text(text)
+        assert machine.run("copy_project; use_copy").returncode == 0
+        assert (machine.folder / ".dev/project/current/defs/mine.py").read_text() == text
+
+
+def test_copies_are_kept_for_as_long_as_runs_may_need_them(machine: Machine, project: Path) -> None:
+    older = copied(machine)
     (project / "defs/mine.py").write_text("x = 2\n")
-    done = machine.run(f"{COPY}; forget_old_copies")
-    assert not old.exists()
-    assert (machine.folder / done.stdout.strip()).is_dir()
+    old = copied(machine)
+    week_ago = time.time() - 8 * 24 * 3600
+    os.utime(older, (week_ago, week_ago))
+    (project / "defs/mine.py").write_text("x = 3\n")
+    new = copied(machine)
+    os.utime(new, (week_ago, week_ago))
+    assert machine.run("copy_project; use_copy; forget_old_copies").returncode == 0
+    assert (older.exists(), old.exists(), new.exists()) == (False, True, True)
+    assert (machine.folder / ".dev/project/current").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("backend", "locations"), [("langflow", "project"), ("mine:reply", "project dagma")], ids=["langflow", "own"]
+)
+def test_an_edit_is_loaded_by_the_locations_that_import_it(machine: Machine, backend: str, locations: str) -> None:
+    machine.add_docker(f'"compose exec -T dagster-webserver dagma reload {locations}") ;;')
+    assert machine.run("load_copy", DAGMA_BACKEND=backend).returncode == 0
+
+
+def test_an_edit_that_could_not_be_loaded_is_told(machine: Machine) -> None:
+    machine.add_docker('"compose exec "*) echo "dagma reload: no" >&2; exit 1 ;;')
+    stderr = machine.refusal("load_copy")
+    assert "dagma reload: no" in stderr
+    assert "error: the project was not loaded" in stderr
 
 
 def test_what_loads_is_passed_in_silence(machine: Machine) -> None:

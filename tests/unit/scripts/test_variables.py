@@ -15,8 +15,8 @@ from unit.scripts.compose import (
     read_by_code,
 )
 
-# `make up` computes them: workers times runs of each, and where the copy of the project is.
-COMPUTED = {"DAGMA_MAX_CONCURRENT_RUNS", "DAGMA_PROJECT_COPY"}
+# `make up` computes them: workers times runs of each, and where the copies of the project are.
+COMPUTED = {"DAGMA_MAX_CONCURRENT_RUNS", "DAGMA_PROJECT_MOUNT"}
 
 
 # Their passwords stand in .env: scripts/secrets.sh makes these of them.

@@ -1,0 +1,48 @@
+"""A worker's processes after an edit of the project: others take their place, which have not imported it."""
+
+from typing import Any
+
+from celery import bootsteps
+from celery.worker import state
+
+from dagma.project import project_folder
+
+INTERVAL_SECONDS = 1.0
+
+
+class PoolRenewal(bootsteps.StartStopStep):
+    """Replaces the processes of a worker's pool when another copy of the project has become current.
+
+    A process imports the project with the first of its runs, and keeps it. So new processes are forked at once, and old
+    ones end as soon as they are idle: a run goes on with the project that it began with, however long it takes.
+    """
+
+    requires: tuple[str, ...] = ("celery.worker.consumer.tasks:Tasks",)  # type: ignore[assignment]
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        """Remember which copy of the project is current."""
+        super().__init__(consumer, **options)  # type: ignore[no-untyped-call]
+        self._copy = project_folder()
+        self._old: set[int] = set()
+
+    def start(self, consumer: Any) -> None:
+        """Look every second, in the thread that gives runs to processes; again after each connection to the broker."""
+        consumer.timer.call_repeatedly(INTERVAL_SECONDS, self.renew, (consumer.pool,))
+
+    def renew(self, pool: Any) -> None:
+        """Fork new processes if the project has changed, and end those of the old ones that are idle.
+
+        Args:
+            pool: Celery's pool of processes.
+        """
+        processes = set(pool.info["processes"])
+        if (copy := project_folder()) != self._copy:
+            self._copy, self._old = copy, processes
+            pool.grow(pool.limit)
+            pool.maintain_pool()
+        self._old &= processes
+        if len(state.reserved_requests) > len(state.active_requests):
+            return  # a run is on its way to one of them
+        # The pool ends the oldest that are idle.
+        if idle := self._old - {request.worker_pid for request in state.active_requests}:
+            pool.shrink(len(idle))

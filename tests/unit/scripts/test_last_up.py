@@ -1,0 +1,79 @@
+"""scripts/last-up.sh: what this `make up` need not do again."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from unit.scripts.conftest import Machine
+
+DOCKER = """"compose config") echo "services: $WORKERS" ;;
+"compose ps --quiet") echo 4711 ;;
+"compose ps --all "*) echo "worker running healthy/0" ;;"""
+# The secrets have tests of their own.
+SOURCED = "write_secrets() { :; }; COPY=0123456789ab; "
+
+
+@pytest.fixture
+def up(machine: Machine) -> Machine:
+    """A machine on which the stack is up."""
+    for folder in (".secrets", "src", "docker", "dagster_home", "flows", "project"):
+        (machine.folder / folder).mkdir(exist_ok=True)
+    for file in (".env", "src/x.py", "docker-compose.yml", "pyproject.toml", "README.md", "project/requirements.txt"):
+        machine.write(file, "1\n")
+    (machine.folder / ".dev").mkdir(exist_ok=True)
+    machine.add_docker(DOCKER)
+    assert machine.run(SOURCED + "remember_this_up", WORKERS="1").returncode == 0
+    return machine
+
+
+def is_up(machine: Machine, workers: str = "1") -> bool:
+    return machine.run(SOURCED + "all_but_the_project_is_up", WORKERS=workers).returncode == 0
+
+
+def test_an_edit_of_the_project_leaves_everything_else_up(up: Machine) -> None:
+    (up.folder / "project" / "mine.py").write_text("x = 1\n")
+    (up.folder / "src" / "__pycache__").mkdir()
+    (up.folder / "src" / "__pycache__" / "x.pyc").write_text("1")
+    assert is_up(up)
+    assert up.run(SOURCED + "running_copy").stdout == "0123456789ab\n"
+
+
+def changed(name: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_text("2\n")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        changed(".env"),
+        changed("src/x.py"),
+        changed("src/new.py"),
+        changed("docker-compose.yml"),
+        changed("project/requirements.txt"),
+        changed(".secrets/LLM_API_KEY"),
+        lambda folder: (folder / "src/x.py").unlink(),
+        lambda folder: (folder / ".dev/last-up").unlink(),
+    ],
+    ids=["settings", "code", "new code", "compose", "packages", "secret", "no code", "first"],
+)
+def test_any_other_change_is_for_the_whole_of_make_up(up: Machine, change: Callable[[Path], object]) -> None:
+    change(up.folder)
+    assert not is_up(up)
+
+
+def test_a_setting_of_the_command_line_is_a_change(up: Machine) -> None:
+    assert not is_up(up, workers="2")
+
+
+@pytest.mark.parametrize(
+    "docker",
+    [
+        DOCKER.replace("echo 4711", "true"),
+        DOCKER.replace("4711", "4712"),
+        DOCKER.replace("running healthy", "running starting"),
+    ],
+    ids=["gone", "replaced", "starting"],
+)
+def test_containers_that_are_not_those_of_the_last_time_are_a_change(up: Machine, docker: str) -> None:
+    up.add_docker(docker)
+    assert not is_up(up)
