@@ -12,7 +12,7 @@ from dagma.langflow.flow_cache import FlowCache
 from dagma.langflow.http.connection_settings import TLS, Timeouts
 from dagma.langflow.http.deadline import Deadline
 from dagma.langflow.http.retry import RetryPolicy
-from dagma.langflow.http.transport import DEFAULT_MAX_BODY_BYTES, Reply, Transport
+from dagma.langflow.http.transport import DEFAULT_MAX_BODY_BYTES, Reply, Request, Transport
 from dagma.langflow.job_state import JobPolicy
 from dagma.langflow.untrusted_json import json_object, malformed
 
@@ -137,8 +137,10 @@ class Connection:
         params: Mapping[str, str] | None = None,
         payload: Any = None,
     ) -> Reply:
+        request = Request(method, path, params=params, payload=payload)
+
         def once() -> Reply:
-            reply = self._transport.exchange(method, path, deadline=deadline, params=params, payload=payload)
+            reply = self._transport.exchange(request, deadline)
             raise_for_status(reply, subject)
             return reply
 
