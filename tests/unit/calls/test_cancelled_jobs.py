@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 import pytest
@@ -367,6 +368,21 @@ def test_a_call_whose_job_has_no_id_yet_is_left_as_it_is(
     instance.report_run_canceled(left.run)
     assert evaluate(instance)[0] is not None
     assert states(fake) == (["cancelled"], ["cancelled", "begun"])
+
+
+def test_more_jobs_than_the_ledger_lists_at_a_time_are_all_ended(
+    instance: dg.DagsterInstance, leave_job: Leave, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "SETTLING_SECONDS", 600.0)
+    run = leave_job().run
+    ledger = ledger_from_environment()
+    for number in range(100):
+        call = Call(flow_id="flow", input_hash=str(number), scope=run.run_id, mode="job", run_id=run.run_id)
+        ledger.submitted(ledger.begin(call), str(uuid4()))
+    assert len(ledger.submitted_jobs([run.run_id])) == 100
+    instance.report_run_canceled(run)
+    evaluate(instance)
+    assert ledger.submitted_jobs([run.run_id]) == []
 
 
 def test_a_fresh_cancel_is_left_to_a_worker_that_may_have_the_run(
