@@ -3,10 +3,9 @@
 import dagster as dg
 
 from dagma.defs.llm.assets import langflow_run_flow
-from dagma.defs.llm.cancelled_jobs import cancelled_jobs
-from dagma.defs.llm.lost_retries import lost_retries
 from dagma.defs.llm.resources import resources_from_environment
 from dagma.defs.llm.schedules import daily_schedule_from_environment, langflow_run_flow_job
+from dagma.defs.llm.sensors import cancelled_jobs, lost_retries
 from dagma.defs.retention import prune_job, prune_schedule_from_environment
 from dagma.validation.setting_checks import refuse_bad_settings
 

@@ -26,8 +26,6 @@ IMPORTED = {
     "dagster._core.execution.backfill": (["BulkActionsFilter", "BulkActionStatus"], "to find backfills that go on"),
     "dagster._core.execution.retries": (["auto_reexecution_should_retry_run"], "the daemon's own rule for retries"),
     "dagster._core.launcher": (["CheckRunHealthResult", "WorkerStatus"], "what a launcher's health check returns"),
-    "dagster._core.storage.base_storage": (["DagsterStorage"], "the class that an instance's storage is"),
-    "dagster._core.storage.config": (["pg_config"], "the schema of an instance's Postgres storage"),
     "dagster._core.storage.dagster_run": (["FINISHED_STATUSES", "NOT_FINISHED_STATUSES"], "Dagster's own sets"),
     "dagster._core.storage.event_log.schema": (["AssetCheckExecutionsTable"], "no API deletes these rows"),
     "dagster._core.storage.event_log.sql_event_log": (["SqlEventLogStorage"], "to know that rows can be deleted"),
@@ -53,7 +51,7 @@ IMPORTED = {
         ],
         TAGS,
     ),
-    "dagster._serdes": (["ConfigurableClass", "ConfigurableClassData"], "the bases of an instance's classes"),
+    "dagster._serdes": (["ConfigurableClassData"], "where an instance's class was configured"),
 }
 OVERRIDDEN = {
     "urllib3.connection:HTTPConnection._new_conn": "where a socket is made, before its TLS handshake",

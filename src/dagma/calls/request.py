@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dagma.langflow import InputType, OutputType
+from dagma.ledger.call import Mode
 
-CallMode = Literal["auto", "direct", "job"]
+CallMode = Literal["auto", Mode]
 OnUnknown = Literal["fail", "resend", "give_up"]
 """What becomes of a call of which nobody can tell whether it was answered: fail, and look again at the next retry; send
 it again, which may pay twice; or fail, at each retry too."""

@@ -10,6 +10,7 @@ from dagma.langflow.errors import LangflowError
 from dagma.langflow.events import EventReader, FlowEvent
 from dagma.langflow.http.deadline import Deadline
 from dagma.langflow.http.event_stream import Frame, frames, lines
+from dagma.langflow.http.transport import Request
 from dagma.langflow.job_state import JobStatus
 from dagma.langflow.jobs_api import JobsApi, not_over
 from dagma.langflow.run_request import checked_uuid
@@ -107,13 +108,8 @@ class FollowingApi(JobsApi):
     ) -> Generator[Frame, None, None]:
         longest = self._transport.max_body_bytes
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_event_id} if last_event_id else {})
-        with self._transport.stream(
-            "GET",
-            f"/api/v2/workflows/{job_id}/events",
-            deadline=deadline,
-            headers=headers,
-            read_timeout=silence,
-        ) as reply:
+        request = Request("GET", f"/api/v2/workflows/{job_id}/events", headers=headers)
+        with self._transport.stream(request, deadline, read_timeout=silence) as reply:
             if reply.status != 200:
                 raise_for_status(self._transport.read(reply), f"events of job {job_id}")
             yield from frames(lines(reply.chunks, longest=longest), longest=longest)

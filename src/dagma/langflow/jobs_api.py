@@ -10,6 +10,7 @@ from uuid import uuid4
 from dagma.langflow.errors import CallTimeout, JobLost, LangflowError, MalformedResponse, quoting
 from dagma.langflow.flows_api import FlowsApi
 from dagma.langflow.http.deadline import Deadline
+from dagma.langflow.http.transport import Request
 from dagma.langflow.job_state import HumanRequest, JobStatus
 from dagma.langflow.run_request import checked_uuid, v2_body
 from dagma.langflow.untrusted_json import json_object, json_objects, malformed, text_or_none
@@ -86,9 +87,10 @@ class JobsApi(FlowsApi):
 
     def _status(self, job_id: str, deadline: Deadline) -> JobStatus:
         key = checked_uuid("job_id", job_id)
+        request = Request("GET", "/api/v2/workflows", params={"job_id": key})
 
         def once() -> JobStatus:
-            reply = self._transport.exchange("GET", "/api/v2/workflows", deadline=deadline, params={"job_id": key})
+            reply = self._transport.exchange(request, deadline)
             return JobStatus.of(reply, key)
 
         return self._retry.call(once, deadline=deadline, idempotent=True)

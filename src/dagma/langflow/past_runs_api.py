@@ -14,7 +14,7 @@ from dagma.langflow.collecting import CollectingApi
 from dagma.langflow.error_responses import flow_failed, raise_for_status
 from dagma.langflow.errors import CompletedWithoutOutput, FlowFailed, quoting
 from dagma.langflow.events import FlowEvent
-from dagma.langflow.http.transport import Reply
+from dagma.langflow.http.transport import Reply, Request
 from dagma.langflow.result import CallResult
 from dagma.langflow.untrusted_json import (
     json_object,
@@ -175,9 +175,10 @@ class PastRunsApi(CollectingApi):
     def _job_of(self, run_id: str) -> Reply:
         """Ask for the job of a run, where one that failed or is not known is an error."""
         deadline = self._quick_deadline()
+        request = Request("GET", "/api/v2/workflows", params={"job_id": run_id})
 
         def once() -> Reply:
-            reply = self._transport.exchange("GET", "/api/v2/workflows", deadline=deadline, params={"job_id": run_id})
+            reply = self._transport.exchange(request, deadline)
             if walk(json_or_none(reply.body), "detail", "code") not in _TOLD_BY_ERRORS:
                 raise_for_status(reply, f"state of run {run_id}")
             return reply

@@ -12,7 +12,7 @@ from dagma.langflow.events import EventReader, FlowEvent, error_component
 from dagma.langflow.flows_api import FlowsApi
 from dagma.langflow.http.deadline import Deadline
 from dagma.langflow.http.event_stream import lines
-from dagma.langflow.http.transport import StreamReply
+from dagma.langflow.http.transport import Request, StreamReply
 from dagma.langflow.result import CallResult
 from dagma.langflow.run_request import refuse_ignored_input, v1_body, v1_path, v2_body
 from dagma.langflow.types import InputType, OutputType
@@ -179,11 +179,9 @@ class RunsApi(FlowsApi):
             ) from error
 
     def _opened(self, flow_id: str, body: Mapping[str, Any], deadline: Deadline) -> tuple[ExitStack, StreamReply]:
+        request = Request("POST", v1_path(flow_id), params={"stream": "true"}, payload=body)
         with ExitStack() as stack:
-            stream = self._transport.stream(
-                "POST", v1_path(flow_id), deadline=deadline, params={"stream": "true"}, payload=body
-            )
-            reply = stack.enter_context(stream)
+            reply = stack.enter_context(self._transport.stream(request, deadline))
             if reply.status != 200:
                 raise_for_status(self._transport.read(reply), f"stream of flow {flow_id!r}")
             return stack.pop_all(), reply

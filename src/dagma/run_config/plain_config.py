@@ -1,9 +1,12 @@
 """A run's config without a way into the environment of the process that executes the run."""
 
-from typing import Any, Self
+from enum import Enum
+from types import NoneType
+from typing import Any, Literal, Self, get_args, get_origin
 
 import dagster as dg
 from dagster._config import ConfigType
+from pydantic import create_model
 
 
 class PlainConfig(dg.Config):
@@ -11,6 +14,8 @@ class PlainConfig(dg.Config):
 
     Every `str`, `int` and `bool` of a `dg.Config` also takes `{env: NAME}`, which Dagster replaces by that variable of
     the process that executes the run: whoever may launch runs can read all of them. Here it is refused at launch.
+
+    A `Literal`, also one that may be None, is offered in the launchpad, and other words are refused at launch.
 
         class Choices(PlainConfig):
             country: str = "France"
@@ -23,13 +28,24 @@ class PlainConfig(dg.Config):
     @classmethod
     def schema_of_runs(cls) -> dg.Field:
         """Give the `config_schema` for the asset or op."""
-        return _plain_field(cls.to_config_schema().as_field())
+        return _plain_field(_with_choices(cls).to_config_schema().as_field())
 
     @classmethod
     def of_run(cls, context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Self:
         """Read the config of the run that executes."""
         op = context.op_execution_context if isinstance(context, dg.AssetExecutionContext) else context
         return cls(**op.op_config)
+
+
+def _with_choices(config: type[PlainConfig]) -> type[PlainConfig]:
+    """Replace each `Literal | None` by an Enum, since Dagster 1.13 takes no optional Literal."""
+    choices: dict[str, Any] = {}
+    for name, field in config.model_fields.items():
+        literal, *rest = get_args(field.annotation) or [None]
+        if get_origin(literal) is Literal and rest == [NoneType]:
+            words = Enum(f"{config.__name__}_{name}", {word: word for word in get_args(literal)})  # type: ignore[misc]
+            choices[name] = (words | None, field)
+    return create_model(config.__name__, __base__=config, **choices)
 
 
 def _plain_field(field: dg.Field) -> dg.Field:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 import pytest
@@ -13,15 +14,17 @@ from unit.calls.conftest import Flow, Ran, execute, rows, wait_for
 from dagma.backends.backend import Backend
 from dagma.backends.langflow.langflow_jobs import LangflowJobs
 from dagma.backends.langflow.langflow_resource import LangflowRestResource, langflow_from_environment
+from dagma.calls import leftover_jobs
 from dagma.calls.durable_call import DurableCall
 from dagma.calls.process_ledger import ledger_from_environment
 from dagma.calls.request import CallRequest
-from dagma.defs.llm import cancelled_jobs
+from dagma.defs.llm import sensors
+from dagma.execution import sweep
 from dagma.langflow import Forbidden, JobNotFound, ServerError
 from dagma.ledger import Call, LedgerError
 from dagma.testing import ComponentFailed, FakeLangflow, Fault
 
-SETTLING = cancelled_jobs.SETTLING
+YOUNGEST = leftover_jobs.YOUNGEST
 RETRY = {"dagster/retry_number": "1"}
 STOP = "/api/v2/workflows/stop"
 UNKNOWN_JOB = Fault(path=STOP, status=404, body={"detail": {"code": "JOB_NOT_FOUND"}})
@@ -30,7 +33,7 @@ Leave = Callable[[], Ran]
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch, fake: FakeLangflow) -> None:
-    monkeypatch.setattr(cancelled_jobs, "SETTLING", timedelta(0))
+    monkeypatch.setattr(leftover_jobs, "YOUNGEST", timedelta(0))
     monkeypatch.setenv("LANGFLOW_MODE", "job")
 
 
@@ -77,7 +80,7 @@ def evaluate(
     instance: dg.DagsterInstance, cursor: str | None = None, backend: Backend | None = None
 ) -> tuple[str | None, str]:
     """Evaluate the sensor as the code server does; give the new cursor, and what the tick says."""
-    sensor = cancelled_jobs.cancelled_jobs
+    sensor = sensors.cancelled_jobs
     defs = dg.Definitions(sensors=[sensor], resources={"backend": backend or langflow_from_environment()})
     repository = defs.get_repository_def()
     with dg.build_sensor_context(instance=instance, cursor=cursor, repository_def=repository) as context:
@@ -112,7 +115,7 @@ def test_the_job_of_a_run_that_is_cancelled_after_its_worker_died_is_stopped(
     instance.report_run_canceled(left.run)
     cursor, said = evaluate(instance)
     assert states(fake) == STOPPED
-    assert said == f"Ended: {fake.jobs[0].id}."
+    assert said == f"Job {fake.jobs[0].id} is stopped."
     call_id, job_id = rows()[0]["id"], fake.jobs[0].id
     once = [f"The run was cancelled, and no worker has ended its call {call_id}: job {job_id} is stopped."]
     assert told(instance, left.run) == once
@@ -332,17 +335,13 @@ class OtherLangflow(LangflowRestResource):
         return "another"
 
 
-@pytest.mark.parametrize(
-    ("backend", "says"),
-    [(Direct(), "Direct has no jobs."), (OtherLangflow(), "No cancelled run has left a job.")],
-    ids=["without jobs", "with jobs of its own"],
-)
+@pytest.mark.parametrize("backend", [Direct(), OtherLangflow()], ids=["without jobs", "with jobs of its own"])
 def test_the_jobs_of_another_backend_are_left_alone(
-    fake: FakeLangflow, instance: dg.DagsterInstance, leave_job: Leave, backend: Backend, says: str
+    fake: FakeLangflow, instance: dg.DagsterInstance, leave_job: Leave, backend: Backend
 ) -> None:
     instance.report_run_canceled(leave_job().run)
     cursor, said = evaluate(instance, backend=backend)
-    assert (cursor is not None, said) == (True, says)
+    assert (cursor is not None, said) == (True, "No cancelled run has left a job.")
     assert states(fake) == UNTOUCHED
     assert stops(fake) == 0
 
@@ -371,17 +370,32 @@ def test_a_call_whose_job_has_no_id_yet_is_left_as_it_is(
     assert states(fake) == (["cancelled"], ["cancelled", "begun"])
 
 
+def test_more_jobs_than_the_ledger_lists_at_a_time_are_all_ended(
+    instance: dg.DagsterInstance, leave_job: Leave, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "SETTLING_SECONDS", 600.0)
+    run = leave_job().run
+    ledger = ledger_from_environment()
+    for number in range(100):
+        call = Call(flow_id="flow", input_hash=str(number), scope=run.run_id, mode="job", run_id=run.run_id)
+        ledger.submitted(ledger.begin(call), str(uuid4()))
+    assert len(ledger.submitted_jobs([run.run_id])) == 100
+    instance.report_run_canceled(run)
+    evaluate(instance)
+    assert ledger.submitted_jobs([run.run_id]) == []
+
+
 def test_a_fresh_cancel_is_left_to_a_worker_that_may_have_the_run(
     fake: FakeLangflow, instance: dg.DagsterInstance, leave_job: Leave, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     instance.report_run_canceled(leave_job().run)
-    monkeypatch.setattr(cancelled_jobs, "SETTLING", timedelta(seconds=30))
+    monkeypatch.setattr(leftover_jobs, "YOUNGEST", timedelta(seconds=30))
     cursor, _ = evaluate(instance)
     assert states(fake) == UNTOUCHED
-    monkeypatch.setattr(cancelled_jobs, "SETTLING", timedelta(0))
+    monkeypatch.setattr(leftover_jobs, "YOUNGEST", timedelta(0))
     evaluate(instance, cursor)
     assert states(fake) == STOPPED
-    assert SETTLING < cancelled_jobs.OVERLAP
+    assert YOUNGEST < sweep.OVERLAP
 
 
 def test_an_evaluation_leaves_to_the_next_what_it_has_no_time_for(
@@ -389,17 +403,17 @@ def test_an_evaluation_leaves_to_the_next_what_it_has_no_time_for(
 ) -> None:
     left = leave_job()
     instance.report_run_canceled(left.run)
-    monkeypatch.setattr(cancelled_jobs, "STOPPING_SECONDS", -1.0)
+    monkeypatch.setattr(sweep, "SETTLING_SECONDS", -1.0)
     cursor, said = evaluate(instance)
     assert (cursor, left.run.run_id in said) == (None, True)
     assert states(fake) == UNTOUCHED
-    monkeypatch.setattr(cancelled_jobs, "STOPPING_SECONDS", 20.0)
+    monkeypatch.setattr(sweep, "SETTLING_SECONDS", 20.0)
     evaluate(instance, cursor)
     assert states(fake) == STOPPED
 
 
 @pytest.mark.parametrize(
-    ("cursor", "first_look"),
+    ("cursor", "oldest"),
     [(timedelta(hours=1), timedelta(hours=24)), (timedelta(hours=-48), timedelta(0)), (None, timedelta(0))],
     ids=["before the last evaluation", "too long ago after failures", "too long ago at first"],
 )
@@ -409,10 +423,10 @@ def test_runs_from_long_before_are_not_looked_at(
     leave_job: Leave,
     monkeypatch: pytest.MonkeyPatch,
     cursor: timedelta | None,
-    first_look: timedelta,
+    oldest: timedelta,
 ) -> None:
     instance.report_run_canceled(leave_job().run)
-    monkeypatch.setattr(cancelled_jobs, "FIRST_LOOK", first_look)
+    monkeypatch.setattr(leftover_jobs, "OLDEST", oldest)
     evaluate(instance, (datetime.now(UTC) + cursor).isoformat() if cursor is not None else None)
     assert states(fake) == UNTOUCHED
 
@@ -423,5 +437,5 @@ def test_the_ledger_is_not_asked_for_runs_that_can_not_have_made_a_call(
     queued = dg.DagsterRun(job_name="job", status=dg.DagsterRunStatus.STARTING)
     instance.add_run(queued)
     instance.report_run_canceled(queued)
-    monkeypatch.setattr(cancelled_jobs, "ledger_from_environment", lambda: pytest.fail("asked"))
+    monkeypatch.setattr(leftover_jobs, "ledger_from_environment", lambda: pytest.fail("asked"))
     assert evaluate(instance, backend=Direct())[0] is not None

@@ -203,4 +203,3 @@ def test_nothing_secret_is_shown_by_a_resource_that_someone_logs(monkeypatch: py
 
 def test_the_resource_has_a_field_for_every_setting_of_access() -> None:
     assert set(Access.__dataclass_fields__) <= set(LangflowRestResource.model_fields)
-    assert set(SECRET_VARIABLES) | set(FILE_VARIABLES) | {"verify_tls"} == set(Access.__dataclass_fields__)

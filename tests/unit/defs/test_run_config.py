@@ -5,7 +5,7 @@ import traceback
 import types
 from collections.abc import Iterator
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 import pytest
@@ -112,6 +112,8 @@ class Choices(PlainConfig):
     many: list[str] = []  # noqa: RUF012
     named: dict[str, int] = {}  # noqa: RUF012
     colour: Colour = Colour.red
+    size: Literal["small", "large"] = "small"
+    speed: Literal["slow", "fast"] | None = None
 
 
 def asset_of_ones_own(seen: list[Choices]) -> dg.AssetsDefinition:
@@ -124,7 +126,17 @@ def asset_of_ones_own(seen: list[Choices]) -> dg.AssetsDefinition:
 
 def test_a_plain_config_gives_an_asset_of_ones_own_its_typed_values() -> None:
     seen: list[Choices] = []
-    config = {"text": "y", "number": 2, "flag": True, "maybe": "z", "many": ["a"], "named": {"b": 3}, "colour": "blue"}
+    config = {
+        "text": "y",
+        "number": 2,
+        "flag": True,
+        "maybe": "z",
+        "many": ["a"],
+        "named": {"b": 3},
+        "colour": "blue",
+        "size": "large",
+        "speed": "fast",
+    }
     dg.materialize([asset_of_ones_own(seen)], run_config={"ops": {"mine": {"config": config}}})
     dg.materialize([asset_of_ones_own(seen)])
     assert seen == [Choices(**{**config, "colour": Colour.blue}), Choices()]
@@ -141,6 +153,14 @@ def test_a_plain_config_gives_an_asset_of_ones_own_its_typed_values() -> None:
 def test_a_plain_config_refuses_a_variable_in_any_field(config: dict[str, Any]) -> None:
     with pytest.raises(dg.DagsterInvalidConfigError):
         dg.materialize([asset_of_ones_own([])], run_config={"ops": {"mine": {"config": config}}})
+
+
+@pytest.mark.parametrize(("name", "words"), [("size", {"small", "large"}), ("speed", {"slow", "fast"})])
+def test_a_plain_config_offers_the_words_of_a_literal_and_refuses_others(name: str, words: set[str]) -> None:
+    kind = Choices.schema_of_runs().config_type.fields[name].config_type
+    assert {value.config_value for value in getattr(kind, "inner_type", kind).enum_values} == words
+    with pytest.raises(dg.DagsterInvalidConfigError, match=name):
+        dg.materialize([asset_of_ones_own([])], run_config={"ops": {"mine": {"config": {name: "other"}}}})
 
 
 def test_every_field_of_the_asset_is_described_in_the_launchpad() -> None:

@@ -15,7 +15,7 @@ from dagma.defs.retention import prune_job
 from dagma.execution.celery_settings import DEFAULT_SILENCE_SECONDS
 from dagma.execution.health import REQUIRED_DAEMONS
 from dagma.execution.launcher import CeleryRunLauncher
-from dagma.execution.storage import PostgresStorage
+from dagma.execution.storage import KeptConnections, PostgresStorage
 
 HOME = Path(__file__).parents[3] / "dagster_home"
 ENVIRONMENT = {
@@ -59,6 +59,12 @@ def test_connections_to_postgresql_are_kept(stack: InstanceRef) -> None:
     assert config.success, config.errors
     assert config.value is not None
     assert pg_url_from_config(config.value) == "postgresql://dagster@postgres:5432/dagster"
+
+
+def test_every_storage_keeps_its_connections() -> None:
+    storage = PostgresStorage("postgresql://nobody@127.0.0.1:1/none", should_autocreate_tables=False)
+    for each in (storage.run_storage, storage.event_log_storage, storage.schedule_storage):
+        assert isinstance(each, KeptConnections), "Dagster has renamed where a storage holds it"
 
 
 def test_no_more_runs_are_launched_than_the_workers_have_slots(stack: InstanceRef) -> None:

@@ -6,7 +6,8 @@ import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.test_utils import instance_for_test
 
-from dagma.defs.llm import lost_retries
+from dagma.defs.llm import sensors
+from dagma.execution import lost_retries, sweep
 from dagma.execution.webserver import LaunchRefusedError, WebserverError
 
 NEW_RUN = "00000000-0000-4000-8000-000000000009"
@@ -49,7 +50,7 @@ class RecordingWebserver:
 @pytest.fixture
 def webserver(monkeypatch: pytest.MonkeyPatch) -> RecordingWebserver:
     recording = RecordingWebserver()
-    monkeypatch.setattr(lost_retries.Webserver, "from_environment", lambda: recording)
+    monkeypatch.setattr(sensors.Webserver, "from_environment", lambda: recording)
     return recording
 
 
@@ -81,7 +82,7 @@ def failed_run(
 
 def evaluate(instance: dg.DagsterInstance, cursor: str | None = None) -> dg.SensorEvaluationContext:
     context = dg.build_sensor_context(instance=instance, cursor=cursor)
-    assert isinstance(lost_retries.lost_retries(context), dg.SkipReason)
+    assert isinstance(sensors.lost_retries(context), dg.SkipReason)
     return context
 
 
@@ -150,7 +151,7 @@ def test_a_webserver_that_is_away_is_asked_again(instance: dg.DagsterInstance, w
     run = failed_run(instance)
     webserver.away = True
     with pytest.raises(WebserverError):
-        lost_retries.lost_retries(context := dg.build_sensor_context(instance=instance))
+        sensors.lost_retries(context := dg.build_sensor_context(instance=instance))
     webserver.away = False
     evaluate(instance, context.cursor)
     assert [run_id for run_id, _, _ in webserver.retried] == [run.run_id]
@@ -207,7 +208,7 @@ def test_a_launch_without_an_answer_is_not_repeated_before_it_must_have_ended(
     unanswered, good = failed_run(instance), failed_run(instance)
     webserver.fails[unanswered.run_id] = WebserverError("no answer within 30 s")
     with pytest.raises(WebserverError, match="30 s"):
-        lost_retries.lost_retries(context := dg.build_sensor_context(instance=instance))
+        sensors.lost_retries(context := dg.build_sensor_context(instance=instance))
     assert [run_id for run_id, _, _ in webserver.retried] == [good.run_id]
     webserver.fails.clear()
     context = evaluate(instance, context.cursor)
@@ -225,7 +226,7 @@ def test_a_launch_that_arrived_without_an_answer_is_not_repeated(
     webserver.fails[run.run_id] = WebserverError("no answer within 30 s")
     webserver.meanwhile = lambda: failed_run(instance, parent=run, given_up=False)
     with pytest.raises(WebserverError):
-        lost_retries.lost_retries(context := dg.build_sensor_context(instance=instance))
+        sensors.lost_retries(context := dg.build_sensor_context(instance=instance))
     monkeypatch.setattr(lost_retries, "CLAIM_AGE", timedelta(0))
     webserver.fails.clear()
     evaluate(instance, context.cursor)
@@ -250,10 +251,10 @@ def test_an_evaluation_leaves_to_the_next_what_it_has_no_time_for(
     instance: dg.DagsterInstance, webserver: RecordingWebserver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = failed_run(instance)
-    monkeypatch.setattr(lost_retries, "LAUNCHING_SECONDS", -1.0)
+    monkeypatch.setattr(sweep, "SETTLING_SECONDS", -1.0)
     context = evaluate(instance)
     assert (webserver.retried, context.cursor) == ([], None)
-    monkeypatch.setattr(lost_retries, "LAUNCHING_SECONDS", 20.0)
+    monkeypatch.setattr(sweep, "SETTLING_SECONDS", 20.0)
     evaluate(instance, context.cursor)
     assert [run_id for run_id, _, _ in webserver.retried] == [run.run_id]
 

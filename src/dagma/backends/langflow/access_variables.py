@@ -1,35 +1,28 @@
 """Langflow's address, and credentials and TLS towards it, as the environment names them."""
 
 import re
+from dataclasses import fields
 
 from dagma import environment
 from dagma.langflow import Access
 from dagma.langflow.http.connection_settings import checked_base_url
 
 DEFAULT_BASE_URL = "http://127.0.0.1:7860"
+
+
+def _variables(*holding: str) -> dict[str, str]:
+    """List the variables of the settings that hold this, by setting."""
+    return {
+        setting.name: setting.metadata["variable"] for setting in fields(Access) if setting.metadata["holds"] in holding
+    }
+
+
 # Keys: a resource takes them as EnvVars only.
-KEY_VARIABLES = {
-    "api_key": "LANGFLOW_API_KEY",
-    "bearer_token": "LANGFLOW_BEARER_TOKEN",
-    "oauth_client_secret": "LANGFLOW_OAUTH_CLIENT_SECRET",
-    "basic_password": "LANGFLOW_BASIC_PASSWORD",
-    "headers": "LANGFLOW_HEADERS",
-}
+KEY_VARIABLES = _variables("key")
 # What is secret, or may be: Dagster is given the variable's name, never its value.
-SECRET_VARIABLES = {
-    **KEY_VARIABLES,
-    "oauth_token_url": "LANGFLOW_OAUTH_TOKEN_URL",
-    "oauth_client_id": "LANGFLOW_OAUTH_CLIENT_ID",
-    "oauth_scope": "LANGFLOW_OAUTH_SCOPE",
-    "oauth_audience": "LANGFLOW_OAUTH_AUDIENCE",
-    "basic_user": "LANGFLOW_BASIC_USER",
-}
-FILE_VARIABLES = {
-    "ca_bundle": "LANGFLOW_CA_BUNDLE",
-    "client_cert": "LANGFLOW_CLIENT_CERT",
-    "client_key": "LANGFLOW_CLIENT_KEY",
-}
-_FIELDS = {"verify_tls": "LANGFLOW_VERIFY_TLS", **SECRET_VARIABLES, **FILE_VARIABLES}
+SECRET_VARIABLES = _variables("key", "private")
+FILE_VARIABLES = _variables("file")
+_ALL_VARIABLES = _variables("key", "private", "file", "switch")
 
 
 def base_url_from_environment() -> str:
@@ -62,5 +55,5 @@ def access_from_environment() -> Access:
 
 def _with_variables(message: str) -> str:
     """Say variables where a message says fields: whoever reads it has set those."""
-    names = "|".join(sorted(_FIELDS, key=len, reverse=True))
-    return re.sub(rf"\b({names})\b", lambda match: _FIELDS[match[1]], message)
+    names = "|".join(sorted(_ALL_VARIABLES, key=len, reverse=True))
+    return re.sub(rf"\b({names})\b", lambda match: _ALL_VARIABLES[match[1]], message)

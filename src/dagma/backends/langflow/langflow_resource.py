@@ -69,6 +69,13 @@ class Choices(TypedDict):
     session_id: str | None
 
 
+def _access_field(name: str) -> Any:
+    """Declare a field as `Access` describes that setting."""
+    (setting,) = (setting for setting in fields(Access) if setting.name == name)
+    ending = " As an EnvVar only, which is stored nowhere." if name in KEY_VARIABLES else ""
+    return Field(default=setting.default, repr=setting.repr, description=f"{setting.metadata['description']}{ending}")
+
+
 class LangflowRestResource(Backend):
     """Answers calls with the flows of a Langflow server: `POST /api/v1/run/{flow_id}`, or a background job."""
 
@@ -77,11 +84,7 @@ class LangflowRestResource(Backend):
         repr=False,
         description="Where Dagster reaches Langflow: scheme, host and port, as in a browser.",
     )
-    api_key: str | None = Field(
-        default=None,
-        repr=False,
-        description="Langflow's API key, sent as header x-api-key. As an EnvVar only, which is stored nowhere.",
-    )
+    api_key: str | None = _access_field("api_key")
     timeout: float = Field(
         default=300.0,
         gt=0,
@@ -101,40 +104,19 @@ class LangflowRestResource(Backend):
     job_timeout: float = Field(
         default=3600.0, gt=0, description="Seconds that a job may take, its time in the queue included."
     )
-    bearer_token: str | None = Field(
-        default=None, repr=False, description="A JWT or another bearer token for a gateway. As an EnvVar only."
-    )
-    oauth_token_url: str | None = Field(
-        default=None,
-        repr=False,
-        description="Token endpoint that gives the gateway's bearer token for OAuth2 client credentials.",
-    )
-    oauth_client_id: str | None = Field(default=None, repr=False, description="The client's id at the token endpoint.")
-    oauth_client_secret: str | None = Field(
-        default=None, repr=False, description="The client's secret at the token endpoint. As an EnvVar only."
-    )
-    oauth_scope: str | None = Field(default=None, repr=False, description="Scopes of the token, separated by spaces.")
-    oauth_audience: str | None = Field(default=None, repr=False, description="Audience of the token.")
-    basic_user: str | None = Field(default=None, repr=False, description="User of a gateway with basic auth.")
-    basic_password: str | None = Field(
-        default=None, repr=False, description="Password of that user. As an EnvVar only."
-    )
-    headers: str | None = Field(
-        default=None,
-        repr=False,
-        description='More headers for a gateway, as a JSON object: {"X-Gateway-Key": "..."}. As an EnvVar only.',
-    )
-    verify_tls: bool = Field(default=True, description="Check the server's certificate.")
-    ca_bundle: str | None = Field(
-        default=None,
-        description="PEM file of the authorities that sign the server's certificate, instead of the usual.",
-    )
-    client_cert: str | None = Field(
-        default=None, description="PEM file of the client's certificate, for mutual TLS; may hold the key as well."
-    )
-    client_key: str | None = Field(
-        default=None, description="PEM file of the client's private key, without a passphrase."
-    )
+    bearer_token: str | None = _access_field("bearer_token")
+    oauth_token_url: str | None = _access_field("oauth_token_url")
+    oauth_client_id: str | None = _access_field("oauth_client_id")
+    oauth_client_secret: str | None = _access_field("oauth_client_secret")
+    oauth_scope: str | None = _access_field("oauth_scope")
+    oauth_audience: str | None = _access_field("oauth_audience")
+    basic_user: str | None = _access_field("basic_user")
+    basic_password: str | None = _access_field("basic_password")
+    headers: str | None = _access_field("headers")
+    verify_tls: bool = _access_field("verify_tls")
+    ca_bundle: str | None = _access_field("ca_bundle")
+    client_cert: str | None = _access_field("client_cert")
+    client_key: str | None = _access_field("client_key")
     public_url: str = Field(
         default=DEFAULT_BASE_URL, description="Where people's browsers reach Langflow; links in the UI start with it."
     )
@@ -312,6 +294,15 @@ def _stripped(setting: Any) -> Any:
     return setting.strip() or None if isinstance(setting, str) else setting
 
 
+def mode_from_environment() -> CallMode:
+    """Read how calls are sent from `LANGFLOW_MODE`.
+
+    Raises:
+        SettingError: It is none of the modes.
+    """
+    return environment.choice("LANGFLOW_MODE", get_args(CallMode), default="direct")
+
+
 def langflow_from_environment() -> LangflowRestResource:
     """Configure Langflow from `LANGFLOW_*` variables.
 
@@ -323,19 +314,19 @@ def langflow_from_environment() -> LangflowRestResource:
     """
     # Told now, rather than by the first call.
     base_url_from_environment()
-    access_from_environment()
+    access = access_from_environment()
     secret_variables = {
         "base_url": "LANGFLOW_BASE_URL",
         "default_flow_id": "LANGFLOW_DEFAULT_FLOW_ID",
         **SECRET_VARIABLES,
     }
     secrets = {field: dg.EnvVar(variable) for field, variable in secret_variables.items() if environment.text(variable)}
-    files: dict[str, Any] = {field: environment.text(variable) for field, variable in FILE_VARIABLES.items()}
+    files: dict[str, Any] = {field: getattr(access, field) for field in FILE_VARIABLES}
     return LangflowRestResource(
         timeout=environment.positive_number("LANGFLOW_TIMEOUT_SECONDS", default=300.0),
-        mode=environment.choice("LANGFLOW_MODE", get_args(CallMode), default="direct"),
+        mode=mode_from_environment(),
         job_timeout=environment.positive_number("LANGFLOW_JOB_TIMEOUT_SECONDS", default=3600.0),
-        verify_tls=environment.flag("LANGFLOW_VERIFY_TLS", default=True),
+        verify_tls=access.verify_tls,
         public_url=environment.text("LANGFLOW_PUBLIC_URL", default=DEFAULT_BASE_URL),
         **files,
         **secrets,

@@ -1,6 +1,5 @@
 """The asset that sends one input to a flow and materializes the answer."""
 
-from enum import Enum
 from typing import Any
 
 import dagster as dg
@@ -9,46 +8,15 @@ from pydantic import Field
 from dagma.backends.backend import Backend
 from dagma.calls.call_metadata import describe_attempts, describe_calls, describe_flow, record_texts
 from dagma.calls.call_record import record_calls
+from dagma.calls.request import CallMode, OnUnknown
 from dagma.calls.retrying import CALL_ERRORS, retry_or_fail
+from dagma.langflow import InputType, OutputType
 from dagma.run_config.launch_tweaks import check_launch_tweaks
 from dagma.run_config.plain_config import PlainConfig
 
 POOL = "langflow"
 FLOW_TAG = "dagma/flow"
 """Tag of a run with the flow that it asks, by endpoint name where it has one."""
-
-
-class InputType(Enum):
-    """Langflow's kinds of inputs; an Enum, so that Dagster offers these and refuses others before it launches a run."""
-
-    chat = "chat"
-    text = "text"
-    any = "any"
-
-
-class OutputType(Enum):
-    """Langflow's kinds of outputs."""
-
-    chat = "chat"
-    text = "text"
-    any = "any"
-    debug = "debug"
-
-
-class Mode(Enum):
-    """Ways to send a call."""
-
-    auto = "auto"
-    direct = "direct"
-    job = "job"
-
-
-class OnUnknown(Enum):
-    """What becomes of a call of which nobody can tell whether it was answered."""
-
-    fail = "fail"
-    resend = "resend"
-    give_up = "give_up"
 
 
 class FlowRunConfig(PlainConfig):
@@ -58,8 +26,8 @@ class FlowRunConfig(PlainConfig):
     flow_id: str | None = Field(
         default=None, description="Id or endpoint name of the flow. Default: LANGFLOW_DEFAULT_FLOW_ID."
     )
-    input_type: InputType = Field(default=InputType.chat, description="Which of the flow's inputs gets the input.")
-    output_type: OutputType = Field(default=OutputType.chat, description="Which of the flow's outputs is returned.")
+    input_type: InputType = Field(default="chat", description="Which of the flow's inputs gets the input.")
+    output_type: OutputType = Field(default="chat", description="Which of the flow's outputs is returned.")
     tweaks: dict[str, Any] = Field(
         default={},
         description="Component fields to set for this call only: {component id: {field: value}}. No addresses, "
@@ -69,7 +37,7 @@ class FlowRunConfig(PlainConfig):
         default=None,
         description="The conversation to continue. Default: one of the call's own, which its retries share.",
     )
-    mode: Mode | None = Field(
+    mode: CallMode | None = Field(
         default=None,
         description="direct: one request. job: a durable job, which outlives the worker. auto: job where the flow's "
         "types allow it. Default: LANGFLOW_MODE.",
@@ -109,13 +77,13 @@ def langflow_run_flow(context: dg.AssetExecutionContext, backend: Backend) -> dg
             check_launch_tweaks(config.tweaks, flow)
             response = backend.run_flow(
                 config.input_value,
-                output_type=config.output_type.value,
-                input_type=config.input_type.value,
+                output_type=config.output_type,
+                input_type=config.input_type,
                 tweaks=config.tweaks or None,
                 session_id=config.session_id,
                 flow_id=flow_id,
-                mode=config.mode and config.mode.value,
-                on_unknown=config.on_unknown and config.on_unknown.value,
+                mode=config.mode,
+                on_unknown=config.on_unknown,
             )
         except CALL_ERRORS as error:
             metadata = describe_flow(flow) | describe_attempts(calls.begun)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 from dagma.langflow.auth.auth_schemes import ApiKey, BasicAuth, BearerToken, ClientCredentials
 from dagma.langflow.auth.credential import Credential, header_value
@@ -16,45 +17,64 @@ from dagma.langflow.job_state import JobPolicy
 _WRITTEN = {"authorization": "a bearer token, OAuth2 or basic auth", "x-api-key": "the API key"}
 
 
+def _setting(
+    description: str, variable: str, holds: Literal["key", "private", "file", "switch"], *, default: bool | None = None
+) -> Any:
+    """Describe a setting: what it is, the variable that it is read from, and what it holds.
+
+    A key proves identity. What is private is part of a login, or may be secret in some places. Neither is ever shown.
+    """
+    metadata = {"description": description, "variable": variable, "holds": holds}
+    return field(default=default, repr=holds not in ("key", "private"), metadata=metadata)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Access:
     """Credentials and TLS towards Langflow and the gateway in front of it. Its `repr` shows no secret.
 
-    Args:
-        api_key: Langflow's API key, sent as x-api-key.
-        bearer_token: A JWT or another token for the gateway, without "Bearer".
-        oauth_token_url: Where a bearer token is fetched by OAuth2 client credentials, instead of `bearer_token`.
-        oauth_client_id: The client's id there.
-        oauth_client_secret: The client's secret there.
-        oauth_scope: Scopes to ask for, separated by spaces.
-        oauth_audience: Audience to ask for.
-        basic_user: User of a gateway with basic auth.
-        basic_password: Its password.
-        headers: More headers, as a JSON object of names and values.
-        verify_tls: Check the server's certificate.
-        ca_bundle: PEM file of the authorities to trust instead of the usual.
-        client_cert: PEM file of the client's certificate, for mutual TLS; may hold the key as well.
-        client_key: PEM file of its private key, without a passphrase.
+    This is the one list of these settings. `LangflowRestResource` and the environment take what they know from it.
 
     Raises:
         ValueError: They can't be used together, or one can't be used at all; the message names fields and shows no
             secret.
     """
 
-    api_key: str | None = field(default=None, repr=False)
-    bearer_token: str | None = field(default=None, repr=False)
-    oauth_token_url: str | None = field(default=None, repr=False)
-    oauth_client_id: str | None = None
-    oauth_client_secret: str | None = field(default=None, repr=False)
-    oauth_scope: str | None = None
-    oauth_audience: str | None = None
-    basic_user: str | None = None
-    basic_password: str | None = field(default=None, repr=False)
-    headers: str | None = field(default=None, repr=False)
-    verify_tls: bool = True
-    ca_bundle: str | Path | None = None
-    client_cert: str | Path | None = None
-    client_key: str | Path | None = None
+    api_key: str | None = _setting("Langflow's API key, sent as header x-api-key.", "LANGFLOW_API_KEY", "key")
+    bearer_token: str | None = _setting(
+        'A JWT or another bearer token for a gateway, without "Bearer".', "LANGFLOW_BEARER_TOKEN", "key"
+    )
+    oauth_token_url: str | None = _setting(
+        "Token endpoint that gives the gateway's bearer token for OAuth2 client credentials.",
+        "LANGFLOW_OAUTH_TOKEN_URL",
+        "private",
+    )
+    oauth_client_id: str | None = _setting(
+        "The client's id at the token endpoint.", "LANGFLOW_OAUTH_CLIENT_ID", "private"
+    )
+    oauth_client_secret: str | None = _setting(
+        "The client's secret at the token endpoint.", "LANGFLOW_OAUTH_CLIENT_SECRET", "key"
+    )
+    oauth_scope: str | None = _setting("Scopes of the token, separated by spaces.", "LANGFLOW_OAUTH_SCOPE", "private")
+    oauth_audience: str | None = _setting("Audience of the token.", "LANGFLOW_OAUTH_AUDIENCE", "private")
+    basic_user: str | None = _setting("User of a gateway with basic auth.", "LANGFLOW_BASIC_USER", "private")
+    basic_password: str | None = _setting("Password of that user.", "LANGFLOW_BASIC_PASSWORD", "key")
+    headers: str | None = _setting(
+        'More headers for a gateway, as a JSON object: {"X-Gateway-Key": "..."}.', "LANGFLOW_HEADERS", "key"
+    )
+    verify_tls: bool = _setting("Check the server's certificate.", "LANGFLOW_VERIFY_TLS", "switch", default=True)
+    ca_bundle: str | Path | None = _setting(
+        "PEM file of the authorities that sign the server's certificate, instead of the usual.",
+        "LANGFLOW_CA_BUNDLE",
+        "file",
+    )
+    client_cert: str | Path | None = _setting(
+        "PEM file of the client's certificate, for mutual TLS; may hold the key as well.",
+        "LANGFLOW_CLIENT_CERT",
+        "file",
+    )
+    client_key: str | Path | None = _setting(
+        "PEM file of the client's private key, without a passphrase.", "LANGFLOW_CLIENT_KEY", "file"
+    )
 
     def __post_init__(self) -> None:
         oauth = self._all_or_none("oauth_token_url", "oauth_client_id", "oauth_client_secret")

@@ -27,7 +27,7 @@ from dagma.langflow.errors import (
 )
 from dagma.langflow.http.connection_settings import TLS, checked_token_url
 from dagma.langflow.http.deadline import Deadline
-from dagma.langflow.http.transport import Reply, Transport
+from dagma.langflow.http.transport import Reply, Request, Transport
 from dagma.langflow.http.watched_http import seconds_left
 from dagma.langflow.untrusted_json import finite_number, json_or_none, text_or_none, walk
 
@@ -216,7 +216,7 @@ class ClientCredentials(Credential):
     @nothing_runs_yet()
     def _fetch(self) -> None:
         deadline = Deadline.after(min(self._timeout, seconds_left()))
-        reply = self._transport.exchange("POST", self._path, deadline=deadline, params=self._query, form=self._form)
+        reply = self._transport.exchange(Request("POST", self._path, params=self._query, form=self._form), deadline)
         if not 200 <= reply.status < 300:
             raise self._refusal(reply)
         self._keep(reply)

@@ -12,7 +12,7 @@ from dagma.langflow.flow_cache import FlowCache
 from dagma.langflow.http.connection_settings import TLS, Timeouts
 from dagma.langflow.http.deadline import Deadline
 from dagma.langflow.http.retry import RetryPolicy
-from dagma.langflow.http.transport import DEFAULT_MAX_BODY_BYTES, Reply, Transport
+from dagma.langflow.http.transport import DEFAULT_MAX_BODY_BYTES, Reply, Request, Transport
 from dagma.langflow.job_state import JobPolicy
 from dagma.langflow.untrusted_json import json_object, malformed
 
@@ -23,17 +23,7 @@ _QUICK_SECONDS = 30.0
 class Connection:
     """A connection to Langflow; safe for threads, and a context manager that closes it.
 
-    Args:
-        base_url: Address of Langflow, or of the gateway in front of it.
-        auth: Proof of identity: one, or several for a gateway and Langflow behind it.
-        headers: More headers for every request, for a gateway; their values are kept out of errors.
-        timeouts: Time-outs in seconds.
-        retry: When to send a request again.
-        jobs: How patiently background jobs are watched.
-        tls: Trust and identity.
-        max_body_bytes: Largest response that is read.
-        validate_tweaks: Refuse tweaks of components or fields that the flow does not have, which Langflow ignores.
-        flow_cache_seconds: How long a flow that was fetched for that check is taken as current.
+    `LangflowClient` describes the arguments.
     """
 
     def __init__(
@@ -147,8 +137,10 @@ class Connection:
         params: Mapping[str, str] | None = None,
         payload: Any = None,
     ) -> Reply:
+        request = Request(method, path, params=params, payload=payload)
+
         def once() -> Reply:
-            reply = self._transport.exchange(method, path, deadline=deadline, params=params, payload=payload)
+            reply = self._transport.exchange(request, deadline)
             raise_for_status(reply, subject)
             return reply
 

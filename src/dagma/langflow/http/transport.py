@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -55,6 +55,30 @@ _BROKEN_OFF = (ConnectionError, http.client.IncompleteRead)
 _NO_HTTP = (http.client.HTTPException, requests.exceptions.InvalidHeader, urllib3.exceptions.InvalidHeader)
 
 _sent: ContextVar[tuple[str, ...]] = ContextVar("dagma_langflow_sent", default=())
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of the server.
+
+    Args:
+        method: HTTP method.
+        path: Path below the base URL.
+        params: Query parameters.
+        payload: Body, sent as JSON.
+        form: Body, sent as a form instead.
+        headers: Headers of this request.
+    """
+
+    method: str
+    path: str
+    params: Mapping[str, str] | None = None
+    payload: Any = field(default=None, repr=False)
+    form: Mapping[str, str] | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
 
 
 @dataclass(frozen=True)
@@ -150,27 +174,12 @@ class Transport:
         finally:
             _sent.reset(token)
 
-    def exchange(
-        self,
-        method: str,
-        path: str,
-        *,
-        deadline: Deadline,
-        params: Mapping[str, str] | None = None,
-        payload: Any = None,
-        form: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Reply:
+    def exchange(self, request: Request, deadline: Deadline) -> Reply:
         """Send one request and read its response.
 
         Args:
-            method: HTTP method.
-            path: Path below the base URL.
+            request: The request.
             deadline: When to give up.
-            params: Query parameters.
-            payload: Body, sent as JSON.
-            form: Body, sent as a form instead.
-            headers: Headers of this request.
 
         Returns:
             The response, whatever its status.
@@ -178,9 +187,7 @@ class Transport:
         Raises:
             LangflowError: There is no complete response.
         """
-        with self.stream(
-            method, path, deadline=deadline, params=params, payload=payload, form=form, headers=headers
-        ) as stream:
+        with self.stream(request, deadline) as stream:
             return self.read(stream)
 
     def read(self, stream: StreamReply) -> Reply:
@@ -208,47 +215,33 @@ class Transport:
 
     @contextmanager
     def stream(
-        self,
-        method: str,
-        path: str,
-        *,
-        deadline: Deadline,
-        params: Mapping[str, str] | None = None,
-        payload: Any = None,
-        form: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        read_timeout: float | None = None,
+        self, request: Request, deadline: Deadline, *, read_timeout: float | None = None
     ) -> Iterator[StreamReply]:
         """Send one request and give its response while it comes in.
 
         Args:
-            method: HTTP method.
-            path: Path below the base URL.
+            request: The request.
             deadline: When to give up, while reading as well.
-            params: Query parameters.
-            payload: Body, sent as JSON.
-            form: Body, sent as a form instead.
-            headers: Headers of this request.
             read_timeout: Longest silence in seconds; the time-outs' `read` by default.
 
         Raises:
             LangflowError: No connection, no response, a redirect, or a body that breaks off or stalls.
         """
-        data = _encoded(payload)
+        data = _encoded(request.payload)
         extra = {"Content-Type": "application/json"} if data is not None else {}
-        deadline.check(f"{method} {path} was sent")
+        deadline.check(f"{request} was sent")
         silence = min(read_timeout or self.timeouts.read, deadline.remaining() + 1.0)
         started = time.monotonic()
         with Watch(deadline.remaining()) as watch:
             for renewals_left in (1, 0):
                 watch.answered = False
-                with _translated(self, watch, deadline, f"{method} {path}"), watch.current():
+                with _translated(self, watch, deadline, str(request)), watch.current():
                     response = self._session.request(
-                        method,
-                        f"{self.base_url}{path}",
-                        params=params,
-                        data=data if form is None else dict(form),
-                        headers={**extra, **(headers or {})},
+                        request.method,
+                        f"{self.base_url}{request.path}",
+                        params=request.params,
+                        data=data if request.form is None else dict(request.form),
+                        headers={**extra, **request.headers},
                         auth=self._credential,
                         timeout=(min(self.timeouts.connect, deadline.remaining() + 0.001), silence),
                         # Given per request: from the session's own, requests would let REQUESTS_CA_BUNDLE override it.
@@ -264,7 +257,7 @@ class Transport:
                     reply = StreamReply(
                         status=response.status_code,
                         headers=response.headers,
-                        chunks=self._chunks(response, watch, deadline, f"{method} {path}", start),
+                        chunks=self._chunks(response, watch, deadline, str(request), start),
                         started=started,
                     )
                     if reply.status == 401 and renewals_left:
