@@ -99,7 +99,7 @@ def dagster(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDagster]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     dagster.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     monkeypatch.setenv("DAGSTER_WEBSERVER_URL", dagster.url)
     monkeypatch.setenv("DAGSTER_PUBLIC_URL", "http://dagster.example/")
     monkeypatch.delenv("CELERY_BROKER_URL", raising=False)

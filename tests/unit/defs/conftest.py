@@ -112,7 +112,7 @@ def langflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[LangflowServer]:
     langflow = LangflowServer()
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler_for(langflow))
     langflow.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     for name in ("LANGFLOW_TIMEOUT_SECONDS", "LANGFLOW_VERIFY_TLS", "LANGFLOW_CA_BUNDLE", "DAGMA_RECORD_TEXTS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANGFLOW_BASE_URL", langflow.url)

@@ -41,7 +41,7 @@ def webserver() -> Iterator[GraphQL]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     graphql.port = server.server_port
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield graphql
     server.shutdown()
     server.server_close()
