@@ -16,6 +16,8 @@ from dagma.testing import FakeAnswer, FakeLangflow
 
 FILE_NAME = re.compile(r"# ((?:project|tests)/[\w/]+\.py)\n")
 TEST = re.compile(r"^\s*def (test_\w+)", re.MULTILINE)
+# As in pyproject.toml.
+NO_PLUGIN = ("-p", "no:langsmith_plugin")
 A_MODEL = """
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -53,11 +55,22 @@ def block_with(document: str, text: str) -> str:
     return block
 
 
-def run_tests(folder: Path) -> str:
-    """Run the tests of a folder as its owner would, and return what pytest says of each."""
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What pytest says of each test in the pages about testing and about backends, run as their owner would."""
+    folder = tmp_path_factory.mktemp("owner")
+    files = {
+        **files_about_testing(),
+        "project/mine.py": block_with("docs/backends.md", "class Mine(Backend)"),
+        "tests/test_mine.py": A_MODEL + block_with("docs/backends.md", "class TestMine"),
+    }
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "flows").symlink_to(ROOT / "flows")
     clean = {name: text for name, text in os.environ.items() if not name.startswith(("DAGMA_", "LANGFLOW_", "PYTEST_"))}
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-v", "--rootdir", folder, "--import-mode=importlib", "tests"],
+        [sys.executable, "-m", "pytest", "-v", "--rootdir", folder, "--import-mode=importlib", *NO_PLUGIN, "tests"],
         cwd=folder,
         env={**clean, "PYTHONPATH": f"{folder / 'project'}:{ROOT / 'src'}"},
         capture_output=True,
@@ -69,27 +82,21 @@ def run_tests(folder: Path) -> str:
     return result.stdout
 
 
-def test_the_tests_of_the_page_about_testing_pass(tmp_path: Path) -> None:
+def files_about_testing() -> dict[str, str]:
+    """The files of the page about testing, by their names, without what asks the real flow: it needs a model."""
     files = {found[1]: block for block in blocks("docs/testing.md") if (found := FILE_NAME.match(block))}
-    # What asks the real flow needs a model.
-    files = {name: text for name, text in files.items() if not name.startswith("tests/answers/")}
+    return {name: text for name, text in files.items() if not name.startswith("tests/answers/")}
+
+
+def test_the_tests_of_the_page_about_testing_pass(results: str) -> None:
+    files = files_about_testing()
     assert len(files) == 5
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    (tmp_path / "flows").symlink_to(ROOT / "flows")
-
-    said = run_tests(tmp_path)
     for name in [name for text in files.values() for name in TEST.findall(text)]:
-        assert re.search(rf"::{name}(\[.*\])? PASSED", said), said
+        assert re.search(rf"::{name}(\[.*\])? PASSED", results), results
 
 
-def test_the_backend_of_ones_own_conforms(tmp_path: Path) -> None:
-    (tmp_path / "project").mkdir()
-    (tmp_path / "project/mine.py").write_text(block_with("docs/backends.md", "class Mine(Backend)"))
-    (tmp_path / "tests").mkdir()
-    (tmp_path / "tests/test_mine.py").write_text(A_MODEL + block_with("docs/backends.md", "class TestMine"))
-    assert "11 passed" in run_tests(tmp_path)
+def test_the_backend_of_ones_own_conforms(results: str) -> None:
+    assert len(re.findall(r"::TestMine::\w+ PASSED", results)) == 11
 
 
 def test_the_backend_of_the_readme_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,36 +7,35 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from unit.docs.test_examples import block_with
 from unit.scripts.compose import ROOT
 
+# In one process, as most of a command's time goes into imports.
+COMMANDS = """
+import contextlib, sys
+from dagster_dg_cli.cli import create_dg_cli
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A copy of the shipped project, with the first asset of the documents."""
-    folder = tmp_path / "project"
-    shutil.copytree(ROOT / "project", folder)
-    (folder / "defs/capital.py").write_text(block_with("docs/project.md", "def capital("))
-    return folder
+dg = create_dg_cli()
+with contextlib.redirect_stdout(sys.stderr):
+    dg(["scaffold", "defs", "dagster.asset", "texts/summary.py"], standalone_mode=False)
+    dg(["check", "defs"], standalone_mode=False)
+dg(["list", "defs", "--json"], standalone_mode=False)
+"""
 
 
-def dg(project: Path, *arguments: str) -> str:
+def test_what_is_scaffolded_is_checked_and_listed(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(ROOT / "project", project)
+    (project / "defs/capital.py").write_text(block_with("docs/project.md", "def capital("))
     done = subprocess.run(
-        [str(Path(sys.executable).parent / "dg"), *arguments],
+        [sys.executable, "-c", COMMANDS],
         cwd=project,
-        env={**os.environ, "DAGMA_PROJECT_DIR": str(project), "DAGSTER_HOME": str(project.parent)},
+        env={**os.environ, "DAGMA_PROJECT_DIR": str(project), "DAGSTER_HOME": str(tmp_path)},
         capture_output=True,
         text=True,
         timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def test_what_is_scaffolded_is_checked_and_listed(project: Path) -> None:
-    dg(project, "scaffold", "defs", "dagster.asset", "texts/summary.py")
-    dg(project, "check", "defs")
-    listed = json.loads(dg(project, "list", "defs", "--json"))
-    assert {asset["asset_key"] for asset in listed["assets"]} == {"capital", "summary"}
+    assets = json.loads(done.stdout)["assets"]
+    assert {asset["asset_key"] for asset in assets} == {"capital", "summary"}
