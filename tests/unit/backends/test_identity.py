@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -17,8 +16,8 @@ HERE = "unit.backends.examples"
 
 
 @pytest.fixture(autouse=True)
-def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DAGMA_LEDGER_URL", f"sqlite:///{tmp_path / 'ledger.db'}")
+def ledger(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGMA_LEDGER_URL", ledger_url)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -53,7 +52,7 @@ def flow() -> Flow:
 
 
 @pytest.fixture
-def fake(flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLangflow]:
+def fake(flow: Flow, ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLangflow]:
     """A fake Langflow, and an environment that points to it and to a ledger of the test's own."""
     for name in [*SETTINGS, *(name for name in os.environ if name.startswith(("DAGMA_LEDGER_", "DAGMA_QUOTAS")))]:
         monkeypatch.delenv(name, raising=False)
@@ -62,7 +61,7 @@ def fake(flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         monkeypatch.setenv("LANGFLOW_BASE_URL", fake.base_url)
         monkeypatch.setenv("LANGFLOW_API_KEY", fake.api_key)
         monkeypatch.setenv("LANGFLOW_DEFAULT_FLOW_ID", FLOW_ID)
-        monkeypatch.setenv("DAGMA_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
+        monkeypatch.setenv("DAGMA_LEDGER_URL", ledger_url)
         monkeypatch.setenv("DAGMA_LEDGER_TEXTS", "full")
         yield fake
         flow.goes.set()
@@ -75,9 +74,9 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.fixture
-def instance_on_disk() -> Iterator[dg.DagsterInstance]:
+def instance_on_disk(dagster_home: str) -> Iterator[dg.DagsterInstance]:
     """An instance that others can look at while it writes, other than one in memory, whose tables they would lock."""
-    with dg.instance_for_test() as instance:
+    with dg.instance_for_test(temp_dir=dagster_home) as instance:
         yield instance
 
 

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -86,8 +85,8 @@ def _said(what: Any) -> Any:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(f"sqlite:///{tmp_path}/ledger.db")
+def ledger(ledger_url: str) -> Ledger:
+    return Ledger(ledger_url)
 
 
 def begin(ledger: Ledger) -> Begun:
@@ -116,12 +115,11 @@ def row(ledger: Ledger) -> dict[str, Any]:
     return dict(only)
 
 
-def test_a_job_that_is_found_again_has_its_whole_time(tmp_path: Path) -> None:
+def test_a_job_that_is_found_again_has_its_whole_time(ledger_url: str) -> None:
     # It may have waited for a human meanwhile.
-    url = f"sqlite:///{tmp_path}/ledger.db"
-    yesterday = Ledger(url, clock=lambda: datetime.now(UTC) - timedelta(days=1))
+    yesterday = Ledger(ledger_url, clock=lambda: datetime.now(UTC) - timedelta(days=1))
     yesterday.submitted(begin(yesterday), "job-1")
-    ledger, jobs = Ledger(url), ScriptedJobs(seconds=60.0)
+    ledger, jobs = Ledger(ledger_url), ScriptedJobs(seconds=60.0)
     assert make(jobs, ledger, begin(ledger)) == ANSWER
     assert jobs.asked == ["follow", "collect"]
     assert jobs.followed_for == pytest.approx(60.0, abs=5.0)
@@ -157,7 +155,7 @@ def test_an_overdue_job_is_given_up_only_once_it_is_stopped(
 
 
 def test_a_job_that_langflow_does_not_know_any_more_is_not_sent_again_as_it_may_have_been_paid_for(
-    ledger: Ledger, tmp_path: Path
+    ledger: Ledger, ledger_url: str
 ) -> None:
     jobs = ScriptedJobs(followed=JobNotFound("No such job.", status=404))
     with pytest.raises(JobNotFound, match="DAGMA_LEDGER_ON_UNKNOWN") as caught:
@@ -166,7 +164,7 @@ def test_a_job_that_langflow_does_not_know_any_more_is_not_sent_again_as_it_may_
     assert (row(ledger)["state"], row(ledger)["error_class"]) == ("unknown", "JobNotFound")
     with pytest.raises(OutcomeUnknownError):
         begin(ledger)
-    assert begin(Ledger(f"sqlite:///{tmp_path}/ledger.db", on_unknown="resend")).attempt == 2
+    assert begin(Ledger(ledger_url, on_unknown="resend")).attempt == 2
 
 
 @pytest.mark.parametrize("error", [Unauthorized, Forbidden, FlowNotFound])
@@ -225,8 +223,8 @@ def test_a_cancel_whose_stop_takes_long_asks_for_no_tokens(ledger: Ledger, monke
     assert (row(ledger)["state"], row(ledger)["total_tokens"]) == ("cancelled", None)
 
 
-def test_an_answer_that_came_before_the_cancel_is_recorded_with_its_text_and_what_it_used(tmp_path: Path) -> None:
-    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.db", texts="full")
+def test_an_answer_that_came_before_the_cancel_is_recorded_with_its_text_and_what_it_used(ledger_url: str) -> None:
+    ledger = Ledger(ledger_url, texts="full")
     jobs = ScriptedJobs(followed=KeyboardInterrupt(), stopped=False)
     with pytest.raises(KeyboardInterrupt):
         make(jobs, ledger, begin(ledger), cancelled=True)

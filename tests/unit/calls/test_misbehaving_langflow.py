@@ -1,7 +1,6 @@
 """Direct calls to servers that misbehave: each an answer or a typed error, and one row that says how it ended."""
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ from dagma.langflow import (
     RedirectRefused,
     Unreachable,
 )
-from dagma.ledger import Ledger, LedgerSettings
+from dagma.ledger import LedgerSettings
 from dagma.ledger.reports import standings
 from dagma.testing import FakeLangflow, Fault
 
@@ -81,19 +80,8 @@ CATALOGUE: dict[str, Misbehaviour] = {
 }
 
 
-@pytest.fixture(scope="module")
-def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ledger with its tables, to be copied: making them takes longer than a call."""
-    file = tmp_path_factory.mktemp("empty") / "ledger.db"
-    ledger = Ledger(f"sqlite:///{file}")
-    ledger.warm_up()
-    ledger.close()
-    return file
-
-
 @pytest.fixture(autouse=True)
-def settings(fake: FakeLangflow, empty_ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copy(empty_ledger, tmp_path)
+def settings(fake: FakeLangflow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fake, "api_key", API_KEY)
     fake.script(NO_HISTORY)
     monkeypatch.setenv("DAGMA_QUOTAS", f"tokens=1000000/month reserve={RESERVED}")

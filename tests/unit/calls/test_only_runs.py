@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from unit.calls.conftest import FLOW_ID, Flow, rows, sends
@@ -17,8 +16,8 @@ TWEAKS = {"ChatInput-1": {"sender_name": "me"}}
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flow: Flow) -> Iterator[FakeLangflow]:
-    monkeypatch.setenv("DAGMA_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
+def server(ledger_url: str, monkeypatch: pytest.MonkeyPatch, flow: Flow) -> Iterator[FakeLangflow]:
+    monkeypatch.setenv("DAGMA_LEDGER_URL", ledger_url)
     monkeypatch.delenv("DAGMA_QUOTAS", raising=False)
     with FakeLangflow(only_runs=True) as server:
         server.add_flow("assistant", flow, flow_id=FLOW_ID)

@@ -61,13 +61,13 @@ Doctor = Callable[..., Printed]
 
 
 @pytest.fixture(autouse=True)
-def nothing_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No service answers, nothing optional is set, and the ledger is a new file."""
+def nothing_there(monkeypatch: pytest.MonkeyPatch, ledger_url: str, tmp_path: Path) -> None:
+    """No service answers, nothing optional is set, and the ledger is empty."""
     for name in CLEARED:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANGFLOW_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("DAGSTER_WEBSERVER_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("DAGMA_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
+    monkeypatch.setenv("DAGMA_LEDGER_URL", ledger_url)
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
 
 
@@ -136,7 +136,7 @@ def test_with_nothing_there_each_cause_stands_once_and_the_exit_code_is_1(doctor
 
 
 def test_the_llm_is_asked_for_one_token_that_no_message_and_no_ledger_keeps(
-    doctor: Doctor, langflow: FakeLangflow, tmp_path: Path
+    doctor: Doctor, langflow: FakeLangflow, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calls: list[FakeCall] = []
     langflow.behave(ASSISTANT["id"], lambda call: calls.append(call) or "Hi")  # type: ignore[func-returns-value]
@@ -145,10 +145,8 @@ def test_the_llm_is_asked_for_one_token_that_no_message_and_no_ledger_keeps(
     quiet = {"should_store_message": False}
     assert call.tweaks == {"In-1": quiet, "Model-1": {"max_tokens": 1}, "Out-1": quiet}
     assert call.session_id.startswith("dagma-doctor-")
-    exported = subprocess.run(
-        [sys.executable, "-m", "dagma.cli", "ledger", "export"], capture_output=True, text=True, check=True
-    )
-    assert exported.stdout == ""
+    assert main(["ledger", "export"]) == 0
+    assert capsys.readouterr().out == ""
 
 
 def test_a_dead_llm_fails_with_the_variable_to_set(doctor: Doctor, langflow: FakeLangflow) -> None:
@@ -301,13 +299,10 @@ def test_a_ledger_that_cannot_be_reached_fails_without_its_password(
     assert "hidden-password" not in printed.said["ledger"]
 
 
-def test_the_row_that_the_ledger_is_asked_to_take_is_gone(doctor: Doctor, tmp_path: Path) -> None:
+def test_the_row_that_the_ledger_is_asked_to_take_is_gone(doctor: Doctor, capsys: pytest.CaptureFixture[str]) -> None:
     assert "took a row and gave it back (undone)" in doctor().said["ledger"]
-    assert (tmp_path / "ledger.db").exists()
-    shown = subprocess.run(
-        [sys.executable, "-m", "dagma.cli", "ledger", "export"], capture_output=True, text=True, check=True
-    )
-    assert shown.stdout == ""
+    assert main(["ledger", "export"]) == 0
+    assert capsys.readouterr().out == ""
 
 
 def test_a_full_quota_is_no_fault_of_the_ledger(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:

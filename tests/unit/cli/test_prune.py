@@ -2,24 +2,22 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import dagster as dg
 import pytest
 from dagster._core.storage.runs.schema import RunsTable
-from dagster._core.test_utils import instance_for_test
 
 from dagma.cli import main
 
 
 @pytest.fixture
-def instance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+def instance(monkeypatch: pytest.MonkeyPatch, ledger_url: str, dagster_home: str) -> Iterator[dg.DagsterInstance]:
     """An instance with one old run; Langflow is away, and the ledger is empty."""
     for name in ("RUNS", "LANGFLOW", "CHATS", "LEDGER"):
         monkeypatch.delenv(f"DAGMA_RETENTION_{name}_DAYS", raising=False)
     monkeypatch.setenv("LANGFLOW_BASE_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("DAGMA_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
-    with instance_for_test(set_dagster_home=True) as instance:
+    monkeypatch.setenv("DAGMA_LEDGER_URL", ledger_url)
+    with dg.instance_for_test(temp_dir=dagster_home, set_dagster_home=True) as instance:
         instance.add_run(dg.DagsterRun(job_name="j", status=dg.DagsterRunStatus.SUCCESS))
         long_ago = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=31)
         with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]

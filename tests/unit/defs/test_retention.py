@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.test_utils import instance_for_test
 
 from dagma.calls.process_ledger import ledger_from_environment
 from dagma.defs.retention import prune_job, prune_schedule_from_environment
@@ -19,17 +17,17 @@ SESSION = "call-" + "a" * 32
 
 
 @pytest.fixture(autouse=True)
-def stores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def stores(monkeypatch: pytest.MonkeyPatch, ledger_url: str) -> None:
     for name in ("RUNS", "LANGFLOW", "CHATS", "LEDGER"):
         monkeypatch.delenv(f"DAGMA_RETENTION_{name}_DAYS", raising=False)
     monkeypatch.setenv("LANGFLOW_BASE_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("DAGMA_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
+    monkeypatch.setenv("DAGMA_LEDGER_URL", ledger_url)
     monkeypatch.setattr("dagma.retention.pace.time.sleep", lambda _: None)
 
 
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with instance_for_test() as instance:
+def instance(dagster_home: str) -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test(temp_dir=dagster_home) as instance:
         yield instance
 
 
@@ -71,9 +69,9 @@ def metadata(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, object]]:
 
 
 def test_each_store_is_pruned_in_a_step_that_tells_what_it_deleted(
-    instance: dg.DagsterInstance, langflow: list[str], tmp_path: Path
+    instance: dg.DagsterInstance, langflow: list[str], ledger_url: str
 ) -> None:
-    old_call(f"sqlite:///{tmp_path}/ledger.db")
+    old_call(ledger_url)
     result = prune_job.execute_in_process(instance=instance)
     assert metadata(result) == {
         "prune_runs": {"runs": 0, "days": 30, "complete": True},
@@ -85,8 +83,8 @@ def test_each_store_is_pruned_in_a_step_that_tells_what_it_deleted(
     ledger_from_environment().close()
 
 
-def test_a_langflow_that_is_away_fails_its_step_alone(instance: dg.DagsterInstance, tmp_path: Path) -> None:
-    old_call(f"sqlite:///{tmp_path}/ledger.db")
+def test_a_langflow_that_is_away_fails_its_step_alone(instance: dg.DagsterInstance, ledger_url: str) -> None:
+    old_call(ledger_url)
     result = prune_job.execute_in_process(instance=instance, raise_on_error=False)
     assert not result.success
     pruned = metadata(result)

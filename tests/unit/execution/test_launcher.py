@@ -48,15 +48,16 @@ def roll_call() -> FakeRollCall:
 
 
 @pytest.fixture
-def instance(roll_call: FakeRollCall) -> Iterator[DagsterInstance]:
+def instance(roll_call: FakeRollCall, dagster_home: str) -> Iterator[DagsterInstance]:
     with dg.instance_for_test(
+        temp_dir=dagster_home,
         overrides={
             "run_launcher": {
                 "module": "dagma.execution.launcher",
                 "class": "CeleryRunLauncher",
                 "config": {"broker": "redis://127.0.0.1:1/0", "backend": "redis://127.0.0.1:1/1"},
             }
-        }
+        },
     ) as instance:
         launcher_of(instance)._roll_call = roll_call  # type: ignore[assignment]  # the one seam to the network
         yield instance

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
-from dagster._core.test_utils import instance_for_test
 
 from dagma.defs.llm import sensors
 from dagma.execution import lost_retries, sweep
@@ -14,9 +13,10 @@ NEW_RUN = "00000000-0000-4000-8000-000000000009"
 
 
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with instance_for_test(
-        overrides={"run_retries": {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False}}
+def instance(dagster_home: str) -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test(
+        temp_dir=dagster_home,
+        overrides={"run_retries": {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False}},
     ) as instance:
         yield instance
 

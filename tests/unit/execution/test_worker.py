@@ -8,7 +8,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.test_utils import instance_for_test
 
 from dagma.execution import health, worker
 from dagma.execution.worker_roll_call import RollCall, TaskState
@@ -110,8 +109,8 @@ def test_a_process_that_executed_a_run_obeys_sigterm_again() -> None:
 
 
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with instance_for_test() as instance:
+def instance(dagster_home: str) -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test(temp_dir=dagster_home) as instance:
         yield instance
 
 

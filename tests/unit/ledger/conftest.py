@@ -1,7 +1,6 @@
 import argparse
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -17,11 +16,6 @@ from dagma.ledger.database import utc_now  # noqa: E402
 __all__ = ["Dagma", "make_ledger"]
 
 Dagma = Callable[..., int]
-
-
-@pytest.fixture
-def ledger_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'ledger.db'}"
 
 
 @pytest.fixture

@@ -14,6 +14,12 @@ from dagma.ledger.schema_version import HEAD
 from dagma.ledger.tables import retention
 
 
+@pytest.fixture
+def ledger_url(tmp_path: Path) -> str:
+    """A ledger whose file is not there yet."""
+    return f"sqlite:///{tmp_path}/ledger.db"
+
+
 def test_prune_deletes_what_is_past_its_retention(
     dagma: Dagma, make_ledger: MakeLedger, capsys: pytest.CaptureFixture[str]
 ) -> None:

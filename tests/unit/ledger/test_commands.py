@@ -209,11 +209,12 @@ def test_export_says_so_where_it_can_not_write(dagma: Dagma, capsys: pytest.Capt
 def test_an_export_that_fails_leaves_the_file_of_before(
     dagma: Dagma, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "calls.csv"
+    path = tmp_path / "exports/calls.csv"
+    path.parent.mkdir()
     path.write_text("of before")
     monkeypatch.setenv("DAGMA_LEDGER_URL", "postgresql://dagma@127.0.0.1:9/dagma")
     assert dagma("export", "-o", str(path)) == 1
-    assert (path.read_text(), list(tmp_path.iterdir())) == ("of before", [path])
+    assert (path.read_text(), list(path.parent.iterdir())) == ("of before", [path])
 
 
 @pytest.mark.usefixtures("ledger")

@@ -19,6 +19,12 @@ from dagma.ledger.totals import totals
 PASSWORD = "hunter2-secret"
 
 
+@pytest.fixture
+def ledger_url(tmp_path: Path) -> str:
+    """A ledger whose file is not there yet."""
+    return f"sqlite:///{tmp_path}/ledger.db"
+
+
 @pytest.mark.parametrize(
     ("url", "fix"),
     [

@@ -9,7 +9,6 @@ import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._core.storage.runs.schema import RunsTable
-from dagster._core.test_utils import instance_for_test
 
 from dagma.retention.pace import Pace
 from dagma.retention.runs import RunPruner
@@ -69,8 +68,8 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.fixture
-def instance_on_disk() -> Iterator[dg.DagsterInstance]:
-    with instance_for_test() as instance:
+def instance_on_disk(dagster_home: str) -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test(temp_dir=dagster_home) as instance:
         yield instance
 
 
