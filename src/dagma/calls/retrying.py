@@ -1,11 +1,11 @@
 """What becomes of a call without an answer: a retry of the step, or its failure."""
 
-import random
 import time
 from typing import Any, NoReturn
 
 import dagster as dg
 
+from dagma.backoff import Backoff
 from dagma.calls.running_job import JobOutOfReachError
 from dagma.langflow import FlowFailed, LangflowError
 from dagma.ledger import CallInFlightError, LedgerError, LedgerUnavailableError, QuotaExceededError
@@ -15,8 +15,7 @@ CALL_ERRORS = (LangflowError, LedgerError)
 
 # Together they outlast a restart of Langflow, which takes up to two minutes.
 MAX_RETRIES = 6
-FIRST_WAIT_SECONDS = 4.0
-MAX_WAIT_SECONDS = 60.0
+BACKOFF = Backoff(first=4.0, longest=60.0)
 MAX_RETRY_AFTER_SECONDS = 600.0
 
 
@@ -35,7 +34,7 @@ def retry_or_fail(error: LangflowError | LedgerError, *, retry_number: int, meta
         RetryRequested: The call was not sent, or failed for a cause that may pass, or goes on as a job.
         Failure: Everything else; it is never retried.
     """
-    wait = seconds_until_retry(error, retry_number)
+    wait = BACKOFF.seconds(retry_number + 1, error.retry_after if isinstance(error, LangflowError) else None)
     if is_free_to_retry(error) and retry_number < MAX_RETRIES and wait <= MAX_RETRY_AFTER_SECONDS:
         wait_for_retry(error, wait)
         raise dg.RetryRequested(max_retries=MAX_RETRIES) from error
@@ -55,13 +54,6 @@ def is_free_to_retry(error: LangflowError | LedgerError) -> bool:
     if isinstance(error, LedgerError):
         return isinstance(error, LedgerUnavailableError | CallInFlightError)
     return error.retryable and (error.outcome == "not_run" or isinstance(error, FlowFailed | JobOutOfReachError))
-
-
-def seconds_until_retry(error: LangflowError | LedgerError, retry_number: int) -> float:
-    """Wait as long as the server asks, else twice as long each time up to a cap; with jitter, to spread callers."""
-    if isinstance(error, LangflowError) and error.retry_after is not None:
-        return error.retry_after + random.uniform(0, 1)  # noqa: S311  # spreads callers, protects nothing
-    return min(FIRST_WAIT_SECONDS * 2.0**retry_number, MAX_WAIT_SECONDS) * random.uniform(0.5, 1)  # noqa: S311
 
 
 def wait_for_retry(error: LangflowError | LedgerError, seconds: float) -> None:

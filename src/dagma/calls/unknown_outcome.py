@@ -3,13 +3,13 @@
 import time
 from typing import Any
 
+from dagma.backoff import Backoff
 from dagma.calls.call_context import CallContext
 from dagma.calls.finding import Answered, CannotTell, Failed, NoAnswer, Running
 from dagma.langflow import LangflowError
 from dagma.ledger import Begun
 
-FIRST_WAIT_SECONDS = 0.25
-LONGEST_WAIT_SECONDS = 3.0
+BACKOFF = Backoff(first=0.25, longest=3.0)
 
 
 class UnknownOutcome:
@@ -54,8 +54,9 @@ class UnknownOutcome:
 
     def _finding(self, seconds: float) -> Answered | Failed | NoAnswer | CannotTell:
         deadline = time.monotonic() + seconds
-        wait, told = FIRST_WAIT_SECONDS, ""
+        told, attempt = "", 0
         while True:
+            attempt += 1
             self._context.caller.stop_if_cancelled()
             finding = self._context.backend.find_outcome(self._context.request, self._begun)
             if not isinstance(finding, Running):
@@ -63,10 +64,10 @@ class UnknownOutcome:
             if finding.why != told:
                 self._context.log.info("Waiting for the outcome of call %s: %s", self._begun.call_id, finding.why)
                 told = finding.why
+            wait = BACKOFF.seconds(attempt)
             if time.monotonic() + wait > deadline:
                 return CannotTell(f"{finding.why} It was waited for as long as a call may take.")
             time.sleep(wait)
-            wait = min(wait * 1.5, LONGEST_WAIT_SECONDS)
 
     def _finish(self, response: dict[str, Any]) -> None:
         try:

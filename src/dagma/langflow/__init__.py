@@ -1,5 +1,6 @@
 """Everything that speaks Langflow's HTTP API: a client with one typed result and one typed error per cause."""
 
+from dagma.backoff import Backoff
 from dagma.langflow.auth.access import Access
 from dagma.langflow.auth.auth_schemes import ApiKey, BasicAuth, BearerToken, ClientCredentials
 from dagma.langflow.auth.credential import Credential
@@ -43,6 +44,7 @@ __all__ = [
     "TLS",
     "Access",
     "ApiKey",
+    "Backoff",
     "BadRequest",
     "BasicAuth",
     "BearerToken",

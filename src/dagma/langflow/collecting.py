@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
+from dagma.backoff import Backoff
 from dagma.langflow.errors import (
     CompletedWithoutOutput,
     JobCancelled,
@@ -30,10 +31,12 @@ from dagma.langflow.whole_answers import perhaps_cut, uncut
 
 logger = logging.getLogger(__name__)
 
-_FIRST_POLL = 0.1
-_SETTLING_WAITS = (0.1, 0.2, 0.4, 0.8)
+_FIRST_POLL_SECONDS = 0.1
+_SETTLING = Backoff(first=0.2, longest=1.0)
+_SETTLING_LOOKS = 4
 # A trace is written some 60 ms after the end of its run.
-_TRACE_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8)
+_TRACE = Backoff(first=0.1, longest=1.0)
+_TRACE_LOOKS = 6
 _TRACE_SECONDS = 5.0
 _LONGEST_REASON = 300
 
@@ -59,8 +62,9 @@ class CollectingApi(FollowingApi):
         """
         deadline = self._job_deadline(timeout)
         queued_until = time.monotonic() + self._jobs.queued
-        wait = _FIRST_POLL
+        backoff, attempt = Backoff(_FIRST_POLL_SECONDS, self._jobs.poll), 0
         while True:
+            attempt += 1
             status = self._patient_status(job_id, deadline)
             if status.state == "suspended":
                 raise JobSuspended(f"The job {job_id} waits for a human.")
@@ -70,8 +74,7 @@ class CollectingApi(FollowingApi):
                 self._give_up_queued(job_id)
             if deadline.passed():
                 raise not_over(job_id, deadline)
-            time.sleep(min(wait, deadline.remaining()))
-            wait = min(wait * 1.5, self._jobs.poll)
+            time.sleep(min(backoff.seconds(attempt), deadline.remaining()))
 
     def trace(self, job_id: str) -> Trace | None:
         """Return tokens, model and times of a run, or None where Langflow keeps no trace of it.
@@ -81,24 +84,24 @@ class CollectingApi(FollowingApi):
         """
         path = f"/api/v1/monitor/traces/{checked_uuid('job_id', job_id)}"
         deadline = Deadline.after(_TRACE_SECONDS)
-        for wait in (*_TRACE_WAITS, None):
+        for look in range(1, _TRACE_LOOKS + 1):
             try:
                 return Trace.of(json_object(self._quick("GET", path, f"trace of job {job_id}", deadline=deadline)))
             except LangflowError as error:
-                if error.status != 404 or wait is None:
+                if error.status != 404 or look == _TRACE_LOOKS:
                     # The answer is there; missing figures about it are no reason to lose it.
                     logger.warning("No trace of job %s: %s", job_id, error)
                     return None
-            time.sleep(wait)
+            time.sleep(_TRACE.seconds(look))
         return None
 
     def _answer(self, status: JobStatus, deadline: Deadline) -> CallResult:
         """Return the answer of a job that is over, or raise why it has none."""
-        for wait in _SETTLING_WAITS:
+        for look in range(1, _SETTLING_LOOKS + 1):
             # Right after a stop a job says failed, without a reason, for a moment.
             if not isinstance(status.error, JobLost):
                 break
-            time.sleep(wait)
+            time.sleep(_SETTLING.seconds(look))
             status = self._look(status.job_id, deadline)
         if status.error is not None:
             raise status.error

@@ -5,6 +5,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 
+from dagma.backoff import Backoff
 from dagma.langflow.error_responses import raise_for_status
 from dagma.langflow.errors import LangflowError
 from dagma.langflow.events import EventReader, FlowEvent
@@ -17,7 +18,7 @@ from dagma.langflow.run_request import checked_uuid
 
 logger = logging.getLogger(__name__)
 
-_FIRST_REOPENING = 0.1
+_FIRST_REOPENING_SECONDS = 0.1
 # A stream that ends within so many seconds, without an event and without a fault, is nobody's: Langflow sends a sign of
 # life every 15 s. Busy, it takes a few seconds to answer at all.
 _AT_ONCE = 10.0
@@ -55,11 +56,11 @@ class FollowingApi(JobsApi):
         key = checked_uuid("job_id", job_id)
         deadline = self._job_deadline(timeout)
         queued_until = time.monotonic() + self._jobs.queued
-        reader, wait = EventReader(), _FIRST_REOPENING
+        reader, backoff, openings = EventReader(), Backoff(_FIRST_REOPENING_SECONDS, self._jobs.poll), 0
         told_its_end, is_over, replays = False, False, _REPLAYS
         unattended_since = float("inf")
         while True:
-            opened, is_news = time.monotonic(), False
+            opened, is_news, openings = time.monotonic(), False, openings + 1
             silence = max(min(self._jobs.stall, queued_until - time.monotonic()), 0.1)
             try:
                 with closing(self._frames(key, last_event_id, deadline, silence)) as stream:
@@ -69,7 +70,7 @@ class FollowingApi(JobsApi):
                         if _known(events, event_id, last_event_id):
                             continue
                         # Only what is new shows that opening the stream again is of use.
-                        wait, is_news = _FIRST_REOPENING, True
+                        openings, is_news = 1, True
                         last_event_id = event_id or last_event_id
                         told_its_end = told_its_end or any(event.kind in _ENDS for event in events)
                         is_over = any(event.kind in _OVER for event in events)
@@ -94,8 +95,7 @@ class FollowingApi(JobsApi):
                 unattended_since = float("inf")
             if deadline.passed():
                 raise not_over(key, deadline)
-            time.sleep(min(wait, deadline.remaining()))
-            wait = min(wait * 2, self._jobs.poll)
+            time.sleep(min(backoff.seconds(openings), deadline.remaining()))
 
     def _latest_start(self, status: JobStatus, queued_until: float) -> float:
         """Return until when a job may be queued; give up one that is for longer."""

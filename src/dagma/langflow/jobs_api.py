@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
+from dagma.backoff import Backoff
 from dagma.langflow.errors import CallTimeout, JobLost, LangflowError, MalformedResponse, quoting
 from dagma.langflow.flows_api import FlowsApi
 from dagma.langflow.http.deadline import Deadline
@@ -17,7 +18,7 @@ from dagma.langflow.untrusted_json import json_object, json_objects, malformed, 
 
 # Langflow takes 255 characters; the digest that binds a key to its payload has 32 and a separator.
 _KEY_CHARACTERS = 255 - 33
-_OUTAGE_WAIT = 1.0
+_OUTAGE_BACKOFF = Backoff(first=1.0, longest=2.0)
 # Who has waited to the end of the deadline gets to know whether the job is over.
 _SHORTEST_LOOK = 3.0
 
@@ -151,7 +152,9 @@ class JobsApi(FlowsApi):
     def _patient_status(self, job_id: str, deadline: Deadline) -> JobStatus:
         """Look at a job, waiting out a Langflow that is down or restarts."""
         outage: Deadline | None = None
+        attempt = 0
         while True:
+            attempt += 1
             try:
                 return self._look(job_id, deadline.at_most(outage or Deadline.after(self._jobs.outage)))
             except LangflowError as error:
@@ -161,7 +164,7 @@ class JobsApi(FlowsApi):
                 patience = deadline.at_most(outage)
                 if not error.retryable or patience.passed():
                     raise
-                time.sleep(min(max(_OUTAGE_WAIT, error.retry_after or 0.0), patience.remaining()))
+                time.sleep(min(_OUTAGE_BACKOFF.seconds(attempt, error.retry_after), patience.remaining()))
 
     def _look(self, job_id: str, deadline: Deadline) -> JobStatus:
         """Look at a job, which takes no longer than the deadline, but for the last look."""

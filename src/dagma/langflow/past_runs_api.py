@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from dagma.backoff import Backoff
 from dagma.langflow.collecting import CollectingApi
 from dagma.langflow.error_responses import flow_failed, raise_for_status
 from dagma.langflow.errors import CompletedWithoutOutput, FlowFailed, quoting
@@ -40,8 +41,9 @@ _TOLD_BY_ERRORS = ("JOB_FAILED", "JOB_NOT_FOUND", "EXECUTION_TIMEOUT")
 _MOST_MESSAGES = 200
 _MOST_PAGES = 10
 _MOST_TRACES = "200"
-# Seconds; Langflow 1.13 stored them within half a second.
-_OUTPUT_WAITS = (0.2, 0.5, 1.0)
+# Langflow 1.13 stored them within half a second.
+_OUTPUTS = Backoff(first=0.4, longest=1.0)
+_OUTPUT_LOOKS = 4
 
 
 @dataclass(frozen=True)
@@ -187,11 +189,11 @@ class PastRunsApi(CollectingApi):
 
     def _stored_outputs_of(self, run_id: str) -> Reply:
         """Ask for the job of a run that has ended; Langflow stores what its components gave a moment after its end."""
-        for wait in _OUTPUT_WAITS:
+        for look in range(1, _OUTPUT_LOOKS):
             reply = self._job_of(run_id)
             if reply.status != 200 or walk(json_or_none(reply.body), "outputs"):
                 return reply
-            time.sleep(wait)
+            time.sleep(_OUTPUTS.seconds(look))
         return self._job_of(run_id)
 
     def _failure(self, run: PastRun) -> FlowFailed:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from dagma.backends.backend import Backend
 from dagma.backends.langflow.langflow_resource import langflow_from_environment
+from dagma.backoff import Backoff
 from dagma.calls import retrying
 from dagma.defs.llm.assets import langflow_run_flow
 from dagma.ledger import LedgerSettings
@@ -82,7 +83,7 @@ def instance_on_disk(dagster_home: str) -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrying, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(retrying, "BACKOFF", Backoff(0.01, 60.0))
     monkeypatch.setattr(retrying, "MAX_RETRIES", 2)
 
 

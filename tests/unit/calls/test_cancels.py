@@ -18,6 +18,7 @@ from unit.calls.conftest import ASSET, Flow, asset_job, execute, rows, sends, wa
 
 from dagma.backends.backend import Backend
 from dagma.backends.langflow import langflow_resource
+from dagma.backoff import Backoff
 from dagma.calls import cancelling, retrying
 from dagma.calls.caller import Caller
 from dagma.testing import FakeLangflow, Fault
@@ -158,7 +159,7 @@ def test_a_cancel_while_a_job_can_not_be_asked_for_stops_it(
     waiting: threading.Event,
 ) -> None:
     monkeypatch.setattr(langflow_resource, "OUTAGE_SECONDS", 0.2)
-    monkeypatch.setattr(retrying, "FIRST_WAIT_SECONDS", 40.0)
+    monkeypatch.setattr(retrying, "BACKOFF", Backoff(40.0, 60.0))
     flow.goes.clear()
     fake.script(
         Fault(path="/events", status=502, times=20),

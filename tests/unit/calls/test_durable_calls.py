@@ -18,6 +18,7 @@ import pytest
 from unit.calls.conftest import FLOW_ID, Flow, Ran, execute, rows, sends, wait_for
 
 from dagma.backends.langflow import job_progress, langflow_resource
+from dagma.backoff import Backoff
 from dagma.langflow import ApiKey, JobPolicy, LangflowClient, RetryPolicy
 from dagma.testing import ComponentFailed, FakeAnswer, FakeCall, FakeLangflow, Fault, HumanNeeded, VariableMissing
 
@@ -202,7 +203,9 @@ def test_a_submit_whose_reply_is_lost_is_repeated_by_the_step_and_finds_the_job(
 def test_a_submit_whose_reply_is_lost_and_that_is_then_refused_is_no_second_job(
     fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, attempts: int
 ) -> None:
-    monkeypatch.setattr(langflow_resource, "RetryPolicy", lambda **_: RetryPolicy(attempts=attempts, base=0.01))
+    monkeypatch.setattr(
+        langflow_resource, "RetryPolicy", lambda **_: RetryPolicy(attempts=attempts, backoff=Backoff(0.01, 1.0))
+    )
     fake.script(
         Fault(path="/api/v2/workflows", method="POST", after_work=True, drop=True),
         Fault(path="/api/v2/workflows", method="POST", status=429),

@@ -13,6 +13,7 @@ from unit.langflow.test_misbehaving_endpoints import FAULTS
 
 from dagma.backends.langflow import langflow_resource
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
+from dagma.backoff import Backoff
 from dagma.calls.caller import Caller
 from dagma.langflow import JobPolicy, LangflowError, RetryPolicy, jobs_api
 from dagma.testing import FakeLangflow, Fault
@@ -58,8 +59,10 @@ MakeBackend = Callable[[Fault | None], LangflowRestResource]
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(langflow_resource, "OUTAGE_SECONDS", 0.2)
     monkeypatch.setattr(langflow_resource, "JobPolicy", partial(JobPolicy, stall=0.2))
-    monkeypatch.setattr(langflow_resource, "RetryPolicy", lambda **_: RetryPolicy(attempts=2, base=0.01))
-    monkeypatch.setattr(jobs_api, "_OUTAGE_WAIT", 0.1, raising=False)
+    monkeypatch.setattr(
+        langflow_resource, "RetryPolicy", lambda **_: RetryPolicy(attempts=2, backoff=Backoff(0.01, 1.0))
+    )
+    monkeypatch.setattr(jobs_api, "_OUTAGE_BACKOFF", Backoff(0.1, 0.1))
 
 
 @pytest.fixture(autouse=True)

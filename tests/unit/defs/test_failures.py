@@ -1,10 +1,10 @@
 import socket
-from typing import Any
 
 import dagster as dg
 import pytest
 from unit.defs.conftest import FLOW_ID, LangflowServer, Reply, run_asset
 
+from dagma.backoff import Backoff
 from dagma.calls import retrying
 from dagma.langflow import CallTimeout, FlowFailed, FlowNotFound, LangflowError, RateLimited, Unreachable
 
@@ -76,7 +76,7 @@ def test_a_flow_that_takes_too_long_is_not_sent_again(
 
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrying, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(retrying, "BACKOFF", Backoff(0.01, 60.0))
     monkeypatch.setattr(retrying, "MAX_RETRIES", 2)
 
 
@@ -143,10 +143,10 @@ def test_a_flow_that_failed_for_a_cause_that_may_pass_is_sent_again() -> None:
     assert isinstance(outcome_of(FlowFailed("A component raised.", component="Model")), dg.Failure)
 
 
-def test_waits_grow_up_to_a_cap() -> None:
-    def wait(retry_number: int) -> Any:
-        return retrying.seconds_until_retry(Unreachable("Refused."), retry_number)
-
-    assert 2 <= wait(0) <= 4
-    assert 8 <= wait(2) <= 16
-    assert 30 <= wait(20) <= retrying.MAX_WAIT_SECONDS
+@pytest.mark.parametrize(("retry_number", "longest"), [(0, 4), (2, 16), (5, 60)])
+def test_waits_grow_up_to_a_cap(monkeypatch: pytest.MonkeyPatch, retry_number: int, longest: float) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(retrying, "wait_for_retry", lambda _, seconds: waits.append(seconds))
+    outcome_of(Unreachable("Refused.", outcome="not_run"), retry_number)
+    (wait,) = waits
+    assert longest / 2 <= wait <= longest

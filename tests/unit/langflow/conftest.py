@@ -6,6 +6,7 @@ import pytest
 from harness.certificates import certificates
 from hypothesis import settings
 
+from dagma.backoff import Backoff
 from dagma.langflow import ApiKey, JobPolicy, LangflowClient, RetryPolicy, Timeouts
 from dagma.testing import FakeLangflow
 from dagma.testing.fixtures import fake_langflow
@@ -29,7 +30,7 @@ def make_client(fake_langflow: FakeLangflow) -> Iterator[MakeClient]:
                 "base_url": fake_langflow.base_url,
                 "auth": ApiKey(fake_langflow.api_key),
                 "timeouts": Timeouts(connect=1.0, read=1.0, total=2.0),
-                "retry": RetryPolicy(attempts=3, base=0.01, cap=0.02),
+                "retry": RetryPolicy(attempts=3, backoff=Backoff(0.01, 0.02)),
                 "jobs": JobPolicy(total=10.0, queued=5.0, outage=1.0, stall=0.5, poll=0.1),
             }
             return stack.enter_context(LangflowClient(**(settings | options)))

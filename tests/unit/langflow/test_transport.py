@@ -13,6 +13,7 @@ import pytest
 from harness.certificates import Certificates, tls_server
 from unit.langflow.conftest import MakeClient
 
+from dagma.backoff import Backoff
 from dagma.langflow import (
     TLS,
     ApiKey,
@@ -226,7 +227,7 @@ def test_a_tls_handshake_that_dribbles_ends_at_the_deadline():
 def test_a_port_where_nobody_listens_is_unreachable_and_retried_within_the_deadline():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    client = LangflowClient(f"http://127.0.0.1:{port}", retry=RetryPolicy(attempts=3, base=0.01))
+    client = LangflowClient(f"http://127.0.0.1:{port}", retry=RetryPolicy(attempts=3, backoff=Backoff(0.01, 1.0)))
     with client, pytest.raises(Unreachable, match="Connection refused") as caught:
         client.run("flow", "hello")
     assert (caught.value.outcome, caught.value.retryable) == ("not_run", True)

@@ -23,6 +23,7 @@ from dagma.backends.langflow.access_variables import (
 )
 from dagma.backends.langflow.langflow_jobs import LangflowJobs, job_of, usages_of, usages_of_job
 from dagma.backends.langflow.langflow_outcomes import Answering, LangflowOutcomes
+from dagma.backoff import Backoff
 from dagma.calls.answer import Answer
 from dagma.calls.finding import Finding
 from dagma.calls.flow_reference import FlowReference
@@ -161,7 +162,7 @@ class LangflowRestResource(Backend):
             if self._quick_client is None:
                 seconds = min(QUICK_SECONDS, self.timeout)
                 quick = Timeouts(connect=seconds, read=seconds, total=seconds)
-                self._quick_client = self._connect(quick, RetryPolicy(attempts=2, base=0.2))
+                self._quick_client = self._connect(quick, RetryPolicy(attempts=2, backoff=Backoff(0.2, 0.2)))
             return self._quick_client
 
     @override

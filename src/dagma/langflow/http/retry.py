@@ -1,20 +1,21 @@
 """When to send a request again, and after which wait."""
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from dagma.backoff import Backoff
 from dagma.langflow.errors import LangflowError
 from dagma.langflow.http.deadline import Deadline
 
 T = TypeVar("T")
+_BACKOFF = Backoff(first=0.5, longest=20.0)
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Capped exponential backoff with full jitter, bounded by the deadline of the call.
+    """When to send a request again, within the deadline of the call.
 
     A request that runs a flow is sent again only after an error whose `outcome` is `not_run`: the connection was
     refused or no byte was sent, 429, or a 503 that says it was refused (Langflow's own code, or `Retry-After`). After
@@ -23,29 +24,19 @@ class RetryPolicy:
 
     Args:
         attempts: How often to send at most; 1 turns retries off.
-        base: Longest first wait in seconds; it doubles with every attempt.
-        cap: Longest wait in seconds that is not asked for by the server.
+        backoff: How long to wait in between.
     """
 
     attempts: int = 4
-    base: float = 0.5
-    cap: float = 20.0
+    backoff: Backoff = _BACKOFF
 
     def __post_init__(self) -> None:
-        if self.attempts < 1 or self.base < 0 or self.cap < 0:
+        if self.attempts < 1 or self.backoff.first < 0 or self.backoff.longest < 0:
             raise ValueError("A retry policy needs at least 1 attempt and waits of at least 0 seconds.")
 
     def may_retry(self, error: LangflowError, *, idempotent: bool) -> bool:
         """Return whether the same request may be sent again after `error`."""
         return error.retryable and (idempotent or error.outcome == "not_run")
-
-    def wait(self, attempt: int, error: LangflowError) -> float:
-        """Return the seconds to wait after attempt number `attempt`, the first being 1."""
-        # The exponent is bounded for the sake of the power, not of the wait.
-        longest = min(self.cap, self.base * 2.0 ** min(attempt - 1, 60))
-        # Jitter spreads callers that failed together; it is no secret.
-        jittered = random.uniform(0.0, longest)  # noqa: S311
-        return max(jittered, error.retry_after or 0.0)
 
     def call(
         self,
@@ -76,7 +67,7 @@ class RetryPolicy:
                 may_have_run = error.outcome != "not_run"
                 if attempt == self.attempts or not self.may_retry(error, idempotent=idempotent):
                     raise
-                wait = self.wait(attempt, error)
+                wait = self.backoff.seconds(attempt, error.retry_after)
                 if wait >= deadline.remaining():
                     raise
                 sleep(wait)
