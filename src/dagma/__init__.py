@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from dagma.backends.langchain import LangChainBackend
     from dagma.backends.langflow.langflow_resource import LangflowRestResource, langflow_from_environment
     from dagma.calls.call_metadata import describe_attempts, describe_call
+    from dagma.calls.call_policy import CallPolicy
     from dagma.calls.call_record import record_calls
     from dagma.calls.request import CallRequest
     from dagma.calls.retrying import CALL_ERRORS, retry_or_fail
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CALL_ERRORS",
     "Backend",
+    "CallPolicy",
     "CallRequest",
     "CallableBackend",
     "FixedResource",
@@ -39,6 +41,7 @@ __all__ = [
 _MODULES = {
     "CALL_ERRORS": "dagma.calls.retrying",
     "Backend": "dagma.backends.backend",
+    "CallPolicy": "dagma.calls.call_policy",
     "CallRequest": "dagma.calls.request",
     "CallableBackend": "dagma.backends.function",
     "FixedResource": "dagma.run_config.fixed_resource",

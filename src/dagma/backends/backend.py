@@ -18,10 +18,11 @@ from typing import Any
 
 import dagster as dg
 from dagster_shared.check import CheckError
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from dagma.calls.answer import Answer
 from dagma.calls.call_path import make_call
+from dagma.calls.call_policy import CallPolicy
 from dagma.calls.caller import Caller, EqualCalls
 from dagma.calls.finding import CannotTell, Finding
 from dagma.calls.flow_reference import FlowReference
@@ -47,6 +48,9 @@ class Backend(FixedResource, ABC):
     paid already. What else `answer` raises goes through `explain`.
     """
 
+    policy: CallPolicy = Field(
+        default=CallPolicy(), description="How patiently calls are made: attempts, waits and deadlines."
+    )
     _equal_calls: EqualCalls = PrivateAttr(default_factory=EqualCalls)
 
     def run_flow(
@@ -78,7 +82,8 @@ class Backend(FixedResource, ABC):
             row: What tells this call from the others of its step, such as the row of a batch. Without it, equal
                 calls of a step are told apart by their order.
             on_unknown: What to do if an earlier attempt was sent and what became of it can't be found out: `fail`,
-                `resend` (and maybe pay twice) or `give_up`; `DAGMA_LEDGER_ON_UNKNOWN` where it is None.
+                `resend` (and maybe pay twice) or `give_up`; where it is None, what `policy` says, and else
+                `DAGMA_LEDGER_ON_UNKNOWN`.
 
         Returns:
             The raw response. `read` says what it means, `record_calls` what the call took.

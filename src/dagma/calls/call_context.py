@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dagma.calls.answer import Answer
+from dagma.calls.call_policy import CallPolicy
 from dagma.calls.caller import Caller
 from dagma.calls.finding import Finding
 from dagma.calls.flow_reference import FlowReference
@@ -21,6 +22,10 @@ class CallBackend(Protocol):
     @property
     def backend_name(self) -> str:
         """Name the backend for the ledger."""
+
+    @property
+    def policy(self) -> CallPolicy:
+        """Say how patiently its calls are made."""
 
     @property
     def identity(self) -> str:
@@ -72,6 +77,12 @@ class CallContext:
     flow: FlowReference
     caller: Caller
     ledger: Ledger
+
+    @property
+    def on_unknown(self) -> str:
+        """What to do if what became of an attempt can't be found out: by the call, its backend or the ledger."""
+        chosen = self.request.on_unknown or self.backend.policy.on_unknown
+        return self.ledger.on_unknown if chosen == "as_ledger" else chosen
 
     @property
     def log(self) -> Any:

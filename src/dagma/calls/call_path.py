@@ -31,11 +31,6 @@ from dagma.ledger import (
 )
 from dagma.ledger.errors import both_ways_on
 
-# How long a call waits for another caller that is sending it: longer than a database needs to notice that one died.
-IN_FLIGHT_SECONDS = 45.0
-# How often a call that was lost is sent again at once. It may have been paid for each time.
-MAX_RESENDS = 2
-
 
 def make_call(
     backend: CallBackend, request: CallRequest, caller: Caller, ledger: Ledger, equal_calls: EqualCalls
@@ -109,7 +104,8 @@ class CallPath:
         started = time.monotonic()
         attempt: Attempt | None = None
         try:
-            with self._context.ledger.attempt(self._call, wait_seconds=IN_FLIGHT_SECONDS) as begun:
+            wait_seconds = self._context.backend.policy.in_flight_seconds
+            with self._context.ledger.attempt(self._call, wait_seconds=wait_seconds) as begun:
                 recording().begun.append(begun)
                 attempt = Attempt(self._context, begun)
                 record = attempt.make()
@@ -138,7 +134,7 @@ class CallPath:
         finding = self._look(error.begun, self._context.backend.outcome_seconds, error)
         if not isinstance(finding, CannotTell):
             return
-        match self._context.request.on_unknown or self._context.ledger.on_unknown:
+        match self._context.on_unknown:
             case "resend":
                 self._context.log.warning("%s It is sent again, and may be paid for twice.", finding.why)
                 self._context.ledger.resend(error.begun, "on_unknown is 'resend'")
@@ -159,7 +155,7 @@ class CallPath:
 
     def _count_resend(self, error: Exception) -> None:
         self._resends += 1
-        if self._resends > MAX_RESENDS:
+        if self._resends > self._context.backend.policy.resends:
             raise error
 
 

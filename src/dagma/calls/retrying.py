@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 
 import dagster as dg
 
-from dagma.backoff import Backoff
+from dagma.calls.call_policy import CallPolicy
 from dagma.calls.running_job import JobOutOfReachError
 from dagma.langflow import FlowFailed, LangflowError
 from dagma.ledger import CallInFlightError, LedgerError, LedgerUnavailableError, QuotaExceededError
@@ -13,13 +13,14 @@ from dagma.ledger import CallInFlightError, LedgerError, LedgerUnavailableError,
 CALL_ERRORS = (LangflowError, LedgerError)
 """What `run_flow` raises."""
 
-# Together they outlast a restart of Langflow, which takes up to two minutes.
-MAX_RETRIES = 6
-BACKOFF = Backoff(first=4.0, longest=60.0)
-MAX_RETRY_AFTER_SECONDS = 600.0
 
-
-def retry_or_fail(error: LangflowError | LedgerError, *, retry_number: int, metadata: dict[str, Any]) -> NoReturn:
+def retry_or_fail(
+    error: LangflowError | LedgerError,
+    *,
+    retry_number: int,
+    metadata: dict[str, Any],
+    policy: CallPolicy | None = None,
+) -> NoReturn:
     """Wait, and have Dagster run the step again, where that may help and can't run the flow twice; fail it otherwise.
 
     An asset's RetryPolicy would do neither: it retries what can't succeed, it doesn't know what the server asked for,
@@ -29,15 +30,19 @@ def retry_or_fail(error: LangflowError | LedgerError, *, retry_number: int, meta
         error: Why there is no answer.
         retry_number: How many times the step was retried already.
         metadata: What else to show beside the failure.
+        policy: How often to retry, and after which waits: the backend's `policy`. The defaults if it is None.
 
     Raises:
         RetryRequested: The call was not sent, or failed for a cause that may pass, or goes on as a job.
         Failure: Everything else; it is never retried.
     """
-    wait = BACKOFF.seconds(retry_number + 1, error.retry_after if isinstance(error, LangflowError) else None)
-    if is_free_to_retry(error) and retry_number < MAX_RETRIES and wait <= MAX_RETRY_AFTER_SECONDS:
+    policy = policy or CallPolicy()
+    asked = error.retry_after if isinstance(error, LangflowError) else None
+    is_soon = asked is None or asked <= policy.longest_retry_after_seconds
+    if is_free_to_retry(error) and retry_number < policy.step_retries and is_soon:
+        wait = policy.step_backoff.seconds(retry_number + 1, asked)
         wait_for_retry(error, wait)
-        raise dg.RetryRequested(max_retries=MAX_RETRIES) from error
+        raise dg.RetryRequested(max_retries=policy.step_retries) from error
     raise dg.Failure(
         description=f"{type(error).__name__}: {error}",
         metadata={"error": type(error).__name__, **_describe(error), **metadata},

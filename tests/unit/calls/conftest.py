@@ -13,11 +13,10 @@ import pytest
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
 from sqlalchemy.exc import OperationalError
+from unit.calls.quick_policy import policy, set_policy
 
 from dagma.backends.backend import Backend
 from dagma.backends.langflow.langflow_resource import langflow_from_environment
-from dagma.backoff import Backoff
-from dagma.calls import retrying
 from dagma.defs.llm.assets import langflow_run_flow
 from dagma.ledger import LedgerSettings
 from dagma.ledger.reports import Filter, all_calls
@@ -83,8 +82,7 @@ def instance_on_disk(dagster_home: str) -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrying, "BACKOFF", Backoff(0.01, 60.0))
-    monkeypatch.setattr(retrying, "MAX_RETRIES", 2)
+    set_policy(monkeypatch, step_retries=2, first_step_wait_seconds=0.01)
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ class Ran:
 def asset_job(backend: Backend | None = None, *assets: dg.AssetsDefinition) -> dg.JobDefinition:
     defs = dg.Definitions(
         assets=assets or [langflow_run_flow],
-        resources={"backend": backend or langflow_from_environment()},
+        resources={"backend": backend or langflow_from_environment(policy())},
         executor=dg.in_process_executor,
     )
     return defs.resolve_implicit_global_asset_job_def()

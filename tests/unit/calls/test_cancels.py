@@ -15,10 +15,9 @@ from typing import Any
 import dagster as dg
 import pytest
 from unit.calls.conftest import ASSET, Flow, asset_job, execute, rows, sends, wait_for
+from unit.calls.quick_policy import set_policy
 
 from dagma.backends.backend import Backend
-from dagma.backends.langflow import langflow_resource
-from dagma.backoff import Backoff
 from dagma.calls import cancelling, retrying
 from dagma.calls.caller import Caller
 from dagma.testing import FakeLangflow, Fault
@@ -158,8 +157,7 @@ def test_a_cancel_while_a_job_can_not_be_asked_for_stops_it(
     monkeypatch: pytest.MonkeyPatch,
     waiting: threading.Event,
 ) -> None:
-    monkeypatch.setattr(langflow_resource, "OUTAGE_SECONDS", 0.2)
-    monkeypatch.setattr(retrying, "BACKOFF", Backoff(40.0, 60.0))
+    set_policy(monkeypatch, outage_seconds=0.2, first_step_wait_seconds=40.0)
     flow.goes.clear()
     fake.script(
         Fault(path="/events", status=502, times=20),

@@ -16,10 +16,10 @@ from typing import Any
 import dagster as dg
 import pytest
 from unit.calls.conftest import FLOW_ID, Flow, Ran, execute, rows, sends, wait_for
+from unit.calls.quick_policy import set_policy
 
 from dagma.backends.langflow import job_progress, langflow_resource
-from dagma.backoff import Backoff
-from dagma.langflow import ApiKey, JobPolicy, LangflowClient, RetryPolicy
+from dagma.langflow import ApiKey, JobPolicy, LangflowClient
 from dagma.testing import ComponentFailed, FakeAnswer, FakeCall, FakeLangflow, Fault, HumanNeeded, VariableMissing
 
 HERE = Path(__file__).parent
@@ -152,7 +152,7 @@ def test_a_cancelled_run_stops_its_job(fake: FakeLangflow, flow: Flow, instance:
 def test_a_run_that_is_cancelled_while_langflow_is_frozen_ends_soon(
     fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(langflow_resource, "QUICK_SECONDS", 0.3)
+    set_policy(monkeypatch, look_up_seconds=0.3)
     fake.script(Fault(path="/api/v2/workflows", times=0, delay=8.0))
     interrupted_at = []
 
@@ -203,9 +203,7 @@ def test_a_submit_whose_reply_is_lost_is_repeated_by_the_step_and_finds_the_job(
 def test_a_submit_whose_reply_is_lost_and_that_is_then_refused_is_no_second_job(
     fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, attempts: int
 ) -> None:
-    monkeypatch.setattr(
-        langflow_resource, "RetryPolicy", lambda **_: RetryPolicy(attempts=attempts, backoff=Backoff(0.01, 1.0))
-    )
+    set_policy(monkeypatch, request_attempts=attempts, first_request_wait_seconds=0.01)
     fake.script(
         Fault(path="/api/v2/workflows", method="POST", after_work=True, drop=True),
         Fault(path="/api/v2/workflows", method="POST", status=429),
@@ -363,7 +361,7 @@ def test_an_answer_longer_than_langflow_shows_is_whole(fake: FakeLangflow, insta
 def test_an_answer_that_may_be_cut_is_collected_by_a_retry_once_its_events_can_be_read(
     fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(langflow_resource, "RetryPolicy", lambda **_: RetryPolicy(attempts=1))
+    set_policy(monkeypatch, request_attempts=1)
     fake.script(*[Fault(path="/events", status=503)] * 4)
     long = "word " * 3000
     run = execute(instance, input_value=long)
@@ -374,7 +372,7 @@ def test_an_answer_that_may_be_cut_is_collected_by_a_retry_once_its_events_can_b
 def test_a_langflow_that_is_away_while_a_job_runs_is_asked_again_by_the_step(
     fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(langflow_resource, "OUTAGE_SECONDS", 0.2)
+    set_policy(monkeypatch, outage_seconds=0.2)
     fake.script(
         Fault(path="/events", status=502, times=20),
         Fault(path="/api/v2/workflows", method="GET", status=502, times=8),

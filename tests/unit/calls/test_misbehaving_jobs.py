@@ -14,8 +14,9 @@ from unit.langflow.test_misbehaving_endpoints import FAULTS
 from dagma.backends.langflow import langflow_resource
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
 from dagma.backoff import Backoff
+from dagma.calls.call_policy import CallPolicy
 from dagma.calls.caller import Caller
-from dagma.langflow import JobPolicy, LangflowError, RetryPolicy, jobs_api
+from dagma.langflow import JobPolicy, LangflowError, jobs_api
 from dagma.testing import FakeLangflow, Fault
 
 # Longer than any of these takes: test_durable_calls.py tells how a job ends that takes too long.
@@ -57,11 +58,7 @@ MakeBackend = Callable[[Fault | None], LangflowRestResource]
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(langflow_resource, "OUTAGE_SECONDS", 0.2)
     monkeypatch.setattr(langflow_resource, "JobPolicy", partial(JobPolicy, stall=0.2))
-    monkeypatch.setattr(
-        langflow_resource, "RetryPolicy", lambda **_: RetryPolicy(attempts=2, backoff=Backoff(0.01, 1.0))
-    )
     monkeypatch.setattr(jobs_api, "_OUTAGE_BACKOFF", Backoff(0.1, 0.1))
 
 
@@ -88,6 +85,7 @@ def make_backend(fake: FakeLangflow) -> Iterator[MakeBackend]:
             timeout=patience(fault or Fault()),
             job_timeout=JOB_SECONDS,
             mode="job",
+            policy=CallPolicy(outage_seconds=0.2, request_attempts=2, first_request_wait_seconds=0.01),
         )
         made.append(backend)
         return backend

@@ -11,8 +11,8 @@ import pytest
 from unit.calls.conftest import FLOW_ID, NO_HISTORY, patience, rows, sends
 from unit.langflow.test_misbehaviour import BODIES, CONTENT_TYPES, GOOD, MOMENTS, STATUSES, WRONG_ANSWERS
 
-from dagma.backends.langflow import langflow_resource
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
+from dagma.calls.call_policy import CallPolicy
 from dagma.langflow import (
     BadRequest,
     CallTimeout,
@@ -32,7 +32,7 @@ API_KEY = "correct-horse-battery-staple"
 RESERVED = 100
 
 Misbehaviour = tuple[Fault, type[LangflowError]]
-MakeBackend = Callable[[Fault], LangflowRestResource]
+MakeBackend = Callable[..., LangflowRestResource]
 ERROR_STATUSES: dict[str, Misbehaviour] = {
     **{f"{status}": (Fault(status=status, body=BODIES["a detail"]), error) for status, error in STATUSES.items()},
     **{f"500 with {name}": (Fault(status=500, body=body), STATUSES[500]) for name, body in BODIES.items()},
@@ -92,9 +92,14 @@ def make_backend(fake: FakeLangflow) -> Iterator[MakeBackend]:
     """Make the backend whose server will misbehave in this way."""
     made: list[LangflowRestResource] = []
 
-    def make(fault: Fault) -> LangflowRestResource:
+    def make(fault: Fault, policy: CallPolicy | None = None) -> LangflowRestResource:
         backend = LangflowRestResource(
-            base_url=fake.base_url, api_key=API_KEY, default_flow_id=FLOW_ID, timeout=patience(fault), mode="direct"
+            base_url=fake.base_url,
+            api_key=API_KEY,
+            default_flow_id=FLOW_ID,
+            timeout=patience(fault),
+            mode="direct",
+            policy=policy or CallPolicy(),
         )
         made.append(backend)
         fake.script(fault)
@@ -154,11 +159,8 @@ def test_an_answer_under_any_content_type_is_one_answered_row(
 
 
 @pytest.mark.parametrize("fault", [fault for fault, _ in MOMENTS.values()], ids=MOMENTS)
-def test_a_look_up_without_an_answer_costs_no_call(
-    make_backend: MakeBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault
-) -> None:
-    monkeypatch.setattr(langflow_resource, "QUICK_SECONDS", 0.3)
-    backend = make_backend(replace(fault, path="/api/v1/flows", times=0))
+def test_a_look_up_without_an_answer_costs_no_call(make_backend: MakeBackend, tmp_path: Path, fault: Fault) -> None:
+    backend = make_backend(replace(fault, path="/api/v1/flows", times=0), CallPolicy(look_up_seconds=0.3))
     assert backend.read(backend.run_flow("hi")).text == "You said hi."
     row = the_row(tmp_path)
     assert (row["state"], row["error_class"], row["flow_id"]) == ("answered", None, FLOW_ID)

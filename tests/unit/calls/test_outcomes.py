@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from unit.calls.conftest import FLOW_ID, NO_HISTORY, Flow, Ran, execute, rows, sends
+from unit.calls.quick_policy import set_policy
 
 from dagma.backends.langflow import langflow_outcomes
 from dagma.backends.langflow.langflow_resource import langflow_from_environment
@@ -216,6 +217,16 @@ def test_a_launch_may_say_that_unknown_calls_are_sent_again(fake: FakeLangflow, 
     fake.script(BREAKS_OFF_AFTER_THE_ANSWER, NO_HISTORY)
     first = execute(instance, input_value="hi", on_unknown="resend")
     retry = execute(instance, parent=first, retry=True, input_value="hi", on_unknown="resend")
+    assert (retry.success, retry.metadata["attempt"]) == (True, 2)
+
+
+def test_the_policy_of_a_backend_may_say_that_unknown_calls_are_sent_again(
+    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_policy(monkeypatch, on_unknown="resend")
+    fake.script(BREAKS_OFF_AFTER_THE_ANSWER, NO_HISTORY)
+    first = execute(instance, input_value="hi")
+    retry = execute(instance, parent=first, retry=True, input_value="hi")
     assert (retry.success, retry.metadata["attempt"]) == (True, 2)
 
 

@@ -4,8 +4,9 @@ import dagster as dg
 import pytest
 from unit.defs.conftest import FLOW_ID, LangflowServer, Reply, run_asset
 
-from dagma.backoff import Backoff
+from dagma.backends.langflow.langflow_resource import langflow_from_environment
 from dagma.calls import retrying
+from dagma.calls.call_policy import CallPolicy
 from dagma.langflow import CallTimeout, FlowFailed, FlowNotFound, LangflowError, RateLimited, Unreachable
 
 
@@ -74,26 +75,21 @@ def test_a_flow_that_takes_too_long_is_not_sent_again(
     assert run.retries == 0
 
 
-@pytest.fixture
-def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrying, "BACKOFF", Backoff(0.01, 60.0))
-    monkeypatch.setattr(retrying, "MAX_RETRIES", 2)
+QUICK_RETRIES = CallPolicy(step_retries=2, first_step_wait_seconds=0.01)
 
 
-@pytest.mark.usefixtures("quick_retries")
 def test_an_unreachable_server_is_tried_again_until_the_retries_are_used_up(
     langflow: LangflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setenv("LANGFLOW_BASE_URL", f"http://127.0.0.1:{taken.getsockname()[1]}")
     monkeypatch.setenv("LANGFLOW_TIMEOUT_SECONDS", "0.5")
-    run = run_asset()
+    run = run_asset(langflow_from_environment(QUICK_RETRIES))
     assert run.retries == 2
     assert run.failure["error"] == "Unreachable"
     assert run.failure["may_have_run"] is False
 
 
-@pytest.mark.usefixtures("quick_retries")
 def test_a_server_that_asks_to_wait_is_asked_again_after_that_long(
     langflow: LangflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,7 +98,7 @@ def test_a_server_that_asks_to_wait_is_asked_again_after_that_long(
     langflow.answer(Reply(429, b"{}", {"Retry-After": "1"}), Reply())
     waits: list[float] = []
     monkeypatch.setattr(retrying, "wait_for_retry", lambda _, seconds: waits.append(seconds))
-    run = run_asset()
+    run = run_asset(langflow_from_environment(QUICK_RETRIES))
     assert run.success
     (wait,) = waits
     assert 1 <= wait <= 2
@@ -126,7 +122,7 @@ def outcome_of(error: LangflowError, retry_number: int = 0) -> Exception:
         pytest.param(Unreachable("It broke off.", outcome="unknown"), 0, id="outcome unknown"),
         pytest.param(CallTimeout("Too late.", outcome="failed"), 0, id="ran and failed"),
         pytest.param(FlowNotFound("None."), 0, id="permanent"),
-        pytest.param(Unreachable("Refused.", outcome="not_run"), retrying.MAX_RETRIES, id="no retries left"),
+        pytest.param(Unreachable("Refused.", outcome="not_run"), CallPolicy().step_retries, id="no retries left"),
         pytest.param(RateLimited("Wait.", retry_after=86_400), 0, id="asked to wait for a day"),
     ],
 )

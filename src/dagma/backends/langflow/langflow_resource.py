@@ -25,6 +25,7 @@ from dagma.backends.langflow.langflow_jobs import LangflowJobs, job_of, usages_o
 from dagma.backends.langflow.langflow_outcomes import Answering, LangflowOutcomes
 from dagma.backoff import Backoff
 from dagma.calls.answer import Answer
+from dagma.calls.call_policy import CallPolicy
 from dagma.calls.finding import Finding
 from dagma.calls.flow_reference import FlowReference
 from dagma.calls.request import CallMode, CallRequest
@@ -53,10 +54,6 @@ from dagma.run_config.fixed_resource import setting_value
 
 logger = logging.getLogger(__name__)
 
-# What a look-up before a call, or the stop of a job after a cancel, may take at most.
-QUICK_SECONDS = 5.0
-# How long a Langflow that restarts is waited for while a job runs; longer, and the step is retried.
-OUTAGE_SECONDS = 180.0
 # How old the version of a flow may be that the ledger notes.
 LOOK_UP_SECONDS = 10.0
 
@@ -152,7 +149,8 @@ class LangflowRestResource(Backend):
         """The client for calls; its connections are kept from one call to the next."""
         with self._connecting:
             if self._client is None:
-                self._client = self._connect(Timeouts(read=self.timeout, total=self.timeout), RetryPolicy())
+                retry = RetryPolicy(self.policy.request_attempts, self.policy.request_backoff)
+                self._client = self._connect(Timeouts(read=self.timeout, total=self.timeout), retry)
             return self._client
 
     @property
@@ -160,7 +158,7 @@ class LangflowRestResource(Backend):
         """A client for what must not hold anybody up."""
         with self._connecting:
             if self._quick_client is None:
-                seconds = min(QUICK_SECONDS, self.timeout)
+                seconds = min(self.policy.look_up_seconds, self.timeout)
                 quick = Timeouts(connect=seconds, read=seconds, total=seconds)
                 self._quick_client = self._connect(quick, RetryPolicy(attempts=2, backoff=Backoff(0.2, 0.2)))
             return self._quick_client
@@ -272,7 +270,7 @@ class LangflowRestResource(Backend):
         return self._flows.get_or_fetch(flow_id, lambda: self.quick_client.find_flow(flow_id))
 
     def _connect(self, timeouts: Timeouts, retry: RetryPolicy) -> LangflowClient:
-        jobs = JobPolicy(total=self.job_timeout, outage=OUTAGE_SECONDS)
+        jobs = JobPolicy(total=self.job_timeout, outage=self.policy.outage_seconds)
         try:
             return self._access().connect(_stripped(self.base_url) or "", timeouts=timeouts, retry=retry, jobs=jobs)
         except ValueError as error:
@@ -304,11 +302,14 @@ def mode_from_environment() -> CallMode:
     return environment.choice("LANGFLOW_MODE", get_args(CallMode), default="direct")
 
 
-def langflow_from_environment() -> LangflowRestResource:
+def langflow_from_environment(policy: CallPolicy | None = None) -> LangflowRestResource:
     """Configure Langflow from `LANGFLOW_*` variables.
 
     What may hold a secret is an EnvVar, which every process reads for itself, from the variable or from the file that
     `NAME_FILE` names, and no snapshot holds. Those that are not set are left out.
+
+    Args:
+        policy: How patiently calls are made.
 
     Raises:
         SettingError: A variable has a value that can't be used, or that can't stand beside another's.
@@ -329,6 +330,7 @@ def langflow_from_environment() -> LangflowRestResource:
         job_timeout=environment.positive_number("LANGFLOW_JOB_TIMEOUT_SECONDS", default=3600.0),
         verify_tls=access.verify_tls,
         public_url=environment.text("LANGFLOW_PUBLIC_URL", default=DEFAULT_BASE_URL),
+        policy=policy or CallPolicy(),
         **files,
         **secrets,
     )

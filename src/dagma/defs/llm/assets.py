@@ -87,7 +87,7 @@ def langflow_run_flow(context: dg.AssetExecutionContext, backend: Backend) -> dg
             )
         except CALL_ERRORS as error:
             metadata = describe_flow(flow) | describe_attempts(calls.begun)
-            retry_or_fail(error, retry_number=context.retry_number, metadata=metadata)
+            retry_or_fail(error, retry_number=context.retry_number, metadata=metadata, policy=backend.policy)
 
     # Keys only: logs are read by more people, and kept in more places, than an answer is meant for.
     context.log.info("langflow_run_flow summary=%s", sorted(response))
