@@ -102,7 +102,7 @@ class CollectingApi(FollowingApi):
             if not isinstance(status.error, JobLost):
                 break
             time.sleep(_SETTLING.seconds(look))
-            status = self._look(status.job_id, deadline)
+            status = self._patient_status(status.job_id, deadline)
         if status.error is not None:
             raise status.error
         redactor = self._transport.redactor()

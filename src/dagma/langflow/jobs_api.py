@@ -18,7 +18,7 @@ from dagma.langflow.untrusted_json import json_object, json_objects, malformed, 
 
 # Langflow takes 255 characters; the digest that binds a key to its payload has 32 and a separator.
 _KEY_CHARACTERS = 255 - 33
-_OUTAGE_BACKOFF = Backoff(first=1.0, longest=2.0)
+_OUTAGE_BACKOFF = Backoff(first=0.5, longest=2.0)
 # Who has waited to the end of the deadline gets to know whether the job is over.
 _SHORTEST_LOOK = 3.0
 
@@ -84,17 +84,13 @@ class JobsApi(FlowsApi):
             JobNotFound: There is none with this id.
             LangflowError: Its state can't be told.
         """
-        return self._status(job_id, self._quick_deadline())
+        deadline = self._quick_deadline()
+        return self._retry.call(lambda: self._status(job_id, deadline), deadline=deadline, idempotent=True)
 
     def _status(self, job_id: str, deadline: Deadline) -> JobStatus:
         key = checked_uuid("job_id", job_id)
-        request = Request("GET", "/api/v2/workflows", params={"job_id": key})
-
-        def once() -> JobStatus:
-            reply = self._transport.exchange(request, deadline)
-            return JobStatus.of(reply, key)
-
-        return self._retry.call(once, deadline=deadline, idempotent=True)
+        reply = self._transport.exchange(Request("GET", "/api/v2/workflows", params={"job_id": key}), deadline)
+        return JobStatus.of(reply, key)
 
     def stop(self, job_id: str) -> bool:
         """Stop a job, whatever it is doing.
@@ -150,7 +146,7 @@ class JobsApi(FlowsApi):
             raise malformed(reply, "no word of the job's resumption")
 
     def _patient_status(self, job_id: str, deadline: Deadline) -> JobStatus:
-        """Look at a job, waiting out a Langflow that is down or restarts."""
+        """Look at a job; wait while Langflow is down or restarts."""
         outage: Deadline | None = None
         attempt = 0
         while True:
@@ -167,7 +163,7 @@ class JobsApi(FlowsApi):
                 time.sleep(min(_OUTAGE_BACKOFF.seconds(attempt, error.retry_after), patience.remaining()))
 
     def _look(self, job_id: str, deadline: Deadline) -> JobStatus:
-        """Look at a job, which takes no longer than the deadline, but for the last look."""
+        """Look at a job once, which takes no longer than the deadline, but for the last look."""
         seconds = min(self._quick_deadline().remaining(), max(deadline.remaining(), _SHORTEST_LOOK))
         return self._status(job_id, Deadline.after(seconds))
 
