@@ -25,13 +25,12 @@ from dagma.calls.call_path import make_call
 from dagma.calls.call_policy import CallPolicy
 from dagma.calls.caller import Caller, EqualCalls
 from dagma.calls.finding import CannotTell, Finding
-from dagma.calls.flow_reference import FlowReference
 from dagma.calls.job_runner import Jobs
-from dagma.calls.process_ledger import ledger_from_environment
-from dagma.calls.request import CallMode, CallRequest, OnUnknown
+from dagma.calls.request import CallMode, CallRequest, FlowReference, OnUnknown
 from dagma.langflow import BadRequest, InputType, LangflowError, OutputType
 from dagma.ledger import Begun, Usage
 from dagma.ledger.call import Mode
+from dagma.ledger.ledger_settings import ledger_from_environment
 from dagma.run_config.fixed_resource import FixedResource
 
 

@@ -8,9 +8,8 @@ from dagma.calls.answer import Answer
 from dagma.calls.call_policy import CallPolicy
 from dagma.calls.caller import Caller
 from dagma.calls.finding import Finding
-from dagma.calls.flow_reference import FlowReference
 from dagma.calls.job_runner import Jobs
-from dagma.calls.request import CallRequest
+from dagma.calls.request import CallRequest, FlowReference
 from dagma.langflow import LangflowError
 from dagma.ledger import Begun, Ledger, Usage
 from dagma.ledger.call import Mode

@@ -8,7 +8,7 @@ import dagster as dg
 from dagma import environment
 from dagma.calls.answer import total_of
 from dagma.calls.call_record import CallRecord, RecordedCalls
-from dagma.calls.flow_reference import FlowReference
+from dagma.calls.request import FlowReference
 from dagma.calls.shown_answers import show_answer
 from dagma.ledger import Begun
 

@@ -12,9 +12,7 @@ from dagma.calls.call_record import CallRecord, Origin, recording
 from dagma.calls.caller import Caller, EqualCalls
 from dagma.calls.durable_call import DurableCall
 from dagma.calls.finding import Answered, CannotTell, NoAnswer
-from dagma.calls.flow_reference import FlowNotIdentified, FlowReference
-from dagma.calls.own_session import in_its_own_session
-from dagma.calls.request import CallRequest
+from dagma.calls.request import CallRequest, FlowNotIdentified, FlowReference
 from dagma.calls.shown_errors import shown
 from dagma.calls.unknown_outcome import UnknownOutcome
 from dagma.langflow import BadRequest, JobLost, LangflowError, MalformedResponse
@@ -56,7 +54,7 @@ def make_call(
     call = _ledger_call(backend, request, flow, caller, equal_calls)
     # Even where unknown calls are to be sent again: an answer that can be found is not paid for twice.
     call = replace(call, on_unknown="fail")
-    context = CallContext(backend, in_its_own_session(request, call.key), flow, caller, ledger)
+    context = CallContext(backend, request.in_its_own_session(call.key), flow, caller, ledger)
     return CallPath(context, call).answered()
 
 

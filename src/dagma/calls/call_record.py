@@ -8,8 +8,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from dagma.calls.answer import Answer
-from dagma.calls.flow_reference import FlowReference
-from dagma.calls.request import CallRequest
+from dagma.calls.request import CallRequest, FlowReference
 from dagma.ledger import Begun
 
 Origin = Literal["sent", "re-attached", "replayed", "found"]

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from dagma.calls.flow_reference import FlowReference
-from dagma.calls.request import CallRequest
+from dagma.calls.request import CallRequest, FlowReference
 from dagma.ledger import Usage
 
 

@@ -16,10 +16,10 @@ from dagster._core.storage.tags import ROOT_RUN_ID_TAG
 from dagma.calls.call_context import CallBackend
 from dagma.calls.caller import retry_chain
 from dagma.calls.job_runner import Jobs
-from dagma.calls.process_ledger import ledger_from_environment
 from dagma.calls.running_job import JobEnd, RunningJob
 from dagma.langflow import JobNotFound
 from dagma.ledger import Begun
+from dagma.ledger.ledger_settings import ledger_from_environment
 
 # Older cancels are not looked at, also where every evaluation since has failed.
 OLDEST = timedelta(hours=24)

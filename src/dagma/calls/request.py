@@ -1,11 +1,14 @@
-"""What is asked of a backend."""
+"""What is asked of a backend, and which flow it is for."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from dagma.langflow import InputType, OutputType
+from dagma.langflow import InputType, LangflowError, OutputType
 from dagma.ledger.call import Mode
 
+OWN_SESSION = "call-"
+"""How the names of sessions begin that calls have of their own."""
 CallMode = Literal["auto", Mode]
 OnUnknown = Literal["fail", "resend", "give_up"]
 """What becomes of a call of which nobody can tell whether it was answered: fail, and look again at the next retry; send
@@ -50,3 +53,55 @@ class CallRequest:
             "tweaks": self.tweaks,
             "session_id": self.session_id,
         }
+
+    def in_its_own_session(self, key: str) -> "CallRequest":
+        """Keep a call apart from all others, unless its caller names a session.
+
+        Langflow would use one session for all calls of a flow: memory would tell one call what another has said, and
+        the author would find them all in a session of their own. A retry has the session of the call that it retries,
+        so that what became of that can be found there.
+
+        Args:
+            key: The call's key.
+        """
+        return self if self.session_id is not None else replace(self, session_id=own_session(key))
+
+
+@dataclass(frozen=True)
+class FlowReference:
+    """What people and the ledger need to recognize a flow.
+
+    Attributes:
+        flow_id: Its id, or the name by which it was called where the id is not known.
+        name: Its display name.
+        url: Its page.
+        endpoint_name: The name that calls may use in place of the id.
+        version: The version of its content.
+        needs_job: Whether it can only run as a job, as a flow that asks a human.
+        look_up_error: Why it could not be looked up, where that was tried.
+        document: The flow as its server stores it, with the fields that tweaks can set; None where that is not known.
+    """
+
+    flow_id: str
+    name: str | None = None
+    url: str | None = None
+    endpoint_name: str | None = None
+    version: str | None = None
+    needs_job: bool = False
+    look_up_error: LangflowError | None = None
+    document: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+
+
+class FlowNotIdentified(LangflowError):  # noqa: N818 (as the errors that it stands beside)
+    """A quota may be for this flow, and whether it is can't be told, because the flow could not be looked up."""
+
+    default_outcome = "not_run"
+
+
+def own_session(key: str) -> str:
+    """Name the session of a call whose caller names none.
+
+    Args:
+        key: The call's key.
+    """
+    return f"{OWN_SESSION}{key[:32]}"

@@ -10,9 +10,9 @@ import dagster as dg
 
 from dagma import environment
 from dagma.backends.langflow.access_variables import access_from_environment, base_url_from_environment
-from dagma.calls.process_ledger import ledger_from_environment
 from dagma.langflow import LangflowError
 from dagma.ledger import LedgerError
+from dagma.ledger.ledger_settings import ledger_from_environment
 from dagma.retention.calls import prune_ledger
 from dagma.retention.langflow_history import LangflowPruner
 from dagma.retention.outcome import Pruned

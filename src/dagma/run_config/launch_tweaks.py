@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dagma import environment
-from dagma.calls.flow_reference import FlowReference
+from dagma.calls.request import FlowReference
 from dagma.flows.document import component_of, nodes_of, template_fields
 from dagma.langflow import BadRequest
 from dagma.langflow.errors import nothing_runs_yet

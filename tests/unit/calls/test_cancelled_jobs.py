@@ -16,12 +16,12 @@ from dagma.backends.langflow.langflow_jobs import LangflowJobs
 from dagma.backends.langflow.langflow_resource import LangflowRestResource, langflow_from_environment
 from dagma.calls import leftover_jobs
 from dagma.calls.durable_call import DurableCall
-from dagma.calls.process_ledger import ledger_from_environment
 from dagma.calls.request import CallRequest
 from dagma.defs.llm import sensors
 from dagma.execution import sweep
 from dagma.langflow import Forbidden, JobNotFound, ServerError
 from dagma.ledger import Call, LedgerError
+from dagma.ledger.ledger_settings import ledger_from_environment
 from dagma.testing import ComponentFailed, FakeLangflow, Fault
 
 YOUNGEST = leftover_jobs.YOUNGEST

@@ -16,8 +16,7 @@ from dagma.calls.answer import Answer
 from dagma.calls.call_context import CallContext
 from dagma.calls.caller import Caller
 from dagma.calls.durable_call import DurableCall
-from dagma.calls.flow_reference import FlowReference
-from dagma.calls.request import CallRequest
+from dagma.calls.request import CallRequest, FlowReference
 from dagma.calls.running_job import JobOutOfReachError
 from dagma.langflow import (
     CallTimeout,

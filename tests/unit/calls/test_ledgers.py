@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from unit.calls.conftest import FLOW_ID, Flow, execute, rows, sends
 
-from dagma.calls.process_ledger import ledger_from_environment
+from dagma.ledger.ledger_settings import ledger_from_environment
 from dagma.testing import FakeCall, FakeLangflow
 
 
@@ -70,11 +70,11 @@ def test_nothing_is_sent_while_the_ledger_is_away_and_the_step_is_retried(
 
 
 def test_the_temporary_ledger_is_announced(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    from dagma.calls import process_ledger
+    from dagma.ledger import ledger_settings
 
     monkeypatch.delenv("DAGMA_LEDGER_URL", raising=False)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    process_ledger._temporary_home.cache_clear()
+    ledger_settings._temporary_home.cache_clear()
     with caplog.at_level(logging.WARNING):
         ledger_from_environment()
         ledger_from_environment()

@@ -8,7 +8,7 @@ from unit.calls.conftest import FLOW_ID, Flow, rows, sends
 
 from dagma.backends.backend import Backend
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
-from dagma.calls.flow_reference import FlowNotIdentified
+from dagma.calls.request import FlowNotIdentified
 from dagma.langflow import BadRequest
 from dagma.testing import FakeLangflow
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dagma import environment
-from dagma.calls.flow_reference import FlowReference
+from dagma.calls.request import FlowReference
 from dagma.langflow import BadRequest, Forbidden, Unreachable
 from dagma.run_config.launch_tweaks import check_launch_tweaks
 

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from dagma.calls.process_ledger import ledger_from_environment
 from dagma.defs.retention import prune_job, prune_schedule_from_environment
 from dagma.environment import SettingError
 from dagma.langflow import LangflowClient
 from dagma.langflow.history_api import StoredRecord
 from dagma.ledger import Call, Ledger
+from dagma.ledger.ledger_settings import ledger_from_environment
 
 SESSION = "call-" + "a" * 32
 

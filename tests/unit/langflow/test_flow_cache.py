@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from dagma.langflow import Flow, FlowNotFound
-from dagma.langflow import flow_cache as module
-from dagma.langflow.flow_cache import FlowCache
+from dagma.langflow import flow as module
+from dagma.langflow.flow import FlowCache
 
 CALLERS = 8
 

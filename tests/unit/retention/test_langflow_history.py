@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dagma.calls.own_session import own_session
+from dagma.calls.request import own_session
 from dagma.langflow import Flow
 from dagma.langflow.history_api import PAGE, StoredRecord
 from dagma.ledger import Call, input_hash

@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from dagma.backends.langflow.job_progress import progress_lines
-from dagma.calls.flow_reference import FlowReference
-from dagma.calls.request import CallRequest
+from dagma.calls.request import CallRequest, FlowReference
 from dagma.langflow import CallResult, LangflowClient, TokenUsage
 from dagma.langflow.untrusted_json import objects, text_or_none
 from dagma.ledger import Usage

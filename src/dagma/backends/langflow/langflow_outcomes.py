@@ -14,8 +14,7 @@ from typing import Any
 
 from dagma.backends.langflow.langflow_jobs import Clients, run_response
 from dagma.calls.finding import Answered, CannotTell, Failed, Finding, NoAnswer, Running
-from dagma.calls.own_session import OWN_SESSION, own_session
-from dagma.calls.request import CallRequest
+from dagma.calls.request import OWN_SESSION, CallRequest, own_session
 from dagma.langflow import Flow, FlowFailed, LangflowError, PastRun
 from dagma.langflow.untrusted_json import objects, walk
 from dagma.ledger import Begun

@@ -27,8 +27,7 @@ from dagma.backoff import Backoff
 from dagma.calls.answer import Answer
 from dagma.calls.call_policy import CallPolicy
 from dagma.calls.finding import Finding
-from dagma.calls.flow_reference import FlowReference
-from dagma.calls.request import CallMode, CallRequest
+from dagma.calls.request import CallMode, CallRequest, FlowReference
 from dagma.langflow import (
     Access,
     BadRequest,
@@ -44,7 +43,7 @@ from dagma.langflow import (
     TokenUsage,
 )
 from dagma.langflow.auth.redact import bare_url
-from dagma.langflow.flow_cache import FlowCache
+from dagma.langflow.flow import FlowCache
 from dagma.langflow.flows_api import is_refused_look_up
 from dagma.langflow.run_request import is_uuid
 from dagma.langflow.untrusted_json import text_or_none

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from dagma.langflow.auth.credential import Credential, Credentials
 from dagma.langflow.error_responses import flow_ran, raise_for_status
-from dagma.langflow.flow_cache import FlowCache
+from dagma.langflow.flow import FlowCache
 from dagma.langflow.http.connection_settings import TLS, Timeouts
 from dagma.langflow.http.deadline import Deadline
 from dagma.langflow.http.retry import RetryPolicy
