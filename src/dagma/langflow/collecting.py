@@ -86,7 +86,7 @@ class CollectingApi(FollowingApi):
         deadline = Deadline.after(_TRACE_SECONDS)
         for look in range(1, _TRACE_LOOKS + 1):
             try:
-                return Trace.of(json_object(self._quick("GET", path, f"trace of job {job_id}", deadline=deadline)))
+                return Trace.of(json_object(self._send("GET", path, f"trace of job {job_id}", deadline=deadline)))
             except LangflowError as error:
                 if error.status != 404 or look == _TRACE_LOOKS:
                     # The answer is there; missing figures about it are no reason to lose it.

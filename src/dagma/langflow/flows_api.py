@@ -18,7 +18,7 @@ from dagma.langflow.flow import Flow
 from dagma.langflow.http.connection import Connection
 from dagma.langflow.http.deadline import Deadline
 from dagma.langflow.http.transport import Reply
-from dagma.langflow.run_request import check_flow_id, checked_uuid
+from dagma.langflow.run_request import check_flow_id, checked_uuid, is_uuid
 from dagma.langflow.untrusted_json import json_object, json_objects
 
 logger = logging.getLogger(__name__)
@@ -30,38 +30,51 @@ _UNCHECKED: set[tuple[str, str]] = set()
 class FlowsApi(Connection):
     """Reads and writes flows."""
 
-    def get_flow(self, flow_id: str) -> Flow:
+    def get_flow(self, flow_id: str, *, deadline: Deadline | None = None) -> Flow:
         """Return a flow.
 
         Args:
             flow_id: Id of the flow; Langflow takes no endpoint name here.
+            deadline: When to give up; 30 s from now by default.
 
         Raises:
             LangflowError: It can't be had.
         """
-        return self._get_flow(checked_uuid("flow_id", flow_id))
+        key = checked_uuid("flow_id", flow_id)
+        return _read_flow(self._send("GET", f"/api/v1/flows/{key}", f"look-up of flow {key!r}", deadline=deadline))
 
-    def find_flow(self, flow_id: str) -> Flow:
+    def find_flow(self, flow_id: str, *, deadline: Deadline | None = None) -> Flow:
         """Return a flow.
 
         Args:
             flow_id: Id or endpoint name of the flow.
+            deadline: When to give up; 30 s from now by default.
 
         Raises:
             LangflowError: It can't be had.
         """
-        return self._find_flow(flow_id, self._quick_deadline())
+        deadline = deadline or self._quick_deadline()
+        if is_uuid(flow_id):
+            return self.get_flow(flow_id, deadline=deadline)
+        for header in self.list_flows(deadline=deadline):
+            if header.endpoint_name == flow_id:
+                return self.get_flow(header.id, deadline=deadline)
+        raise FlowNotFound(f"Langflow has no flow with the id or endpoint name {flow_id!r}.")
 
-    def list_flows(self, *, with_data: bool = False) -> list[Flow]:
+    def list_flows(self, *, with_data: bool = False, deadline: Deadline | None = None) -> list[Flow]:
         """Return the flows of the user.
 
         Args:
             with_data: Fetch the graphs as well; without them the list is small and flows have no version.
+            deadline: When to give up; 30 s from now by default.
 
         Raises:
             LangflowError: They can't be had.
         """
-        return self._list_flows(with_data=with_data)
+        params = {"get_all": "true", "remove_example_flows": "true", "header_flows": "false" if with_data else "true"}
+        reply = self._send("GET", "/api/v1/flows/", "list of flows", params, deadline=deadline)
+        with quoting(lambda: reply.excerpt):
+            return [Flow.of(body) for body in json_objects(reply)]
 
     def upsert_flow(self, flow: Mapping[str, Any], *, flow_id: str | None = None) -> tuple[Flow, bool]:
         """Create a flow under its id, or replace the one that has it.
@@ -80,7 +93,7 @@ class FlowsApi(Connection):
         """
         key = checked_uuid("flow_id", flow_id or flow.get("id") or "")
         subject = f"upload of flow {key!r}"
-        reply = self._quick("PUT", f"/api/v1/flows/{key}", subject, payload={**flow, "id": key})
+        reply = self._send("PUT", f"/api/v1/flows/{key}", subject, payload={**flow, "id": key})
         self._flow_cache.forget(key)
         return _read_flow(reply), reply.status == 201
 
@@ -94,7 +107,7 @@ class FlowsApi(Connection):
         key = checked_uuid("flow_id", flow_id)
         self._flow_cache.forget(key)
         # Not idempotent: the second of two deletions is answered with 404.
-        self._quick("DELETE", f"/api/v1/flows/{key}", f"deletion of flow {key!r}", idempotent=False)
+        self._send("DELETE", f"/api/v1/flows/{key}", f"deletion of flow {key!r}", idempotent=False)
 
     def check_tweaks(self, flow_id: str, tweaks: Mapping[str, Any]) -> None:
         """Refuse tweaks of components or fields that a flow does not have, which Langflow ignores without a word.
@@ -122,7 +135,7 @@ class FlowsApi(Connection):
             with suppress(BadRequest):
                 return kept.check_tweaks(tweaks)
         try:
-            flow = self._find_flow(flow_id, deadline)
+            flow = self.find_flow(flow_id, deadline=deadline)
         except LangflowError as error:
             if force or not is_refused_look_up(error):
                 raise
@@ -150,28 +163,9 @@ class FlowsApi(Connection):
         with suppress(BadRequest):
             return checked_uuid("flow_id", flow_id)
         if (flow := self._flow_cache.get(flow_id)) is None:
-            flow = self._find_flow(flow_id, deadline)
+            flow = self.find_flow(flow_id, deadline=deadline)
             self._flow_cache.put(flow_id, flow)
         return flow.id
-
-    def _get_flow(self, flow_id: str, deadline: Deadline | None = None) -> Flow:
-        reply = self._quick("GET", f"/api/v1/flows/{flow_id}", f"look-up of flow {flow_id!r}", deadline=deadline)
-        return _read_flow(reply)
-
-    def _list_flows(self, *, with_data: bool, deadline: Deadline | None = None) -> list[Flow]:
-        params = {"get_all": "true", "remove_example_flows": "true", "header_flows": "false" if with_data else "true"}
-        reply = self._quick("GET", "/api/v1/flows/", "list of flows", params, deadline=deadline)
-        with quoting(lambda: reply.excerpt):
-            return [Flow.of(body) for body in json_objects(reply)]
-
-    def _find_flow(self, flow_id: str, deadline: Deadline) -> Flow:
-        """Fetch a flow by its id or endpoint name."""
-        with suppress(BadRequest):
-            return self._get_flow(checked_uuid("flow_id", flow_id), deadline)
-        for header in self._list_flows(with_data=False, deadline=deadline):
-            if header.endpoint_name == flow_id:
-                return self._get_flow(header.id, deadline)
-        raise FlowNotFound(f"Langflow has no flow with the id or endpoint name {flow_id!r}.")
 
 
 def is_refused_look_up(error: LangflowError) -> bool:

@@ -46,7 +46,7 @@ class HistoryApi(Connection):
             LangflowError: They can't be had.
         """
         params = {"flow_id": checked_uuid("flow_id", flow_id), "order": "DESC", "offset": str(offset)}
-        reply = self._quick("GET", "/api/v1/monitor/messages", "list of messages", {**params, "limit": str(limit)})
+        reply = self._send("GET", "/api/v1/monitor/messages", "list of messages", {**params, "limit": str(limit)})
         return [_record(reply, each, "session_id", "timestamp") for each in json_objects(reply)]
 
     def delete_messages(self, message_ids: Sequence[str]) -> None:
@@ -56,7 +56,7 @@ class HistoryApi(Connection):
             LangflowError: They can't be deleted.
         """
         payload = [checked_uuid("message_id", each) for each in message_ids]
-        self._quick("DELETE", "/api/v1/monitor/messages", "deletion of messages", payload=payload)
+        self._send("DELETE", "/api/v1/monitor/messages", "deletion of messages", payload=payload)
 
     def list_traces(self, until: datetime, *, page: int = 1) -> list[StoredRecord]:
         """Return a page of 200 traces of the runs that began before a time, the newest first.
@@ -69,7 +69,7 @@ class HistoryApi(Connection):
             LangflowError: They can't be had.
         """
         params = {"end_time": until.astimezone(UTC).isoformat(), "page": str(page), "size": str(PAGE)}
-        reply = self._quick("GET", "/api/v1/monitor/traces", "list of traces", params)
+        reply = self._send("GET", "/api/v1/monitor/traces", "list of traces", params)
         traces = json_object(reply, outcome="not_run").get("traces")
         if not isinstance(traces, list) or not all(isinstance(each, dict) for each in traces):
             raise malformed(reply, "no list of traces", outcome="not_run")
@@ -85,7 +85,7 @@ class HistoryApi(Connection):
             LangflowError: It can't be deleted.
         """
         with suppress(FlowNotFound):
-            self._quick("DELETE", f"/api/v1/monitor/traces/{checked_uuid('trace_id', trace_id)}", "deletion of a trace")
+            self._send("DELETE", f"/api/v1/monitor/traces/{checked_uuid('trace_id', trace_id)}", "deletion of a trace")
             return True
         return False
 

@@ -106,7 +106,7 @@ class JobsApi(FlowsApi):
             LangflowError: It can't be stopped.
         """
         key = checked_uuid("job_id", job_id)
-        reply = self._quick("POST", "/api/v2/workflows/stop", f"stop of job {key}", payload={"job_id": key})
+        reply = self._send("POST", "/api/v2/workflows/stop", f"stop of job {key}", payload={"job_id": key})
         body = json_object(reply)
         message = text_or_none(body.get("message"))
         if message is None or body.get("job_id") != key:
@@ -121,7 +121,7 @@ class JobsApi(FlowsApi):
             LangflowError: They can't be had.
         """
         params = {"flow_id": checked_uuid("flow_id", flow_id)}
-        reply = self._quick("GET", "/api/v2/workflows/pending", f"pending requests of flow {flow_id!r}", params)
+        reply = self._send("GET", "/api/v2/workflows/pending", f"pending requests of flow {flow_id!r}", params)
         with quoting(lambda: reply.excerpt):
             return [HumanRequest.of(body) for body in json_objects(reply)]
 
@@ -140,7 +140,7 @@ class JobsApi(FlowsApi):
         key = checked_uuid("job_id", request.job_id)
         path = f"/api/v2/workflows/{key}/resume"
         payload = {"request_id": request.request_id, "decision": {"action_id": decision}}
-        reply = self._quick("POST", path, f"resumption of job {key}", payload=payload, idempotent=False)
+        reply = self._send("POST", path, f"resumption of job {key}", payload=payload, idempotent=False)
         body = json_object(reply)
         if text_or_none(body.get("status")) is None or body.get("job_id") != key:
             raise malformed(reply, "no word of the job's resumption")

@@ -203,14 +203,14 @@ class PastRunsApi(CollectingApi):
         return flow_failed(said or "", "run", {"status": None}, component, redactor=self._transport.redactor())
 
     def _messages(self, **params: str) -> list[dict[str, Any]]:
-        reply = self._quick(
+        reply = self._send(
             "GET", "/api/v1/monitor/messages", "list of messages", {**params, "limit": str(_MOST_MESSAGES)}
         )
         with quoting(lambda: reply.excerpt):
             return json_objects(reply)
 
     def _traces(self, **params: str) -> list[dict[str, Any]]:
-        reply = self._quick("GET", "/api/v1/monitor/traces", "list of traces", {"size": _MOST_TRACES, **params})
+        reply = self._send("GET", "/api/v1/monitor/traces", "list of traces", {"size": _MOST_TRACES, **params})
         listed = json_object(reply, outcome="not_run").get("traces")
         if not isinstance(listed, list):
             raise malformed(reply, "no list of traces", outcome="not_run")

@@ -76,7 +76,7 @@ def is_uuid(text: str) -> bool:
     """Tell a flow's id from an endpoint name."""
     try:
         UUID(text)
-    except ValueError:
+    except (ValueError, AttributeError, TypeError):
         return False
     return True
 

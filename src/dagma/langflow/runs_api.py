@@ -168,7 +168,7 @@ class RunsApi(FlowsApi):
             CompletedWithoutOutput: It can't be looked up.
         """
         try:
-            return self._find_flow(key, deadline).asks_human
+            return self.find_flow(key, deadline=deadline).asks_human
         except LangflowError as error:
             # Not the error itself: it is about the look-up, and says that nothing ran and may be sent again.
             raise CompletedWithoutOutput(

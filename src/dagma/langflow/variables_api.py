@@ -15,7 +15,7 @@ class VariablesApi(Connection):
         Raises:
             LangflowError: They can't be had.
         """
-        return [Variable.of(body) for body in json_objects(self._quick("GET", "/api/v1/variables/", "variables"))]
+        return [Variable.of(body) for body in json_objects(self._send("GET", "/api/v1/variables/", "variables"))]
 
     def create_variable(self, name: str, value: str, *, kind: VariableType = "Generic") -> Variable:
         """Create a global variable.
@@ -32,7 +32,7 @@ class VariablesApi(Connection):
         payload = {"name": name, "value": value, "type": kind, "default_fields": []}
         path, subject = "/api/v1/variables/", f"creation of variable {name!r}"
         with self._transport.hiding(value):
-            return Variable.of(json_object(self._quick("POST", path, subject, payload=payload, idempotent=False)))
+            return Variable.of(json_object(self._send("POST", path, subject, payload=payload, idempotent=False)))
 
     def update_variable(self, variable: Variable, value: str) -> Variable:
         """Change the value of a global variable.
@@ -43,7 +43,7 @@ class VariablesApi(Connection):
         payload = {"id": variable.id, "name": variable.name, "value": value}
         path, subject = f"/api/v1/variables/{checked_uuid('id', variable.id)}", f"change of variable {variable.name!r}"
         with self._transport.hiding(value):
-            return Variable.of(json_object(self._quick("PATCH", path, subject, payload=payload)))
+            return Variable.of(json_object(self._send("PATCH", path, subject, payload=payload)))
 
     def set_variable(self, name: str, value: str, *, kind: VariableType = "Generic") -> Variable:
         """Create a global variable, or change the one of this name.
@@ -63,4 +63,4 @@ class VariablesApi(Connection):
             LangflowError: It can't be deleted.
         """
         path = f"/api/v1/variables/{checked_uuid('id', variable.id)}"
-        self._quick("DELETE", path, f"deletion of variable {variable.name!r}", idempotent=False)
+        self._send("DELETE", path, f"deletion of variable {variable.name!r}", idempotent=False)

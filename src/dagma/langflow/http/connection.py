@@ -80,7 +80,7 @@ class Connection:
         Raises:
             LangflowError: It is not healthy, or can't be asked.
         """
-        reply = self._quick("GET", "/health_check", "health check")
+        reply = self._send("GET", "/health_check", "health check")
         body = json_object(reply, outcome="not_run")
         if body.get("status") != "ok":
             raise malformed(reply, "a health that is not ok", outcome="not_run")
@@ -92,7 +92,7 @@ class Connection:
         Raises:
             LangflowError: It can't be had.
         """
-        reply = self._quick("GET", "/api/v1/version", "version")
+        reply = self._send("GET", "/api/v1/version", "version")
         version = json_object(reply, outcome="not_run").get("version")
         if not isinstance(version, str):
             raise malformed(reply, "no version", outcome="not_run")
@@ -104,13 +104,13 @@ class Connection:
         Raises:
             LangflowError: It can't be asked.
         """
-        date = self._quick("GET", "/health_check", "time").headers.get("Date", "")
+        date = self._send("GET", "/health_check", "time").headers.get("Date", "")
         try:
             return parsedate_to_datetime(date)
         except (ValueError, OverflowError):
             return None
 
-    def _quick(
+    def _send(
         self,
         method: str,
         path: str,
@@ -121,22 +121,8 @@ class Connection:
         idempotent: bool = True,
         deadline: Deadline | None = None,
     ) -> Reply:
+        """Send a request, again where that may help; by the quick deadline unless another is given."""
         deadline = deadline or self._quick_deadline()
-        return self._send(
-            method, path, subject, deadline=deadline, idempotent=idempotent, params=params, payload=payload
-        )
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        subject: str,
-        *,
-        deadline: Deadline,
-        idempotent: bool,
-        params: Mapping[str, str] | None = None,
-        payload: Any = None,
-    ) -> Reply:
         request = Request(method, path, params=params, payload=payload)
 
         def once() -> Reply:
