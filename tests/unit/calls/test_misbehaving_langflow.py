@@ -108,7 +108,6 @@ def make_backend(fake: FakeLangflow) -> Iterator[MakeBackend]:
     yield make
     for backend in made:
         backend.client.close()
-        backend.quick_client.close()
 
 
 def counted_tokens() -> int:

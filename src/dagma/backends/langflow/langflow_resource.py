@@ -53,6 +53,8 @@ from dagma.run_config.fixed_resource import setting_value
 
 logger = logging.getLogger(__name__)
 
+# How often a look-up is sent that must not hold anybody up.
+QUICK_RETRY = RetryPolicy(attempts=2, backoff=Backoff(0.2, 0.2))
 # How old the version of a flow may be that the ledger notes.
 LOOK_UP_SECONDS = 10.0
 
@@ -118,7 +120,6 @@ class LangflowRestResource(Backend):
         default=DEFAULT_BASE_URL, description="Where people's browsers reach Langflow; links in the UI start with it."
     )
     _client: LangflowClient | None = PrivateAttr(default=None)
-    _quick_client: LangflowClient | None = PrivateAttr(default=None)
     _connecting: threading.Lock = PrivateAttr(default_factory=threading.Lock)
     _flows: FlowCache = PrivateAttr(default_factory=lambda: FlowCache(LOOK_UP_SECONDS))
     _found: dict[str, FlowReference] = PrivateAttr(default_factory=dict)
@@ -138,29 +139,22 @@ class LangflowRestResource(Backend):
 
     @override
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        for client in (self._client, self._quick_client):
-            if client is not None:
-                client.close()
-        self._client = self._quick_client = None
+        if self._client is not None:
+            self._client.close()
+        self._client = None
 
     @property
     def client(self) -> LangflowClient:
         """The client for calls; its connections are kept from one call to the next."""
         with self._connecting:
             if self._client is None:
-                retry = RetryPolicy(self.policy.request_attempts, self.policy.request_backoff)
-                self._client = self._connect(Timeouts(read=self.timeout, total=self.timeout), retry)
+                self._client = self._connect()
             return self._client
 
     @property
     def quick_client(self) -> LangflowClient:
-        """A client for what must not hold anybody up."""
-        with self._connecting:
-            if self._quick_client is None:
-                seconds = min(self.policy.look_up_seconds, self.timeout)
-                quick = Timeouts(connect=seconds, read=seconds, total=seconds)
-                self._quick_client = self._connect(quick, RetryPolicy(attempts=2, backoff=Backoff(0.2, 0.2)))
-            return self._quick_client
+        """The same client with less patience, for what must not hold anybody up."""
+        return self.client.hurried(self.policy.look_up_seconds, QUICK_RETRY)
 
     @override
     def answer(self, request: CallRequest) -> dict[str, Any]:
@@ -268,10 +262,14 @@ class LangflowRestResource(Backend):
     def _find_flow(self, flow_id: str) -> Flow:
         return self._flows.get_or_fetch(flow_id, lambda: self.quick_client.find_flow(flow_id))
 
-    def _connect(self, timeouts: Timeouts, retry: RetryPolicy) -> LangflowClient:
-        jobs = JobPolicy(total=self.job_timeout, outage=self.policy.outage_seconds)
+    def _connect(self) -> LangflowClient:
         try:
-            return self._access().connect(_stripped(self.base_url) or "", timeouts=timeouts, retry=retry, jobs=jobs)
+            return self._access().connect(
+                _stripped(self.base_url) or "",
+                timeouts=Timeouts(read=self.timeout, total=self.timeout),
+                retry=RetryPolicy(self.policy.request_attempts, self.policy.request_backoff),
+                jobs=JobPolicy(total=self.job_timeout, outage=self.policy.outage_seconds),
+            )
         except ValueError as error:
             raise BadRequest(
                 f"Langflow can't be called as it is set up: {error}",

@@ -1,6 +1,7 @@
 """What every part of the client stands on: settings, and requests sent with retries and typed errors."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -49,6 +50,7 @@ class Connection:
             max_body_bytes=max_body_bytes,
             is_answer=flow_ran,
         )
+        self._seconds = self._transport.timeouts.total
         self._retry = retry or RetryPolicy()
         self._jobs = jobs or JobPolicy()
         self._validate_tweaks = validate_tweaks
@@ -73,6 +75,18 @@ class Connection:
     def close(self) -> None:
         """Close the kept connections."""
         self._transport.close()
+
+    def hurried(self, seconds: float, retry: RetryPolicy) -> Self:
+        """Return this client with less patience, on the same connections: for what must not hold anybody up.
+
+        Args:
+            seconds: Longest time for an operation that is not told otherwise.
+            retry: When to send a request again.
+        """
+        hurried = copy(self)
+        hurried._seconds = min(seconds, self._seconds)
+        hurried._retry = retry
+        return hurried
 
     def health_check(self) -> dict[str, Any]:
         """Return what Langflow says of its health, its database asked.
@@ -133,10 +147,10 @@ class Connection:
         return self._retry.call(once, deadline=deadline, idempotent=idempotent)
 
     def _quick_deadline(self) -> Deadline:
-        return Deadline.after(min(_QUICK_SECONDS, self._transport.timeouts.total))
+        return Deadline.after(min(_QUICK_SECONDS, self._seconds))
 
     def _job_deadline(self, seconds: float | None) -> Deadline:
         return Deadline.after(self._jobs.total if seconds is None else seconds)
 
     def _deadline(self, seconds: float | None) -> Deadline:
-        return Deadline.after(self._transport.timeouts.total if seconds is None else seconds)
+        return Deadline.after(self._seconds if seconds is None else seconds)
