@@ -146,7 +146,8 @@ class Ledger:
         try:
             yield begun
         except BaseException as error:
-            if begun.state == "new" and begun.mode == "direct":
+            # A call whose end is recorded is marked no more.
+            if begun.state == "new" and begun.mode == "direct" and self._presence.is_mine(begun.call_id):
                 values = {"state": "unknown", **self._error(type(error).__name__, str(error))}
                 with suppress(LedgerError):
                     # Not patiently: a run that is being cancelled has ten seconds.

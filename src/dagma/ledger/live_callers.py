@@ -56,6 +56,13 @@ class Presence(Protocol):
             call_id: The ledger's id of the call.
         """
 
+    def is_mine(self, call_id: str) -> bool:
+        """Tell whether this process marks the call, without asking anybody.
+
+        Args:
+            call_id: The ledger's id of the call.
+        """
+
     def is_held(self, call_id: str, connection: Connection) -> bool:
         """Tell whether anybody alive marks the call.
 
@@ -108,6 +115,10 @@ class FilePresence:
         if handle is not None:
             self._path(call_id).unlink(missing_ok=True)
             os.close(handle)
+
+    def is_mine(self, call_id: str) -> bool:
+        """Look among the files that this process has locked."""
+        return call_id in self._held
 
     def is_held(self, call_id: str, connection: Connection) -> bool:  # noqa: ARG002 (the protocol's shape)
         """Try the lock; a file that nobody locks belonged to a dead process and is removed."""
@@ -171,6 +182,10 @@ class SessionPresence:
             if self._session is not None:
                 with suppress(DBAPIError), self._ended_by_errors(self._session) as session:
                     session.execute(UNLOCK, {"lock": _lock_number(call_id)})
+
+    def is_mine(self, call_id: str) -> bool:
+        """Look among the locks that this process has taken."""
+        return call_id in self._held
 
     def is_held(self, call_id: str, connection: Connection) -> bool:
         """Try the lock, for the rest of the asking transaction."""
