@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, Table, TextClause, bindparam, select, text
 
+from dagma.backoff import Backoff
 from dagma.ledger.call import Begun, Call
 from dagma.ledger.call_row import row_of, storable_call
 from dagma.ledger.database import Database
@@ -35,8 +36,7 @@ from dagma.ledger.state_changes import change
 from dagma.ledger.tables import calls, rejections, replays
 from dagma.ledger.texts import TextPolicy
 
-FIRST_WAIT_SECONDS = 0.05
-LONGEST_WAIT_SECONDS = 2.0
+BACKOFF = Backoff(first=0.05, longest=2.0)
 REFUSAL_PATIENCE_SECONDS = 2.0
 GIVEN_UP = "GivenUp"
 """The error class of calls that stay unknown, and are not to be sent again."""
@@ -87,8 +87,10 @@ class Admission:
             What to do with it.
         """
         deadline = time.monotonic() + wait_seconds
-        pause = FIRST_WAIT_SECONDS
+        attempt = 0
         while True:
+            attempt += 1
+            pause = BACKOFF.seconds(attempt)
             try:
                 return self._admit_now(call)
             except CallInFlightError:
@@ -98,7 +100,6 @@ class Admission:
                 self._record_refusal(call, refusal)
                 raise
             time.sleep(pause)
-            pause = min(pause * 2, LONGEST_WAIT_SECONDS)
 
     def _admit_now(self, call: Call) -> Begun:
         own = (os.getpid(), call.key)

@@ -15,13 +15,13 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from dagma.backoff import Backoff
 from dagma.ledger.errors import LedgerError, LedgerNotMigratedError, LedgerSettingsError, LedgerUnavailableError
 from dagma.ledger.schema_version import HEAD, VERSION_TABLE
 
 T = TypeVar("T")
 
-FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 2.0
+BACKOFF = Backoff(first=0.1, longest=2.0)
 SQLITE_BUSY_SECONDS = 30
 POSTGRES_CONNECT_ARGS = {
     "connect_timeout": 5,
@@ -126,9 +126,10 @@ class Database:
             LedgerNotMigratedError: The tables are missing or of another version.
         """
         deadline = time.monotonic() + patience_seconds
-        pause = FIRST_PAUSE_SECONDS
-        may_be_stale = True
+        attempt, may_be_stale = 0, True
         while True:
+            attempt += 1
+            pause = BACKOFF.seconds(attempt)
             try:
                 self.check_version()
                 with self.engine.begin() as connection, _dropped_on_interrupt(connection):
@@ -143,7 +144,6 @@ class Database:
                 if not self._passes_by_itself(error) or time.monotonic() + pause > deadline:
                     raise self.explain(error) from None
             time.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
