@@ -62,6 +62,7 @@ class Backend(FixedResource, ABC):
         stream: bool = False,
         *,
         flow_id: str | None = None,
+        flow: FlowReference | None = None,
         mode: CallMode | None = None,
         row: str | None = None,
         on_unknown: OnUnknown | None = None,
@@ -77,6 +78,7 @@ class Backend(FixedResource, ABC):
                 retries share.
             stream: Take the answer as it is produced, so that giving up stops the flow; the response is the same.
             flow_id: Id or endpoint name of the flow; the default flow where it is None.
+            flow: What `look_up` gave for it, so that it is not looked up again.
             mode: `direct` (one request), `job` (durable) or `auto`; the backend's setting where it is None.
             row: What tells this call from the others of its step, such as the row of a batch. Without it, equal
                 calls of a step are told apart by their order.
@@ -108,7 +110,8 @@ class Backend(FixedResource, ABC):
             on_unknown=on_unknown,
         )
         caller = Caller.current(self._init_context())
-        return make_call(self, request, caller, ledger_from_environment(), self._equal_calls).response
+        flow = flow or self.look_up(address)
+        return make_call(self, request, flow, caller, ledger_from_environment(), self._equal_calls).response
 
     @abstractmethod
     def answer(self, request: CallRequest) -> dict[str, Any]:

@@ -34,9 +34,6 @@ class CallBackend(Protocol):
     def outcome_seconds(self) -> float:
         """Say how long to look for an outcome, in seconds."""
 
-    def look_up(self, flow_id: str) -> FlowReference:
-        """Find the flow before it is called."""
-
     def choose_mode(self, request: CallRequest, flow: FlowReference) -> Mode:
         """Choose how the call is sent."""
 

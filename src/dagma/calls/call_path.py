@@ -31,13 +31,19 @@ from dagma.ledger.errors import both_ways_on
 
 
 def make_call(
-    backend: CallBackend, request: CallRequest, caller: Caller, ledger: Ledger, equal_calls: EqualCalls
+    backend: CallBackend,
+    request: CallRequest,
+    flow: FlowReference,
+    caller: Caller,
+    ledger: Ledger,
+    equal_calls: EqualCalls,
 ) -> CallRecord:
     """Make a call: have it answered once, whoever asks however often.
 
     Args:
         backend: What answers it.
         request: What to ask.
+        flow: The flow, looked up.
         caller: Who asks.
         ledger: Where it is recorded.
         equal_calls: Tells it from equal calls of the same step.
@@ -50,7 +56,6 @@ def make_call(
         LedgerError: The call was not let in.
         DagsterExecutionInterruptedError: The run is cancelled.
     """
-    flow = backend.look_up(request.flow_id)
     call = _ledger_call(backend, request, flow, caller, equal_calls)
     # Even where unknown calls are to be sent again: an answer that can be found is not paid for twice.
     call = replace(call, on_unknown="fail")

@@ -195,6 +195,12 @@ def test_a_call_is_not_sent_while_its_flow_and_so_its_quota_is_not_known(
     assert (sends(fake), row["state"], row["refusals"]) == ([], "refused", retries + 1)
 
 
+def test_a_flow_that_can_not_be_looked_up_is_asked_for_once(fake: FakeLangflow, instance: dg.DagsterInstance) -> None:
+    fake.script(Fault(path="/api/v1/flows", status=404, times=0))
+    assert execute(instance, input_value="hi").success
+    assert len([request for request in fake.requests if request.path.startswith("/api/v1/flows")]) == 1
+
+
 def test_a_quota_holds_while_its_flow_can_not_be_looked_up(
     fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

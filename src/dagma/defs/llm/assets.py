@@ -81,6 +81,7 @@ def langflow_run_flow(context: dg.AssetExecutionContext, backend: Backend) -> dg
                 input_type=config.input_type,
                 tweaks=config.tweaks or None,
                 session_id=config.session_id,
+                flow=flow,
                 flow_id=flow_id,
                 mode=config.mode,
                 on_unknown=config.on_unknown,
