@@ -24,6 +24,7 @@ class PoolRenewal(bootsteps.StartStopStep):
         super().__init__(consumer, **options)  # type: ignore[no-untyped-call]
         self._copy = project_folder()
         self._old: set[int] = set()
+        self._ending: set[int] = set()
 
     def start(self, consumer: Any) -> None:
         """Look every second, in the thread that gives runs to processes; again after each connection to the broker."""
@@ -36,13 +37,16 @@ class PoolRenewal(bootsteps.StartStopStep):
             pool: Celery's pool of processes.
         """
         processes = set(pool.info["processes"])
+        self._ending &= processes
         if (copy := project_folder()) != self._copy:
-            self._copy, self._old = copy, processes
+            self._copy, self._old = copy, processes - self._ending
             pool.grow(pool.limit)
             pool.maintain_pool()
         self._old &= processes
-        if len(state.reserved_requests) > len(state.active_requests):
-            return  # a run is on its way to one of them
-        # The pool ends the oldest that are idle.
+        is_on_its_way = len(state.reserved_requests) > len(state.active_requests)  # a run, to one of them
+        # The pool ends the oldest that are idle, and would count one that has not ended yet a second time.
+        if is_on_its_way or self._ending:
+            return
         if idle := self._old - {request.worker_pid for request in state.active_requests}:
             pool.shrink(len(idle))
+            self._old, self._ending = self._old - idle, idle
