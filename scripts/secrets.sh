@@ -8,7 +8,7 @@ SECRET_GROUPS="postgres redis langflow dagster dagma"
 # secrets_of GROUP: which the containers of a group have. A container that lasts is replaced when one of them has changed.
 secrets_of() {
   case $1 in
-    postgres) echo DAGSTER_PG_PASSWORD LANGFLOW_PG_PASSWORD DAGMA_PG_PASSWORD DAGMA_PG_OWNER_PASSWORD ;;
+    postgres) echo DAGSTER_PG_PASSWORD LANGFLOW_PG_PASSWORD DAGMA_PG_PASSWORD DAGMA_PG_OWNER_PASSWORD TABLES_PG_PASSWORD ;;
     redis) echo REDIS_PASSWORD ;;
     langflow) echo LANGFLOW_PG_PASSWORD LANGFLOW_SUPERUSER_PASSWORD LANGFLOW_API_KEY LANGFLOW_SECRET_KEY LLM_API_KEY ;;
     # The webserver and the daemon.
@@ -16,7 +16,7 @@ secrets_of() {
     # The code server and the workers.
     dagma)
       secrets_of dagster
-      echo DAGMA_LEDGER_URL LANGFLOW_API_KEY LANGFLOW_BEARER_TOKEN LANGFLOW_OAUTH_CLIENT_SECRET LANGFLOW_BASIC_PASSWORD LANGFLOW_HEADERS
+      echo DAGMA_LEDGER_URL DAGMA_TABLES_URL LANGFLOW_API_KEY LANGFLOW_BEARER_TOKEN LANGFLOW_OAUTH_CLIENT_SECRET LANGFLOW_BASIC_PASSWORD LANGFLOW_HEADERS
       ;;
   esac
 }
@@ -38,6 +38,12 @@ secret() {
     CELERY_RESULT_BACKEND) value=$(dotenv REDIS_PASSWORD) && printf 'redis://:%s@redis:6379/1' "$value" ;;
     DAGMA_LEDGER_URL) value=$(dotenv DAGMA_PG_PASSWORD) && printf 'postgresql://dagma:%s@postgres-control:5432/dagma' "$value" ;;
     DAGMA_LEDGER_OWNER_URL) value=$(dotenv DAGMA_PG_OWNER_PASSWORD) && printf 'postgresql://dagma_owner:%s@postgres-control:5432/dagma' "$value" ;;
+    DAGMA_TABLES_URL)
+      # A database of one's own, or the stack's.
+      value=$(dotenv DAGMA_TABLES_URL)
+      [ -n "$value" ] || { value=$(dotenv TABLES_PG_PASSWORD) && value="postgresql://tables:$value@postgres-control:5432/tables"; }
+      printf '%s' "$value"
+      ;;
     *) dotenv "$1" ;;
   esac
 }

@@ -46,6 +46,7 @@ host   langflow  langflow     $flows  scram-sha-256
 host   dagster   dagster      $control  scram-sha-256
 host   dagma     dagma        $control  scram-sha-256
 host   dagma     dagma_owner  $control  scram-sha-256
+host   tables    tables       $control  scram-sha-256
 HBA
   # More of your own, such as a role for reports.
   if [ -f /etc/dagma/pg_hba.conf ]; then cat /etc/dagma/pg_hba.conf >>"$HBA_FILE"; fi
@@ -62,19 +63,32 @@ dagster DAGSTER_PG_PASSWORD
 langflow LANGFLOW_PG_PASSWORD
 dagma DAGMA_PG_PASSWORD
 dagma_owner DAGMA_PG_OWNER_PASSWORD
+tables TABLES_PG_PASSWORD
 ROLES
   echo "ALTER ROLE postgres PASSWORD NULL;"
 }
 
-# Before the server starts, so that nobody is turned away with the new password. No log has these statements.
+# alone STATEMENTS: run them, one a line, before the server starts. No log has them.
+alone() { postgres --single -D "$PGDATA" -c log_statement=none -c log_min_error_statement=panic postgres <<<"$1"; }
+
+# A volume of an earlier version lacks the database of tables.
+add_tables() {
+  ! alone "SELECT datname FROM pg_database;" | grep -q '"tables"' || return 0
+  alone "CREATE ROLE tables LOGIN;
+CREATE DATABASE tables OWNER tables ENCODING 'UTF8' TEMPLATE template0;
+REVOKE ALL ON DATABASE tables FROM PUBLIC;" >/dev/null
+}
+
+# So that nobody is turned away with the new password.
 set_passwords() {
   local statements
   statements=$(password_statements)
-  postgres --single -D "$PGDATA" -c log_statement=none -c log_min_error_statement=panic postgres <<<"$statements" >/dev/null
+  alone "$statements" >/dev/null
 }
 
 write_hba
 if [ -s "$PGDATA/PG_VERSION" ]; then
+  add_tables
   set_passwords
 else
   # The image's entry point asks for one, and init-databases.sh takes it away again.

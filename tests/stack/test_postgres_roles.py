@@ -10,10 +10,11 @@ PASSWORDS = {
     "langflow": "LANGFLOW_PG_PASSWORD",
     "dagma": "DAGMA_PG_PASSWORD",
     "dagma_owner": "DAGMA_PG_OWNER_PASSWORD",
+    "tables": "TABLES_PG_PASSWORD",
 }
-DATABASES = ("dagster", "langflow", "dagma", "postgres", "template1")
+DATABASES = ("dagster", "langflow", "dagma", "tables", "postgres", "template1")
 LET_IN = {
-    "control": {("dagster", "dagster"), ("dagma", "dagma"), ("dagma_owner", "dagma")},
+    "control": {("dagster", "dagster"), ("dagma", "dagma"), ("dagma_owner", "dagma"), ("tables", "tables")},
     "flows": {("langflow", "langflow")},
 }
 # A container of each network, its driver, and the name that Postgres has there.
@@ -50,7 +51,7 @@ def logins(stack: Stack) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize("network", sorted(PLACES))
 def test_a_role_is_let_in_to_its_database_from_its_network_and_nowhere_else(stack: Stack, network: str) -> None:
     answers = attempts(stack, *PLACES[network], logins(stack))
-    assert len(answers) == len(DATABASES) * 5
+    assert len(answers) == len(DATABASES) * 6
     assert {login for login, answer in answers.items() if answer == "let in"} == LET_IN[network]
     others = {answer for answer in answers.values() if answer != "let in"}
     assert all("no pg_hba.conf entry" in answer for answer in others), others
@@ -93,7 +94,7 @@ def test_the_rights_of_a_role_end_at_its_database_whatever_pg_hba_says(stack: St
 def test_the_databases_are_utf8_and_have_checksums(stack: Stack) -> None:
     query = "SELECT datname, pg_encoding_to_char(encoding) FROM pg_database"
     encodings = dict(line.split("|") for line in stack.sql("postgres", query).splitlines() if "|" in line)
-    assert {encodings[name] for name in ("dagster", "langflow", "dagma")} == {"UTF8"}
+    assert {encodings[name] for name in ("dagster", "langflow", "dagma", "tables")} == {"UTF8"}
     assert stack.sql("postgres", "SHOW data_checksums").strip() == "on"
 
 

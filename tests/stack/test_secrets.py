@@ -71,7 +71,10 @@ def test_a_container_that_calls_no_langflow_has_no_key_for_it(stack: Stack, serv
             "dagster-daemon": {"DAGSTER_PG_PASSWORD", "REDIS_PASSWORD"},
             "llm": set(),
             "redis": {"REDIS_PASSWORD"},
-            "postgres": {"DAGSTER_PG_PASSWORD", "LANGFLOW_PG_PASSWORD", "DAGMA_PG_PASSWORD", "DAGMA_PG_OWNER_PASSWORD"},
+            "postgres": {
+                *("DAGSTER_PG_PASSWORD", "LANGFLOW_PG_PASSWORD", "DAGMA_PG_PASSWORD", "DAGMA_PG_OWNER_PASSWORD"),
+                "TABLES_PG_PASSWORD",
+            },
         }[service]
     )
 

@@ -151,7 +151,11 @@ def test_each_secret_is_given_to_those_who_need_it_alone() -> None:
         *("LANGFLOW_BASIC_PASSWORD", "LANGFLOW_HEADERS"),
     }
     dagster = {"DAGSTER_PG_PASSWORD", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"}
-    roles = {"DAGSTER_PG_PASSWORD", "LANGFLOW_PG_PASSWORD", "DAGMA_PG_PASSWORD", "DAGMA_PG_OWNER_PASSWORD"}
+    roles = {
+        *("DAGSTER_PG_PASSWORD", "LANGFLOW_PG_PASSWORD", "DAGMA_PG_PASSWORD", "DAGMA_PG_OWNER_PASSWORD"),
+        "TABLES_PG_PASSWORD",
+    }
+    user_code = dagster | access | {"DAGMA_LEDGER_URL", "DAGMA_TABLES_URL"}
     login = {"LANGFLOW_SUPERUSER_PASSWORD", "LANGFLOW_SECRET_KEY", "LANGFLOW_API_KEY"}
     assert {
         "postgres": roles,
@@ -163,10 +167,10 @@ def test_each_secret_is_given_to_those_who_need_it_alone() -> None:
         "flows-push": access | {"LLM_API_KEY"},
         "dagster-webserver": dagster,
         "dagster-daemon": dagster,
-        "user-code": dagster | access | {"DAGMA_LEDGER_URL"},
-        "project-code": dagster | access | {"DAGMA_LEDGER_URL"},
-        "validate": dagster | access | {"DAGMA_LEDGER_URL"},
-        "worker": dagster | access | {"DAGMA_LEDGER_URL"},
+        "user-code": user_code,
+        "project-code": user_code,
+        "validate": user_code,
+        "worker": user_code,
     } == SECRETS
 
 

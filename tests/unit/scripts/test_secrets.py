@@ -148,6 +148,8 @@ def test_a_change_is_a_new_revision_for_those_who_read_it(made: Machine) -> None
         (f"{KEY}=new", {"langflow"}),
         ("REDIS_PASSWORD=new", {"redis", "dagster", "dagma"}),
         ("DAGMA_PG_PASSWORD=new", {"postgres", "dagma"}),
+        ("TABLES_PG_PASSWORD=new", {"postgres", "dagma"}),
+        ("DAGMA_TABLES_URL=postgresql://me:mine@db.example/mine", {"dagma"}),
         ("LANGFLOW_API_KEY=new", {"langflow", "dagma"}),
     ):
         set_variable(made, line)
