@@ -369,20 +369,21 @@ class AnswerTable:
                     self._widen(connection, table.columns[name], kind)
 
     def _add_column(self, connection: Connection, name: str, kind: Kind) -> None:
-        quote = connection.dialect.identifier_preparer.quote
         sql_type = _TYPES[kind]().compile(connection.dialect)
-        _execute(connection, f"ALTER TABLE {quote(self.name)} ADD COLUMN {quote(name)} {sql_type}")
+        _execute(connection, f"ALTER TABLE {_quoted(self.name)} ADD COLUMN {_quoted(name)} {sql_type}")
 
     def _widen(self, connection: Connection, column: Column[Any], kind: Kind) -> None:
         """Let a column hold another kind as well; SQLite can't change a type, so a new column takes its place."""
-        quote = connection.dialect.identifier_preparer.quote
-        table, old, new = quote(self.name), quote(column.name), quote("dagma_widened")
+        table, old, new = _quoted(self.name), _quoted(column.name), _quoted("dagma_widened")
         before = _kind_of(column)
         wide = common_kind(before, kind) or "text"
         sql_type = _TYPES[wide]().compile(connection.dialect)
         value = f"CAST({old} AS {sql_type})"
         if before == "boolean":
             value = f"CASE WHEN {old} IS NULL THEN NULL WHEN {old} THEN 'true' ELSE 'false' END"
+        if self._database.dialect == "postgresql":
+            _execute(connection, f"ALTER TABLE {table} ALTER COLUMN {old} TYPE {sql_type} USING {value}")
+            return
         self._add_column(connection, "dagma_widened", wide)
         _execute(connection, f"UPDATE {table} SET {new} = {value}")  # noqa: S608 (quoted names)
         _execute(connection, f"ALTER TABLE {table} DROP COLUMN {old}")
@@ -467,6 +468,10 @@ def _aware(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     return value
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _execute(connection: Connection, statement: str) -> None:

@@ -40,7 +40,8 @@ class TablesDatabase:
     @property
     def name(self) -> str:
         """Where it is, without user and password."""
-        return self._url.set(username=None, password=None, query={}).render_as_string()
+        bare = URL.create(self.dialect, host=self._url.host, port=self._url.port, database=self._url.database)
+        return bare.render_as_string()
 
     @property
     def dialect(self) -> str:

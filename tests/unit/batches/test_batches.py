@@ -1,14 +1,18 @@
 """Batches: each row asked once, its answer kept, and nothing paid for twice."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
+import threading
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from unit.batches.conftest import FLOW_ID, QUICK, Flow, labels, reviews, sends, stored
 from unit.batches.data_backend import Labelling
@@ -317,6 +321,43 @@ def test_without_a_table_rows_are_asked_and_nothing_is_kept(fake: FakeLangflow, 
     assert sorted(result.row["text"] for result in results) == ["review 1", "review 2", "review 3"]
     with pytest.raises(TableError):
         AnswerTable(database, "labels").count()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelledCaller(Caller):
+    """A run that is cancelled as soon as the event is set."""
+
+    cancelled: threading.Event
+
+    def sees_cancel(self) -> bool:
+        return self.cancelled.is_set()
+
+
+def test_a_cancelled_batch_waits_for_no_call_and_the_next_one_finds_their_answers(
+    fake: FakeLangflow, flow: Flow, database: TablesDatabase
+) -> None:
+    cancelled, goes_on = threading.Event(), threading.Event()
+
+    def cancel_and_hang(asked: str) -> str:
+        cancelled.set()
+        goes_on.wait(30)
+        return f"You said {asked}."
+
+    flow.says = cancel_and_hang
+    batch = Batch(
+        reviews(20),
+        BatchSettings(key="id", input="{{ row.text }}"),
+        backend=langflow_from_environment(QUICK),
+        caller=CancelledCaller(scope="run", log=logging.getLogger(), cancelled=cancelled),
+        ledger=ledger_from_environment(),
+        table=AnswerTable(database, "labels"),
+    )
+    with pytest.raises(dg.DagsterExecutionInterruptedError):
+        list(batch.results())
+    assert not goes_on.is_set()
+    goes_on.set()
+    assert all(result.error is None for result in ask(reviews(20)).values())
+    assert len(flow.inputs) == len(set(flow.inputs)) == 20
 
 
 KILLED = """

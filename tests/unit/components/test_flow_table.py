@@ -12,6 +12,8 @@ from unit.batches.conftest import QUICK, Flow, labels, sends, stored
 from dagma import FlowTable, StoredTable, flow_table, langflow_from_environment
 from dagma.batches.errors import RowsError
 from dagma.batches.tables_database import TablesDatabase
+from dagma.ledger import LedgerSettings
+from dagma.ledger.reports import Filter, all_calls
 from dagma.testing import FakeLangflow
 
 YAML = """
@@ -63,6 +65,8 @@ def test_five_lines_of_yaml_make_a_table_that_is_shown_and_checked(
     assert metadata["preview"].records[1].data["label"] == "negative"
     (check,) = result.get_asset_check_evaluations()
     assert (check.check_name, check.passed) == ("rows_failed", True)
+    calls = list(all_calls(LedgerSettings.from_environment().open().database, Filter()))
+    assert sorted((call["run_id"], call["row_key"]) for call in calls) == [(result.run_id, "1"), (result.run_id, "2")]
 
     again = metadata_of(materialize([reviews, declared(YAML)], instance))
     assert (again["rows_asked"], again["rows_unchanged"], len(sends(fake))) == (0, 2, 2)
