@@ -21,6 +21,8 @@ FLOORS = (
     ("calls", "flows", "execution", "retention"),
     ("run_config",),
     ("backends",),
+    ("batches",),
+    ("components",),
     ("defs",),
     ("validation",),
     ("definitions", "project_definitions"),

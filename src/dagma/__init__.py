@@ -8,11 +8,17 @@ if TYPE_CHECKING:
     from dagma.backends.function import CallableBackend
     from dagma.backends.langchain import LangChainBackend
     from dagma.backends.langflow.langflow_resource import LangflowRestResource, langflow_from_environment
+    from dagma.batches.ask_rows import ask_rows
+    from dagma.batches.errors import BatchStopped, RowsError
+    from dagma.batches.row_result import RowResult
     from dagma.calls.call_metadata import describe_attempts, describe_call
     from dagma.calls.call_policy import CallPolicy
     from dagma.calls.call_record import record_calls
     from dagma.calls.request import CallRequest
     from dagma.calls.retrying import CALL_ERRORS, retry_or_fail
+    from dagma.components.flow_table import flow_table
+    from dagma.components.flow_table_component import FlowTable
+    from dagma.components.stored_tables import StoredTable
     from dagma.langflow import LangflowError
     from dagma.project import data_folder
     from dagma.run_config.fixed_resource import FixedResource
@@ -22,17 +28,24 @@ __version__ = "0.1.0"
 __all__ = [
     "CALL_ERRORS",
     "Backend",
+    "BatchStopped",
     "CallPolicy",
     "CallRequest",
     "CallableBackend",
     "FixedResource",
+    "FlowTable",
     "LangChainBackend",
     "LangflowError",
     "LangflowRestResource",
     "PlainConfig",
+    "RowResult",
+    "RowsError",
+    "StoredTable",
+    "ask_rows",
     "data_folder",
     "describe_attempts",
     "describe_call",
+    "flow_table",
     "langflow_from_environment",
     "record_calls",
     "retry_or_fail",
@@ -41,17 +54,24 @@ __all__ = [
 _MODULES = {
     "CALL_ERRORS": "dagma.calls.retrying",
     "Backend": "dagma.backends.backend",
+    "BatchStopped": "dagma.batches.errors",
     "CallPolicy": "dagma.calls.call_policy",
     "CallRequest": "dagma.calls.request",
     "CallableBackend": "dagma.backends.function",
     "FixedResource": "dagma.run_config.fixed_resource",
+    "FlowTable": "dagma.components.flow_table_component",
     "LangChainBackend": "dagma.backends.langchain",
     "LangflowError": "dagma.langflow",
     "LangflowRestResource": "dagma.backends.langflow.langflow_resource",
     "PlainConfig": "dagma.run_config.plain_config",
+    "RowResult": "dagma.batches.row_result",
+    "RowsError": "dagma.batches.errors",
+    "StoredTable": "dagma.components.stored_tables",
+    "ask_rows": "dagma.batches.ask_rows",
     "data_folder": "dagma.project",
     "describe_attempts": "dagma.calls.call_metadata",
     "describe_call": "dagma.calls.call_metadata",
+    "flow_table": "dagma.components.flow_table",
     "langflow_from_environment": "dagma.backends.langflow.langflow_resource",
     "record_calls": "dagma.calls.call_record",
     "retry_or_fail": "dagma.calls.retrying",
@@ -63,3 +83,8 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Name what can be imported: `dg list components` looks for components among these names."""
+    return [*globals(), *__all__]

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Sequence
 
 from dagma import __version__, environment
-from dagma.cli import ask, doctor, flows_command, prune, reload, validate
+from dagma.cli import ask, doctor, flows_command, prune, reload, table, validate
 from dagma.ledger import commands as ledger
 
-COMMANDS = (ask, doctor, flows_command, validate, reload, ledger, prune)
+COMMANDS = (ask, doctor, flows_command, validate, reload, ledger, table, prune)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,6 +18,7 @@ from dagster_dg_cli.cli import create_dg_cli
 dg = create_dg_cli()
 with contextlib.redirect_stdout(sys.stderr):
     dg(["scaffold", "defs", "dagster.asset", "texts/summary.py"], standalone_mode=False)
+    dg(["scaffold", "defs", "dagma.FlowTable", "reviews"], standalone_mode=False)
     dg(["check", "defs"], standalone_mode=False)
 dg(["list", "defs", "--json"], standalone_mode=False)
 """
@@ -38,4 +39,4 @@ def test_what_is_scaffolded_is_checked_and_listed(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assets = json.loads(done.stdout)["assets"]
-    assert {asset["asset_key"] for asset in assets} == {"capital", "summary"}
+    assert {asset["asset_key"] for asset in assets} == {"capital", "summary", "reviews"}

@@ -1,16 +1,34 @@
 """When to send a request again, and after which wait."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeVar
 
 from dagma.backoff import Backoff
-from dagma.langflow.errors import LangflowError
+from dagma.langflow.errors import LangflowError, RateLimited
 from dagma.langflow.http.deadline import Deadline
 
 T = TypeVar("T")
 _BACKOFF = Backoff(first=0.5, longest=20.0)
+
+_tell: ContextVar[Callable[[float], None]] = ContextVar("dagma_tell_of_waits", default=lambda _: None)
+
+
+@contextmanager
+def telling_of_waits(tell: Callable[[float], None]) -> Iterator[None]:
+    """Tell of each wait that a server asks for in the block, so that other callers can hold back as well.
+
+    Args:
+        tell: Given the seconds, before the wait begins, in the thread of the call.
+    """
+    token = _tell.set(tell)
+    try:
+        yield
+    finally:
+        _tell.reset(token)
 
 
 @dataclass(frozen=True)
@@ -70,5 +88,7 @@ class RetryPolicy:
                 wait = self.backoff.seconds(attempt, error.retry_after)
                 if wait >= deadline.remaining():
                     raise
+                if error.retry_after is not None or isinstance(error, RateLimited):
+                    _tell.get()(wait)
                 sleep(wait)
         raise AssertionError("unreachable: every attempt returns or raises")

@@ -1,0 +1,478 @@
+"""The SQL table that a batch fills: a row for each row of the input, written while the batch runs."""
+
+import re
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    DateTime,
+    Float,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    delete,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.types import TypeEngine
+
+from dagma.batches.batch_settings import OWN_COLUMNS
+from dagma.batches.errors import TableError
+from dagma.batches.row_result import RowResult
+from dagma.batches.staged_rows import StagedRow
+from dagma.batches.tables_database import TablesDatabase
+from dagma.batches.values import Kind, common_kind, fitting, plain
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+CHUNK_ROWS = 1_000
+INTERNAL_COLUMNS = ("row_key", "position", "asked", "generation", "vanished_at")
+"""Columns that decide what is asked again, and tell people nothing of a row that is there."""
+
+_TYPES: Mapping[Kind, Callable[[], TypeEngine[Any]]] = {
+    "integer": BigInteger,
+    "number": lambda: Float(53),
+    "boolean": Boolean,
+    "text": Text,
+}
+
+_registry = Table(
+    "dagma_tables",
+    MetaData(),
+    Column("name", Text, primary_key=True),
+    Column("partition_key", Text, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("refreshing", Boolean, nullable=False),
+)
+"""The tables that batches have made. Others of the same database are never written to."""
+
+
+@dataclass(frozen=True)
+class KnownRow:
+    """What the table has of a row.
+
+    Attributes:
+        asked: Hash of what was asked.
+        failed: Whether it has an error instead of an answer.
+        generation: The refresh of all rows that it was asked in.
+        vanished: Whether it is marked as gone from the input.
+        kept: Its columns of the input.
+    """
+
+    asked: str | None
+    failed: bool
+    generation: int
+    vanished: bool
+    kept: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Averages:
+    """What a call of the table's rows took on average; None where that is not known."""
+
+    cost_usd: float | None = None
+    tokens: float | None = None
+
+
+class AnswerTable:
+    """One table of answers, or one partition of it.
+
+    Args:
+        database: Where it is.
+        name: Its name.
+        partition: The partition; empty where the table has none.
+
+    Raises:
+        TableError: No table can have this name.
+    """
+
+    def __init__(self, database: TablesDatabase, name: str, partition: str = "") -> None:
+        self.name = checked_table_name(name)
+        self.partition = partition
+        self._database = database
+        self._table: Table | None = None
+
+    @property
+    def table(self) -> Table:
+        """The table as the database has it.
+
+        Raises:
+            TableError: There is none yet, or it is no table of answers.
+        """
+        if self._table is None:
+            self._table = self._found()
+            if self._table is None:
+                raise TableError(f"There is no table {self.name!r} in {self._database.name}. Materialize it first.")
+        return self._table
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that tell people something, in order: key, kept ones, output, and what the calls took."""
+        hidden = INTERNAL_COLUMNS if self._is_partitioned() else (*INTERNAL_COLUMNS, "partition_key")
+        others = [name for name in self.table.columns.keys() if name not in OWN_COLUMNS]  # noqa: SIM118
+        return [*others, *(name for name in OWN_COLUMNS if name not in hidden)]
+
+    @property
+    def kinds(self) -> dict[str, Kind | Literal["time"]]:
+        """What each of `columns` holds."""
+        columns = self.table.columns
+        return {
+            name: "time" if isinstance(columns[name].type, DateTime) else _kind_of(columns[name])
+            for name in self.columns
+        }
+
+    def prepare(self, kept: Mapping[str, Kind], output: Mapping[str, Kind]) -> str:
+        """Create the table, or add what it lacks; columns that are not declared any more stay.
+
+        Args:
+            kept: The columns of the input, and what each holds.
+            output: The columns of the output, and what each holds.
+
+        Returns:
+            The id of this partition of the table, which a table that is dropped and made again does not share.
+
+        Raises:
+            TableError: The database can't be used, or has another table of this name.
+        """
+        with self._database.begin() as connection:
+            _registry.create(connection, checkfirst=True)
+        declared = {**kept, **output}
+        existing = self._found()
+        if existing is None:
+            self._create(declared)
+        else:
+            self._alter(existing, declared)
+        self._table = None
+        return self._registered()
+
+    def begin_refresh(self, anew: bool) -> int:
+        """Say which refresh of all rows this batch belongs to: one that was broken off goes on.
+
+        Args:
+            anew: Whether the batch asks for all rows.
+
+        Returns:
+            The number; rows that were asked in an earlier one are asked again.
+        """
+        with self._database.begin() as connection:
+            row = connection.execute(select(_registry).where(*self._mine(_registry)).with_for_update()).one()
+            if not anew or row.refreshing:
+                return int(row.generation)
+            values = {"generation": row.generation + 1, "refreshing": True}
+            connection.execute(update(_registry).where(*self._mine(_registry)).values(values))
+            return int(row.generation) + 1
+
+    def end_refresh(self) -> None:
+        """Record that every row has been asked in this refresh."""
+        with self._database.begin() as connection:
+            connection.execute(update(_registry).where(*self._mine(_registry)).values(refreshing=False))
+
+    def known(self, rows: Mapping[str, StagedRow]) -> dict[str, KnownRow]:
+        """Look up what the table has of some rows.
+
+        Args:
+            rows: The rows, by key.
+        """
+        table = self.table
+        query = select(table).where(*self._these(rows))
+        kept = next(iter(rows.values())).kept.keys() if rows else ()
+        with self._database.begin() as connection:
+            return {
+                row["row_key"]: KnownRow(
+                    asked=row["asked"],
+                    failed=row["error_kind"] is not None,
+                    generation=row["generation"],
+                    vanished=row["vanished_at"] is not None,
+                    kept={name: row[name] for name in kept},
+                )
+                for row in connection.execute(query).mappings()
+            }
+
+    def keep_current(self, rows: Iterable[StagedRow], known: Mapping[str, KnownRow]) -> None:
+        """Bring rows up to date that are not asked: their kept columns, and that they are in the input.
+
+        Args:
+            rows: The rows.
+            known: What the table has of them.
+        """
+        changes = [(row, self._fitting(row.kept)) for row in rows]
+        with self._database.begin() as connection:
+            for row, kept in changes:
+                if known[row.key].vanished or known[row.key].kept != kept:
+                    values = {**kept, "position": row.position, "vanished_at": None}
+                    connection.execute(update(self.table).where(*self._these([row.key])).values(values))
+
+    def write(self, results: Sequence[tuple[StagedRow, RowResult]], generation: int) -> None:
+        """Write rows, in one transaction; those that the table has are replaced.
+
+        Args:
+            results: The rows, and what became of them.
+            generation: What `begin_refresh` gave.
+        """
+        if not results:
+            return
+        table = self.table
+        # In one order, so that two batches wait for each other and never both.
+        records = [
+            self._record(row, result, generation) for row, result in sorted(results, key=lambda each: each[0].key)
+        ]
+        insert = (postgresql if self._database.dialect == "postgresql" else sqlite).insert(table)
+        keys = ["partition_key", "row_key"]
+        changes = {column.name: column for column in insert.excluded if column.name not in keys}
+        with self._database.begin() as connection:
+            connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=changes), records)
+
+    def remove_vanished(self, missing: Callable[[Sequence[str]], list[str]], *, drop: bool) -> int:
+        """Mark or drop the rows that are not in the input any more.
+
+        Args:
+            missing: Gives those of some keys that the input lacks.
+            drop: Drop them.
+
+        Returns:
+            How many.
+        """
+        table, last, count = self.table, "", 0
+        mine = table.c.partition_key == self.partition
+        while True:
+            query = select(table.c.row_key).where(mine, table.c.row_key > last)
+            if not drop:
+                query = query.where(table.c.vanished_at.is_(None))
+            with self._database.begin() as connection:
+                keys = list(connection.scalars(query.order_by(table.c.row_key).limit(CHUNK_ROWS)))
+                if not keys:
+                    return count
+                last = keys[-1]
+                gone = missing(keys)
+                if gone and drop:
+                    connection.execute(delete(table).where(*self._these(gone)))
+                elif gone:
+                    connection.execute(update(table).where(*self._these(gone)).values(vanished_at=datetime.now(UTC)))
+                count += len(gone)
+
+    def rows(
+        self, columns: Sequence[str] | None = None, *, keys: Sequence[str] | None = None, failed: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """Read the rows that are in the input, in its order when they were asked, a thousand at a time.
+
+        Args:
+            columns: Which columns; those of `columns` where it is None.
+            keys: Which rows; all where it is None.
+            failed: Only those that have an error instead of an answer.
+
+        Yields:
+            The rows. Times are in UTC.
+        """
+        table = self.table
+        query = select(*(table.c[name] for name in columns or self.columns)).where(*self._current())
+        if keys is not None:
+            query = query.where(table.c.row_key.in_(keys))
+        if failed:
+            query = query.where(table.c.error_kind.is_not(None))
+        query = query.order_by(table.c.partition_key, table.c.position, table.c.row_key)
+        with self._database.read(CHUNK_ROWS) as connection:
+            for row in connection.execute(query).mappings():
+                yield {name: _aware(value) for name, value in row.items()}
+
+    def count(self) -> int:
+        """Count the rows, without those that have vanished."""
+        with self._database.begin() as connection:
+            return int(connection.scalar(select(func.count()).select_from(self.table).where(*self._current())) or 0)
+
+    def failures(self) -> dict[str, int]:
+        """Count the rows that have an error instead of an answer, by its kind."""
+        table = self.table
+        query = (
+            select(table.c.error_kind, func.count())
+            .where(*self._current(), table.c.error_kind.is_not(None))
+            .group_by(table.c.error_kind)
+            .order_by(func.count().desc(), table.c.error_kind)
+        )
+        with self._database.begin() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def averages(self) -> Averages:
+        """Say what a row took on average, of those that were asked by themselves."""
+        table = self.table
+        measured = (func.avg(table.c[name]) for name in ("cost_usd", "tokens"))
+        query = select(*measured).where(table.c.attempts > 0, table.c.error_kind.is_(None))
+        with self._database.begin() as connection:
+            row = connection.execute(query).one()
+        return Averages(*(None if value is None else float(value) for value in row))
+
+    def _these(self, keys: Iterable[str]) -> tuple[Any, ...]:
+        return (self.table.c.partition_key == self.partition, self.table.c.row_key.in_(list(keys)))
+
+    def _current(self) -> tuple[Any, ...]:
+        table = self.table
+        mine = (table.c.partition_key == self.partition,) if self.partition else ()
+        return (*mine, table.c.vanished_at.is_(None))
+
+    def _is_partitioned(self) -> bool:
+        query = select(func.count()).where(_registry.c.name == self.name, _registry.c.partition_key != "")
+        with self._database.begin() as connection:
+            return bool(connection.scalar(query))
+
+    def _mine(self, table: Table) -> tuple[Any, ...]:
+        return (table.c.name == self.name, table.c.partition_key == self.partition)
+
+    def _found(self) -> Table | None:
+        found: Table | None = self._database.reflected(self.name)
+        if found is not None and not set(OWN_COLUMNS) <= set(found.columns.keys()):
+            raise TableError(
+                f"{self._database.name} has a table {self.name!r} that is no table of answers. Rename the asset, or "
+                "name another table or database."
+            )
+        return found
+
+    def _create(self, declared: Mapping[str, Kind]) -> None:
+        table = Table(
+            self.name,
+            MetaData(),
+            Column("row_key", Text, primary_key=True),
+            Column("partition_key", Text, primary_key=True),
+            *(Column(name, _TYPES[kind]()) for name, kind in declared.items()),
+            Column("error", Text),
+            Column("error_kind", Text),
+            Column("attempts", Integer, nullable=False),
+            Column("call_id", Text),
+            Column("flow_version", Text),
+            Column("model", Text),
+            Column("tokens", BigInteger),
+            Column("cost_usd", Float(53)),
+            Column("seconds", Float(53)),
+            Column("answered_at", DateTime(timezone=True)),
+            Column("vanished_at", DateTime(timezone=True)),
+            Column("position", BigInteger, nullable=False),
+            Column("asked", Text),
+            Column("generation", Integer, nullable=False),
+        )
+        with self._database.begin() as connection:
+            table.create(connection, checkfirst=True)
+
+    def _alter(self, table: Table, declared: Mapping[str, Kind]) -> None:
+        with self._database.begin() as connection:
+            for name, kind in declared.items():
+                if name not in table.columns:
+                    self._add_column(connection, name, kind)
+                elif common_kind(_kind_of(table.columns[name]), kind) != _kind_of(table.columns[name]):
+                    self._widen(connection, table.columns[name], kind)
+
+    def _add_column(self, connection: Connection, name: str, kind: Kind) -> None:
+        sql_type = _TYPES[kind]().compile(connection.dialect)
+        _execute(connection, f"ALTER TABLE {_quoted(self.name)} ADD COLUMN {_quoted(name)} {sql_type}")
+
+    def _widen(self, connection: Connection, column: Column[Any], kind: Kind) -> None:
+        """Let a column hold another kind as well; SQLite can't change a type, so a new column takes its place."""
+        table, old, new = _quoted(self.name), _quoted(column.name), _quoted("dagma_widened")
+        before = _kind_of(column)
+        wide = common_kind(before, kind) or "text"
+        sql_type = _TYPES[wide]().compile(connection.dialect)
+        value = f"CAST({old} AS {sql_type})"
+        if before == "boolean":
+            value = f"CASE WHEN {old} IS NULL THEN NULL WHEN {old} THEN 'true' ELSE 'false' END"
+        if self._database.dialect == "postgresql":
+            _execute(connection, f"ALTER TABLE {table} ALTER COLUMN {old} TYPE {sql_type} USING {value}")
+            return
+        self._add_column(connection, "dagma_widened", wide)
+        _execute(connection, f"UPDATE {table} SET {new} = {value}")  # noqa: S608 (quoted names)
+        _execute(connection, f"ALTER TABLE {table} DROP COLUMN {old}")
+        _execute(connection, f"ALTER TABLE {table} RENAME COLUMN {new} TO {old}")
+
+    def _registered(self) -> str:
+        values = {
+            "name": self.name,
+            "partition_key": self.partition,
+            "id": uuid.uuid4().hex[:12],
+            "generation": 0,
+            "refreshing": False,
+        }
+        insert = (postgresql if self._database.dialect == "postgresql" else sqlite).insert(_registry)
+        with self._database.begin() as connection:
+            connection.execute(insert.values(values).on_conflict_do_nothing())
+            return str(connection.scalar(select(_registry.c.id).where(*self._mine(_registry))))
+
+    def _record(self, row: StagedRow, result: RowResult, generation: int) -> dict[str, Any]:
+        values: dict[str, Any] = dict.fromkeys(self.table.columns.keys())
+        return (
+            values
+            | self._fitting({**row.kept, **(result.output or {})})
+            | {
+                "row_key": row.key,
+                "partition_key": self.partition,
+                "error": result.error,
+                "error_kind": result.error_kind,
+                "attempts": result.attempts,
+                "call_id": result.call_id,
+                "flow_version": result.flow_version,
+                "model": result.model,
+                "tokens": result.tokens,
+                "cost_usd": result.cost_usd,
+                "seconds": result.seconds,
+                "answered_at": result.answered_at,
+                "position": row.position,
+                "asked": row.asked,
+                "generation": generation,
+            }
+        )
+
+    def _fitting(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        columns = self.table.columns
+        return {name: fitting(plain(value), _kind_of(columns[name])) for name, value in values.items()}
+
+
+def checked_table_name(name: str) -> str:
+    """Return a name if a table can have it.
+
+    Raises:
+        TableError: None can.
+    """
+    if not NAME.fullmatch(name) or name == _registry.name:
+        raise TableError(f"{name!r} is no name for a table. Use at most 63 letters, digits and underscores.")
+    return name
+
+
+def table_names(database: TablesDatabase) -> list[str]:
+    """List the tables of answers that a database has.
+
+    Raises:
+        TableError: The database can't be used.
+    """
+    existing = database.table_names()
+    if _registry.name not in existing:
+        return []
+    with database.begin() as connection:
+        return sorted(set(connection.scalars(select(_registry.c.name))) & set(existing))
+
+
+def _kind_of(column: Column[Any]) -> Kind:
+    if isinstance(column.type, Boolean):
+        return "boolean"
+    if isinstance(column.type, Integer):
+        return "integer"
+    return "number" if isinstance(column.type, Float) else "text"
+
+
+def _aware(value: Any) -> Any:
+    """Give a time with its zone, which SQLite does not keep."""
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return value
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _execute(connection: Connection, statement: str) -> None:
+    connection.execution_options(no_parameters=True).exec_driver_sql(statement)

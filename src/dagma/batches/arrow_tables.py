@@ -1,0 +1,65 @@
+"""Tables of answers as Arrow and Parquet. pyarrow is imported where one is asked for, and nowhere else."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from dagma.batches.answer_table import AnswerTable
+
+CHUNK_ROWS = 10_000
+
+
+def arrow_schema(table: AnswerTable) -> Any:
+    """Give the `pyarrow.Schema` of a table's visible columns.
+
+    Raises:
+        ImportError: pyarrow is not installed.
+    """
+    import pyarrow as pa
+
+    types = {
+        "integer": pa.int64(),
+        "number": pa.float64(),
+        "boolean": pa.bool_(),
+        "text": pa.string(),
+        "time": pa.timestamp("us", tz="UTC"),
+    }
+    return pa.schema([(name, types[kind]) for name, kind in table.kinds.items()])
+
+
+def arrow_chunks(table: AnswerTable) -> Iterator[Any]:
+    """Yield the rows as `pyarrow.Table`s of ten thousand each; one without rows where there are none.
+
+    Raises:
+        ImportError: pyarrow is not installed.
+    """
+    import pyarrow as pa
+
+    schema, rows = arrow_schema(table), table.rows()
+    first = True
+    while (chunk := list(itertools.islice(rows, CHUNK_ROWS))) or first:
+        yield pa.Table.from_pylist(chunk, schema=schema)
+        first = False
+
+
+def write_parquet(table: AnswerTable, path: str) -> int:
+    """Write a table to a Parquet file, a chunk at a time.
+
+    Args:
+        table: The table.
+        path: The file.
+
+    Returns:
+        How many rows were written.
+
+    Raises:
+        ImportError: pyarrow is not installed.
+    """
+    import pyarrow.parquet as pq
+
+    with pq.ParquetWriter(path, arrow_schema(table)) as writer:
+        count = 0
+        for chunk in arrow_chunks(table):
+            writer.write_table(chunk)
+            count += chunk.num_rows
+    return count

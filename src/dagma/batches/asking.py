@@ -1,0 +1,258 @@
+"""The loop of a batch: rows to the threads, answers to the table, and an end in time."""
+
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from dagma.batches.answer_table import Averages
+from dagma.batches.batch_settings import BatchSettings
+from dagma.batches.errors import BatchStopped, TableError
+from dagma.batches.pace import Pace
+from dagma.batches.progress import Progress
+from dagma.batches.row_calls import Abandoned, AskedRow
+from dagma.batches.row_crew import Crew
+from dagma.batches.row_result import RowResult
+from dagma.batches.staged_rows import StagedRow, StagedRows
+from dagma.langflow import LangflowError
+from dagma.ledger import LedgerError
+
+# How long an answer may wait to be written, and how many rows are written at a time.
+WRITE_SECONDS = 0.5
+WRITE_ROWS = 200
+POLL_SECONDS = 0.2
+
+Written = tuple[StagedRow, RowResult]
+
+logger = logging.getLogger(__name__)
+
+
+class Asking:
+    """Asks rows in threads, and writes and counts what becomes of them in the thread that reads the results.
+
+    Args:
+        ask: Asks one row.
+        staged: All rows.
+        settings: When to stop.
+        pace: How many calls may be in flight.
+        progress: Where to count.
+        write: Writes rows to the table.
+        tick: Called several times a second.
+        over: Set here when no more answers are wanted.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[StagedRow], AskedRow],
+        staged: StagedRows,
+        settings: BatchSettings,
+        pace: Pace,
+        progress: Progress,
+        write: Callable[[Sequence[Written]], None],
+        tick: Callable[[], None],
+        over: threading.Event,
+    ) -> None:
+        self._crew = Crew(ask)
+        self._staged = staged
+        self._has_equal_rows = staged.count("equal") > 0
+        self._most_cost = settings.max_cost_usd
+        self._most_failures = settings.most_failures(progress.to_ask)
+        self._pace = pace
+        self._progress = progress
+        self._write_rows = write
+        self._tick = tick
+        self._over = over
+        self._unwritten: list[AskedRow] = []
+        self._stopped: Exception | None = None
+        self._begun_at = self._written_at = time.monotonic()
+        self._asked = self._priced = 0
+        self._cost = 0.0
+
+    def results(self, rows: Iterator[StagedRow]) -> Iterator[RowResult]:
+        """Ask rows.
+
+        Args:
+            rows: The rows to ask.
+
+        Yields:
+            What became of them, after it was written.
+
+        Raises:
+            BatchStopped: A limit was reached, and the calls that were in flight then have ended.
+            LangflowError: No row can be asked.
+            LedgerError: The same.
+            TableError: The table can't be written.
+        """
+        has_more = True
+        while has_more or self._crew.in_flight:
+            has_more = has_more and self._give(rows)
+            self._take()
+            if self._is_time_to_write():
+                yield from self._written()
+            self._progress.seconds = time.monotonic() - self._begun_at
+            self._progress.level = self._pace.level
+            self._tick()
+        yield from self._written()
+        if self._stopped is not None:
+            raise self._stopped
+
+    def end(self) -> None:
+        """Write what has arrived. Calls still in flight are left to the ledger, where the next batch finds them."""
+        self._over.set()
+        self._crew.dismiss()
+        while self._crew.in_flight:
+            with suppress(Exception):
+                outcome = self._crew.take(0)
+                if outcome is None:
+                    break
+                self._unwritten.append(outcome)
+        try:
+            for _ in self._written():
+                pass
+        except TableError as error:
+            logger.warning("Answers were not written to the table, and the next batch finds them: %s", error)
+
+    @property
+    def averages(self) -> Averages:
+        """What a row took, of those that have an answer."""
+        return Averages(
+            cost_usd=self._cost / self._priced if self._priced else None,
+            tokens=self._progress.tokens / self._asked if self._asked and self._progress.tokens else None,
+        )
+
+    def _give(self, rows: Iterator[StagedRow]) -> bool:
+        """Give rows to the threads, as many as may be in flight; tell whether there are more."""
+        while self._stopped is None and self._crew.in_flight < self._pace.level and not self._pace.seconds_held:
+            if not self._can_afford_one_more():
+                if self._crew.in_flight:
+                    return True
+                self._stop_at_cost()
+                return False
+            row = next(rows, None)
+            if row is None:
+                return False
+            if row.fault is None:
+                self._crew.give(row)
+            else:
+                self._count(AskedRow(row, _faulty(row)))
+        return self._stopped is None
+
+    def _take(self) -> None:
+        seconds = POLL_SECONDS if self._crew.in_flight or self._pace.seconds_held else 0
+        while self._crew.in_flight or seconds:
+            try:
+                outcome = self._crew.take(seconds)
+            except Abandoned:
+                continue
+            except (LangflowError, LedgerError) as error:
+                self._stop(error)
+                continue
+            if outcome is None:
+                return
+            self._count(outcome)
+            seconds = 0
+
+    def _count(self, asked: AskedRow) -> None:
+        self._unwritten.append(asked)
+        progress, result = self._progress, asked.result
+        progress.cost_usd += asked.paid_usd
+        progress.tokens += result.tokens or 0
+        if asked.row.fault is None:
+            self._asked += 1
+            progress.found += not asked.sent and result.error is None
+        if result.cost_usd is not None:
+            self._priced += 1
+            self._cost += result.cost_usd
+        if asked.sent:
+            self._pace.answered()
+        self._count_end(result)
+        if self._most_cost is not None and asked.unpriced is not None:
+            self._stop(
+                BatchStopped(
+                    f"What the calls cost can't be told, since {asked.unpriced}, and so max_cost_usd can't be held. "
+                    "Set DAGMA_PRICES for the model, or leave max_cost_usd out.",
+                    progress.errors,
+                )
+            )
+
+    def _count_end(self, result: RowResult) -> None:
+        progress = self._progress
+        progress.done += 1
+        if result.error_kind is None:
+            return
+        progress.failed += 1
+        progress.errors[result.error_kind] += 1
+        if self._most_failures is not None and progress.failed > self._most_failures:
+            kinds = ", ".join(f"{kind} {count:,}" for kind, count in progress.errors.most_common())
+            self._stop(
+                BatchStopped(
+                    f"{progress.failed:,} rows have failed ({kinds}), and max_failed allows {self._most_failures:,}. "
+                    "What was answered is kept. Look at the column error of the table; the next materialization asks "
+                    "the failed rows again.",
+                    progress.errors,
+                )
+            )
+
+    def _can_afford_one_more(self) -> bool:
+        if self._most_cost is None:
+            return True
+        mean = self._cost / self._priced if self._priced else 0.0
+        return self._progress.cost_usd + mean * (self._crew.in_flight + 1) <= self._most_cost
+
+    def _stop_at_cost(self) -> None:
+        progress = self._progress
+        self._stop(
+            BatchStopped(
+                f"{progress.cost_usd:.4f} USD are spent, and max_cost_usd is {self._most_cost:g}: "
+                f"{progress.to_ask - progress.done:,} rows were not asked. What was answered is kept. Raise "
+                "max_cost_usd, or materialize again to spend as much on the rest.",
+                progress.errors,
+            )
+        )
+
+    def _stop(self, error: Exception) -> None:
+        self._stopped = self._stopped or error
+        self._over.set()
+
+    def _is_time_to_write(self) -> bool:
+        if not self._unwritten:
+            return False
+        waited = time.monotonic() - self._written_at
+        return waited >= WRITE_SECONDS or len(self._unwritten) >= WRITE_ROWS or not self._crew.in_flight
+
+    def _written(self) -> Iterator[RowResult]:
+        """Write the rows that have come in, and those that ask the same, and yield them."""
+        asked, self._unwritten = self._unwritten, []
+        rows = iter(self._with_equal_rows(asked))
+        while chunk := list(itertools.islice(rows, WRITE_ROWS)):
+            self._write_rows(chunk)
+            yield from (result for _, result in chunk)
+        self._written_at = time.monotonic()
+
+    def _with_equal_rows(self, asked: Iterable[AskedRow]) -> Iterator[Written]:
+        for each in asked:
+            yield each.row, each.result
+            if not self._has_equal_rows or each.row.asked is None:
+                continue
+            for row in self._staged.equal_to(each.row.asked):
+                copy = replace(
+                    each.result, key=row.key, row=row.kept, attempts=0, tokens=None, cost_usd=None, seconds=None
+                )
+                self._progress.copied += 1
+                self._count_end(copy)
+                yield row, copy
+
+
+def _faulty(row: StagedRow) -> RowResult:
+    return RowResult(
+        key=row.key,
+        row=row.kept,
+        output=None,
+        error=row.fault,
+        error_kind="TemplateFault",
+        answered_at=datetime.now(UTC),
+    )

@@ -1,0 +1,210 @@
+"""A batch: the rows of a table, each asked once, its answers written while it runs."""
+
+import itertools
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from dagma.backends.backend import Backend
+from dagma.batches.answer_table import AnswerTable, KnownRow
+from dagma.batches.asking import Asking
+from dagma.batches.batch_settings import BatchSettings
+from dagma.batches.errors import RowsError
+from dagma.batches.estimate import refuse_if_dearer, tell_estimate
+from dagma.batches.pace import Pace
+from dagma.batches.progress import Progress
+from dagma.batches.row_calls import RowCalls
+from dagma.batches.row_result import RowResult
+from dagma.batches.row_sources import Rows, read_rows
+from dagma.batches.row_staging import Staging
+from dagma.batches.staged_rows import StagedRow, StagedRows
+from dagma.calls.caller import Caller
+from dagma.calls.request import FlowReference
+from dagma.langflow.flows_api import is_refused_look_up
+from dagma.ledger import Ledger, input_hash
+
+# Progress is told every 5 s at first, and then ever less often: under 300 times in a day.
+PROGRESS_SECONDS = 5.0
+PROGRESS_SHARE = 1 / 40
+
+# Of single calls nobody is told in the run's log: a batch has many.
+logger = logging.getLogger(__name__)
+
+
+class Batch:
+    """Asks the rows of a table that need it.
+
+    Args:
+        rows: What `read_rows` takes.
+        settings: What to ask, and when to stop.
+        backend: What answers.
+        caller: Who asks.
+        ledger: Where calls are recorded.
+        table: Where answers are kept; None keeps none, and asks all rows.
+        partition: The column and the value of the rows of this partition; None for all rows.
+        on_progress: Told every few seconds how far the batch is, in the thread that reads the results.
+
+    Attributes:
+        progress: How far it is.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        settings: BatchSettings,
+        *,
+        backend: Backend,
+        caller: Caller,
+        ledger: Ledger,
+        table: AnswerTable | None = None,
+        partition: tuple[str, str] | None = None,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+    ) -> None:
+        self._rows = rows
+        self._settings = settings
+        self._backend = backend
+        self._caller = caller
+        self._ledger = ledger
+        self._table = table
+        self._partition = partition
+        self._on_progress = on_progress
+        self._pace = Pace(settings.concurrency)
+        self._over = threading.Event()
+        self._generation = 0
+        self._told_at = PROGRESS_SECONDS
+        self.progress = Progress()
+
+    def results(self, *, with_unchanged: bool = False) -> Iterator[RowResult]:
+        """Run the batch.
+
+        Args:
+            with_unchanged: Yield the rows, too, that are not asked because the table has their answer.
+
+        Yields:
+            The rows, after they were written to the table.
+
+        Raises:
+            RowsError: The rows or their keys can't be used. Nothing was sent.
+            BatchStopped: A limit was reached.
+            TableError: The table can't be written.
+            LangflowError: No row can be asked. What was answered before is kept, as it is after each other error.
+            LedgerError: The same.
+        """
+        flow = self._looked_up()
+        with StagedRows() as staged:
+            staging = Staging(self._settings, self._flow_address(), flow.version, self._partition)
+            staged.add(staging.rows(read_rows(self._rows)))
+            scope = self._prepared(staging, flow)
+            staged.mark(self._needed)
+            self._count(staged)
+            if with_unchanged and self._table is not None:
+                yield from self._unchanged(self._table, staged)
+            yield from self._ask(staged, scope)
+            self._finish(staged)
+
+    def _looked_up(self) -> FlowReference:
+        flow = self._backend.look_up(self._flow_address())
+        if flow.look_up_error is not None and not is_refused_look_up(flow.look_up_error):
+            # Without the flow's version all rows would look changed.
+            raise flow.look_up_error
+        return flow
+
+    def _flow_address(self) -> str:
+        address = self._settings.flow or self._backend.default_flow()
+        if address is None:
+            raise RowsError("The table names no flow, and there is no default flow. Give flow.")
+        return address
+
+    def _prepared(self, staging: Staging, flow: FlowReference) -> str:
+        """Prepare the table, and name what the keys of this batch's calls share with those of all batches after it."""
+        if self._table is None:
+            return self._caller.scope
+        table_id = self._table.prepare(staging.kinds, self._settings.output_kinds)
+        self._generation = self._table.begin_refresh(self._settings.refresh == "all")
+        columns = self._settings.columns
+        variant = input_hash({"version": flow.version, "output": columns and columns.schema, "of": self._generation})
+        partition = f"/{self._table.partition}" if self._table.partition else ""
+        return f"table:{self._table.name}{partition}:{table_id}:{variant[:16]}"
+
+    def _needed(self, rows: Mapping[str, StagedRow]) -> list[str]:
+        """Say which of some rows have to be asked."""
+        if self._table is None:
+            return list(rows)
+        known = self._table.known(rows)
+        due = [key for key, row in rows.items() if key not in known or self._is_due(row, known[key])]
+        self._table.keep_current((rows[key] for key in rows.keys() - set(due)), known)
+        return due
+
+    def _is_due(self, row: StagedRow, known: KnownRow) -> bool:
+        if known.failed or known.generation < self._generation:
+            return True
+        return known.asked != row.asked and self._settings.refresh != "failed"
+
+    def _count(self, staged: StagedRows) -> None:
+        self.progress.rows = staged.count()
+        self.progress.unchanged = staged.count("unchanged")
+        to_ask, copied = staged.count("ask"), staged.count("equal")
+        self.progress.to_ask = to_ask + copied
+        if self._settings.sample is not None:
+            # Of rows that ask the same, the sample asks one, and all others get its answer.
+            self.progress.to_ask = min(to_ask, self._settings.sample)
+        if self._table is not None:
+            rows = min(to_ask, self._settings.sample or to_ask)
+            refuse_if_dearer(self._table.averages(), rows, self._settings.max_cost_usd)
+
+    def _unchanged(self, table: AnswerTable, staged: StagedRows) -> Iterator[RowResult]:
+        outputs = list(self._settings.output_kinds)
+        for rows in staged.unchanged():
+            stored = {
+                row["row_key"]: row for row in table.rows(["row_key", *table.columns], keys=[r.key for r in rows])
+            }
+            for row in rows:
+                values = stored[row.key]
+                names = ("attempts", "call_id", "flow_version", "model", "tokens", "cost_usd", "seconds", "answered_at")
+                yield RowResult(
+                    key=row.key,
+                    row=row.kept,
+                    output={name: values[name] for name in outputs},
+                    **{name: values[name] for name in names},
+                )
+
+    def _ask(self, staged: StagedRows, scope: str) -> Iterator[RowResult]:
+        # The key of a call names neither run nor step: the next batch of the table finds it, whoever runs that.
+        caller = self._caller if self._table is None else replace(self._caller, step=None, partition=None)
+        calls = RowCalls(
+            self._backend,
+            self._flow_address(),
+            replace(caller, scope=scope, log=logger),
+            self._ledger,
+            self._settings.columns,
+            self._pace,
+            self._over,
+        )
+        asking = Asking(
+            calls.ask, staged, self._settings, self._pace, self.progress, self._write, self._tick, self._over
+        )
+        try:
+            yield from asking.results(itertools.islice(staged.to_ask(), self._settings.sample))
+        finally:
+            asking.end()
+        if self._settings.sample is not None:
+            rows = staged.count("ask")
+            self.progress.estimate = tell_estimate(asking.averages, rows, self.progress.rows_per_second)
+
+    def _write(self, results: Sequence[tuple[StagedRow, RowResult]]) -> None:
+        if self._table is not None:
+            self._table.write(results, self._generation)
+
+    def _tick(self) -> None:
+        self._caller.stop_if_cancelled()
+        if self.progress.seconds >= self._told_at:
+            self._told_at = self.progress.seconds + max(PROGRESS_SECONDS, self.progress.seconds * PROGRESS_SHARE)
+            self._on_progress(self.progress)
+
+    def _finish(self, staged: StagedRows) -> None:
+        if self._table is None or self._settings.sample is not None:
+            return
+        if self._settings.refresh == "all":
+            self._table.end_refresh()
+        self.progress.vanished = self._table.remove_vanished(staged.lacks, drop=self._settings.vanished == "drop")

@@ -1,0 +1,68 @@
+"""How far a batch is, and what it has taken."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Progress:
+    """How far a batch is. It is the report of the batch once that has ended.
+
+    Attributes:
+        rows: Rows of the input.
+        unchanged: Rows that the table has an answer of, and that are not asked.
+        to_ask: Rows to ask: new, changed or failed ones, or all; those that ask the same as another one among them.
+        done: How many of them have an answer or have failed.
+        failed: How many of them have failed.
+        errors: The failed rows by kind of error.
+        copied: Rows that got the answer of another one that asked the same.
+        found: Rows whose answer an earlier batch had paid for already.
+        vanished: Rows of the table that are not in the input any more.
+        tokens: Tokens that the calls used, as far as they were reported.
+        cost_usd: What this batch has paid, in USD, as far as prices are known.
+        seconds: For how long it has been asking.
+        level: How many calls are in flight at most.
+        estimate: After a sample: what asking all rows would take.
+    """
+
+    rows: int = 0
+    unchanged: int = 0
+    to_ask: int = 0
+    done: int = 0
+    failed: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    copied: int = 0
+    found: int = 0
+    vanished: int = 0
+    tokens: int = 0
+    cost_usd: float = 0.0
+    seconds: float = 0.0
+    level: int = 0
+    estimate: str = ""
+
+    @property
+    def rows_per_second(self) -> float:
+        """How many rows are done a second."""
+        return self.done / self.seconds if self.seconds else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the rest takes at this rate; None while that can't be told."""
+        return (self.to_ask - self.done) / self.rows_per_second if self.done and self.seconds else None
+
+    def __str__(self) -> str:
+        left = "" if self.seconds_left is None or self.done >= self.to_ask else f", {duration(self.seconds_left)} left"
+        failed = f" ({self.failed:,} failed)" if self.failed else ""
+        cost = f", {self.cost_usd:.4f} USD" if self.cost_usd else ""
+        return (
+            f"{self.done:,} of {self.to_ask:,} rows{failed}, {self.rows_per_second:.1f} rows/s, "
+            f"{self.level} in flight at most{cost}{left}"
+        )
+
+
+def duration(seconds: float) -> str:
+    """Write a duration for people, such as `3 min`."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

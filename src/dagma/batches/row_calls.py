@@ -1,0 +1,285 @@
+"""The calls of one row: sent by the one path of all calls, retried, and asked again where the answer does not fit."""
+
+import hashlib
+import json
+import threading
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from dagma.backends.backend import Backend
+from dagma.batches.json_answers import columns_of
+from dagma.batches.output_columns import ANSWER, AnswerFault, OutputColumns
+from dagma.batches.pace import Pace
+from dagma.batches.row_result import RowResult
+from dagma.batches.staged_rows import StagedRow
+from dagma.calls.answer import Answer, total_of
+from dagma.calls.call_path import make_call
+from dagma.calls.call_record import CallRecord, RecordedCalls, record_calls
+from dagma.calls.caller import Caller, EqualCalls
+from dagma.calls.request import CallRequest, FlowNotIdentified
+from dagma.calls.retrying import is_free_to_retry
+from dagma.langflow import (
+    FlowNotFound,
+    Forbidden,
+    LangflowError,
+    RedirectRefused,
+    TLSFailure,
+    Unauthorized,
+)
+from dagma.langflow.http.retry import telling_of_waits
+from dagma.ledger import (
+    AnswerExpiredError,
+    CallInFlightError,
+    Ledger,
+    LedgerError,
+    OutcomeGivenUpError,
+    OutcomeUnknownError,
+)
+from dagma.ledger.estimates import fill_in
+from dagma.ledger.texts import storable
+
+MAX_RETRIES = 3
+MAX_ASKS = 3
+"""How often a row is asked whose answers do not fit its output columns."""
+MOST_EXPIRED = 100
+MOST_ERROR_CHARACTERS = 2_000
+MOST_QUOTED_CHARACTERS = 4_000
+OF_ALL_ROWS = (Unauthorized, Forbidden, FlowNotFound, FlowNotIdentified, TLSFailure, RedirectRefused)
+OF_ONE_ROW = (AnswerExpiredError, CallInFlightError, OutcomeGivenUpError, OutcomeUnknownError)
+
+
+class Abandoned(Exception):  # noqa: N818 (it says what happened)
+    """Nobody waits for the row's answer any more, and no call for it is in flight."""
+
+
+@dataclass(frozen=True)
+class AskedRow:
+    """A row that was asked.
+
+    Attributes:
+        row: The row.
+        result: What became of it.
+        paid_usd: What this batch paid for it; answers that an earlier one has paid for cost nothing.
+        unpriced: Why the cost of a call is not known, if that is so.
+        sent: How many calls were sent.
+    """
+
+    row: StagedRow
+    result: RowResult
+    paid_usd: float = 0.0
+    unpriced: str | None = None
+    sent: int = 0
+
+
+class RowCalls:
+    """Makes the calls of rows, in any number of threads.
+
+    Args:
+        backend: What answers.
+        flow: The flow, as the backend knows it.
+        caller: Who asks; its scope is that of the table, and no run's.
+        ledger: Where calls are recorded.
+        output: The output columns; None for the answer's text.
+        pace: Told of servers that ask to slow down.
+        over: Set when nobody waits for answers any more.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        flow: str,
+        caller: Caller,
+        ledger: Ledger,
+        output: OutputColumns | None,
+        pace: Pace,
+        over: threading.Event,
+    ) -> None:
+        self._backend = backend
+        self._flow = flow
+        self._caller = caller
+        self._ledger = ledger
+        self._output = output
+        self._pace = pace
+        self._over = over
+        self._equal_calls = EqualCalls()
+
+    def ask(self, row: StagedRow) -> AskedRow:
+        """Ask a row, until it has an answer that fits or has failed for good.
+
+        Args:
+            row: The row.
+
+        Returns:
+            What became of it.
+
+        Raises:
+            LangflowError: No row can be asked: the flow is not there, the key is wrong, the server stays away.
+            LedgerError: The same: a quota leaves no room, or the ledger is away.
+            Abandoned: The batch is over.
+            DagsterExecutionInterruptedError: The run is cancelled.
+        """
+        with record_calls() as made:
+            return self._ask(row, made)
+
+    def _ask(self, row: StagedRow, made: RecordedCalls) -> AskedRow:
+        question, fault = row.input, None
+        for number in range(MAX_ASKS):
+            try:
+                record = self._call(row, question, number)
+            except (LangflowError, LedgerError) as error:
+                if concerns_all_rows(error):
+                    raise
+                return self._asked(row, made, error_kind=type(error).__name__, error=str(error))
+            try:
+                output = self._read(record.answer)
+            except AnswerFault as error:
+                fault = error
+                question = _asked_again(row.input, record.answer, error)
+            else:
+                return self._asked(row, made, output=output)
+        # Only now, so that a batch that is killed here finds these answers, and does not pay for them again.
+        for record in made.answered:
+            self._ledger.reject(record.begun, f"The output columns are not in it: {fault}")
+        told = _explained(fault, made.answered[-1].answer)
+        return self._asked(row, made, error_kind=AnswerFault.__name__, error=told)
+
+    def _call(self, row: StagedRow, question: str, number: int) -> CallRecord:
+        request = CallRequest(
+            flow_id=self._flow,
+            input_value=question,
+            tweaks=row.tweaks,
+            session_id=row.session,
+            # Two questions can be equal, after two equal answers, and are two calls all the same.
+            row=row.key if not number else f"{row.key} (asked again, {number})",
+        )
+        retries = expired = 0
+        while True:
+            self._pace.wait(self._over)
+            if self._over.is_set():
+                raise Abandoned
+            # An answer whose raw response is not kept any more is asked for under a name of its own.
+            scope = self._caller.scope if not expired else f"{self._caller.scope}+{expired}"
+            try:
+                return self._made(request, replace(self._caller, scope=scope))
+            except AnswerExpiredError:
+                expired += 1
+                if expired > MOST_EXPIRED:
+                    raise
+            except (LangflowError, LedgerError) as error:
+                retries += 1
+                asked = getattr(error, "retry_after", None)
+                wait = self._backend.policy.step_backoff.seconds(retries, asked)
+                is_soon = wait <= self._backend.policy.longest_retry_after_seconds
+                if retries > MAX_RETRIES or not is_soon or not is_free_to_retry(error):
+                    raise
+                if asked is not None:
+                    self._pace.slow_down(wait)
+                self._over.wait(wait)
+
+    def _made(self, request: CallRequest, caller: Caller) -> CallRecord:
+        flow = self._backend.look_up(self._flow)  # kept for some seconds, and current after an edit
+        # A request that the server refuses is sent again within its call: the others hold back with it.
+        with telling_of_waits(self._pace.slow_down):
+            return make_call(self._backend, request, flow, caller, self._ledger, self._equal_calls)
+
+    def _read(self, answer: Answer) -> dict[str, object]:
+        if self._output is not None:
+            return columns_of(answer, self._output)
+        if answer.text is not None:
+            return {ANSWER: storable(answer.text)}
+        return (
+            {ANSWER: storable(json.dumps(dict(answer.outputs), ensure_ascii=False))} if answer.outputs else {ANSWER: ""}
+        )
+
+    def _asked(
+        self,
+        row: StagedRow,
+        made: RecordedCalls,
+        *,
+        output: dict[str, object] | None = None,
+        error: str | None = None,
+        error_kind: str | None = None,
+    ) -> AskedRow:
+        records = made.answered
+        usages = [usage for record in records for usage in record.answer.usages]
+        costs = [self._cost(record) for record in records]
+        known = [cost for cost in costs if cost is not None]
+        calls = list(dict.fromkeys(begun.call_id for begun in made.begun))
+        result = RowResult(
+            key=row.key,
+            row=row.kept,
+            output=output,
+            error=error and storable(error)[:MOST_ERROR_CHARACTERS],
+            error_kind=error_kind,
+            attempts=max(len(calls), 1),
+            call_id=calls[-1] if calls else None,
+            flow_version=records[-1].flow.version if records else None,
+            model=storable(", ".join(dict.fromkeys(usage.model for usage in usages if usage.model))) or None,
+            tokens=total_of(usages, "total"),
+            cost_usd=sum(known) if known and len(known) == len(costs) else None,
+            seconds=round(sum(_seconds(record) for record in records), 3) if records else None,
+            answered_at=datetime.now(UTC),
+        )
+        paid = [cost for record, cost in zip(records, costs, strict=True) if record.origin != "replayed"]
+        return AskedRow(
+            row,
+            result,
+            paid_usd=sum(cost for cost in paid if cost is not None),
+            unpriced=next(
+                (_unpriced(record) for record, cost in zip(records, costs, strict=True) if cost is None), None
+            ),
+            sent=sum(record.origin != "replayed" for record in records),
+        )
+
+    def _cost(self, record: CallRecord) -> float | None:
+        """Price a call, by an estimate of its tokens where they were not reported."""
+        if record.cost is not None:
+            return float(record.cost)
+        read, written = len(record.request.input_value), len(record.answer.text or "")
+        cost = self._ledger.prices.cost(fill_in(record.answer.usages, read, written), record.begun.begun_at)
+        return None if cost is None else float(cost)
+
+
+def concerns_all_rows(error: LangflowError | LedgerError) -> bool:
+    """Whether an error says nothing of its row: each other one would meet it as well.
+
+    That is what a wrong key, a missing flow or a full quota is, and a server that stayed away after all retries.
+    """
+    if isinstance(error, LedgerError):
+        return not isinstance(error, OF_ONE_ROW)
+    return isinstance(error, OF_ALL_ROWS) or (error.retryable and error.outcome == "not_run")
+
+
+def asked_hash(row: StagedRow, flow: str, version: str | None, output: OutputColumns | None) -> str:
+    """Hash all that decides the answer of a row: its question, the flow's content and the output columns.
+
+    Args:
+        row: The row.
+        flow: The flow, as it is named.
+        version: The flow's content version.
+        output: The output columns.
+    """
+    parts = [row.input, row.session, row.tweaks, flow, version, output and output.schema]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _asked_again(question: str, answer: Answer, fault: AnswerFault) -> str:
+    said = answer.text if answer.text is not None else json.dumps(dict(answer.outputs), ensure_ascii=False)
+    return (
+        f"{question}\n\nThe answer before was:\n{said[:MOST_QUOTED_CHARACTERS]}\n\n"
+        f"It can't be used: {fault} Answer again, without this fault."
+    )
+
+
+def _explained(fault: AnswerFault | None, answer: Answer) -> str:
+    said = answer.text if answer.text is not None else json.dumps(dict(answer.outputs), ensure_ascii=False)
+    return f"None of {MAX_ASKS} answers has the output columns. The last one: {fault} It was: {said[:300]}"
+
+
+def _seconds(record: CallRecord) -> float:
+    return record.seconds if record.answer.seconds is None else record.answer.seconds
+
+
+def _unpriced(record: CallRecord) -> str:
+    models = ", ".join(dict.fromkeys(usage.model for usage in record.answer.usages if usage.model))
+    return f"the price of {models} is not known" if models else "its model is not reported"

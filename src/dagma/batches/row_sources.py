@@ -1,0 +1,103 @@
+"""Rows from whatever holds them, read as they come: lists, generators, data frames, Arrow, files, SQL queries."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from dagma.batches.errors import RowsError
+from dagma.batches.row_files import FILE_KINDS, read_csv, read_json_lines, read_parquet
+from dagma.batches.row_query import read_query
+
+Row = Mapping[str, Any]
+Rows = Any
+"""What `read_rows` takes. Its types are those of libraries that need not be installed."""
+
+CHUNK_ROWS = 1_000
+FORMS = (
+    "Give a list or generator of dicts, a pandas or polars DataFrame, an Arrow table, {csv: path}, {jsonl: path}, "
+    "{parquet: path}, or {sql: query, url: address}."
+)
+
+
+def read_rows(rows: Rows) -> Iterator[Row]:
+    """Read rows one by one; never more than about a thousand are held in memory at a time.
+
+    Args:
+        rows: A list or generator of dicts; a pandas, polars or Arrow table; a path to a CSV, JSON lines or Parquet
+            file; `{"csv": path}`, with `encoding` and `delimiter` where they are others than UTF-8 and a comma;
+            `{"jsonl": path}`; `{"parquet": path}`; or `{"sql": query, "url": address}`.
+
+    Yields:
+        The rows, by their columns' names.
+
+    Raises:
+        RowsError: They can't be read; the message names the file and line, or the row.
+    """
+    yield from _checked(_source(rows))
+
+
+def _source(rows: Rows) -> Iterable[Any]:
+    if isinstance(rows, Mapping):
+        return _declared(rows)
+    if isinstance(rows, Path | str):
+        kind = FILE_KINDS.get(Path(rows).suffix.lower())
+        if kind is None:
+            raise RowsError(f"{str(rows)!r} names no CSV, JSON lines or Parquet file. {FORMS}")
+        return _declared({kind: rows})
+    library = type(rows).__module__.partition(".")[0]
+    if library == "pandas":
+        return _of_pandas(rows)
+    if library == "polars":
+        frame = rows.collect() if hasattr(rows, "collect") else rows
+        return frame.iter_rows(named=True)  # type: ignore[no-any-return]
+    if library == "pyarrow":
+        return _of_arrow(rows)
+    if isinstance(rows, bytes) or not isinstance(rows, Iterable):
+        raise RowsError(f"Rows can't be read from a {type(rows).__name__}. {FORMS}")
+    return rows
+
+
+def _declared(source: Mapping[str, Any]) -> Iterator[Row]:
+    options = {name: value for name, value in source.items() if value is not None}
+    match options:
+        case {"csv": path, **rest} if not rest.keys() - {"encoding", "delimiter"}:
+            return read_csv(Path(path), **rest)
+        case {"jsonl": path, **rest} if not rest:
+            return read_json_lines(Path(path))
+        case {"parquet": path, **rest} if not rest:
+            return read_parquet(Path(path))
+        case {"sql": query, "url": url, **rest} if not rest:
+            return read_query(query, url)
+    raise RowsError(
+        f"Rows can't be read from an object of {', '.join(sorted(map(str, options))) or 'nothing'}. {FORMS}"
+    )
+
+
+def _of_pandas(frame: Any) -> Iterator[Row]:
+    if not hasattr(frame, "columns"):
+        raise RowsError(f"A pandas {type(frame).__name__} has no columns. Give a DataFrame, as of .reset_index().")
+    if not frame.columns.is_unique:
+        raise RowsError("The DataFrame has two columns of one name. Give each a name of its own.")
+    for start in range(0, len(frame), CHUNK_ROWS):
+        yield from frame.iloc[start : start + CHUNK_ROWS].to_dict("records")
+
+
+def _of_arrow(table: Any) -> Iterator[Row]:
+    for batch in _arrow_batches(table):
+        for start in range(0, batch.num_rows, CHUNK_ROWS):
+            yield from batch.slice(start, CHUNK_ROWS).to_pylist()
+
+
+def _arrow_batches(table: Any) -> Iterable[Any]:
+    if hasattr(table, "to_batches"):
+        return table.to_batches()  # type: ignore[no-any-return]
+    if hasattr(table, "num_rows"):
+        return [table]  # a batch itself
+    return table  # type: ignore[no-any-return]  # a reader
+
+
+def _checked(rows: Iterable[Any]) -> Iterator[Row]:
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, Mapping):
+            raise RowsError(f"Row {number} is a {type(row).__name__}, not a dict of columns. {FORMS}")
+        yield row if all(isinstance(name, str) for name in row) else {str(name): row[name] for name in row}

@@ -1,0 +1,111 @@
+"""From rows as they come to rows as they are asked: their keys checked, their templates filled."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from dagma.batches.batch_settings import BatchSettings
+from dagma.batches.errors import RowsError
+from dagma.batches.row_calls import asked_hash
+from dagma.batches.row_sources import Row
+from dagma.batches.row_templates import TemplateFault
+from dagma.batches.staged_rows import StagedRow
+from dagma.batches.values import Kind, common_kind, key_text, kind_of, plain
+
+SHOWN_ROWS = 10
+
+
+class Staging:
+    """Makes the rows of a batch.
+
+    Args:
+        settings: What to ask of each.
+        flow: The flow, as it is named.
+        version: The flow's content version.
+        partition: The column and the value of the rows to take; None for all.
+    """
+
+    def __init__(
+        self, settings: BatchSettings, flow: str, version: str | None, partition: tuple[str, str] | None = None
+    ) -> None:
+        self._settings = settings
+        self._flow = flow
+        self._version = version
+        self._partition = partition
+        self._kinds: dict[str, Kind | None] = dict.fromkeys(settings.keep)
+        self._without_key: list[str] = []
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """What the kept columns hold, once all rows were read; text where none has a value."""
+        return {name: kind or "text" for name, kind in self._kinds.items()}
+
+    def rows(self, rows: Iterable[Row]) -> Iterator[StagedRow]:
+        """Yield the rows of the partition.
+
+        Args:
+            rows: All rows.
+
+        Raises:
+            RowsError: A kept column is missing, or rows have no key; the message names them.
+        """
+        count = 0
+        for position, row in enumerate(rows, start=1):
+            if not self._is_mine(row, position):
+                continue
+            key = self._key(row, position)
+            if key is None:
+                count += 1
+            elif not count:
+                yield self._staged(row, position, key)
+        if count:
+            more = f" and {count - SHOWN_ROWS:,} more" if count > SHOWN_ROWS else ""
+            raise RowsError(
+                f"{count:,} rows have no key in the column {self._settings.key!r}: "
+                f"{', '.join(self._without_key)}{more}. Nothing was sent. Give each row a key."
+            )
+
+    def _is_mine(self, row: Row, position: int) -> bool:
+        if self._partition is None:
+            return True
+        column, value = self._partition
+        try:
+            return key_text(_cell(row, column, position, "partitions are told apart by")) == value
+        except ValueError as error:
+            if isinstance(error, RowsError):
+                raise
+            return False
+
+    def _key(self, row: Row, position: int) -> str | None:
+        try:
+            key = key_text(_cell(row, self._settings.key, position, "is the key"))
+            reason = "empty"
+        except ValueError as error:
+            if isinstance(error, RowsError):
+                raise
+            key, reason = None, f"the value {error}"
+        if key is None and len(self._without_key) < SHOWN_ROWS:
+            self._without_key.append(f"row {position} ({reason})")
+        return key
+
+    def _staged(self, row: Row, position: int, key: str) -> StagedRow:
+        kept: dict[str, Any] = {}
+        for name in self._settings.keep:
+            kept[name] = value = plain(_cell(row, name, position, "is kept"))
+            self._kinds[name] = common_kind(self._kinds[name], kind_of(value))
+        staged = StagedRow(
+            position=position, key=key, kept=kept, input="", session=None, tweaks=None, asked=None, fault=None
+        )
+        try:
+            question = self._settings.templates.fill(row)
+        except TemplateFault as fault:
+            return replace(staged, fault=str(fault))
+        staged = replace(staged, input=question.input, session=question.session, tweaks=question.tweaks)
+        return replace(staged, asked=asked_hash(staged, self._flow, self._version, self._settings.columns))
+
+
+def _cell(row: Row, column: str, position: int, why: str) -> Any:
+    if column not in row:
+        columns = ", ".join(map(repr, list(row)[:20])) or "none"
+        raise RowsError(f"Row {position} has no column {column!r}, which {why}. It has: {columns}.")
+    return row[column]

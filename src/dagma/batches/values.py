@@ -1,0 +1,115 @@
+"""Values of rows: as keys, as what a table can hold, and of which kind."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any, Literal
+from uuid import UUID
+
+from dagma.ledger.texts import storable
+
+Kind = Literal["integer", "number", "boolean", "text"]
+"""What a column of a table holds."""
+
+MOST_INTEGER = 2**63 - 1
+MOST_KEY_CHARACTERS = 500
+
+
+def plain(value: Any) -> Any:
+    """Give a value as SQL and JSON can hold it.
+
+    Args:
+        value: Of any type. Numbers of NumPy become Python's, and what is not a number becomes None.
+
+    Returns:
+        None, a bool, an int of 64 bits, a finite float or a text. Times are ISO 8601; lists and objects are JSON.
+    """
+    if type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "tolist"):
+        value = value.tolist()
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= MOST_INTEGER else str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None if math.isnan(value) else str(value)
+    return _text(value)
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, str):
+        return storable(value)
+    if type(value).__name__ in ("NAType", "NaTType"):  # of pandas, which need not be installed
+        return None
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, bytes | bytearray):
+        return storable(bytes(value).decode("utf-8", "replace"))
+    if isinstance(value, Mapping | Sequence | set | frozenset):
+        return storable(json.dumps(_jsonable(value), ensure_ascii=False))
+    return storable(str(value))
+
+
+def kind_of(value: Any) -> Kind | None:
+    """Say which kind of column a value of `plain` fits; None fits all."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer"
+    return "number" if isinstance(value, float) else "text"
+
+
+def common_kind(one: Kind | None, other: Kind | None) -> Kind | None:
+    """Choose the kind of a column that holds values of two kinds: text, unless both are numbers."""
+    if one is None or other is None or one == other:
+        return one or other
+    return "number" if {one, other} == {"integer", "number"} else "text"
+
+
+def fitting(value: Any, kind: Kind) -> Any:
+    """Give a value of `plain` as a column of a kind holds it: text columns hold everything, as JSON writes it."""
+    if value is None or kind_of(value) == kind:
+        return value
+    if kind == "number" and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return json.dumps(value) if kind == "text" else None
+
+
+def key_text(value: Any) -> str | None:
+    """Write the key of a row as text, so that 1, 1.0 and "1" are the same key.
+
+    Args:
+        value: The value of the key's column.
+
+    Returns:
+        The text; None where the row has no key.
+
+    Raises:
+        ValueError: No key can be of this type, or as long; the message says which.
+    """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # pandas turns whole numbers into these where one is missing
+    if isinstance(value, Mapping | list | tuple | set | bytes):
+        raise ValueError(f"is a {type(value).__name__}")
+    if isinstance(value, str | UUID | Decimal):
+        text: Any = str(value).strip()
+    else:
+        text = plain(value)
+    if text is None or text == "":
+        return None
+    if "\x00" in str(text):
+        raise ValueError("holds a NUL character")
+    if len(str(text)) > MOST_KEY_CHARACTERS:
+        raise ValueError(f"is longer than {MOST_KEY_CHARACTERS} characters")
+    return storable(str(text))
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _jsonable(inner) for name, inner in value.items()}
+    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes | bytearray):
+        return [_jsonable(inner) for inner in value]
+    return plain(value)

@@ -1,0 +1,110 @@
+"""`dagma table`: the tables that flows have answered."""
+
+import argparse
+import itertools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from dagma.batches.answer_table import AnswerTable, table_names
+from dagma.batches.arrow_tables import write_parquet
+from dagma.batches.errors import TableError
+from dagma.batches.tables_database import tables_from_environment
+from dagma.ledger import LedgerError
+from dagma.ledger.formats import replacing, write_records
+
+Handler = Callable[[argparse.Namespace], int]
+SHOWN_ROWS = 20
+FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `table` and its commands."""
+    parser = subparsers.add_parser("table", help="show and export tables that flows have answered", description=__doc__)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, handler: Handler, summary: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=summary, description=handler.__doc__)
+        added.set_defaults(handler=_reporting(handler))
+        return added
+
+    command("list", list_tables, "list the tables")
+    showing = command("show", show, "print the first rows of a table")
+    exporting = command("export", export, "write a table to a file")
+    for each in (showing, exporting):
+        each.add_argument("name", metavar="NAME", help="the table, which has the name of its asset")
+        each.add_argument("--partition", default="", metavar="KEY", help="only this partition; default: all rows")
+    showing.add_argument("--rows", type=int, default=SHOWN_ROWS, metavar="N", help="how many; default: %(default)s")
+    showing.add_argument("--failed", action="store_true", help="only rows that have an error instead of an answer")
+    exporting.add_argument("file", metavar="FILE", help="where to: .csv, .jsonl or .parquet; - writes to the terminal")
+    exporting.add_argument("--format", choices=sorted(FORMATS.values()), help="the format; default: as the file's name")
+
+
+def list_tables(_options: argparse.Namespace) -> int:
+    """Print the name of each table, how many rows it has, and how many of them have failed."""
+    database = tables_from_environment()
+    for name in table_names(database):
+        table = AnswerTable(database, name)
+        print(f"{name:<40} {table.count():>10,} rows  {sum(table.failures().values()):>8,} failed")
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """Print the first rows of a table."""
+    table = _table(options)
+    rows = table.rows(failed=options.failed)
+    write_records(itertools.islice(rows, options.rows), table.columns, "table", sys.stdout)
+    count = sum(table.failures().values()) if options.failed else table.count()
+    if count > options.rows:
+        print(f"... {count - options.rows:,} more rows; --rows {count} prints all")
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write all rows of a table to a file."""
+    table = _table(options)
+    form = options.format or FORMATS.get(Path(options.file).suffix.lower())
+    if form is None:
+        raise TableError(f"{options.file!r} tells no format. Name it .csv, .jsonl or .parquet, or give --format.")
+    if form == "parquet":
+        count = _export_parquet(table, options.file)
+    elif options.file == "-":
+        count = write_records(table.rows(), table.columns, form, sys.stdout)
+    else:
+        with replacing(Path(options.file)) as out:
+            count = write_records(table.rows(), table.columns, form, out)
+    print(f"{count:,} rows of {table.name} written to {options.file}", file=sys.stderr)
+    return 0
+
+
+def _export_parquet(table: AnswerTable, file: str) -> int:
+    if file == "-":
+        raise TableError("Parquet can't be written to the terminal. Name a file.")
+    try:
+        return write_parquet(table, file)
+    except ImportError:
+        raise TableError(
+            "Parquet needs pyarrow. Add pyarrow to project/requirements.txt, then `make up`; or export .csv or .jsonl."
+        ) from None
+
+
+def _table(options: argparse.Namespace) -> AnswerTable:
+    database = tables_from_environment()
+    names = table_names(database)
+    if options.name not in names:
+        known = f" It has {', '.join(names[:20])}." if names else " It has none."
+        raise TableError(f"There is no table {options.name!r} in {database.name}.{known}")
+    return AnswerTable(database, options.name, options.partition)
+
+
+def _reporting(handler: Handler) -> Handler:
+    """Turn what can go wrong outside this program into one line and the exit code 1."""
+
+    def run(options: argparse.Namespace) -> int:
+        try:
+            return handler(options)
+        except (TableError, LedgerError, OSError) as error:
+            print(f"dagma: {error}", file=sys.stderr)
+            return 1
+
+    return run

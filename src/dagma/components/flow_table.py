@@ -1,0 +1,201 @@
+"""A table that a flow answers, as an asset."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from dagma.backends.backend import Backend
+from dagma.batches.answer_table import AnswerTable, checked_table_name
+from dagma.batches.batch import Batch
+from dagma.batches.batch_settings import BatchSettings, Refresh, Vanished
+from dagma.batches.errors import BatchStopped, RowsError, TableError
+from dagma.batches.progress import Progress
+from dagma.batches.tables_database import tables_from_environment
+from dagma.calls.caller import Caller
+from dagma.calls.retrying import CALL_ERRORS, retry_or_fail
+from dagma.components.stored_tables import stored_tables, table_name_of
+from dagma.components.table_metadata import describe_batch, describe_errors, preview
+from dagma.ledger.ledger_settings import ledger_from_environment
+
+CHECK = "rows_failed"
+"""The check of every such asset: does the table hold rows that failed?"""
+
+
+def flow_table(
+    *,
+    asset: str | Sequence[str] | dg.AssetKey,
+    rows: str | dg.AssetKey | Mapping[str, Any] | Callable[[], Any],
+    key: str,
+    input: str,  # noqa: A002 (as in YAML)
+    flow: str | None = None,
+    output: Mapping[str, Any] | None = None,
+    keep: Sequence[str] = (),
+    tweaks: Mapping[str, Any] | None = None,
+    session: str | None = None,
+    concurrency: int = 8,
+    max_cost_usd: float | None = None,
+    max_failed: float | str | None = None,
+    sample: int | None = None,
+    refresh: Refresh = "changed",
+    vanished: Vanished = "mark",
+    partitions_def: dg.PartitionsDefinition[Any] | None = None,
+    partition_column: str | None = None,
+    pool: str | None = None,
+    **spec: Any,
+) -> dg.AssetsDefinition:
+    """Make an asset of a table whose rows a flow answers.
+
+        reviews_labelled = flow_table(
+            asset="reviews_labelled",
+            rows="reviews",
+            key="id",
+            input="{{ row.text }}",
+            output={"label": {"enum": ["positive", "negative"]}, "reason": "string"},
+        )
+
+    Materializing it asks the rows that are new or changed, or failed before. Downstream assets get the table as what
+    their parameter is annotated with: `list`, a pandas or polars `DataFrame`, a `pyarrow.Table`, or, without an
+    annotation, something to iterate that reads a thousand rows at a time.
+
+    Args:
+        asset: The asset's key. The table has its name, with `__` between the parts.
+        rows: An upstream asset; what `dagma.ask_rows` takes as a mapping; or a function that gives the rows.
+        key: The column that tells rows apart.
+        input: What to ask of a row: a Jinja template over `row`.
+        flow: Id or endpoint name of the flow; the default flow where it is None.
+        output: Columns to answer with; the column `answer` with the answer's text where it is None.
+        keep: Columns of the input that the table has, beside the key.
+        tweaks: Fields of the flow by component id; texts in it are templates.
+        session: Template of a session that calls share; without it each has one of its own.
+        concurrency: How many calls may be in flight.
+        max_cost_usd: What the calls of one materialization may cost together, in USD.
+        max_failed: How many rows may fail: a number, or a share of the rows that are asked (0.05, or `5%`).
+        sample: Ask so many rows only, and tell what all would cost.
+        refresh: Which rows are asked again: `changed`, `failed` or `all`.
+        vanished: What becomes of rows that are not in the input any more: `mark` or `drop`.
+        partitions_def: The asset's partitions. Each asks the rows whose `partition_column` has its key.
+        partition_column: That column.
+        pool: A pool that limits how many materializations run at a time.
+        **spec: Whatever else `dagster.asset` takes, such as `group_name`, `description` or `automation_condition`.
+
+    Raises:
+        RowsError: Something can't be used; the message says what.
+        TableError: No table can have this name.
+    """
+    settings = BatchSettings(
+        input=input,
+        key=key,
+        flow=flow,
+        output=output,
+        keep=tuple(keep),
+        tweaks=tweaks,
+        session=session,
+        concurrency=concurrency,
+        max_cost_usd=max_cost_usd,
+        max_failed=max_failed,
+        sample=sample,
+        refresh=refresh,
+        vanished=vanished,
+    )
+    if (partitions_def is None) != (partition_column is None):
+        raise RowsError("Partitions need both: partitions_def, and the partition_column that tells their rows apart.")
+    asset_key = dg.AssetKey.from_coercible(asset)
+    upstream = dg.AssetKey.from_coercible(rows) if isinstance(rows, str | dg.AssetKey) else None
+    source = f"each row of {upstream.to_user_string()}" if upstream else "each row"
+    options: dict[str, Any] = {
+        "kinds": {"langflow", "table"},
+        "description": f"The answers of {f'the flow {flow}' if flow else 'the default flow'} to {source}.",
+        **spec,
+        "key": asset_key,
+        "check_specs": [dg.AssetCheckSpec(CHECK, asset=asset_key, description="No row of the table has failed.")],
+        "io_manager_def": stored_tables,
+        "partitions_def": partitions_def,
+        "pool": pool,
+    }
+    materialization = _Materialization(checked_table_name(table_name_of(asset_key)), settings, partition_column)
+
+    # The parameters of an asset's function are its inputs: with upstream rows it has one more.
+    def answer_upstream(context: dg.AssetExecutionContext, backend: Backend, rows: Any) -> Any:
+        yield from materialization.run(context, backend, rows)
+
+    def answer(context: dg.AssetExecutionContext, backend: Backend) -> Any:
+        yield from materialization.run(context, backend, rows)
+
+    if upstream is not None:
+        made: dg.AssetsDefinition = dg.asset(**options, ins={"rows": dg.AssetIn(upstream)})(answer_upstream)
+    else:
+        made = dg.asset(**options)(answer)
+    return made
+
+
+class _Materialization:
+    """Materializes one asset.
+
+    Args:
+        table: The table's name.
+        settings: What to ask.
+        partition_column: The column that tells partitions apart, if there are any.
+    """
+
+    def __init__(self, table: str, settings: BatchSettings, partition_column: str | None) -> None:
+        self._table = table
+        self._settings = settings
+        self._partition_column = partition_column
+
+    def run(self, context: dg.AssetExecutionContext, backend: Backend, rows: Any) -> Iterator[Any]:
+        """Ask the rows, or those that a function gives, and yield what Dagster is to record."""
+        partition = context.partition_key if self._partition_column else ""
+        table = AnswerTable(tables_from_environment(), self._table, partition)
+        progress = Progress()
+        try:
+            batch = Batch(
+                rows() if callable(rows) else rows,
+                self._settings,
+                backend=backend,
+                caller=Caller.current(None),
+                ledger=ledger_from_environment(),
+                table=table,
+                partition=(self._partition_column, partition) if self._partition_column else None,
+                on_progress=lambda told: context.log.info("%s: %s", self._table, told),
+            )
+            progress = batch.progress
+            for _ in batch.results():
+                pass
+        except CALL_ERRORS as error:
+            retry_or_fail(
+                error, retry_number=context.retry_number, metadata=describe_batch(progress), policy=backend.policy
+            )
+        except BatchStopped as error:
+            yield _check(table)
+            raise _failure(error, progress) from error
+        except (RowsError, TableError) as error:
+            raise _failure(error, progress) from error
+        context.log.info("%s: %s", self._table, _ended(progress))
+        yield _check(table)
+        yield dg.MaterializeResult(value=None, metadata=describe_batch(progress) | preview(table))
+
+
+def _check(table: AnswerTable) -> dg.AssetCheckResult:
+    errors = table.failures()
+    return dg.AssetCheckResult(
+        check_name=CHECK,
+        passed=not errors,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=", ".join(f"{kind}: {count:,} rows" for kind, count in errors.items()) or None,
+        metadata=describe_errors(errors),
+    )
+
+
+def _failure(error: Exception, progress: Progress) -> dg.Failure:
+    return dg.Failure(
+        description=f"{type(error).__name__}: {error}",
+        metadata={"error": type(error).__name__, "cause": str(error), **describe_batch(progress)},
+        # A table that can't be reached may be in a minute; nothing else passes by itself.
+        allow_retries=isinstance(error, TableError),
+    )
+
+
+def _ended(progress: Progress) -> str:
+    told = f"{progress.done:,} rows asked, {progress.unchanged:,} unchanged, {progress.failed:,} failed"
+    return f"{told}. All would take: {progress.estimate}." if progress.estimate else f"{told}."

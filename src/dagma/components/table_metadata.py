@@ -1,0 +1,71 @@
+"""What people see beside the materialization of a table."""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from dagma.batches.answer_table import AnswerTable
+from dagma.batches.progress import Progress
+from dagma.calls.call_metadata import record_texts
+
+PREVIEW_ROWS = 10
+PREVIEW_COLUMNS = 20
+PREVIEW_CHARACTERS = 200
+
+
+def describe_batch(progress: Progress) -> dict[str, Any]:
+    """Tell what a batch did: a figure for each thing that can be plotted from one materialization to the next.
+
+    Args:
+        progress: How far it came.
+    """
+    figures: dict[str, Any] = {
+        "rows_asked": progress.done,
+        "rows_unchanged": progress.unchanged,
+        "rows_failed": progress.failed,
+        "tokens": progress.tokens,
+        "cost_usd": dg.MetadataValue.float(round(progress.cost_usd, 6)),
+        "seconds": dg.MetadataValue.float(round(progress.seconds, 1)),
+        "rows_per_second": dg.MetadataValue.float(round(progress.rows_per_second, 2)),
+    }
+    rare = {
+        "rows_not_asked": progress.to_ask - progress.done,
+        "rows_copied": progress.copied,
+        "rows_found": progress.found,
+        "rows_vanished": progress.vanished,
+        "estimate_for_all_rows": progress.estimate,
+    }
+    return figures | {name: value for name, value in rare.items() if value} | describe_errors(progress.errors)
+
+
+def describe_errors(errors: Mapping[str, int]) -> dict[str, Any]:
+    """Tell how many rows failed, by kind of error; nothing where none did."""
+    return {"errors_by_kind": dg.MetadataValue.json(dict(errors))} if errors else {}
+
+
+def preview(table: AnswerTable) -> dict[str, Any]:
+    """Show the first rows of a table, unless answers are not to be recorded in Dagster, and how many rows it has.
+
+    Plain cells and not Markdown: in that an answer could make the reader's browser load an address of the model's
+    choice.
+
+    Args:
+        table: The table.
+    """
+    count = {"dagster/row_count": table.count()}
+    if not record_texts():
+        return count
+    columns = table.columns[:PREVIEW_COLUMNS]
+    rows = itertools.islice(table.rows(columns), PREVIEW_ROWS)
+    records = [dg.TableRecord({column: _cell(row[column]) for column in columns}) for row in rows]
+    schema = dg.TableSchema([dg.TableColumn(column, "any") for column in columns])
+    return count | {"preview": dg.MetadataValue.table(records, schema)}
+
+
+def _cell(value: Any) -> str | int | float | bool:
+    if isinstance(value, bool | int | float):
+        return value
+    text = "" if value is None else str(value)
+    return text if len(text) <= PREVIEW_CHARACTERS else f"{text[:PREVIEW_CHARACTERS]}..."

@@ -1,0 +1,162 @@
+"""Keys, templates and output columns, whatever stands in them."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dagma.batches.json_answers import closed, columns_of
+from dagma.batches.output_columns import AnswerFault, OutputColumns
+from dagma.batches.row_templates import RowTemplates
+from dagma.batches.values import fitting, key_text, kind_of, plain
+from dagma.calls.answer import Answer
+
+FEW = settings(max_examples=60)
+LABELS = OutputColumns.of({"label": {"enum": ["positive", "negative"]}, "score": {"type": "integer", "maximum": 5}})
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+VALUES = JSON | st.floats() | st.dates() | st.decimals(allow_nan=False) | st.uuids() | st.binary() | st.datetimes()
+
+
+def read(text: str) -> dict[str, Any]:
+    return columns_of(Answer(text=text), LABELS)
+
+
+@FEW
+@given(VALUES)
+def test_every_value_can_be_kept(value: Any) -> None:
+    kept = plain(value)
+    json.dumps(kept, allow_nan=False)
+    if isinstance(kept, str):
+        kept.encode()
+        assert "\x00" not in kept
+    for kind in ("integer", "number", "boolean", "text"):
+        assert kind_of(fitting(kept, kind)) in (None, kind)  # type: ignore[arg-type]
+
+
+@FEW
+@given(st.integers(min_value=-(2**53), max_value=2**53))
+def test_a_key_is_the_same_as_number_and_as_text(number: int) -> None:
+    assert key_text(number) == key_text(float(number)) == key_text(f" {number} ")
+
+
+@FEW
+@given(st.text(), st.text())
+def test_two_keys_are_the_same_only_where_their_texts_are(one: str, other: str) -> None:
+    if "\x00" in one + other:
+        return
+    first, second = key_text(one), key_text(other)
+    if first == second and first is not None and "?" not in first:
+        assert one.strip() == other.strip()
+
+
+@FEW
+@given(st.dictionaries(st.text(min_size=1), VALUES, max_size=4), st.text())
+def test_a_template_gives_the_same_question_for_the_same_row(row: dict[str, Any], text: str) -> None:
+    templates = RowTemplates("{{ row.text }} {{ row | length }}")
+    assert templates.fill({**row, "text": text}) == templates.fill({"text": text, **row, "text": text})  # noqa: F601
+
+
+@pytest.mark.parametrize(
+    ("template", "asked"),
+    [
+        ("{{ row.items }}, {{ row['b c'] }}", "columns, 2"),
+        ("{% for word in row.words %}{{ word }};{% endfor %}", "x;y;"),
+        ("{{ row.missing | default('none') }}", "none"),
+        ("{% if row.nothing is none %}empty{% endif %}{{ row.nothing }}", "empty"),
+        ("{{ row.items | upper }}", "COLUMNS"),
+        ("<b>{{ row.tag }}</b>", "<b><i></b>"),
+    ],
+)
+def test_what_templates_can_say(template: str, asked: str) -> None:
+    row = {"items": "columns", "b c": 2, "words": ["x", "y"], "nothing": None, "tag": "<i>"}
+    assert RowTemplates(template).fill(row).input == asked
+
+
+@pytest.mark.parametrize("template", ["{{ row.__class__.__mro__ }}", "{{ row.text.__init__.__globals__ }}"])
+def test_a_template_reaches_nothing_but_the_row(template: str) -> None:
+    with pytest.raises(Exception, match=r"unsafe|no column"):
+        RowTemplates(template).fill({"text": "a"})
+
+
+@FEW
+@given(
+    st.sampled_from(["positive", "negative"]),
+    st.integers(-(2**63) + 1, 5),
+    st.dictionaries(st.text(), JSON, max_size=3),
+)
+def test_what_fits_is_read_from_anywhere_in_an_answer(label: str, score: int, more: dict[str, Any]) -> None:
+    expected = {"label": label, "score": score}
+    text = json.dumps({**more, **expected})
+    for said in (text, f"```json\n{text}\n```", f"Sure! Here it is:\n{text}\nAnything else?"):
+        assert read(said) == expected
+    assert columns_of(Answer(text=None, outputs={"Data-1": {**more, **expected}}), LABELS) == expected
+
+
+@FEW
+@given(st.dictionaries(st.text(min_size=1), JSON, min_size=1, max_size=3), st.integers(1, 4))
+def test_missing_brackets_at_the_end_are_added(value: dict[str, Any], missing: int) -> None:
+    text = json.dumps({"outer": [value]})
+    assert json.loads(closed(text)) == {"outer": [value]}
+    cut = text[: -min(missing, 3)]  # of the closing }]}
+    assert json.loads(closed(cut)) == {"outer": [value]}
+
+
+@FEW
+@given(st.text())
+def test_any_text_is_read_or_refused_with_a_reason(text: str) -> None:
+    try:
+        label = read(text)["label"]
+    except AnswerFault as fault:
+        label, reason = None, str(fault)
+    assert label in ("positive", "negative") or reason
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        ('{"label": "meh", "score": 1}', 'label is "meh", which is none of "positive", "negative".'),
+        ('{"label": "positive"}', "score is missing."),
+        ('{"score": 9}', "label is missing. score is 9, which is more than 5."),
+        ('{"label": "positive", "score": "many"}', 'score is "many", and not an integer.'),
+        ('{"label": "positive", "score": true}', "score is true, and not an integer."),
+        ("positive", "There is no JSON object in it."),
+        ('{"label": "positive", "score": 1, "why": "cut of', "There is no JSON object in it."),
+    ],
+)
+def test_a_fault_is_named(said: str, fault: str) -> None:
+    with pytest.raises(AnswerFault) as raised:
+        read(said)
+    assert str(raised.value) == fault
+
+
+@pytest.mark.parametrize(
+    ("said", "score"), [('{"label": "Positive.", "score": "3"}', 3), ('{"label":"positive","score":4.0,}', 4)]
+)
+def test_what_plainly_means_a_value_is_taken_as_it(said: str, score: int) -> None:
+    assert read(said) == {"label": "positive", "score": score}
+
+
+def test_one_column_needs_no_json() -> None:
+    label = OutputColumns.of({"label": {"enum": ["positive", "negative"]}})
+    assert columns_of(Answer(text=" Negative. "), label) == {"label": "negative"}
+
+
+def test_lists_and_optional_columns_are_checked_too() -> None:
+    columns = OutputColumns.of({"words": {"items": "string"}, "note": {"type": "string", "optional": True}})
+    assert columns_of(Answer(text='{"words": ["a"]}'), columns) == {"words": ["a"], "note": None}
+    with pytest.raises(AnswerFault, match="words is 1, and not a string"):
+        columns_of(Answer(text='{"words": [1]}'), columns)
+
+
+def test_the_model_is_told_the_schema() -> None:
+    told = RowTemplates("{{ row.text }}", output_format=LABELS.instructions).fill({"text": "Rate this."}).input
+    assert told.startswith("Rate this.\n\nAnswer with one JSON object and nothing else.")
+    assert json.loads(told.partition("schema: ")[2]) == LABELS.schema
+    placed = RowTemplates("{{ output_format }} {{ row.text }}", output_format="JSON!").fill({"text": "Rate."})
+    assert placed.input == "JSON! Rate."

@@ -1,0 +1,152 @@
+"""Tables that can't be used: each is refused by name before the first call, or read all the same."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dagma.batches.batch_settings import BatchSettings
+from dagma.batches.errors import RowsError
+from dagma.batches.row_sources import read_rows
+from dagma.batches.row_staging import Staging
+from dagma.batches.staged_rows import StagedRow, StagedRows
+
+ID, TEXT = "id", "text"
+
+
+def staged(rows: Any, **options: Any) -> list[StagedRow]:
+    """Stage rows as a batch does, and give them as they would be asked."""
+    settings = BatchSettings(key=ID, input="{{ row.text }}", keep=(TEXT,), **options)
+    with StagedRows() as kept:
+        kept.add(Staging(settings, "flow", "v1").rows(read_rows(rows)))
+        kept.mark(list)
+        return list(kept.to_ask())
+
+
+def file(name: str, content: str | bytes) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        path = folder / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+def row(key: Any = 1, text: Any = "a") -> dict[str, Any]:
+    return {ID: key, TEXT: text}
+
+
+def broken_generator() -> Iterator[dict[str, Any]]:
+    yield row()
+    raise RowsError("The upstream went away.")
+
+
+def vanishing(folder: Path) -> Any:
+    return folder / "gone.csv"
+
+
+def database(query: str) -> Callable[[Path], Any]:
+    def make(folder: Path) -> Any:
+        with sqlite3.connect(folder / "shop.db") as shop:
+            shop.execute("CREATE TABLE reviews (id, text)")
+        return {"sql": query, "url": f"sqlite:///{folder}/shop.db"}
+
+    return make
+
+
+REFUSED: dict[str, tuple[Any, str]] = {
+    "no key column": ([{"text": "a"}], r"Row 1 has no column 'id', which is the key. It has: 'text'"),
+    "no kept column": ([{"id": 1}], r"Row 1 has no column 'text', which is kept"),
+    "empty key": ([row(""), row(None), row(3)], r"2 rows have no key in the column 'id': row 1 \(empty\), row 2"),
+    "blank key": ([row("  ")], "row 1 .empty."),
+    "key that is not a number": ([row(float("nan"))], "row 1 .empty."),
+    "key that is a list": ([row([1])], "row 1 .the value is a list."),
+    "key that is a dict": ([row({"a": 1})], "row 1 .the value is a dict."),
+    "key that is bytes": ([row(b"a")], "row 1 .the value is a bytes."),
+    "key with NUL": ([row("a\x00b")], "row 1 .the value holds a NUL character."),
+    "key of a novel": ([row("k" * 501)], "row 1 .the value is longer than 500 characters."),
+    "key twice": ([row(1), row(2), row(1)], r"'1' \(2 rows, the first is row 1\). Nothing was sent"),
+    "key twice, as number and text": ([row(1), row("1")], "'1' .2 rows"),
+    "key twice, as float": ([row(1), row(1.0)], "'1' .2 rows"),
+    "many keys missing": ([row(None) for _ in range(30)], "30 rows have no key.*and 20 more"),
+    "rows that are texts": (["a", "b"], "Row 1 is a str"),
+    "rows that are tuples": ([(1, "a")], "Row 1 is a tuple"),
+    "one row that is None": ([row(), None], "Row 2 is a NoneType"),
+    "a number": (5, "can't be read from a int"),
+    "bytes": (b"id,text", "can't be read from a bytes"),
+    "an unknown declaration": ({"excel": "a.xlsx"}, "an object of excel"),
+    "a query without its database": ({"sql": "select 1"}, "an object of sql"),
+    "a path of an unknown kind": ("reviews.xlsx", "names no CSV, JSON lines or Parquet file"),
+    "a generator that breaks": (broken_generator(), "The upstream went away"),
+    "a file that is not there": (vanishing, "gone.csv can't be read: No such file"),
+    "a folder": (lambda folder: {"csv": folder}, "can't be read: Is a directory"),
+    "CSV without a header": (file("a.csv", ""), "has no header"),
+    "CSV with a short line": (file("a.csv", "id,text\n1,a\n2\n"), "a.csv, line 3: 1 cells, and the header has 2"),
+    "CSV with a long line": (file("a.csv", "id,text\n1,a,b\n"), "line 2: 3 cells"),
+    "CSV with a column twice": (file("a.csv", "id,id\n1,2\n"), "the header names 'id' twice"),
+    "CSV with a nameless column": (file("a.csv", "id,\n1,2\n"), "a column without a name"),
+    "CSV with an open quote": (file("a.csv", 'id,text\n1,"a\n'), "line 2: unexpected end of data"),
+    "CSV in Latin-1": (file("a.csv", "id,text\n1,Äpfel\n".encode("latin-1")), "is not utf-8.*name its encoding"),
+    "CSV in no encoding": (
+        lambda folder: {"csv": file("a.csv", "id")(folder), "encoding": "utf-9"},
+        "no encoding 'utf-9'",
+    ),
+    "CSV with a long delimiter": (
+        lambda folder: {"csv": file("a.csv", "id")(folder), "delimiter": "||"},
+        "'||' is not one character",
+    ),
+    "JSON that is broken": (file("a.jsonl", '{"id": 1, "text": "a"}\n{"id":\n'), "a.jsonl, line 2: no JSON"),
+    "JSON that is a list": (file("a.jsonl", "[1, 2]\n"), "line 1: a list"),
+    "JSON that is too deep": (file("a.jsonl", "[" * 100_000), "line 1: no JSON"),
+    "a database that is not there": ({"sql": "select 1", "url": "sqlite:////nowhere/at/all.db"}, "query failed"),
+    "a database of no kind": ({"sql": "select 1", "url": "no url"}, "URL of the rows' database can't be read"),
+    "a query that is wrong": (database("select * from missing"), "no such table: missing"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_table_that_cant_be_used_is_refused_with_its_cause(name: str, tmp_path: Path) -> None:
+    rows, told = REFUSED[name]
+    with pytest.raises(RowsError, match=told):
+        staged(rows(tmp_path) if callable(rows) else rows)
+
+
+READ: dict[str, tuple[Any, list[str]]] = {
+    "nothing": ([], []),
+    "CSV of a header alone": (file("a.csv", "id,text\n"), []),
+    "CSV with a byte order mark": (file("a.csv", "\ufeffid,text\n1,a\n"), ["a"]),
+    "CSV with line breaks in cells": (file("a.csv", 'id,text\r\n1,"a\nb"\r\n\r\n2,c\r\n'), ["a\nb", "c"]),
+    "CSV in Latin-1, and said so": (
+        lambda folder: {
+            "csv": file("a.csv", "id;text\n1;Ä\n".encode("latin-1"))(folder),
+            "encoding": "latin-1",
+            "delimiter": ";",
+        },
+        ["Ä"],
+    ),
+    "JSON lines with an empty one": (file("a.jsonl", '{"id": 1, "text": "a"}\n\n{"id": 2, "text": "b"}'), ["a", "b"]),
+    "a cell of 10 MB": (file("a.csv", f"id,text\n1,{'x' * 10_000_000}\n"), ["x" * 10_000_000]),
+    "5,000 columns": ([{f"c{number}": number for number in range(5000)} | row()], ["a"]),
+    "NUL in a text": ([row(1, "a\x00b")], ["a\ufffdb"]),
+    "half a surrogate pair": ([row(1, "\ud800")], ["?"]),
+    "mixed types": ([row(1, 1), row("b", 2.5), row(3, None), row(4, True)], ["1", "2.5", "", "True"]),
+    "not a number": ([row(1, float("nan"))], [""]),
+    "times and decimals": (
+        [row(date(2026, 1, 31), Decimal("1.10")), row(datetime(2026, 1, 31), date(2026, 2, 1))],  # noqa: DTZ001
+        ["1.10", "2026-02-01"],
+    ),
+    "columns named as methods": ([row() | {"items": 1, "keys": 2, "_id": 3}], ["a"]),
+    "column names that are no text": ([{1: 2, **row()}], ["a"]),
+    "a query with % and :": (database("select 1 as id, '50% of 12:30' as text"), ["50% of 12:30"]),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_an_odd_table_is_read_all_the_same(name: str, tmp_path: Path) -> None:
+    rows, texts = READ[name]
+    asked = staged(rows(tmp_path) if callable(rows) else rows)
+    assert [each.input for each in asked] == texts

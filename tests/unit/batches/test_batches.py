@@ -1,0 +1,405 @@
+"""Batches: each row asked once, its answer kept, and nothing paid for twice."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from unit.batches.conftest import FLOW_ID, QUICK, Flow, labels, reviews, sends, stored
+from unit.batches.data_backend import Labelling
+
+from dagma.backends.langflow.langflow_resource import langflow_from_environment
+from dagma.batches.answer_table import AnswerTable
+from dagma.batches.ask_rows import ask_rows
+from dagma.batches.batch import Batch
+from dagma.batches.batch_settings import BatchSettings
+from dagma.batches.errors import BatchStopped, RowsError, TableError
+from dagma.batches.row_result import RowResult
+from dagma.batches.tables_database import TablesDatabase
+from dagma.calls.caller import Caller
+from dagma.langflow import Forbidden
+from dagma.ledger import LedgerSettings, QuotaExceededError
+from dagma.ledger.ledger_settings import ledger_from_environment
+from dagma.ledger.reports import Filter, all_calls
+from dagma.testing import FakeLangflow, Fault
+
+ROOT = Path(__file__).parents[3]
+LABELS = {"label": {"enum": ["positive", "negative"]}, "reason": "string"}
+
+
+def ask(rows: Any, **options: Any) -> dict[str, RowResult]:
+    """Ask rows of the table `labels`, and give the results by key."""
+    defaults = {"key": "id", "input": "{{ row.text }}", "table": "labels"}
+    if "backend" not in options:
+        defaults["backend"] = langflow_from_environment(QUICK)
+    return {result.key: result for result in ask_rows(rows, **{**defaults, **options})}
+
+
+def ledger_rows() -> list[dict[str, Any]]:
+    return [dict(row) for row in all_calls(LedgerSettings.from_environment().open().database, Filter())]
+
+
+def test_a_table_has_a_row_for_each_input_row_with_its_answer_and_what_it_took(
+    fake: FakeLangflow, flow: Flow, database: TablesDatabase
+) -> None:
+    flow.says = labels
+    ask([{"id": 7, "text": "a bad one", "stars": 1.5}], output=LABELS, keep=["stars"])
+    (row,) = stored(database, "labels")
+    (call,) = ledger_rows()
+    assert list(row)[:5] == ["id", "stars", "label", "reason", "error"]
+    assert (row["id"], row["stars"], row["label"], row["reason"]) == (7, 1.5, "negative", "as it says")
+    assert (row["error"], row["error_kind"], row["attempts"]) == (None, None, 1)
+    assert (row["call_id"], row["flow_version"], row["model"]) == (call["id"], call["flow_version"], "gpt-4o")
+    assert (row["tokens"], Decimal(str(row["cost_usd"]))) == (38, call["cost"].normalize())
+    assert row["answered_at"].tzinfo is not None
+
+
+def test_without_output_columns_the_answer_is_one(fake: FakeLangflow, database: TablesDatabase) -> None:
+    results = ask(reviews(2))
+    assert results["1"].answer == "You said review 1."
+    assert [row["answer"] for row in stored(database, "labels")] == ["You said review 1.", "You said review 2."]
+
+
+def test_asked_again_only_new_and_changed_rows_are_sent(
+    fake: FakeLangflow, flow: Flow, database: TablesDatabase
+) -> None:
+    ask(reviews(3))
+    flow.inputs.clear()
+    results = ask([*reviews(2), {"id": 3, "text": "edited"}, {"id": 4, "text": "new"}])
+    assert sorted(flow.inputs) == ["edited", "new"]
+    assert len(results) == len(stored(database, "labels")) == 4
+
+
+def test_failed_rows_are_asked_again_and_the_others_are_not(fake: FakeLangflow, flow: Flow) -> None:
+    flow.says = lambda asked: 1 / 0 if asked == "review 2" else "fine"  # type: ignore[return-value]
+    first = ask(reviews(3))
+    assert (first["2"].error_kind, first["2"].output, first["3"].answer) == ("FlowFailed", None, "fine")
+    assert "division by zero" in str(first["2"].error)
+    assert first["2"].call_id in {row["id"] for row in ledger_rows()}
+    flow.says = lambda _: "better"
+    second = ask(reviews(3))
+    assert [second[key].answer for key in "123"] == ["fine", "better", "fine"]
+    assert len(sends(fake)) == 4
+
+
+def test_an_edit_of_the_flow_asks_all_rows_and_refresh_failed_does_not(fake: FakeLangflow, flow: Flow) -> None:
+    ask(reviews(2))
+    fake.add_flow("classify", flow, flow_id=FLOW_ID, flow=json.loads((ROOT / "flows/echo.json").read_text()))
+    ask(reviews(3), refresh="failed")
+    assert len(sends(fake)) == 3
+    ask(reviews(3))
+    assert len(sends(fake)) == 5
+
+
+def test_another_output_schema_asks_all_rows(fake: FakeLangflow, flow: Flow, database: TablesDatabase) -> None:
+    flow.says = labels
+    ask(reviews(2), output={"label": "string"})
+    ask(reviews(2), output=LABELS)
+    assert len(sends(fake)) == 4
+    assert stored(database, "labels", "label", "reason")[0] == {"label": "positive", "reason": "as it says"}
+
+
+def test_refresh_all_asks_anew_and_goes_on_after_it_was_broken_off(fake: FakeLangflow, flow: Flow) -> None:
+    ask(reviews(6))
+    results = ask_rows(reviews(6), key="id", input="{{ row.text }}", table="labels", refresh="all", concurrency=1)
+    next(results)
+    results.close()  # type: ignore[attr-defined]
+    ask(reviews(6), refresh="all")
+    assert len(sends(fake)) in (12, 13), "one may have been in flight"
+    ask(reviews(6), refresh="all")
+    assert len(sends(fake)) in (18, 19)
+
+
+def test_rows_that_vanish_are_marked_and_come_back_unasked(fake: FakeLangflow, database: TablesDatabase) -> None:
+    ask(reviews(3))
+    ask(reviews(2))
+    assert len(stored(database, "labels")) == 2
+    ask(reviews(3))
+    assert len(stored(database, "labels")) == 3
+    assert len(sends(fake)) == 3
+
+
+def test_rows_that_vanish_are_dropped_where_that_is_said(fake: FakeLangflow, database: TablesDatabase) -> None:
+    ask(reviews(3))
+    ask(reviews(2), vanished="drop")
+    ask(reviews(3))
+    assert len(stored(database, "labels")) == 3
+    assert len(sends(fake)) == 3, "the ledger still has its answer"
+
+
+def test_rows_that_ask_the_same_are_asked_once(fake: FakeLangflow, database: TablesDatabase) -> None:
+    rows = [{"id": number, "text": f"review {number % 2}"} for number in range(10)]
+    results = ask(rows)
+    assert len(sends(fake)) == 2
+    assert {result.answer for result in results.values()} == {"You said review 0.", "You said review 1."}
+    assert sum(row["tokens"] or 0 for row in stored(database, "labels")) == 2 * 38
+
+
+def test_kept_columns_stay_current_without_a_call(fake: FakeLangflow, database: TablesDatabase) -> None:
+    ask(reviews(2), keep=["text"], input="Rate {{ row.id }}")
+    ask([{"id": 1, "text": "edited"}, {"id": 2, "text": 5}], keep=["text"], input="Rate {{ row.id }}")
+    assert [row["text"] for row in stored(database, "labels")] == ["edited", "5"]
+    assert len(sends(fake)) == 2
+
+
+def test_a_kept_column_becomes_wider_where_later_rows_need_it(fake: FakeLangflow, database: TablesDatabase) -> None:
+    for value in (1, 2.5, True, "many"):
+        ask([{"id": 1, "text": "a", "n": value}, {"id": 2, "text": "b", "n": None}], keep=["n"])
+        assert stored(database, "labels", "id", "n") == [
+            {"id": 1, "n": value if not isinstance(value, bool) else "true"},
+            {"id": 2, "n": None},
+        ]
+
+
+def test_fields_and_session_are_templates_too(fake: FakeLangflow) -> None:
+    field = next(iter(json.loads((ROOT / "flows/echo.json").read_text())["data"]["nodes"]))["id"]
+    fake.add_flow("echoing", flow=json.loads((ROOT / "flows/echo.json").read_text()), endpoint_name="echoing")
+    tweaks = {field: {"sender_name": "{{ row.text }}"}}
+    results = ask(reviews(1), flow="echoing", tweaks=tweaks, session="talk-{{ row.id }}")
+    assert results["1"].error is None
+    body = sends(fake)[0].json()
+    assert (body["tweaks"], body["session_id"]) == ({field: {"sender_name": "review 1"}}, "talk-1")
+
+
+def test_each_row_has_a_session_of_its_own(fake: FakeLangflow) -> None:
+    ask(reviews(3))
+    assert len({request.json()["session_id"] for request in sends(fake)}) == 3
+
+
+def test_an_answer_that_does_not_fit_is_asked_for_again_with_its_fault(fake: FakeLangflow, flow: Flow) -> None:
+    flow.says = lambda asked: labels(asked) if "can't be used" in asked else '{"label": "meh", "reason": "so"}'
+    results = ask(reviews(1), output=LABELS)
+    assert results["1"].output == {"label": "positive", "reason": "as it says"}
+    assert (results["1"].attempts, results["1"].tokens) == (2, 76)
+    assert 'label is "meh", which is none of "positive", "negative".' in flow.inputs[1]
+    assert len(ledger_rows()) == 2
+
+
+def test_answers_that_never_fit_fail_the_row_and_are_not_replayed(fake: FakeLangflow, flow: Flow) -> None:
+    flow.says = lambda _: "no idea"
+    failed = ask(reviews(1), output=LABELS)["1"]
+    assert (failed.error_kind, failed.attempts, failed.output) == ("AnswerFault", 3, None)
+    assert "no idea" in str(failed.error)
+    flow.says = labels
+    assert ask(reviews(1), output=LABELS)["1"].error is None
+    assert len(sends(fake)) == 4
+
+
+def test_data_of_the_flow_is_taken_as_the_output(fake: FakeLangflow) -> None:
+    results = ask(reviews(1), output=LABELS, flow="labelling", backend=Labelling())
+    assert results["1"].output == {"label": "positive", "reason": "data"}
+
+
+def test_a_row_whose_template_fails_is_a_failed_row(fake: FakeLangflow) -> None:
+    results = ask([{"id": 1, "text": "a"}, {"id": 2, "words": "b"}])
+    assert results["1"].error is None
+    assert (results["2"].error_kind, results["2"].attempts) == ("TemplateFault", 0)
+    assert "the row has no column 'text'" in str(results["2"].error)
+
+
+def test_a_transient_error_is_retried_for_its_row(fake: FakeLangflow) -> None:
+    fake.script(Fault(path="/api/v1/run", status=429, headers={"Retry-After": "0"}, times=5))
+    assert all(result.error is None for result in ask(reviews(3)).values())
+
+
+def test_a_server_that_refuses_a_call_is_asked_by_fewer(fake: FakeLangflow, database: TablesDatabase) -> None:
+    fake.script(Fault(path="/api/v1/run", status=429, headers={"Retry-After": "0"}))
+    batch = Batch(
+        reviews(6),
+        BatchSettings(key="id", input="{{ row.text }}"),
+        backend=langflow_from_environment(QUICK),
+        caller=Caller.current(None),
+        ledger=ledger_from_environment(),
+    )
+    assert len(list(batch.results())) == 6
+    assert batch.progress.level == 2, "half of what it begins with"
+
+
+def test_more_failures_than_allowed_stop_the_batch_and_what_was_answered_is_kept(
+    fake: FakeLangflow, flow: Flow, database: TablesDatabase
+) -> None:
+    flow.says = lambda asked: "fine" if asked == "review 1" else 1 / 0  # type: ignore[return-value]
+    with pytest.raises(BatchStopped, match=r"2 rows have failed \(FlowFailed 2\), and max_failed allows 1") as stopped:
+        ask(reviews(30), max_failed="5%", concurrency=1)
+    assert stopped.value.errors == {"FlowFailed": 2}
+    assert [row["answer"] for row in stored(database, "labels")] == ["fine", None, None]
+    assert len(sends(fake)) == 3
+
+
+def test_a_batch_stops_before_it_costs_more_than_allowed(fake: FakeLangflow, database: TablesDatabase) -> None:
+    with pytest.raises(BatchStopped, match="26 rows were not asked"):
+        ask(reviews(30), max_cost_usd=0.00065, concurrency=1)
+    assert len(sends(fake)) == len(stored(database, "labels")) == 4
+    with pytest.raises(BatchStopped, match=r"26 rows will cost about 0\.0040 USD.* Nothing was sent"):
+        ask(reviews(30), max_cost_usd=0.00065)
+    assert len(sends(fake)) == 4
+
+
+def test_a_limit_on_cost_is_not_pretended_where_prices_are_unknown(
+    fake: FakeLangflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.add_flow("plain", lambda call: call.input_value)  # no model, no tokens
+    with pytest.raises(BatchStopped, match=r"its model is not reported.*DAGMA_PRICES"):
+        ask(reviews(30), flow="plain", max_cost_usd=1.0, concurrency=1)
+    assert len(sends(fake)) == 1
+
+
+def test_a_sample_asks_a_few_rows_and_the_next_batch_the_rest(fake: FakeLangflow, database: TablesDatabase) -> None:
+    assert len(ask(reviews(10), sample=3)) == 3
+    assert len(sends(fake)) == 3
+    ask(reviews(10))
+    assert len(sends(fake)) == len(stored(database, "labels")) == 10
+
+
+def test_a_wrong_key_stops_the_batch_instead_of_failing_every_row(
+    fake: FakeLangflow, database: TablesDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.script(Fault(path="/api/v1/run", status=403, times=0))
+    with pytest.raises(Forbidden):
+        ask(reviews(50), concurrency=1)
+    assert stored(database, "labels") == []
+    assert len(sends(fake)) == 1
+
+
+def test_a_full_quota_stops_the_batch_and_what_was_answered_is_kept(
+    fake: FakeLangflow, database: TablesDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGMA_QUOTAS", "calls=3/day")
+    with pytest.raises(QuotaExceededError):
+        ask(reviews(10), concurrency=1)
+    assert len(sends(fake)) == len(stored(database, "labels")) == 3
+
+
+def test_a_flow_that_cant_be_looked_up_stops_the_batch_before_it_asks_all_rows_again(fake: FakeLangflow) -> None:
+    ask(reviews(2))
+    fake.script(Fault(path="/api/v1/flows", status=503, times=0))
+    with pytest.raises(Exception, match="503"):
+        ask(reviews(2))
+    assert len(sends(fake)) == 2
+
+
+def test_an_answer_that_the_ledger_no_longer_keeps_is_asked_for_again(
+    fake: FakeLangflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(reviews(1))
+    ask([{"id": 1, "text": "edited"}])
+    LedgerSettings.from_environment().open().database.transact(
+        lambda connection: connection.exec_driver_sql("DELETE FROM replays")
+    )
+    assert ask(reviews(1))["1"].answer == "You said review 1."
+    assert len(sends(fake)) == 3
+
+
+def test_a_table_of_somebody_else_is_left_alone(fake: FakeLangflow, database: TablesDatabase) -> None:
+    with database.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE labels (id INTEGER)")
+    with pytest.raises(TableError, match="no table of answers"):
+        ask(reviews(1))
+    assert sends(fake) == []
+
+
+def test_rows_are_read_once_and_before_the_first_call(fake: FakeLangflow) -> None:
+    def rows() -> Any:
+        for row in reviews(3):
+            assert sends(fake) == []
+            yield row
+
+    assert len(ask(rows())) == 3
+
+
+def test_without_a_table_rows_are_asked_and_nothing_is_kept(fake: FakeLangflow, database: TablesDatabase) -> None:
+    results = list(ask_rows(reviews(3), key="id", input="{{ row.text }}", keep=["text"]))
+    assert sorted(result.row["text"] for result in results) == ["review 1", "review 2", "review 3"]
+    with pytest.raises(TableError):
+        AnswerTable(database, "labels").count()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelledCaller(Caller):
+    """A run that is cancelled as soon as the event is set."""
+
+    cancelled: threading.Event
+
+    def sees_cancel(self) -> bool:
+        return self.cancelled.is_set()
+
+
+def test_a_cancelled_batch_waits_for_no_call_and_the_next_one_finds_their_answers(
+    fake: FakeLangflow, flow: Flow, database: TablesDatabase
+) -> None:
+    cancelled, goes_on = threading.Event(), threading.Event()
+
+    def cancel_and_hang(asked: str) -> str:
+        cancelled.set()
+        goes_on.wait(30)
+        return f"You said {asked}."
+
+    flow.says = cancel_and_hang
+    batch = Batch(
+        reviews(20),
+        BatchSettings(key="id", input="{{ row.text }}"),
+        backend=langflow_from_environment(QUICK),
+        caller=CancelledCaller(scope="run", log=logging.getLogger(), cancelled=cancelled),
+        ledger=ledger_from_environment(),
+        table=AnswerTable(database, "labels"),
+    )
+    with pytest.raises(dg.DagsterExecutionInterruptedError):
+        list(batch.results())
+    assert not goes_on.is_set()
+    goes_on.set()
+    assert all(result.error is None for result in ask(reviews(20)).values())
+    assert len(flow.inputs) == len(set(flow.inputs)) == 20
+
+
+KILLED = """
+from dagma import ask_rows
+rows = [{"id": n, "text": f"review {n}"} for n in range(1, 31)]
+list(ask_rows(rows, key="id", input="{{ row.text }}", table="labels", concurrency=4))
+"""
+
+
+def test_a_batch_that_is_killed_goes_on_and_pays_for_nothing_twice(fake: FakeLangflow, flow: Flow) -> None:
+    def kill_at_the_17th(asked: str) -> str:
+        if len(flow.inputs) == 17:
+            batch.kill()
+        return f"You said {asked}."
+
+    flow.says = kill_at_the_17th
+    batch = subprocess.Popen(
+        [sys.executable, "-c", KILLED], env={**os.environ, "PYTHONPATH": str(ROOT / "src")}, cwd=ROOT
+    )
+    assert batch.wait(120) == -signal.SIGKILL
+    assert 17 <= len(flow.inputs) <= 20
+    # Those that were in flight are found by their sessions, and the others are asked.
+    results = ask(reviews(30))
+    assert all(result.error is None for result in results.values())
+    assert sorted(flow.inputs) == sorted(f"review {number}" for number in range(1, 31)), "each once"
+
+
+def test_an_argument_that_cant_be_used_is_told_before_anything_is_read(fake: FakeLangflow) -> None:
+    for options, told in (
+        ({"max_failed": "many"}, "max_failed is 'many'"),
+        ({"refresh": "some"}, "refresh is 'some'"),
+        ({"concurrency": 0}, "concurrency is 0"),
+        ({"max_cost_usd": -1}, "max_cost_usd is -1"),
+        ({"sample": 0}, "sample is 0"),
+        ({"input": "{{ text }}"}, "row.text"),
+        ({"input": "{{ row.text "}, "can't be read"),
+        ({"output": {}}, "declares no columns"),
+        ({"output": {"label": {"enum": []}}}, "enum without values"),
+        ({"output": {"label": "word"}}, "the type 'word'"),
+        ({"output": {"error": "string"}}, "a column of every table"),
+        ({"output": {"id": "string"}}, "the input column 'id'"),
+        ({"keep": ["call_id"]}, "a column of every table"),
+    ):
+        with pytest.raises(RowsError, match=told.replace("(", r"\(")):
+            ask(iter([json]), **options)

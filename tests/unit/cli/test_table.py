@@ -1,0 +1,92 @@
+"""`dagma table` lists, shows and exports the tables that flows have answered."""
+
+import csv
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from dagma.batches.answer_table import AnswerTable
+from dagma.batches.row_result import RowResult
+from dagma.batches.staged_rows import StagedRow
+from dagma.batches.tables_database import tables_from_environment
+from dagma.cli import main
+
+
+@pytest.fixture(autouse=True)
+def answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of two answers and a failed row."""
+    monkeypatch.setenv("DAGMA_TABLES_URL", f"sqlite:///{tmp_path}/tables.db")
+    table = AnswerTable(tables_from_environment(), "reviews")
+    table.prepare({"id": "integer"}, {"label": "text"})
+    rows = []
+    for number in range(1, 4):
+        row = StagedRow(number, str(number), {"id": number}, "?", None, None, "hash", None)
+        failed = number == 3
+        result = RowResult(
+            key=str(number),
+            row=row.kept,
+            output=None if failed else {"label": "=good"},
+            error="It broke." if failed else None,
+            error_kind="FlowFailed" if failed else None,
+            answered_at=datetime(2026, 1, 31, tzinfo=UTC),
+        )
+        rows.append((row, result))
+    table.write(rows, generation=0)
+
+
+def test_tables_are_listed_with_their_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["table", "list"]) == 0
+    assert capsys.readouterr().out.split() == ["reviews", "3", "rows", "1", "failed"]
+
+
+def test_a_table_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["table", "show", "reviews", "--rows", "1"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].split()[:4] == ["ID", "LABEL", "ERROR", "ERROR"]
+    assert shown[1].split()[:2] == ["1", "=good"]
+    assert shown[2] == "... 2 more rows; --rows 3 prints all"
+
+
+def test_failed_rows_are_shown_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["table", "show", "reviews", "--failed"]) == 0
+    shown = capsys.readouterr().out
+    assert "It broke." in shown
+    assert "good" not in shown
+
+
+def test_a_table_is_exported_as_csv_that_no_spreadsheet_runs(tmp_path: Path) -> None:
+    assert main(["table", "export", "reviews", str(tmp_path / "out.csv")]) == 0
+    with (tmp_path / "out.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert [row["id"] for row in rows] == ["1", "2", "3"]
+    assert rows[0]["label"] == "'=good"
+
+
+def test_a_table_is_exported_as_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["table", "export", "reviews", "-", "--format", "jsonl"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (rows[0]["id"], rows[0]["label"], rows[2]["error"]) == (1, "=good", "It broke.")
+
+
+def test_a_table_is_exported_as_parquet(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert main(["table", "export", "reviews", str(tmp_path / "out.parquet")]) == 0
+    assert parquet.read_table(tmp_path / "out.parquet").column("id").to_pylist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["show", "reviewz"], "There is no table 'reviewz' in .*It has reviews"),
+        (["export", "reviews", "out.xlsx"], "tells no format"),
+        (["export", "reviews", "/nowhere/at/all.csv"], "can't be written"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["table", *arguments]) == 1
+    said = capsys.readouterr().err
+    assert re.search(told, said)
+    assert said.count("\n") == 1

@@ -1,0 +1,202 @@
+"""A table as an asset: declared in YAML or Python, materialized, checked, and given to downstream assets."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+from unit.batches.conftest import QUICK, Flow, labels, sends, stored
+
+from dagma import FlowTable, StoredTable, flow_table, langflow_from_environment
+from dagma.batches.errors import RowsError
+from dagma.batches.tables_database import TablesDatabase
+from dagma.ledger import LedgerSettings
+from dagma.ledger.reports import Filter, all_calls
+from dagma.testing import FakeLangflow
+
+YAML = """
+asset: reviews_labelled
+rows: reviews
+key: id
+input: "{{ row.text }}"
+output: {label: {enum: [positive, negative]}, reason: string}
+"""
+
+
+@dg.asset
+def reviews() -> list[dict[str, Any]]:
+    return [{"id": 1, "text": "good"}, {"id": 2, "text": "bad"}]
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def declared(text: str) -> dg.AssetsDefinition:
+    """The asset that YAML declares."""
+    return FlowTable.resolve_from_dict(yaml.safe_load(text)).build_asset()
+
+
+def materialize(assets: list[Any], instance: dg.DagsterInstance, **options: Any) -> dg.ExecuteInProcessResult:
+    resources = {"backend": langflow_from_environment(QUICK)}
+    return dg.materialize(assets, resources=resources, instance=instance, raise_on_error=False, **options)
+
+
+def metadata_of(result: dg.ExecuteInProcessResult, asset: str = "reviews_labelled") -> dict[str, Any]:
+    (event,) = [event for event in result.get_asset_materialization_events() if event.asset_key == dg.AssetKey(asset)]
+    materialization = event.step_materialization_data.materialization
+    return {name: entry.value for name, entry in materialization.metadata.items()}
+
+
+def test_five_lines_of_yaml_make_a_table_that_is_shown_and_checked(
+    fake: FakeLangflow, flow: Flow, database: TablesDatabase, instance: dg.DagsterInstance
+) -> None:
+    flow.says = labels
+    result = materialize([reviews, declared(YAML)], instance)
+    assert result.success
+    assert [row["label"] for row in stored(database, "reviews_labelled")] == ["positive", "negative"]
+    metadata = metadata_of(result)
+    assert (metadata["rows_asked"], metadata["rows_unchanged"], metadata["rows_failed"]) == (2, 0, 0)
+    assert (metadata["dagster/row_count"], metadata["tokens"], metadata["cost_usd"]) == (2, 76, 0.00031)
+    assert metadata["preview"].records[1].data["label"] == "negative"
+    (check,) = result.get_asset_check_evaluations()
+    assert (check.check_name, check.passed) == ("rows_failed", True)
+    calls = list(all_calls(LedgerSettings.from_environment().open().database, Filter()))
+    assert sorted((call["run_id"], call["row_key"]) for call in calls) == [(result.run_id, "1"), (result.run_id, "2")]
+
+    again = metadata_of(materialize([reviews, declared(YAML)], instance))
+    assert (again["rows_asked"], again["rows_unchanged"], len(sends(fake))) == (0, 2, 2)
+
+
+def test_failed_rows_are_told_by_the_check_and_not_by_the_run(
+    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
+) -> None:
+    flow.says = lambda asked: "no idea" if "bad" in asked else labels(asked)
+    result = materialize([reviews, declared(YAML)], instance)
+    assert result.success
+    (check,) = result.get_asset_check_evaluations()
+    assert (check.passed, check.severity, check.description) == (
+        False,
+        dg.AssetCheckSeverity.WARN,
+        "AnswerFault: 1 rows",
+    )
+    assert metadata_of(result)["errors_by_kind"] == {"AnswerFault": 1}
+
+
+def test_over_max_failed_the_run_fails_with_the_errors_by_kind(
+    fake: FakeLangflow, flow: Flow, database: TablesDatabase, instance: dg.DagsterInstance
+) -> None:
+    flow.says = lambda asked: "no idea" if "bad" in asked else labels(asked)
+    result = materialize([reviews, declared(YAML + "max_failed: 0\n")], instance)
+    assert not result.success
+    failure = result.failure_data_for_node("reviews_labelled").user_failure_data
+    assert failure is not None
+    assert failure.metadata["errors_by_kind"].value == {"AnswerFault": 1}
+    assert "max_failed allows 0" in str(failure.description)
+    assert len(result.get_asset_check_evaluations()) == 1
+    assert stored(database, "reviews_labelled", "label")[0] == {"label": "positive"}
+
+
+def test_downstream_assets_get_the_table_as_they_ask_for_it(fake: FakeLangflow, instance: dg.DagsterInstance) -> None:
+    labelled = flow_table(asset="labelled", rows="reviews", key="id", input="{{ row.text }}")
+
+    @dg.asset
+    def as_a_list(labelled: list) -> int:  # type: ignore[type-arg]
+        return len([row["answer"] for row in labelled])
+
+    @dg.asset
+    def lazily(labelled) -> list[str]:  # type: ignore[no-untyped-def]
+        assert isinstance(labelled, StoredTable)
+        assert (len(labelled), labelled.columns[:2]) == (2, ["id", "answer"])
+        return [row["answer"] for row in labelled]
+
+    @dg.asset
+    def as_a_set(labelled: set) -> None:  # type: ignore[type-arg]
+        pass
+
+    result = materialize([reviews, labelled, as_a_list, lazily, as_a_set], instance)
+    assert result.output_for_node("as_a_list") == 2
+    assert result.output_for_node("lazily") == ["You said good.", "You said bad."]
+    failed = result.failure_data_for_node("as_a_set")
+    assert failed is not None
+    assert "Annotate the parameter with list" in str(failed.error)
+
+
+def test_a_table_is_the_input_of_another(fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance) -> None:
+    first = flow_table(asset="first", rows="reviews", key="id", input="{{ row.text }}")
+    second = flow_table(asset="second", rows="first", key="id", input="Again: {{ row.answer }}")
+    assert materialize([reviews, first, second], instance).success
+    assert sorted(flow.inputs)[:2] == ["Again: You said bad.", "Again: You said good."]
+
+
+def test_each_partition_asks_its_own_rows(
+    fake: FakeLangflow, flow: Flow, database: TablesDatabase, instance: dg.DagsterInstance
+) -> None:
+    rows = [{"id": number, "text": f"review {number}", "country": "de" if number % 2 else "fr"} for number in range(4)]
+    by_country = flow_table(
+        asset="by_country",
+        rows=lambda: rows,
+        key="id",
+        input="{{ row.text }}",
+        partition_column="country",
+        partitions_def=dg.StaticPartitionsDefinition(["de", "fr"]),
+    )
+
+    @dg.asset(partitions_def=dg.StaticPartitionsDefinition(["de", "fr"]))
+    def answers(by_country: list) -> list[str]:  # type: ignore[type-arg]
+        return [row["answer"] for row in by_country]
+
+    result = materialize([by_country, answers], instance, partition_key="de")
+    assert result.output_for_node("answers") == ["You said review 1.", "You said review 3."]
+    assert sorted(flow.inputs) == ["review 1", "review 3"]
+    materialize([by_country], instance, partition_key="fr")
+    assert [row["partition_key"] for row in stored(database, "by_country")] == ["de", "de", "fr", "fr"]
+    materialize([by_country], instance, partition_key="de")
+    assert len(flow.inputs) == 4
+
+
+def test_rows_of_files_and_queries_are_found_when_the_asset_is_materialized(
+    fake: FakeLangflow, flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance
+) -> None:
+    monkeypatch.setenv("DAGMA_PROJECT_DIR", str(tmp_path))
+    table = 'key: id\ninput: "{{ row.text }}"\n'
+    of_a_file = declared(f"asset: of_a_file\nrows: {{csv: data/reviews.csv}}\n{table}")
+    of_a_query = declared(
+        f"asset: of_a_query\nrows: {{sql: 'select 1 as id, 2 as text', url: {{env: SHOP_DB_URL}}}}\n{table}"
+    )
+    result = materialize([of_a_query], instance)
+    assert "SHOP_DB_URL is not set" in str(result.failure_data_for_node("of_a_query").user_failure_data)  # type: ignore[union-attr]
+
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/reviews.csv").write_text("id,text\n1,good\n")
+    monkeypatch.setenv("SHOP_DB_URL", f"sqlite:///{tmp_path}/shop.db")
+    assert materialize([of_a_file, of_a_query], instance).success
+    assert sorted(flow.inputs) == ["2", "good"]
+
+
+def test_without_recorded_texts_dagster_has_no_preview(
+    fake: FakeLangflow, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance
+) -> None:
+    monkeypatch.setenv("DAGMA_RECORD_TEXTS", "none")
+    metadata = metadata_of(
+        materialize([reviews, flow_table(asset="t", rows="reviews", key="id", input="x")], instance), "t"
+    )
+    assert "preview" not in metadata
+    assert metadata["dagster/row_count"] == 2
+
+
+def test_a_mistake_in_the_declaration_is_told_when_it_is_loaded(fake: FakeLangflow) -> None:
+    for wrong, told in (
+        (YAML + "refresh: some\n", "refresh"),
+        (YAML + "partitions: {column: country}\n", "either keys or daily_from"),
+        (YAML.replace("row.text", "text"), "row.text"),
+        (YAML.replace("reviews_labelled", "a/b c"), "no name for a table"),
+    ):
+        with pytest.raises(Exception, match=told):
+            declared(wrong)
+    with pytest.raises(RowsError, match="need both"):
+        flow_table(asset="t", rows="r", key="id", input="x", partition_column="country")
