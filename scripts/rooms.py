@@ -21,6 +21,7 @@ FLOORS = (
     ("calls", "flows", "execution", "retention"),
     ("run_config",),
     ("backends",),
+    ("components",),
     ("defs",),
     ("validation",),
     ("definitions", "project_definitions"),

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from dagma.calls.call_record import record_calls
     from dagma.calls.request import CallRequest
     from dagma.calls.retrying import CALL_ERRORS, retry_or_fail
+    from dagma.components.flow_asset import FlowAsset
+    from dagma.components.flow_settings import FlowSelection, FlowSettings
+    from dagma.components.flows import Flows, flow_assets
+    from dagma.flows.outline import FlowOutline
     from dagma.langflow import LangflowError
     from dagma.project import data_folder
     from dagma.run_config.fixed_resource import FixedResource
@@ -26,6 +30,11 @@ __all__ = [
     "CallRequest",
     "CallableBackend",
     "FixedResource",
+    "FlowAsset",
+    "FlowOutline",
+    "FlowSelection",
+    "FlowSettings",
+    "Flows",
     "LangChainBackend",
     "LangflowError",
     "LangflowRestResource",
@@ -33,6 +42,7 @@ __all__ = [
     "data_folder",
     "describe_attempts",
     "describe_call",
+    "flow_assets",
     "langflow_from_environment",
     "record_calls",
     "retry_or_fail",
@@ -45,6 +55,11 @@ _MODULES = {
     "CallRequest": "dagma.calls.request",
     "CallableBackend": "dagma.backends.function",
     "FixedResource": "dagma.run_config.fixed_resource",
+    "FlowAsset": "dagma.components.flow_asset",
+    "FlowOutline": "dagma.flows.outline",
+    "FlowSelection": "dagma.components.flow_settings",
+    "FlowSettings": "dagma.components.flow_settings",
+    "Flows": "dagma.components.flows",
     "LangChainBackend": "dagma.backends.langchain",
     "LangflowError": "dagma.langflow",
     "LangflowRestResource": "dagma.backends.langflow.langflow_resource",
@@ -52,6 +67,7 @@ _MODULES = {
     "data_folder": "dagma.project",
     "describe_attempts": "dagma.calls.call_metadata",
     "describe_call": "dagma.calls.call_metadata",
+    "flow_assets": "dagma.components.flows",
     "langflow_from_environment": "dagma.backends.langflow.langflow_resource",
     "record_calls": "dagma.calls.call_record",
     "retry_or_fail": "dagma.calls.retrying",
@@ -63,3 +79,8 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Name what can be imported: `dg list components` looks for components among these names."""
+    return [*globals(), *__all__]

@@ -18,6 +18,7 @@ from dagster_dg_cli.cli import create_dg_cli
 dg = create_dg_cli()
 with contextlib.redirect_stdout(sys.stderr):
     dg(["scaffold", "defs", "dagster.asset", "texts/summary.py"], standalone_mode=False)
+    dg(["scaffold", "defs", "dagma.Flows", "care"], standalone_mode=False)
     dg(["check", "defs"], standalone_mode=False)
 dg(["list", "defs", "--json"], standalone_mode=False)
 """
@@ -30,12 +31,18 @@ def test_what_is_scaffolded_is_checked_and_listed(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", COMMANDS],
         cwd=project,
-        env={**os.environ, "DAGMA_PROJECT_DIR": str(project), "DAGSTER_HOME": str(tmp_path)},
+        env={
+            **os.environ,
+            "DAGMA_PROJECT_DIR": str(project),
+            "DAGSTER_HOME": str(tmp_path),
+            "DAGMA_FLOWS_DIR": str(ROOT / "flows"),
+        },
         capture_output=True,
         text=True,
         timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assets = json.loads(done.stdout)["assets"]
-    assert {asset["asset_key"] for asset in assets} == {"capital", "summary"}
+    listed = json.loads(done.stdout)
+    assert {"capital", "summary", "assistant", "echo"} == {asset["asset_key"] for asset in listed["assets"]}
+    assert [sensor["name"] for sensor in listed["sensors"]] == ["care_changes"]
