@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from dagma.calls.call_record import record_calls
     from dagma.calls.request import CallRequest
     from dagma.calls.retrying import CALL_ERRORS, retry_or_fail
+    from dagma.components.flow_asset import FlowAsset
+    from dagma.components.flow_settings import FlowSelection, FlowSettings
     from dagma.components.flow_table import flow_table
     from dagma.components.flow_table_component import FlowTable
+    from dagma.components.flows import Flows, flow_assets
     from dagma.components.stored_tables import StoredTable
+    from dagma.flows.outline import FlowOutline
     from dagma.langflow import LangflowError
     from dagma.project import data_folder
     from dagma.run_config.fixed_resource import FixedResource
@@ -33,7 +37,12 @@ __all__ = [
     "CallRequest",
     "CallableBackend",
     "FixedResource",
+    "FlowAsset",
+    "FlowOutline",
+    "FlowSelection",
+    "FlowSettings",
     "FlowTable",
+    "Flows",
     "LangChainBackend",
     "LangflowError",
     "LangflowRestResource",
@@ -45,6 +54,7 @@ __all__ = [
     "data_folder",
     "describe_attempts",
     "describe_call",
+    "flow_assets",
     "flow_table",
     "langflow_from_environment",
     "record_calls",
@@ -60,6 +70,11 @@ _MODULES = {
     "CallableBackend": "dagma.backends.function",
     "FixedResource": "dagma.run_config.fixed_resource",
     "FlowTable": "dagma.components.flow_table_component",
+    "FlowAsset": "dagma.components.flow_asset",
+    "FlowOutline": "dagma.flows.outline",
+    "FlowSelection": "dagma.components.flow_settings",
+    "FlowSettings": "dagma.components.flow_settings",
+    "Flows": "dagma.components.flows",
     "LangChainBackend": "dagma.backends.langchain",
     "LangflowError": "dagma.langflow",
     "LangflowRestResource": "dagma.backends.langflow.langflow_resource",
@@ -72,6 +87,7 @@ _MODULES = {
     "describe_attempts": "dagma.calls.call_metadata",
     "describe_call": "dagma.calls.call_metadata",
     "flow_table": "dagma.components.flow_table",
+    "flow_assets": "dagma.components.flows",
     "langflow_from_environment": "dagma.backends.langflow.langflow_resource",
     "record_calls": "dagma.calls.call_record",
     "retry_or_fail": "dagma.calls.retrying",

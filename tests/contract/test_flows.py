@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 from contract.conftest import Flows, LangflowServer, flow_named
 
-from dagma.langflow import BadRequest, Conflict, FlowNotFound, LangflowClient, content_version
+from dagma.langflow import BadRequest, Conflict, Flow, FlowNotFound, LangflowClient, content_version
 
 
 def test_an_upload_creates_then_replaces_under_the_same_id(client: LangflowClient):
@@ -59,6 +59,17 @@ def test_flows_are_listed_with_and_without_their_graphs(client: LangflowClient, 
     assert set(headers) == set(whole)
     assert headers[flows.echo].components == {}
     assert set(whole[flows.echo].components) == {"ChatInput-echo", "ChatOutput-echo"}
+
+
+def test_a_header_tells_the_project_and_the_last_change_of_a_flow(client: LangflowClient, flows: Flows):
+    def header() -> Flow:
+        return next(flow for flow in client.list_flows() if flow.id == flows.behave)
+
+    before = header()
+    assert client.list_projects()[before.raw["folder_id"]]
+    assert before.raw["updated_at"] == client.get_flow(flows.behave).raw["updated_at"]
+    client.upsert_flow(flow_named("behave", flows.behave) | {"description": "Saved once more."})
+    assert header().raw["updated_at"] > before.raw["updated_at"]
 
 
 def test_variables_are_created_changed_and_deleted(client: LangflowClient):

@@ -5,13 +5,13 @@ from typing import Any
 from celery import bootsteps
 from celery.worker import state
 
-from dagma.project import project_folder
+from dagma.project import definitions_revision
 
 INTERVAL_SECONDS = 1.0
 
 
 class PoolRenewal(bootsteps.StartStopStep):
-    """Replaces the processes of a worker's pool when another copy of the project has become current.
+    """Replaces the processes of a worker's pool when another copy of the project is current, or has other definitions.
 
     A process imports the project with the first of its runs, and keeps it. So new processes are forked at once, and old
     ones end as soon as they are idle: a run goes on with the project that it began with, however long it takes.
@@ -20,9 +20,9 @@ class PoolRenewal(bootsteps.StartStopStep):
     requires: tuple[str, ...] = ("celery.worker.consumer.tasks:Tasks",)  # type: ignore[assignment]
 
     def __init__(self, consumer: Any, **options: Any) -> None:
-        """Remember which copy of the project is current."""
+        """Remember which definitions are current."""
         super().__init__(consumer, **options)  # type: ignore[no-untyped-call]
-        self._copy = project_folder()
+        self._revision = definitions_revision()
         self._old: set[int] = set()
         self._ending: set[int] = set()
 
@@ -38,8 +38,8 @@ class PoolRenewal(bootsteps.StartStopStep):
         """
         processes = set(pool.info["processes"])
         self._ending &= processes
-        if (copy := project_folder()) != self._copy:
-            self._copy, self._old = copy, processes - self._ending
+        if (revision := definitions_revision()) != self._revision:
+            self._revision, self._old = revision, processes - self._ending
             pool.grow(pool.limit)
             pool.maintain_pool()
         self._old &= processes

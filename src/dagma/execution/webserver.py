@@ -41,7 +41,17 @@ query Location($name: String!) {
   }
 }
 """
-RELOAD = "mutation Reload($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) { __typename } }"
+RELOAD = """
+mutation Reload($name: String!) {
+  reloadRepositoryLocation(repositoryLocationName: $name) {
+    __typename
+    ... on PythonError { message }
+    ... on ReloadNotSupported { message }
+    ... on RepositoryLocationNotFound { message }
+    ... on UnauthorizedError { message }
+  }
+}
+"""
 STATUS = """
 query Status($id: ID!) {
   runOrError(runId: $id) { __typename ... on Run { status } }
@@ -288,9 +298,13 @@ class Webserver:
         """Have the code location load its definitions anew; until it has, it serves the old ones.
 
         Raises:
-            WebserverError: They don't load.
+            WebserverError: It was not reloaded, or they don't load.
         """
-        self.query(RELOAD, seconds=RELOAD_SECONDS, name=self.location)
+        done = self.query(RELOAD, seconds=RELOAD_SECONDS, name=self.location)["reloadRepositoryLocation"]
+        if done["__typename"] != "WorkspaceLocationEntry":
+            raise WebserverError(
+                f"Dagster did not reload code location {self.location!r}: {_plain(done.get('message', ''))}"
+            )
         self.check_location()
 
     def launch(self, job: str, run_config: dict[str, Any], tags: dict[str, str]) -> str:

@@ -55,8 +55,8 @@ def normalize(flow: FlowDocument) -> FlowDocument:
         for field, value in flow.items()
         if field in _FIELDS and value is not None and value != SERVER_DEFAULTS.get(field)
     }
-    tags = [tag for tag in document.pop("tags", []) if not tag.startswith(_MARK)]
-    if tags:
+    document.pop("tags", None)
+    if tags := own_tags(flow):
         document["tags"] = tags
     document["data"] = {
         "edges": [_pick(edge, _EDGE_FIELDS) for edge in (flow.get("data") or {}).get("edges") or []],
@@ -107,6 +107,15 @@ def synced_fingerprints(flow: FlowDocument) -> list[str]:
     return [fingerprint for mark in marks for fingerprint in mark.split(",")]
 
 
+def own_tags(flow: FlowDocument) -> list[str]:
+    """Return the tags that a flow's author has given it.
+
+    Args:
+        flow: A flow, normalized or not.
+    """
+    return [str(tag) for tag in flow.get("tags") or [] if not str(tag).startswith(_MARK)]
+
+
 def marked_tags(flow: FlowDocument, server: FlowDocument | None) -> list[str]:
     """Write down that file and server now hold the same.
 
@@ -119,7 +128,7 @@ def marked_tags(flow: FlowDocument, server: FlowDocument | None) -> list[str]:
     """
     now = fingerprint(flow)
     earlier = [each for each in synced_fingerprints(server or {}) if each != now]
-    return [*normalize(flow).get("tags", []), _MARK + ",".join([*earlier, now][-_MARKS_KEPT:])]
+    return [*own_tags(flow), _MARK + ",".join([*earlier, now][-_MARKS_KEPT:])]
 
 
 def nodes_of(flow: FlowDocument) -> list[FlowDocument]:

@@ -23,7 +23,7 @@ def read_flows(folder: Path) -> dict[Path, FlowDocument]:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder of flows at {folder}: name the right one with --dir")
-    return {path: _read_flow(path) for path in sorted(folder.glob("*.json"))}
+    return {path: read_flow(path) for path in sorted(folder.glob("*.json"))}
 
 
 def file_name(flow: FlowDocument) -> str:
@@ -67,7 +67,15 @@ def write_flow(flow: FlowDocument, folder: Path) -> tuple[Path, bool]:
     return path, True
 
 
-def _read_flow(path: Path) -> FlowDocument:
+def read_flow(path: Path) -> FlowDocument:
+    """Read the flow of a file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: It is no JSON object.
+    """
     try:
         flow: FlowDocument = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -81,5 +89,5 @@ def _readable_flows(folder: Path) -> dict[Path, FlowDocument]:
     flows = {}
     for path in folder.glob("*.json"):
         with suppress(ValueError):
-            flows[path] = _read_flow(path)
+            flows[path] = read_flow(path)
     return flows

@@ -19,7 +19,7 @@ from dagma.langflow.http.connection import Connection
 from dagma.langflow.http.deadline import Deadline
 from dagma.langflow.http.transport import Reply
 from dagma.langflow.run_request import check_flow_id, checked_uuid, is_uuid
-from dagma.langflow.untrusted_json import json_object, json_objects
+from dagma.langflow.untrusted_json import json_object, json_objects, text_or_none
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +75,16 @@ class FlowsApi(Connection):
         reply = self._send("GET", "/api/v1/flows/", "list of flows", params, deadline=deadline)
         with quoting(lambda: reply.excerpt):
             return [Flow.of(body) for body in json_objects(reply)]
+
+    def list_projects(self) -> dict[str, str]:
+        """Return the names of the user's projects, which hold flows, by id: the `folder_id` of a flow's JSON.
+
+        Raises:
+            LangflowError: They can't be had.
+        """
+        reply = self._send("GET", "/api/v1/projects/", "list of projects")
+        found = ((text_or_none(body.get("id")), text_or_none(body.get("name"))) for body in json_objects(reply))
+        return {project_id: name for project_id, name in found if project_id and name}
 
     def upsert_flow(self, flow: Mapping[str, Any], *, flow_id: str | None = None) -> tuple[Flow, bool]:
         """Create a flow under its id, or replace the one that has it.

@@ -87,6 +87,7 @@ class FakeLangflow:
         flow: Mapping[str, Any] | None = None,
         flow_id: str | None = None,
         endpoint_name: str | None = None,
+        project: str | None = None,
     ) -> str:
         """Add a flow.
 
@@ -96,6 +97,7 @@ class FakeLangflow:
             flow: Its JSON, such as a file that Langflow exported; chat input and chat output by default.
             flow_id: Its id; the JSON's or a random one by default.
             endpoint_name: Its endpoint name; the JSON's or the flow's name by default.
+            project: The name of its project, which is created where it is missing; Langflow's own by default.
 
         Returns:
             Its id.
@@ -106,10 +108,16 @@ class FakeLangflow:
         body = {"data": _CHAT, "endpoint_name": name, **(flow or {}), "name": name}
         body["id"] = flow_id or body.get("id") or str(uuid4())
         body["endpoint_name"] = endpoint_name or body["endpoint_name"]
+        if project is not None:
+            body["folder_id"] = self._store.project_id(project)
         if isinstance(refusal := self._store.put_flow(body), str):
             raise ValueError(f"The flow {name!r} can't be added: {refusal}.")
         self.behave(body["id"], behaviour)
         return str(body["id"])
+
+    def remove_flow(self, flow_id: str) -> None:
+        """Remove a flow, as somebody does who deletes it in the canvas."""
+        self._store.remove_flow(flow_id)
 
     def behave(self, flow_id: str, behaviour: Behaviour) -> None:
         """Set what a flow does from now on, whether it was added here or uploaded."""
@@ -155,10 +163,8 @@ class FakeLangflow:
                 return FakeResponse(200, {"version": "1.13.0", "main_version": "1.13.0", "package": "Langflow"})
             case ["GET", "api", "v1", "monitor", *rest]:
                 return self._monitor(request, rest)
-            case [_, "api", "v1", "flows", *rest]:
-                return self._store.answer_flows(request, rest)
-            case [_, "api", "v1", "variables", *rest]:
-                return self._store.answer_variables(request, rest)
+            case [_, "api", "v1", ("flows" | "projects" | "variables") as kind, *rest]:
+                return self._store.answer(kind, request, rest)
             case [_, "api", "v2", "workflows", *rest]:
                 return self._workflows.answer(request, rest)
         return FakeResponse(404, {"detail": "Not Found"})

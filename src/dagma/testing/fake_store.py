@@ -1,6 +1,7 @@
-"""Flows and variables of a fake Langflow, and their endpoints."""
+"""Flows, projects and variables of a fake Langflow, and their endpoints."""
 
 import threading
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,14 +10,17 @@ from dagma.testing import shapes
 from dagma.testing.behaviour import Behaviour, echo
 from dagma.testing.exchange import FakeResponse, RecordedRequest
 
+DEFAULT_PROJECT = "Starter Project"
+
 
 class FakeStore:
-    """Flows with what they do, and variables, in memory."""
+    """Flows with what they do, projects and variables, in memory."""
 
     def __init__(self) -> None:
         self._flows: dict[str, dict[str, Any]] = {}
         self._behaviours: dict[str, Behaviour] = {}
         self._variables: dict[str, dict[str, Any]] = {}
+        self._projects = {DEFAULT_PROJECT: str(uuid4())}
         self._lock = threading.Lock()
 
     def put_flow(self, flow: dict[str, Any]) -> dict[str, Any] | str:
@@ -33,9 +37,27 @@ class FakeStore:
             if name in names:
                 # On creation Langflow numbers it without a word.
                 name = next(each for number in count(1) if (each := f"{name} ({number})") not in names)
-            stored = {"endpoint_name": None, "data": None, **flow, "name": name, "version_token": str(uuid4())}
+            stored = {
+                "endpoint_name": None,
+                "data": None,
+                "folder_id": self._projects[DEFAULT_PROJECT],
+                **flow,
+                "name": name,
+                "updated_at": datetime.now(UTC).isoformat(),
+                "version_token": str(uuid4()),
+            }
             self._flows[flow["id"]] = stored
             return stored
+
+    def remove_flow(self, flow_id: str) -> None:
+        """Remove a flow."""
+        with self._lock:
+            del self._flows[flow_id]
+
+    def project_id(self, name: str) -> str:
+        """Return the id of a project, which is created where there is none of this name."""
+        with self._lock:
+            return self._projects.setdefault(name, str(uuid4()))
 
     def behave(self, flow_id: str, behaviour: Behaviour) -> None:
         """Set what a flow does."""
@@ -55,8 +77,14 @@ class FakeStore:
                     return flow
             return None
 
-    def answer_flows(self, request: RecordedRequest, rest: list[str]) -> FakeResponse:
-        """Answer a request to /api/v1/flows."""
+    def answer(self, kind: str, request: RecordedRequest, rest: list[str]) -> FakeResponse:
+        """Answer a request to /api/v1/flows, /api/v1/projects or /api/v1/variables."""
+        if kind == "projects":
+            with self._lock:
+                return FakeResponse(200, [{"id": each, "name": name} for name, each in self._projects.items()])
+        return self._answer_flows(request, rest) if kind == "flows" else self._answer_variables(request, rest)
+
+    def _answer_flows(self, request: RecordedRequest, rest: list[str]) -> FakeResponse:
         if not rest:
             with self._lock:
                 flows = list(self._flows.values())
@@ -74,8 +102,7 @@ class FakeStore:
                 return FakeResponse(204)
         return FakeResponse(404, {"detail": "Flow not found"}) if flow is None else FakeResponse(200, flow)
 
-    def answer_variables(self, request: RecordedRequest, rest: list[str]) -> FakeResponse:
-        """Answer a request to /api/v1/variables."""
+    def _answer_variables(self, request: RecordedRequest, rest: list[str]) -> FakeResponse:
         body = request.json() if request.body else {}
         with self._lock:
             if request.method == "GET":

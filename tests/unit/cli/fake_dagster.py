@@ -37,6 +37,7 @@ class FakeDagster:
         self.launched: dict[str, Any] = {"__typename": "LaunchRunSuccess", "run": {"runId": RUN_ID}}
         self.statuses = ["QUEUED", "STARTED", "SUCCESS"]
         self.location: Any = {"__typename": "RepositoryLocation"}
+        self.reloaded: Any = {"__typename": "WorkspaceLocationEntry"}
         self.materializations: list[Any] = [{"metadataEntries": ENTRIES}]
         self.events: list[Any] = []
         self.daemons = [DAEMON]
@@ -49,7 +50,7 @@ class FakeDagster:
         if "mutation Launch" in query:
             return {"launchRun": self.launched}
         if "mutation Reload" in query:
-            return {"reloadRepositoryLocation": {"__typename": "WorkspaceLocationEntry"}}
+            return {"reloadRepositoryLocation": self.reloaded}
         if "query Location" in query:
             entry = {"__typename": "WorkspaceLocationEntry", "locationOrLoadError": self.location}
             return {"workspaceLocationEntryOrError": entry}

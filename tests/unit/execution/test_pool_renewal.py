@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dagma.execution.pool_renewal import INTERVAL_SECONDS, PoolRenewal, state
+from dagma.project import mark_definitions_changed
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def current(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     link = tmp_path / "current"
     link.symlink_to("1")
     monkeypatch.setenv("DAGMA_PROJECT_DIR", str(link))
+    monkeypatch.setenv("DAGMA_STORAGE_DIR", str(tmp_path))
     return link
 
 
@@ -148,3 +150,11 @@ def test_it_looks_again_and_again(renewal: PoolRenewal, pool: Pool) -> None:
     timer = SimpleNamespace(call_repeatedly=lambda *arguments: calls.append(arguments))
     renewal.start(SimpleNamespace(timer=timer, pool=pool))
     assert calls == [(INTERVAL_SECONDS, renewal.renew, (pool,))]
+
+
+def test_definitions_that_change_without_an_edit_have_new_processes_too(renewal: PoolRenewal, pool: Pool) -> None:
+    assert renew(renewal, pool) == [1, 2]
+    mark_definitions_changed("flows", "1")
+    assert renew(renewal, pool) == [3, 4]
+    mark_definitions_changed("flows", "1")
+    assert renew(renewal, pool) == [3, 4]

@@ -19,6 +19,7 @@ dg = create_dg_cli()
 with contextlib.redirect_stdout(sys.stderr):
     dg(["scaffold", "defs", "dagster.asset", "texts/summary.py"], standalone_mode=False)
     dg(["scaffold", "defs", "dagma.FlowTable", "reviews"], standalone_mode=False)
+    dg(["scaffold", "defs", "dagma.Flows", "care"], standalone_mode=False)
     dg(["check", "defs"], standalone_mode=False)
 dg(["list", "defs", "--json"], standalone_mode=False)
 """
@@ -31,7 +32,12 @@ def test_what_is_scaffolded_is_checked_and_listed(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", COMMANDS],
         cwd=project,
-        env={**os.environ, "DAGMA_PROJECT_DIR": str(project), "DAGSTER_HOME": str(tmp_path)},
+        env={
+            **os.environ,
+            "DAGMA_PROJECT_DIR": str(project),
+            "DAGSTER_HOME": str(tmp_path),
+            "DAGMA_FLOWS_DIR": str(ROOT / "flows"),
+        },
         capture_output=True,
         text=True,
         timeout=240,
@@ -39,4 +45,4 @@ def test_what_is_scaffolded_is_checked_and_listed(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assets = json.loads(done.stdout)["assets"]
-    assert {asset["asset_key"] for asset in assets} == {"capital", "summary", "reviews"}
+    assert {asset["asset_key"] for asset in assets} == {"capital", "summary", "reviews", "assistant", "echo"}

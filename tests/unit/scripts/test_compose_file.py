@@ -241,11 +241,12 @@ def test_a_ui_does_not_wait_for_code_that_may_not_load() -> None:
 
 
 @pytest.mark.parametrize("name", ["user-code", "project-code", "worker", "validate"])
-def test_what_loads_definitions_has_the_project_and_its_data(name: str) -> None:
+def test_what_loads_definitions_has_the_project_its_data_and_the_flows(name: str) -> None:
     mounts = SERVICES[name]["volumes"]
     # A folder of copies, or without `make up` the project itself as the current one.
     assert "${DAGMA_PROJECT_MOUNT:-./project:/opt/project/current}:ro" in mounts
     assert "./project/data:/opt/project-data:ro" in mounts
+    assert "./flows:/opt/flows:ro" in mounts
 
 
 def test_what_validates_sees_the_environment_of_what_runs_and_reaches_nothing() -> None:

@@ -1,0 +1,193 @@
+"""Templates of what is asked: Jinja2, sandboxed, and strict about names that do not exist."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, nodes
+from jinja2 import Template as CompiledTemplate
+from jinja2.environment import TemplateExpression
+from jinja2.meta import find_undeclared_variables
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+_EXPRESSION = re.compile(r"\s*\{\{[-+]?(.*?)-?\}\}\s*", re.DOTALL)
+
+
+class BadTemplateError(ValueError):
+    """A template can't be used, or not with these values; the message says which one, why, and what would do."""
+
+
+class Template:
+    """A text with `{{ expressions }}` in it.
+
+    Lists and dicts appear as JSON, and None as nothing. What a value holds is never read as a template itself.
+
+    Args:
+        source: The text.
+        what: What it is a template of, for errors, such as "the input of the flow 'classify'".
+        names: The variables that there will be.
+
+    Raises:
+        BadTemplateError: Its syntax is wrong, or it uses a variable that there will not be.
+    """
+
+    def __init__(self, source: str, what: str, names: Iterable[str]) -> None:
+        self.source = source
+        self.what = what
+        try:
+            self._tree, self._template, self._expression = _compiled(source)
+        except TemplateSyntaxError as error:
+            raise BadTemplateError(f"{_capital(what)} is no template: line {error.lineno}: {error.message}") from None
+        self.names = frozenset(find_undeclared_variables(self._tree))
+        """The variables that it uses."""
+        if unknown := self.names - set(names):
+            raise BadTemplateError(
+                f"{_capital(what)} uses {_listed(unknown)}, which there is not. There is {_listed(names)}."
+            )
+
+    def members(self, name: str) -> frozenset[str]:
+        """List what it takes from a variable: `a` and `b` of `name.a` and `name["b"]`."""
+        return frozenset(_members(self._tree, name))
+
+    def text(self, values: Mapping[str, Any]) -> str:
+        """Fill it in.
+
+        Args:
+            values: The values of its variables.
+
+        Raises:
+            BadTemplateError: It uses what the values do not have, or an expression fails on them.
+        """
+        try:
+            return self._template.render(values)
+        except Exception as error:
+            raise self._failed(error) from error
+
+    def value(self, values: Mapping[str, Any]) -> Any:
+        """Fill it in; one that is a single expression, such as `{{ config.temperature }}`, gives what that is.
+
+        Raises:
+            BadTemplateError: As for `text`.
+        """
+        if self._expression is None:
+            return self.text(values)
+        try:
+            value = self._expression(values)
+            if isinstance(value, Undefined):
+                str(value)  # raises, and says what is missing
+        except Exception as error:
+            raise self._failed(error) from error
+        return value
+
+    def _failed(self, error: Exception) -> BadTemplateError:
+        cause = error.message if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
+        return BadTemplateError(f"{_capital(self.what)} can't be filled in: {str(cause).rstrip('.')}.")
+
+
+class NestedTemplates:
+    """Templates inside of lists and dicts, such as tweaks: every text is one.
+
+    Args:
+        value: What holds them; numbers, booleans and None stay as they are.
+        what: What it is, for errors.
+        names: The variables that there will be.
+
+    Raises:
+        BadTemplateError: One of them can't be used.
+    """
+
+    def __init__(self, value: Any, what: str, names: Iterable[str]) -> None:
+        names = frozenset(names)
+        self._parsed: Any
+        if isinstance(value, str):
+            self._parsed = Template(value, what, names)
+        elif isinstance(value, Mapping):
+            self._parsed = {key: NestedTemplates(each, f"{what}.{key}", names) for key, each in value.items()}
+        elif isinstance(value, list | tuple):
+            self._parsed = [NestedTemplates(each, f"{what}[{place}]", names) for place, each in enumerate(value)]
+        else:
+            self._parsed = value
+
+    def templates(self) -> Iterator[Template]:
+        """Yield every template."""
+        if isinstance(self._parsed, Template):
+            yield self._parsed
+        elif isinstance(self._parsed, dict | list):
+            for each in self._parsed.values() if isinstance(self._parsed, dict) else self._parsed:
+                yield from each.templates()
+
+    def value(self, values: Mapping[str, Any]) -> Any:
+        """Fill them in, each as `Template.value` does.
+
+        Raises:
+            BadTemplateError: One of them can't be filled in.
+        """
+        match self._parsed:
+            case Template():
+                return self._parsed.value(values)
+            case dict():
+                return {key: each.value(values) for key, each in self._parsed.items()}
+            case list():
+                return [each.value(values) for each in self._parsed]
+        return self._parsed
+
+
+def _shown(value: Any) -> Any:
+    """Write a value as text: what a model reads, and not Python's own notation."""
+    if value is None:
+        return ""
+    return _json(value) if isinstance(value, dict | list | tuple) else value
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str, indent=indent)
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    # Nothing is escaped: what is filled in is text for a model, and no page.
+    environment = ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=_shown
+    )
+    # Jinja's own writes < as \u003c, for pages.
+    environment.filters["tojson"] = _json
+    return environment
+
+
+_ENVIRONMENT = _environment()
+
+
+@lru_cache(maxsize=128)
+def _compiled(source: str) -> tuple[nodes.Template, CompiledTemplate, TemplateExpression | None]:
+    """Compile a template; many flows have the same."""
+    tree = _ENVIRONMENT.parse(source)
+    return tree, _ENVIRONMENT.from_string(source), _single_expression(source, tree)
+
+
+def _single_expression(source: str, tree: nodes.Template) -> TemplateExpression | None:
+    """Compile a template that is one expression, with nothing around it but blanks."""
+    match tree.body:
+        case [nodes.Output(nodes=inner)]:
+            expressions = [each for each in inner if not isinstance(each, nodes.TemplateData) or each.data.strip()]
+            if len(expressions) == 1 and not isinstance(expressions[0], nodes.TemplateData):
+                found = _EXPRESSION.fullmatch(source)
+                return _ENVIRONMENT.compile_expression(found[1], undefined_to_none=False) if found else None
+    return None
+
+
+def _members(tree: nodes.Node, name: str) -> Iterator[str]:
+    for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
+        match node:
+            case nodes.Getattr(node=nodes.Name(name=found), attr=str(member)) if found == name:
+                yield member
+            case nodes.Getitem(node=nodes.Name(name=found), arg=nodes.Const(value=str(member))) if found == name:
+                yield member
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

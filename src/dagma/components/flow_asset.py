@@ -1,0 +1,203 @@
+"""One flow as an asset: what is said of it, and the step that calls it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from dagma.backends.backend import Backend
+from dagma.calls.answer import Answer
+from dagma.calls.call_metadata import describe_attempts, describe_calls, describe_flow, record_texts
+from dagma.calls.call_record import record_calls
+from dagma.calls.request import CallMode
+from dagma.calls.retrying import CALL_ERRORS, retry_or_fail
+from dagma.calls.templates import BadTemplateError, NestedTemplates, Template
+from dagma.langflow import InputType, OutputType
+
+POOL = "langflow"
+INPUT_FIELD = "input_value"
+"""The field of a run's config that replaces the input."""
+
+_SCALARS: dict[type, type] = {bool: bool, int: int, float: float, str: str}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowAsset:
+    """A flow as an asset.
+
+    Attributes:
+        flow_id: The flow's id, or its endpoint name where the id is not known.
+        spec: What Dagster is told of the asset: key, group, description, owners, tags, kinds, deps, code version,
+            partitions, automation condition and freshness.
+        input: Template of what the flow is asked.
+        tweaks: Values of component fields, by component id, with templates in them.
+        session: Template of the conversation that the call belongs to; None for one of the call's own.
+        config: What a run's config may set, with default values.
+        schedule: When the asset is materialized, as a cron expression.
+        mode: How the call is sent; None leaves it to the backend.
+        input_type: Which of the flow's inputs gets the input.
+        output_type: Which of the flow's outputs is taken.
+        pool: The pool that limits how many steps call at once.
+        max_retries: How often the step is retried where that may help and can't pay twice; None for as often as the
+            backend's policy says.
+    """
+
+    flow_id: str
+    spec: dg.AssetSpec
+    input: str = ""
+    tweaks: Mapping[str, Any] = field(default_factory=dict)
+    session: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    schedule: str | None = None
+    mode: CallMode | None = None
+    input_type: InputType = "chat"
+    output_type: OutputType = "chat"
+    pool: str = POOL
+    max_retries: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What people call it in errors: the asset's key."""
+        return self.spec.key.to_user_string()
+
+    def definition(self) -> dg.AssetsDefinition:
+        """Make the asset.
+
+        Raises:
+            BadTemplateError: A template can't be used.
+            DagsterInvalidDefinitionError: Dagster refuses the asset.
+        """
+        question = Question(self)
+
+        @dg.multi_asset(
+            name=self.spec.key.to_python_identifier(),
+            specs=[self.spec.with_io_manager_key("io_manager")],
+            ins={name: dg.AssetIn(key) for name, key in question.inputs.items()},
+            config_schema=_config_schema(self),
+            pool=self.pool,
+        )
+        def ask(context: dg.AssetExecutionContext, backend: Backend, **inputs: Any) -> dg.MaterializeResult[Any]:
+            return _ask(self, question.fill_in(context, inputs), context, backend)
+
+        return ask
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question with its values filled in."""
+
+    input_value: str
+    tweaks: dict[str, Any]
+    session_id: str | None
+
+
+class Question:
+    """The templates of an asset, and the upstream values that they need.
+
+    Args:
+        asset: The asset.
+
+    Raises:
+        BadTemplateError: A template can't be used, or takes a value of an asset that is not among the deps.
+    """
+
+    def __init__(self, asset: FlowAsset) -> None:
+        self._asset = asset
+        names = {"upstream", "config", "tags"} | ({"partition_key"} if asset.spec.partitions_def else set())
+        of = f"of the flow asset {asset.name!r}"
+        self._input = Template(asset.input, f"the input {of}", names)
+        self._session = Template(asset.session, f"the session {of}", names) if asset.session is not None else None
+        self._tweaks = NestedTemplates(dict(asset.tweaks), f"the value {of}, tweaks", names)
+        templates = [self._input, *([self._session] if self._session else []), *self._tweaks.templates()]
+        self._taken = {member: _dep(asset, member) for each in templates for member in each.members("upstream")}
+        if whole := [each.what for each in templates if "upstream" in each.names and not each.members("upstream")]:
+            raise BadTemplateError(f"{whole[0]} uses upstream as a whole. Name the asset: upstream.NAME.")
+        self.inputs = {key.to_python_identifier(): key for key in self._taken.values()}
+        """The assets whose values are loaded, by the names of the step's inputs."""
+
+    def fill_in(self, context: dg.AssetExecutionContext, inputs: Mapping[str, Any]) -> Asked:
+        """Fill the templates in with what the run has.
+
+        Raises:
+            Failure: They can't be filled in. No retry would change that.
+        """
+        config = dict(context.op_execution_context.op_config or {})
+        replacement = config.pop(INPUT_FIELD, None)
+        values = {
+            "upstream": {member: inputs[key.to_python_identifier()] for member, key in self._taken.items()},
+            "config": config,
+            "tags": dict(context.run.tags),
+            **({"partition_key": context.partition_key} if context.has_partition_key else {}),
+        }
+        try:
+            return Asked(
+                input_value=self._input.text(values) if replacement is None else replacement,
+                tweaks=self._tweaks.value(values),
+                session_id=self._session.text(values) if self._session else None,
+            )
+        except BadTemplateError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+
+
+def _ask(
+    asset: FlowAsset, asked: Asked, context: dg.AssetExecutionContext, backend: Backend
+) -> dg.MaterializeResult[Any]:
+    texts = record_texts()  # told before a call is paid for
+    flow = backend.look_up(asset.flow_id)
+    with record_calls() as calls:
+        try:
+            response = backend.run_flow(
+                asked.input_value,
+                output_type=asset.output_type,
+                input_type=asset.input_type,
+                tweaks=asked.tweaks or None,
+                session_id=asked.session_id,
+                flow=flow,
+                flow_id=asset.flow_id,
+                mode=asset.mode,
+            )
+        except CALL_ERRORS as error:
+            metadata = describe_flow(flow) | describe_attempts(calls.begun)
+            policy = backend.policy
+            if asset.max_retries is not None:
+                policy = policy.model_copy(update={"step_retries": asset.max_retries})
+            retry_or_fail(error, retry_number=context.retry_number, metadata=metadata, policy=policy)
+    answer = calls.answered[-1].answer if calls.answered else backend.read(response)
+    return dg.MaterializeResult(
+        value=_value(answer) if texts else {"status": "completed"}, metadata=describe_calls(calls, flow, texts=texts)
+    )
+
+
+def _value(answer: Answer) -> Any:
+    """Give what downstream assets want: the text, or the only output, or all of them by component."""
+    if answer.text is not None:
+        return answer.text
+    return next(iter(answer.outputs.values())) if len(answer.outputs) == 1 else dict(answer.outputs)
+
+
+def _dep(asset: FlowAsset, member: str) -> dg.AssetKey:
+    """Find the dep that `upstream.MEMBER` means: by its whole key, or by the last part of it."""
+    keys = [dep.asset_key for dep in asset.spec.deps]
+    found = [key for key in keys if key.to_user_string() == member] or [key for key in keys if key.path[-1] == member]
+    if len(found) == 1:
+        return found[0]
+    among = ", ".join(key.to_user_string() for key in keys) or "none"
+    how = f"is more than one of its deps. Write upstream['{found[0].to_user_string()}']" if found else "is no dep of it"
+    raise BadTemplateError(
+        f"A template of the flow asset {asset.name!r} uses upstream.{member}, which {how}. Its deps: {among}."
+    )
+
+
+def _config_schema(asset: FlowAsset) -> dict[str, dg.Field]:
+    schema = {
+        INPUT_FIELD: dg.Field(dg.Noneable(str), default_value=None, description="Asked in place of the asset's input.")
+    }
+    for name, default in asset.config.items():
+        if name in schema or type(default) not in _SCALARS:
+            raise dg.DagsterInvalidDefinitionError(
+                f"The config of the flow asset {asset.name!r} has {name}: {default!r}. Give a text, a number or a "
+                f"boolean as its default value, and another name than {INPUT_FIELD}."
+            )
+        schema[name] = dg.Field(_SCALARS[type(default)], default_value=default)
+    return schema

@@ -1,0 +1,264 @@
+"""The flows of a Langflow server, or of `flows/`, as assets: a component for YAML, and a function for Python."""
+
+import hashlib
+import logging
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from dagma import environment
+from dagma.backends.langflow.access_variables import (
+    DEFAULT_BASE_URL,
+    access_from_environment,
+    base_url_from_environment,
+)
+from dagma.components.flow_asset import POOL, FlowAsset
+from dagma.components.flow_calls import with_calls
+from dagma.components.flow_changes import flow_changes_sensor
+from dagma.components.flow_schedule import schedule_of
+from dagma.components.flow_settings import FlowSelection, FlowSettings
+from dagma.components.flows_scaffold import FlowsScaffolder
+from dagma.flows.graph_picture import picture_of
+from dagma.flows.known_flows import FolderFlows, KnownFlows, ServerFlows, fingerprint_of
+from dagma.flows.outline import FlowOutline
+from dagma.langflow import LangflowClient, Timeouts
+from dagma.project import flows_folder, storage_folder
+
+logger = logging.getLogger(__name__)
+
+LONGEST_TAG = 63
+"""How many letters Dagster's tags may have."""
+
+# For one question about flows.
+_TIMEOUTS = Timeouts(connect=5.0, read=15.0, total=15.0)
+
+
+@dg.scaffold_with(FlowsScaffolder)
+@dataclass(kw_only=True)
+class Flows(dg.Component, dg.Resolvable):
+    """Makes an asset of each flow of the Langflow server that `LANGFLOW_*` names.
+
+    Subclass it and override `get_asset` to decide by the flow what its asset is.
+
+    Args:
+        select: Which flows become assets. Default: all.
+        flows: Settings of single flows, by endpoint name, name or id. A flow that stands here is always an asset.
+        defaults: Settings of every flow that does not say otherwise.
+        from_files: Take the flows from the files in `flows/`, and not from the server, which is still who is called.
+    """
+
+    select: FlowSelection = field(default_factory=FlowSelection)
+    flows: dict[str, FlowSettings] = field(default_factory=dict)
+    defaults: FlowSettings = field(default_factory=FlowSettings)
+    from_files: bool = False
+
+    def get_asset(self, flow: FlowOutline) -> FlowAsset:
+        """Say what the asset of a flow is. Override it, and change what `super().get_asset(flow)` gives.
+
+        Args:
+            flow: The flow, as it was last seen.
+        """
+        declared = self._declared(flow)
+        settings = (self.flows[declared] if declared else FlowSettings()).over(self.defaults)
+        key = settings.key or dg.AssetKey(
+            _slug((not _is_uuid(declared) and declared) or flow.endpoint_name or flow.name)
+        )
+        spec = dg.AssetSpec(
+            key=key,
+            group_name=settings.group_name or _slug(flow.project or "langflow"),
+            description=_description(flow, settings.description),
+            owners=settings.owners,
+            tags={**{_slug(tag)[:LONGEST_TAG]: "" for tag in flow.tags}, **(settings.tags or {})},
+            kinds={"langflow", *(settings.kinds or [])},
+            deps=settings.deps or [],
+            code_version=flow.version,
+            metadata={**_metadata(flow), **(settings.metadata or {})},
+            partitions_def=settings.partitions_def,
+            automation_condition=settings.automation_condition,
+            freshness_policy=settings.freshness_policy,
+        )
+        return FlowAsset(
+            flow_id=flow.id,
+            spec=spec,
+            input=settings.input or "",
+            tweaks=settings.tweaks or {},
+            session=settings.session,
+            config=settings.config or {},
+            schedule=settings.schedule,
+            mode=settings.mode,
+            input_type=settings.input_type or "chat",
+            output_type=settings.output_type or "chat",
+            pool=settings.pool or POOL,
+            max_retries=settings.max_retries,
+        )
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """Make the definitions of a `defs.yaml`."""
+        place = context.component_path
+        name = place.file_path.with_suffix("").name
+        return self.definitions(f"{name}_{place.instance_key}" if place.instance_key else name)
+
+    def definitions(self, name: str = "flows") -> dg.Definitions:
+        """Make the assets, their schedules, and the sensor that keeps them current.
+
+        Args:
+            name: What the sensor's name begins with.
+        """
+        source = self._source()
+        known = [flow for flow in source.load() if self._takes(flow)]
+        pairs = with_calls(self._assets([*self._not_seen(known), *known]))
+        assets, schedules = [], []
+        for flow, asset in pairs:
+            with self._broken_flows_left_out(flow):
+                assets.append(asset.definition())
+                schedules += [schedule_of(asset)] if asset.schedule else []
+        sensor = flow_changes_sensor(f"{_slug(name)}_changes", source, fingerprint_of(known), self._takes)
+        return dg.Definitions(assets=assets, schedules=schedules, sensors=[sensor])
+
+    def _assets(self, flows: list[FlowOutline]) -> list[tuple[FlowOutline, FlowAsset]]:
+        pairs: dict[dg.AssetKey, tuple[FlowOutline, FlowAsset]] = {}
+        for flow in sorted(flows, key=self._rank):
+            with self._broken_flows_left_out(flow):
+                asset = self.get_asset(flow)
+                if (other := pairs.setdefault(asset.spec.key, (flow, asset))[0]) is not flow:
+                    self._tell_of_equal_keys(asset.name, other, flow)
+        return list(pairs.values())
+
+    def _rank(self, flow: FlowOutline) -> tuple[int, str]:
+        """Order flows: one that is named here comes first, so that no other can take its key."""
+        names = (flow.id, flow.endpoint_name, flow.name)
+        return next((rank for rank, name in enumerate(names) if name in self.flows), len(names)), flow.id
+
+    def _tell_of_equal_keys(self, key: str, first: FlowOutline, second: FlowOutline) -> None:
+        told = (
+            f"The flows {first.name!r} ({first.id}) and {second.name!r} ({second.id}) would both be the asset {key!r}. "
+            f"Give the second one another key, as in flows: {{{second.id}: {{key: another}}}}."
+        )
+        if self._declared(second) not in (None, self._declared(first)):
+            raise dg.DagsterInvalidDefinitionError(told)
+        # Somebody has given a flow a name that is taken: that must not take the assets of the others away.
+        logger.warning("%s Until then it is no asset.", told)
+
+    def _not_seen(self, known: list[FlowOutline]) -> list[FlowOutline]:
+        """Make up the flows that are named here and not known: jobs and other assets may name their assets."""
+        seen = {self._declared(flow) for flow in known}
+        missing = []
+        for name, settings in self.flows.items():
+            if name in seen:
+                continue
+            logger.warning("The flow %r, which is named in the definitions, was not found.", name)
+            if settings.key or not _is_uuid(name):
+                missing.append(FlowOutline(id=name, name=name))
+        return missing
+
+    def _declared(self, flow: FlowOutline) -> str | None:
+        """Give the name by which a flow stands among the settings, if it does."""
+        return next((name for name in (flow.id, flow.endpoint_name, flow.name) if name in self.flows), None)
+
+    def _takes(self, flow: FlowOutline) -> bool:
+        return self._declared(flow) is not None or self.select.takes(flow)
+
+    @contextmanager
+    def _broken_flows_left_out(self, flow: FlowOutline) -> Iterator[None]:
+        """Warn of what is wrong with a flow that was only found; what is named in the definitions has to be right."""
+        try:
+            yield
+        except Exception as error:
+            if self._declared(flow):
+                raise
+            logger.warning("The flow %r (%s) is no asset: %s: %s", flow.name, flow.id, type(error).__name__, error)
+
+    def _source(self) -> KnownFlows:
+        if self.from_files:
+            return FolderFlows(flows_folder())
+        storage = storage_folder()
+        server = hashlib.sha256(base_url_from_environment().encode()).hexdigest()[:12]
+        kept = storage / "langflow_flows" / f"{server}.json" if storage else None
+        return ServerFlows(kept, _connect, instead=flows_folder())
+
+
+def flow_assets(
+    *,
+    select: FlowSelection | None = None,
+    flows: dict[str, FlowSettings] | None = None,
+    defaults: FlowSettings | None = None,
+    from_files: bool = False,
+    get_asset: Callable[[FlowOutline, FlowAsset], FlowAsset] | None = None,
+    name: str = "flows",
+) -> dg.Definitions:
+    """Make assets of flows, as the component `dagma.Flows` does.
+
+    Args:
+        select: Which flows become assets. Default: all.
+        flows: Settings of single flows, by endpoint name, name or id. A flow that stands here is always an asset.
+        defaults: Settings of every flow that does not say otherwise.
+        from_files: Take the flows from the files in `flows/`, and not from the server, which is still who is called.
+        get_asset: Decides by the flow, and by what its asset would be, what its asset is.
+        name: What the name of the sensor begins with that keeps the assets current. Another one for each call.
+
+    Returns:
+        The assets, their schedules, and that sensor.
+
+    Raises:
+        BadTemplateError: A template can't be used.
+        DagsterInvalidDefinitionError: Dagster refuses the asset or the schedule of a flow that is named in `flows`.
+    """
+
+    class Adjusted(Flows):
+        def get_asset(self, flow: FlowOutline) -> FlowAsset:
+            asset = super().get_asset(flow)
+            return get_asset(flow, asset) if get_asset else asset
+
+    component = Adjusted(
+        select=select or FlowSelection(), flows=flows or {}, defaults=defaults or FlowSettings(), from_files=from_files
+    )
+    return component.definitions(name)
+
+
+def _connect() -> LangflowClient:
+    return access_from_environment().connect(base_url_from_environment(), timeouts=_TIMEOUTS)
+
+
+def _metadata(flow: FlowOutline) -> dict[str, Any]:
+    url = _page(flow)
+    return {
+        "flow_id": flow.id,
+        "flow_name": flow.name,
+        **({"flow_project": flow.project} if flow.project else {}),
+        **({"flow_url": dg.MetadataValue.url(url)} if url else {}),
+    }
+
+
+def _description(flow: FlowOutline, own: str | None) -> str:
+    url, picture = _page(flow), picture_of(flow)
+    said = own or _plain_markdown(flow.description) or f"The flow {_plain_markdown(flow.name)}."
+    return "\n\n".join(part for part in (said, picture, f"[Open it in Langflow]({url})" if url else None) if part)
+
+
+def _page(flow: FlowOutline) -> str | None:
+    """Give the address of the flow in the canvas; a flow that was not seen yet has none."""
+    if not _is_uuid(flow.id):
+        return None
+    return f"{environment.text('LANGFLOW_PUBLIC_URL', default=DEFAULT_BASE_URL).rstrip('/')}/flow/{flow.id}"
+
+
+def _plain_markdown(text: str) -> str:
+    """Write a text that somebody typed into Langflow: as Markdown it could load an address of its author's choice."""
+    return re.sub(r"([\\`*_\[\]<>!#|])", r"\\\1", text.strip())
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_]+", "_", text).strip("_").lower() or "flow"
+
+
+def _is_uuid(text: str | None) -> bool:
+    try:
+        uuid.UUID(text or "")
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,164 @@
+"""The flows of a server or a folder as they were last seen, which load without asking, and how to look again."""
+
+import hashlib
+import json
+import logging
+import tempfile
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from dagma.flows.files import read_flow
+from dagma.flows.outline import FlowOutline
+from dagma.langflow import Flow, LangflowClient, LangflowError
+
+logger = logging.getLogger(__name__)
+
+# One at a time writes what is known: two would undo each other's work.
+_RENEWING = threading.Lock()
+
+
+class KnownFlows(ABC):
+    """Flows that come from one place."""
+
+    @abstractmethod
+    def load(self) -> list[FlowOutline]:
+        """Return the flows as they were last seen. It asks no server, and never raises: a broken flow is a warning."""
+
+    @abstractmethod
+    def renew(self, wanted: Callable[[FlowOutline], bool], seconds: float) -> list[FlowOutline]:
+        """Look again, and keep what is found.
+
+        Args:
+            wanted: Tells by a flow's header whether its content is of interest.
+            seconds: When to stop reading contents; the next time goes on where this one has stopped.
+
+        Returns:
+            The flows.
+
+        Raises:
+            LangflowError: The server can't be asked. What is known stays.
+            OSError: What is found can't be kept.
+        """
+
+
+class FolderFlows(KnownFlows):
+    """The flows of a folder's JSON files.
+
+    Args:
+        folder: The folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def load(self) -> list[FlowOutline]:
+        """Read the files; one that holds no flow is left out, with a warning."""
+        if not self._folder.is_dir():
+            logger.warning("There is no folder of flows at %s: none of its flows is an asset.", self._folder)
+        outlines = []
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                outlines.append(FlowOutline.of(Flow.of(read_flow(path))))
+            except (ValueError, OSError, LangflowError) as error:
+                logger.warning("%s is left out, since it holds no flow: %s", path, error)
+        return outlines
+
+    def renew(self, wanted: Callable[[FlowOutline], bool], seconds: float) -> list[FlowOutline]:  # noqa: ARG002
+        """Read the files again."""
+        return self.load()
+
+
+class ServerFlows(KnownFlows):
+    """The flows of a Langflow server.
+
+    Args:
+        kept: The file that keeps them; None where nothing is kept.
+        connect: Makes a client of the server.
+        instead: The folder whose flows stand in until the server was asked for the first time.
+    """
+
+    def __init__(self, kept: Path | None, connect: Callable[[], LangflowClient], instead: Path | None = None) -> None:
+        self._kept = kept
+        self._connect = connect
+        self._instead = instead
+
+    def load(self) -> list[FlowOutline]:
+        """Read what is kept; where nothing is, the files that stand in, whose versions are not the server's."""
+        if (kept := self._read()) is not None:
+            return kept
+        if self._instead is None or not self._instead.is_dir():
+            logger.warning("Langflow has not been asked for its flows yet: none is known.")
+            return []
+        logger.warning("Langflow has not been asked for its flows yet: those of %s stand in.", self._instead)
+        return [replace(outline, version=None) for outline in FolderFlows(self._instead).load()]
+
+    def renew(self, wanted: Callable[[FlowOutline], bool], seconds: float) -> list[FlowOutline]:
+        """Ask the server. Only flows that were saved since are read as a whole."""
+        deadline = time.monotonic() + seconds
+        with _RENEWING, self._connect() as client:
+            before = {outline.id: outline for outline in self._read() or []}
+            projects = client.list_projects()
+            outlines = []
+            for flow in client.list_flows():
+                header = FlowOutline.of(flow, projects.get(str(flow.raw.get("folder_id"))))
+                known = before.get(flow.id)
+                outline = _with_content_of(known, header) if known else header
+                is_current = outline.version is not None and outline.updated_at == header.updated_at is not None
+                if not is_current and wanted(header) and time.monotonic() < deadline:
+                    outline = _read_whole(client, header, outline)
+                outlines.append(outline)
+            self._write(outlines)
+            return outlines
+
+    def _read(self) -> list[FlowOutline] | None:
+        if self._kept is None:
+            return None
+        try:
+            return [FlowOutline.from_json(body) for body in json.loads(self._kept.read_text(encoding="utf-8"))]
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            logger.warning("What was known of Langflow's flows can't be read, and is asked for again: %s", error)
+            return None
+
+    def _write(self, outlines: Iterable[FlowOutline]) -> None:
+        if self._kept is None:
+            return
+        self._kept.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps([outline.to_json() for outline in outlines], ensure_ascii=False)
+        # Replaced as a whole: other processes read it at any time.
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=self._kept.parent, delete=False) as file:
+            file.write(text)
+        written = Path(file.name)
+        written.chmod(0o644)
+        written.replace(self._kept)
+
+
+def fingerprint_of(outlines: Iterable[FlowOutline]) -> str:
+    """Name what assets are made of: equal while no flow was changed, added, renamed or removed."""
+    known = [replace(outline, updated_at=None).to_json() for outline in sorted(outlines, key=lambda each: each.id)]
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _with_content_of(known: FlowOutline, header: FlowOutline) -> FlowOutline:
+    """Take the content from what was known, with the time at which it was saved."""
+    return replace(
+        header,
+        version=known.version,
+        updated_at=known.updated_at,
+        components=known.components,
+        edges=known.edges,
+        calls=known.calls,
+    )
+
+
+def _read_whole(client: LangflowClient, header: FlowOutline, known: FlowOutline) -> FlowOutline:
+    try:
+        return FlowOutline.of(client.get_flow(header.id), header.project)
+    except Exception as error:  # noqa: BLE001  # whatever is in one flow, the others are read
+        logger.warning("Flow %r (%s) can't be read, and stays as it was known: %s", header.name, header.id, error)
+        return known

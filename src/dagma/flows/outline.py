@@ -1,0 +1,114 @@
+"""What is known of a flow without its content: who it is, which version, what it calls, and how its graph looks."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from dagma.flows.document import FlowDocument, component_of, nodes_of, own_tags, template_fields
+from dagma.langflow import Flow
+
+# What Langflow had before Run Flow, and still runs.
+_OLDER_CALLERS = ("SubFlow", "FlowTool")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowOutline:
+    """A flow.
+
+    Attributes:
+        id: Its UUID.
+        name: Its display name.
+        endpoint_name: The name that calls may use in place of the id.
+        project: The name of its project in Langflow; None for a flow in a file.
+        description: What its author says of it.
+        tags: Its tags.
+        version: The version of its content; None while that has not been read.
+        updated_at: When it was last saved on the server.
+        components: The names of its components in the canvas, by component id.
+        edges: Which component feeds which, by component ids.
+        calls: The flows that it calls by a Run Flow component, each by its id or its name.
+    """
+
+    id: str
+    name: str
+    endpoint_name: str | None = None
+    project: str | None = None
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    version: str | None = None
+    updated_at: str | None = None
+    components: Mapping[str, str] = field(default_factory=dict)
+    edges: tuple[tuple[str, str], ...] = ()
+    calls: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, flow: Flow, project: str | None = None) -> Self:
+        """Read a flow, with or without its graph.
+
+        Args:
+            flow: The flow.
+            project: The name of its project.
+        """
+        document = dict(flow.raw)
+        has_graph = isinstance(document.get("data"), Mapping)
+        nodes = [node for node in nodes_of(document) if node.get("type") != "noteNode"] if has_graph else []
+        return cls(
+            id=flow.id,
+            name=flow.name,
+            endpoint_name=flow.endpoint_name,
+            project=project,
+            description=str(document.get("description") or ""),
+            tags=tuple(own_tags(document)),
+            version=flow.version if has_graph else None,
+            updated_at=document.get("updated_at"),
+            components={str(node.get("id")): _title(node) for node in nodes},
+            edges=tuple(_edges(document)) if has_graph else (),
+            calls=tuple(dict.fromkeys(_calls(nodes))),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Write it as JSON, which `from_json` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises:
+            TypeError: It was written by another version.
+        """
+        return cls(
+            **{
+                **body,
+                "tags": tuple(body["tags"]),
+                "edges": tuple((start, end) for start, end in body["edges"]),
+                "calls": tuple(body["calls"]),
+            }
+        )
+
+
+def _title(node: FlowDocument) -> str:
+    kind = (node.get("data") or {}).get("type")
+    return str(component_of(node).get("display_name") or kind or node.get("id"))
+
+
+def _edges(document: FlowDocument) -> Iterator[tuple[str, str]]:
+    for edge in (document.get("data") or {}).get("edges") or []:
+        if isinstance(edge, Mapping):
+            yield str(edge.get("source")), str(edge.get("target"))
+
+
+def _calls(nodes: list[FlowDocument]) -> Iterator[str]:
+    """Yield the flows that nodes call, also those in groups of components."""
+    for node in nodes:
+        fields = template_fields(node)
+        names = ["flow_id_selected", "flow_name_selected"]
+        if (node.get("data") or {}).get("type") in _OLDER_CALLERS:
+            names = ["flow_name"]
+        yield from [called for name in names if (called := _chosen(fields, name))][:1]
+        yield from _calls(nodes_of(component_of(node).get("flow") or {}))
+
+
+def _chosen(fields: Mapping[str, Mapping[str, Any]], name: str) -> str | None:
+    value = fields.get(name, {}).get("value")
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,85 @@
+"""Templates of inputs and tweaks."""
+
+from typing import Any
+
+import pytest
+
+from dagma.calls.templates import BadTemplateError, NestedTemplates, Template
+
+
+def filled(source: str, **values: Any) -> str:
+    return Template(source, "the input", values).text(values)
+
+
+@pytest.mark.parametrize(
+    ("source", "values", "text"),
+    [
+        ("Hello {{ name }}!\n", {"name": "Ann"}, "Hello Ann!\n"),
+        ("{{ row.text }}", {"row": {"text": "<b>{{ 7 * 7 }}</b>"}}, "<b>{{ 7 * 7 }}</b>"),
+        ("{{ rows }}", {"rows": [{"a": "é<", "b": None}]}, '[{"a": "é<", "b": null}]'),
+        ("{{ rows | tojson }}", {"rows": ["<"]}, '["<"]'),
+        ("[{{ nothing }}]", {"nothing": None}, "[]"),
+        ("{% for each in rows %}{{ each }};{% endfor %}", {"rows": [1, 2]}, "1;2;"),
+        ("{{ missing.x | default('none') }}", {"missing": {}}, "none"),
+    ],
+)
+def test_values_are_filled_in_as_a_model_reads_them(source: str, values: dict[str, Any], text: str) -> None:
+    assert filled(source, **values) == text
+
+
+@pytest.mark.parametrize(
+    ("source", "cause"),
+    [
+        ("{{ row.txt }}", "The input can't be filled in: 'dict object' has no attribute 'txt'."),
+        ("{{ row.text + 1 }}", "The input can't be filled in: TypeError: can only concatenate str"),
+        ("{{ row.__class__.__mro__ }}", "access to attribute '__class__' of 'dict' object is unsafe"),
+        ("{{ row.clear() }}", "access to attribute 'clear' of 'dict' object is unsafe"),
+    ],
+)
+def test_what_is_missing_fails_or_is_unsafe_is_told(source: str, cause: str) -> None:
+    with pytest.raises(BadTemplateError) as raised:
+        filled(source, row={"text": "x"})
+    assert cause in str(raised.value)
+
+
+def test_a_template_that_cannot_work_is_refused_before_it_is_filled_in() -> None:
+    with pytest.raises(BadTemplateError, match=r"The input uses rwo, which there is not\. There is config, row\."):
+        Template("{{ rwo.text }}", "the input", ["row", "config"])
+    with pytest.raises(BadTemplateError, match=r"The input is no template: line 2: Unexpected end of template"):
+        Template("{{ row.text }}\n{% if row %}", "the input", ["row"])
+
+
+def test_a_template_tells_what_it_takes_from_a_variable() -> None:
+    template = Template("{{ upstream.a }} {{ upstream['b/c'].d }} {{ config.e }}", "it", ["upstream", "config"])
+    assert template.members("upstream") == {"a", "b/c"}
+    assert template.names == {"upstream", "config"}
+
+
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        ("{{ config.number }}", 0.5),
+        (" {{- config.number -}} ", 0.5),
+        ("{{ config.rows }}", [1]),
+        ("{{ config.number }}{{ config.number }}", "0.50.5"),
+        ("about {{ config.number }}", "about 0.5"),
+        ("plain", "plain"),
+    ],
+)
+def test_a_single_expression_keeps_the_type_of_its_value(source: str, value: Any) -> None:
+    values = {"config": {"number": 0.5, "rows": [1]}}
+    assert Template(source, "it", values).value(values) == value
+    with pytest.raises(BadTemplateError, match="no attribute 'missing'"):
+        Template("{{ config.missing }}", "it", values).value(values)
+
+
+def test_every_text_of_tweaks_is_a_template() -> None:
+    tweaks = {"Model-1": {"temperature": "{{ config.t }}", "stop": ["{{ config.t }}!"], "seed": 7}}
+    templates = NestedTemplates(tweaks, "the tweaks", ["config"])
+    assert templates.value({"config": {"t": 0.5}}) == {"Model-1": {"temperature": 0.5, "stop": ["0.5!"], "seed": 7}}
+    assert [template.what for template in templates.templates()] == [
+        "the tweaks.Model-1.temperature",
+        "the tweaks.Model-1.stop[0]",
+    ]
+    with pytest.raises(BadTemplateError, match=r"The tweaks\.Model-1\.stop uses oops"):
+        NestedTemplates({"Model-1": {"stop": "{{ oops }}"}}, "the tweaks", ["config"])
