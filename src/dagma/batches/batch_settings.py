@@ -75,7 +75,7 @@ class BatchSettings:
             self.input,
             session=self.session,
             tweaks=self.tweaks,
-            output_format=columns.instructions if columns else "",
+            output_format=columns.instructions(self.input) if columns else "",
         )
         object.__setattr__(self, "templates", templates)
         self._check_names()

@@ -1,6 +1,7 @@
 """The columns that a flow answers with: how they are declared, told to the model, and checked."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,10 @@ from dagma.batches.errors import RowsError
 from dagma.batches.values import MOST_INTEGER, Kind, kind_of
 
 TYPES: Mapping[str, Kind] = {"string": "text", "integer": "integer", "number": "number", "boolean": "boolean"}
+FORMS = {"string": '"..."', "integer": "1", "number": "1.5", "boolean": "true or false"}
+"""How values are shown to the model."""
+# A text that is longer says more than a word of `enum`.
+LONGEST_SAYING = 60
 KEYWORDS = {"type", "enum", "items", "minimum", "maximum", "description", "optional"}
 EXAMPLE = "{label: {enum: [positive, negative]}, reason: string}"
 ANSWER = "answer"
@@ -91,10 +96,27 @@ class OutputColumn:
         bounds = {"minimum": self.minimum, "maximum": self.maximum, "description": self.description or None}
         return schema | {name: value for name, value in bounds.items() if value is not None}
 
+    @property
+    def form(self) -> str:
+        """How a value is written, such as `"positive" or "negative"`."""
+        if self.enum:
+            form = " or ".join(json.dumps(value, ensure_ascii=False) for value in self.enum)
+        else:
+            form = f"[{self.items.form}, ...]" if self.items is not None else FORMS[self.type]
+        return f"{form} or null" if self.optional else form
+
+    @property
+    def notes(self) -> str:
+        """What the model has to know of the column besides; empty where there is nothing."""
+        bounds = [f"at least {self.minimum:g}"] if self.minimum is not None else []
+        bounds += [f"at most {self.maximum:g}"] if self.maximum is not None else []
+        said = [self.description.rstrip(".")] if self.description else []
+        return f"{self.name}: {'; '.join([*said, *bounds])}." if said or bounds else ""
+
     def checked(self, value: Any) -> Any:
         """Give a value as the column holds it.
 
-        A number that is written as a text is taken as the number, and a word of `enum` in any case as that word.
+        A number that is written as a text is taken as the number, and a short text with one word of `enum` as the word.
 
         Raises:
             AnswerFault: It is no value of this column.
@@ -125,9 +147,7 @@ class OutputColumn:
     def _taken(self, value: Any) -> Any:
         if self.type == "string":
             if isinstance(value, str) and self.enum and value not in self.enum:
-                said = value.strip().strip(".\"'`*").casefold()
-                alike = [word for word in self.enum if word.casefold() == said]
-                return alike[0] if len(alike) == 1 else value
+                return self._said_by(value.strip())
             return value
         if self.type in ("integer", "number") and isinstance(value, str):
             try:
@@ -139,6 +159,15 @@ class OutputColumn:
         if self.type == "boolean" and isinstance(value, str):
             return {"true": True, "false": False}.get(value.strip().lower(), value)
         return value
+
+    def _said_by(self, text: str) -> str:
+        """Give the value of `enum` that a text such as "It is positive." says; the text where it says none, or more."""
+        folded = text.casefold()
+        said = [word for word in self.enum if re.search(rf"(?<!\w){re.escape(word.casefold())}(?!\w)", folded)]
+        # Of "very good" and "good" the longer one.
+        said = [word for word in said if not any(word != other and word in other for other in said)]
+        is_plain = len(text) <= LONGEST_SAYING and not re.search(r"\bnot\b|n't\b", folded)
+        return said[0] if len(said) == 1 and (is_plain or folded.strip(".\"'`*") == said[0].casefold()) else text
 
 
 @dataclass(frozen=True)
@@ -167,10 +196,23 @@ class OutputColumns:
             "required": [column.name for column in self.columns if not column.optional],
         }
 
-    @property
-    def instructions(self) -> str:
-        """What the model is told, in words that small models follow, too."""
-        return f"Answer with one JSON object and nothing else. Its JSON schema: {json.dumps(self.schema)}"
+    def instructions(self, question: str) -> str:
+        """Say what the model is told about how to answer. By an example: small models give a schema back.
+
+        Args:
+            question: What it is asked.
+
+        Returns:
+            The text to add; empty where there is one column, and the question names each of its values.
+        """
+        notes = [column.notes for column in self.columns if column.notes]
+        if len(self.columns) == 1 and self.columns[0].enum:
+            words = [str(value) for value in self.columns[0].enum]
+            told = [] if all(word in question for word in words) else [f"Answer with one of: {', '.join(words)}."]
+        else:
+            columns = ", ".join(f"{json.dumps(column.name)}: {column.form}" for column in self.columns)
+            told = [f"Answer with JSON only, in this form: {{{columns}}}"]
+        return "\n".join([*told, *notes])
 
     def checked(self, answer: Mapping[str, Any]) -> dict[str, Any]:
         """Give the columns of an answer; what it has beside them is left out.

@@ -154,9 +154,45 @@ def test_lists_and_optional_columns_are_checked_too() -> None:
         columns_of(Answer(text='{"words": [1]}'), columns)
 
 
-def test_the_model_is_told_the_schema() -> None:
-    told = RowTemplates("{{ row.text }}", output_format=LABELS.instructions).fill({"text": "Rate this."}).input
-    assert told.startswith("Rate this.\n\nAnswer with one JSON object and nothing else.")
-    assert json.loads(told.partition("schema: ")[2]) == LABELS.schema
+@pytest.mark.parametrize(
+    ("said", "label"),
+    [
+        ("This review is Positive.", "positive"),
+        ("very positive", "very positive"),
+        ("It is not positive.", None),
+        ("Positive, but also negative.", None),
+        ("The review is positive because the battery lasts for many days and it is light.", None),
+        ("nonpositive", None),
+    ],
+)
+def test_a_short_sentence_with_one_value_says_that_value(said: str, label: str | None) -> None:
+    column = OutputColumns.of({"label": {"enum": ["positive", "very positive", "negative"]}})
+    if label is None:
+        with pytest.raises(AnswerFault, match="none of"):
+            columns_of(Answer(text=said), column)
+    else:
+        assert columns_of(Answer(text=said), column) == {"label": label}
+
+
+def test_the_model_is_told_the_form_of_the_answer() -> None:
+    told = RowTemplates("{{ row.text }}", output_format=LABELS.instructions("")).fill({"text": "Rate this."}).input
+    assert told == (
+        'Rate this.\n\nAnswer with JSON only, in this form: {"label": "positive" or "negative", "score": 1}\n'
+        "score: at most 5."
+    )
+    lists = OutputColumns.of({"words": {"items": "string"}, "why": {"type": "string", "description": "In a word."}})
+    assert lists.instructions("") == (
+        'Answer with JSON only, in this form: {"words": ["...", ...], "why": "..."}\nwhy: In a word.'
+    )
+
+
+def test_a_question_that_names_the_values_of_the_only_column_needs_no_more() -> None:
+    label = OutputColumns.of({"label": {"enum": ["good", "bad"]}})
+    assert label.instructions("Is this good or bad? {{ row.text }}") == ""
+    assert label.instructions("{{ row.text }}") == "Answer with one of: good, bad."
+    assert OutputColumns.of({"good": "boolean"}).instructions("Is this good?") != ""
+
+
+def test_the_format_stands_where_a_template_places_it() -> None:
     placed = RowTemplates("{{ output_format }} {{ row.text }}", output_format="JSON!").fill({"text": "Rate."})
     assert placed.input == "JSON! Rate."
