@@ -160,6 +160,7 @@ class Asking:
         self._unwritten.append(asked)
         progress, result = self._progress, asked.result
         progress.cost_usd += asked.paid_usd
+        progress.unpriced += asked.unpriced is not None
         progress.tokens += result.tokens or 0
         if asked.row.fault is None:
             self._asked += 1

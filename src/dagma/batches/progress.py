@@ -20,6 +20,7 @@ class Progress:
         vanished: Rows of the table that are not in the input any more.
         tokens: Tokens that the calls used, as far as they were reported.
         cost_usd: What this batch has paid, in USD, as far as prices are known.
+        unpriced: Rows that were asked and whose cost is not known.
         seconds: For how long it has been asking.
         level: How many calls are in flight at most.
         estimate: After a sample: what asking all rows would take.
@@ -36,6 +37,7 @@ class Progress:
     vanished: int = 0
     tokens: int = 0
     cost_usd: float = 0.0
+    unpriced: int = 0
     seconds: float = 0.0
     level: int = 0
     estimate: str = ""

@@ -26,11 +26,14 @@ def describe_batch(progress: Progress) -> dict[str, Any]:
         "rows_unchanged": progress.unchanged,
         "rows_failed": progress.failed,
         "tokens": progress.tokens,
-        "cost_usd": dg.MetadataValue.float(round(progress.cost_usd, 6)),
         "seconds": dg.MetadataValue.float(round(progress.seconds, 1)),
         "rows_per_second": dg.MetadataValue.float(round(progress.rows_per_second, 2)),
     }
+    # A cost that is not known is not 0.
+    if progress.cost_usd or not progress.unpriced:
+        figures["cost_usd"] = dg.MetadataValue.float(round(progress.cost_usd, 6))
     rare = {
+        "rows_unpriced": progress.unpriced,
         "rows_not_asked": progress.to_ask - progress.done,
         "rows_copied": progress.copied,
         "rows_found": progress.found,

@@ -72,6 +72,14 @@ def test_five_lines_of_yaml_make_a_table_that_is_shown_and_checked(
     assert (again["rows_asked"], again["rows_unchanged"], len(sends(fake))) == (0, 2, 2)
 
 
+def test_a_cost_that_is_not_known_is_not_told_as_nothing(fake: FakeLangflow, instance: dg.DagsterInstance) -> None:
+    fake.add_flow("plain", lambda call: "good" if "good" in call.input_value else "bad")  # no model, no tokens
+    text = YAML.replace("{label: {enum: [positive, negative]}, reason: string}", "{label: {enum: [good, bad]}}")
+    metadata = metadata_of(materialize([reviews, declared(f"{text}flow: plain\n")], instance))
+    assert "cost_usd" not in metadata
+    assert (metadata["rows_asked"], metadata["rows_unpriced"]) == (2, 2)
+
+
 def test_failed_rows_are_told_by_the_check_and_not_by_the_run(
     fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
 ) -> None:
