@@ -49,6 +49,16 @@ def shout(backend: Backend) -> dg.MaterializeResult[str]:
 
 shout_job = dg.define_asset_job("shout_job", [shout])
 """
+TABLE = """
+type: dagma.FlowTable
+attributes:
+  asset: words_echoed
+  flow: echo
+  rows: {csv: data/words.csv}
+  key: id
+  input: "{{ row.word }}"
+"""
+JOB_OF_TABLE = 'import dagster as dg\n\nwords_job = dg.define_asset_job("words_job", ["words_echoed"])\n'
 LASTING = {
     "dagster-daemon",
     "dagster-webserver",
@@ -300,20 +310,12 @@ def test_make_ask_takes_a_file_a_flow_and_any_text(clone: Clone) -> None:
 
 
 @pytest.mark.usefixtures("screen")
-@pytest.mark.parametrize(
-    ("name", "value", "cause"),
-    [
-        ("LANGFLOW_SCHEDULE_CRON", "0 25 * * *", "LANGFLOW_SCHEDULE_CRON is '0 25 * * *'. Set it to minute, hour,"),
-        ("DAGMA_QUOTAS", "calls=many/day", "DAGMA_QUOTAS: Quota 'calls=many/day' can't be read."),
-    ],
-)
-def test_a_setting_that_cannot_be_used_is_told_before_anything_is_replaced(
-    clone: Clone, name: str, value: str, cause: str
-) -> None:
+def test_a_setting_that_cannot_be_used_is_told_before_anything_is_replaced(clone: Clone) -> None:
     before = clone.containers()
-    said = clone.refused(**{name: value})
+    said = clone.refused(LANGFLOW_SCHEDULE_CRON="0 25 * * *", DAGMA_QUOTAS="calls=many/day")
     assert "nothing was changed" in said
-    assert cause in said
+    assert "LANGFLOW_SCHEDULE_CRON is '0 25 * * *'. Set it to minute, hour," in said
+    assert "DAGMA_QUOTAS: Quota 'calls=many/day' can't be read." in said
     assert clone.containers() == before
     assert is_up()
 
@@ -354,6 +356,45 @@ def test_an_edit_of_the_project_replaces_no_container_and_no_run_that_goes_on(cl
     assert heard(webserver, going_on) == "hello."
     assert clone.containers() == before
     assert "nothing has changed" in clone.make("up")
+
+
+@pytest.mark.usefixtures("screen")
+def test_a_table_is_answered_into_postgres_and_only_what_changed_is_asked(clone: Clone) -> None:
+    words = clone.write("project/data/words.csv", "id,word\n1,hello\n2,bye\n")
+    words.chmod(0o644)
+    clone.write("project/defs/words/defs.yaml", TABLE)
+    clone.write("project/defs/words_job.py", JOB_OF_TABLE)
+    clone.make("up")
+    webserver = Webserver(DAGSTER, location="project")
+
+    def asked() -> tuple[int, int]:
+        run_id = webserver.launch("words_job", {}, tags={})
+        assert list(webserver.follow(run_id))[-1] == "SUCCESS"
+        metadata = webserver.outcome(run_id).metadata
+        return metadata["rows_asked"], metadata["rows_unchanged"]
+
+    assert asked() == (2, 0)
+    words.write_text(words.read_text() + "3,again\n")
+    assert asked() == (1, 2)
+    containers = clone.containers()
+    export = ("dagma", "table", "export", "words_echoed", "-", "--format", "csv")
+    exported = clone.docker("exec", containers["user-code"], *export)
+    assert exported.splitlines()[0].startswith("id,answer,")
+    rows = ("-tAc", "SELECT id, answer FROM words_echoed ORDER BY id")
+    stored = clone.docker("exec", containers["postgres"], "psql", "-U", "postgres", "-d", "tables", *rows)
+    assert stored.split() == ["1|hello", "2|bye", "3|again"]
+
+
+@pytest.mark.usefixtures("screen")
+def test_flows_are_assets_and_those_that_are_drawn_later_too(clone: Clone) -> None:
+    clone.write("project/defs/flows/defs.yaml", "type: dagma.Flows\n")
+    clone.make("up")
+    wait_until("the flows of the repository", lambda: {"assistant", "echo"} <= assets(), seconds=60)
+    drawn = {**json.loads((clone.folder / "flows" / "echo.json").read_text()), "name": "Drawn later"}
+    drawn |= {"endpoint_name": "drawn-later", "id": "da90a000-0000-4000-8000-0000000000f2"}
+    with LangflowClient(LANGFLOW, auth=ApiKey(clone.settings()["LANGFLOW_API_KEY"])) as langflow:
+        langflow.upsert_flow(drawn)
+    wait_until("the flow that was drawn later", lambda: "drawn_later" in assets(), seconds=90)
 
 
 @pytest.mark.usefixtures("screen")
@@ -415,6 +456,12 @@ def load_error(location: str) -> str:
 def launch(webserver: Webserver) -> str:
     """Launch the job of `ASSET`."""
     return webserver.launch("shout_job", {}, tags={})
+
+
+def assets() -> set[str]:
+    """The assets that the webserver has, by the last part of their keys."""
+    nodes = Webserver(DAGSTER).query("{ assetNodes { assetKey { path } } }")["assetNodes"]
+    return {node["assetKey"]["path"][-1] for node in nodes}
 
 
 def heard(webserver: Webserver, run_id: str) -> str:
