@@ -21,8 +21,8 @@ attributes:
   asset: {name}
   rows: {{csv: data/{name}.csv}}  # or the key of an upstream asset; relative paths start in project/
   key: id
-  input: "{{{{ row.text }}}}"
-  output: {{label: {{enum: [positive, negative]}}, reason: string}}
+  input: "{{{{ row.text }}}}\\nIs this positive or negative? Answer with one word."
+  output: {{label: {{enum: [positive, negative]}}}}
 """
 
 
