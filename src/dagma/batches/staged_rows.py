@@ -101,7 +101,7 @@ class StagedRows:
         twice = self._database.execute(TWICE).fetchall()
         if twice:
             shown = ", ".join(f"{key!r} ({count} rows, the first is row {first})" for key, count, first in twice)
-            raise RowsError(f"Keys are there more than once: {shown}. Nothing was sent. Make them unique.")
+            raise RowsError(f"Some keys appear more than once: {shown}. Nothing was sent. Make them unique.")
 
     def mark(self, decide: Callable[[Mapping[str, StagedRow]], Iterable[str]]) -> None:
         """Mark the rows that are to be asked; of rows that ask the same, one is asked for all.
