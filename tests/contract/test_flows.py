@@ -1,9 +1,11 @@
 """Facts about flows and variables, and what the client makes of them."""
 
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 from contract.conftest import Flows, LangflowServer, flow_named
+from harness.stack import wait_until
 
 from dagma.langflow import BadRequest, Conflict, Flow, FlowNotFound, LangflowClient, content_version
 
@@ -66,10 +68,13 @@ def test_a_header_tells_the_project_and_the_last_change_of_a_flow(client: Langfl
         return next(flow for flow in client.list_flows() if flow.id == flows.behave)
 
     before = header()
+    saved_before = datetime.fromisoformat(before.raw["updated_at"])
     assert client.list_projects()[before.raw["folder_id"]]
     assert before.raw["updated_at"] == client.get_flow(flows.behave).raw["updated_at"]
+    # It tells whole seconds.
+    wait_until("the next second", lambda: datetime.now(UTC) - saved_before > timedelta(seconds=1), seconds=5)
     client.upsert_flow(flow_named("behave", flows.behave) | {"description": "Saved once more."})
-    assert header().raw["updated_at"] > before.raw["updated_at"]
+    assert datetime.fromisoformat(header().raw["updated_at"]) > saved_before
 
 
 def test_variables_are_created_changed_and_deleted(client: LangflowClient):

@@ -9,6 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dagma.flows.files import read_flow
@@ -19,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 # One at a time writes what is known: two would undo each other's work.
 _RENEWING = threading.Lock()
+# Langflow tells whole seconds: within the second in which a flow was read, it may be saved once more.
+_SETTLED_AFTER = timedelta(seconds=2)
 
 
 class KnownFlows(ABC):
@@ -158,7 +161,15 @@ def _with_content_of(known: FlowOutline, header: FlowOutline) -> FlowOutline:
 
 def _read_whole(client: LangflowClient, header: FlowOutline, known: FlowOutline) -> FlowOutline:
     try:
-        return FlowOutline.of(client.get_flow(header.id), header.project)
+        outline = FlowOutline.of(client.get_flow(header.id), header.project)
+        return outline if _is_settled(outline) else replace(outline, updated_at=None)
     except Exception as error:  # noqa: BLE001  # whatever is in one flow, the others are read
         logger.warning("Flow %r (%s) can't be read, and stays as it was known: %s", header.name, header.id, error)
         return known
+
+
+def _is_settled(outline: FlowOutline) -> bool:
+    """Tell whether another save of a flow would show in the time of its last one."""
+    return outline.updated_at is not None and (
+        datetime.now(UTC) - datetime.fromisoformat(outline.updated_at) > _SETTLED_AFTER
+    )

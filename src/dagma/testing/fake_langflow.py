@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Any
 from uuid import uuid4
@@ -88,6 +89,7 @@ class FakeLangflow:
         flow_id: str | None = None,
         endpoint_name: str | None = None,
         project: str | None = None,
+        saved_at: datetime | None = None,
     ) -> str:
         """Add a flow.
 
@@ -98,6 +100,7 @@ class FakeLangflow:
             flow_id: Its id; the JSON's or a random one by default.
             endpoint_name: Its endpoint name; the JSON's or the flow's name by default.
             project: The name of its project, which is created where it is missing; Langflow's own by default.
+            saved_at: When it was saved, with a time zone; now by default.
 
         Returns:
             Its id.
@@ -110,7 +113,7 @@ class FakeLangflow:
         body["endpoint_name"] = endpoint_name or body["endpoint_name"]
         if project is not None:
             body["folder_id"] = self._store.project_id(project)
-        if isinstance(refusal := self._store.put_flow(body), str):
+        if isinstance(refusal := self._store.put_flow(body, saved_at), str):
             raise ValueError(f"The flow {name!r} can't be added: {refusal}.")
         self.behave(body["id"], behaviour)
         return str(body["id"])

@@ -23,7 +23,7 @@ class FakeStore:
         self._projects = {DEFAULT_PROJECT: str(uuid4())}
         self._lock = threading.Lock()
 
-    def put_flow(self, flow: dict[str, Any]) -> dict[str, Any] | str:
+    def put_flow(self, flow: dict[str, Any], saved_at: datetime | None = None) -> dict[str, Any] | str:
         """Keep a flow, and return it as kept, or why it can't be kept."""
         with self._lock:
             others = [other for other in self._flows.values() if other["id"] != flow["id"]]
@@ -43,7 +43,7 @@ class FakeStore:
                 "folder_id": self._projects[DEFAULT_PROJECT],
                 **flow,
                 "name": name,
-                "updated_at": datetime.now(UTC).isoformat(),
+                "updated_at": (saved_at or datetime.now(UTC)).replace(microsecond=0).isoformat(),
                 "version_token": str(uuid4()),
             }
             self._flows[flow["id"]] = stored

@@ -1,6 +1,7 @@
 """Edits in the canvas reach Dagster, without a redeploy."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -13,6 +14,7 @@ from dagma.execution.webserver import WebserverError
 from dagma.langflow import LangflowError
 from dagma.testing import FakeLangflow, Fault
 
+YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 OTHER = {"data": {"nodes": [{"id": "Prompt-1", "data": {"type": "Prompt", "node": {"template": {}}}}], "edges": []}}
 
 
@@ -74,8 +76,8 @@ def test_flows_that_appear_or_vanish_reload_it_and_others_do_not(langflow: FakeL
 
 
 def test_only_flows_that_were_saved_since_are_read_again(langflow: FakeLangflow) -> None:
-    first = langflow.add_flow("first")
-    langflow.add_flow("second")
+    first = langflow.add_flow("first", saved_at=YESTERDAY)
+    langflow.add_flow("second", saved_at=YESTERDAY)
     look(flow_assets())
     assert reads(langflow) == 2
     look(flow_assets())
@@ -83,6 +85,16 @@ def test_only_flows_that_were_saved_since_are_read_again(langflow: FakeLangflow)
     langflow.add_flow("first", flow_id=first)
     look(flow_assets())
     assert reads(langflow) == 3
+
+
+def test_an_edit_within_the_second_of_the_one_before_is_seen(langflow: FakeLangflow) -> None:
+    saved_at = datetime.now(UTC) + timedelta(minutes=1)  # however slow this machine is
+    flow_id = langflow.add_flow("label", saved_at=saved_at)
+    look(flow_assets())
+    before = specs_of(flow_assets())["label"].code_version
+    langflow.add_flow("label", flow_id=flow_id, flow=OTHER, saved_at=saved_at)
+    look(flow_assets())
+    assert specs_of(flow_assets())["label"].code_version != before
 
 
 def test_a_flow_that_cannot_be_read_is_read_the_next_time(langflow: FakeLangflow) -> None:
