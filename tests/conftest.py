@@ -4,6 +4,7 @@ import os
 import secrets
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=3000, deadline=None)
 settings.load_profile("repeatable")
+
+# What removes the test stack, once it was started.
+STACK_REMOVAL = pytest.StashKey[ExitStack]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -66,6 +70,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 raise pytest.UsageError(f"{item.nodeid} asks the test stack: take its file out of OF_THEIR_OWN")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if hasattr(item.config, "workerinput") and not lane_of(item.nodeid).endswith("stack"):
+        # No test that this process still runs asks for the stack, whose health checks would take time from all of them.
+        item.config.stash.get(STACK_REMOVAL, ExitStack()).close()
+
+
 @pytest.fixture(scope="session")
 def stack(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The shipped stack, healthy, under the project name and ports of the tests."""
@@ -92,8 +102,9 @@ def stack(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
         stack.start()
         yield stack
         return
-    with fresh_stack(tmp_path_factory.mktemp(PROJECT), **TYPED) as stack:
-        yield stack
+    with ExitStack() as removal:
+        pytestconfig.stash[STACK_REMOVAL] = removal
+        yield removal.enter_context(fresh_stack(tmp_path_factory.mktemp(PROJECT), **TYPED))
 
 
 @pytest.fixture(scope="session")
