@@ -11,7 +11,7 @@ venv := .venv/bin
 $(foreach name,$(.VARIABLES),\
   $(if $(filter command,$(firstword $(origin $(name)))),$(eval override export $(name) := $$(value $(name)))))
 
-.PHONY: help up secrets down ps logs ask flows-push flows-pull dev test test-unit pictures chaos bench lint lock clean
+.PHONY: help up secrets down ps logs ask example flows-push flows-pull dev test test-unit pictures chaos bench lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ logs: ## Follow the logs: make logs [s="SERVICE ..."]
 
 ask: ## Ask a flow through Dagster: make ask Q="..." | FILE=PATH [FLOW=NAME]
 	@scripts/ask.sh
+
+example: ## Label a table of reviews with a flow, and print how many are right
+	@scripts/example.sh
 
 flows-push: ## Bring flows/*.json to Langflow: make flows-push [FORCE=1]
 	@$(compose) run --rm --no-deps flows-push dagma flows push --dir /flows $${FORCE:+--force}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -258,6 +259,17 @@ def test_make_ask_answers_through_dagster(clone: Clone) -> None:
     assert "Paris" in answered.splitlines()[0]
     assert f"{DAGSTER}/runs/" in answered
     assert f"{LANGFLOW}/flow/da90a000-0000-4000-8000-000000000001" in answered
+
+
+@pytest.mark.usefixtures("screen")
+def test_make_example_labels_reviews_and_prints_how_many_are_right(clone: Clone) -> None:
+    printed = clone.make("example")
+    assert f"review_sentiments_job runs: {DAGSTER}/runs/" in printed
+    (total,) = [line for line in printed.splitlines() if line.startswith("| all ")]
+    positive, negative, failed, right = map(int, re.findall(r"\d+", total))
+    assert positive + negative + failed == 40
+    assert failed >= 1, "one review has no text"
+    assert right > 24, printed
 
 
 @pytest.mark.usefixtures("screen")

@@ -1,22 +1,18 @@
 """`dagma ask`: one question, through Dagster, to a flow."""
 
 import argparse
-import getpass
 import json
 import sys
 import time
 from typing import Any
 
 from dagma.cli.ask_input import InputError, parse_tweaks, read_question
-from dagma.cli.waiting import WAITING, why_it_waits
-from dagma.execution.webserver import Outcome, Webserver, WebserverError
+from dagma.cli.launching import UnfinishedError, add_wait_option, how_it_ended, run_to_end
+from dagma.execution.webserver import Outcome, Webserver
 
 JOB = "langflow_run_flow_job"
 ASSET = "langflow_run_flow"
-INTERRUPTED = 130
 USAGE = 2
-# A run begins a second after it was launched. Later, someone who waits wants to know why.
-HINT_SECONDS = 10.0
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -37,9 +33,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="direct: one request; job: a durable job; auto: a job where that is possible; default: LANGFLOW_MODE",
     )
     parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
-    parser.add_argument(
-        "--wait", type=_seconds, default=600.0, metavar="SECONDS", help="stop waiting after this long; the run goes on"
-    )
+    add_wait_option(parser)
     parser.set_defaults(handler=ask)
 
 
@@ -52,19 +46,11 @@ def ask(options: argparse.Namespace) -> int:
         return USAGE
     webserver = Webserver.from_environment()
     started = time.monotonic()
-    run_id = None
     try:
-        run_id = webserver.launch(JOB, config, tags={"dagma/principal": f"cli:{getpass.getuser()}"})
-        if not _has_ended(webserver, run_id, started, options.wait):
-            return _leave(webserver, run_id, f"No answer after {options.wait:g} s.", exit_code=1)
-        outcome = webserver.outcome(run_id)
-    except WebserverError as error:
-        print(f"dagma: {error}", file=sys.stderr)
-        if run_id:
-            print(f"  run      {webserver.run_url(run_id)}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return _leave(webserver, run_id, "Interrupted.", exit_code=INTERRUPTED)
+        run_id, outcome = run_to_end(webserver, JOB, config, options.wait)
+    except UnfinishedError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
     seconds = time.monotonic() - started
     report = {"run": webserver.run_url(run_id), "run_id": run_id, "run_status": outcome.status, **outcome.metadata}
     if options.json:
@@ -90,30 +76,6 @@ def run_config(options: argparse.Namespace) -> dict[str, Any]:
     return {"ops": {ASSET: {"config": {name: value for name, value in config.items() if value is not None}}}}
 
 
-def _has_ended(webserver: Webserver, run_id: str, started: float, wait: float) -> bool:
-    """Follow a run to its end, or for `wait` seconds; tell once why it does not begin."""
-    is_told = False
-    for status in webserver.follow(run_id):
-        waited = time.monotonic() - started
-        if waited > wait:
-            return False
-        if not is_told and waited > HINT_SECONDS and status in WAITING:
-            is_told = True
-            why = why_it_waits(webserver, run_id, status)
-            print(f"The run has waited for {waited:.0f} s: {why}", file=sys.stderr, flush=True)
-    return True
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
-    return seconds
-
-
 def _has_answer(outcome: Outcome) -> bool:
     return outcome.status == "SUCCESS" and outcome.metadata.get("status") != "skipped"
 
@@ -125,12 +87,8 @@ def _print(outcome: Outcome, report: dict[str, Any], seconds: float) -> None:
             print(f"  rows     {rows} in all; the run's value has them\n")
     elif outcome.metadata.get("status") == "skipped":
         print("Skipped: no flow is configured. Set LANGFLOW_DEFAULT_FLOW_ID, or name one with --flow.\n")
-    elif outcome.status == "CANCELED":
-        # The step's failure is then only Dagster's word for the cancel.
-        print("The run was canceled.\n")
     else:
-        cause = report.get("cause") or outcome.failure or "See the run."
-        print(f"The run ended as {outcome.status}. {' '.join(filter(None, [cause, report.get('fix')]))}\n")
+        print(f"{how_it_ended(outcome)}\n")
     print(f"  run      {report['run']}")
     if report.get("flow_url"):
         print(f"  flow     {report['flow_url']}")
@@ -152,9 +110,3 @@ def _as_text(answer: Any) -> str:
 
 def _cell(value: Any) -> str:
     return " ".join(("" if value is None else str(value)).split())
-
-
-def _leave(webserver: Webserver, run_id: str | None, cause: str, *, exit_code: int) -> int:
-    where = f"The run goes on: {webserver.run_url(run_id)}" if run_id else f"See if it runs: {webserver.runs_url}"
-    print(f"{cause} {where}", file=sys.stderr)
-    return exit_code

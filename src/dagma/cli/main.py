@@ -10,10 +10,11 @@ import sys
 from collections.abc import Sequence
 
 from dagma import __version__, environment
-from dagma.cli import ask, doctor, flows_command, prune, reload, table, validate
+from dagma.cli import ask, doctor, flows_command, prune, reload, run, table, validate
+from dagma.cli.launching import INTERRUPTED
 from dagma.ledger import commands as ledger
 
-COMMANDS = (ask, doctor, flows_command, validate, reload, ledger, table, prune)
+COMMANDS = (ask, run, doctor, flows_command, validate, reload, ledger, table, prune)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
-        return ask.INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader has seen enough (`| head`); Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

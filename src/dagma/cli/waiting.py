@@ -1,4 +1,6 @@
-"""Why a run that was launched has not begun: what `dagma ask` says to whoever waits."""
+"""Why a run that was launched has not begun: what is said to whoever waits."""
+
+import sys
 
 from dagma import environment
 from dagma.cli.celery_workers import BrokerError, find_workers
@@ -8,8 +10,32 @@ QUEUE_DAEMON = "QUEUED_RUN_COORDINATOR"
 QUEUED = frozenset({"NOT_STARTED", "QUEUED"})
 WAITING = QUEUED | {"STARTING"}
 """The statuses of a run that no worker executes yet."""
+# A run begins a second after it was launched. Later, someone who waits wants to know why.
+HINT_SECONDS = 10.0
 _LOOK_AT_DAEMON = "Look at it: `make ps`, `make logs s=dagster-daemon`."
 _LOOK_AT_WORKERS = "Look at them: `make ps`, `make logs s=worker`."
+
+
+def tell_why_it_waits(webserver: Webserver, run_id: str, status: str, waited: float) -> bool:
+    """Print why a run has not begun, if it should have by now.
+
+    Args:
+        webserver: Where it was launched.
+        run_id: The run.
+        status: Its status.
+        waited: How many seconds ago it was launched.
+
+    Returns:
+        Whether anything was printed.
+
+    Raises:
+        WebserverError: The webserver can't tell.
+    """
+    if waited <= HINT_SECONDS or status not in WAITING:
+        return False
+    why = why_it_waits(webserver, run_id, status)
+    print(f"The run has waited for {waited:.0f} s: {why}", file=sys.stderr, flush=True)
+    return True
 
 
 def why_it_waits(webserver: Webserver, run_id: str, status: str) -> str:

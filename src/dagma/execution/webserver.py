@@ -135,7 +135,7 @@ class Outcome:
 
     status: str
     metadata: dict[str, Any] = field(default_factory=dict)
-    """Of the run's materialization, or of the failure of its step."""
+    """Of the run's last materialization; of a failed run, of the failure of its step."""
     failure: str = ""
 
 
@@ -372,14 +372,14 @@ class Webserver:
         run = self.query(OUTCOME, id=run_id)["runOrError"]
         if "status" not in run:
             raise WebserverError(f"Run {run_id} was deleted.")
-        materializations = run["assetMaterializations"]
-        if materializations:
-            return Outcome(run["status"], _values(materializations[-1]["metadataEntries"]))
         events = run["eventConnection"]["events"]
         for event in events:
             if event["__typename"] == "ExecutionStepFailureEvent":
                 described = event["failureMetadata"] or {"metadataEntries": []}
                 return Outcome(run["status"], _values(described["metadataEntries"]), _innermost(event["error"] or {}))
+        materializations = run["assetMaterializations"]
+        if materializations:
+            return Outcome(run["status"], _values(materializations[-1]["metadataEntries"]))
         messages = [event["message"] for event in events if event["__typename"] == "RunFailureEvent"]
         return Outcome(run["status"], failure=_plain(messages[-1]) if messages else "")
 

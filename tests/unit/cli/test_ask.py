@@ -11,6 +11,7 @@ from unit.cli.fake_dagster import DAEMON, RUN_ID, FakeDagster
 
 from dagma.cli import ask, main, waiting
 from dagma.cli.celery_workers import BrokerError, Worker
+from dagma.cli.launching import INTERRUPTED
 from dagma.execution.webserver import Webserver
 
 FAILURE = {
@@ -124,7 +125,7 @@ def test_ctrl_c_leaves_the_run_going_and_says_so(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Webserver, "follow", interrupt)
-    assert main(["ask", "Why?"]) == ask.INTERRUPTED
+    assert main(["ask", "Why?"]) == INTERRUPTED
     assert f"The run goes on: http://dagster.example/runs/{RUN_ID}" in capsys.readouterr().err
 
 
@@ -136,7 +137,7 @@ def test_ctrl_c_in_the_middle_of_a_request_ends_in_a_line(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Webserver, interrupted, interrupt)
-    assert main(["ask", "Why?"]) == ask.INTERRUPTED
+    assert main(["ask", "Why?"]) == INTERRUPTED
     assert "http://dagster.example/runs" in capsys.readouterr().err
 
 
@@ -334,7 +335,7 @@ def test_a_run_that_does_not_begin_is_explained_once(
             raise workers
         return workers
 
-    monkeypatch.setattr(ask, "HINT_SECONDS", 0.2)
+    monkeypatch.setattr(waiting, "HINT_SECONDS", 0.2)
     monkeypatch.setattr(waiting, "find_workers", find)
     if workers is not None:
         monkeypatch.setenv("CELERY_BROKER_URL", "redis://:secret@redis:6379/0")
@@ -351,7 +352,7 @@ def test_a_run_that_does_not_begin_is_explained_once(
 def test_a_run_that_begins_at_once_is_not_explained(
     dagster: FakeDagster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(ask, "HINT_SECONDS", 0.2)
+    monkeypatch.setattr(waiting, "HINT_SECONDS", 0.2)
     dagster.statuses = ["QUEUED", "STARTED", "STARTED", "STARTED", "SUCCESS"]
     assert main(["ask", "Why?"]) == 0
     assert capsys.readouterr().err == ""

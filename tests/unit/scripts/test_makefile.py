@@ -137,3 +137,17 @@ def test_a_stack_that_is_down_is_said_so(folder: Path) -> None:
         make(folder, "ask", "Q=hi")
     assert "the stack is not up" in caught.value.stderr
     assert "make up" in caught.value.stderr
+
+
+def test_the_example_runs_on_a_stack_that_is_up(folder: Path) -> None:
+    assert make(folder, "example").endswith("<user-code>\n<dagma>\n<run>\n<review_sentiments_job>\n")
+
+
+def test_the_example_brings_up_a_stack_that_is_down(folder: Path, script: Path) -> None:
+    (folder / "bin" / "docker").write_text('#!/bin/bash\n[ "$2" = ps ] || echo "$@"\n')
+    (script / "example.sh").symlink_to(ROOT / "scripts" / "example.sh")
+    (script / "up.sh").write_text("#!/bin/bash\necho up\n")
+    (script / "up.sh").chmod(0o755)
+    up, run = make(folder, "example").splitlines()
+    assert up == "up"
+    assert run.endswith("dagma run review_sentiments_job")

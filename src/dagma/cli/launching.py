@@ -1,0 +1,103 @@
+"""A run that a command launches and waits for."""
+
+import argparse
+import getpass
+import time
+from collections.abc import Callable
+from typing import Any
+
+from dagma.cli.waiting import tell_why_it_waits
+from dagma.execution.webserver import Outcome, Webserver, WebserverError
+
+INTERRUPTED = 130
+
+
+class UnfinishedError(Exception):
+    """There is no end to report: the message says why, and where the run is.
+
+    Args:
+        message: That.
+        exit_code: What the command exits with.
+    """
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def add_wait_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--wait`."""
+    parser.add_argument(
+        "--wait", type=_seconds, default=600.0, metavar="SECONDS", help="stop waiting after this long; the run goes on"
+    )
+
+
+def run_to_end(
+    webserver: Webserver,
+    job: str,
+    config: dict[str, Any],
+    wait: float,
+    on_launch: Callable[[str], None] = lambda _: None,
+) -> tuple[str, Outcome]:
+    """Launch a run of a job, as the user of this process, and wait for its end.
+
+    Args:
+        webserver: Where.
+        job: The job.
+        config: The run's config.
+        wait: For how many seconds.
+        on_launch: Called with the run's id once it is launched.
+
+    Returns:
+        The run's id, and how it ended.
+
+    Raises:
+        UnfinishedError: It was not launched, goes on, or can't be followed.
+    """
+    started = time.monotonic()
+    run_id = None
+    try:
+        run_id = webserver.launch(job, config, tags={"dagma/principal": f"cli:{getpass.getuser()}"})
+        on_launch(run_id)
+        if not _has_ended(webserver, run_id, started, wait):
+            raise UnfinishedError(f"It has not ended after {wait:g} s. {_where(webserver, run_id)}")
+        return run_id, webserver.outcome(run_id)
+    except WebserverError as error:
+        where = f"\n  run      {webserver.run_url(run_id)}" if run_id else ""
+        raise UnfinishedError(f"dagma: {error}{where}") from error
+    except KeyboardInterrupt as interrupt:
+        raise UnfinishedError(f"Interrupted. {_where(webserver, run_id)}", INTERRUPTED) from interrupt
+
+
+def how_it_ended(outcome: Outcome) -> str:
+    """Say of a run that did not succeed how it ended, why, and how to fix it."""
+    if outcome.status == "CANCELED":
+        # The step's failure is then only Dagster's word for the cancel.
+        return "The run was canceled."
+    cause = outcome.metadata.get("cause") or outcome.failure or "See the run."
+    return f"The run ended as {outcome.status}. {' '.join(filter(None, [cause, outcome.metadata.get('fix')]))}"
+
+
+def _has_ended(webserver: Webserver, run_id: str, started: float, wait: float) -> bool:
+    """Follow a run to its end, or for `wait` seconds; tell once why it does not begin."""
+    is_told = False
+    for status in webserver.follow(run_id):
+        waited = time.monotonic() - started
+        if waited > wait:
+            return False
+        is_told = is_told or tell_why_it_waits(webserver, run_id, status, waited)
+    return True
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return seconds
+
+
+def _where(webserver: Webserver, run_id: str | None) -> str:
+    return f"The run goes on: {webserver.run_url(run_id)}" if run_id else f"See if it runs: {webserver.runs_url}"

@@ -1,0 +1,59 @@
+"""`dagma run`: one run of a job, to its end."""
+
+import argparse
+import sys
+import time
+from typing import Any
+
+from dagma.cli.launching import UnfinishedError, add_wait_option, how_it_ended, run_to_end
+from dagma.execution.webserver import Webserver
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `run`."""
+    parser = subparsers.add_parser(
+        "run", help="run a job of the project and print what its last asset shows", description=__doc__
+    )
+    parser.add_argument("job", metavar="JOB", help="the job")
+    parser.add_argument(
+        "--location", default="project", metavar="NAME", help="the code location that has it; default: %(default)s"
+    )
+    add_wait_option(parser)
+    parser.set_defaults(handler=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Launch the job, wait for its end, and print what its last asset shows; 0 only if the run succeeded."""
+    webserver = Webserver.from_environment().at(options.location)
+    started = time.monotonic()
+    try:
+        _, outcome = run_to_end(
+            webserver,
+            options.job,
+            {},
+            options.wait,
+            on_launch=lambda run_id: print(f"{options.job} runs: {webserver.run_url(run_id)}\n", flush=True),
+        )
+    except UnfinishedError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    if outcome.status != "SUCCESS":
+        print(how_it_ended(outcome))
+        return 1
+    _print(outcome.metadata | {"seconds": round(time.monotonic() - started, 1)})
+    return 0
+
+
+def _print(metadata: dict[str, Any]) -> None:
+    """Print texts of several lines first, then a line for each text and number; tables and JSON stay in the UI."""
+    texts = {name: value for name, value in metadata.items() if isinstance(value, str) and "\n" in value}
+    for text in texts.values():
+        print(f"{text}\n")
+    plain = {
+        name: value
+        for name, value in metadata.items()
+        if name not in texts and isinstance(value, str | int | float | bool)
+    }
+    width = max(map(len, plain))
+    for name, value in plain.items():
+        print(f"  {name:<{width}}  {f'{value:.4g}' if isinstance(value, float) else value}")
