@@ -39,7 +39,7 @@ def ended(dagster: Webserver, launched: str) -> str:
 
 def test_a_run_tells_how_far_it_is(page: Page, stack: Stack, launched: str, picture: Picture) -> None:
     page.goto(f"{stack.dagster_url}/runs/{launched}")
-    page.get_by_placeholder("Filter…").fill("rows")
+    page.get_by_placeholder("Filter…").fill("rows", timeout=RUN_MILLISECONDS)
     expect(page.get_by_text(PROGRESS).first).to_be_visible(timeout=RUN_MILLISECONDS)
     expect(page.get_by_text(re.compile(rf"{TABLE}: \d+ rows asked")).first).to_be_visible(timeout=RUN_MILLISECONDS)
     expect(page.get_by_text("Success", exact=True)).to_be_visible(timeout=RUN_MILLISECONDS)
