@@ -39,6 +39,18 @@ def text(name: str, default: str | None = None, *, variables: Mapping[str, str] 
     )
 
 
+def secret(name: str) -> str:
+    """Read a variable of the project, such as a key: from `project/.env`, or where any setting may stand.
+
+    Raises:
+        SettingError: It is not set, or its file can't be read.
+    """
+    value = text(name)
+    if value is None:
+        raise SettingError(f"{name} is not set. Write {name}=... into project/.env, then run: make up")
+    return value
+
+
 def flag(name: str, *, default: bool) -> bool:
     """Read a switch.
 

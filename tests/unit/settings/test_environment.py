@@ -44,4 +44,6 @@ def test_a_variable_of_the_project_is_read_from_its_folder(monkeypatch: pytest.M
     assert environment.text("NOT_THERE") is None
     assert environment.text("../OTHER") is None
     monkeypatch.setenv("SHOP_DB_URL", "sqlite://")
-    assert environment.text("SHOP_DB_URL") == "sqlite://"
+    assert environment.secret("SHOP_DB_URL") == "sqlite://"
+    with pytest.raises(environment.SettingError, match=r"Write NOT_THERE=\.\.\. into project/\.env"):
+        environment.secret("NOT_THERE")
