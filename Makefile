@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-compose := docker compose
+compose := . scripts/lib.sh; . scripts/outbound.sh; docker compose
 venv := .venv/bin
 
 # What stands on the command line reaches the recipes as it was typed, as variables of their shell: make would take a $

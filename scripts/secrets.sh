@@ -1,4 +1,5 @@
-# One file per secret, from the environment or .env, for the `secrets` of docker-compose.yml. Sourced by up.sh.
+# One file per secret, from the environment or .env, for the `secrets` of docker-compose.yml; and one per variable of
+# project/.env, for the project's code. Sourced by up.sh.
 # It touches: DAGMA_SECRETS_DIR (.secrets), which only its owner can enter. The files are readable by all, since a
 # container's user reads them through a mount, which does not ask for the folder.
 # shellcheck shell=bash
@@ -48,12 +49,12 @@ secret() {
   esac
 }
 
-# dotenv NAME: the value as Compose would read it, from the environment or .env. Where Compose would change what stands
-# there, this stops: a key that was cut is hard to find.
+# dotenv NAME [FILE]: the value as Compose would read it, from the environment or .env. Where Compose would change what
+# stands there, this stops: a key that was cut is hard to find.
 dotenv() {
-  local name=$1 value
+  local name=$1 file=${2:-.env} value
   if printenv "$name"; then return; fi
-  value=$(sed -n "s/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}${name}[[:space:]]*=[[:space:]]*//p" .env | tail -n 1) || return 1
+  value=$(sed -n "s/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}${name}[[:space:]]*=[[:space:]]*//p" "$file" | tail -n 1) || return 1
   case $value in
     \'*\'*)
       value=${value#\'}
@@ -62,23 +63,23 @@ dotenv() {
     \"*\"*)
       value=${value#\"}
       value=${value%%\"*}
-      unchanged "$name" "\\" "$value"
-      unchanged "$name" "\$" "$value"
+      unchanged "$name" "$file" "\\" "$value"
+      unchanged "$name" "$file" "\$" "$value"
       ;;
-    \'* | \"*) die "$name in .env has a quote that does not end on its line" "write it on one line: $name='...'" ;;
+    \'* | \"*) die "$name in $file has a quote that does not end on its line" "write it on one line: $name='...'" ;;
     *)
       value=${value%%[[:space:]]\#*}
       value=${value%"${value##*[![:space:]]}"}
-      unchanged "$name" "\$" "$value"
+      unchanged "$name" "$file" "\$" "$value"
       ;;
   esac
   printf '%s' "$value"
 }
 
-# unchanged NAME SIGN VALUE: refuse a sign that Compose replaces where it stands.
+# unchanged NAME FILE SIGN VALUE: refuse a sign that Compose replaces where it stands.
 unchanged() {
-  case $3 in
-    *"$2"*) die "$1 in .env has a $2, which Compose replaces" "put the value into single quotes: $1='...'" ;;
+  case $4 in
+    *"$3"*) die "$1 in $2 has a $3, which Compose replaces" "put the value into single quotes: $1='...'" ;;
   esac
 }
 
@@ -104,6 +105,33 @@ write_secrets() {
   done
   # By new files: what runs keeps those that it started with, until it is replaced.
   for name in $changed; do mv -f "$folder/$name.new" "$folder/$name"; done
+  write_project_secrets "$folder/project"
+}
+
+# write_project_secrets FOLDER: the project's own variables, those of project/.env. What runs the project's code sees the
+# folder, and so a value that has changed.
+write_project_secrets() {
+  local folder=$1 file name value names=""
+  if [ -f project/.env ]; then
+    names=$(sed -n 's/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}\([A-Za-z_][A-Za-z0-9_]*\)[[:space:]]*=.*/\2/p' project/.env | sort -u)
+  fi
+  mkdir -p "$folder"
+  # Containers enter it by a mount, as users of their own; on this machine the folder above keeps others out.
+  chmod 755 "$folder"
+  for file in "$folder"/*; do
+    # shellcheck disable=SC2086  # one argument a name
+    [ ! -f "$file" ] || printf '%s\n' $names | grep -qxF "${file##*/}" || rm -f "$file"
+  done
+  for name in $names; do
+    case $name in
+      CELERY_* | DAGMA_* | DAGSTER_* | LANGFLOW_* | LLM_*) die "project/.env has $name, a setting of the stack" "move it to .env" ;;
+    esac
+    value=$(dotenv "$name" project/.env)
+    if [ -f "$folder/$name" ] && [ "$(cat "$folder/$name")" = "$value" ]; then continue; fi
+    printf '%s' "$value" >"$folder/$name.new"
+    chmod 444 "$folder/$name.new"
+    mv -f "$folder/$name.new" "$folder/$name"
+  done
 }
 
 # revise FILE: a variable of the group's containers. It is random: a digest of a short key would give it away.

@@ -17,6 +17,7 @@ mkdir -p .dev/logs
 . scripts/secrets.sh
 . scripts/images.sh
 . scripts/project.sh
+. scripts/outbound.sh
 . scripts/stack.sh
 . scripts/last-up.sh
 
@@ -44,7 +45,9 @@ else
   phase images build_images
   copy_project
   phase check check_definitions
+  write_outbound
   phase stack start_stack
+  forget_outbound
 fi
 remember_this_up
 forget_old_copies

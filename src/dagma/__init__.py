@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dagma.components.flow_table_component import FlowTable
     from dagma.components.flows import Flows, flow_assets
     from dagma.components.stored_tables import StoredTable
+    from dagma.environment import secret
     from dagma.flows.outline import FlowOutline
     from dagma.langflow import LangflowError
     from dagma.project import data_folder
@@ -59,6 +60,7 @@ __all__ = [
     "langflow_from_environment",
     "record_calls",
     "retry_or_fail",
+    "secret",
 ]
 
 _MODULES = {
@@ -91,6 +93,7 @@ _MODULES = {
     "langflow_from_environment": "dagma.backends.langflow.langflow_resource",
     "record_calls": "dagma.calls.call_record",
     "retry_or_fail": "dagma.calls.retrying",
+    "secret": "dagma.environment",
 }
 
 

@@ -1,7 +1,8 @@
 """Reads settings from environment variables; a variable that is empty counts as not set.
 
 Every setting `NAME` can stand in a file instead, which `NAME_FILE` names: secrets then appear neither in the
-environment of a process nor in `docker inspect`.
+environment of a process nor in `docker inspect`. So can the project's own variables, those of `project/.env`: as files
+of the folder that `DAGMA_PROJECT_SECRETS_DIR` names, which containers with the project's code have.
 """
 
 import os
@@ -24,13 +25,30 @@ def text(name: str, default: str, *, variables: Mapping[str, str] = os.environ) 
 @overload
 def text(name: str, default: None = None, *, variables: Mapping[str, str] = os.environ) -> str | None: ...
 def text(name: str, default: str | None = None, *, variables: Mapping[str, str] = os.environ) -> str | None:
-    """Read a text, without surrounding blanks, from the variable or from the file that `NAME_FILE` names.
+    """Read a text, without surrounding blanks: the variable, the file that `NAME_FILE` names, or the project's own.
 
     Raises:
         SettingError: The file can't be read.
     """
     path = variables.get(f"{name}_FILE", "").strip()
-    return variables.get(name, "").strip() or (_text_of_file(f"{name}_FILE", path) if path else None) or default
+    return (
+        variables.get(name, "").strip()
+        or (_text_of_file(f"{name}_FILE", path) if path else None)
+        or _text_of_project(name, variables)
+        or default
+    )
+
+
+def secret(name: str) -> str:
+    """Read a variable of the project, such as a key: from `project/.env`, or where any setting may stand.
+
+    Raises:
+        SettingError: It is not set, or its file can't be read.
+    """
+    value = text(name)
+    if value is None:
+        raise SettingError(f"{name} is not set. Write {name}=... into project/.env, then run: make up")
+    return value
 
 
 def flag(name: str, *, default: bool) -> bool:
@@ -99,6 +117,12 @@ def choice(name: str, words: tuple[Word, ...], default: Word) -> Word:
         if word.lower() == known:
             return known
     raise SettingError(f"{name} is {word!r}. Set it to one of: {', '.join(words)}.")
+
+
+def _text_of_project(name: str, variables: Mapping[str, str]) -> str | None:
+    folder = variables.get("DAGMA_PROJECT_SECRETS_DIR", "").strip()
+    path = Path(folder, name)
+    return _text_of_file(name, str(path)) if folder and name.isidentifier() and path.is_file() else None
 
 
 def _text_of_file(variable: str, path: str) -> str | None:

@@ -232,7 +232,7 @@ def make_env_file(folder: Path, **settings: str) -> Path:
 
 def in_bash(code: str, folder: Path) -> str:
     """Run functions of the scripts that write what a stack needs, in the folder of its environment file."""
-    sourced = "".join(f". {ROOT}/scripts/{name}.sh; " for name in ("lib", "env-file", "secrets"))
+    sourced = "".join(f". {ROOT}/scripts/{name}.sh; " for name in ("lib", "env-file", "secrets", "outbound"))
     command = ["bash", "-Eeuo", "pipefail", "-c", sourced + code]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:

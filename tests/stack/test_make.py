@@ -324,10 +324,12 @@ def test_make_ask_takes_a_file_a_flow_and_any_text(clone: Clone) -> None:
 @pytest.mark.usefixtures("screen")
 def test_a_setting_that_cannot_be_used_is_told_before_anything_is_replaced(clone: Clone) -> None:
     before = clone.containers()
-    said = clone.refused(LANGFLOW_SCHEDULE_CRON="0 25 * * *", DAGMA_QUOTAS="calls=many/day")
+    outbound = "redis:6379"
+    said = clone.refused(LANGFLOW_SCHEDULE_CRON="0 25 * * *", DAGMA_QUOTAS="calls=many/day", DAGMA_OUTBOUND=outbound)
     assert "nothing was changed" in said
     assert "LANGFLOW_SCHEDULE_CRON is '0 25 * * *'. Set it to minute, hour," in said
     assert "DAGMA_QUOTAS: Quota 'calls=many/day' can't be read." in said
+    assert "DAGMA_OUTBOUND has 'redis:6379'. A name without a dot is the stack's own" in said
     assert clone.containers() == before
     assert is_up()
 
@@ -433,6 +435,21 @@ def test_where_nothing_of_dagster_runs_the_ui_comes_up_with_what_is_wrong(clone:
 
     mistake.unlink()
     assert "Dagma is up (" in clone.make("up")
+
+
+@pytest.mark.usefixtures("screen")
+def test_the_way_out_is_open_as_long_as_its_setting_is_there(clone: Clone) -> None:
+    way_out = {"outbound", "outbound-db.example.com"}
+    own = clone.write("project/.env", "SHOP_DB_URL='postgresql://me:a$b@db.example.com/shop'\n")
+    clone.change_settings(DAGMA_OUTBOUND="db.example.com:5432")
+    assert "outbound-db.example.com" in clone.make("up")
+    assert way_out <= clone.containers().keys()
+    read = ("python", "-c", "from dagma import secret; print(secret('SHOP_DB_URL'))")
+    assert clone.docker("exec", *clone.workers(), *read).strip() == own.read_text().split("'")[1]
+    clone.change_settings(DAGMA_OUTBOUND="")
+    clone.make("up")
+    assert not way_out & clone.containers().keys()
+    assert not clone.docker("network", "ls", "--quiet", "--filter", f"name={PROJECT}_outbound")
 
 
 @pytest.mark.usefixtures("screen")

@@ -59,7 +59,7 @@ class QueryRows(dg.Model):
         """Give what `read_rows` takes."""
         url = environment.text(self.url.env)
         if url is None:
-            raise RowsError(f"{self.url.env} is not set. Set it to the URL of the rows' database.")
+            raise RowsError(f"{self.url.env} is not set. Set it in project/.env to the URL of the rows' database.")
         return {"sql": self.sql, "url": url}
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
+
 from dagma.dev.dev_settings import ASSISTANT, Settings
 
 # Nothing looked up or sent at start, and nothing loaded that flows don't use.
@@ -125,7 +127,9 @@ def dagma_environment(settings: Settings, langflow_url: str) -> dict[str, str]:
         "LANGFLOW_MODE": "auto",
         "LANGFLOW_PUBLIC_URL": langflow_url,
     }
-    environment = {name: os.environ.get(name, value) for name, value in defaults.items()} | {
+    # The project's own variables, which containers get as files.
+    own = {name: value for name, value in dotenv_values(settings.root / "project" / ".env").items() if value}
+    environment = {name: os.environ.get(name, value) for name, value in (own | defaults).items()} | {
         "DAGMA_PROJECT_DIR": str(settings.root / "project"),
         "DAGMA_STORAGE_DIR": str(settings.state / "storage"),
         "DAGSTER_HOME": str(settings.state / "dagster"),

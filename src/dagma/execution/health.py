@@ -1,4 +1,4 @@
-"""Health checks of the containers: `python -m dagma.execution.health webserver|daemon|code|worker`.
+"""Health checks of the containers: `python -m dagma.execution.health webserver|daemon|code|worker|outbound`.
 
 Each asks a service for what its users need, exits 0 or 1, and says the cause in one line. They run every few seconds in
 every container, so none imports dagster (2 s of CPU): each asks over the wire.
@@ -15,6 +15,7 @@ from functools import partial
 
 from dagma import environment
 from dagma.execution.celery_settings import READY_FILE, broker_url
+from dagma.execution.outbound_routes import HEALTH, OPEN, WAY_OUT
 
 TIMEOUT_SECONDS = 5
 
@@ -132,6 +133,20 @@ def check_worker() -> str:
     return f"worker {node} answers"
 
 
+def check_outbound(way_out: tuple[str, int] = WAY_OUT) -> str:
+    """Ask the way out, which every door needs. Not a host outside: it would see a connection every few seconds.
+
+    Raises:
+        UnhealthyError: It does not answer.
+    """
+    with socket.create_connection(way_out, timeout=TIMEOUT_SECONDS) as connection:
+        connection.sendall(f"{HEALTH}\n".encode())
+        answer = connection.makefile().readline().strip()
+    if answer != OPEN:
+        raise UnhealthyError(f"the way out says {answer!r}")
+    return "the way out answers"
+
+
 def query_database(statement: str) -> list[tuple[str, float]]:
     """Run a statement in Dagster's database."""
     import psycopg2
@@ -158,6 +173,7 @@ CHECKS: dict[str, Callable[..., str]] = {
     "daemon": check_daemon,
     "code": check_code,
     "worker": check_worker,
+    "outbound": check_outbound,
 }
 
 

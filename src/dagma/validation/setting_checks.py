@@ -11,6 +11,7 @@ from dagma.backends.langflow.access_variables import FILE_VARIABLES, access_from
 from dagma.batches.tables_database import TablesDatabase
 from dagma.execution.allowed_hosts import further_hosts_from_environment
 from dagma.execution.load_errors import describe
+from dagma.execution.outbound_routes import routes_from_environment
 from dagma.ledger import Ledger, Prices
 from dagma.ledger.quotas import parse_quotas
 from dagma.ledger.texts import TextPolicy
@@ -62,6 +63,7 @@ def _checks() -> Iterator[tuple[str, Callable[[], Any]]]:
     for variable in ("LANGFLOW_PUBLIC_URL", "DAGSTER_PUBLIC_URL", "DAGSTER_WEBSERVER_URL", "LLM_BASE_URL"):
         yield variable, partial(_web_address, variable)
     yield "DAGSTER_ALLOWED_HOSTS", further_hosts_from_environment
+    yield "DAGMA_OUTBOUND", routes_from_environment
     yield "LANGFLOW_BASE_URL", base_url_from_environment
     # Of its errors, those that name no variable are about files.
     yield ", ".join(filter(environment.text, FILE_VARIABLES.values())), access_from_environment

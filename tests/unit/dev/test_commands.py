@@ -69,6 +69,17 @@ def test_dagster_and_langflow_share_the_key(settings: Settings) -> None:
     assert "LANGFLOW_SECRET_KEY" not in dagma
 
 
+def test_the_projects_own_variables_reach_dagster_and_not_langflow(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (settings.root / "project").mkdir()
+    (settings.root / "project" / ".env").write_text("SHOP_DB_URL='sqlite:///shop.db'\nMAIL_KEY=of the file\n")
+    monkeypatch.setenv("MAIL_KEY", "of the shell")
+    environment = commands.dagma_environment(settings, "u")
+    assert (environment["SHOP_DB_URL"], environment["MAIL_KEY"]) == ("sqlite:///shop.db", "of the shell")
+    assert "SHOP_DB_URL" not in commands.langflow(settings, Path("python"))[1]
+
+
 def test_no_secret_stands_on_a_command_line(settings: Settings) -> None:
     lines = [
         commands.llm(settings, Path("p"))[0],

@@ -27,7 +27,7 @@ OF_ONE_SERVICE = {
     "LLM_BASE_URL": "flows-push",
 }
 # The image sets it.
-OF_THE_IMAGE = {"DAGMA_FLOWS_DIR", "DAGMA_PROJECT_DIR", "DAGSTER_HOME"}
+OF_THE_IMAGE = {"DAGMA_FLOWS_DIR", "DAGMA_PROJECT_DIR", "DAGMA_PROJECT_SECRETS_DIR", "DAGSTER_HOME"}
 # Code that runs outside the containers.
 OUTSIDE = ("dev", "testing")
 

@@ -45,6 +45,7 @@ LIBRARIES = (
     "secrets",
     "images",
     "project",
+    "outbound",
     "stack",
     "last-up",
 )

@@ -47,6 +47,7 @@ def test_a_service_mounts_nothing_of_the_host_but_files_of_its_own(name: str) ->
             "./project/data",
             "${DAGMA_PROJECT_MOUNT",
             "${DAGMA_CA_BUNDLE",
+            "${DAGMA_SECRETS_DIR",
             "${LANGFLOW_TLS_FOLDER",
         )
         assert source.startswith(own), volume
@@ -247,6 +248,7 @@ def test_what_loads_definitions_has_the_project_its_data_and_the_flows(name: str
     assert "${DAGMA_PROJECT_MOUNT:-./project:/opt/project/current}:ro" in mounts
     assert "./project/data:/opt/project-data:ro" in mounts
     assert "./flows:/opt/flows:ro" in mounts
+    assert "${DAGMA_SECRETS_DIR:-.secrets}/project:/run/project-secrets:ro" in mounts
 
 
 def test_what_validates_sees_the_environment_of_what_runs_and_reaches_nothing() -> None:

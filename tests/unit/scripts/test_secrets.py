@@ -188,3 +188,47 @@ def test_what_runs_keeps_the_secret_that_it_started_with(made: Machine) -> None:
     made.run("write_secrets")
     assert given.read() == ""
     given.close()
+
+
+@pytest.fixture
+def own(made: Machine) -> Path:
+    """The file of the project's own variables."""
+    (made.folder / "project").mkdir()
+    return made.folder / "project" / ".env"
+
+
+def test_a_variable_of_the_project_is_a_file_that_its_containers_can_read(made: Machine, own: Path) -> None:
+    own.write_text("# a comment\nSHOP_DB_URL='postgresql://me:a$b@db.example.com/shop'\nexport MAIL_KEY = k # or\n")
+    assert made.run("write_secrets").returncode == 0
+    assert secret(made, "SHOP_DB_URL", ".secrets/project") == "postgresql://me:a$b@db.example.com/shop"
+    assert secret(made, "MAIL_KEY", ".secrets/project") == "k"
+    folder = made.folder / ".secrets" / "project"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o444}
+
+
+def test_a_variable_that_the_project_has_no_more_is_gone(made: Machine, own: Path) -> None:
+    own.write_text("SHOP_DB_URL=one\nMAIL_KEY=k\n")
+    made.run("write_secrets")
+    own.write_text("SHOP_DB_URL=two\n")
+    made.run("write_secrets")
+    folder = made.folder / ".secrets" / "project"
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {"SHOP_DB_URL": "two"}
+    own.unlink()
+    made.run("write_secrets")
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        ("DAGMA_QUOTAS=calls=1/day", "project/.env has DAGMA_QUOTAS, a setting of the stack\n fix: move it to .env"),
+        ("SHOP_DB_URL=a$b", "SHOP_DB_URL in project/.env has a $"),
+        ("SHOP_DB_URL='a", "SHOP_DB_URL in project/.env has a quote that does not end"),
+    ],
+)
+def test_a_variable_of_the_project_that_cannot_be_used_is_refused(
+    made: Machine, own: Path, line: str, cause: str
+) -> None:
+    own.write_text(line + "\n")
+    assert cause in made.refusal("write_secrets")

@@ -37,6 +37,7 @@ def test_nothing_set_is_fine() -> None:
         ("LANGFLOW_PUBLIC_URL", "langflow.example.org", "http://host:port"),
         ("DAGSTER_PUBLIC_URL", "dagster.example.org", "http://host:port"),
         ("DAGSTER_ALLOWED_HOSTS", "https://dagster.example.org", "hosts without scheme and port"),
+        ("DAGMA_OUTBOUND", "redis:6379", "the stack's own"),
         ("DAGMA_RUN_CONFIG_TWEAKS", "model_name", "Give component.field"),
         ("LLM_BASE_URL", "llm:8080/v1", "http://host:port"),
         ("LANGFLOW_CA_BUNDLE", "/nowhere/ca.pem", "No such file: /nowhere/ca.pem"),

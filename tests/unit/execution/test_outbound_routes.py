@@ -1,0 +1,69 @@
+"""DAGMA_OUTBOUND: hosts and ports, and what is refused."""
+
+import pytest
+
+from dagma.environment import SettingError
+from dagma.execution.outbound_routes import is_refused, routes_from_environment
+
+
+def test_hosts_and_ports_are_read_in_any_spelling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGMA_OUTBOUND", " DB.Example.com:5432, s3.example.com:443,db.example.com:5432 ,,a_b.c-d.io:25")
+    assert [str(route) for route in routes_from_environment()] == [
+        "db.example.com:5432",
+        "s3.example.com:443",
+        "a_b.c-d.io:25",
+    ]
+
+
+def test_nothing_is_open_where_nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGMA_OUTBOUND", "")
+    assert routes_from_environment() == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "fix"),
+    [
+        ("db.example.com", "Give host:port"),
+        ("https://s3.example.com:443", "without scheme and path"),
+        ("db.example.com:0", "a port from 1 to 65535"),
+        ("db.example.com:65536", "a port from 1 to 65535"),
+        ("db.example.com:", "a port from 1 to 65535"),
+        ("db.example.com:5432-5440", "a port from 1 to 65535"),
+        ("postgres-control:5432", "the stack's own"),
+        ("redis:6379", "the stack's own"),
+        ("langflow:7860", "the stack's own"),
+        ("localhost:5432", "this machine's"),
+        ("db.localhost:5432", "this machine's"),
+        ("127.0.0.1:5432", "the host's name in DNS"),
+        ("169.254.169.254:80", "the host's name in DNS"),
+        ("[fe80::1]:443", "the host's name in DNS"),
+        ("fd00:ec2::254:80", "the host's name in DNS"),
+        ("0x7f.1:80", "no name of a host"),
+        ("metadata.google.internal:80", "a cloud's metadata service"),
+        ("*.s3.example.com:443", "each host by its whole name"),
+        ("db..example.com:5432", "no name of a host"),
+        ("db.example.com.:5432", "no name of a host"),
+        (":5432", "no name of a host"),
+        (f"{'a' * 64}.example.com:5432", "no name of a host"),
+        ("db.example.com:5432 s3.example.com:443", "no name of a host"),
+        ('a.b" x: [.c:1', "no name of a host"),
+    ],
+)
+def test_what_cannot_be_used_is_told_with_its_fix(monkeypatch: pytest.MonkeyPatch, entry: str, fix: str) -> None:
+    monkeypatch.setenv("DAGMA_OUTBOUND", f"db.example.com:5432,{entry}")
+    with pytest.raises(SettingError) as caught:
+        routes_from_environment()
+    assert str(caught.value).startswith(f"DAGMA_OUTBOUND has {entry!r}. ")
+    assert fix in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "refused"),
+    [
+        *((address, True) for address in ("127.0.0.1", "::1", "0.0.0.0", "169.254.169.254", "::ffff:169.254.169.254")),
+        *((address, True) for address in ("fe80::1%eth0", "224.0.0.1", "fd00:ec2::254", "168.63.129.16")),
+        *((address, False) for address in ("192.0.2.7", "10.0.0.5", "192.168.1.4", "2001:db8::1", "fd00::5")),
+    ],
+)
+def test_a_name_may_lead_to_a_private_address_and_not_to_the_machines_own(address: str, refused: bool) -> None:
+    assert is_refused(address) is refused
