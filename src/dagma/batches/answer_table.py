@@ -211,8 +211,10 @@ class AnswerTable:
             for row, kept in current:
                 if known[row.key].vanished or known[row.key].kept != kept:
                     values = {**kept, "position": row.position, "vanished_at": None}
-                    changes = {name: bindparam(bind, values[name]) for name, bind in _binds(values).items()}
-                    connection.execute(update(self.table).where(*self._these([row.key])).values(changes))
+                    bound: dict[str, Any] = {
+                        name: bindparam(bind, values[name]) for name, bind in _binds(values).items()
+                    }
+                    connection.execute(update(self.table).where(*self._these([row.key])).values(bound))
 
     def write(self, results: Sequence[tuple[StagedRow, RowResult]], generation: int) -> None:
         """Write rows, in one transaction; those that the table has are replaced.
@@ -232,7 +234,7 @@ class AnswerTable:
         ]
         insert = (postgresql if self._database.dialect == "postgresql" else sqlite).insert(table)
         keys = ["partition_key", "row_key"]
-        changes = {column.name: column for column in insert.excluded if column.name not in keys}
+        changes: dict[str, Any] = {column.name: column for column in insert.excluded if column.name not in keys}
         statement = insert.values({name: bindparam(bind) for name, bind in binds.items()})
         with self._database.begin() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), records)

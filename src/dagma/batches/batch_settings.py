@@ -23,8 +23,8 @@ OWN_COLUMNS = (
 # PostgreSQL cuts names that are longer, and has columns of these names in each table.
 MOST_NAME_BYTES = 63
 SYSTEM_COLUMNS = ("tableoid", "ctid", "xmin", "cmin", "xmax", "cmax")
-# PostgreSQL's most are 1,600, SQLite's 2,000.
-MOST_COLUMNS = 1_500
+# PostgreSQL keeps a row in a page of 8 KB, and of each text the first 24 bytes at least.
+MOST_COLUMNS = 300
 MOST_CONCURRENCY = 200
 OUTPUT_NAME = re.compile(r"[A-Za-z_]\w*")
 

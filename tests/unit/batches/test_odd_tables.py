@@ -26,7 +26,7 @@ from dagma.calls.answer import Answer
 
 FEW = settings(max_examples=60)
 # The fixture's database is used by all examples, each with a table of its own.
-FEW_TABLES = settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW_TABLES = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ODD_NAMES = (
     *("select", "order", "group by", "Table", "a.b", "a_b", "a b", "value", "x%", "%(x)s", "x:y", 'say "hi"', "it's"),
     *("--", "; drop table labels", "?", "$1", "[0]", "\\", " ", "ü", "😀", "n" * 63, "rowid", "row_"),
@@ -77,7 +77,7 @@ def test_columns_of_any_name_keep_their_values(database: TablesDatabase) -> None
         (["Ü", "ü"], "has the name of the input column 'Ü'"),
         (["Answer"], "has the name of the input column 'Answer'"),
         (["ctid"], "a column of every table"),
-        ([f"c{number}" for number in range(5_000)], r"5,002 columns.*can have 1,500\. Keep fewer"),
+        ([f"c{number}" for number in range(5_000)], r"5,002 columns.*can have 300\. Keep fewer"),
     ],
 )
 def test_a_name_that_no_table_can_have_is_refused(keep: list[str], told: str) -> None:
@@ -85,11 +85,11 @@ def test_a_name_that_no_table_can_have_is_refused(keep: list[str], told: str) ->
         BatchSettings(key="id", input="{{ row.id }}", keep=tuple(keep))
 
 
-def test_a_table_of_a_thousand_columns_keeps_all_of_them(database: TablesDatabase) -> None:
-    names = [f"c{number}" for number in range(1_000)]
-    ask([{"id": 1, **{name: number for number, name in enumerate(names)}}], keep=names)
+def test_a_table_of_many_columns_keeps_all_of_them(database: TablesDatabase) -> None:
+    names = [f"c{number}" for number in range(298)]
+    ask([{"id": 1, **{name: f"{number:024}" for number, name in enumerate(names)}}], keep=names)
     (row,) = stored(database, "labels", *names)
-    assert list(row.values()) == list(range(1_000))
+    assert list(map(int, row.values())) == list(range(298))
 
 
 def test_a_cell_of_10_mb_is_kept(database: TablesDatabase) -> None:
