@@ -55,7 +55,7 @@ test-unit: .venv/ready ## Run the tests that need no container
 pictures: .venv/ready ## Take the README's pictures anew, of the stack that is up
 	@$(venv)/python -m pytest tests/browser --stack-env .env --pictures docs/pictures
 
-chaos: .venv/ready ## Kill services at random moments and count the damage: make chaos [N=20] [SEED=...]
+chaos: .venv/ready ## Kill services at random moments and count the damage: make chaos [N=20] [SEED=...] [OF=tables]
 	@scripts/chaos.sh
 
 bench: .venv/ready ## Measure what a call and a launch cost, side by side with the plainest way

@@ -6,17 +6,14 @@ answers in a millisecond: in a real one's variance the difference would drown. B
 Usage: python -m bench.overhead [CALLS]    Needs DAGMA_LEDGER_URL.
 """
 
-import json
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import requests
+from bench.fake_process import FakeProcess, fake_langflow
 from bench.figures import Figure, spread
 
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
@@ -25,23 +22,12 @@ CALLS = 300
 WARM_UP = 30
 TARGET = "<8"
 QUESTION = "What is the capital of France?"
-HERE = Path(__file__).parent
 Call = Callable[[], object]
 
 
-@contextmanager
-def fake_langflow() -> Iterator[Mapping[str, str]]:
-    """Start the fake; yield its base_url, api_key and flow_id."""
-    command = [sys.executable, str(HERE / "fake_server.py")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield json.loads(process.stdout.readline())
-        process.communicate()
-
-
-def bare_run(fake: Mapping[str, str], session: Any) -> Call:
+def bare_run(fake: FakeProcess, session: Any) -> Call:
     """A v1 run by one `post` of requests, or of a session that keeps its connection."""
-    url, headers = f"{fake['base_url']}/api/v1/run/{fake['flow_id']}", {"x-api-key": fake["api_key"]}
+    url, headers = f"{fake.base_url}/api/v1/run/{fake.flow_id}", {"x-api-key": fake.api_key}
     body = {"input_value": QUESTION, "input_type": "chat", "output_type": "chat"}
 
     def call() -> object:
@@ -52,10 +38,10 @@ def bare_run(fake: Mapping[str, str], session: Any) -> Call:
     return call
 
 
-def bare_sync(fake: Mapping[str, str]) -> Call:
+def bare_sync(fake: FakeProcess) -> Call:
     """A v2 run in the mode sync, which nothing can find again: one `requests.post`."""
-    url, headers = f"{fake['base_url']}/api/v2/workflows", {"x-api-key": fake["api_key"]}
-    body = {"flow_id": fake["flow_id"], "input_value": QUESTION, "mode": "sync"}
+    url, headers = f"{fake.base_url}/api/v2/workflows", {"x-api-key": fake.api_key}
+    body = {"flow_id": fake.flow_id, "input_value": QUESTION, "mode": "sync"}
 
     def call() -> object:
         response = requests.post(url, json=body, headers=headers, timeout=30)
@@ -65,10 +51,10 @@ def bare_sync(fake: Mapping[str, str]) -> Call:
     return call
 
 
-def bare_job(fake: Mapping[str, str]) -> Call:
+def bare_job(fake: FakeProcess) -> Call:
     """A v2 background job by the requests that it can't do without: submit, events until the end, state, tokens."""
-    base, headers = fake["base_url"], {"x-api-key": fake["api_key"]}
-    body = {"flow_id": fake["flow_id"], "input_value": QUESTION, "mode": "background"}
+    base, headers = fake.base_url, {"x-api-key": fake.api_key}
+    body = {"flow_id": fake.flow_id, "input_value": QUESTION, "mode": "background"}
 
     def get(path: str, **params: str) -> requests.Response:
         response = requests.get(f"{base}{path}", params=params, headers=headers, timeout=30)
@@ -104,8 +90,8 @@ def take_turns(calls: Mapping[str, Call], count: int) -> dict[str, list[float]]:
 def measure(count: int) -> list[Figure]:
     """Measure v1 and v2."""
     with fake_langflow() as fake, requests.Session() as session:
-        backend = LangflowRestResource(base_url=fake["base_url"], api_key=fake["api_key"])
-        flow_id = fake["flow_id"]
+        backend = LangflowRestResource(base_url=fake.base_url, api_key=fake.api_key)
+        flow_id = fake.flow_id
         calls: dict[str, Call] = {
             "v1 requests.post": bare_run(fake, requests),
             "v1 session.post": bare_run(fake, session),

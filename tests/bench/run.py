@@ -46,6 +46,7 @@ def main() -> None:
         stack.run("stop", *DEFAULT_SERVICES, *OTHER_SERVICES)
         figures += in_worker(stack, "overhead")
         figures += in_worker(stack, "throughput", ECHO)
+        figures += in_worker(stack, "batches", ECHO)
     for figure in figures:
         print(figure)
 

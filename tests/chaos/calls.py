@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from chaos.evidence import Evidence, RunEnd
+from chaos.evidence import Evidence
 from chaos.faults import docker
 from chaos.llm_log import LlmRequest, read_requests
+from chaos.runs import Runs
 from harness.stack import Stack, wait_until
 from stack.conftest import Dagster
 
-from dagma.execution.webserver import END_STATUSES, WebserverError
+from dagma.execution.webserver import WebserverError
 
 PROMPT = "Tell a long story about the lighthouse keeper number {number}, and all that happened to him."
-RETRY_SECONDS = 120.0
-"""From the end of a run that died to its retry."""
 SETTLE_SECONDS = 2.0
 """What a straggling request to the LLM is given to appear in its log."""
 
@@ -39,6 +38,7 @@ class Calls:
     def __init__(self, stack: Stack, dagster: Dagster) -> None:
         self.stack = stack
         self.dagster = dagster
+        self._runs = Runs(dagster)
         self._llm = ""
 
     def launch(self) -> DurableCall:
@@ -81,20 +81,17 @@ class Calls:
         Raises:
             AssertionError: It takes longer; with the run's log and the state of the containers.
         """
-        deadline = call.launched + seconds
-        runs = []
-        run_id: str | None = call.run_id
-        while run_id:
-            end = self._end_of(call, run_id, deadline)
-            runs.append(end)
-            run_id = self._retry_of(run_id, 0.0 if end.status == "SUCCESS" else RETRY_SECONDS)
-        took = time.monotonic() - call.launched
-        time.sleep(SETTLE_SECONDS)
-        # A run that was given up for dead can still live, and report its own end.
-        runs = [self._end_of(call, run.run_id, time.monotonic() + 60) for run in runs]
+        try:
+            ends = self._runs.follow(call.run_id, call.launched + seconds)
+            took = time.monotonic() - call.launched
+            time.sleep(SETTLE_SECONDS)
+            # A run that was given up for dead can still live, and report its own end.
+            runs = [self._runs.end_of(end.run_id, time.monotonic() + 60) for end in ends]
+        except TimeoutError as error:
+            raise AssertionError(f"{error}\n{self._explain(call)}") from error
         requests = self.requests_since(call)
         self.stack.wait_ready()
-        log = [line for run in runs for line in (f"--- run {run.run_id}", *self._log_of(run.run_id))]
+        log = [line for run in runs for line in (f"--- run {run.run_id}", *self._runs.log_of(run.run_id))]
         return Evidence(runs, self._rows({run.run_id for run in runs}), requests, took, log)
 
     def requests_since(self, call: DurableCall) -> list[LlmRequest]:
@@ -114,46 +111,6 @@ class Calls:
             return DurableCall(self.dagster.launch(input_value=prompt), launched_at, launched)
         except WebserverError:
             return None  # in the seconds in which the webserver finds a restarted code server again
-
-    def _end_of(self, call: DurableCall, run_id: str, deadline: float) -> RunEnd:
-        last = "unknown"
-        while last not in END_STATUSES:
-            if time.monotonic() > deadline:
-                raise AssertionError(f"run {run_id} is {last} for too long\n{self._explain(call)}")
-            time.sleep(0.25)
-            try:
-                last = self.dagster.status(run_id)
-            except (WebserverError, KeyError):
-                continue  # Dagster's database is away
-        outcome = wait_until("the run's outcome", lambda: self._try_outcome(run_id), seconds=60)
-        return RunEnd(run_id, outcome.status, outcome.metadata.get("answer"))
-
-    def _log_of(self, run_id: str) -> list[str]:
-        return wait_until("the run's log", lambda: self._try_log(run_id), seconds=60)
-
-    def _try_log(self, run_id: str) -> list[str]:
-        try:
-            return self.dagster.messages(run_id)
-        except (WebserverError, KeyError):
-            return []
-
-    def _try_outcome(self, run_id: str) -> Any:
-        try:
-            return self.dagster.webserver.outcome(run_id)
-        except (WebserverError, KeyError):
-            return None
-
-    def _retry_of(self, run_id: str, seconds: float) -> str | None:
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                for run in self.dagster.runs(tags=[{"key": "dagster/parent_run_id", "value": run_id}]):
-                    return str(run["runId"])
-            except (WebserverError, KeyError):
-                pass
-            if time.monotonic() >= deadline:
-                return None
-            time.sleep(0.5)
 
     def _rows(self, run_ids: set[str]) -> list[dict[str, Any]]:
         printed = self.stack.exec("worker", "dagma", "ledger", "export", "--since", "1h", "--format", "jsonl")

@@ -17,6 +17,7 @@ class RunEnd:
     run_id: str
     status: str
     answer: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

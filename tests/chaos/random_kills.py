@@ -10,7 +10,7 @@ import random
 import secrets
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,10 +59,10 @@ class Tally:
         )
 
 
-def victims(chance: random.Random) -> Iterator[str]:
+def victims(chance: random.Random, among: Sequence[str] = SERVICES) -> Iterator[str]:
     """Choose services to kill, without end: each once before any of them again."""
     while True:
-        yield from chance.sample(SERVICES, len(SERVICES))
+        yield from chance.sample(among, len(among))
 
 
 def kill_at_random(calls: Calls, stack: Stack, chance: random.Random, kills: int, tally: Tally) -> None:

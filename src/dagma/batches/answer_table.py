@@ -18,6 +18,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    bindparam,
     delete,
     func,
     select,
@@ -205,12 +206,15 @@ class AnswerTable:
             rows: The rows.
             known: What the table has of them.
         """
-        changes = [(row, self._fitting(row.kept)) for row in rows]
+        current = [(row, self._fitting(row.kept)) for row in rows]
         with self._database.begin() as connection:
-            for row, kept in changes:
+            for row, kept in current:
                 if known[row.key].vanished or known[row.key].kept != kept:
                     values = {**kept, "position": row.position, "vanished_at": None}
-                    connection.execute(update(self.table).where(*self._these([row.key])).values(values))
+                    bound: dict[str, Any] = {
+                        name: bindparam(bind, values[name]) for name, bind in _binds(values).items()
+                    }
+                    connection.execute(update(self.table).where(*self._these([row.key])).values(bound))
 
     def write(self, results: Sequence[tuple[StagedRow, RowResult]], generation: int) -> None:
         """Write rows, in one transaction; those that the table has are replaced.
@@ -222,15 +226,18 @@ class AnswerTable:
         if not results:
             return
         table = self.table
+        binds = _binds(table.columns.keys())
         # In one order, so that two batches wait for each other and never both.
         records = [
-            self._record(row, result, generation) for row, result in sorted(results, key=lambda each: each[0].key)
+            {binds[name]: value for name, value in self._record(row, result, generation).items()}
+            for row, result in sorted(results, key=lambda each: each[0].key)
         ]
         insert = (postgresql if self._database.dialect == "postgresql" else sqlite).insert(table)
         keys = ["partition_key", "row_key"]
-        changes = {column.name: column for column in insert.excluded if column.name not in keys}
+        changes: dict[str, Any] = {column.name: column for column in insert.excluded if column.name not in keys}
+        statement = insert.values({name: bindparam(bind) for name, bind in binds.items()})
         with self._database.begin() as connection:
-            connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=changes), records)
+            connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), records)
 
     def remove_vanished(self, missing: Callable[[Sequence[str]], list[str]], *, drop: bool) -> int:
         """Mark or drop the rows that are not in the input any more.
@@ -362,6 +369,9 @@ class AnswerTable:
 
     def _alter(self, table: Table, declared: Mapping[str, Kind]) -> None:
         with self._database.begin() as connection:
+            if self._database.dialect == "sqlite":
+                # Python's driver begins no transaction for such statements, and half of a change would stay.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
             for name, kind in declared.items():
                 if name not in table.columns:
                     self._add_column(connection, name, kind)
@@ -468,6 +478,14 @@ def _aware(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     return value
+
+
+def _binds(columns: Iterable[str]) -> dict[str, str]:
+    """Name the parameters of a statement: SQLAlchemy would write the columns `a b` and `a_b` as one.
+
+    The names are longer than a column's can be, so that none is taken.
+    """
+    return {column: f"{'value':_<64}{number}" for number, column in enumerate(columns)}
 
 
 def _quoted(name: str) -> str:

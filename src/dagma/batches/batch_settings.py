@@ -9,6 +9,7 @@ from dagma.batches.errors import RowsError
 from dagma.batches.output_columns import ANSWER, OutputColumns
 from dagma.batches.row_templates import RowTemplates
 from dagma.batches.values import Kind
+from dagma.ledger.texts import storable
 
 Refresh = Literal["changed", "failed", "all"]
 Vanished = Literal["mark", "drop"]
@@ -19,8 +20,11 @@ OWN_COLUMNS = (
 )
 """The columns that every table has. No column of the input or output can have one of these names."""
 
-# PostgreSQL cuts names that are longer.
+# PostgreSQL cuts names that are longer, and has columns of these names in each table.
 MOST_NAME_BYTES = 63
+SYSTEM_COLUMNS = ("tableoid", "ctid", "xmin", "cmin", "xmax", "cmax")
+# PostgreSQL keeps a row in a page of 8 KB, and of each text the first 24 bytes at least.
+MOST_COLUMNS = 300
 MOST_CONCURRENCY = 200
 OUTPUT_NAME = re.compile(r"[A-Za-z_]\w*")
 
@@ -119,12 +123,17 @@ class BatchSettings:
 
     def _check_names(self) -> None:
         outputs = list(self.output_kinds)
+        if len(self.keep) + len(outputs) > MOST_COLUMNS:
+            raise RowsError(
+                f"The table would have {len(self.keep) + len(outputs):,} columns of input and output, and can have "
+                f"{MOST_COLUMNS:,}. Keep fewer."
+            )
         for name in outputs if self.columns else ():
             if not OUTPUT_NAME.fullmatch(name):
                 raise RowsError(f"The output column {name!r} is no name. Use letters, digits and underscores.")
-        taken: dict[str, str] = dict.fromkeys(OWN_COLUMNS, "a column of every table")
+        taken: dict[str, str] = dict.fromkeys((*OWN_COLUMNS, *SYSTEM_COLUMNS), "a column of every table")
         for name, what in [*((name, "input") for name in self.keep), *((name, "output") for name in outputs)]:
-            if not name or len(name.encode()) > MOST_NAME_BYTES or "\x00" in name:
+            if not name or storable(name) != name or len(name.encode()) > MOST_NAME_BYTES:
                 raise RowsError(f"The {what} column {name[:80]!r} has a name that no table can have. Rename it.")
             if (other := taken.get(name.lower())) is not None:
                 raise RowsError(f"The {what} column {name!r} has the name of {other}. Rename it.")

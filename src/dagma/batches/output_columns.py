@@ -67,17 +67,22 @@ class OutputColumn:
             raise RowsError(f"{where} has {strange[0]!r}, which is not known. Write it as in {EXAMPLE}.")
         enum = _enum(where, options)
         kind = options.get("type") or ("array" if "items" in options else _type_of(enum))
-        if kind not in {*TYPES, "array"}:
+        if kind not in [*TYPES, "array"]:
             raise RowsError(f"{where} has the type {kind!r}. Choose one of: {', '.join(TYPES)}, array.")
         if kind == "array" and "items" not in options:
             raise RowsError(f"{where} is an array of what? Write {{type: array, items: string}}.")
+        minimum, maximum = _bound(where, options, "minimum"), _bound(where, options, "maximum")
+        if (minimum, maximum) != (None, None) and kind not in ("integer", "number"):
+            raise RowsError(f"{where} has a minimum or maximum, and is no number. Leave it out.")
+        if minimum is not None and maximum is not None and minimum > maximum:
+            raise RowsError(f"{where} has the minimum {minimum:g}, which is more than the maximum {maximum:g}.")
         column = cls(
             name=name,
             type=kind,
             enum=enum,
             items=cls.of(name, options["items"]) if kind == "array" else None,
-            minimum=_bound(where, options, "minimum"),
-            maximum=_bound(where, options, "maximum"),
+            minimum=minimum,
+            maximum=maximum,
             description=str(options.get("description") or ""),
             optional=options.get("optional") is True,
         )
@@ -252,13 +257,15 @@ def _type_of(enum: Sequence[Any]) -> str:
 
 def _bound(where: str, options: Mapping[str, Any], name: str) -> float | None:
     bound = options.get(name)
-    if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int | float)):
+    if bound is not None and (
+        isinstance(bound, bool) or not isinstance(bound, int | float) or not abs(bound) < float("inf")
+    ):
         raise RowsError(f"{where} has the {name} {bound!r}, which is no number.")
     return bound
 
 
 def _fits(value: Any, kind: Kind) -> bool:
-    found = kind_of(value)
+    found = "text" if isinstance(value, str) else None if isinstance(value, list | dict) else kind_of(value)
     if found == "integer" and abs(value) > MOST_INTEGER:
         return False
     if found == "number" and not abs(value) < float("inf"):

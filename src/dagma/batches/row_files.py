@@ -3,10 +3,10 @@
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from dagma.batches.errors import RowsError
 
@@ -27,9 +27,12 @@ def read_csv(path: Path, encoding: str = "utf-8-sig", delimiter: str = ",") -> I
         RowsError: It can't be read; the message names the line.
     """
     csv.field_size_limit(MOST_CELL_CHARACTERS)  # Python's own is 128 KB
-    with _reading(path, encoding), path.open(encoding=encoding, newline="") as lines:
+    with _reading(path), _opened(path, encoding) as lines:
         try:
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        except (TypeError, ValueError):
+            raise RowsError(f"The delimiter {delimiter!r} is not one character that can stand between cells.") from None
+        try:
             header = _checked_header(path, next(reader, []))
             for cells in filter(None, reader):
                 if len(cells) != len(header):
@@ -40,8 +43,6 @@ def read_csv(path: Path, encoding: str = "utf-8-sig", delimiter: str = ",") -> I
                 yield dict(zip(header, cells, strict=True))
         except csv.Error as error:
             raise RowsError(f"{path}, line {reader.line_num}: {error}. Check its quotes.") from None
-        except TypeError:
-            raise RowsError(f"The delimiter {delimiter!r} is not one character.") from None
 
 
 def read_json_lines(path: Path) -> Iterator[Mapping[str, Any]]:
@@ -53,7 +54,7 @@ def read_json_lines(path: Path) -> Iterator[Mapping[str, Any]]:
     Raises:
         RowsError: It can't be read; the message names the line.
     """
-    with _reading(path, "utf-8-sig"), path.open(encoding="utf-8-sig") as lines:
+    with _reading(path), _opened(path, "utf-8-sig") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -76,18 +77,45 @@ def read_parquet(path: Path) -> Iterator[Mapping[str, Any]]:
         RowsError: It can't be read, or pyarrow is not installed.
     """
     try:
-        import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
         raise RowsError(
             f"{path} needs pyarrow to be read. Add pyarrow to project/requirements.txt, then `make up`."
         ) from None
-    with _reading(path, "binary"):
-        try:
-            for batch in pq.ParquetFile(path).iter_batches(batch_size=CHUNK_ROWS):
-                yield from batch.to_pylist()
-        except pa.ArrowInvalid as error:
-            raise RowsError(f"{path} can't be read as Parquet: {error}.") from None
+    with _reading(path), explained(f"{path} can't be read as Parquet"), pq.ParquetFile(path) as file:
+        check_names_differ(file.schema_arrow.names, str(path))
+        for batch in file.iter_batches(batch_size=CHUNK_ROWS):
+            yield from batch.to_pylist()
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Say what can't be read, where a library can't read it.
+
+    Args:
+        what: What it is, and that it can't be read.
+
+    Raises:
+        RowsError: The library raised; the message has its words.
+    """
+    try:
+        yield
+    except (OSError, RowsError):
+        raise
+    except Exception as error:  # noqa: BLE001 (each library has errors of its own)
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise RowsError(f"{what} ({type(error).__name__}): {reason.rstrip('.')}.") from None
+
+
+def check_names_differ(names: Iterable[str], where: str) -> None:
+    """Refuse columns of one name, of which a row would have the last one only.
+
+    Raises:
+        RowsError: Two have the same.
+    """
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise RowsError(f"{where} has two columns {twice[0]!r}. Give each column a name of its own.")
 
 
 def _checked_header(path: Path, header: list[str]) -> list[str]:
@@ -100,15 +128,22 @@ def _checked_header(path: Path, header: list[str]) -> list[str]:
     return header
 
 
+def _opened(path: Path, encoding: str) -> TextIO:
+    try:
+        return path.open(encoding=encoding, newline="")
+    except LookupError:
+        raise RowsError(f"There is no encoding {encoding!r}. Name one such as utf-8, latin-1 or utf-16.") from None
+    except ValueError as error:
+        raise RowsError(f"{str(path)!r} can't be opened: {error}. Name a file that is there.") from None
+
+
 @contextmanager
-def _reading(path: Path, encoding: str) -> Iterator[None]:
+def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise RowsError(f"{path} can't be read: {error.strerror or error}. Name a file that is there.") from None
-    except LookupError:
-        raise RowsError(f"There is no encoding {encoding!r}. Name one such as utf-8, latin-1 or utf-16.") from None
     except UnicodeError as error:
         raise RowsError(
-            f"{path} is not {encoding.removesuffix('-sig')}: {error}. Save it as UTF-8, or name its encoding."
+            f"{path} can't be decoded: {error}. Save it as UTF-8, or, if it is a CSV file, name its encoding."
         ) from None

@@ -8,6 +8,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from dagma.batches.errors import RowsError
+from dagma.batches.row_files import check_names_differ
 
 CHUNK_ROWS = 1_000
 
@@ -31,8 +32,13 @@ def read_query(query: str, url: str) -> Iterator[Mapping[str, Any]]:
         ) from None
     try:
         with engine.connect().execution_options(yield_per=CHUNK_ROWS, no_parameters=True) as connection:
-            for row in connection.exec_driver_sql(query).mappings():
-                yield dict(row)
+            found = connection.exec_driver_sql(query)
+            names = list(found.keys())
+            check_names_differ(names, "The rows' query")
+            for row in found:
+                # Bytes that a driver only points to would have another text each time.
+                values = (bytes(value) if isinstance(value, memoryview) else value for value in row)
+                yield dict(zip(names, values, strict=True))
     except SQLAlchemyError as error:
         cause = getattr(error, "orig", None) or error
         reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]

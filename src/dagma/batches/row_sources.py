@@ -5,7 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from dagma.batches.errors import RowsError
-from dagma.batches.row_files import FILE_KINDS, read_csv, read_json_lines, read_parquet
+from dagma.batches.row_files import (
+    FILE_KINDS,
+    check_names_differ,
+    explained,
+    read_csv,
+    read_json_lines,
+    read_parquet,
+)
 from dagma.batches.row_query import read_query
 
 Row = Mapping[str, Any]
@@ -48,8 +55,7 @@ def _source(rows: Rows) -> Iterable[Any]:
     if library == "pandas":
         return _of_pandas(rows)
     if library == "polars":
-        frame = rows.collect() if hasattr(rows, "collect") else rows
-        return frame.iter_rows(named=True)  # type: ignore[no-any-return]
+        return _of_polars(rows)
     if library == "pyarrow":
         return _of_arrow(rows)
     if isinstance(rows, bytes) or not isinstance(rows, Iterable):
@@ -76,16 +82,26 @@ def _declared(source: Mapping[str, Any]) -> Iterator[Row]:
 def _of_pandas(frame: Any) -> Iterator[Row]:
     if not hasattr(frame, "columns"):
         raise RowsError(f"A pandas {type(frame).__name__} has no columns. Give a DataFrame, as of .reset_index().")
-    if not frame.columns.is_unique:
-        raise RowsError("The DataFrame has two columns of one name. Give each a name of its own.")
+    check_names_differ(frame.columns, "The DataFrame")
     for start in range(0, len(frame), CHUNK_ROWS):
         yield from frame.iloc[start : start + CHUNK_ROWS].to_dict("records")
 
 
+def _of_polars(frame: Any) -> Iterator[Row]:
+    with explained("The polars rows can't be read"):
+        if hasattr(frame, "collect"):
+            frame = frame.collect()
+        if not hasattr(frame, "iter_rows"):
+            raise RowsError(f"A polars {type(frame).__name__} has no rows. Give a DataFrame or a LazyFrame.")
+        yield from frame.iter_rows(named=True)
+
+
 def _of_arrow(table: Any) -> Iterator[Row]:
-    for batch in _arrow_batches(table):
-        for start in range(0, batch.num_rows, CHUNK_ROWS):
-            yield from batch.slice(start, CHUNK_ROWS).to_pylist()
+    with explained("The Arrow rows can't be read"):
+        for batch in _arrow_batches(table):
+            check_names_differ(batch.schema.names, "The Arrow table")
+            for start in range(0, batch.num_rows, CHUNK_ROWS):
+                yield from batch.slice(start, CHUNK_ROWS).to_pylist()
 
 
 def _arrow_batches(table: Any) -> Iterable[Any]:
@@ -93,11 +109,26 @@ def _arrow_batches(table: Any) -> Iterable[Any]:
         return table.to_batches()  # type: ignore[no-any-return]
     if hasattr(table, "num_rows"):
         return [table]  # a batch itself
+    if not hasattr(table, "schema"):
+        raise RowsError(f"A pyarrow {type(table).__name__} has no columns. Give a Table.")
     return table  # type: ignore[no-any-return]  # a reader
 
 
 def _checked(rows: Iterable[Any]) -> Iterator[Row]:
-    for number, row in enumerate(rows, start=1):
-        if not isinstance(row, Mapping):
-            raise RowsError(f"Row {number} is a {type(row).__name__}, not a dict of columns. {FORMS}")
-        yield row if all(isinstance(name, str) for name in row) else {str(name): row[name] for name in row}
+    number = 0
+    try:
+        for number, row in enumerate(rows, start=1):
+            if not isinstance(row, Mapping):
+                raise RowsError(f"Row {number} is a {type(row).__name__}, not a dict of columns. {FORMS}")
+            yield row if all(isinstance(name, str) for name in row) else _with_texts_as_names(row, number)
+    except RowsError:
+        raise
+    except Exception as error:
+        # The code that gives the rows knows better than this whether to try again.
+        error.add_note(f"The rows broke off after row {number:,}. Nothing was sent.")
+        raise
+
+
+def _with_texts_as_names(row: Mapping[Any, Any], number: int) -> Row:
+    check_names_differ(map(str, row), f"Row {number}")
+    return {str(name): row[name] for name in row}

@@ -91,7 +91,7 @@ class Staging:
     def _staged(self, row: Row, position: int, key: str) -> StagedRow:
         kept: dict[str, Any] = {}
         for name in self._settings.keep:
-            kept[name] = value = plain(_cell(row, name, position, "is kept"))
+            kept[name] = value = _plain(_cell(row, name, position, "is kept"), name, position)
             self._kinds[name] = common_kind(self._kinds[name], kind_of(value))
         staged = StagedRow(
             position=position, key=key, kept=kept, input="", session=None, tweaks=None, asked=None, fault=None
@@ -102,6 +102,16 @@ class Staging:
             return replace(staged, fault=str(fault))
         staged = replace(staged, input=question.input, session=question.session, tweaks=question.tweaks)
         return replace(staged, asked=asked_hash(staged, self._flow, self._version, self._settings.columns))
+
+
+def _plain(value: Any, column: str, position: int) -> Any:
+    try:
+        return plain(value)
+    except Exception as error:  # noqa: BLE001 (what an object of any class raises when it is to be a text)
+        raise RowsError(
+            f"Row {position} has a {type(value).__name__} in the column {column!r} that can't be kept "
+            f"({type(error).__name__}: {error}). Give texts, numbers, times, or lists and dicts of them."
+        ) from None
 
 
 def _cell(row: Row, column: str, position: int, why: str) -> Any:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, Literal
-from uuid import UUID
 
 from dagma.ledger.texts import storable
 
@@ -26,12 +25,12 @@ def plain(value: Any) -> Any:
     Returns:
         None, a bool, an int of 64 bits, a finite float or a text. Times are ISO 8601; lists and objects are JSON.
     """
-    if type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "tolist"):
-        value = value.tolist()
+    value = _unboxed(value)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
-        return value if abs(value) <= MOST_INTEGER else str(value)
+        # Python itself writes no more than 4,300 digits of a number.
+        return value if abs(value) <= MOST_INTEGER else str(Decimal(value))
     if isinstance(value, float):
         return value if math.isfinite(value) else None if math.isnan(value) else str(value)
     return _text(value)
@@ -42,9 +41,11 @@ def _text(value: Any) -> str | None:
         return storable(value)
     if type(value).__name__ in ("NAType", "NaTType"):  # of pandas, which need not be installed
         return None
+    if isinstance(value, Decimal) and value.is_nan():
+        return None
     if isinstance(value, datetime | date | time):
         return value.isoformat()
-    if isinstance(value, bytes | bytearray):
+    if isinstance(value, bytes | bytearray | memoryview):
         return storable(bytes(value).decode("utf-8", "replace"))
     if isinstance(value, Mapping | Sequence | set | frozenset):
         return storable(json.dumps(_jsonable(value), ensure_ascii=False))
@@ -90,14 +91,14 @@ def key_text(value: Any) -> str | None:
     Raises:
         ValueError: No key can be of this type, or as long; the message says which.
     """
+    value = _unboxed(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # pandas turns whole numbers into these where one is missing
-    if isinstance(value, Mapping | list | tuple | set | bytes):
+    if isinstance(value, Decimal) and _is_whole(value):
+        value = int(value)  # as databases give whole numbers of a type that has decimals
+    if isinstance(value, Mapping | list | tuple | set | frozenset | bytes | bytearray | memoryview):
         raise ValueError(f"is a {type(value).__name__}")
-    if isinstance(value, str | UUID | Decimal):
-        text: Any = str(value).strip()
-    else:
-        text = plain(value)
+    text = value.strip() if isinstance(value, str) else plain(value)
     if text is None or text == "":
         return None
     if "\x00" in str(text):
@@ -105,6 +106,19 @@ def key_text(value: Any) -> str | None:
     if len(str(text)) > MOST_KEY_CHARACTERS:
         raise ValueError(f"is longer than {MOST_KEY_CHARACTERS} characters")
     return storable(str(text))
+
+
+def _unboxed(value: Any) -> Any:
+    """Give a value of NumPy as Python's own."""
+    if type(value).__module__.partition(".")[0] != "numpy" or not hasattr(value, "tolist"):
+        return value
+    # By nanoseconds, as pandas keeps times, it would be a number.
+    return value.astype("datetime64[us]").tolist() if type(value).__name__ == "datetime64" else value.tolist()
+
+
+def _is_whole(value: Decimal) -> bool:
+    # Not of 1E+1000000, which is a number of as many digits.
+    return value.is_finite() and abs(value.adjusted()) < MOST_KEY_CHARACTERS and value == value.to_integral_value()
 
 
 def _jsonable(value: Any) -> Any:

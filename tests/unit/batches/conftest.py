@@ -35,17 +35,22 @@ def flow() -> Flow:
 
 
 @pytest.fixture
-def fake(flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLangflow]:
-    """A fake Langflow, and an environment that points to it, to a ledger and to tables of the test's own."""
+def databases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that points to a ledger and to tables of the test's own, and to nothing else."""
     for name in [name for name in os.environ if name.startswith(("DAGMA_", "LANGFLOW_"))]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("DAGMA_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
+    monkeypatch.setenv("DAGMA_TABLES_URL", f"sqlite:///{tmp_path}/tables.db")
+
+
+@pytest.fixture
+def fake(flow: Flow, databases: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLangflow]:
+    """A fake Langflow, and an environment that points to it."""
     with FakeLangflow() as fake:
         fake.add_flow("classify", flow, flow_id=FLOW_ID)
         monkeypatch.setenv("LANGFLOW_BASE_URL", fake.base_url)
         monkeypatch.setenv("LANGFLOW_API_KEY", fake.api_key)
         monkeypatch.setenv("LANGFLOW_DEFAULT_FLOW_ID", FLOW_ID)
-        monkeypatch.setenv("DAGMA_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
-        monkeypatch.setenv("DAGMA_TABLES_URL", f"sqlite:///{tmp_path}/tables.db")
         yield fake
 
 
@@ -58,7 +63,7 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def database(fake: FakeLangflow) -> TablesDatabase:
+def database(databases: None) -> TablesDatabase:
     return tables_from_environment()
 
 

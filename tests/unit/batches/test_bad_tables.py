@@ -1,5 +1,6 @@
 """Tables that can't be used: each is refused by name before the first call, or read all the same."""
 
+import gzip
 import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
@@ -45,6 +46,19 @@ def broken_generator() -> Iterator[dict[str, Any]]:
     raise RowsError("The upstream went away.")
 
 
+class Unwritable:
+    """A value of a class of somebody's own."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("there is no text of it")
+
+
+def circle() -> list[Any]:
+    circle: list[Any] = []
+    circle.append(circle)
+    return circle
+
+
 def vanishing(folder: Path) -> Any:
     return folder / "gone.csv"
 
@@ -68,13 +82,20 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "key that is a dict": ([row({"a": 1})], "row 1 .the value is a dict."),
     "key that is bytes": ([row(b"a")], "row 1 .the value is a bytes."),
     "key with NUL": ([row("a\x00b")], "row 1 .the value holds a NUL character."),
+    "key that is a view of bytes": ([row(memoryview(b"a"))], "row 1 .the value is a memoryview."),
+    "key that is no decimal": ([row(Decimal("NaN"))], "row 1 .empty."),
     "key of a novel": ([row("k" * 501)], "row 1 .the value is longer than 500 characters."),
     "key twice": ([row(1), row(2), row(1)], r"'1' \(2 rows, the first is row 1\). Nothing was sent"),
     "key twice, as number and text": ([row(1), row("1")], "'1' .2 rows"),
     "key twice, as float": ([row(1), row(1.0)], "'1' .2 rows"),
+    "key twice, as decimal": ([row(1), row(Decimal("1.00"))], "'1' .2 rows"),
+    "keys that are the same once stored": ([row("\ud800"), row("\udbff")], r"'\?' \(2 rows"),
     "many keys missing": ([row(None) for _ in range(30)], "30 rows have no key.*and 20 more"),
     "rows that are texts": (["a", "b"], "Row 1 is a str"),
     "rows that are tuples": ([(1, "a")], "Row 1 is a tuple"),
+    "columns that are the same as text": ([{1: "a", "1": "b"} | row()], "Row 1 has two columns '1'"),
+    "a value that can't be written": ([row(1, Unwritable())], "Unwritable in the column 'text'.*no text"),
+    "a list that holds itself": ([row(1, circle())], "list in the column 'text' that can't be kept"),
     "one row that is None": ([row(), None], "Row 2 is a NoneType"),
     "a number": (5, "can't be read from a int"),
     "bytes": (b"id,text", "can't be read from a bytes"),
@@ -90,7 +111,22 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "CSV with a column twice": (file("a.csv", "id,id\n1,2\n"), "the header names 'id' twice"),
     "CSV with a nameless column": (file("a.csv", "id,\n1,2\n"), "a column without a name"),
     "CSV with an open quote": (file("a.csv", 'id,text\n1,"a\n'), "line 2: unexpected end of data"),
-    "CSV in Latin-1": (file("a.csv", "id,text\n1,Äpfel\n".encode("latin-1")), "is not utf-8.*name its encoding"),
+    "CSV in Latin-1": (
+        file("a.csv", "id,text\n1,Äpfel\n".encode("latin-1")),
+        "can't be decoded: 'utf-8' codec.*name its encoding",
+    ),
+    "CSV in UTF-16": (file("a.csv", "id,text\n1,a\n".encode("utf-16")), "can't be decoded.*name its encoding"),
+    "CSV in UTF-16 without its mark": (
+        lambda folder: {"csv": file("a.csv", "id")(folder), "encoding": "utf-16"},
+        "UTF-16 stream does not start with BOM",
+    ),
+    "CSV that is compressed": (file("a.csv", gzip.compress(b"id,text")), "can't be decoded"),
+    "CSV in an encoding of bytes": (
+        lambda folder: {"csv": file("a.csv", "id")(folder), "encoding": "base64"},
+        "no encoding 'base64'",
+    ),
+    "CSV with a quote in the middle": (file("a.csv", 'id,text\n1,"a"b\n'), "line 2: ',' expected after"),
+    "a path with NUL": ({"csv": "a\x00.csv"}, "can't be opened"),
     "CSV in no encoding": (
         lambda folder: {"csv": file("a.csv", "id")(folder), "encoding": "utf-9"},
         "no encoding 'utf-9'",
@@ -99,11 +135,23 @@ REFUSED: dict[str, tuple[Any, str]] = {
         lambda folder: {"csv": file("a.csv", "id")(folder), "delimiter": "||"},
         "'||' is not one character",
     ),
+    "CSV with an empty delimiter": (
+        lambda folder: {"csv": file("a.csv", "id")(folder), "delimiter": ""},
+        "'' is not one character",
+    ),
+    "JSON in UTF-16": (file("a.jsonl", '{"id": 1}'.encode("utf-16")), "can't be decoded.*Save it as UTF-8"),
+    "JSON of a number with too many digits": (file("a.jsonl", '{"id": ' + "9" * 5_000 + "}"), "line 1: no JSON"),
     "JSON that is broken": (file("a.jsonl", '{"id": 1, "text": "a"}\n{"id":\n'), "a.jsonl, line 2: no JSON"),
     "JSON that is a list": (file("a.jsonl", "[1, 2]\n"), "line 1: a list"),
     "JSON that is too deep": (file("a.jsonl", "[" * 100_000), "line 1: no JSON"),
     "a database that is not there": ({"sql": "select 1", "url": "sqlite:////nowhere/at/all.db"}, "query failed"),
     "a database of no kind": ({"sql": "select 1", "url": "no url"}, "URL of the rows' database can't be read"),
+    "a query with a column twice": (database("select 1 as id, 2 as id, 'a' as text"), "query has two columns 'id'"),
+    "a query that is no query": (database("create table more (id)"), "does not return rows"),
+    "a query of a text that is none": (
+        database("select 1 as id, cast(x'ff' as text) as text"),
+        "Could not decode to UTF-8",
+    ),
     "a query that is wrong": (database("select * from missing"), "no such table: missing"),
 }
 
@@ -132,6 +180,11 @@ READ: dict[str, tuple[Any, list[str]]] = {
     "a cell of 10 MB": (file("a.csv", f"id,text\n1,{'x' * 10_000_000}\n"), ["x" * 10_000_000]),
     "5,000 columns": ([{f"c{number}": number for number in range(5000)} | row()], ["a"]),
     "NUL in a text": ([row(1, "a\x00b")], ["a\ufffdb"]),
+    "NUL in a CSV": (file("a.csv", "id,text\n1,a\x00b\n"), ["a\ufffdb"]),
+    "CSV with quotes in cells": (file("a.csv", 'id,text\n1,"say ""hi"", then go"\n'), ['say "hi", then go']),
+    "CSV with line ends of an old Mac": (file("a.csv", "id,text\r1,a\r2,b\r"), ["a", "b"]),
+    "JSON with half a surrogate pair": (file("a.jsonl", '{"id": 1, "text": "a\\ud800"}'), ["a?"]),
+    "JSON with NaN and Infinity": (file("a.jsonl", '{"id": 1, "text": NaN}\n{"id": 2, "text": Infinity}'), ["", "inf"]),
     "half a surrogate pair": ([row(1, "\ud800")], ["?"]),
     "mixed types": ([row(1, 1), row("b", 2.5), row(3, None), row(4, True)], ["1", "2.5", "", "True"]),
     "not a number": ([row(1, float("nan"))], [""]),
@@ -139,6 +192,8 @@ READ: dict[str, tuple[Any, list[str]]] = {
         [row(date(2026, 1, 31), Decimal("1.10")), row(datetime(2026, 1, 31), date(2026, 2, 1))],  # noqa: DTZ001
         ["1.10", "2026-02-01"],
     ),
+    "names that differ in case": ([row() | {"ID": 2, "Text": "b"}], ["a"]),
+    "keys that differ in case": ([row("a"), row("A", "b")], ["a", "b"]),
     "columns named as methods": ([row() | {"items": 1, "keys": 2, "_id": 3}], ["a"]),
     "column names that are no text": ([{1: 2, **row()}], ["a"]),
     "a query with % and :": (database("select 1 as id, '50% of 12:30' as text"), ["50% of 12:30"]),
@@ -150,3 +205,21 @@ def test_an_odd_table_is_read_all_the_same(name: str, tmp_path: Path) -> None:
     rows, texts = READ[name]
     asked = staged(rows(tmp_path) if callable(rows) else rows)
     assert [each.input for each in asked] == texts
+
+
+def test_rows_whose_source_breaks_off_tell_after_which_row_and_keep_its_own_error() -> None:
+    def rows() -> Iterator[dict[str, Any]]:
+        yield row()
+        raise ConnectionResetError("The shop hung up.")
+
+    with pytest.raises(ConnectionResetError, match="hung up") as raised:
+        staged(rows())
+    assert raised.value.__notes__ == ["The rows broke off after row 1. Nothing was sent."]
+
+
+def test_a_file_that_vanishes_while_it_is_read_is_read_to_its_end(tmp_path: Path) -> None:
+    path = file("a.csv", "id,text\n" + "1,a\n" * 100_000)(tmp_path)
+    rows = read_rows({"csv": path})
+    next(rows)
+    path.unlink()
+    assert sum(1 for _ in rows) == 99_999
