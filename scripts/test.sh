@@ -28,8 +28,10 @@ log "set-up: $PHASES"
 # Several arguments in one variable; quotes keep one together, and nothing is expanded.
 arguments=()
 while IFS= read -r argument; do arguments+=("$argument"); done < <(xargs printf '%s\n' <<<"$tests")
-# All of them mostly wait for containers: half as long in two processes, which share nothing but the machine.
-if [ -z "${TESTS:-}" ] && [ "$(memory_mib)" -ge "$TWO_LANES_MEMORY_MIB" ]; then
-  arguments+=(--numprocesses 2 --dist loadscope)
+# All of them mostly wait for containers: so they run in several processes, which share nothing but the machine.
+lanes=$(($(memory_mib) / LANE_MEMORY_MIB))
+[ "$lanes" -le "$MOST_LANES" ] || lanes=$MOST_LANES
+if [ -z "${TESTS:-}" ] && [ "$lanes" -gt 1 ]; then
+  arguments+=(--numprocesses "$lanes" --dist loadscope)
 fi
 .venv/bin/python -m pytest "${arguments[@]}"

@@ -5,4 +5,5 @@ MIN_COMPOSE_VERSION=2.24    # build secrets, start_interval
 MIN_MEMORY_MIB=3800         # the idle stack takes 2.3 GiB; a first run of Langflow up to 1 GiB more
 MIN_DISK_GIB=12             # images 3.3 GiB, build cache as much again, and room for data
 START_SECONDS=420           # from containers created to every health check green
-TWO_LANES_MEMORY_MIB=11500  # two stacks and the tests' own processes, where tests run side by side
+LANE_MEMORY_MIB=5700        # a stack and the tests' own processes, for each process where tests run side by side
+MOST_LANES=3

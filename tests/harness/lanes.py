@@ -9,8 +9,11 @@ from harness.tiers import tier_of
 
 # Files of tests/stack that ask nothing of the test stack: what they start is their own.
 OF_THEIR_OWN = ("test_broker", "test_dev", "test_env_file", "test_make", "test_storage")
-# Files that ask a second test stack, where there are two processes: so neither waits long for the other at the end.
-OF_THE_SECOND = ("test_recovery", "test_retention", "test_run_config", "test_schedules", "test_secrets")
+# Files that ask a second test stack, where there are several processes: so none waits long for the others at the end.
+OF_THE_SECOND = (
+    *("test_doctor", "test_durable", "test_health", "test_outbound", "test_recovery"),
+    *("test_retention", "test_run_config", "test_schedules", "test_secrets"),
+)
 # What takes longest is begun first.
 FIRST = ("stack", "tests/stack/test_make.py", "second stack", "postgres")
 

@@ -14,8 +14,8 @@ from testcontainers.compose import DockerCompose
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
-# Two runs of the tests on one machine take two slots: DAGMA_TEST_SLOT=2 DAGMA_TAG=other make test. The second process
-# of a run takes the next one.
+# Two runs of the tests on one machine take two slots: DAGMA_TEST_SLOT=2 DAGMA_TAG=other make test. Each further
+# process of a run takes the next one.
 SLOT = int(os.environ.get("DAGMA_TEST_SLOT", "0")) + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
 PROJECT = f"dagma-test{SLOT or ''}"
 PORTS = {"DAGSTER_PORT": 13000 + SLOT, "LANGFLOW_PORT": 17860 + SLOT}
