@@ -6,7 +6,9 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
 from unit.batches.conftest import database, fake, sends, stored
+from unit.docs.test_examples import blocks
 from unit.scripts.compose import ROOT
 
 from dagma import project_definitions
@@ -93,3 +95,8 @@ def test_it_is_one_group_with_owners_and_a_daily_schedule_that_is_off(example: d
     assert isinstance(schedule, dg.ScheduleDefinition)
     assert (schedule.job_name, schedule.cron_schedule) == (JOB, "0 6 * * *")
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+
+
+def test_the_readme_shows_the_table_as_it_is_declared() -> None:
+    shown = [yaml.safe_load(block) for block in blocks("README.md", "yaml") if "dagma.FlowTable" in block]
+    assert shown == [yaml.safe_load((EXAMPLE / "review_sentiments/defs.yaml").read_text())]
