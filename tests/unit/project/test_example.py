@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
-from unit.batches.conftest import database, fake, sends, stored
+from unit.batches.conftest import database, databases, fake, sends, stored
 from unit.docs.test_examples import blocks
 from unit.scripts.compose import ROOT
 
@@ -15,7 +15,7 @@ from dagma import project_definitions
 from dagma.batches.tables_database import TablesDatabase
 from dagma.testing import FakeAnswer, FakeCall, FakeLangflow
 
-__all__ = ["database", "fake"]
+__all__ = ["database", "databases", "fake"]
 
 JOB = "review_sentiments_job"
 EXAMPLE = ROOT / "project/defs/example"
