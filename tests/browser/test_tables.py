@@ -13,7 +13,7 @@ from dagma.execution.webserver import Webserver
 JOB = "review_sentiments_job"
 SOURCE, TABLE, SUMMARY = "product_reviews", "review_sentiments", "sentiment_by_product"
 # Forty calls of the local LLM, on a busy machine.
-RUN_MILLISECONDS = 180_000.0
+RUN_MILLISECONDS = 300_000.0
 PROGRESS = re.compile(rf"{TABLE}: \d+ (of \d+ rows|rows asked)")
 ERROR = re.compile(r"^The template can't be filled with this row: the row has no column 'text'\.$")
 

@@ -1,4 +1,4 @@
-"""The examples of docs/tables.md and of the README do what they say."""
+"""The examples of docs/tables.md do what they say."""
 
 from typing import Any
 
@@ -12,9 +12,8 @@ from dagma import FlowTable, langflow_from_environment
 from dagma.testing import FakeLangflow
 
 
-@pytest.mark.parametrize("document", ["docs/tables.md", "README.md"])
-def test_the_yaml_of_the_documents_declares_a_table(document: str, fake: FakeLangflow) -> None:
-    (block,) = [block for block in blocks(document, "yaml") if "dagma.FlowTable" in block]
+def test_the_yaml_of_the_page_declares_a_table(fake: FakeLangflow) -> None:
+    (block,) = [block for block in blocks("docs/tables.md", "yaml") if "dagma.FlowTable" in block]
     asset = FlowTable.resolve_from_dict(yaml.safe_load(block)["attributes"]).build_asset()
     assert asset.key == dg.AssetKey("reviews_labelled")
 

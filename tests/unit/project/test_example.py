@@ -6,14 +6,16 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from unit.batches.conftest import database, fake, sends, stored
+import yaml
+from unit.batches.conftest import database, databases, fake, sends, stored
+from unit.docs.test_examples import blocks
 from unit.scripts.compose import ROOT
 
 from dagma import project_definitions
 from dagma.batches.tables_database import TablesDatabase
 from dagma.testing import FakeAnswer, FakeCall, FakeLangflow
 
-__all__ = ["database", "fake"]
+__all__ = ["database", "databases", "fake"]
 
 JOB = "review_sentiments_job"
 EXAMPLE = ROOT / "project/defs/example"
@@ -93,3 +95,8 @@ def test_it_is_one_group_with_owners_and_a_daily_schedule_that_is_off(example: d
     assert isinstance(schedule, dg.ScheduleDefinition)
     assert (schedule.job_name, schedule.cron_schedule) == (JOB, "0 6 * * *")
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+
+
+def test_the_readme_shows_the_table_as_it_is_declared() -> None:
+    shown = [yaml.safe_load(block) for block in blocks("README.md", "yaml") if "dagma.FlowTable" in block]
+    assert shown == [yaml.safe_load((EXAMPLE / "review_sentiments/defs.yaml").read_text())]
