@@ -82,29 +82,31 @@ def read_parquet(path: Path) -> Iterator[Mapping[str, Any]]:
         raise RowsError(
             f"{path} needs pyarrow to be read. Add pyarrow to project/requirements.txt, then `make up`."
         ) from None
-    with _reading(path), explained(f"{path} can't be read as Parquet"), pq.ParquetFile(path) as file:
+    fix = "Name a Parquet file that is there, and whole."
+    with explained(f"{path} can't be read", fix), pq.ParquetFile(path) as file:
         check_names_differ(file.schema_arrow.names, str(path))
         for batch in file.iter_batches(batch_size=CHUNK_ROWS):
             yield from batch.to_pylist()
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
+def explained(what: str, fix: str) -> Iterator[None]:
     """Say what can't be read, where a library can't read it.
 
     Args:
         what: What it is, and that it can't be read.
+        fix: What to do.
 
     Raises:
         RowsError: The library raised; the message has its words.
     """
     try:
         yield
-    except (OSError, RowsError):
+    except RowsError:
         raise
     except Exception as error:  # noqa: BLE001 (each library has errors of its own)
         reason = (str(error).strip().splitlines() or [""])[0]
-        raise RowsError(f"{what} ({type(error).__name__}): {reason.rstrip('.')}.") from None
+        raise RowsError(f"{what} ({type(error).__name__}): {reason.rstrip('.')}. {fix}") from None
 
 
 def check_names_differ(names: Iterable[str], where: str) -> None:

@@ -88,7 +88,7 @@ def _of_pandas(frame: Any) -> Iterator[Row]:
 
 
 def _of_polars(frame: Any) -> Iterator[Row]:
-    with explained("The polars rows can't be read"):
+    with explained("The polars rows can't be read", "Collect them into a DataFrame first."):
         if hasattr(frame, "collect"):
             frame = frame.collect()
         if not hasattr(frame, "iter_rows"):
@@ -97,7 +97,7 @@ def _of_polars(frame: Any) -> Iterator[Row]:
 
 
 def _of_arrow(table: Any) -> Iterator[Row]:
-    with explained("The Arrow rows can't be read"):
+    with explained("The Arrow rows can't be read", "Give a table that `to_pylist` can read."):
         for batch in _arrow_batches(table):
             check_names_differ(batch.schema.names, "The Arrow table")
             for start in range(0, batch.num_rows, CHUNK_ROWS):
