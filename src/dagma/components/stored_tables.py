@@ -53,8 +53,16 @@ class StoredTable:
         """Read it as a `polars.DataFrame`."""
         import polars as pl
 
-        rows = list(self)
-        return pl.DataFrame(rows, infer_schema_length=None) if rows else pl.DataFrame(schema=self.columns)
+        types = {
+            "integer": pl.Int64,
+            "number": pl.Float64,
+            "boolean": pl.Boolean,
+            "text": pl.String,
+            "time": pl.Datetime("us", "UTC"),
+        }
+        # Told, and not inferred: a column in which no row has a value has its type all the same.
+        schema = {name: types[kind] for name, kind in self._tables()[0].kinds.items()}
+        return pl.DataFrame(list(self), schema=schema, orient="row")
 
     def _tables(self) -> list[AnswerTable]:
         database = tables_from_environment()
