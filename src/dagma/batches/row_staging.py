@@ -8,9 +8,9 @@ from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import RowsError
 from dagma.batches.row_calls import asked_hash
 from dagma.batches.row_sources import Row
-from dagma.batches.row_templates import TemplateFault
 from dagma.batches.staged_rows import StagedRow
 from dagma.batches.values import Kind, common_kind, key_text, kind_of, plain
+from dagma.calls.templates import BadTemplateError
 
 SHOWN_ROWS = 10
 
@@ -98,7 +98,7 @@ class Staging:
         )
         try:
             question = self._settings.templates.fill(row)
-        except TemplateFault as fault:
+        except BadTemplateError as fault:
             return replace(staged, fault=str(fault))
         staged = replace(staged, input=question.input, session=question.session, tweaks=question.tweaks)
         return replace(staged, asked=asked_hash(staged, self._flow, self._version, self._settings.columns))

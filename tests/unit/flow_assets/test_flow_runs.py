@@ -83,9 +83,7 @@ def test_each_partition_asks_its_own_question(langflow: FakeLangflow) -> None:
 def test_a_template_that_cannot_be_filled_in_fails_before_anything_is_sent(langflow: FakeLangflow) -> None:
     langflow.add_flow("echo")
     result = materialize(flow_assets(flows={"echo": FlowSettings(input="{{ tags.ticket }}")}), "echo")
-    assert failure_of(result) == (
-        "The input of the flow asset 'echo' can't be filled in: 'dict object' has no attribute 'ticket'."
-    )
+    assert failure_of(result) == "The input of the flow asset 'echo' can't be filled in: there is no 'ticket'."
     assert langflow.requests == []
 
 
