@@ -77,7 +77,7 @@ def ask_rows(
         key=key,
         flow=flow,
         output=output,
-        keep=tuple(keep),
+        keep=keep,
         tweaks=tweaks,
         session=session,
         concurrency=concurrency,
