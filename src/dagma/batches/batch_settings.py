@@ -59,6 +59,12 @@ class BatchSettings:
     tweaks: Annotated[
         Mapping[str, Any] | None, _template("Fields of the flow by component id; texts in it are templates.")
     ] = None
+    files: Annotated[
+        Mapping[str, Any] | None,
+        _template(
+            "Files for fields of the flow: {File-a1b2c.path: 'data/{{ row.file }}'}, or a column of bytes, or a list."
+        ),
+    ] = None
     session: Annotated[str | None, _template("Template of a session that calls share. Default: one for each call.")] = (
         None
     )
@@ -104,7 +110,9 @@ class BatchSettings:
     def templates(self) -> RowTemplates:
         """What is asked of a row."""
         output_format = self.columns.instructions(self.input) if self.columns else ""
-        return RowTemplates(self.input, session=self.session, tweaks=self.tweaks, output_format=output_format)
+        return RowTemplates(
+            self.input, session=self.session, tweaks=self.tweaks, files=self.files, output_format=output_format
+        )
 
     @property
     def output_kinds(self) -> dict[str, Kind]:

@@ -32,6 +32,7 @@ def flow_table(
     output: Mapping[str, Any] | None = None,
     keep: Sequence[str] = (),
     tweaks: Mapping[str, Any] | None = None,
+    files: Mapping[str, Any] | None = None,
     session: str | None = None,
     concurrency: int = 8,
     max_cost_usd: float | None = None,
@@ -67,6 +68,8 @@ def flow_table(
         output: Columns to answer with; the column `answer` with the answer's text where it is None.
         keep: Columns of the input that the table has, beside the key.
         tweaks: Fields of the flow by component id; texts in it are templates.
+        files: Files for fields of the flow, by `component.field`: templates that give a path in the project's data
+            folder or bytes, such as `{"File-a1b2c.path": "data/{{ row.file }}"}`, or lists of them.
         session: Template of a session that calls share; without it each has one of its own.
         concurrency: How many calls may be in flight.
         max_cost_usd: What the calls of one materialization may cost together, in USD.
@@ -90,6 +93,7 @@ def flow_table(
         output=output,
         keep=keep,
         tweaks=tweaks,
+        files=files,
         session=session,
         concurrency=concurrency,
         max_cost_usd=max_cost_usd,
