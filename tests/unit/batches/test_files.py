@@ -12,6 +12,7 @@ from dagma.backends.langflow.uploaded_files import MOST_IDLE
 from dagma.batches.ask_rows import ask_rows
 from dagma.batches.errors import RowsError
 from dagma.batches.row_result import RowResult
+from dagma.retention.langflow_history import CALL_FILE
 from dagma.testing import FakeCall, FakeLangflow, Fault
 
 FIELD = "File-1.path"
@@ -154,7 +155,7 @@ def test_a_file_that_can_not_be_deleted_costs_no_answer(
     assert answers(ask([{"id": 1, "file": "a.txt"}])) == {"1": "the text a"}
     assert "stays on Langflow until `dagma prune` deletes it" in caplog.text
     (left,) = fake.files
-    assert left.name.startswith("dagma-")
+    assert CALL_FILE.fullmatch(left.name)
 
 
 def test_files_for_what_takes_none_are_refused_before_anything_is_asked(fake: FakeLangflow, data: Path) -> None:
