@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from contract.conftest import LangflowServer
+from contract.conftest import LangflowServer, flow_named
 
 from dagma.langflow import BadRequest, LangflowClient, StoredFile
+from dagma.testing import FakeCall
 
 
 @pytest.fixture
@@ -17,6 +18,22 @@ def name(client: LangflowClient) -> Iterator[str]:
     yield root
     for file in files_named(client, root):
         client.delete_file(file.id)
+
+
+@pytest.fixture
+def reader(client: LangflowClient, langflow_server: LangflowServer) -> Iterator[str]:
+    """The id of a flow that answers with the text of its file."""
+
+    def read(call: FakeCall) -> str:
+        (file,) = [file for file in client.list_files() if file.path == call.tweaks["Reader-1"]["path"]]
+        return langflow_server.request("GET", f"/api/v2/files/{file.id}").text
+
+    flow_id = str(uuid4())
+    client.upsert_flow(flow_named("reader", flow_id))
+    if langflow_server.behave is not None:
+        langflow_server.behave(flow_id, read)
+    yield flow_id
+    client.delete_flow(flow_id)
 
 
 def files_named(client: LangflowClient, root: str) -> list[StoredFile]:
@@ -65,3 +82,12 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(
 
 def test_an_upload_without_a_file_is_refused(langflow_server: LangflowServer) -> None:
     assert langflow_server.request("POST", "/api/v2/files/", data={"other": "x"}).status_code == 422
+
+
+def test_a_flow_reads_a_file_by_the_path_of_its_upload_directly_and_as_a_job(
+    client: LangflowClient, reader: str, name: str
+) -> None:
+    tweaks = {"Reader-1": {"path": client.upload_file(f"{name}.txt", b"the text").path}}
+    assert client.run(reader, "Read it.", tweaks=tweaks).answer == "the text"
+    job_id = client.submit(reader, "Read it.", idempotency_key=name, tweaks=tweaks)
+    assert client.collect(job_id).answer == "the text"
