@@ -14,6 +14,7 @@ Put it into `project/` and name it in `DAGMA_BACKEND`. No asset changes. `dagma.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import dagster as dg
@@ -21,6 +22,7 @@ from dagster_shared.check import CheckError
 from pydantic import Field, PrivateAttr
 
 from dagma.calls.answer import Answer
+from dagma.calls.attached_files import attach_files, check_file_fields
 from dagma.calls.call_path import make_call
 from dagma.calls.call_policy import CallPolicy
 from dagma.calls.caller import Caller, EqualCalls
@@ -65,6 +67,7 @@ class Backend(FixedResource, ABC):
         flow: FlowReference | None = None,
         mode: CallMode | None = None,
         row: str | None = None,
+        files: Mapping[str, Any] | None = None,
         on_unknown: OnUnknown | None = None,
     ) -> dict[str, Any]:
         """Answer one input with one flow, by the one path that every call goes.
@@ -82,6 +85,8 @@ class Backend(FixedResource, ABC):
             mode: `direct` (one request), `job` (durable) or `auto`; the backend's setting where it is None.
             row: What tells this call from the others of its step, such as the row of a batch. Without it, equal
                 calls of a step are told apart by their order.
+            files: Files for fields of the flow, by `component.field`, such as `File-a1b2c.path`: bytes, a path in the
+                project's data folder, or a list of them.
             on_unknown: What to do if an earlier attempt was sent and what became of it can't be found out: `fail`,
                 `resend` (and maybe pay twice) or `give_up`; where it is None, what `policy` says, and else
                 `DAGMA_LEDGER_ON_UNKNOWN`.
@@ -97,6 +102,7 @@ class Backend(FixedResource, ABC):
         address = flow_id or self.default_flow()
         if address is None:
             raise BadRequest("The call names no flow, and there is no default flow.", fix="Give flow_id.")
+        check_file_fields(files or {}, tweaks)
         request = CallRequest(
             flow_id=address,
             input_value=input_value,
@@ -107,6 +113,7 @@ class Backend(FixedResource, ABC):
             stream=stream,
             mode=mode,
             row=row,
+            files=attach_files(files),
             on_unknown=on_unknown,
         )
         caller = Caller.current(self._init_context())
@@ -157,6 +164,15 @@ class Backend(FixedResource, ABC):
             begun: The attempt.
         """
         return CannotTell(f"{self.backend_name} can't be asked what became of it.")
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether `answer` hands `request.files` to the flow. Override it if yours does."""
+        return False
+
+    def keeping_files(self) -> AbstractContextManager[None]:
+        """Say that many calls follow, some of them with the same files. Override it where files are uploaded."""
+        return nullcontext()
 
     @property
     def outcome_seconds(self) -> float:

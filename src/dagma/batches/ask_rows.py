@@ -26,6 +26,7 @@ def ask_rows(
     table: str | None = None,
     backend: Backend | None = None,
     tweaks: Mapping[str, Any] | None = None,
+    files: Mapping[str, Any] | None = None,
     session: str | None = None,
     concurrency: int = 8,
     max_cost_usd: float | None = None,
@@ -55,6 +56,8 @@ def ask_rows(
             are new, changed or failed before; all are yielded, those with a kept answer first.
         backend: What answers; the one that the environment names where it is None.
         tweaks: Fields of the flow by component id; texts in it are templates.
+        files: Files for fields of the flow, by `component.field`: templates that give a path in the project's data
+            folder or bytes, such as `{"File-a1b2c.path": "data/{{ row.file }}"}`, or lists of them.
         session: Template of a session that calls share; without it each has one of its own.
         concurrency: How many calls may be in flight. The batch finds its own level below it.
         max_cost_usd: What the calls may cost together, in USD.
@@ -77,8 +80,9 @@ def ask_rows(
         key=key,
         flow=flow,
         output=output,
-        keep=tuple(keep),
+        keep=keep,
         tweaks=tweaks,
+        files=files,
         session=session,
         concurrency=concurrency,
         max_cost_usd=max_cost_usd,

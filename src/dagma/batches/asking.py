@@ -254,6 +254,6 @@ def _faulty(row: StagedRow) -> RowResult:
         row=row.kept,
         output=None,
         error=row.fault,
-        error_kind="TemplateFault",
+        error_kind=row.fault_kind,
         answered_at=datetime.now(UTC),
     )

@@ -4,6 +4,7 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 from dagma.backends.backend import Backend
@@ -91,6 +92,10 @@ class Batch:
             LangflowError: No row can be asked. What was answered before is kept, as it is after each other error.
             LedgerError: The same.
         """
+        if self._settings.files and not self._backend.takes_files:
+            raise RowsError(
+                f"The backend {self._backend.backend_name!r} takes no files. Leave files out, or ask Langflow."
+            )
         flow = self._looked_up()
         with StagedRows() as staged:
             staging = Staging(self._settings, self._flow_address(), flow.version, self._partition)
@@ -184,10 +189,11 @@ class Batch:
         asking = Asking(
             calls.ask, staged, self._settings, self._pace, self.progress, self._write, self._tick, self._over
         )
-        try:
-            yield from asking.results(itertools.islice(staged.to_ask(), self._settings.sample))
-        finally:
-            asking.end()
+        with self._backend.keeping_files() if self._settings.files else nullcontext():
+            try:
+                yield from asking.results(itertools.islice(staged.to_ask(), self._settings.sample))
+            finally:
+                asking.end()
         if self._settings.sample is not None:
             rows = staged.count("ask")
             self.progress.estimate = tell_estimate(asking.averages, rows, self.progress.rows_per_second)

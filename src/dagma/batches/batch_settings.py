@@ -1,9 +1,12 @@
 """What a batch is told: what to ask of each row, what to keep, and when to stop."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal, get_args
+
+import dagster as dg
 
 from dagma.batches.errors import RowsError
 from dagma.batches.output_columns import ANSWER, OutputColumns
@@ -29,42 +32,56 @@ MOST_CONCURRENCY = 200
 OUTPUT_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
+def _plain(description: str) -> dg.Resolver:
+    """Describe a setting that YAML may take from Dagster's scope, as in `{{ env.NAME }}`."""
+    resolver: dg.Resolver = dg.Resolver.default(description=description)
+    return resolver
+
+
+def _template(description: str) -> dg.Resolver:
+    """Describe a setting whose templates are filled in for each row, and not when the YAML is loaded."""
+    resolver: dg.Resolver = dg.Resolver.passthrough(description=description)
+    return resolver
+
+
 @dataclass(frozen=True, kw_only=True)
 class BatchSettings:
-    """What a batch is told.
+    """What a batch is told. The attributes of `dagma.FlowTable` in YAML are these, with these descriptions."""
 
-    Attributes:
-        input: Template of the input, such as `{{ row.text }}`.
-        key: The column that tells rows apart.
-        flow: Id or endpoint name of the flow; None for the default flow.
-        output: The output columns, such as `{label: {enum: [a, b]}, reason: string}`; None for the answer's text.
-        keep: Further columns of the input that the result has.
-        tweaks: Fields of the flow by component id; texts in it are templates.
-        session: Template of the session; None gives each call one of its own.
-        concurrency: How many calls may be in flight. The batch finds its own level below it.
-        max_cost_usd: What the calls of this batch may cost together, in USD.
-        max_failed: How many rows may fail: a number, or a share of the rows that are asked (0.05, or `5%`).
-        sample: Ask so many rows only, and tell what all would cost.
-        refresh: Which rows are asked again: `changed` (new, changed and failed ones), `failed` (new and failed ones)
-            or `all`.
-        vanished: What becomes of rows that are not in the input any more: `mark` or `drop`.
-    """
-
-    input: str
-    key: str
-    flow: str | None = None
-    output: Mapping[str, Any] | None = None
-    keep: tuple[str, ...] = ()
-    tweaks: Mapping[str, Any] | None = None
-    session: str | None = None
-    concurrency: int = 8
-    max_cost_usd: float | None = None
-    max_failed: float | str | None = None
-    sample: int | None = None
-    refresh: Refresh = "changed"
-    vanished: Vanished = "mark"
-    columns: OutputColumns | None = field(init=False, repr=False)
-    templates: RowTemplates = field(init=False, repr=False)
+    key: Annotated[str, _plain("The column that tells rows apart.")]
+    input: Annotated[str, _template("What to ask of a row, as a Jinja template: {{ row.text }}.")]
+    flow: Annotated[str | None, _plain("Id or endpoint name of the flow. Default: the default flow.")] = None
+    output: Annotated[
+        Mapping[str, Any] | None,
+        _template("Columns to answer with: {label: {enum: [a, b]}, reason: string}. Default: the answer's text."),
+    ] = None
+    keep: Annotated[Sequence[str], _plain("Columns of the input that the table has, beside the key.")] = ()
+    tweaks: Annotated[
+        Mapping[str, Any] | None, _template("Fields of the flow by component id; texts in it are templates.")
+    ] = None
+    files: Annotated[
+        Mapping[str, Any] | None,
+        _template(
+            "Files for fields of the flow: {File-a1b2c.path: 'data/{{ row.file }}'}, or a column of bytes, or a list."
+        ),
+    ] = None
+    session: Annotated[str | None, _template("Template of a session that calls share. Default: one for each call.")] = (
+        None
+    )
+    concurrency: Annotated[int, _plain("How many calls may be in flight. The batch finds its own level below it.")] = 8
+    max_cost_usd: Annotated[float | None, _plain("What the calls of one batch may cost together, in USD.")] = None
+    max_failed: Annotated[
+        int | float | str | None,
+        _plain("How many rows may fail: a number, or a share of the rows asked, such as 0.05 or 5%."),
+    ] = None
+    sample: Annotated[int | None, _plain("Ask so many rows only, and tell what all would cost.")] = None
+    refresh: Annotated[
+        Refresh,
+        _plain("Which rows are asked again: changed (and new and failed ones), failed (and new ones) or all."),
+    ] = "changed"
+    vanished: Annotated[Vanished, _plain("What becomes of rows that are not in the input any more: mark or drop.")] = (
+        "mark"
+    )
 
     def __post_init__(self) -> None:
         """Check all that can be checked without the rows.
@@ -72,17 +89,9 @@ class BatchSettings:
         Raises:
             RowsError: Something can't be used; the message says what, and what would do.
         """
-        columns = None if self.output is None else OutputColumns.of(self.output)
-        object.__setattr__(self, "columns", columns)
         object.__setattr__(self, "keep", tuple(dict.fromkeys((self.key, *self.keep))))
-        templates = RowTemplates(
-            self.input,
-            session=self.session,
-            tweaks=self.tweaks,
-            output_format=columns.instructions(self.input) if columns else "",
-        )
-        object.__setattr__(self, "templates", templates)
         self._check_names()
+        _ = self.templates
         _choice("refresh", self.refresh, get_args(Refresh))
         _choice("vanished", self.vanished, get_args(Vanished))
         _number("concurrency", self.concurrency, 1, MOST_CONCURRENCY)
@@ -91,6 +100,19 @@ class BatchSettings:
         if self.max_cost_usd is not None and not 0 < self.max_cost_usd < float("inf"):
             raise RowsError(f"max_cost_usd is {self.max_cost_usd}. Write USD, such as 5 or 0.5.")
         self.most_failures(0)
+
+    @cached_property
+    def columns(self) -> OutputColumns | None:
+        """The output columns; None for the answer's text."""
+        return None if self.output is None else OutputColumns.of(self.output)
+
+    @cached_property
+    def templates(self) -> RowTemplates:
+        """What is asked of a row."""
+        output_format = self.columns.instructions(self.input) if self.columns else ""
+        return RowTemplates(
+            self.input, session=self.session, tweaks=self.tweaks, files=self.files, output_format=output_format
+        )
 
     @property
     def output_kinds(self) -> dict[str, Kind]:

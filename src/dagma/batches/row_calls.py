@@ -5,6 +5,7 @@ import json
 import threading
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from dagma.backends.backend import Backend
 from dagma.batches.json_answers import columns_of
@@ -13,6 +14,7 @@ from dagma.batches.pace import Pace
 from dagma.batches.row_result import RowResult
 from dagma.batches.staged_rows import StagedRow
 from dagma.calls.answer import Answer, total_of
+from dagma.calls.attached_files import identity_of
 from dagma.calls.call_path import make_call
 from dagma.calls.call_record import CallRecord, RecordedCalls, record_calls
 from dagma.calls.caller import Caller, EqualCalls
@@ -149,6 +151,7 @@ class RowCalls:
             input_value=question,
             tweaks=row.tweaks,
             session_id=row.session,
+            files=row.files,
             # Two questions can be equal, after two equal answers, and are two calls all the same.
             row=row.key if not number else f"{row.key} (asked again, {number})",
         )
@@ -251,7 +254,7 @@ def concerns_all_rows(error: LangflowError | LedgerError) -> bool:
 
 
 def asked_hash(row: StagedRow, flow: str, version: str | None, output: OutputColumns | None) -> str:
-    """Hash all that decides the answer of a row: its question, the flow's content and the output columns.
+    """Hash all that decides the answer of a row: its question and files, the flow's content, the output columns.
 
     Args:
         row: The row.
@@ -259,7 +262,9 @@ def asked_hash(row: StagedRow, flow: str, version: str | None, output: OutputCol
         version: The flow's content version.
         output: The output columns.
     """
-    parts = [row.input, row.session, row.tweaks, flow, version, output and output.schema]
+    parts: list[Any] = [row.input, row.session, row.tweaks, flow, version, output and output.schema]
+    if row.files:
+        parts.append(identity_of(row.files))
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -8,9 +8,10 @@ from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import RowsError
 from dagma.batches.row_calls import asked_hash
 from dagma.batches.row_sources import Row
-from dagma.batches.row_templates import TemplateFault
 from dagma.batches.staged_rows import StagedRow
 from dagma.batches.values import Kind, common_kind, key_text, kind_of, plain
+from dagma.calls.attached_files import BadFile
+from dagma.calls.templates import BadTemplateError
 
 SHOWN_ROWS = 10
 
@@ -93,14 +94,20 @@ class Staging:
         for name in self._settings.keep:
             kept[name] = value = _plain(_cell(row, name, position, "is kept"), name, position)
             self._kinds[name] = common_kind(self._kinds[name], kind_of(value))
-        staged = StagedRow(
-            position=position, key=key, kept=kept, input="", session=None, tweaks=None, asked=None, fault=None
-        )
+        staged = StagedRow(position=position, key=key, kept=kept)
         try:
             question = self._settings.templates.fill(row)
-        except TemplateFault as fault:
-            return replace(staged, fault=str(fault))
-        staged = replace(staged, input=question.input, session=question.session, tweaks=question.tweaks)
+        except BadTemplateError as fault:
+            return replace(staged, fault=str(fault), fault_kind="TemplateFault")
+        except BadFile as fault:
+            return replace(staged, fault=str(fault), fault_kind=BadFile.__name__)
+        staged = replace(
+            staged,
+            input=question.input,
+            session=question.session,
+            tweaks=question.tweaks,
+            files=question.files,
+        )
         return replace(staged, asked=asked_hash(staged, self._flow, self._version, self._settings.columns))
 
 

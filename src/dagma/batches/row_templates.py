@@ -1,35 +1,41 @@
 """What is asked of a row, written as templates over its columns."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
 from dagma.batches.errors import RowsError
-from dagma.batches.values import plain
+from dagma.batches.values import jsonable
+from dagma.calls.attached_files import BadFile, FieldFiles, attach_files, check_file_fields
+from dagma.calls.templates import BadTemplateError, NestedTemplates, Template
 from dagma.ledger.texts import storable
 
 OUTPUT_FORMAT = "output_format"
 """The variable of a template that holds how to answer, where the table has output columns."""
 
 
-class TemplateFault(Exception):  # noqa: N818 (it says what happened)
-    """A template can't be filled with one row: that row fails, and no other."""
+@dataclass(frozen=True)
+class Question:
+    """What a row asks: its input, session, tweaks and files."""
+
+    input: str
+    session: str | None = None
+    tweaks: dict[str, Any] | None = None
+    files: FieldFiles | None = None
 
 
 class RowTemplates:
-    """The templates of a table: the input, the session and the fields of the flow.
+    """The templates of a table: the input, the session, the fields of the flow and the files for them.
 
     Args:
         input: The input, such as `{{ row.text }}`.
         session: The session; None where each call has one of its own.
         tweaks: Values of component fields by component id. Texts in it are templates.
+        files: Bytes or paths by `component.field`. Texts in it are templates.
         output_format: How to answer. It is added to inputs whose template does not place it.
 
     Raises:
-        RowsError: A template can't be read.
+        RowsError: A template can't be read, or a file is for no field.
     """
 
     def __init__(
@@ -38,119 +44,47 @@ class RowTemplates:
         *,
         session: str | None = None,
         tweaks: Mapping[str, Any] | None = None,
+        files: Mapping[str, Any] | None = None,
         output_format: str = "",
     ) -> None:
-        self._environment = _sandbox()
-        self._input = self._template("input", input)
-        self._session = None if session is None else self._template("session", session)
-        self._tweaks = None if tweaks is None else self._templates("tweaks", tweaks)
+        names = {"row", OUTPUT_FORMAT}
+        try:
+            self._input = Template(input, "the template of input", names)
+            self._session = None if session is None else Template(session, "the template of session", names)
+            self._tweaks = None if tweaks is None else NestedTemplates(tweaks, "the template of tweaks", names)
+            self._files = None if files is None else NestedTemplates(files, "the template of files", names)
+            check_file_fields(files or {}, tweaks)
+        except BadTemplateError as error:
+            raise RowsError(f"{error} Columns are written {{{{ row.NAME }}}}.") from None
+        except BadFile as error:
+            raise RowsError(str(error)) from None
         self._output_format = output_format
-        self._adds_format = bool(output_format) and OUTPUT_FORMAT not in meta.find_undeclared_variables(
-            self._environment.parse(input)
-        )
+        self._adds_format = bool(output_format) and OUTPUT_FORMAT not in self._input.names
 
-    def fill(self, row: Mapping[str, Any]) -> "Question":
+    def fill(self, row: Mapping[str, Any]) -> Question:
         """Fill the templates with a row.
 
         Args:
             row: The row.
 
         Raises:
-            TemplateFault: The row lacks a column that a template names, or a template fails with its values.
+            BadTemplateError: The row lacks a column that a template names, or a template fails with its values.
+            BadFile: A file can't be handed over.
         """
-        variables = {"row": _Columns(row), OUTPUT_FORMAT: self._output_format}
-        text = _rendered(self._input, variables)
+        values = {"row": row, OUTPUT_FORMAT: self._output_format}
+        text = storable(self._input.text(values))
         return Question(
             input=f"{text}\n\n{self._output_format}" if self._adds_format else text,
-            session=None if self._session is None else _rendered(self._session, variables),
-            tweaks=None if self._tweaks is None else _filled(self._tweaks, variables),
+            session=None if self._session is None else storable(self._session.text(values)),
+            tweaks=None if self._tweaks is None else _written(self._tweaks.value(values)),
+            files=None if self._files is None else attach_files(self._files.value(values)),
         )
 
-    def _templates(self, name: str, value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {each: self._templates(f"{name}.{each}", inner) for each, inner in value.items()}
-        if isinstance(value, list | tuple):
-            return [self._templates(name, inner) for inner in value]
-        return self._template(name, value) if isinstance(value, str) else value
 
-    def _template(self, name: str, text: str) -> Template:
-        try:
-            template = self._environment.from_string(text)
-            strange = meta.find_undeclared_variables(self._environment.parse(text)) - {"row", OUTPUT_FORMAT}
-        except TemplateSyntaxError as error:
-            raise RowsError(f"The template {name!r} can't be read, in line {error.lineno}: {error.message}.") from None
-        if strange:
-            raise RowsError(
-                f"The template {name!r} names {sorted(strange)[0]!r}, which it does not have. Columns are written "
-                f"{{{{ row.{sorted(strange)[0]} }}}}."
-            )
-        return template
-
-
-# How Jinja calls a row in its messages.
-_OBJECT = "'dagma.batches.row_templates._Columns object'"
-
-
-@dataclass(frozen=True)
-class Question:
-    """What a row asks: its input, session and tweaks."""
-
-    input: str
-    session: str | None = None
-    tweaks: dict[str, Any] | None = None
-
-
-class _Columns(Mapping[str, Any]):
-    """A row whose columns win over the methods of a mapping: `row.items` is the column `items`."""
-
-    def __init__(self, row: Mapping[str, Any]) -> None:
-        self._row = row
-
-    def __getattribute__(self, name: str) -> Any:
-        if not name.startswith("_") and name in self._row:
-            return self._row[name]
-        return super().__getattribute__(name)
-
-    def __getitem__(self, name: str) -> Any:
-        return self._row[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._row)
-
-    def __len__(self) -> int:
-        return len(self._row)
-
-
-def _sandbox() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False, finalize=_shown
-    )
-    # Nothing that differs from one run to the next, else unchanged rows would be asked again.
-    environment.globals = {"range": environment.globals["range"], "dict": dict}
-    environment.filters.pop("random", None)
-    return environment
-
-
-def _shown(value: Any) -> Any:
-    """Write nothing for a missing value, rather than `None` or `nan`."""
-    return "" if value is None or (isinstance(value, float) and plain(value) is None) else value
-
-
-def _rendered(template: Template, variables: Mapping[str, Any]) -> str:
+def _written(tweaks: Any) -> Any:
     try:
-        return storable(template.render(variables))
-    except TemplateError as error:
-        reason = (error.message or str(error)).replace(_OBJECT, "the row").replace("attribute", "column")
-        raise TemplateFault(f"The template can't be filled with this row: {reason}.") from None
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
-        raise TemplateFault(
-            f"The template can't be filled with this row ({type(error).__name__}): {str(error)[:500]}."
+        return jsonable(tweaks)
+    except Exception as error:  # noqa: BLE001 (what an object of any class raises when it is to be a text)
+        raise BadTemplateError(
+            f"The template of tweaks gives a value that JSON can't hold ({type(error).__name__}: {str(error)[:200]})."
         ) from None
-
-
-def _filled(value: Any, variables: Mapping[str, Any]) -> Any:
-    if isinstance(value, Mapping):
-        return {each: _filled(inner, variables) for each, inner in value.items()}
-    if isinstance(value, list):
-        return [_filled(inner, variables) for inner in value]
-    return _rendered(value, variables) if isinstance(value, Template) else value

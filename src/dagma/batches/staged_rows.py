@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from dagma.batches.errors import RowsError
+from dagma.calls.attached_files import AttachedFile, FieldFiles
 
 CHUNK_ROWS = 1_000
 SHOWN_ROWS = 10
@@ -22,13 +23,16 @@ CREATE TABLE staged (
     input TEXT NOT NULL,
     session TEXT,
     tweaks TEXT,
+    files TEXT,
     asked TEXT,
     fault TEXT,
+    fault_kind TEXT,
     state TEXT NOT NULL DEFAULT 'unchanged'
 )
 """
 INSERT = (
-    "INSERT INTO staged (position, key, kept, input, session, tweaks, asked, fault) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO staged (position, key, kept, input, session, tweaks, files, asked, fault, fault_kind)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 TWICE = f"SELECT key, count(*), min(position) FROM staged GROUP BY key HAVING count(*) > 1 LIMIT {SHOWN_ROWS}"  # noqa: S608
 # The least key speaks for all rows that ask the same: the order of the rows may be another after a kill.
@@ -51,18 +55,22 @@ class StagedRow:
         input: What is asked.
         session: The session of its call, if it is not of its own.
         tweaks: Values of the flow's fields.
+        files: Files for the flow's fields.
         asked: Hash of all that decides the answer.
         fault: Why nothing can be asked.
+        fault_kind: What kind of error that is.
     """
 
     position: int
     key: str
     kept: Mapping[str, Any]
-    input: str
-    session: str | None
-    tweaks: dict[str, Any] | None
-    asked: str | None
-    fault: str | None
+    input: str = ""
+    session: str | None = None
+    tweaks: dict[str, Any] | None = None
+    files: FieldFiles | None = None
+    asked: str | None = None
+    fault: str | None = None
+    fault_kind: str | None = None
 
 
 class StagedRows:
@@ -95,7 +103,7 @@ class StagedRows:
             RowsError: Keys are there twice; the message names them.
         """
         self._database.execute("BEGIN")
-        self._database.executemany(INSERT, map(_record, rows))
+        self._database.executemany(INSERT, map(self._record, rows))
         self._database.execute("COMMIT")
         self._database.execute("CREATE INDEX staged_key ON staged (key)")
         twice = self._database.execute(TWICE).fetchall()
@@ -146,6 +154,24 @@ class StagedRows:
         )
         return sorted(set(keys) - {key for (key,) in known})
 
+    def _record(self, row: StagedRow) -> tuple[Any, ...]:
+        tweaks = None if row.tweaks is None else json.dumps(row.tweaks)
+        files = None if row.files is None else json.dumps({name: self._kept(each) for name, each in row.files.items()})
+        kept = json.dumps(row.kept, ensure_ascii=False)
+        question = (row.input, row.session, tweaks, files)
+        return (row.position, row.key, kept, *question, row.asked, row.fault, row.fault_kind)
+
+    def _kept(self, files: AttachedFile | tuple[AttachedFile, ...]) -> list[Any]:
+        """Write contents to the disk, each once, and give where they are."""
+        if isinstance(files, tuple):
+            return [self._kept(each) for each in files]
+        path = files.source
+        if isinstance(path, bytes):
+            path = Path(self._folder.name) / files.digest
+            if not path.exists():
+                path.write_bytes(files.read())
+        return [files.digest, files.extension, str(path)]
+
     def _chunks(self, condition: str) -> Iterator[list[StagedRow]]:
         last = 0
         while True:
@@ -159,14 +185,8 @@ class StagedRows:
             yield [_row(record) for record in records]
 
 
-def _record(row: StagedRow) -> tuple[Any, ...]:
-    tweaks = None if row.tweaks is None else json.dumps(row.tweaks)
-    kept = json.dumps(row.kept, ensure_ascii=False)
-    return (row.position, row.key, kept, row.input, row.session, tweaks, row.asked, row.fault)
-
-
 def _row(record: tuple[Any, ...]) -> StagedRow:
-    position, key, kept, text, session, tweaks, asked, fault, _state = record
+    position, key, kept, text, session, tweaks, files, asked, fault, fault_kind, _state = record
     return StagedRow(
         position=position,
         key=key,
@@ -174,6 +194,19 @@ def _row(record: tuple[Any, ...]) -> StagedRow:
         input=text,
         session=session,
         tweaks=None if tweaks is None else json.loads(tweaks),
+        files=None if files is None else {name: _attached(value) for name, value in json.loads(files).items()},
         asked=asked,
         fault=fault,
+        fault_kind=fault_kind,
     )
+
+
+def _attached(value: Any) -> AttachedFile | tuple[AttachedFile, ...]:
+    if value and isinstance(value[0], list):
+        return tuple(_file(each) for each in value)
+    return _file(value) if value else ()
+
+
+def _file(value: list[str]) -> AttachedFile:
+    digest, extension, path = value
+    return AttachedFile(digest, extension, Path(path))

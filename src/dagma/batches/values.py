@@ -48,7 +48,7 @@ def _text(value: Any) -> str | None:
     if isinstance(value, bytes | bytearray | memoryview):
         return storable(bytes(value).decode("utf-8", "replace"))
     if isinstance(value, Mapping | Sequence | set | frozenset):
-        return storable(json.dumps(_jsonable(value), ensure_ascii=False))
+        return storable(json.dumps(jsonable(value), ensure_ascii=False))
     return storable(str(value))
 
 
@@ -121,9 +121,10 @@ def _is_whole(value: Decimal) -> bool:
     return value.is_finite() and abs(value.adjusted()) < MOST_KEY_CHARACTERS and value == value.to_integral_value()
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
+    """Give a value as JSON can hold it: mappings and sequences stay such, and `plain` says what the rest becomes."""
     if isinstance(value, Mapping):
-        return {str(name): _jsonable(inner) for name, inner in value.items()}
+        return {str(name): jsonable(inner) for name, inner in value.items()}
     if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes | bytearray):
-        return [_jsonable(inner) for inner in value]
+        return [jsonable(inner) for inner in value]
     return plain(value)

@@ -31,6 +31,10 @@ class CallBackend(Protocol):
         """Tell it from backends that may answer otherwise."""
 
     @property
+    def takes_files(self) -> bool:
+        """Whether it hands files to flows."""
+
+    @property
     def outcome_seconds(self) -> float:
         """Say how long to look for an outcome, in seconds."""
 

@@ -56,6 +56,10 @@ def make_call(
         LedgerError: The call was not let in.
         DagsterExecutionInterruptedError: The run is cancelled.
     """
+    if request.files and not backend.takes_files:
+        raise BadRequest(
+            f"The backend {backend.backend_name!r} takes no files.", fix="Leave files out, or ask Langflow."
+        )
     call = _ledger_call(backend, request, flow, caller, equal_calls)
     # Even where unknown calls are to be sent again: an answer that can be found is not paid for twice.
     call = replace(call, on_unknown="fail")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from dagma.calls.attached_files import FieldFiles, identity_of
 from dagma.langflow import InputType, LangflowError, OutputType
 from dagma.ledger.call import Mode
 
@@ -30,6 +31,7 @@ class CallRequest:
         stream: Take the answer as it is produced.
         mode: How to send it; None leaves it to the backend's setting.
         row: What tells this call from the others of its step.
+        files: Files by the field that takes them. By their contents they decide the answer.
         on_unknown: What to do if an earlier attempt may have been answered; None leaves it to the ledger's setting.
     """
 
@@ -42,6 +44,7 @@ class CallRequest:
     stream: bool = False
     mode: CallMode | None = None
     row: str | None = None
+    files: FieldFiles | None = None
     on_unknown: OnUnknown | None = None
 
     def deciding(self) -> dict[str, Any]:
@@ -52,6 +55,7 @@ class CallRequest:
             "input_type": self.input_type,
             "tweaks": self.tweaks,
             "session_id": self.session_id,
+            **({"files": identity_of(self.files)} if self.files else {}),
         }
 
     def in_its_own_session(self, key: str) -> "CallRequest":

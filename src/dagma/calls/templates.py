@@ -1,18 +1,20 @@
-"""Templates of what is asked: Jinja2, sandboxed, and strict about names that do not exist."""
+"""Templates of what is asked, for flows and rows alike: Jinja2, and strict about names that do not exist."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, nodes
 from jinja2 import Template as CompiledTemplate
+from jinja2 import TemplateError, TemplateSyntaxError, Undefined, nodes
 from jinja2.environment import TemplateExpression
 from jinja2.meta import find_undeclared_variables
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from dagma.calls.template_sandbox import TemplateSandbox, joined, time_limit
 
 _EXPRESSION = re.compile(r"\s*\{\{[-+]?(.*?)-?\}\}\s*", re.DOTALL)
+_SANDBOX = TemplateSandbox()
+_LONGEST_CAUSE = 500
 
 
 class BadTemplateError(ValueError):
@@ -22,7 +24,7 @@ class BadTemplateError(ValueError):
 class Template:
     """A text with `{{ expressions }}` in it.
 
-    Lists and dicts appear as JSON, and None as nothing. What a value holds is never read as a template itself.
+    Lists and dicts appear as JSON, None and NaN as nothing. What a value holds is never read as a template itself.
 
     Args:
         source: The text.
@@ -39,7 +41,7 @@ class Template:
         try:
             self._tree, self._template, self._expression = _compiled(source)
         except TemplateSyntaxError as error:
-            raise BadTemplateError(f"{_capital(what)} is no template: line {error.lineno}: {error.message}") from None
+            raise BadTemplateError(f"{_capital(what)} can't be read, in line {error.lineno}: {error.message}") from None
         self.names = frozenset(find_undeclared_variables(self._tree))
         """The variables that it uses."""
         if unknown := self.names - set(names):
@@ -61,7 +63,8 @@ class Template:
             BadTemplateError: It uses what the values do not have, or an expression fails on them.
         """
         try:
-            return self._template.render(values)
+            with time_limit():
+                return joined(self._template.generate(values))
         except Exception as error:
             raise self._failed(error) from error
 
@@ -74,7 +77,8 @@ class Template:
         if self._expression is None:
             return self.text(values)
         try:
-            value = self._expression(values)
+            with time_limit():
+                value = self._expression(values)
             if isinstance(value, Undefined):
                 str(value)  # raises, and says what is missing
         except Exception as error:
@@ -83,7 +87,8 @@ class Template:
 
     def _failed(self, error: Exception) -> BadTemplateError:
         cause = error.message if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
-        return BadTemplateError(f"{_capital(self.what)} can't be filled in: {str(cause).rstrip('.')}.")
+        told = str(cause)[:_LONGEST_CAUSE].rstrip(".")
+        return BadTemplateError(f"{_capital(self.what)} can't be filled in: {told}.")
 
 
 class NestedTemplates:
@@ -134,35 +139,11 @@ class NestedTemplates:
         return self._parsed
 
 
-def _shown(value: Any) -> Any:
-    """Write a value as text: what a model reads, and not Python's own notation."""
-    if value is None:
-        return ""
-    return _json(value) if isinstance(value, dict | list | tuple) else value
-
-
-def _json(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str, indent=indent)
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    # Nothing is escaped: what is filled in is text for a model, and no page.
-    environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=_shown
-    )
-    # Jinja's own writes < as \u003c, for pages.
-    environment.filters["tojson"] = _json
-    return environment
-
-
-_ENVIRONMENT = _environment()
-
-
 @lru_cache(maxsize=128)
 def _compiled(source: str) -> tuple[nodes.Template, CompiledTemplate, TemplateExpression | None]:
     """Compile a template; many flows have the same."""
-    tree = _ENVIRONMENT.parse(source)
-    return tree, _ENVIRONMENT.from_string(source), _single_expression(source, tree)
+    tree = _SANDBOX.parse(source)
+    return tree, _SANDBOX.from_string(source), _single_expression(source, tree)
 
 
 def _single_expression(source: str, tree: nodes.Template) -> TemplateExpression | None:
@@ -172,7 +153,7 @@ def _single_expression(source: str, tree: nodes.Template) -> TemplateExpression 
             expressions = [each for each in inner if not isinstance(each, nodes.TemplateData) or each.data.strip()]
             if len(expressions) == 1 and not isinstance(expressions[0], nodes.TemplateData):
                 found = _EXPRESSION.fullmatch(source)
-                return _ENVIRONMENT.compile_expression(found[1], undefined_to_none=False) if found else None
+                return _SANDBOX.compile_expression(found[1], undefined_to_none=False) if found else None
     return None
 
 

@@ -8,6 +8,7 @@ import dagster as dg
 
 from dagma.backends.backend import Backend
 from dagma.calls.answer import Answer
+from dagma.calls.attached_files import check_file_fields
 from dagma.calls.call_metadata import describe_attempts, describe_calls, describe_flow, record_texts
 from dagma.calls.call_record import record_calls
 from dagma.calls.request import CallMode
@@ -32,6 +33,8 @@ class FlowAsset:
             partitions, automation condition and freshness.
         input: Template of what the flow is asked.
         tweaks: Values of component fields, by component id, with templates in them.
+        files: Files for fields of the flow, by `component.field`: templates that give bytes or a path in the project's
+            data folder, or lists of them.
         session: Template of the conversation that the call belongs to; None for one of the call's own.
         config: What a run's config may set, with default values.
         schedule: When the asset is materialized, as a cron expression.
@@ -47,6 +50,7 @@ class FlowAsset:
     spec: dg.AssetSpec
     input: str = ""
     tweaks: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, Any] = field(default_factory=dict)
     session: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     schedule: str | None = None
@@ -89,6 +93,7 @@ class Asked:
 
     input_value: str
     tweaks: dict[str, Any]
+    files: dict[str, Any]
     session_id: str | None
 
 
@@ -100,16 +105,20 @@ class Question:
 
     Raises:
         BadTemplateError: A template can't be used, or takes a value of an asset that is not among the deps.
+        BadFile: A file is for no field, or for one that has a tweak.
     """
 
     def __init__(self, asset: FlowAsset) -> None:
+        check_file_fields(asset.files, asset.tweaks)
         self._asset = asset
         names = {"upstream", "config", "tags"} | ({"partition_key"} if asset.spec.partitions_def else set())
         of = f"of the flow asset {asset.name!r}"
         self._input = Template(asset.input, f"the input {of}", names)
         self._session = Template(asset.session, f"the session {of}", names) if asset.session is not None else None
         self._tweaks = NestedTemplates(dict(asset.tweaks), f"the value {of}, tweaks", names)
+        self._files = NestedTemplates(dict(asset.files), f"the file {of}, files", names)
         templates = [self._input, *([self._session] if self._session else []), *self._tweaks.templates()]
+        templates += self._files.templates()
         self._taken = {member: _dep(asset, member) for each in templates for member in each.members("upstream")}
         if whole := [each.what for each in templates if "upstream" in each.names and not each.members("upstream")]:
             raise BadTemplateError(f"{whole[0]} uses upstream as a whole. Name the asset: upstream.NAME.")
@@ -134,6 +143,7 @@ class Question:
             return Asked(
                 input_value=self._input.text(values) if replacement is None else replacement,
                 tweaks=self._tweaks.value(values),
+                files=self._files.value(values),
                 session_id=self._session.text(values) if self._session else None,
             )
         except BadTemplateError as error:
@@ -152,6 +162,7 @@ def _ask(
                 output_type=asset.output_type,
                 input_type=asset.input_type,
                 tweaks=asked.tweaks or None,
+                files=asked.files or None,
                 session_id=asked.session_id,
                 flow=flow,
                 flow_id=asset.flow_id,

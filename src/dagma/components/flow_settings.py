@@ -66,12 +66,13 @@ class FlowSelection(dg.Resolvable):
 class FlowSettings(dg.Resolvable):
     """What one flow is asked, when and how, and what its asset says. What is left out, the defaults say.
 
-    `input`, `session` and the texts in `tweaks` are templates over `upstream` (values of assets in `deps`), `config`,
-    `tags` (of the run) and, for a partitioned asset, `partition_key`.
+    `input`, `session` and the texts in `tweaks` and `files` are templates over `upstream` (values of assets in `deps`),
+    `config`, `tags` (of the run) and, for a partitioned asset, `partition_key`.
 
     Args:
         input: What the flow is asked.
         tweaks: Values of component fields, by component id.
+        files: Files for fields of the flow, by `component.field`: bytes, or a path in the project's data folder.
         session: The conversation that the call belongs to. Default: one of the call's own.
         config: What a run's config may set, with default values.
         schedule: When the asset is materialized, as a cron expression in `DAGMA_TIMEZONE`. Each time the latest
@@ -96,6 +97,7 @@ class FlowSettings(dg.Resolvable):
 
     input: Annotated[str | None, _AtRun] = None
     tweaks: Annotated[dict[str, Any] | None, _AtRun] = None
+    files: Annotated[dict[str, Any] | None, _AtRun] = None
     session: Annotated[str | None, _AtRun] = None
     config: dict[str, Any] | None = None
     schedule: str | None = None

@@ -32,6 +32,7 @@ def flow_table(
     output: Mapping[str, Any] | None = None,
     keep: Sequence[str] = (),
     tweaks: Mapping[str, Any] | None = None,
+    files: Mapping[str, Any] | None = None,
     session: str | None = None,
     concurrency: int = 8,
     max_cost_usd: float | None = None,
@@ -67,6 +68,8 @@ def flow_table(
         output: Columns to answer with; the column `answer` with the answer's text where it is None.
         keep: Columns of the input that the table has, beside the key.
         tweaks: Fields of the flow by component id; texts in it are templates.
+        files: Files for fields of the flow, by `component.field`: templates that give a path in the project's data
+            folder or bytes, such as `{"File-a1b2c.path": "data/{{ row.file }}"}`, or lists of them.
         session: Template of a session that calls share; without it each has one of its own.
         concurrency: How many calls may be in flight.
         max_cost_usd: What the calls of one materialization may cost together, in USD.
@@ -88,8 +91,9 @@ def flow_table(
         key=key,
         flow=flow,
         output=output,
-        keep=tuple(keep),
+        keep=keep,
         tweaks=tweaks,
+        files=files,
         session=session,
         concurrency=concurrency,
         max_cost_usd=max_cost_usd,
@@ -98,14 +102,37 @@ def flow_table(
         refresh=refresh,
         vanished=vanished,
     )
+    return table_asset(
+        settings,
+        asset=asset,
+        rows=rows,
+        partitions_def=partitions_def,
+        partition_column=partition_column,
+        pool=pool,
+        **spec,
+    )
+
+
+def table_asset(
+    settings: BatchSettings,
+    *,
+    asset: str | Sequence[str] | dg.AssetKey,
+    rows: str | dg.AssetKey | Mapping[str, Any] | Callable[[], Any],
+    partitions_def: dg.PartitionsDefinition[Any] | None,
+    partition_column: str | None,
+    pool: str | None,
+    **spec: Any,
+) -> dg.AssetsDefinition:
+    """Make an asset, as `flow_table` does, of settings that were read elsewhere."""
     if (partitions_def is None) != (partition_column is None):
         raise RowsError("Partitions need both: partitions_def, and the partition_column that tells their rows apart.")
     asset_key = dg.AssetKey.from_coercible(asset)
     upstream = dg.AssetKey.from_coercible(rows) if isinstance(rows, str | dg.AssetKey) else None
     source = f"each row of {upstream.to_user_string()}" if upstream else "each row"
+    flow = f"the flow {settings.flow}" if settings.flow else "the default flow"
     options: dict[str, Any] = {
         "kinds": {"langflow", "table"},
-        "description": f"The answers of {f'the flow {flow}' if flow else 'the default flow'} to {source}.",
+        "description": f"The answers of {flow} to {source}.",
         **spec,
         "key": asset_key,
         "check_specs": [dg.AssetCheckSpec(CHECK, asset=asset_key, description="No row of the table has failed.")],

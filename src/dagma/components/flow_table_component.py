@@ -1,5 +1,6 @@
 """`type: dagma.FlowTable`: a table that a flow answers, declared in YAML."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 from typing import Annotated, Any
@@ -9,9 +10,9 @@ from pydantic import Field
 from typing_extensions import override
 
 from dagma import environment
-from dagma.batches.batch_settings import Refresh, Vanished
+from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import RowsError
-from dagma.components.flow_table import flow_table
+from dagma.components.flow_table import table_asset
 from dagma.project import project_folder
 
 EXAMPLE = """\
@@ -96,43 +97,26 @@ class FlowTableScaffolder(dg.Scaffolder[Any]):
 
 
 @dg.scaffold_with(FlowTableScaffolder)
-class FlowTable(dg.Component, dg.Resolvable, dg.Model):
+@dataclass(frozen=True, kw_only=True)
+class FlowTable(BatchSettings, dg.Component, dg.Resolvable):
     """A table whose rows a flow answers, as an asset: a row for each input row, asked only if it is new or changed."""
 
-    asset: str = Field(description="The asset's key. The table has its name.")
-    rows: Annotated[str | FileRows | QueryRows, dg.Resolver.passthrough()] = Field(
-        description="The key of an upstream asset, {csv|jsonl|parquet: path}, or {sql: query, url: {env: NAME}}."
-    )
-    key: str = Field(description="The column that tells rows apart.")
-    input: Annotated[str, dg.Resolver.passthrough()] = Field(
-        description="What to ask of a row, as a Jinja template: {{ row.text }}."
-    )
-    flow: str | None = Field(default=None, description="Id or endpoint name of the flow. Default: the default flow.")
-    output: Annotated[dict[str, Any] | None, dg.Resolver.passthrough()] = Field(
-        default=None,
-        description="Columns to answer with: {label: {enum: [a, b]}, reason: string}. Default: the answer's text.",
-    )
-    keep: list[str] = Field(default=[], description="Columns of the input that the table has, beside the key.")
-    tweaks: Annotated[dict[str, Any] | None, dg.Resolver.passthrough()] = Field(
-        default=None, description="Fields of the flow by component id; texts in it are templates."
-    )
-    session: Annotated[str | None, dg.Resolver.passthrough()] = Field(
-        default=None, description="Template of a session that calls share. Default: one for each call."
-    )
-    concurrency: int = Field(default=8, description="How many calls may be in flight.")
-    max_cost_usd: float | None = Field(default=None, description="What one materialization may cost, in USD.")
-    max_failed: int | float | str | None = Field(
-        default=None, description="How many rows may fail: a number, or a share of the rows asked, such as 5%."
-    )
-    sample: int | None = Field(default=None, description="Ask so many rows only, and tell what all would cost.")
-    refresh: Refresh = Field(default="changed", description="Which rows are asked again: changed, failed or all.")
-    vanished: Vanished = Field(
-        default="mark", description="What becomes of rows that are not in the input any more: mark or drop."
-    )
-    partitions: Annotated[RowPartitions | None, dg.Resolver.passthrough()] = Field(
-        default=None, description="Partitions: {column: country, keys: [de, fr]}, or {column: day, daily_from: date}."
-    )
-    pool: str | None = Field(default=None, description="A pool that limits how many materializations run at a time.")
+    asset: Annotated[str, dg.Resolver.default(description="The asset's key. The table has its name.")]
+    rows: Annotated[
+        str | FileRows | QueryRows,
+        dg.Resolver.passthrough(
+            description="The key of an upstream asset, {csv|jsonl|parquet: path}, or {sql: query, url: {env: NAME}}."
+        ),
+    ]
+    partitions: Annotated[
+        RowPartitions | None,
+        dg.Resolver.passthrough(
+            description="Partitions: {column: country, keys: [de, fr]}, or {column: day, daily_from: date}."
+        ),
+    ] = None
+    pool: Annotated[
+        str | None, dg.Resolver.default(description="A pool that limits how many materializations run at a time.")
+    ] = None
 
     @override
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
@@ -141,22 +125,10 @@ class FlowTable(dg.Component, dg.Resolvable, dg.Model):
     def build_asset(self) -> dg.AssetsDefinition:
         """Make the asset. Override it to change what the attributes can't say."""
         source = self.rows
-        return flow_table(
+        return table_asset(
+            self,
             asset=dg.AssetKey.from_user_string(self.asset),
             rows=dg.AssetKey.from_user_string(source) if isinstance(source, str) else source.source,
-            key=self.key,
-            input=self.input,
-            flow=self.flow,
-            output=self.output,
-            keep=self.keep,
-            tweaks=self.tweaks,
-            session=self.session,
-            concurrency=self.concurrency,
-            max_cost_usd=self.max_cost_usd,
-            max_failed=self.max_failed,
-            sample=self.sample,
-            refresh=self.refresh,
-            vanished=self.vanished,
             partitions_def=None if self.partitions is None else self.partitions.definition(),
             partition_column=None if self.partitions is None else self.partitions.column,
             pool=self.pool,

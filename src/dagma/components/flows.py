@@ -87,6 +87,7 @@ class Flows(dg.Component, dg.Resolvable):
             spec=spec,
             input=settings.input or "",
             tweaks=settings.tweaks or {},
+            files=settings.files or {},
             session=settings.session,
             config=settings.config or {},
             schedule=settings.schedule,

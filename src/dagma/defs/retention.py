@@ -33,7 +33,7 @@ def prune_runs_op(context: dg.OpExecutionContext) -> None:
     _report(context, "Dagster", days, RunPruner(context.instance, days=days).prune)
 
 
-@dg.op(name="prune_langflow", out=dg.Out(dg.Nothing), description="Deletes old messages and traces in Langflow.")
+@dg.op(name="prune_langflow", out=dg.Out(dg.Nothing), description="Deletes old messages, traces and files in Langflow.")
 def prune_langflow_op(context: dg.OpExecutionContext) -> None:
     """Prune what calls leave in Langflow."""
     settings = RetentionSettings.from_environment()

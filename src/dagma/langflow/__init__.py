@@ -29,6 +29,7 @@ from dagma.langflow.errors import (
     Unreachable,
 )
 from dagma.langflow.events import EventKind, FlowEvent
+from dagma.langflow.files_api import StoredFile
 from dagma.langflow.flow import Flow, content_version
 from dagma.langflow.history_api import StoredRecord
 from dagma.langflow.http.connection_settings import TLS, Timeouts
@@ -79,6 +80,7 @@ __all__ = [
     "RedirectRefused",
     "RetryPolicy",
     "ServerError",
+    "StoredFile",
     "StoredRecord",
     "TLSFailure",
     "Timeouts",

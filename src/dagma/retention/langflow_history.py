@@ -1,26 +1,32 @@
-"""Prunes the messages and traces that calls leave in Langflow, over its REST API.
+"""Prunes the messages, traces and files that calls leave in Langflow, over its REST API.
 
 Sessions that Dagma made for single calls go after a while. All others belong to somebody: people who chat in the
 playground, and pipelines that name their sessions. They have a setting of their own, which keeps them for ever by
 default.
+
+Files are deleted by the calls that uploaded them. What is left is that of jobs, which outlive their callers, of calls
+whose outcome nobody knew, and of workers that were killed.
 
 Langflow prunes its jobs by itself (`LANGFLOW_BACKGROUND_RETENTION_DAYS`), and keeps no more than 3,000 transactions and
 3,000 vertex builds.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from dagma.langflow import Flow
+from dagma.langflow import Flow, StoredFile
 from dagma.langflow.history_api import PAGE, StoredRecord
 from dagma.retention.outcome import Pruned
 from dagma.retention.pace import Pace
 
 CALL_SESSION = re.compile(r"call-[0-9a-f]{32}")
 """The sessions that Dagma makes for its calls."""
-TRACES_AT_ONCE = 20
+CALL_FILE = re.compile(r"dagma-[0-9a-f]{32}-[0-9a-f]{12}( \(\d+\))?")
+"""The names of files that Dagma uploads for its calls; Langflow numbers one that was sent twice."""
+AT_ONCE = 20
+"""How many are deleted in a row of what Langflow deletes one by one."""
 
 
 class History(Protocol):
@@ -41,13 +47,19 @@ class History(Protocol):
     def delete_trace(self, trace_id: str) -> bool:
         """Delete a trace."""
 
+    def list_files(self) -> Sequence[StoredFile]:
+        """Return the files of the user."""
+
+    def delete_file(self, file_id: str) -> bool:
+        """Delete a file."""
+
 
 class LangflowPruner:
-    """Deletes messages and traces that are past their days.
+    """Deletes messages, traces and files that are past their days.
 
     Args:
         history: The client.
-        days: For how many days the sessions of calls are kept; 0 for ever.
+        days: For how many days the sessions and files of calls are kept; 0 for ever.
         chats_days: For how many days all others are kept; 0 for ever.
         pace: How hard and how long it works.
         dry_run: Only count.
@@ -83,7 +95,9 @@ class LangflowPruner:
         latest = max(cutoffs)
         messages = sum(self._prune_messages(flow.id, latest) for flow in self._history.list_flows())
         traces = self._prune_traces(latest)
-        return Pruned({"messages": messages, "traces": traces}, is_complete=not self._pace.is_over)
+        files = self._prune_files(self._of_calls) if self._of_calls else 0
+        deleted = {"messages": messages, "traces": traces, "files": files}
+        return Pruned(deleted, is_complete=not self._pace.is_over)
 
     def _prune_messages(self, flow_id: str, latest: datetime) -> int:
         count = 0
@@ -123,20 +137,26 @@ class LangflowPruner:
         count, page = 0, 1
         while self._pace.goes_on() and (traces := self._history.list_traces(latest, page=page)):
             expired = [each.id for each in traces if self._is_expired(each)]
-            deleted = len(expired) if self._dry_run else self._delete_traces(expired)
+            deleted = len(expired) if self._dry_run else self._delete(expired, self._history.delete_trace)
             count += deleted
             # What follows moves up to where the deleted ones were.
             if self._dry_run or not deleted:
                 page += 1
         return count
 
-    def _delete_traces(self, trace_ids: Sequence[str]) -> int:
+    def _prune_files(self, until: datetime) -> int:
+        if not self._pace.goes_on():
+            return 0
+        files = [each for each in self._history.list_files() if CALL_FILE.fullmatch(each.name)]
+        expired = [each.id for each in files if each.created_at is not None and each.created_at < until]
+        return len(expired) if self._dry_run else self._delete(expired, self._history.delete_file)
+
+    def _delete(self, ids: Sequence[str], delete: Callable[[str], bool]) -> int:
         count = 0
-        for index, trace_id in enumerate(trace_ids):
-            # Langflow deletes traces one by one.
-            if index and index % TRACES_AT_ONCE == 0 and not self._pace.goes_on():
+        for index, each in enumerate(ids):
+            if index and index % AT_ONCE == 0 and not self._pace.goes_on():
                 break
-            count += self._history.delete_trace(trace_id)
+            count += delete(each)
         return count
 
     def _is_expired(self, record: StoredRecord) -> bool:

@@ -16,7 +16,8 @@ class RetentionSettings:
 
     Attributes:
         runs: `DAGMA_RETENTION_RUNS_DAYS`: Dagster's finished runs, with their events, logs and values.
-        langflow: `DAGMA_RETENTION_LANGFLOW_DAYS`: messages and traces of the sessions that Dagma made for its calls.
+        langflow: `DAGMA_RETENTION_LANGFLOW_DAYS`: messages and traces of the sessions that Dagma made for its calls,
+            and files that it uploaded for them.
             The stack gives the same number to Langflow itself, for its jobs.
         chats: `DAGMA_RETENTION_CHATS_DAYS`: messages and traces of all other sessions.
         ledger: `DAGMA_RETENTION_LEDGER_DAYS`: the ledger's calls.

@@ -2,6 +2,7 @@
 
 from dagma.testing.behaviour import Behaviour, ComponentFailed, FakeAnswer, FakeCall, HumanNeeded, VariableMissing
 from dagma.testing.exchange import RecordedRequest
+from dagma.testing.fake_files import FakeFile
 from dagma.testing.fake_langflow import FakeLangflow
 from dagma.testing.fault import Fault
 
@@ -10,6 +11,7 @@ __all__ = [
     "ComponentFailed",
     "FakeAnswer",
     "FakeCall",
+    "FakeFile",
     "FakeLangflow",
     "Fault",
     "HumanNeeded",

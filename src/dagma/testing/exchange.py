@@ -38,7 +38,7 @@ class FakeResponse:
 
     Args:
         status: HTTP status.
-        body: Sent as JSON.
+        body: Sent as JSON; bytes as they are.
         stream: Pieces to send in chunks instead, as they come.
     """
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from dagma.testing.behaviour import Behaviour, echo
 from dagma.testing.exchange import FakeResponse, RecordedRequest
+from dagma.testing.fake_files import FakeFile, FakeFiles
 from dagma.testing.fake_jobs import FakeJob, FakeJobs
 from dagma.testing.fake_runs import FakeRuns
 from dagma.testing.fake_store import FakeStore
@@ -50,6 +51,7 @@ class FakeLangflow:
         self.api_key = api_key
         self._only_runs = only_runs
         self._store = FakeStore()
+        self._files = FakeFiles()
         self._jobs = FakeJobs(keepalive)
         self._runs = FakeRuns(self._store)
         self._workflows = FakeWorkflows(self._store, self._runs, self._jobs, max_text_length)
@@ -79,6 +81,15 @@ class FakeLangflow:
     def jobs(self) -> list[FakeJob]:
         """Every background job so far, in order."""
         return self._jobs.all()
+
+    @property
+    def files(self) -> list[FakeFile]:
+        """Every file that is there, in the order of their uploads."""
+        return self._files.all()
+
+    def file_content(self, path: str) -> bytes | None:
+        """Return what is in a file, by the path that a flow gets; None where there is none."""
+        return self._files.content(path)
 
     def add_flow(
         self,
@@ -168,6 +179,8 @@ class FakeLangflow:
                 return self._monitor(request, rest)
             case [_, "api", "v1", ("flows" | "projects" | "variables") as kind, *rest]:
                 return self._store.answer(kind, request, rest)
+            case [_, "api", "v2", "files", *rest]:
+                return self._files.answer(request, rest)
             case [_, "api", "v2", "workflows", *rest]:
                 return self._workflows.answer(request, rest)
         return FakeResponse(404, {"detail": "Not Found"})

@@ -117,7 +117,8 @@ class _RequestHandler(BaseHTTPRequestHandler):
 
     def _send(self, response: FakeResponse) -> None:
         if response.stream is None:
-            body = b"" if response.status == 204 else json.dumps(response.body).encode()
+            content = response.body if isinstance(response.body, bytes) else json.dumps(response.body).encode()
+            body = b"" if response.status == 204 else content
             self._out(self._head(response.status, {**_JSON, "Content-Length": str(len(body))}) + body)
         else:
             self._out(self._head(response.status, {**_EVENTS, **_CHUNKED}))

@@ -14,7 +14,7 @@ from lfx.components.flow_controls import HumanInput
 from lfx.components.input_output import ChatInput, ChatOutput
 from lfx.custom.custom_component.component import Component
 from lfx.graph import Graph
-from lfx.io import BoolInput, FloatInput, IntInput, MessageInput, Output, StrInput
+from lfx.io import BoolInput, FileInput, FloatInput, IntInput, MessageInput, Output, StrInput
 from lfx.schema.data import Data
 from lfx.schema.dataframe import DataFrame
 from lfx.schema.message import Message
@@ -30,6 +30,7 @@ IDS = {
     "approval": "5c0ffee0-0000-4000-8000-000000000004",
     "data": "5c0ffee0-0000-4000-8000-000000000005",
     "table": "5c0ffee0-0000-4000-8000-000000000006",
+    "reader": "5c0ffee0-0000-4000-8000-000000000007",
 }
 
 BEHAVE_SOURCE = """import asyncio
@@ -132,6 +133,45 @@ class Records(Component):
         raise NotImplementedError
 
 
+READER_SOURCE = """from pathlib import Path
+
+from lfx.custom.custom_component.component import Component
+from lfx.io import FileInput, MessageInput, Output
+from lfx.schema.message import Message
+
+
+class Reader(Component):
+    display_name = "Reader"
+    description = "Answer with the text of a file."
+    name = "Reader"
+
+    inputs = [
+        MessageInput(name="message", display_name="Message"),
+        FileInput(name="path", display_name="File", file_types=["txt"]),
+    ]
+    outputs = [Output(name="answer", display_name="Answer", method="answer")]
+
+    def answer(self) -> Message:
+        return Message(text=Path(self.path).read_text())
+"""
+
+
+class Reader(Component):
+    """The inputs and outputs of `READER_SOURCE`, for `Graph` to wire; the server runs the source."""
+
+    name = "Reader"
+    display_name = "Reader"
+    _code = READER_SOURCE
+    inputs = [  # noqa: RUF012
+        MessageInput(name="message", display_name="Message"),
+        FileInput(name="path", display_name="File", file_types=["txt"]),
+    ]
+    outputs = [Output(name="answer", display_name="Answer", method="answer")]  # noqa: RUF012
+
+    def answer(self) -> Message:
+        raise NotImplementedError
+
+
 def template_of(flow: dict[str, Any], component_id: str) -> dict[str, Any]:
     """Return the template of one component of a dumped flow."""
     (node,) = (node for node in flow["data"]["nodes"] if node["id"] == component_id)
@@ -191,6 +231,15 @@ def records(slug: str) -> dict[str, Any]:
     return flow
 
 
+def reader() -> dict[str, Any]:
+    """Chat input, a component that answers with the text of a file, chat output."""
+    source = ChatInput(_id="ChatInput-reader")
+    middle = Reader(_id="Reader-1").set(message=source.message_response)
+    flow = dump(Graph(source, ChatOutput(_id="ChatOutput-reader").set(input_value=middle.answer)), "reader")
+    template_of(flow, "Reader-1")["code"]["value"] = READER_SOURCE
+    return flow
+
+
 if __name__ == "__main__":
     for slug, flow in {
         "echo": echo(),
@@ -199,5 +248,6 @@ if __name__ == "__main__":
         "approval": approval(),
         "data": records("data"),
         "table": records("table"),
+        "reader": reader(),
     }.items():
         (HERE / f"{slug}.json").write_text(json.dumps(flow, indent=2, sort_keys=True, ensure_ascii=False) + "\n")

@@ -203,7 +203,7 @@ def test_a_row_whose_template_fails_is_a_failed_row(fake: FakeLangflow) -> None:
     results = ask([{"id": 1, "text": "a"}, {"id": 2, "words": "b"}])
     assert results["1"].error is None
     assert (results["2"].error_kind, results["2"].attempts) == ("TemplateFault", 0)
-    assert "the row has no column 'text'" in str(results["2"].error)
+    assert results["2"].error == "The template of input can't be filled in: there is no 'text', only id, words."
 
 
 def test_a_transient_error_is_retried_for_its_row(fake: FakeLangflow) -> None:
@@ -392,7 +392,7 @@ def test_an_argument_that_cant_be_used_is_told_before_anything_is_read(fake: Fak
         ({"concurrency": 0}, "concurrency is 0"),
         ({"max_cost_usd": -1}, "max_cost_usd is -1"),
         ({"sample": 0}, "sample is 0"),
-        ({"input": "{{ text }}"}, "row.text"),
+        ({"input": "{{ text }}"}, r"uses text, .* Columns are written \{\{ row\.NAME"),
         ({"input": "{{ row.text "}, "can't be read"),
         ({"output": {}}, "declares no columns"),
         ({"output": {"label": {"enum": []}}}, "enum without values"),
@@ -403,3 +403,18 @@ def test_an_argument_that_cant_be_used_is_told_before_anything_is_read(fake: Fak
     ):
         with pytest.raises(RowsError, match=told.replace("(", r"\(")):
             ask(iter([json]), **options)
+
+
+class Unwritable:
+    """A value of a class of somebody's own."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("there is no text of it")
+
+
+def test_a_row_whose_tweaks_can_not_be_written_fails_by_itself(fake: FakeLangflow) -> None:
+    rows = [{"id": 1, "text": "a", "size": 1}, {"id": 2, "text": "b", "size": Unwritable()}]
+    results = ask(rows, tweaks={"ChatInput-1": {"should_store_message": "{{ row.size }}"}})
+    assert results["1"].error is None
+    assert results["2"].error_kind == "TemplateFault"
+    assert "gives a value that JSON can't hold (RuntimeError: there is no text of it)" in str(results["2"].error)

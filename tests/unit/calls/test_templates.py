@@ -1,5 +1,6 @@
 """Templates of inputs and tweaks."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +15,13 @@ def filled(source: str, **values: Any) -> str:
 @pytest.mark.parametrize(
     ("source", "values", "text"),
     [
-        ("Hello {{ name }}!\n", {"name": "Ann"}, "Hello Ann!\n"),
+        ("Hello {{ name }}!\n", {"name": "Ann"}, "Hello Ann!"),
         ("{{ row.text }}", {"row": {"text": "<b>{{ 7 * 7 }}</b>"}}, "<b>{{ 7 * 7 }}</b>"),
         ("{{ rows }}", {"rows": [{"a": "é<", "b": None}]}, '[{"a": "é<", "b": null}]'),
         ("{{ rows | tojson }}", {"rows": ["<"]}, '["<"]'),
-        ("[{{ nothing }}]", {"nothing": None}, "[]"),
+        ("[{{ nothing }}{{ no_number }}]", {"nothing": None, "no_number": float("nan")}, "[]"),
+        ("{{ row.items }} {{ row.get('b') }}", {"row": {"items": "a column", "b": 1}}, "a column 1"),
+        ("{{ text.upper() }} {{ '{:.1f}'.format(number) }}", {"text": "a", "number": 2}, "A 2.0"),
         ("{% for each in rows %}{{ each }};{% endfor %}", {"rows": [1, 2]}, "1;2;"),
         ("{{ missing.x | default('none') }}", {"missing": {}}, "none"),
     ],
@@ -30,22 +33,37 @@ def test_values_are_filled_in_as_a_model_reads_them(source: str, values: dict[st
 @pytest.mark.parametrize(
     ("source", "cause"),
     [
-        ("{{ row.txt }}", "The input can't be filled in: 'dict object' has no attribute 'txt'."),
+        ("{{ row.txt }}", "The input can't be filled in: there is no 'txt', only text, file."),
+        ("{{ row['txt'] }}", "The input can't be filled in: there is no 'txt', only text, file."),
         ("{{ row.text + 1 }}", "The input can't be filled in: TypeError: can only concatenate str"),
         ("{{ row.__class__.__mro__ }}", "access to attribute '__class__' of 'dict' object is unsafe"),
+        ("{{ row.text.__init__.__globals__ }}", "access to attribute '__init__' of 'str' object is unsafe"),
         ("{{ row.clear() }}", "access to attribute 'clear' of 'dict' object is unsafe"),
+        ("{{ row.file.read_text() }}", "it calls Path.read_text, and may call methods of texts, numbers"),
+        ("{{ row.text * 10 ** 9 }}", "it writes more than 50,000,000 characters"),
+        ("{% for _ in range(9999) %}{{ row.text * 9999 }}{% endfor %}", "it writes more than 50,000,000 characters"),
+        ("{{ 9 ** 99 ** 99 }}", "it computes a power of more than 10,000 bits"),
     ],
 )
-def test_what_is_missing_fails_or_is_unsafe_is_told(source: str, cause: str) -> None:
+def test_what_is_missing_fails_or_is_not_allowed_is_told(source: str, cause: str) -> None:
     with pytest.raises(BadTemplateError) as raised:
-        filled(source, row={"text": "x"})
+        filled(source, row={"text": "x", "file": Path("/etc/hostname")})
     assert cause in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "source", ["{% for _ in range(99) %}{% for _ in range(99) %}{% endfor %}{% endfor %}", "{{ row.text }}"]
+)
+def test_a_template_that_takes_too_long_is_ended(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dagma.calls.template_sandbox.MOST_SECONDS", -1.0)
+    with pytest.raises(BadTemplateError, match=r"The input can't be filled in: it took longer than -1 s\."):
+        filled(source, row={"text": "x"})
 
 
 def test_a_template_that_cannot_work_is_refused_before_it_is_filled_in() -> None:
     with pytest.raises(BadTemplateError, match=r"The input uses rwo, which there is not\. There is config, row\."):
         Template("{{ rwo.text }}", "the input", ["row", "config"])
-    with pytest.raises(BadTemplateError, match=r"The input is no template: line 2: Unexpected end of template"):
+    with pytest.raises(BadTemplateError, match=r"The input can't be read, in line 2: Unexpected end of template"):
         Template("{{ row.text }}\n{% if row %}", "the input", ["row"])
 
 
@@ -69,7 +87,7 @@ def test_a_template_tells_what_it_takes_from_a_variable() -> None:
 def test_a_single_expression_keeps_the_type_of_its_value(source: str, value: Any) -> None:
     values = {"config": {"number": 0.5, "rows": [1]}}
     assert Template(source, "it", values).value(values) == value
-    with pytest.raises(BadTemplateError, match="no attribute 'missing'"):
+    with pytest.raises(BadTemplateError, match="there is no 'missing', only number, rows"):
         Template("{{ config.missing }}", "it", values).value(values)
 
 

@@ -201,7 +201,7 @@ def test_a_mistake_in_the_declaration_is_told_when_it_is_loaded(fake: FakeLangfl
     for wrong, told in (
         (YAML + "refresh: some\n", "refresh"),
         (YAML + "partitions: {column: country}\n", "either keys or daily_from"),
-        (YAML.replace("row.text", "text"), "row.text"),
+        (YAML.replace("row.text", "text"), "uses text, which there is not"),
         (YAML.replace("reviews_labelled", "a/b c"), "no name for a table"),
     ):
         with pytest.raises(Exception, match=told):

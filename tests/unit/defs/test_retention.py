@@ -46,6 +46,7 @@ def langflow(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return True
 
     monkeypatch.setattr(LangflowClient, "list_flows", lambda _: [])
+    monkeypatch.setattr(LangflowClient, "list_files", lambda _: [])
     monkeypatch.setattr(LangflowClient, "list_traces", list_traces)
     monkeypatch.setattr(LangflowClient, "delete_trace", delete_trace)
     return deleted
@@ -75,7 +76,7 @@ def test_each_store_is_pruned_in_a_step_that_tells_what_it_deleted(
     result = prune_job.execute_in_process(instance=instance)
     assert metadata(result) == {
         "prune_runs": {"runs": 0, "days": 30, "complete": True},
-        "prune_langflow": {"messages": 0, "traces": 1, "days": 30, "complete": True},
+        "prune_langflow": {"messages": 0, "traces": 1, "files": 0, "days": 30, "complete": True},
         # Its raw response has expired as well.
         "prune_ledger": {"calls": 1, "raw responses": 1, "days": 400, "complete": True},
     }

@@ -9,6 +9,7 @@ import pytest
 from unit.flow_assets.conftest import failure_of, materialize, metadata_of, seen
 
 from dagma import FlowSettings, flow_assets
+from dagma.calls.attached_files import BadFile
 from dagma.project_definitions import with_defaults
 from dagma.testing import FakeCall, FakeLangflow, Fault
 
@@ -83,9 +84,7 @@ def test_each_partition_asks_its_own_question(langflow: FakeLangflow) -> None:
 def test_a_template_that_cannot_be_filled_in_fails_before_anything_is_sent(langflow: FakeLangflow) -> None:
     langflow.add_flow("echo")
     result = materialize(flow_assets(flows={"echo": FlowSettings(input="{{ tags.ticket }}")}), "echo")
-    assert failure_of(result) == (
-        "The input of the flow asset 'echo' can't be filled in: 'dict object' has no attribute 'ticket'."
-    )
+    assert failure_of(result) == "The input of the flow asset 'echo' can't be filled in: there is no 'ticket'."
     assert langflow.requests == []
 
 
@@ -146,3 +145,31 @@ def test_a_schedule_materializes_the_latest_partition_or_all_of_a_list(
 def test_a_schedule_that_is_none_is_refused(langflow: FakeLangflow) -> None:
     with pytest.raises(dg.DagsterInvalidDefinitionError, match="echo_schedule"):
         flow_assets(flows={"echo": FlowSettings(schedule="every morning")})
+
+
+def test_a_flow_reads_what_an_upstream_asset_gives_as_bytes(langflow: FakeLangflow) -> None:
+    @dg.asset
+    def report() -> bytes:
+        return b"%PDF-1.7"
+
+    def size(call: FakeCall) -> str:
+        path = call.tweaks["File-1"]["path"]
+        return f"{len(langflow.file_content(path) or b'')} bytes of {path[-4:]}"
+
+    nodes = [{"id": "File-1", "data": {"type": "File", "node": {"template": {"path": {}}}}}]
+    langflow.add_flow("read", size, flow={"data": {"nodes": nodes}})
+    settings = FlowSettings(deps=[dg.AssetKey("report")], files={"File-1.path": "{{ upstream.report }}"})
+    result = run_all(dg.Definitions([report]), flow_assets(flows={"read": settings}))
+    assert result.asset_value("read") == "8 bytes of .pdf"
+    assert langflow.files == []
+
+
+def test_a_file_that_can_not_be_handed_over_fails_its_step_for_good(langflow: FakeLangflow) -> None:
+    langflow.add_flow("read")
+    settings = FlowSettings(files={"ChatInput-1.should_store_message": "/run/secrets/{{ tags.name | default('a') }}"})
+    result = materialize(flow_assets(flows={"read": settings}), "read")
+    assert failure_of(result).startswith(
+        "BadFile: The file for 'ChatInput-1.should_store_message' has the path '/run/secrets/a', which leads out of"
+    )
+    with pytest.raises(BadFile, match="Name the component's id and the field"):
+        materialize(flow_assets(flows={"read": FlowSettings(files={"path": "x"})}), "read")

@@ -1,4 +1,4 @@
-"""Which of Langflow's messages and traces are pruned."""
+"""Which of Langflow's messages, traces and files are pruned."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dagma.calls.request import own_session
-from dagma.langflow import Flow
+from dagma.langflow import Flow, StoredFile
 from dagma.langflow.history_api import PAGE, StoredRecord
 from dagma.ledger import Call, input_hash
 from dagma.retention.langflow_history import CALL_SESSION, LangflowPruner
@@ -25,6 +25,7 @@ class RecordingHistory:
 
     messages: dict[str, list[StoredRecord]] = field(default_factory=lambda: {flow: [] for flow in FLOWS})
     traces: list[StoredRecord] = field(default_factory=list)
+    files: list[StoredFile] = field(default_factory=list)
     of_others: set[str] = field(default_factory=set)
     requests: int = 0
 
@@ -62,6 +63,14 @@ class RecordingHistory:
             self.traces = [each for each in self.traces if each.id != trace_id]
         return len(self.traces) < before
 
+    def list_files(self) -> list[StoredFile]:
+        return list(self.files)
+
+    def delete_file(self, file_id: str) -> bool:
+        before = len(self.files)
+        self.files = [each for each in self.files if each.id != file_id]
+        return len(self.files) < before
+
     def left(self, name: str = "messages") -> list[float]:
         records = [each for kept in self.messages.values() for each in kept] if name == "messages" else self.traces
         return sorted((NOW - each.at) / timedelta(days=1) for each in records)
@@ -92,7 +101,7 @@ def test_what_calls_have_left_goes_after_its_days(history: RecordingHistory) -> 
     for days in (29, 31, 90):
         history.add(days)
         history.add(days, flow=FLOWS[1])
-    assert prune(history) == Pruned({"messages": 4, "traces": 4})
+    assert prune(history) == Pruned({"messages": 4, "traces": 4, "files": 0})
     assert history.left() == history.left("traces") == [29, 29]
 
 
@@ -106,7 +115,7 @@ def test_the_session_that_a_call_gets_is_known_as_one() -> None:
 )
 def test_sessions_that_others_have_named_stay(history: RecordingHistory, session: str) -> None:
     history.add(4000, session)
-    assert prune(history) == Pruned({"messages": 0, "traces": 0})
+    assert prune(history) == Pruned({"messages": 0, "traces": 0, "files": 0})
     assert history.left() == history.left("traces") == [4000]
 
 
@@ -114,7 +123,7 @@ def test_other_sessions_go_after_days_of_their_own(history: RecordingHistory) ->
     for days in (10, 20, 100):
         history.add(days, "support")
         history.add(days)
-    assert prune(history, days=15, chats_days=90) == Pruned({"messages": 3, "traces": 3})
+    assert prune(history, days=15, chats_days=90) == Pruned({"messages": 3, "traces": 3, "files": 0})
     assert history.left() == history.left("traces") == [10, 10, 20]
 
 
@@ -122,7 +131,7 @@ def test_other_sessions_can_go_sooner(history: RecordingHistory) -> None:
     for days in (5, 20):
         history.add(days, "support")
         history.add(days)
-    assert prune(history, days=0, chats_days=10) == Pruned({"messages": 1, "traces": 1})
+    assert prune(history, days=0, chats_days=10) == Pruned({"messages": 1, "traces": 1, "files": 0})
     assert history.left() == [5, 5, 20]
 
 
@@ -137,7 +146,7 @@ def test_many_pages_are_pruned_between_what_stays(history: RecordingHistory, you
     history.add(1, count=young)
     for days in range(31, 31 + 3 * PAGE):
         history.add(days, CALL if days % 3 else "support")
-    assert prune(history) == Pruned({"messages": 2 * PAGE, "traces": 2 * PAGE})
+    assert prune(history) == Pruned({"messages": 2 * PAGE, "traces": 2 * PAGE, "files": 0})
     assert len(history.left()) == len(history.left("traces")) == young + PAGE
 
 
@@ -153,14 +162,14 @@ def test_what_is_old_is_found_without_reading_what_is_young(history: RecordingHi
 def test_a_dry_run_counts_and_deletes_nothing(history: RecordingHistory, count: int) -> None:
     history.add(31, count=count)
     history.add(31, "support", count=3)
-    assert prune(history, dry_run=True) == Pruned({"messages": count, "traces": count})
+    assert prune(history, dry_run=True) == Pruned({"messages": count, "traces": count, "files": 0})
     assert len(history.left()) == len(history.left("traces")) == count + 3
 
 
 def test_what_langflow_does_not_delete_is_passed_over(history: RecordingHistory) -> None:
     history.add(31, count=2 * PAGE)
     history.of_others = {each.id for each in newest_first(history.messages[FLOWS[0]])[:5]}
-    assert prune(history) == Pruned({"messages": 2 * PAGE - 5, "traces": 2 * PAGE - 5})
+    assert prune(history) == Pruned({"messages": 2 * PAGE - 5, "traces": 2 * PAGE - 5, "files": 0})
     assert len(history.left()) == len(history.left("traces")) == 5
 
 
@@ -168,6 +177,23 @@ def test_a_prune_whose_time_is_over_says_so_and_the_next_goes_on(history: Record
     history.add(31, count=2 * PAGE)
     ticks = iter([0.0, 0.0, 10.0, 10.0])
     pace = Pace(5.0, clock=lambda: next(ticks), sleep=lambda _: None)
-    assert prune(history, pace=pace) == Pruned({"messages": PAGE, "traces": 0}, is_complete=False)
-    assert prune(history) == Pruned({"messages": PAGE, "traces": 2 * PAGE})
+    assert prune(history, pace=pace) == Pruned({"messages": PAGE, "traces": 0, "files": 0}, is_complete=False)
+    assert prune(history) == Pruned({"messages": PAGE, "traces": 2 * PAGE, "files": 0})
     assert history.left() == history.left("traces") == []
+
+
+def test_files_of_calls_go_after_their_days_and_all_others_stay(history: RecordingHistory) -> None:
+    def add(name: str, days: float | None) -> None:
+        at = None if days is None else NOW - timedelta(days=days)
+        history.files.append(StoredFile(f"id-{len(history.files)}", name, f"user/{name}.pdf", 1, at))
+
+    name = f"dagma-{'0a' * 16}-{'1b' * 6}"
+    for days in (29, 31, None):
+        add(name, days)
+    add(f"{name} (1)", 31)
+    for other in ("report", f"my-{name}", f"{name}-of-mine", "dagma-notes"):
+        add(other, 4000)
+    assert prune(history, dry_run=True) == Pruned({"messages": 0, "traces": 0, "files": 2})
+    assert prune(history, days=0, chats_days=1) == Pruned({"messages": 0, "traces": 0, "files": 0})
+    assert prune(history) == Pruned({"messages": 0, "traces": 0, "files": 2})
+    assert [file.id for file in history.files] == ["id-0", "id-2", "id-4", "id-5", "id-6", "id-7"]

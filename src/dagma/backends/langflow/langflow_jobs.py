@@ -1,10 +1,11 @@
 """Langflow's background jobs as durable calls."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from dagma.backends.langflow.job_progress import progress_lines
+from dagma.backends.langflow.uploaded_files import UploadedFiles
 from dagma.calls.request import CallRequest, FlowReference
 from dagma.langflow import CallResult, LangflowClient, TokenUsage
 from dagma.langflow.untrusted_json import objects, text_or_none
@@ -30,10 +31,12 @@ class LangflowJobs:
     Args:
         clients: Talk to Langflow.
         seconds: How long a job may take.
+        files: Uploads the files of calls. Those of a job are left to the pruning, since it outlives its caller.
     """
 
     clients: Clients
     seconds: float
+    files: UploadedFiles = field(default_factory=UploadedFiles)
     is_quick: bool = False
 
     @property
@@ -48,13 +51,14 @@ class LangflowJobs:
 
     def submit(self, request: CallRequest, flow: FlowReference, idempotency_key: str) -> str:
         """Queue a job, or find the one of the same key."""
-        return self.client.submit(
-            flow.flow_id,
-            request.input_value,
-            idempotency_key=idempotency_key,
-            tweaks=request.tweaks,
-            session_id=request.session_id,
-        )
+        with self.files.handed_over(request, self.client, outlive=True) as tweaks:
+            return self.client.submit(
+                flow.flow_id,
+                request.input_value,
+                idempotency_key=idempotency_key,
+                tweaks=tweaks,
+                session_id=request.session_id,
+            )
 
     def follow(self, job_id: str, seconds: float) -> Iterator[str]:
         """Tell which components start, finish and fail."""

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import fields, replace
 from typing import Any, TypedDict, get_args
 
@@ -23,6 +24,7 @@ from dagma.backends.langflow.access_variables import (
 )
 from dagma.backends.langflow.langflow_jobs import LangflowJobs, job_of, usages_of, usages_of_job
 from dagma.backends.langflow.langflow_outcomes import Answering, LangflowOutcomes
+from dagma.backends.langflow.uploaded_files import UploadedFiles
 from dagma.backoff import Backoff
 from dagma.calls.answer import Answer
 from dagma.calls.call_policy import CallPolicy
@@ -124,6 +126,7 @@ class LangflowRestResource(Backend):
     _flows: FlowCache = PrivateAttr(default_factory=lambda: FlowCache(LOOK_UP_SECONDS))
     _found: dict[str, FlowReference] = PrivateAttr(default_factory=dict)
     _answering: Answering = PrivateAttr(default_factory=Answering)
+    _files: UploadedFiles = PrivateAttr(default_factory=UploadedFiles)
 
     @override
     def get_resource_definition(self) -> ConfigurableResourceFactoryResourceDefinition:
@@ -158,10 +161,14 @@ class LangflowRestResource(Backend):
 
     @override
     def answer(self, request: CallRequest) -> dict[str, Any]:
+        with self._files.handed_over(request, self.client) as tweaks:
+            return self._answer(request, tweaks)
+
+    def _answer(self, request: CallRequest, tweaks: dict[str, Any] | None) -> dict[str, Any]:
         choices: Choices = {
             "input_type": request.input_type,
             "output_type": request.output_type,
-            "tweaks": request.tweaks,
+            "tweaks": tweaks,
             "session_id": request.session_id,
         }
         if not request.stream:
@@ -187,7 +194,7 @@ class LangflowRestResource(Backend):
 
     @override
     def jobs(self) -> LangflowJobs:
-        return LangflowJobs(self, self.job_timeout)
+        return LangflowJobs(self, self.job_timeout, self._files)
 
     @override
     def find_outcome(self, request: CallRequest, begun: Begun) -> Finding:
@@ -213,6 +220,15 @@ class LangflowRestResource(Backend):
             is_known = flow.look_up_error is None or not is_refused_look_up(flow.look_up_error)
             mode = "job" if is_known and is_plain and (request.row is None or flow.needs_job) else "direct"
         return mode
+
+    @property
+    @override
+    def takes_files(self) -> bool:
+        return True
+
+    @override
+    def keeping_files(self) -> AbstractContextManager[None]:
+        return self._files.kept(self.client)
 
     @property
     @override

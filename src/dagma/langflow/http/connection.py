@@ -132,12 +132,13 @@ class Connection:
         params: Mapping[str, str] | None = None,
         *,
         payload: Any = None,
+        headers: Mapping[str, str] | None = None,
         idempotent: bool = True,
         deadline: Deadline | None = None,
     ) -> Reply:
         """Send a request, again where that may help; by the quick deadline unless another is given."""
         deadline = deadline or self._quick_deadline()
-        request = Request(method, path, params=params, payload=payload)
+        request = Request(method, path, params=params, payload=payload, headers=headers or {})
 
         def once() -> Reply:
             reply = self._transport.exchange(request, deadline)
