@@ -5,6 +5,7 @@ from ledger_suites.concurrency import Concurrency
 from ledger_suites.crashes import Crashes
 from ledger_suites.estimates import Estimates
 from ledger_suites.exactly_once import ExactlyOnce
+from ledger_suites.grouped import GroupedConcurrency, GroupedExactlyOnce, GroupedRefusals, ManyAtATime
 from ledger_suites.metering import Metering
 from ledger_suites.migrations import Migrations
 from ledger_suites.refusals import Refusals
@@ -39,4 +40,20 @@ class TestEstimates(Estimates):
 
 
 class TestRefusals(Refusals):
+    pass
+
+
+class TestGroupedConcurrency(GroupedConcurrency):
+    pass
+
+
+class TestGroupedExactlyOnce(GroupedExactlyOnce):
+    pass
+
+
+class TestGroupedRefusals(GroupedRefusals):
+    pass
+
+
+class TestManyAtATime(ManyAtATime):
     pass
