@@ -23,6 +23,7 @@ from dagma.calls.caller import Caller
 from dagma.calls.request import FlowReference
 from dagma.langflow.flows_api import is_refused_look_up
 from dagma.ledger import Ledger, input_hash
+from dagma.ledger.grouped_ledger import GroupedLedger
 
 # Progress is told every 5 s at first, and then ever less often: under 300 times in a day.
 PROGRESS_SECONDS = 5.0
@@ -176,7 +177,7 @@ class Batch:
             self._backend,
             self._flow_address(),
             replace(caller, scope=scope, log=logger),
-            self._ledger,
+            GroupedLedger(self._ledger),
             self._settings.columns,
             self._pace,
             self._over,
