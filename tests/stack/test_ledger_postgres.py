@@ -13,6 +13,7 @@ from ledger_suites.grouped import GroupedConcurrency, GroupedExactlyOnce, Groupe
 from ledger_suites.metering import Metering  # noqa: E402
 from ledger_suites.migrations import Migrations  # noqa: E402
 from ledger_suites.refusals import Refusals  # noqa: E402
+from ledger_suites.server_shares import ServerShares  # noqa: E402
 from stack.ledger_fixtures import (  # noqa: E402
     ledger_postgres,
     ledger_postgres_url,
@@ -70,4 +71,8 @@ class TestGroupedRefusals(GroupedRefusals):
 
 
 class TestManyAtATime(ManyAtATime):
+    pass
+
+
+class TestServerShares(ServerShares):
     pass

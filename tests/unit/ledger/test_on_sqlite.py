@@ -9,6 +9,7 @@ from ledger_suites.grouped import GroupedConcurrency, GroupedExactlyOnce, Groupe
 from ledger_suites.metering import Metering
 from ledger_suites.migrations import Migrations
 from ledger_suites.refusals import Refusals
+from ledger_suites.server_shares import ServerShares
 
 
 class TestExactlyOnce(ExactlyOnce):
@@ -56,4 +57,8 @@ class TestGroupedRefusals(GroupedRefusals):
 
 
 class TestManyAtATime(ManyAtATime):
+    pass
+
+
+class TestServerShares(ServerShares):
     pass
