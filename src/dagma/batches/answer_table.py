@@ -25,6 +25,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import TypeEngine
 
 from dagma.batches.batch_settings import OWN_COLUMNS
@@ -146,7 +147,7 @@ class AnswerTable:
             TableError: The database can't be used, or has another table of this name.
         """
         with self._database.begin() as connection:
-            _registry.create(connection, checkfirst=True)
+            connection.execute(CreateTable(_registry, if_not_exists=True))
         declared = {**kept, **output}
         existing = self._found()
         if existing is None:

@@ -18,6 +18,7 @@ from dagma.batches.row_calls import RowCalls
 from dagma.batches.row_result import RowResult
 from dagma.batches.row_sources import Rows, read_rows
 from dagma.batches.row_staging import Staging
+from dagma.batches.server_share import ServerShare
 from dagma.batches.staged_rows import StagedRow, StagedRows
 from dagma.calls.caller import Caller
 from dagma.calls.request import FlowReference
@@ -71,6 +72,7 @@ class Batch:
         self._partition = partition
         self._on_progress = on_progress
         self._pace = Pace(settings.concurrency)
+        self._share = ServerShare(ledger, backend.identity, self._pace)
         self._over = threading.Event()
         self._generation = 0
         self._told_at = PROGRESS_SECONDS
@@ -189,6 +191,7 @@ class Batch:
             yield from asking.results(itertools.islice(staged.to_ask(), self._settings.sample))
         finally:
             asking.end()
+            self._share.give_back()
         if self._settings.sample is not None:
             rows = staged.count("ask")
             self.progress.estimate = tell_estimate(asking.averages, rows, self.progress.rows_per_second)
@@ -197,8 +200,9 @@ class Batch:
         if self._table is not None:
             self._table.write(results, self._generation)
 
-    def _tick(self) -> None:
+    def _tick(self, in_flight: int) -> None:
         self._caller.stop_if_cancelled()
+        self._share.keep(in_flight)
         if self.progress.seconds >= self._told_at:
             self._told_at = self.progress.seconds + max(PROGRESS_SECONDS, self.progress.seconds * PROGRESS_SHARE)
             self._on_progress(self.progress)
