@@ -11,7 +11,7 @@ from dagma.batches.answer_table import AnswerTable, KnownRow
 from dagma.batches.asking import Asking
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import RowsError
-from dagma.batches.estimate import refuse_if_dearer, tell_estimate
+from dagma.batches.estimate import averages_by, refuse_if_dearer, tell_estimate
 from dagma.batches.pace import Pace
 from dagma.batches.progress import Progress
 from dagma.batches.row_calls import RowCalls
@@ -25,6 +25,7 @@ from dagma.calls.request import FlowReference
 from dagma.langflow.flows_api import is_refused_look_up
 from dagma.ledger import Ledger, input_hash
 from dagma.ledger.grouped_ledger import GroupedLedger
+from dagma.ledger.recent_calls import recent_means
 
 # Progress is told every 5 s at first, and then ever less often: under 300 times in a day.
 PROGRESS_SECONDS = 5.0
@@ -101,6 +102,7 @@ class Batch:
             scope = self._prepared(staging, flow)
             staged.mark(self._needed)
             self._count(staged)
+            self._estimate(staged, flow)
             if with_unchanged and self._table is not None:
                 yield from self._unchanged(self._table, staged)
             yield from self._ask(staged, scope)
@@ -152,9 +154,23 @@ class Batch:
         if self._settings.sample is not None:
             # Of rows that ask the same, the sample asks one, and all others get its answer.
             self.progress.to_ask = min(to_ask, self._settings.sample)
-        if self._table is not None:
-            rows = min(to_ask, self._settings.sample or to_ask)
-            refuse_if_dearer(self._table.averages(), rows, self._settings.max_cost_usd)
+
+    def _estimate(self, staged: StagedRows, flow: FlowReference) -> None:
+        """Tell what the rows will take, and refuse what will cost too much."""
+        to_ask = staged.count("ask")
+        rows = min(to_ask, self._settings.sample or to_ask)
+        if not rows:
+            return
+        of_table = None if self._table is None else self._table.averages()
+        averages, whose = averages_by(of_table, recent_means(self._ledger.database, flow.flow_id))
+        refuse_if_dearer(averages, whose, rows, self._settings.max_cost_usd)
+        if averages.tokens is None and averages.seconds is None:
+            self._caller.log.info("%s rows are asked. What they will take is not known yet.", f"{rows:,}")
+            return
+        at_once = min(self._settings.concurrency, rows)
+        rate = at_once / averages.seconds if averages.seconds else 0.0
+        told = tell_estimate(averages, rows, rate)
+        self._caller.log.info("Estimate, by what %s took: %s, if %d are in flight.", whose, told, at_once)
 
     def _unchanged(self, table: AnswerTable, staged: StagedRows) -> Iterator[RowResult]:
         outputs = list(self._settings.output_kinds)
