@@ -9,9 +9,11 @@ from ledger_suites.concurrency import Concurrency  # noqa: E402
 from ledger_suites.crashes import Crashes  # noqa: E402
 from ledger_suites.estimates import Estimates  # noqa: E402
 from ledger_suites.exactly_once import ExactlyOnce  # noqa: E402
+from ledger_suites.grouped import GroupedConcurrency, GroupedExactlyOnce, GroupedRefusals, ManyAtATime  # noqa: E402
 from ledger_suites.metering import Metering  # noqa: E402
 from ledger_suites.migrations import Migrations  # noqa: E402
 from ledger_suites.refusals import Refusals  # noqa: E402
+from ledger_suites.server_shares import ServerShares  # noqa: E402
 from stack.ledger_fixtures import (  # noqa: E402
     ledger_postgres,
     ledger_postgres_url,
@@ -53,4 +55,24 @@ class TestEstimates(Estimates):
 
 
 class TestRefusals(Refusals):
+    pass
+
+
+class TestGroupedConcurrency(GroupedConcurrency):
+    pass
+
+
+class TestGroupedExactlyOnce(GroupedExactlyOnce):
+    pass
+
+
+class TestGroupedRefusals(GroupedRefusals):
+    pass
+
+
+class TestManyAtATime(ManyAtATime):
+    pass
+
+
+class TestServerShares(ServerShares):
     pass

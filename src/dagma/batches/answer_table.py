@@ -25,6 +25,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import TypeEngine
 
 from dagma.batches.batch_settings import OWN_COLUMNS
@@ -79,10 +80,11 @@ class KnownRow:
 
 @dataclass(frozen=True)
 class Averages:
-    """What a call of the table's rows took on average; None where that is not known."""
+    """What a row took on average; None where that is not known."""
 
     cost_usd: float | None = None
     tokens: float | None = None
+    seconds: float | None = None
 
 
 class AnswerTable:
@@ -146,7 +148,7 @@ class AnswerTable:
             TableError: The database can't be used, or has another table of this name.
         """
         with self._database.begin() as connection:
-            _registry.create(connection, checkfirst=True)
+            connection.execute(CreateTable(_registry, if_not_exists=True))
         declared = {**kept, **output}
         existing = self._found()
         if existing is None:
@@ -311,7 +313,7 @@ class AnswerTable:
     def averages(self) -> Averages:
         """Say what a row took on average, of those that were asked by themselves."""
         table = self.table
-        measured = (func.avg(table.c[name]) for name in ("cost_usd", "tokens"))
+        measured = (func.avg(table.c[name]) for name in ("cost_usd", "tokens", "seconds"))
         query = select(*measured).where(table.c.attempts > 0, table.c.error_kind.is_(None))
         with self._database.begin() as connection:
             row = connection.execute(query).one()

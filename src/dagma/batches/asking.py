@@ -41,7 +41,7 @@ class Asking:
         pace: How many calls may be in flight.
         progress: Where to count.
         write: Writes rows to the table.
-        tick: Called several times a second.
+        tick: Called several times a second, with how many calls are in flight.
         over: Set here when no more answers are wanted.
     """
 
@@ -53,7 +53,7 @@ class Asking:
         pace: Pace,
         progress: Progress,
         write: Callable[[Sequence[Written]], None],
-        tick: Callable[[], None],
+        tick: Callable[[int], None],
         over: threading.Event,
     ) -> None:
         self._crew = Crew(ask)
@@ -89,14 +89,15 @@ class Asking:
         """
         has_more = True
         while has_more or self._crew.in_flight:
+            self._progress.seconds = time.monotonic() - self._begun_at
+            self._progress.level = self._pace.level
+            self._tick(self._crew.in_flight)
             has_more = has_more and self._give(rows)
             self._take()
             if self._is_time_to_write():
                 yield from self._written()
-            self._progress.seconds = time.monotonic() - self._begun_at
-            self._progress.level = self._pace.level
-            self._tick()
         yield from self._written()
+        self._progress.seconds = time.monotonic() - self._begun_at
         if self._stopped is not None:
             raise self._stopped
 
@@ -142,7 +143,8 @@ class Asking:
         return self._stopped is None
 
     def _take(self) -> None:
-        seconds = POLL_SECONDS if self._crew.in_flight or self._pace.seconds_held else 0
+        waits = self._crew.in_flight or self._pace.seconds_held or not self._pace.level
+        seconds = POLL_SECONDS if waits else 0
         while self._crew.in_flight or seconds:
             try:
                 outcome = self._crew.take(seconds)

@@ -12,18 +12,21 @@ from dagma.batches.answer_table import AnswerTable, KnownRow
 from dagma.batches.asking import Asking
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import RowsError
-from dagma.batches.estimate import refuse_if_dearer, tell_estimate
+from dagma.batches.estimate import averages_by, refuse_if_dearer, tell_estimate
 from dagma.batches.pace import Pace
 from dagma.batches.progress import Progress
 from dagma.batches.row_calls import RowCalls
 from dagma.batches.row_result import RowResult
 from dagma.batches.row_sources import Rows, read_rows
 from dagma.batches.row_staging import Staging
+from dagma.batches.server_share import ServerShare
 from dagma.batches.staged_rows import StagedRow, StagedRows
 from dagma.calls.caller import Caller
 from dagma.calls.request import FlowReference
 from dagma.langflow.flows_api import is_refused_look_up
 from dagma.ledger import Ledger, input_hash
+from dagma.ledger.grouped_ledger import GroupedLedger
+from dagma.ledger.recent_calls import recent_means
 
 # Progress is told every 5 s at first, and then ever less often: under 300 times in a day.
 PROGRESS_SECONDS = 5.0
@@ -71,6 +74,7 @@ class Batch:
         self._partition = partition
         self._on_progress = on_progress
         self._pace = Pace(settings.concurrency)
+        self._share = ServerShare(ledger, backend.identity, self._pace)
         self._over = threading.Event()
         self._generation = 0
         self._told_at = PROGRESS_SECONDS
@@ -103,6 +107,7 @@ class Batch:
             scope = self._prepared(staging, flow)
             staged.mark(self._needed)
             self._count(staged)
+            self._estimate(staged, flow)
             if with_unchanged and self._table is not None:
                 yield from self._unchanged(self._table, staged)
             yield from self._ask(staged, scope)
@@ -154,9 +159,23 @@ class Batch:
         if self._settings.sample is not None:
             # Of rows that ask the same, the sample asks one, and all others get its answer.
             self.progress.to_ask = min(to_ask, self._settings.sample)
-        if self._table is not None:
-            rows = min(to_ask, self._settings.sample or to_ask)
-            refuse_if_dearer(self._table.averages(), rows, self._settings.max_cost_usd)
+
+    def _estimate(self, staged: StagedRows, flow: FlowReference) -> None:
+        """Tell what the rows will take, and refuse what will cost too much."""
+        to_ask = staged.count("ask")
+        rows = min(to_ask, self._settings.sample or to_ask)
+        if not rows:
+            return
+        of_table = None if self._table is None else self._table.averages()
+        averages, whose = averages_by(of_table, recent_means(self._ledger.database, flow.flow_id))
+        refuse_if_dearer(averages, whose, rows, self._settings.max_cost_usd)
+        if averages.tokens is None and averages.seconds is None:
+            self._caller.log.info("%s rows are asked. What they will take is not known yet.", f"{rows:,}")
+            return
+        at_once = min(self._settings.concurrency, rows)
+        rate = at_once / averages.seconds if averages.seconds else 0.0
+        told = tell_estimate(averages, rows, rate)
+        self._caller.log.info("Estimate, by what %s took: %s, if %d are in flight.", whose, told, at_once)
 
     def _unchanged(self, table: AnswerTable, staged: StagedRows) -> Iterator[RowResult]:
         outputs = list(self._settings.output_kinds)
@@ -181,7 +200,7 @@ class Batch:
             self._backend,
             self._flow_address(),
             replace(caller, scope=scope, log=logger),
-            self._ledger,
+            GroupedLedger(self._ledger),
             self._settings.columns,
             self._pace,
             self._over,
@@ -194,6 +213,7 @@ class Batch:
                 yield from asking.results(itertools.islice(staged.to_ask(), self._settings.sample))
             finally:
                 asking.end()
+                self._share.give_back()
         if self._settings.sample is not None:
             rows = staged.count("ask")
             self.progress.estimate = tell_estimate(asking.averages, rows, self.progress.rows_per_second)
@@ -202,8 +222,9 @@ class Batch:
         if self._table is not None:
             self._table.write(results, self._generation)
 
-    def _tick(self) -> None:
+    def _tick(self, in_flight: int) -> None:
         self._caller.stop_if_cancelled()
+        self._share.keep(in_flight)
         if self.progress.seconds >= self._told_at:
             self._told_at = self.progress.seconds + max(PROGRESS_SECONDS, self.progress.seconds * PROGRESS_SHARE)
             self._on_progress(self.progress)

@@ -1,15 +1,32 @@
-"""What rows will take, by what others took."""
+"""What rows will take, by what others took: told before the first call, and refused where it costs too much."""
 
 from dagma.batches.answer_table import Averages
 from dagma.batches.errors import BatchStopped
 from dagma.batches.progress import duration
+from dagma.ledger.recent_calls import Means
 
 
-def refuse_if_dearer(averages: Averages, rows: int, most_usd: float | None) -> None:
-    """Refuse a batch that will cost too much, going by the rows that the table has already.
+def averages_by(table: Averages | None, flow: Means) -> tuple[Averages, str]:
+    """Choose whose averages to go by: those of the table's rows, or those of the flow's calls where it has none.
 
     Args:
-        averages: What a row of the table cost.
+        table: What a row of the table took; None where no table keeps the answers.
+        flow: What a call of the flow took, as the ledger has it.
+
+    Returns:
+        The averages, and a word on whose they are.
+    """
+    if table is not None and (table.cost_usd is not None or table.tokens is not None):
+        return table, "a row of this table"
+    return Averages(flow.cost_usd, flow.tokens, flow.seconds), f"the latest {flow.calls:,} calls of the flow"
+
+
+def refuse_if_dearer(averages: Averages, whose: str, rows: int, most_usd: float | None) -> None:
+    """Refuse a batch that will cost too much.
+
+    Args:
+        averages: What a row will take.
+        whose: Where that comes from.
         rows: How many are to be asked.
         most_usd: What they may cost together; None for any sum.
 
@@ -19,19 +36,19 @@ def refuse_if_dearer(averages: Averages, rows: int, most_usd: float | None) -> N
     if most_usd is None or averages.cost_usd is None or averages.cost_usd * rows <= most_usd:
         return
     raise BatchStopped(
-        f"{rows:,} rows will cost about {averages.cost_usd * rows:.4f} USD, by the {averages.cost_usd:.6f} USD that a "
-        f"row of this table cost on average, and max_cost_usd is {most_usd:g}. Nothing was sent. Raise it, or set "
-        "sample to ask fewer rows."
+        f"{rows:,} rows will cost about {averages.cost_usd * rows:.4f} USD, by the {averages.cost_usd:.6f} USD that "
+        f"{whose} cost on average, and max_cost_usd is {most_usd:g}. Nothing was sent. Raise it, or set sample to ask "
+        "fewer rows."
     )
 
 
 def tell_estimate(averages: Averages, rows: int, rows_per_second: float) -> str:
-    """Tell what asking all rows would take, by a sample.
+    """Tell what asking rows will take.
 
     Args:
-        averages: What a row of the sample took.
+        averages: What a row takes.
         rows: How many rows there are to ask.
-        rows_per_second: How fast the sample was.
+        rows_per_second: How fast they are asked; 0 where that is not known.
     """
     parts = [f"{rows:,} rows"]
     if averages.tokens is not None:

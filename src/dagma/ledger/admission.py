@@ -5,17 +5,18 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
-from functools import cache, partial
+from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Table, TextClause, bindparam, select, text
+from sqlalchemy import Connection, Row, bindparam, select
 
 from dagma.backoff import Backoff
+from dagma.ledger.beginning import Beginning, insert_beginning, insert_beginnings
 from dagma.ledger.call import Begun, Call
-from dagma.ledger.call_row import row_of, storable_call
+from dagma.ledger.call_row import storable_call
 from dagma.ledger.database import Database
 from dagma.ledger.errors import (
     AnswerExpiredError,
@@ -30,7 +31,8 @@ from dagma.ledger.errors import (
 from dagma.ledger.flow_identity import identify
 from dagma.ledger.live_callers import Presence
 from dagma.ledger.lost_callers import record_lost
-from dagma.ledger.meter import Meter
+from dagma.ledger.meter import Meter, Reservation
+from dagma.ledger.quotas import window_start
 from dagma.ledger.refusals import Refusal, record_refusal
 from dagma.ledger.state_changes import change
 from dagma.ledger.tables import calls, rejections, replays
@@ -101,6 +103,37 @@ class Admission:
                 raise
             time.sleep(pause)
 
+    def admit_new(self, new: Sequence[Call]) -> list[Begun | None]:
+        """Let calls in that nobody has made before, in one transaction.
+
+        Args:
+            new: The calls.
+
+        Returns:
+            What to do with each; None where `admit` has to decide, since the call was made before, a limit may leave
+            no room for it, or the database was away.
+        """
+        ids = [uuid.uuid4().hex for _ in new]
+        # A call that may have begun already goes on with the id that it began with.
+        own = {i: call for i, call in zip(ids, new, strict=True) if (os.getpid(), call.key) not in self._unconfirmed}
+        direct = [call_id for call_id, call in own.items() if call.mode == "direct"]
+        begun: dict[str, Begun] = {}
+
+        def insert(connection: Connection) -> dict[str, Begun]:
+            self._presence.hold(*direct)  # before anybody can see the rows
+            return self._insert_first(connection, own)
+
+        try:
+            begun = self._database.transact(insert, self._patience_seconds)
+        except LedgerError as error:
+            logger.debug("Calls are begun one by one: %s", error)
+        finally:
+            left = [call_id for call_id in direct if call_id not in begun]
+            for call_id in left:  # committed all the same, where the reply to the commit was lost
+                self._unconfirmed.setdefault((os.getpid(), own[call_id].key), call_id)
+            self._presence.release(*left)
+        return [begun.get(call_id) for call_id in ids]
+
     def _admit_now(self, call: Call) -> Begun:
         own = (os.getpid(), call.key)
         call_id = self._unconfirmed.pop(own, None) or uuid.uuid4().hex
@@ -159,35 +192,32 @@ class Admission:
         now, key = self._clock(), call.key
         call = identify(connection, storable_call(call), now)
         reservation = self._meter.reserve(connection, call, now)
-        row = {
-            **row_of(call, self._texts),
-            "id": call_id,
-            "key": key,
-            "attempt": attempt,
-            "state": "begun",
-            "reserved_tokens": reservation.tokens,
-            "reserved_cost": reservation.cost,
-        }
-        if self._database.is_sqlite:
-            row["begun_at"] = now
-        inserted = insert_once(connection, calls, row, returning="begun_at")
-        if inserted is None:
-            return None
-        # PostgreSQL's own time, which the windows of limits go by whatever this machine's clock says.
-        begun_at = now if self._database.is_sqlite else inserted[0].astimezone(UTC)
-        self._meter.check(connection, call, reservation, begun_at)
-        return Begun(
-            state="new",
-            call_id=call_id,
-            key=key,
-            attempt=attempt,
-            begun_at=begun_at,
-            mode=call.mode,
-            flow_id=call.flow_id,
-            flow_name=call.flow_name,
-            input_characters=row["input_characters"],
-            reserved_cost=reservation.cost,
-        )
+        beginning = Beginning.of(call, reservation, self._texts, key=key, call_id=call_id, attempt=attempt)
+        begun = insert_beginning(connection, beginning, now)
+        if begun is not None:
+            self._meter.check(connection, call, reservation, begun.begun_at)
+        return begun
+
+    def _insert_first(self, connection: Connection, new: Mapping[str, Call]) -> dict[str, Begun]:
+        """Insert first attempts unless they exist, and refuse all where a limit leaves no room for one."""
+        now, reservations, beginnings = self._clock(), dict[Any, Reservation](), []
+        for call_id, given in new.items():
+            call = identify(connection, storable_call(given), now)
+            flow = (call.flow_id, call.flow_name)
+            if flow not in reservations:
+                reservations[flow] = self._meter.reserve(connection, call, now)
+            reserved = reservations[flow]
+            beginnings.append(Beginning.of(call, reserved, self._texts, key=given.key, call_id=call_id, attempt=1))
+        begun = insert_beginnings(connection, beginnings, now)
+        # The totals count all of them by now: what has room for the last one of a flow and hour had it for the others.
+        last = {}
+        for each in beginnings:
+            if inserted := begun.get(each.row["id"]):
+                hour = window_start("hour", inserted.begun_at)
+                last[each.call.flow_id, each.call.flow_name, each.call.flow_looked_up, hour] = each, inserted
+        for each, inserted in last.values():
+            self._meter.check(connection, each.call, each.reservation, inserted.begun_at)
+        return begun
 
     def _declare_lost(self, connection: Connection, call_id: str) -> None:
         """Record that a direct call's sender died, unless it lives."""
@@ -207,29 +237,6 @@ class Admission:
             self._database.transact(record, min(self._patience_seconds, REFUSAL_PATIENCE_SECONDS))
         except LedgerError as missed:
             logger.warning("That a call was refused is not recorded: %s", missed)
-
-
-def insert_once(connection: Connection, table: Table, values: Mapping[str, Any], returning: str) -> Any:
-    """Insert a row unless its key is taken, waiting for whoever is inserting the same key now.
-
-    Args:
-        connection: In a transaction.
-        table: One of the ledger's tables.
-        values: The row.
-        returning: The column to return.
-
-    Returns:
-        A row with that column; None where nothing was inserted.
-    """
-    return connection.execute(_insert_once(table, tuple(values), returning), values).first()
-
-
-@cache
-def _insert_once(table: Table, names: tuple[str, ...], returning: str) -> TextClause:
-    # Both databases read this, and SQLAlchemy's own ON CONFLICT is compiled anew each time, which takes a millisecond.
-    columns, values = ", ".join(names), ", ".join(f":{name}" for name in names)
-    statement = f"INSERT INTO {table.name} ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING RETURNING {returning}"  # noqa: S608 (names of our own)
-    return text(statement).bindparams(*(bindparam(name, type_=table.c[name].type) for name in names))
 
 
 def _replay(connection: Connection, row: Row[Any]) -> Begun | None:

@@ -9,7 +9,7 @@ import fcntl
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -20,9 +20,7 @@ from sqlalchemy.pool import NullPool
 
 from dagma.ledger.database import POSTGRES_CONNECT_ARGS, STATEMENT_SECONDS, Database
 
-PING = text("SELECT 1")
-LOCK = text("SELECT pg_advisory_lock(:lock)")
-UNLOCK = text("SELECT pg_advisory_unlock(:lock)")
+LOCK, UNLOCK = "pg_advisory_lock", "pg_advisory_unlock"
 TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
 CONFIGURE = text("SELECT set_config(:name, :value, false)")
 # 60 bits of the random id: they fit PostgreSQL's bigint, and two processes never share them in practice.
@@ -42,18 +40,18 @@ SESSION_SETTINGS = {
 class Presence(Protocol):
     """Marks calls as being sent, and asks for such marks."""
 
-    def hold(self, call_id: str) -> None:
-        """Mark a call as being sent by this process, until `release` or the process's death.
+    def hold(self, *call_ids: str) -> None:
+        """Mark calls as being sent by this process, until `release` or the process's death.
 
         Args:
-            call_id: The ledger's id of the call.
+            call_ids: The ledger's ids of the calls.
         """
 
-    def release(self, call_id: str) -> None:
-        """Take this process's mark away, if there is one; never fails.
+    def release(self, *call_ids: str) -> None:
+        """Take this process's marks away, where there are any; never fails.
 
         Args:
-            call_id: The ledger's id of the call.
+            call_ids: The ledger's ids of the calls.
         """
 
     def is_mine(self, call_id: str) -> bool:
@@ -100,21 +98,23 @@ class FilePresence:
         self._held: dict[str, int] = {}
         _presences.add(self)
 
-    def hold(self, call_id: str) -> None:
-        """Create the call's file and lock it, once."""
-        if call_id in self._held:
-            return
+    def hold(self, *call_ids: str) -> None:
+        """Create each call's file and lock it, once."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self._path(call_id), os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        self._held[call_id] = handle
+        for call_id in call_ids:
+            if call_id in self._held:
+                continue
+            handle = os.open(self._path(call_id), os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            self._held[call_id] = handle
 
-    def release(self, call_id: str) -> None:
-        """Remove the call's file and unlock it."""
-        handle = self._held.pop(call_id, None)
-        if handle is not None:
-            self._path(call_id).unlink(missing_ok=True)
-            os.close(handle)
+    def release(self, *call_ids: str) -> None:
+        """Remove the calls' files and unlock them."""
+        for call_id in call_ids:
+            handle = self._held.pop(call_id, None)
+            if handle is not None:
+                self._path(call_id).unlink(missing_ok=True)
+                os.close(handle)
 
     def is_mine(self, call_id: str) -> bool:
         """Look among the files that this process has locked."""
@@ -161,27 +161,26 @@ class SessionPresence:
         self._mutex = threading.Lock()
         _presences.add(self)
 
-    def hold(self, call_id: str) -> None:
-        """Take the call's lock, over a new connection if the old one broke."""
+    def hold(self, *call_ids: str) -> None:
+        """Take the calls' locks, over a new connection if the old one broke."""
         with self._mutex:
             # The server counts how often a session takes a lock: it is asked once, and then only whether it lives.
-            statement = PING if call_id in self._held else LOCK
-            self._held.add(call_id)
+            new = set(call_ids) - self._held
+            self._held |= new
             if self._session is not None and not self._session.invalidated:
                 with suppress(DBAPIError), self._ended_by_errors(self._session) as session:
-                    session.execute(statement, {} if statement is PING else {"lock": _lock_number(call_id)})
+                    _each(session, LOCK, new)
                     return
             self._open_session()
 
-    def release(self, call_id: str) -> None:
-        """Give the call's lock back; a broken connection has done so already."""
+    def release(self, *call_ids: str) -> None:
+        """Give the calls' locks back; a broken connection has done so already."""
         with self._mutex:
-            if call_id not in self._held:
-                return
-            self._held.discard(call_id)
-            if self._session is not None:
+            released = self._held.intersection(call_ids)
+            self._held -= released
+            if released and self._session is not None:
                 with suppress(DBAPIError), self._ended_by_errors(self._session) as session:
-                    session.execute(UNLOCK, {"lock": _lock_number(call_id)})
+                    _each(session, UNLOCK, released)
 
     def is_mine(self, call_id: str) -> bool:
         """Look among the locks that this process has taken."""
@@ -198,8 +197,7 @@ class SessionPresence:
             for name, value in SESSION_SETTINGS.items():
                 session.execute(CONFIGURE, {"name": name, "value": value})
             # The locks of the calls in flight went with the old connection.
-            for call_id in self._held:
-                session.execute(LOCK, {"lock": _lock_number(call_id)})
+            _each(session, LOCK, self._held)
 
     @contextmanager
     def _ended_by_errors(self, session: Connection) -> Iterator[Connection]:
@@ -235,6 +233,12 @@ class SessionPresence:
 
 
 _presences: "weakref.WeakSet[FilePresence | SessionPresence]" = weakref.WeakSet()
+
+
+def _each(session: Connection, function: str, call_ids: Collection[str]) -> None:
+    """Call a function with the lock of each call, in one statement; with none, only ask whether the session lives."""
+    calls = ", ".join(f"{function}({_lock_number(call_id)})" for call_id in call_ids)
+    session.exec_driver_sql(f"SELECT {calls or 1}")
 
 
 def _lock_number(call_id: str) -> int:

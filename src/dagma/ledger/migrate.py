@@ -23,7 +23,7 @@ CHANGING_COLUMNS = (
     "state, session_id, job_id, duration_ms, model, input_tokens, output_tokens, total_tokens, cost, "
     "estimated_tokens, estimated_cost, error_class, error_message, answer_hash, answer_text, refusals"
 )
-TABLES = "calls, replays, rejections, usage_hours, housekeeping, retention"
+TABLES = "calls, replays, rejections, usage_hours, housekeeping, retention, servers, shares"
 
 
 def migrate(url: str, app_role: str | None = None, keep_days: int | None = None) -> str:
@@ -97,6 +97,7 @@ def _grant(connection: Connection, app_role: str | None) -> None:
         "INSERT (call_id, body, expires_at) ON replays",
         "INSERT (call_id, reason) ON rejections",
         "UPDATE (lost_until) ON housekeeping",
+        "INSERT, UPDATE, DELETE ON servers, shares",
         "EXECUTE ON FUNCTION ledger_expire_replays(), ledger_prune_expired(integer)",
     ):
         connection.exec_driver_sql(f"GRANT {grant} TO {quoted}")

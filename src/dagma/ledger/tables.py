@@ -110,3 +110,23 @@ retention = Table(
     Column("keep_days", Integer, nullable=False),
 )
 """One row, which only the owner writes: for how many days calls are kept, 0 for ever."""
+
+servers = Table(
+    "servers",
+    metadata,
+    Column("server", Text, primary_key=True),
+    Column("held_until", UtcTime, nullable=False),
+    Column("next_start_at", UtcTime, nullable=False),
+)
+"""Servers that batches call: until when each wants to be left alone, and when the next call may begin."""
+
+shares = Table(
+    "shares",
+    metadata,
+    Column("server", Text, primary_key=True),
+    Column("holder", String(32), primary_key=True),
+    Column("wants", Integer, nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+)
+"""How many calls each batch may have in flight at its server. A batch that died loses its share when that expires."""

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from dagma import environment
 from dagma.backends.langflow.access_variables import FILE_VARIABLES, access_from_environment, base_url_from_environment
+from dagma.batches.server_share import in_flight_from_environment, per_second_from_environment
 from dagma.batches.tables_database import TablesDatabase
 from dagma.execution.allowed_hosts import further_hosts_from_environment
 from dagma.execution.load_errors import describe
@@ -68,6 +69,8 @@ def _checks() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "LANGFLOW_BASE_URL", base_url_from_environment
     # Of its errors, those that name no variable are about files.
     yield ", ".join(filter(environment.text, FILE_VARIABLES.values())), access_from_environment
+    yield "DAGMA_MAX_IN_FLIGHT", in_flight_from_environment
+    yield "DAGMA_MAX_PER_SECOND", per_second_from_environment
     yield "DAGMA_RETENTION_*", RetentionSettings.from_environment
     yield "DAGMA_TABLES_URL", partial(_read_if_set, "DAGMA_TABLES_URL", TablesDatabase)
     yield from _checks_of_ledger()

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -221,7 +223,64 @@ def test_a_server_that_refuses_a_call_is_asked_by_fewer(fake: FakeLangflow, data
         ledger=ledger_from_environment(),
     )
     assert len(list(batch.results())) == 6
-    assert batch.progress.level == 2, "half of what it begins with"
+    assert batch.progress.level == 1, "half of what it begins with"
+
+
+def test_all_batches_together_keep_to_the_limit_of_the_server_and_leave_room(
+    fake: FakeLangflow, flow: Flow, database: TablesDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGMA_MAX_IN_FLIGHT", "4")
+    in_flight, seen, lock = 0, [], threading.Lock()
+
+    def busy(asked: str) -> str:
+        nonlocal in_flight
+        with lock:
+            in_flight += 1
+            seen.append(in_flight)
+        time.sleep(0.2)
+        with lock:
+            in_flight -= 1
+        return asked
+
+    flow.says = busy
+    with ThreadPoolExecutor(3) as pool:
+        tables = list(pool.map(lambda name: ask(reviews(4), table=name), ("one", "two", "three")))
+    assert [len(table) for table in tables] == [4] * 3
+    assert max(seen) <= 3
+
+
+def test_a_call_of_its_own_waits_for_no_row(
+    fake: FakeLangflow, flow: Flow, database: TablesDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGMA_MAX_IN_FLIGHT", "1")
+    has_begun, go_on = threading.Event(), threading.Event()
+
+    def says(asked: str) -> str:
+        if asked != "alone":
+            has_begun.set()
+            assert go_on.wait(20)
+        return asked
+
+    flow.says = says
+    backend = langflow_from_environment(QUICK)
+    with ThreadPoolExecutor(1) as pool:
+        batch = pool.submit(ask, reviews(2))
+        assert has_begun.wait(20)
+        answer = backend.read(backend.run_flow("alone"))
+        was_done = batch.done()
+        go_on.set()
+        assert (answer.text, was_done, len(batch.result())) == ("alone", False, 2)
+
+
+def test_rows_of_all_batches_begin_no_faster_than_allowed(
+    fake: FakeLangflow, database: TablesDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGMA_MAX_PER_SECOND", "40")
+    begun = time.monotonic()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda name: ask(reviews(10), table=name), ("one", "two")))
+    assert len(sends(fake)) == 20
+    assert time.monotonic() - begun >= 19 / 40
 
 
 def test_more_failures_than_allowed_stop_the_batch_and_what_was_answered_is_kept(
@@ -242,6 +301,23 @@ def test_a_batch_stops_before_it_costs_more_than_allowed(fake: FakeLangflow, dat
     with pytest.raises(BatchStopped, match=r"26 rows will cost about 0\.0040 USD.* Nothing was sent"):
         ask(reviews(30), max_cost_usd=0.00065)
     assert len(sends(fake)) == 4
+
+
+def test_what_rows_will_take_is_told_before_the_first_is_asked_and_refused_over_the_limit(
+    fake: FakeLangflow, database: TablesDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    ask(reviews(2), concurrency=1)
+    assert "2 rows are asked. What they will take is not known yet." in caplog.text
+    ask(reviews(102), sample=1)
+    assert "Estimate, by what a row of this table took: 1 rows, 38 tokens, 0.0002 USD" in caplog.text
+    with pytest.raises(BatchStopped, match=r"100 rows will cost about 0\.0155 USD.*latest 3 calls of the flow"):
+        ask(reviews(100), table="another", max_cost_usd=0.01)
+    with pytest.raises(BatchStopped, match="latest 3 calls of the flow"):
+        ask(reviews(100), table=None, max_cost_usd=0.01)
+    assert len(sends(fake)) == 3
+    ask(reviews(1), table="another", max_cost_usd=0.01)
+    assert "Estimate, by what the latest 3 calls of the flow took: 1 rows, 38 tokens" in caplog.text
 
 
 def test_a_limit_on_cost_is_not_pretended_where_prices_are_unknown(

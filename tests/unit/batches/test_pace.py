@@ -1,6 +1,7 @@
 """How many calls are in flight: found by measuring, below a limit."""
 
 import threading
+import time
 
 import pytest
 
@@ -15,45 +16,68 @@ class Server:
         self.pace = Pace(limit, clock=lambda: self.now)
         self._at_once = at_once
 
-    def work(self, calls: int) -> None:
+    def work(self, calls: int) -> set[int]:
+        """Answer calls, and give the levels that there were."""
+        levels = set()
         for _ in range(calls):
             self.now += 1 / min(self.pace.level, self._at_once)
             self.pace.answered()
+            levels.add(self.pace.level)
+        return levels
 
 
-def test_the_level_rises_to_the_limit_where_that_is_faster() -> None:
+def test_the_level_rises_to_the_limit_where_that_is_faster_and_stays_there() -> None:
     server = Server(limit=32, at_once=100)
-    server.work(1000)
-    assert server.pace.level == 32
+    assert max(server.work(1000)) == 32
+    levels = [server.work(1) for _ in range(50_000)]
+    assert levels.count({32}) > 0.9 * len(levels)
 
 
 @pytest.mark.parametrize("at_once", [1, 4, 6])
-def test_the_level_stays_where_more_calls_only_wait_for_each_other(at_once: int) -> None:
+def test_no_more_calls_are_in_flight_than_the_server_answers_at_once(at_once: int) -> None:
     server = Server(limit=64, at_once=at_once)
-    levels = set()
-    for _ in range(200):
-        server.work(10)
-        levels.add(server.pace.level)
-    assert max(levels) <= max(4 * at_once, 8)
-    assert server.pace.level <= max(2 * at_once, 5)
+    assert max(server.work(2000)) <= 4 * at_once
+    assert server.work(2000) <= set(range(1, at_once + 2)) | {at_once + at_once // 4}
 
 
 def test_the_limit_is_never_passed() -> None:
-    server = Server(limit=2, at_once=100)
-    server.work(500)
-    assert server.pace.level == 2
+    assert max(Server(limit=2, at_once=100).work(500)) == 2
 
 
 def test_a_server_that_asks_to_wait_is_left_alone_and_then_asked_by_fewer() -> None:
     server = Server(limit=8, at_once=8)
-    server.work(500)
+    server.work(100)
+    assert server.pace.level == 8
     for _ in range(8):  # calls that were in flight together are refused together
         server.pace.slow_down(30)
     assert (server.pace.level, server.pace.seconds_held) == (4, 30)
     server.now += 31
     assert server.pace.seconds_held == 0
-    server.work(1000)
-    assert server.pace.level == 8
+    assert max(server.work(1000)) == 8
+
+
+def test_a_batch_keeps_to_its_part_of_the_servers_limit() -> None:
+    server = Server(limit=64, at_once=100)
+    server.pace.bound(6)
+    assert max(server.work(500)) == 6
+    server.pace.bound(3)
+    assert max(server.work(500)) == 3
+    server.pace.bound(0)
+    assert server.pace.level == 0
+    server.pace.bound(64)
+    assert max(server.work(2000)) == 64
+
+
+def test_calls_begin_at_the_times_that_they_were_given() -> None:
+    over, pace = threading.Event(), Pace(4)
+    pace.schedule((0.0, 0.05))
+    begun = time.monotonic()
+    pace.wait(over)
+    pace.wait(over)
+    assert time.monotonic() - begun >= 0.05
+    threading.Timer(0.05, over.set).start()
+    pace.wait(over)
+    assert over.is_set(), "no third one may begin"
 
 
 def test_a_wait_ends_with_the_batch() -> None:

@@ -232,7 +232,9 @@ def test_everything_of_dagster_finds_its_instance(name: str) -> None:
 
 def test_the_run_limit_changes_the_daemon_alone() -> None:
     """A worker whose environment changed would be replaced, in the middle of its runs."""
-    computed = {name for name, service in SERVICES.items() if "${DAGMA_MAX" in str(service.get("environment"))}
+    computed = {
+        name for name, service in SERVICES.items() if "${DAGMA_MAX_CONCURRENT_RUNS" in str(service.get("environment"))
+    }
     assert computed == {"dagster-daemon"}
 
 
