@@ -113,7 +113,13 @@ preflight() {
   check_env_file
   check_whole_number WORKERS 1
   check_whole_number WORKER_CONCURRENCY 2
-  check_port DAGSTER_PORT 3000 dagster-webserver 3000
-  check_port LANGFLOW_PORT 7860 langflow 7860
+  if gateway_is_on; then
+    check_port GATEWAY_PORT 8443 gateway 8443
+    check_port GATEWAY_LANGFLOW_PORT 8444 gateway 8444
+    check_port GATEWAY_HTTP_PORT 8080 gateway 8080
+  else
+    check_port DAGSTER_PORT 3000 dagster-webserver 3000
+    check_port LANGFLOW_PORT 7860 langflow 7860
+  fi
   if engine_answers; then warn_of_loopback_ports; fi
 }
