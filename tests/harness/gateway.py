@@ -185,7 +185,11 @@ class IssuerHandler(Quiet):
         elif path == "/.well-known/openid-configuration":
             ends = {"authorization_endpoint": "/authorize", "token_endpoint": "/token", "jwks_uri": "/jwks"}
             ends |= {"end_session_endpoint": "/bye"}
-            offered = {"response_types_supported": ["code"], "subject_types_supported": ["public"]}
+            offered = {
+                "token_endpoint_auth_methods_supported": ["client_secret_basic"],
+                "response_types_supported": ["code"],
+                "subject_types_supported": ["public"],
+            }
             known = {"issuer": issuer.url, "id_token_signing_alg_values_supported": ["RS256"]} | offered
             self.answer(200, json.dumps(known | {name: issuer.url + end for name, end in ends.items()}).encode())
         elif path == "/authorize":
@@ -247,7 +251,8 @@ class Gateway:
     def wait(self) -> None:
         def answers() -> bool:
             with contextlib.suppress(requests.ConnectionError):
-                return requests.get(f"{self.dagster_url}/x", verify=False, timeout=5).status_code in (401, 302)  # noqa: S501
+                url = f"{self.dagster_url}/gateway/logged-out.html"
+                return requests.get(url, verify=False, timeout=5).ok  # noqa: S501  # its authority is asked for later
             container = self.container.get_wrapped_container()
             container.reload()
             assert container.status in ("running", "created"), self.log()
