@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import re
+import shutil
 import ssl
 import time
 from collections.abc import Iterator
@@ -18,7 +19,19 @@ import pytest
 import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from harness.gateway import AUDIENCE, COOKIE, HOST, PASSWORD, SECRETS, Gateway, gateway, hash_of, headers_of
+from harness.gateway import (
+    AUDIENCE,
+    COOKIE,
+    HOST,
+    PASSWORD,
+    SECRETS,
+    Gateway,
+    certificate_files,
+    gateway,
+    hash_of,
+    headers_of,
+)
+from harness.stack import wait_until
 
 MACHINES = {
     "GATEWAY_JWT_AUDIENCE": AUDIENCE,
@@ -474,3 +487,36 @@ def test_who_was_taken_out_of_the_file_is_out(tmp_path: Path) -> None:
         mine.restart()
         assert anna.get(mine.dagster_url + "/runs").status_code == 403
         assert bob.get(mine.dagster_url + "/runs").status_code == 200
+
+
+def test_a_renewed_certificate_is_served_without_a_restart(tmp_path: Path) -> None:
+    def renew() -> None:
+        folder = tmp_path / "theirs"
+        shutil.rmtree(folder, ignore_errors=True)
+        certificate, key = certificate_files(HOST, own=Path("/nowhere"), kept=folder)
+        for source, name in ((certificate, "cert.pem"), (key, "key.pem")):
+            (tmp_path / "tls" / name).write_bytes(source.read_bytes())
+            (tmp_path / "tls" / name).chmod(0o444)
+
+    def served(gateway: Gateway) -> str:
+        return ssl.get_server_certificate((HOST, gateway.ports["GATEWAY_PORT"]))
+
+    (tmp_path / "tls").mkdir()
+    renew()
+    with gateway(tmp_path, GATEWAY_USERS=f"anna:{hash_of(PASSWORD)}\n", GATEWAY_ADMINS="anna") as mine:
+        first, started = served(mine), mine.exec("cat", "/tmp/gateway/httpd.pid")  # noqa: S108
+        mine.authority.write_text((tmp_path / "theirs" / "authority.pem").read_text())
+        anna = mine.log_in("anna")
+        with anna.get(mine.langflow_url + "/stream", stream=True) as answer:
+            lines = answer.iter_lines(chunk_size=1)
+            assert next(lines) == b"first"
+            for each in ("cert.pem", "key.pem"):
+                (tmp_path / "tls" / each).unlink()
+            renew()
+            mine.exec("python3", "/opt/gateway/start.py", "reload")
+            wait_until("the new certificate", lambda: served(mine) != first, seconds=20)
+            # A request in flight goes on to its end.
+            mine.langflow.go_on.set()  # type: ignore[attr-defined]
+            assert next(lines) == b"second"
+        assert mine.exec("cat", "/tmp/gateway/httpd.pid") == started  # noqa: S108
+        assert served(mine) == (tmp_path / "tls" / "cert.pem").read_text()
