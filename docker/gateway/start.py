@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Run the gateway, or look whether it could run.
 
-Usage: start.py serve | check | reload
+Usage: start.py serve | check | reload | acme EVENT HOST
     serve   write what httpd.conf names from the settings, then become httpd
     check   write it, and have httpd read it; say what is wrong, and change nothing that runs
     reload  have the running httpd read its configuration and certificates again; requests in flight go on
+    acme    what mod_md calls when something has happened to a certificate: a renewed one is served by a reload
 """
 
 import os
@@ -89,6 +90,9 @@ def main(command: str) -> None:
         case "reload":
             have_httpd_read_it()
             os.kill(int((RUNNING / "httpd.pid").read_text()), signal.SIGUSR1)
+        case "acme":
+            if sys.argv[2:3] == ["renewed"]:
+                main("reload")
         case _:
             sys.exit(__doc__)
 

@@ -84,6 +84,7 @@ class Ui(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, list[tuple[str, str]]]] = []
+        self.is_broken = False
         super().__init__(("0.0.0.0", 0), UiHandler)
 
 
@@ -104,7 +105,8 @@ class UiHandler(Quiet):
             size = left = int(self.headers.get("Content-Length") or 0)
             while left:
                 left -= len(self.rfile.read(min(left, 1 << 20)))
-        health = {"/server_info": {"dagster_version": "1"}, "/health_check": {"status": "ok", "db": "ok"}}
+        state = "error" if self.server.is_broken else "ok"
+        health = {"/server_info": {"dagster_version": "1"}, "/health_check": {"status": state, "db": state}}
         if self.path in health:
             self.answer(200, json.dumps(health[self.path]).encode())
             return

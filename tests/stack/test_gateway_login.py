@@ -256,6 +256,16 @@ def test_a_session_outlives_a_restart(running: Gateway, anna: requests.Session) 
     assert anna.get(running.dagster_url + "/runs").status_code == 200
 
 
+@pytest.mark.parametrize("changed", ["created = created - 10 * 3600", "expiry = expiry - 3600000000"])
+def test_a_session_ends_after_its_idle_and_its_total_time(running: Gateway, changed: str) -> None:
+    session = running.log_in("eddy")
+    assert session.get(running.dagster_url + "/", allow_redirects=False).status_code == 200
+    age = f"UPDATE session SET {changed} WHERE rowid = (SELECT max(rowid) FROM session)"  # noqa: S608  # of this test alone
+    opened = "import sqlite3; database = sqlite3.connect('/var/lib/gateway/sessions.db'); "
+    running.exec("python3", "-c", f"{opened}database.execute('{age}'); database.commit()")
+    assert session.get(running.dagster_url + "/", allow_redirects=False).status_code == 302
+
+
 # --- Machines --------------------------------------------------------------------------------------------------------
 
 
@@ -460,6 +470,16 @@ def test_the_log_says_who_did_what_and_nothing_secret(running: Gateway, anna: re
     assert re.search(r" eddy GET /graphql 200 \d+ \d+ms", log)
     for secret in ("of-a-secret", "key-in-a-", token, anna.cookies[COOKIE], PASSWORD, *filter(None, SECRETS.values())):
         assert secret not in log
+
+
+def test_it_is_healthy_where_both_uis_answer_through_it(running: Gateway) -> None:
+    running.exec("python3", "/opt/gateway/health.py")
+    running.langflow.is_broken = True
+    try:
+        with pytest.raises(AssertionError, match="Langflow does not answer"):
+            running.exec("python3", "/opt/gateway/health.py")
+    finally:
+        running.langflow.is_broken = False
 
 
 # --- Changes while it runs -------------------------------------------------------------------------------------------

@@ -144,6 +144,17 @@ def test_settings_that_the_gateway_refuses_stop_make_up_with_its_words(machine: 
     assert "Container" not in said
 
 
+def test_the_last_screen_says_who_may_log_in_and_what_to_trust(machine: Machine) -> None:
+    (machine.folder / ".dev").mkdir()
+    (machine.folder / ".dev/gateway-authority.pem").write_text("the authority")
+    shown = machine.run("who_may_log_in", GATEWAY_ADMINS="anna", GATEWAY_VIEWERS="*").stdout
+    assert "Login     users of gateway-users" in shown
+    assert [line.split()[-1] for line in shown.splitlines()[1:4]] == ["anna", "nobody", "*"]
+    assert ".dev/gateway-authority.pem" in shown
+    issuer = "https://login.example.com"
+    assert f"Login     {issuer}\n" in machine.run("who_may_log_in", GATEWAY_OIDC_ISSUER=issuer).stdout
+
+
 def gateway_user(machine: Machine, name: str, password: str) -> "subprocess.CompletedProcess[str]":
     code = f"printf '%s\\n' '{password}' | bash scripts/gateway-user.sh"
     return machine.run(code, NAME=name)
