@@ -33,6 +33,12 @@ HOST = "localhost"
 AUDIENCE = "dagma"
 PASSWORD = "correct horse"
 COOKIE = "__Host-dagma_session"
+MACHINES = {
+    "GATEWAY_JWT_AUDIENCE": AUDIENCE,
+    "GATEWAY_JWT_ISSUER": "ISSUER_URL",
+    "GATEWAY_JWT_JWKS_URL": "ISSUER_URL/jwks",
+}
+"""Settings by which the gateway takes tokens of the `Issuer` here."""
 SECRETS = {
     "DAGMA_GATEWAY_SECRET": secrets.token_hex(24),
     "GATEWAY_LANGFLOW_SECRET": secrets.token_hex(32),
@@ -279,6 +285,10 @@ class Gateway:
         assert (answer.status_code, answer.headers["Location"]) == (302, "/")
         return session
 
+    def ask_as(self, token: str, path: str = "/graphql") -> requests.Response:
+        """Ask for a path of Dagster as a machine with this token."""
+        return requests.get(self.dagster_url + path, headers=bearer(token), verify=str(self.authority), timeout=20)
+
     def tls(self, port: str = "GATEWAY_PORT") -> ssl.SSLSocket:
         """A connection to write what no client library would."""
         context = ssl.create_default_context(cafile=str(self.authority))
@@ -348,3 +358,8 @@ def headers_of(answer: requests.Response, prefix: str) -> list[tuple[str, str]]:
     """The headers with this prefix that reached the UI, in lower case."""
     pairs = answer.json()["headers"]
     return sorted((name.lower(), value) for name, value in pairs if name.lower().startswith(prefix))
+
+
+def bearer(token: str) -> dict[str, str]:
+    """What a program sends with a token."""
+    return {"Authorization": f"Bearer {token}", "Accept": "application/json", "Sec-Fetch-Mode": "cors"}

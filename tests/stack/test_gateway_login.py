@@ -1,31 +1,24 @@
-"""The gateway in front of both UIs, with a users file and tokens of machines, and what an attacker tries on it.
+"""The gateway in front of both UIs, with a users file, and what an attacker tries on it.
 
 (tests/stack/test_gateway.py is about a gateway in front of Langflow, as Dagma's own client meets it.)
 """
 
-import base64
-import hashlib
-import hmac
-import json
 import re
 import shutil
 import ssl
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import jwt
 import pytest
 import requests
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from harness.gateway import (
-    AUDIENCE,
     COOKIE,
     HOST,
+    MACHINES,
     PASSWORD,
     SECRETS,
     Gateway,
+    bearer,
     certificate_files,
     gateway,
     hash_of,
@@ -33,13 +26,7 @@ from harness.gateway import (
 )
 from harness.stack import wait_until
 
-MACHINES = {
-    "GATEWAY_JWT_AUDIENCE": AUDIENCE,
-    "GATEWAY_JWT_ISSUER": "ISSUER_URL",
-    "GATEWAY_JWT_JWKS_URL": "ISSUER_URL/jwks",
-}
 ROLES = {"GATEWAY_ADMINS": "ops,anna", "GATEWAY_EDITORS": "eddy", "GATEWAY_VIEWERS": "victor,readers"}
-REFUSED = (401, 403)
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +58,6 @@ def eddy(running: Gateway) -> requests.Session:
 @pytest.fixture(scope="module")
 def victor(running: Gateway) -> requests.Session:
     return running.log_in("victor")
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}", "Accept": "application/json", "Sec-Fetch-Mode": "cors"}
 
 
 # --- Nobody ----------------------------------------------------------------------------------------------------------
@@ -266,120 +249,6 @@ def test_a_session_ends_after_its_idle_and_its_total_time(running: Gateway, chan
     assert session.get(running.dagster_url + "/", allow_redirects=False).status_code == 302
 
 
-# --- Machines --------------------------------------------------------------------------------------------------------
-
-
-def get_as(running: Gateway, token: str, path: str = "/graphql") -> requests.Response:
-    return requests.get(running.dagster_url + path, headers=bearer(token), verify=str(running.authority), timeout=20)
-
-
-def test_a_token_opens_both_uis(running: Gateway) -> None:
-    headers = headers_of(get_as(running, running.issuer.token(email="robot@example.com")), "x-dagma-")
-    assert headers[1:] == [("x-dagma-principal", "robot@example.com"), ("x-dagma-role", "admin")]
-    answer = requests.get(
-        running.langflow_url, headers=bearer(running.issuer.token()), verify=str(running.authority), timeout=9
-    )
-    assert ("x-dagma-login", f"{SECRETS['GATEWAY_LANGFLOW_SECRET']} admin robot") in headers_of(answer, "x-dagma-")
-
-
-@pytest.mark.parametrize(
-    ("claims", "role"),
-    [
-        ({"groups": ["staff", "readers"]}, "viewer"),
-        ({"groups": "readers"}, "viewer"),
-        ({"groups": ["readers", "ops"]}, "admin"),
-        ({"groups": None, "sub": "eddy"}, "editor"),
-        ({"groups": None, "email": "eddy", "email_verified": True}, "editor"),
-    ],
-)
-def test_a_tokens_groups_and_names_are_its_role(running: Gateway, claims: dict[str, object], role: str) -> None:
-    assert ("x-dagma-role", role) in headers_of(get_as(running, running.issuer.token(**claims)), "x-dagma-")
-
-
-@pytest.mark.parametrize(
-    "claims",
-    [
-        {"groups": None},
-        {"groups": []},
-        {"groups": ["op", "opsx", "staff"]},
-        {"groups": ['x","ops']},
-        {"groups": ["x, ops", "ops\\"]},
-        {"groups": {"ops": True}},
-        {"groups": None, "email": "anna", "email_verified": False},
-        {"groups": None, "preferred_username": "anna"},
-        {"sub": "with a blank"},
-        {"sub": "two\nlines"},
-    ],
-)
-def test_a_token_without_a_role_is_refused(unasked: Gateway, claims: dict[str, object]) -> None:
-    assert get_as(unasked, unasked.issuer.token(**claims)).status_code in REFUSED
-
-
-def test_a_token_that_is_not_good_is_refused(unasked: Gateway) -> None:
-    issuer, now = unasked.issuer, int(time.time())
-    public = issuer.key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-
-    def part(value: object) -> str:
-        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
-
-    claims = part(issuer.claims())
-    hs256 = f"{part({'alg': 'HS256', 'kid': 'one'})}.{claims}"
-    by_public_key = base64.urlsafe_b64encode(hmac.digest(public, hs256.encode(), hashlib.sha256)).decode().rstrip("=")
-    other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    good = issuer.token()
-    bad = {
-        "expired": issuer.token(exp=now - 60),
-        "without an end": issuer.token(exp=None),
-        "not yet valid": issuer.token(nbf=now + 600),
-        "of another issuer": issuer.token(iss="https://evil.example"),
-        "without an issuer": issuer.token(iss=None),
-        "for others": issuer.token(aud="others"),
-        "for nobody": issuer.token(aud=None),
-        "alg none": f"{part({'alg': 'none'})}.{claims}.",
-        "alg none, with a key": f"{part({'alg': 'none', 'kid': 'one'})}.{claims}.",
-        "HS256 with the public key": f"{hs256}.{by_public_key}",
-        "signed by another": jwt.encode(issuer.claims(), other, algorithm="RS256", headers={"kid": "one"}),
-        "key brought along": jwt.encode(
-            issuer.claims(),
-            other,
-            "RS256",
-            headers={"jwk": jwt.algorithms.RSAAlgorithm.to_jwk(other.public_key(), as_dict=True)},
-        ),
-        "changed": good[:-8] + "AAAAAAAA",
-        "cut": good.rpartition(".")[0] + ".",
-        "no token": "x",
-    }
-    answered = {name: get_as(unasked, token).status_code for name, token in bad.items()}
-    assert {name for name, status in answered.items() if status not in REFUSED} == set()
-
-
-def test_a_token_that_is_valid_since_a_minute_is_taken(running: Gateway) -> None:
-    assert get_as(running, running.issuer.token(nbf=int(time.time()) - 60, aud=["others", AUDIENCE])).status_code == 200
-
-
-def test_a_key_of_langflow_opens_what_langflow_asks_it_for(running: Gateway) -> None:
-    browser, key = running.browser(), {"x-api-key": "sk-1", "Accept": "application/json"}
-    told = browser.post(running.langflow_url + "/api/v1/run/echo?stream=false", json={}, headers=key)
-    assert told.json()["asked"] == "POST /api/v1/run/echo?stream=false"
-    assert headers_of(told, "x-api-key") == [("x-api-key", "sk-1")]
-    assert "x-dagma-login" not in dict(headers_of(told, "x-dagma-"))
-    before = len(running.langflow.asked)
-    for path in (
-        "/api/v1/users/",
-        "/api/v1/run/../users/",
-        "/api/v1/run/..%2fusers/",
-        "/api/v2/workflows/public/x",
-        "/",
-    ):
-        request = requests.Request("POST", running.langflow_url + "/", headers=key).prepare()
-        request.url = running.langflow_url + path
-        assert browser.send(request, verify=str(running.authority)).status_code in (401, 404), path
-    assert browser.post(running.dagster_url + "/graphql", json={}, headers=key).status_code == 401
-    assert len(running.langflow.asked) == before
-
-
 # --- What has to pass, and what must not -----------------------------------------------------------------------------
 
 
@@ -464,7 +333,7 @@ def test_pages_tell_browsers_what_not_to_do(running: Gateway, anna: requests.Ses
 
 def test_the_log_says_who_did_what_and_nothing_secret(running: Gateway, anna: requests.Session) -> None:
     token = running.issuer.token(sub="eddy", groups=None)
-    get_as(running, token, "/graphql?query=of-a-secret")
+    running.ask_as(token, "/graphql?query=of-a-secret")
     anna.get(running.langflow_url + "/flows?x-api-key=key-in-a-query", headers={"x-api-key": "key-in-a-header"})
     log = running.log()
     assert re.search(r" eddy GET /graphql 200 \d+ \d+ms", log)
