@@ -3,7 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-compose := . scripts/lib.sh; . scripts/outbound.sh; docker compose
+# With the gateway and the way out, where they are on.
+compose := . scripts/lib.sh; . scripts/gateway.sh; . scripts/outbound.sh; docker compose
 venv := .venv/bin
 
 # What stands on the command line reaches the recipes as it was typed, as variables of their shell: make would take a $
@@ -11,16 +12,19 @@ venv := .venv/bin
 $(foreach name,$(.VARIABLES),\
   $(if $(filter command,$(firstword $(origin $(name)))),$(eval override export $(name) := $$(value $(name)))))
 
-.PHONY: help up secrets down ps logs ask example flows-push flows-pull dev test test-unit pictures chaos bench lint lock clean
+.PHONY: help up secrets gateway-user down ps logs ask example flows-push flows-pull dev test test-unit pictures chaos bench lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: ## Bring the stack up: make up [WORKERS=3] [YES=1]
+up: ## Bring the stack up: make up [WORKERS=3] [GATEWAY=1] [YES=1]
 	@scripts/up.sh
 
 secrets: ## Write .secrets from .env, as `make up` does
 	@. scripts/lib.sh; . scripts/env-file.sh; . scripts/secrets.sh; write_secrets
+
+gateway-user: ## Let somebody log in at the gateway: make gateway-user NAME=anna
+	@scripts/gateway-user.sh
 
 down: ## Stop and remove the containers; data stays
 	@$(compose) down --remove-orphans

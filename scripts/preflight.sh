@@ -79,6 +79,8 @@ check_env_file() {
   fi
   # shellcheck disable=SC2013  # names hold no spaces
   for name in $(sed -n 's/^\([A-Z_]*\)=<random.*/\1/p' .env.example); do
+    # An .env of before the gateway goes on without it.
+    [ "$name" != DAGMA_GATEWAY_SECRET ] || gateway_is_on || continue
     [ -n "$(setting "$name" '')" ] || missing="$missing $name"
   done
   [ -z "$missing" ] || die ".env lacks:$missing" "add each with a value of its own, as .env.example says; an existing .env is never changed by a script"
@@ -113,7 +115,13 @@ preflight() {
   check_env_file
   check_whole_number WORKERS 1
   check_whole_number WORKER_CONCURRENCY 2
-  check_port DAGSTER_PORT 3000 dagster-webserver 3000
-  check_port LANGFLOW_PORT 7860 langflow 7860
+  if gateway_is_on; then
+    check_port GATEWAY_PORT 8443 gateway 8443
+    check_port GATEWAY_LANGFLOW_PORT 8444 gateway 8444
+    check_port GATEWAY_HTTP_PORT 8080 gateway 8080
+  else
+    check_port DAGSTER_PORT 3000 dagster-webserver 3000
+    check_port LANGFLOW_PORT 7860 langflow 7860
+  fi
   if engine_answers; then warn_of_loopback_ports; fi
 }

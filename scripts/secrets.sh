@@ -4,7 +4,7 @@
 # container's user reads them through a mount, which does not ask for the folder.
 # shellcheck shell=bash
 
-SECRET_GROUPS="postgres redis langflow dagster dagma"
+SECRET_GROUPS="postgres redis langflow dagster dagma uis gateway"
 
 # secrets_of GROUP: which the containers of a group have. A container that lasts is replaced when one of them has changed.
 secrets_of() {
@@ -14,6 +14,12 @@ secrets_of() {
     langflow) echo LANGFLOW_PG_PASSWORD LANGFLOW_SUPERUSER_PASSWORD LANGFLOW_API_KEY LANGFLOW_SECRET_KEY LLM_API_KEY ;;
     # The webserver and the daemon.
     dagster) echo DAGSTER_PG_PASSWORD CELERY_BROKER_URL CELERY_RESULT_BACKEND ;;
+    # Of docker-compose.gateway.yml: what the gateway proves itself by to both UIs, and what it has itself.
+    uis) echo DAGMA_GATEWAY_SECRET GATEWAY_LANGFLOW_SECRET ;;
+    gateway)
+      secrets_of uis
+      echo GATEWAY_SESSION_SECRET GATEWAY_OIDC_CLIENT_SECRET GATEWAY_USERS
+      ;;
     # The code server and the workers.
     dagma)
       secrets_of dagster
@@ -45,8 +51,25 @@ secret() {
       [ -n "$value" ] || { value=$(dotenv TABLES_PG_PASSWORD) && value="postgresql://tables:$value@postgres-control:5432/tables"; }
       printf '%s' "$value"
       ;;
+    GATEWAY_LANGFLOW_SECRET) value=$(derived langflow) && printf '%s' "$value" ;;
+    GATEWAY_SESSION_SECRET) value=$(derived sessions) && printf '%s' "$value" ;;
+    GATEWAY_USERS) value=$(users_of_gateway) && printf '%s' "$value" ;;
     *) dotenv "$1" ;;
   esac
+}
+
+# derived PURPOSE: a secret of its own, which tells nothing of DAGMA_GATEWAY_SECRET. Empty where that is.
+derived() {
+  local value
+  value=$(dotenv DAGMA_GATEWAY_SECRET) || return 1
+  [ -z "$value" ] || printf '%s %s' "$1" "$value" | digest | cut -c 1-64
+}
+
+# Before the first user there is no file.
+users_of_gateway() {
+  local file
+  file=$(dotenv GATEWAY_USERS_FILE) || return 1
+  [ ! -f "$file" ] || cat "$file"
 }
 
 # dotenv NAME [FILE]: the value as Compose would read it, from the environment or .env. Where Compose would change what
@@ -105,6 +128,7 @@ write_secrets() {
   done
   # By new files: what runs keeps those that it started with, until it is replaced.
   for name in $changed; do mv -f "$folder/$name.new" "$folder/$name"; done
+  copy_certificate "$folder/gateway-tls"
   write_project_secrets "$folder/project"
 }
 
@@ -135,4 +159,39 @@ write_project_secrets() {
 }
 
 # revise FILE: a variable of the group's containers. It is random: a digest of a short key would give it away.
-revise() { printf 'DAGMA_SECRETS_REVISION=%s\n' "$(random_hex 8)" >"$1"; }
+# A container of two groups has two such variables.
+revise() { printf 'DAGMA_SECRETS_REVISION_%s=%s\n' "$(tr '[:lower:]' '[:upper:]' <<<"${1##*/}")" "$(random_hex 8)" >"$1"; }
+
+# named_file NAME: the file on this machine that a setting names; empty where it names none.
+named_file() {
+  local file
+  file=$(dotenv "$1")
+  [ -n "$file" ] || return 0
+  [ -f "$file" ] && [ -r "$file" ] || die "$1 is $file, and there is no such file that can be read" "correct $1 in .env"
+  printf '%s' "$file"
+}
+
+# copy_certificate FOLDER: bring GATEWAY_TLS_CERT and GATEWAY_TLS_KEY to where the gateway reads them.
+copy_certificate() {
+  local certificate key
+  mkdir -p "$1"
+  # In a folder that only its owner can enter, and readable by the container's user.
+  chmod 755 "$1"
+  certificate=$(named_file GATEWAY_TLS_CERT)
+  key=$(named_file GATEWAY_TLS_KEY)
+  [ -z "$certificate$key" ] || { [ -n "$certificate" ] && [ -n "$key" ]; } ||
+    die "of GATEWAY_TLS_CERT and GATEWAY_TLS_KEY one is empty" "set both in .env, or neither"
+  copy_if_changed "$certificate" "$1/cert.pem"
+  copy_if_changed "$key" "$1/key.pem"
+}
+
+# copy_if_changed FROM TO: copy, or remove where FROM is empty.
+copy_if_changed() {
+  if [ -z "$1" ]; then
+    rm -f "$2"
+  elif ! [ "$(digest <"$1")" = "$(digest <"$2" 2>/dev/null)" ]; then
+    cat "$1" >"$2.new"
+    chmod 444 "$2.new"
+    mv -f "$2.new" "$2"
+  fi
+}

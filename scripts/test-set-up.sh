@@ -21,8 +21,8 @@ provide_test_images() {
   mkdir -p .dev/test
   cp .env.example .dev/test
   (cd .dev/test && make_env_file >/dev/null)
-  export COMPOSE_ENV_FILES=.dev/test/.env
+  export COMPOSE_ENV_FILES=.dev/test/.env COMPOSE_FILE=docker-compose.yml:docker-compose.gateway.yml
   phase upstream provide_upstream_images
   phase images build_images
-  unset COMPOSE_ENV_FILES
+  unset COMPOSE_ENV_FILES COMPOSE_FILE
 }

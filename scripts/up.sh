@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Bring the stack up, from a bare machine or from any state between.
 #
-# Usage: make up [WORKERS=3] [YES=1]
+# Usage: make up [WORKERS=3] [GATEWAY=1] [YES=1]
 # It touches: .env (written once, never changed), .secrets (written from it), .dev, project/data (made where it is
 # missing), the images, containers, networks and volumes of the Compose project; where there is no Docker engine and this
 # is root on Debian or Ubuntu, Docker's packages, after asking.
@@ -14,6 +14,7 @@ mkdir -p .dev/logs
 . scripts/preflight.sh
 . scripts/ensure-engine.sh
 . scripts/env-file.sh
+. scripts/gateway.sh
 . scripts/secrets.sh
 . scripts/images.sh
 . scripts/project.sh
@@ -45,9 +46,11 @@ else
   phase images build_images
   copy_project
   phase check check_definitions
+  check_gateway
   write_outbound
   phase stack start_stack
   forget_outbound
+  refresh_gateway
 fi
 remember_this_up
 forget_old_copies

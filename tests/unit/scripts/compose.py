@@ -11,6 +11,9 @@ ROOT = Path(__file__).parents[3]
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+GATEWAY_TEXT = (ROOT / "docker-compose.gateway.yml").read_text()
+# `!reset []` says of a list of docker-compose.yml that it is empty here.
+GATEWAY: dict[str, Any] = yaml.safe_load(GATEWAY_TEXT.replace("!reset ", ""))
 SHARED: dict[str, str] = COMPOSE["x-dagma-environment"]
 OF_DAGSTER: dict[str, str] = COMPOSE["x-dagster-environment"]
 # What each service is given as a file.
@@ -41,8 +44,8 @@ def given(environment: dict[str, str]) -> set[str]:
 
 
 def interpolated() -> set[str]:
-    """The variables that docker-compose.yml takes from .env."""
-    return set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", COMPOSE_TEXT))
+    """The variables that the Compose files take from .env."""
+    return set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", COMPOSE_TEXT + GATEWAY_TEXT))
 
 
 def exemplified() -> dict[str, str]:

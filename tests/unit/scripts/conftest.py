@@ -33,7 +33,7 @@ PROGRAMS = (
         "mv",
         "od",
     ),
-    *("printenv", "rm", "sed", "sha256sum", "sleep", "sort", "tail", "tr", "uname"),
+    *("printenv", "rm", "sed", "sha256sum", "sleep", "sort", "tail", "touch", "tr", "uname", "wc"),
 )
 LIBRARIES = (
     "thresholds",
@@ -42,6 +42,7 @@ LIBRARIES = (
     "ensure-engine",
     "ensure-chromium",
     "env-file",
+    "gateway",
     "secrets",
     "images",
     "project",

@@ -18,7 +18,7 @@ def up(machine: Machine) -> Machine:
     """A machine on which the stack is up."""
     for folder in (".secrets", "src", "docker", "dagster_home", "flows", "project"):
         (machine.folder / folder).mkdir(exist_ok=True)
-    composed = ("docker-compose.yml", "docker-compose.outbound.yml")
+    composed = ("docker-compose.yml", "docker-compose.gateway.yml", "docker-compose.outbound.yml")
     for file in (".env", "src/x.py", *composed, "pyproject.toml", "README.md", "project/requirements.txt"):
         machine.write(file, "1\n")
     (machine.folder / ".dev").mkdir(exist_ok=True)
@@ -50,13 +50,14 @@ def changed(name: str) -> Callable[[Path], object]:
         changed("src/x.py"),
         changed("src/new.py"),
         changed("docker-compose.yml"),
+        changed("docker-compose.gateway.yml"),
         changed("docker-compose.outbound.yml"),
         changed("project/requirements.txt"),
         changed(".secrets/LLM_API_KEY"),
         lambda folder: (folder / "src/x.py").unlink(),
         lambda folder: (folder / ".dev/last-up").unlink(),
     ],
-    ids=["settings", "code", "new code", "compose", "outbound", "packages", "secret", "no code", "first"],
+    ids=["settings", "code", "new code", "compose", "gateway", "outbound", "packages", "secret", "no code", "first"],
 )
 def test_any_other_change_is_for_the_whole_of_make_up(up: Machine, change: Callable[[Path], object]) -> None:
     change(up.folder)

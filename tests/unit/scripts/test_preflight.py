@@ -182,6 +182,14 @@ def test_an_env_that_lacks_secrets_is_refused_with_their_names(machine: Machine)
     assert "error: .env lacks: REDIS_PASSWORD LANGFLOW_SECRET_KEY\n" in stderr
 
 
+def test_an_env_of_before_the_gateway_goes_on_without_it(machine: Machine) -> None:
+    machine.run("make_env_file")
+    env = machine.folder / ".env"
+    env.write_text("".join(line for line in env.read_text().splitlines(keepends=True) if "GATEWAY" not in line))
+    assert machine.run("check_env_file").returncode == 0
+    assert ".env lacks: DAGMA_GATEWAY_SECRET" in machine.refusal("check_env_file", GATEWAY="1")
+
+
 def test_a_complete_env_is_fine(machine: Machine) -> None:
     machine.run("make_env_file")
     done = machine.run("check_env_file")

@@ -143,7 +143,7 @@ def test_a_second_time_changes_nothing(made: Machine) -> None:
 
 def test_a_change_is_a_new_revision_for_those_who_read_it(made: Machine) -> None:
     before = revisions(made)
-    assert before.keys() == {"postgres", "redis", "langflow", "dagster", "dagma"}
+    assert before.keys() == {"postgres", "redis", "langflow", "dagster", "dagma", "uis", "gateway"}
     for line, readers in (
         (f"{KEY}=new", {"langflow"}),
         ("REDIS_PASSWORD=new", {"redis", "dagster", "dagma"}),

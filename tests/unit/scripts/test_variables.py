@@ -3,6 +3,7 @@
 import re
 
 from unit.scripts.compose import (
+    GATEWAY,
     OF_ONE_SERVICE,
     OF_THE_IMAGE,
     ROOT,
@@ -21,12 +22,15 @@ COMPUTED = {"DAGMA_MAX_CONCURRENT_RUNS", "DAGMA_PROJECT_MOUNT"}
 
 # Their passwords stand in .env: scripts/secrets.sh makes these of them.
 COMPOSED = {"CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "DAGMA_LEDGER_URL", "DAGMA_LEDGER_OWNER_URL"}
+COMPOSED |= {"GATEWAY_LANGFLOW_SECRET", "GATEWAY_SESSION_SECRET", "GATEWAY_USERS"}
+# Only the scripts read them: whether there is a gateway, and files of this machine that it gets as copies.
+OF_THE_SCRIPTS = {"GATEWAY", "GATEWAY_USERS_FILE", "GATEWAY_TLS_CERT", "GATEWAY_TLS_KEY"}
 
 
 def test_compose_takes_from_env_what_env_example_has_or_gets_it_as_a_secret() -> None:
-    secrets = set().union(*SECRETS.values()) - COMPOSED
+    secrets = set().union(*SECRETS.values(), *(each["secrets"] for each in GATEWAY["services"].values())) - COMPOSED
     assert not interpolated() & secrets, "a value in the Compose file is a value in `docker inspect`"
-    assert (interpolated() - COMPUTED) | secrets == exemplified().keys()
+    assert (interpolated() - COMPUTED) | secrets | OF_THE_SCRIPTS == exemplified().keys()
 
 
 def settings_of_the_readme() -> list[str]:
@@ -59,7 +63,7 @@ def test_the_documents_give_the_defaults_of_env_example() -> None:
 
 
 def test_compose_defaults_are_those_of_env_example() -> None:
-    text = (ROOT / "docker-compose.yml").read_text()
+    text = (ROOT / "docker-compose.yml").read_text() + (ROOT / "docker-compose.gateway.yml").read_text()
     for name, default in re.findall(r"\$\{([A-Z_]+):-([^${}]*)\}", text):
         example = exemplified().get(name, "")
         if example and not example.startswith("<"):

@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""Run the gateway, or look whether it could run.
+
+Usage: start.py serve | check | reload | acme EVENT HOST
+    serve   write what httpd.conf names from the settings, then become httpd
+    check   write it, and have httpd read it; say what is wrong, and change nothing that runs
+    reload  have the running httpd read its configuration and certificates again; requests in flight go on
+    acme    what mod_md calls when something has happened to a certificate: a renewed one is served by a reload
+"""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+from certificate import CertificateError, certificate_files
+from settings import GROUP_SEPARATOR, SettingError, Settings
+
+HTTPD = "/usr/sbin/apache2"
+CONFIGURATION = "/opt/gateway/httpd.conf"
+RUNNING = Path("/tmp/gateway")  # noqa: S108  # a tmpfs of this container
+KEPT = Path("/var/lib/gateway")
+SECRETS = Path("/run/secrets")
+OWN_CERTIFICATE = Path("/run/gateway/tls")
+AUTHORITIES = (Path("/etc/ssl/debian-authorities.pem"), Path("/run/dagma/ca-bundle.pem"))
+SESSIONS = """
+    PRAGMA journal_mode = WAL;
+    CREATE TABLE IF NOT EXISTS session (
+        key TEXT PRIMARY KEY, value TEXT NOT NULL, expiry INTEGER NOT NULL, created INTEGER NOT NULL
+    );
+    DELETE FROM session WHERE expiry < unixepoch() * 1000000;
+"""
+
+
+def write_configuration(listen: str) -> None:
+    """Write what httpd.conf includes, into files that only this user reads.
+
+    Args:
+        listen: The address on which people's ports are opened.
+
+    Raises:
+        SettingError: Settings can't be used.
+        CertificateError: The certificate can't be used.
+    """
+    os.umask(0o077)
+    RUNNING.mkdir(exist_ok=True)
+    (KEPT / "oidc").mkdir(exist_ok=True)
+    settings = Settings(os.environ, SECRETS)
+    definitions = settings.definitions()
+    certificate, key = certificate_files(settings.host, own=OWN_CERTIFICATE, kept=KEPT)
+    definitions |= {
+        "LISTEN": listen,
+        "TLS_CERT": str(certificate),
+        "TLS_KEY": str(key),
+        "GROUP_SEPARATOR": GROUP_SEPARATOR,
+        "DAGSTER_UPSTREAM": os.environ.get("GATEWAY_DAGSTER_UPSTREAM") or "http://dagster-webserver:3000",
+        "LANGFLOW_UPSTREAM": os.environ.get("GATEWAY_LANGFLOW_UPSTREAM") or "http://langflow:7860",
+    }
+    lines = [f'Define {name} "{value}"' if value else f"Define {name}" for name, value in definitions.items()]
+    (RUNNING / "settings.conf").write_text("\n".join(lines) + "\n")
+    (RUNNING / "authorities.pem").write_bytes(b"\n".join(path.read_bytes() for path in AUTHORITIES if path.exists()))
+    with sqlite3.connect(KEPT / "sessions.db") as database:
+        database.executescript(SESSIONS)
+    database.close()
+
+
+def have_httpd_read_it() -> None:
+    """Have httpd read its configuration.
+
+    Raises:
+        SettingError: It can't be read; the message has httpd's own words.
+    """
+    done = subprocess.run([HTTPD, "-t", "-f", CONFIGURATION], capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode != 0:
+        raise SettingError(done.stderr.strip())
+
+
+def main(command: str) -> None:
+    """Do what the usage says."""
+    match command:
+        case "serve":
+            # A name that this container has on the network that faces people alone.
+            write_configuration(os.environ.get("GATEWAY_LISTEN") or "gateway-public")
+            os.execv(HTTPD, [HTTPD, "-DFOREGROUND", "-f", CONFIGURATION])  # noqa: S606
+        case "check":
+            write_configuration("127.0.0.1")
+            have_httpd_read_it()
+        case "reload":
+            have_httpd_read_it()
+            os.kill(int((RUNNING / "httpd.pid").read_text()), signal.SIGUSR1)
+        case "acme":
+            if sys.argv[2:3] == ["renewed"]:
+                main("reload")
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1] if len(sys.argv) > 1 else "")
+    except (SettingError, CertificateError) as error:
+        sys.exit(str(error))

@@ -1,0 +1,365 @@
+"""The gateway's container alone, before UIs that only say what reached them; and an issuer of logins and tokens."""
+
+import base64
+import contextlib
+import hashlib
+import json
+import secrets
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import jwt
+import requests
+from cryptography.hazmat.primitives.asymmetric import rsa
+from testcontainers.core.container import DockerContainer
+
+from harness.stack import IMAGE_TAG, PROJECT, ROOT, wait_until
+
+sys.path.append(str(ROOT / "docker" / "gateway"))
+from certificate import certificate_files  # type: ignore[import-not-found]  # isort: skip  # it lives in the image alone
+
+IMAGE = f"dagma/gateway:{IMAGE_TAG}"
+HOST = "localhost"
+AUDIENCE = "dagma"
+PASSWORD = "correct horse"
+COOKIE = "__Host-dagma_session"
+MACHINES = {
+    "GATEWAY_JWT_AUDIENCE": AUDIENCE,
+    "GATEWAY_JWT_ISSUER": "ISSUER_URL",
+    "GATEWAY_JWT_JWKS_URL": "ISSUER_URL/jwks",
+}
+"""Settings by which the gateway takes tokens of the `Issuer` here."""
+SECRETS = {
+    "DAGMA_GATEWAY_SECRET": secrets.token_hex(24),
+    "GATEWAY_LANGFLOW_SECRET": secrets.token_hex(32),
+    "GATEWAY_SESSION_SECRET": secrets.token_hex(32),
+    "GATEWAY_OIDC_CLIENT_SECRET": secrets.token_hex(16),
+    "GATEWAY_USERS": "",
+}
+
+
+def host_address() -> str:
+    """The address of this machine that containers reach."""
+    command = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+class Quiet(BaseHTTPRequestHandler):
+    """A handler without a log, which keeps connections."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def answer(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in ({"Content-Type": "application/json"} | headers).items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+@contextlib.contextmanager
+def serving(server: ThreadingHTTPServer) -> Iterator[int]:
+    """Serve in a thread; yield the port."""
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class Ui(ThreadingHTTPServer):
+    """A UI that answers with what it was asked. `asked` has it too: method and path, and the headers' pairs."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, list[tuple[str, str]]]] = []
+        self.is_broken = False
+        super().__init__(("0.0.0.0", 0), UiHandler)
+
+
+class UiHandler(Quiet):
+    server: Ui
+
+    def do_any(self) -> None:
+        if self.headers.get("Upgrade", "").lower() == "websocket":
+            self._echo()
+            return
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            size = 0
+            while length := int(self.rfile.readline(), 16):
+                size += len(self.rfile.read(length))
+                self.rfile.readline()
+            self.rfile.readline()
+        else:
+            size = left = int(self.headers.get("Content-Length") or 0)
+            while left:
+                left -= len(self.rfile.read(min(left, 1 << 20)))
+        state = "error" if self.server.is_broken else "ok"
+        health = {"/server_info": {"dagster_version": "1"}, "/health_check": {"status": state, "db": state}}
+        if self.path in health:
+            self.answer(200, json.dumps(health[self.path]).encode())
+            return
+        self.server.asked.append((f"{self.command} {self.path}", self.headers.items()))
+        if self.path.startswith("/stream"):
+            self._stream()
+            return
+        told = {"asked": f"{self.command} {self.path}", "headers": self.headers.items(), "size": size}
+        self.answer(200, json.dumps(told).encode())
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_HEAD = do_any  # noqa: N815
+
+    def _stream(self) -> None:
+        """Send a word, and the next when told to: a proxy that waits for the end waits for ever."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        self.wfile.write(b"first\n")
+        self.wfile.flush()
+        go_on = self.server.go_on = threading.Event()  # type: ignore[attr-defined]
+        go_on.wait(30)
+        self.wfile.write(b"second\n")
+        self.close_connection = True
+
+    def _echo(self) -> None:
+        key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        accepted = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()  # noqa: S324  # as RFC 6455 wants it
+        self.server.asked.append((f"{self.command} {self.path}", self.headers.items()))
+        self.send_response(101)
+        for name, value in (("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accepted)):
+            self.send_header(name, value)
+        self.end_headers()
+        while data := self.connection.recv(1000):
+            self.connection.sendall(data)
+        self.close_connection = True
+
+
+class Issuer(ThreadingHTTPServer):
+    """An OpenID Connect provider at which `person` is logged in already, and an issuer of machines' tokens."""
+
+    def __init__(self, address: str, folder: Path) -> None:
+        super().__init__(("0.0.0.0", 0), IssuerHandler)
+        certificate, key = certificate_files(address, own=Path("/nowhere"), kept=folder)
+        self.authority = folder / "authority.pem"
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+        self.url = f"https://{address}:{self.server_address[1]}"
+        self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.person: dict[str, Any] = {"sub": "4711", "email": "anna@example.com", "groups": ["ops", "staff"]}
+        self.codes: dict[str, dict[str, str]] = {}
+        self.is_down = False
+
+    @property
+    def jwks(self) -> dict[str, Any]:
+        jwk = jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
+        return {"keys": [jwk | {"kid": "one", "use": "sig", "alg": "RS256"}]}
+
+    def claims(self, **changed: Any) -> dict[str, Any]:
+        now = int(time.time())
+        claims = {"iss": self.url, "aud": AUDIENCE, "iat": now, "exp": now + 300, "sub": "robot", "groups": ["ops"]}
+        return {name: value for name, value in (claims | changed).items() if value is not None}
+
+    def token(self, **changed: Any) -> str:
+        return jwt.encode(self.claims(**changed), self.key, algorithm="RS256", headers={"kid": "one"})
+
+
+class IssuerHandler(Quiet):
+    server: Issuer
+
+    def do_GET(self) -> None:
+        path, query = urlsplit(self.path).path, dict(parse_qs(urlsplit(self.path).query))
+        issuer = self.server
+        if issuer.is_down:
+            self.answer(503, b"{}")
+        elif path == "/jwks":
+            self.answer(200, json.dumps(issuer.jwks).encode())
+        elif path == "/.well-known/openid-configuration":
+            ends = {"authorization_endpoint": "/authorize", "token_endpoint": "/token", "jwks_uri": "/jwks"}
+            ends |= {"end_session_endpoint": "/bye"}
+            offered = {
+                "token_endpoint_auth_methods_supported": ["client_secret_basic"],
+                "response_types_supported": ["code"],
+                "subject_types_supported": ["public"],
+            }
+            known = {"issuer": issuer.url, "id_token_signing_alg_values_supported": ["RS256"]} | offered
+            self.answer(200, json.dumps(known | {name: issuer.url + end for name, end in ends.items()}).encode())
+        elif path == "/authorize":
+            code = secrets.token_hex(8)
+            issuer.codes[code] = {name: values[0] for name, values in query.items()}
+            back = f"{query['redirect_uri'][0]}?{urlencode({'code': code, 'state': query['state'][0]})}"
+            self.answer(302, b"", Location=back)
+        elif path == "/bye":
+            self.answer(302, b"", Location=query["post_logout_redirect_uri"][0])
+
+    def do_POST(self) -> None:
+        body = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        asked = self.server.codes.pop(body["code"][0])
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(body["code_verifier"][0].encode()).digest()).decode()
+        basic = base64.b64encode(f"{AUDIENCE}:{SECRETS['GATEWAY_OIDC_CLIENT_SECRET']}".encode()).decode()
+        proven = challenge.rstrip("=") == asked["code_challenge"] and asked["code_challenge_method"] == "S256"
+        if not proven or self.headers.get("Authorization") != f"Basic {basic}":
+            self.answer(400, b'{"error": "invalid_grant"}')
+            return
+        token = self.server.token(nonce=asked["nonce"], **self.server.person)
+        answer = {"id_token": token, "access_token": secrets.token_hex(8), "token_type": "Bearer", "expires_in": 300}
+        self.answer(200, json.dumps(answer).encode())
+
+
+@dataclass
+class Gateway:
+    """A running gateway, and what is around it."""
+
+    container: DockerContainer
+    dagster: Ui
+    langflow: Ui
+    issuer: Issuer
+    ports: dict[str, int]
+    folder: Path
+    authority: Path = field(init=False)
+    LISTENING: ClassVar = {"GATEWAY_PORT": 8443, "GATEWAY_LANGFLOW_PORT": 8444, "GATEWAY_HTTP_PORT": 8080}
+
+    @property
+    def dagster_url(self) -> str:
+        return f"https://{HOST}:{self.ports['GATEWAY_PORT']}"
+
+    @property
+    def langflow_url(self) -> str:
+        return f"https://{HOST}:{self.ports['GATEWAY_LANGFLOW_PORT']}"
+
+    def exec(self, *command: str) -> str:
+        done = self.container.get_wrapped_container().exec_run(list(command))
+        assert done.exit_code == 0, done.output.decode()
+        output: str = done.output.decode()
+        return output
+
+    def log(self) -> str:
+        return "".join(part.decode() for part in self.container.get_logs())
+
+    def restart(self) -> None:
+        self.container.get_wrapped_container().restart()
+        self.wait()
+
+    def wait(self) -> None:
+        def answers() -> bool:
+            with contextlib.suppress(requests.ConnectionError):
+                url = f"{self.dagster_url}/gateway/logged-out.html"
+                return requests.get(url, verify=False, timeout=5).ok  # noqa: S501  # its authority is asked for later
+            container = self.container.get_wrapped_container()
+            container.reload()
+            assert container.status in ("running", "created"), self.log()
+            return False
+
+        wait_until("the gateway", answers, seconds=30, every=0.1)
+
+    def browser(self) -> requests.Session:
+        """A browser without a login, which follows no redirect by itself."""
+        session = requests.Session()
+        session.verify = str(self.authority)
+        session.headers.update({"Accept": "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"})
+        session.trust_env = False
+        session.max_redirects = 8
+        return session
+
+    def log_in(self, name: str = "anna", password: str = PASSWORD) -> requests.Session:
+        """A browser of somebody in the users file."""
+        session = self.browser()
+        form = {"httpd_username": name, "httpd_password": password}
+        answer = session.post(f"{self.dagster_url}/gateway/login", form, allow_redirects=False)
+        assert (answer.status_code, answer.headers["Location"]) == (302, "/")
+        return session
+
+    def ask_as(self, token: str, path: str = "/graphql") -> requests.Response:
+        """Ask for a path of Dagster as a machine with this token."""
+        return requests.get(self.dagster_url + path, headers=bearer(token), verify=str(self.authority), timeout=20)
+
+    def tls(self, port: str = "GATEWAY_PORT") -> ssl.SSLSocket:
+        """A connection to write what no client library would."""
+        context = ssl.create_default_context(cafile=str(self.authority))
+        plain = socket.create_connection((HOST, self.ports[port]), timeout=20)
+        return context.wrap_socket(plain, server_hostname=HOST)
+
+
+def free_ports() -> dict[str, int]:
+    with contextlib.ExitStack() as stack:
+        sockets = {name: stack.enter_context(socket.socket()) for name in Gateway.LISTENING}
+        for each in sockets.values():
+            each.bind(("127.0.0.1", 0))
+        return {name: each.getsockname()[1] for name, each in sockets.items()}
+
+
+def hash_of(password: str) -> str:
+    command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", "htpasswd", IMAGE, "-nbB", "-C", "10", "x"]
+    return subprocess.run([*command, password], capture_output=True, text=True, check=True).stdout.strip()[2:]
+
+
+@contextlib.contextmanager
+def gateway(folder: Path, **settings: str) -> Iterator[Gateway]:
+    """Start a gateway with these settings; the names of secrets and GATEWAY_USERS are files.
+
+    It is the container of docker-compose.gateway.yml on a network of its own, beside UIs in this process.
+    """
+    folder.chmod(0o755)
+    for each in ("secrets", "tls"):
+        (folder / each).mkdir(exist_ok=True)
+    for name, value in SECRETS.items():
+        (folder / "secrets" / name).write_text(settings.pop(name, value))
+        (folder / "secrets" / name).chmod(0o444)
+    address, volume = host_address(), f"{PROJECT}-gateway-{secrets.token_hex(4)}"
+    (folder / "issuer").mkdir(exist_ok=True)
+    dagster, langflow, issuer = Ui(), Ui(), Issuer(address, folder / "issuer")
+    with serving(dagster) as dagster_port, serving(langflow) as langflow_port, serving(issuer):
+        ports = free_ports()
+        container = DockerContainer(IMAGE).with_name(volume)
+        given = {
+            "GATEWAY_DAGSTER_UPSTREAM": f"http://{address}:{dagster_port}",
+            "GATEWAY_LANGFLOW_UPSTREAM": f"http://{address}:{langflow_port}",
+            "GATEWAY_LISTEN": "0.0.0.0",
+            **{name: str(port) for name, port in ports.items()},
+            **{name: value.replace("ISSUER_URL", issuer.url) for name, value in settings.items()},
+        }
+        for name, value in given.items():
+            container.with_env(name, value)
+        for source, target in (("secrets", "/run/secrets"), ("tls", "/run/gateway/tls")):
+            container.with_volume_mapping(str(folder / source), target)
+        container.with_volume_mapping(str(issuer.authority), "/run/dagma/ca-bundle.pem")
+        container.with_volume_mapping(volume, "/var/lib/gateway", "rw")
+        container.with_tmpfs_mount("/tmp")  # noqa: S108
+        container.with_kwargs(read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges:true"], init=True)
+        container.ports = {Gateway.LISTENING[name]: ("127.0.0.1", port) for name, port in ports.items()}
+        try:
+            with container:
+                running = Gateway(container, dagster, langflow, issuer, ports, folder)
+                running.wait()
+                running.authority = folder / "authority.pem"
+                running.authority.write_text(running.exec("sh", "-c", "cat /var/lib/gateway/authority.pem || true"))
+                yield running
+        finally:
+            subprocess.run(["docker", "volume", "rm", "--force", volume], check=False, capture_output=True)
+
+
+def headers_of(answer: requests.Response, prefix: str) -> list[tuple[str, str]]:
+    """The headers with this prefix that reached the UI, in lower case."""
+    pairs = answer.json()["headers"]
+    return sorted((name.lower(), value) for name, value in pairs if name.lower().startswith(prefix))
+
+
+def bearer(token: str) -> dict[str, str]:
+    """What a program sends with a token."""
+    return {"Authorization": f"Bearer {token}", "Accept": "application/json", "Sec-Fetch-Mode": "cors"}
