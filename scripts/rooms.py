@@ -16,7 +16,7 @@ PACKAGE = ROOT / "src" / "dagma"
 PICTURE = ROOT / "docs" / "pictures" / "rooms.svg"
 # From the ground. A room imports from floors below its own, and from no other room of its floor.
 FLOORS = (
-    ("environment", "backoff"),
+    ("environment", "backoff", "principal_tag"),
     ("langflow", "ledger", "project"),
     ("calls", "flows", "execution", "retention"),
     ("run_config",),

@@ -83,6 +83,51 @@ class Metering:
             ledger.begin(new_call(flow_name="assistant"))
         assert ledger.begin(new_call(flow_id="flow-2", flow_name="other")).state == "new"
 
+    def test_a_limit_of_a_principal_leaves_others_alone(self, make_ledger: MakeLedger) -> None:
+        ledger = make_ledger(quotas="principal:anna@example.com calls=2/day; principal:anna@example.com tokens=100/day")
+        spend(ledger, 1, principal="anna@example.com")
+        spend(ledger, 1, principal="anna@example.com", flow_id="flow-2")
+        for other in ("bert@example.com", "anna", None):
+            spend(ledger, 1, principal=other)
+        with pytest.raises(QuotaExceededError) as caught:
+            ledger.begin(new_call(principal="anna@example.com", flow_id="flow-3"))
+        assert (caught.value.limit, caught.value.used) == ("principal:anna@example.com calls=2/day", 2)
+
+    def test_each_principal_stands_by_itself(self, make_ledger: MakeLedger) -> None:
+        quotas = "principal:* calls=2/day; flow:* principal:* tokens=10/day; flow:flow-1 principal:bert calls=1/day"
+        ledger = make_ledger(quotas=quotas, clock=Clock())
+        spend(ledger, 10, principal="anna")
+        with pytest.raises(QuotaExceededError, match="'flow:\\* principal:\\* tokens=10/day' leaves no room: 10 used"):
+            ledger.begin(new_call(principal="anna"))
+        spend(ledger, 1, principal="bert")
+        with pytest.raises(QuotaExceededError, match="'flow:flow-1 principal:bert calls=1/day' leaves no room: 1 used"):
+            ledger.begin(new_call(principal="bert"))
+        spend(ledger, 1, principal="anna", flow_id="flow-2")
+        with pytest.raises(QuotaExceededError, match="'principal:\\* calls=2/day' leaves no room: 2 used"):
+            ledger.begin(new_call(principal="anna", flow_id="flow-2"))
+        lines = standings(ledger.database, parse_quotas(quotas), Clock().now)
+        assert [(line.flow, line.principal, line.used) for line in lines] == [
+            (None, "anna", 2),
+            (None, "bert", 1),
+            ("flow-1", "anna", 10),
+            ("flow-1", "bert", 1),
+            ("flow-2", "anna", 1),
+            ("flow-2", "bert", 0),
+            ("flow-1", "bert", 1),
+        ]
+
+    def test_a_principal_longer_than_the_ledger_keeps_is_limited_all_the_same(self, make_ledger: MakeLedger) -> None:
+        ledger = make_ledger(quotas="principal:* calls=1/day")
+        spend(ledger, 1, principal="a" * 300)
+        with pytest.raises(QuotaExceededError):
+            ledger.begin(new_call(principal="a" * 300))
+
+    def test_a_flow_that_nobody_knows_is_no_matter_of_a_limit_on_somebody_else(self, make_ledger: MakeLedger) -> None:
+        ledger = make_ledger(quotas="flow:assistant principal:anna calls=1/day")
+        ledger.begin(new_call(flow_id=FLOW_ID, flow_looked_up=False, principal="bert"))
+        with pytest.raises(FlowNotIdentifiedError):
+            ledger.begin(new_call(flow_id=FLOW_ID.replace("1", "2"), flow_looked_up=False, principal="anna"))
+
     def test_flows_of_one_name_share_the_limit_of_that_name(self, make_ledger: MakeLedger) -> None:
         quota = "flow:assistant calls=2/day"
         ledger = make_ledger(quotas=quota, clock=Clock())

@@ -1,5 +1,7 @@
 """The migrations lead from an empty database to the tables that the code expects."""
 
+from pathlib import Path
+
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -22,6 +24,17 @@ def migrate_to(url: str, version: str) -> None:
     engine.dispose()
 
 
+def empty(url: str) -> None:
+    """Take everything out of a database, as its owner."""
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+        Path(str(engine.url.database)).unlink(missing_ok=True)
+    else:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("DROP OWNED BY CURRENT_USER")
+    engine.dispose()
+
+
 class Migrations:
     def test_the_migrated_tables_are_those_the_code_expects(self, make_ledger: MakeLedger) -> None:
         database = make_ledger().database
@@ -39,3 +52,25 @@ class Migrations:
 
     def test_the_code_knows_the_newest_migration(self) -> None:
         assert ScriptDirectory.from_config(alembic_config()).get_heads() == [HEAD]
+
+    def test_a_call_that_is_in_flight_while_principals_come_into_the_totals_counts_once(self, owner_url: str) -> None:
+        empty(owner_url)
+        migrate_to(owner_url, "0007")
+        engine = create_engine(owner_url)
+        begun = (
+            "INSERT INTO calls (id, key, attempt, scope, flow_id, backend, mode, state, begun_at, reserved_tokens,"
+            " reserved_cost, input_hash, principal) VALUES ('{id}', '{id}', 1, 's', 'f', 'b', 'direct', 'begun',"
+            " '2026-03-10 12:20:00', 7, 0, 'x', 'anna')"
+        )
+        ended = "UPDATE calls SET state = 'answered', finished_at = begun_at, duration_ms = 1, total_tokens = 5"
+        with engine.begin() as connection:
+            connection.exec_driver_sql(begun.format(id="1"))
+        migrate(owner_url)
+        with engine.begin() as connection:
+            connection.exec_driver_sql(begun.format(id="2"))
+            connection.exec_driver_sql(ended)
+            sums = "SELECT sum(calls), sum(tokens), sum(metered_tokens) FROM usage_hours"
+            assert connection.exec_driver_sql(sums).one() == (2, 10, 10)
+            anna = connection.exec_driver_sql(f"{sums} WHERE principal = 'anna'").one()
+            assert (anna[0], anna[2]) == (1, 10)
+        engine.dispose()

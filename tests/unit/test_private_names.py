@@ -23,7 +23,10 @@ IMPORTED = {
         ["EngineEventData", "JobFailureData", "RunFailureReason"],
         "what a run's log and failure are made of",
     ),
-    "dagster._core.execution.backfill": (["BulkActionsFilter", "BulkActionStatus"], "to find backfills that go on"),
+    "dagster._core.execution.backfill": (
+        ["BULK_ACTION_TERMINAL_STATUSES", "BulkActionsFilter", "BulkActionStatus"],
+        "to find backfills that go on, and those that have ended",
+    ),
     "dagster._core.execution.retries": (["auto_reexecution_should_retry_run"], "the daemon's own rule for retries"),
     "dagster._core.launcher": (["CheckRunHealthResult", "WorkerStatus"], "what a launcher's health check returns"),
     "dagster._core.storage.dagster_run": (["FINISHED_STATUSES", "NOT_FINISHED_STATUSES"], "Dagster's own sets"),
@@ -40,6 +43,7 @@ IMPORTED = {
             "AUTO_RETRY_RUN_ID_TAG",
             "BACKFILL_ID_TAG",
             "PARTITION_NAME_TAG",
+            "REPORTING_USER_TAG",
             "RESUME_RETRY_TAG",
             "RETRY_NUMBER_TAG",
             "RETRY_STRATEGY_TAG",
@@ -51,6 +55,11 @@ IMPORTED = {
         ],
         TAGS,
     ),
+    "dagster._core.workspace.context": (
+        ["WorkspaceRequestContext"],
+        "what the webserver's resolvers ask for permission",
+    ),
+    "dagster._core.workspace.permissions": (["PermissionResult"], "what such a permission is"),
     "dagster._serdes": (["ConfigurableClassData"], "where an instance's class was configured"),
 }
 OVERRIDDEN = {

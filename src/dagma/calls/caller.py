@@ -27,11 +27,9 @@ from dagster._core.storage.tags import (
 
 from dagma.calls import cancelling
 from dagma.calls.cancelling import is_cancelled
+from dagma.principal_tag import PRINCIPAL_TAG
 
 logger = logging.getLogger(__name__)
-
-PRINCIPAL_TAG = "dagma/principal"
-"""The run tag in which whoever launches a run says who asked for it: `dagma ask`, or a gateway that knows its users."""
 
 # Found once for a run: every call of a batch asks for it, and the answer is several queries away.
 _SCOPES: WeakKeyDictionary[dg.DagsterInstance, dict[str, str]] = WeakKeyDictionary()
@@ -150,7 +148,10 @@ class EqualCalls:
 
 
 def principal_of(run: dg.DagsterRun) -> str:
-    """Tell who asked for a run, by its tags: what launched it claims that, and nobody has proved it.
+    """Tell who asked for a run, by its tags.
+
+    The tag `dagma/principal` is proved where a gateway stands before Dagster's webserver, which then sets it itself.
+    Without one, it is what whoever launched the run claims.
 
     Args:
         run: The run.

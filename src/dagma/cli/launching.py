@@ -8,6 +8,7 @@ from typing import Any
 
 from dagma.cli.waiting import tell_why_it_waits
 from dagma.execution.webserver import Outcome, Webserver, WebserverError
+from dagma.principal_tag import PRINCIPAL_TAG
 
 INTERRUPTED = 130
 
@@ -57,7 +58,7 @@ def run_to_end(
     started = time.monotonic()
     run_id = None
     try:
-        run_id = webserver.launch(job, config, tags={"dagma/principal": f"cli:{getpass.getuser()}"})
+        run_id = webserver.launch(job, config, tags={PRINCIPAL_TAG: f"cli:{getpass.getuser()}"})
         on_launch(run_id)
         if not _has_ended(webserver, run_id, started, wait):
             raise UnfinishedError(f"It has not ended after {wait:g} s. {_where(webserver, run_id)}")

@@ -15,17 +15,20 @@ from dagma.cli.launching import INTERRUPTED
 from dagma.ledger import commands as ledger
 
 COMMANDS = (ask, run, doctor, flows_command, validate, reload, ledger, table, prune)
+INSIDE_ONLY = ("doctor", "ledger", "table", "prune")
+"""What asks the stack's databases and broker, which the gateway lets nobody reach."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     parser = argparse.ArgumentParser(prog="dagma", description="Dagster as the control plane for Langflow.")
     parser.add_argument("--version", action="version", version=f"dagma {__version__}")
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
     for command in COMMANDS:
         command.add_parser(subparsers)
     options = parser.parse_args(arguments)
     try:
+        _refuse_from_outside(options.command)
         exit_code: int = options.handler(options)
         sys.stdout.flush()
     except environment.SettingError as error:
@@ -39,6 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return exit_code
+
+
+def _refuse_from_outside(command: str) -> None:
+    if command in INSIDE_ONLY and environment.text("DAGMA_URL"):
+        raise environment.SettingError(
+            f"`dagma {command}` works inside the stack only, and DAGMA_URL says that this is another machine. On the "
+            f"stack's: `docker compose exec user-code dagma {command} ...`."
+        )
 
 
 if __name__ == "__main__":

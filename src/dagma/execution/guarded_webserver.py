@@ -2,29 +2,38 @@
 
 Dagster's webserver has no login and does what any page in the user's browser asks of it. The guard lets in who names it
 by a host of its own (so that no foreign name leads to it), and what its own pages or programs send: JSON, by POST, with
-no foreign origin.
+no foreign origin. Behind the gateway of the stack, everybody may do what their role says (`roles.py`).
 
 `DAGSTER_ALLOWED_HOSTS` names more hosts, separated by commas, beside this machine's own names, the stack's, and the
 host of `DAGSTER_PUBLIC_URL`.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import dagster_webserver.app
+from dagster._core.workspace.context import WorkspaceRequestContext
 from dagster_webserver import cli
 from dagster_webserver.webserver import DagsterWebserver
+from graphene import Schema
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import PlainTextResponse
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 
 from dagma import environment
 from dagma.execution.allowed_hosts import OWN_HOSTS, allowed_hosts_from_environment
+from dagma.execution.asked_requests import AskedRequest, guard_mutations
+from dagma.execution.askers import Askers, asker_of
+from dagma.execution.gateway_secret import gateway_secret_from_environment
+from dagma.execution.roles import ROUTES, Role
 
 logger = logging.getLogger(__name__)
 
@@ -156,7 +165,44 @@ def _origin(url: str) -> tuple[str, str] | None:
     return (parts.scheme, parts.netloc.lower()) if parts.scheme and parts.netloc else None
 
 
-class GuardedWebserver(DagsterWebserver[Any, Any]):
+class OfRole:
+    """Refuses a route to those whose role does not allow it.
+
+    Args:
+        app: What answers the others.
+        path: The route's path, as Dagster writes it.
+        role: The role that it takes; None where it has none yet.
+    """
+
+    def __init__(self, app: ASGIApp, path: str, role: Role | None) -> None:
+        self._app = app
+        self._path = path
+        self._role = role
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        asker = asker_of(scope)
+        refusal = asker and asker.refusal(self._path, self._role)
+        answer = PlainTextResponse(f"{refusal}\n", status_code=403) if refusal else self._app
+        await answer(scope, receive, send)
+
+
+def role_of_route(route: Route | WebSocketRoute | Mount) -> Role | None:
+    """Give the role that a route takes; None where it has none yet."""
+    return Role.VIEWER if (route.name or "").endswith("_static") else ROUTES.get(route.path)
+
+
+def _guard_routes(routes: Iterable[BaseRoute]) -> None:
+    for route in routes:
+        if isinstance(route, Mount) and route.routes:
+            _guard_routes(route.routes)
+        elif isinstance(route, Route | WebSocketRoute | Mount):
+            route.app = OfRole(route.app, route.path, role_of_route(route))
+        else:
+            raise TypeError(f"This version of Dagster has a route that nobody can guard: {route!r}.")
+
+
+class GuardedWebserver(DagsterWebserver[Any, WorkspaceRequestContext]):
     """Dagster's webserver with the guard in front of everything that it serves."""
 
     @override
@@ -164,8 +210,40 @@ class GuardedWebserver(DagsterWebserver[Any, Any]):
         return [
             Middleware(OwnPagesOnly, public_url=environment.text("DAGSTER_PUBLIC_URL")),
             Middleware(KnownHosts, hosts=allowed_hosts()),
+            Middleware(Askers, secret=gateway_secret_from_environment()),
             *super().build_middleware(),
         ]
+
+    @override
+    def build_routes(self) -> list[BaseRoute]:
+        routes: list[BaseRoute] = super().build_routes()  # type: ignore[no-untyped-call]
+        _guard_routes(routes)
+        return routes
+
+    @override
+    def build_graphql_schema(self) -> Schema:
+        schema = super().build_graphql_schema()
+        guard_mutations(schema)
+        return schema
+
+    @contextmanager
+    @override
+    def request_context(self, conn: HTTPConnection) -> Iterator[WorkspaceRequestContext]:
+        with super().request_context(conn) as context, AskedRequest(context, asker_of(conn.scope)) as request:
+            yield request
+
+    @override
+    async def gen_graphql_response(
+        self,
+        request_context: WorkspaceRequestContext,
+        query: str,
+        variables: dict[str, Any] | None,
+        operation_name: str | None,
+    ) -> JSONResponse:
+        response = await super().gen_graphql_response(request_context, query, variables, operation_name)
+        if isinstance(request_context, AskedRequest) and request_context.is_refused:
+            response.status_code = 403
+        return response
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """What is asked of Dagster's webserver, over GraphQL."""
 
+import copy
 import json
 import re
 import time
@@ -11,6 +12,7 @@ from typing import Any
 import requests
 
 from dagma import environment
+from dagma.execution.gateway_token import BearerToken, token_for
 from dagma.langflow.auth.redact import bare_url
 
 DEFAULT_URL = "http://127.0.0.1:3000"
@@ -164,27 +166,52 @@ class Schedule:
 class Webserver:
     """One Dagster webserver."""
 
-    def __init__(self, url: str, public_url: str | None = None, location: str = "dagma") -> None:
+    def __init__(
+        self,
+        url: str,
+        public_url: str | None = None,
+        location: str = "dagma",
+        *,
+        token: str | None = None,
+        setting: str = "DAGSTER_WEBSERVER_URL",
+    ) -> None:
         """Remember where it is.
 
         Args:
             url: Where this process reaches it.
             public_url: Where people's browsers reach it, if elsewhere.
             location: Name of the code location in its workspace.
+            token: What the gateway in front of it takes for a login.
+            setting: The variable that the address comes from, for messages.
         """
         self.url = url.rstrip("/")
         self.location = location
         self._public_url = (public_url or url).rstrip("/")
+        self._setting = setting
         self._session = requests.Session()
+        self._session.auth = BearerToken(token) if token else None
+        # requests looks into REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE by itself.
+        self._session.verify = environment.text("SSL_CERT_FILE") or True
 
     @classmethod
     def from_environment(cls) -> "Webserver":
-        """Take the addresses from `DAGSTER_WEBSERVER_URL` and `DAGSTER_PUBLIC_URL`."""
+        """Find it as the environment says.
+
+        On another machine, `DAGMA_URL` is the gateway's address of Dagster, and `DAGMA_TOKEN` a token for it. Inside
+        the stack, `DAGSTER_WEBSERVER_URL` and `DAGSTER_PUBLIC_URL` say where it is.
+
+        Raises:
+            SettingError: There is a token that the address must not be given.
+        """
+        if url := environment.text("DAGMA_URL"):
+            return cls(url, token=token_for(url), setting="DAGMA_URL")
         return cls(environment.text("DAGSTER_WEBSERVER_URL", DEFAULT_URL), environment.text("DAGSTER_PUBLIC_URL"))
 
     def at(self, location: str) -> "Webserver":
         """Give the same webserver for another code location."""
-        return Webserver(self.url, self._public_url, location)
+        other = copy.copy(self)
+        other.location = location
+        return other
 
     def run_url(self, run_id: str) -> str:
         """Give the address of a run's page."""
@@ -207,16 +234,23 @@ class Webserver:
                 f"{self.url}/graphql",
                 json={"query": document, "variables": variables},
                 timeout=seconds,
+                allow_redirects=False,  # what follows one asks by GET, and shows a page
             )
         except ValueError as error:  # requests' own for what is no URL are ValueErrors, too
             raise WebserverError(
-                f"DAGSTER_WEBSERVER_URL is {where!r}, which is no address. Set it to one such as {DEFAULT_URL}."
+                f"{self._setting} is {where!r}, which is no address. Set it to one such as {DEFAULT_URL}."
             ) from error
-        except requests.RequestException as error:
+        except OSError as error:  # requests' own, and that a file of CAs is not there
             raise WebserverError(
                 f"Dagster's webserver at {where} does not answer: {_why_not(error)}. Start the stack with `make up`, "
-                "or set DAGSTER_WEBSERVER_URL to where it is."
+                f"or set {self._setting} to where it is."
             ) from error
+        if response.status_code == requests.codes.unauthorized or response.is_redirect:
+            said = f" ({' '.join(response.text.split())[:200]})" if "text/plain" in _kind(response) else ""
+            raise WebserverError(
+                f"The gateway at {where} asks for a login{said}. Set DAGMA_URL to its address of Dagster, and "
+                "DAGMA_TOKEN to a token that is still valid."
+            )
         try:
             answer = response.json()
         except requests.exceptions.JSONDecodeError:
@@ -227,7 +261,7 @@ class Webserver:
             said = "" if response.ok else f" and says {' '.join(response.text.split())[:200]!r}"
             raise WebserverError(
                 f"What answers at {where} is not Dagster's webserver, or refuses to answer: it answers "
-                f"{response.status_code} to GraphQL{said}. Set DAGSTER_WEBSERVER_URL to where Dagster is."
+                f"{response.status_code} to GraphQL{said}. Set {self._setting} to where Dagster is."
             )
         data: dict[str, Any] = answer["data"]
         return data
@@ -414,17 +448,22 @@ def _first_message(errors: Any) -> str:
     return str(first.get("message") if isinstance(first, dict) else first)
 
 
-def _why_not(error: requests.RequestException) -> str:
+def _kind(response: requests.Response) -> str:
+    return response.headers.get("Content-Type", "")
+
+
+def _why_not(error: OSError) -> str:
     said = str(error)
     for sign, reason in (
         ("NameResolutionError", "there is no host of that name"),
         ("Connection refused", "nothing listens there"),
         ("No route to host", "there is no route to it"),
+        ("TLS CA certificate bundle", "the file of CAs that SSL_CERT_FILE or REQUESTS_CA_BUNDLE names is not there"),
     ):
         if sign in said:
             return reason
     if isinstance(error, requests.exceptions.SSLError):
-        return "TLS failed"
+        return "its certificate can't be verified (name the file of its CA in SSL_CERT_FILE)"
     if isinstance(error, requests.Timeout):
         return "it was silent for too long"
     return "the connection failed"

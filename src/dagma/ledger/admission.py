@@ -31,7 +31,7 @@ from dagma.ledger.errors import (
 from dagma.ledger.flow_identity import identify
 from dagma.ledger.live_callers import Presence
 from dagma.ledger.lost_callers import record_lost
-from dagma.ledger.meter import Meter, Reservation
+from dagma.ledger.meter import Meter, Reservation, counted_principal
 from dagma.ledger.quotas import window_start
 from dagma.ledger.refusals import Refusal, record_refusal
 from dagma.ledger.state_changes import change
@@ -209,12 +209,14 @@ class Admission:
             reserved = reservations[flow]
             beginnings.append(Beginning.of(call, reserved, self._texts, key=given.key, call_id=call_id, attempt=1))
         begun = insert_beginnings(connection, beginnings, now)
-        # The totals count all of them by now: what has room for the last one of a flow and hour had it for the others.
+        # The totals count all of them by now: what has room for the last one of a flow,
+        # principal and hour had it for the others.
         last = {}
         for each in beginnings:
             if inserted := begun.get(each.row["id"]):
                 hour = window_start("hour", inserted.begun_at)
-                last[each.call.flow_id, each.call.flow_name, each.call.flow_looked_up, hour] = each, inserted
+                who = counted_principal(each.call)
+                last[each.call.flow_id, each.call.flow_name, each.call.flow_looked_up, who, hour] = each, inserted
         for each, inserted in last.values():
             self._meter.check(connection, each.call, each.reservation, inserted.begun_at)
         return begun

@@ -106,8 +106,8 @@ def insert_beginnings(connection: Connection, beginnings: Sequence[Beginning], n
     Returns:
         What to do, by id, with those that did not exist.
     """
-    # In one order of flows and keys, so that two transactions wait for each other and never both.
-    ordered = sorted(beginnings, key=lambda each: (each.call.flow_id, each.row["key"]))
+    # In one order of totals and keys, so that two transactions wait for each other and never both.
+    ordered = sorted(beginnings, key=lambda each: (each.call.flow_id, each.row["principal"] or "", each.row["key"]))
     if connection.dialect.name == "sqlite":
         inserted = [insert_beginning(connection, each, now) for each in ordered]
         return {begun.call_id: begun for begun in inserted if begun is not None}

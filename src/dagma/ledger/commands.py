@@ -38,7 +38,7 @@ COLUMNS = [*calls_table.c.keys(), "rejected_at", "rejected_reason"]
 TAIL_COLUMNS = [
     *("id", "begun_at", "flow", "state", "attempt", "seconds", "tokens", "cost", "model", "principal", "run", "error")
 ]
-LIMIT_COLUMNS = ["limit", "flow", "used", "left", "frees_at"]
+LIMIT_COLUMNS = ["limit", "flow", "principal", "used", "left", "frees_at"]
 FIGURES = list(Sums.__dataclass_fields__)
 TOTAL_COLUMNS = ["window", "flow", *FIGURES]
 ALL = "all"
@@ -179,6 +179,7 @@ def run_usage(arguments: argparse.Namespace) -> int:
         {
             "limit": str(standing.limit),
             "flow": standing.flow or ALL,
+            "principal": ALL if standing.principal is None else standing.principal,
             "used": standing.used,
             "left": standing.left,
             "frees_at": standing.frees_at,

@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, or_, select, text, true
 
 from dagma.ledger.call import Call
+from dagma.ledger.call_row import PRINCIPAL_CHARACTERS
 from dagma.ledger.columns import UtcTime
 from dagma.ledger.errors import FlowNotIdentifiedError, QuotaExceededError
-from dagma.ledger.quotas import EVERY_FLOW, Limit, Unit, window_end, window_start
+from dagma.ledger.quotas import EVERY, Limit, Unit, window_end, window_start
 from dagma.ledger.tables import usage_hours
 
 # Mean use is taken over this long, so that an estimate follows what the flow does these days.
@@ -94,6 +95,7 @@ class Meter:
         Returns:
             The greatest of each unit that has one.
         """
+        # None of one principal has a reserve.
         return _declared([limit for limit in self.limits if limit.applies_to(flow_id, flow_name)])
 
     def limits_cost(self, flow_id: str, flow_name: str | None) -> bool:
@@ -132,7 +134,7 @@ class Meter:
             # The sum must be a statement of its own after the lock: a statement sees what was committed when it began.
             for scope in _lock_scopes(limits, call):
                 connection.execute(LOCK, {"scope": scope})
-        used = used_of(connection, limits, now, call.flow_id, call.flow_name)
+        used = used_of(connection, limits, now, call.flow_id, call.flow_name, counted_principal(call))
         refusals: list[QuotaExceededError] = []
         for limit, counted in zip(limits, used, strict=True):
             needed = reservation.of(limit.unit)
@@ -149,11 +151,15 @@ class Meter:
         if call.flow_looked_up:
             return
         for limit in self.limits:
-            if limit.may_apply_to(call.flow_id):
+            if limit.concerns(counted_principal(call)) and limit.may_apply_to(call.flow_id):
                 raise FlowNotIdentifiedError(str(limit), call.flow_id)
 
     def _limits_of(self, call: Call) -> list[Limit]:
-        return [limit for limit in self.limits if limit.applies_to(call.flow_id, call.flow_name)]
+        return [
+            limit
+            for limit in self.limits
+            if limit.applies_to(call.flow_id, call.flow_name) and limit.concerns(counted_principal(call))
+        ]
 
 
 def _declared(limits: Sequence[Limit]) -> dict[Unit, Decimal]:
@@ -165,15 +171,21 @@ def _declared(limits: Sequence[Limit]) -> dict[Unit, Decimal]:
 
 
 def _lock_scopes(limits: Sequence[Limit], call: Call) -> list[str]:
-    if any(limit.flow is None for limit in limits):
+    if any(limit.flow is None and limit.principal is None for limit in limits):
         return ["all flows"]  # all callers come here, so that one lock does for every limit
     shared: set[str] = set()
     for limit in limits:
+        if limit.flow is None:
+            shared.add(f"principal {counted_principal(call)}")
+            continue
         # Several flows may have the name of a limit; one flow may be called under its id and its name.
-        shared.update(
-            [call.flow_id, call.flow_name or call.flow_id] if limit.flow in (None, EVERY_FLOW) else [limit.flow]
-        )
+        shared.update([call.flow_id, call.flow_name or call.flow_id] if limit.flow == EVERY else [limit.flow])
     return sorted(shared)  # in one order, so that no two callers wait for each other
+
+
+def counted_principal(call: Call) -> str:
+    """Give who asks for a call as the totals have it: empty where nobody is named."""
+    return (call.principal or "")[:PRINCIPAL_CHARACTERS]
 
 
 def used_of(
@@ -182,6 +194,7 @@ def used_of(
     now: datetime,
     flow_id: str | None = None,
     flow_name: str | None = None,
+    principal: str | None = None,
 ) -> list[Decimal]:
     """Sum what the current windows of limits hold.
 
@@ -192,6 +205,7 @@ def used_of(
         flow_id: The flow that limits of one flow and of each flow are asked for; limits of one flow count all flows of
             its name beside it. None goes by the limit's own name.
         flow_name: The endpoint name of that flow, under which calls count that were made before its id was known.
+        principal: The principal that limits of each principal are asked for.
 
     Returns:
         The amount per limit, calls in flight included, in USD for cost.
@@ -202,6 +216,8 @@ def used_of(
     values: dict[str, Any] = {**windows, "oldest": min(windows.values())}
     if flow_id is not None:
         values.update(of_flow=flow_id, of_name=flow_name or flow_id)
+    if principal is not None:
+        values["of_principal"] = principal
     row = connection.execute(_sums_of(tuple(limits), flow_id is not None), values).one()
     return [Decimal(amount or 0) for amount in row]
 
@@ -211,7 +227,8 @@ def _sums_of(limits: tuple[Limit, ...], of_flow: bool) -> Select[Any]:
     # Kept, because building it takes longer than running it.
     sums: list[ColumnElement[Any]] = []
     for limit in limits:
-        counts = and_(usage_hours.c.hour >= bindparam(limit.window, type_=UtcTime), _flow_condition(limit, of_flow))
+        since = usage_hours.c.hour >= bindparam(limit.window, type_=UtcTime)
+        counts = and_(since, _flow_condition(limit, of_flow), _principal_condition(limit))
         column = COLUMNS[limit.unit]
         sums.append(func.sum(case((counts, column), else_=0), type_=column.type))
     return select(*sums).where(usage_hours.c.hour >= bindparam("oldest", type_=UtcTime))
@@ -221,9 +238,15 @@ def _flow_condition(limit: Limit, of_flow: bool) -> ColumnElement[bool]:
     if limit.flow is None:
         return true()
     of_call = usage_hours.c.flow_id.in_([bindparam("of_flow"), bindparam("of_name")])
-    if limit.flow == EVERY_FLOW:
+    if limit.flow == EVERY:
         if not of_flow:
             raise ValueError("A limit on each flow has a sum only for a given flow.")
         return of_call
     named = or_(usage_hours.c.flow_id == limit.flow, usage_hours.c.flow_name == limit.flow)
     return or_(named, of_call) if of_flow else named
+
+
+def _principal_condition(limit: Limit) -> ColumnElement[bool]:
+    if limit.principal is None:
+        return true()
+    return usage_hours.c.principal == (bindparam("of_principal") if limit.principal == EVERY else limit.principal)

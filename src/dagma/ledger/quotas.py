@@ -13,11 +13,13 @@ from dagma.ledger.errors import LedgerSettingsError
 
 Unit = Literal["calls", "tokens", "cost"]
 Window = Literal["hour", "day", "month"]
-EVERY_FLOW = "*"
+EVERY = "*"
+"""Stands for each flow, or each principal, by itself."""
 EXAMPLE = "calls=1000/day; cost=5/month; flow:assistant tokens=200000/hour reserve=2000"
 NUMBER = r"\d[\d_]*(?:\.\d+)?"
 CLAUSE = re.compile(
-    rf"(?:flow:(?P<flow>\S+)\s+)?(?P<unit>calls|tokens|cost)\s*=\s*(?P<amount>{NUMBER})\s*/\s*(?P<window>hour|day|month)"
+    r"(?:flow:(?P<flow>\S+)\s+)?(?:principal:(?P<principal>\S+)\s+)?"
+    rf"(?P<unit>calls|tokens|cost)\s*=\s*(?P<amount>{NUMBER})\s*/\s*(?P<window>hour|day|month)"
     rf"(?:\s+reserve\s*=\s*(?P<reserve>{NUMBER}))?"
 )
 
@@ -32,6 +34,7 @@ class Limit:
         window: The hour, day or month of the calendar in UTC.
         flow: The flow's id or endpoint name; `*` for each flow by itself; None for all flows together.
         reserve: What one call is taken to use while it is in flight; None takes the mean of the flow's calls.
+        principal: Who asks; `*` for each principal by itself; None for all together.
     """
 
     unit: Unit
@@ -39,12 +42,14 @@ class Limit:
     window: Window
     flow: str | None = None
     reserve: Decimal | None = None
+    principal: str | None = None
 
     def __str__(self) -> str:
         """Write the limit as the settings do."""
         flow = f"flow:{self.flow} " if self.flow else ""
+        principal = f"principal:{self.principal} " if self.principal else ""
         reserve = f" reserve={self.reserve:f}" if self.reserve is not None else ""
-        return f"{flow}{self.unit}={self.amount:f}/{self.window}{reserve}"
+        return f"{flow}{principal}{self.unit}={self.amount:f}/{self.window}{reserve}"
 
     def applies_to(self, flow_id: str, flow_name: str | None) -> bool:
         """Tell whether calls of a flow count for this limit.
@@ -56,7 +61,18 @@ class Limit:
         Returns:
             Whether they do.
         """
-        return self.flow in (None, EVERY_FLOW, flow_id) or (flow_name is not None and self.flow == flow_name)
+        return self.flow in (None, EVERY, flow_id) or (flow_name is not None and self.flow == flow_name)
+
+    def concerns(self, principal: str) -> bool:
+        """Tell whether calls that a principal asks for count for this limit.
+
+        Args:
+            principal: Who asks; empty where nobody is named.
+
+        Returns:
+            Whether they do.
+        """
+        return self.principal in (None, EVERY, principal)
 
     def may_apply_to(self, address: str) -> bool:
         """Tell whether a flow of which only one of id and name is known may be this limit's, by the other.
@@ -67,14 +83,15 @@ class Limit:
         Returns:
             Whether it may.
         """
-        return self.flow not in (None, EVERY_FLOW) and _is_id(str(self.flow)) != _is_id(address)
+        return self.flow not in (None, EVERY) and _is_id(str(self.flow)) != _is_id(address)
 
 
 def parse_quotas(text: str) -> tuple[Limit, ...]:
     """Read limits from a setting.
 
     Args:
-        text: Clauses separated by semicolons: `[flow:NAME] calls|tokens|cost=AMOUNT/hour|day|month [reserve=AMOUNT]`.
+        text: Clauses separated by semicolons:
+            `[flow:NAME] [principal:NAME] calls|tokens|cost=AMOUNT/hour|day|month [reserve=AMOUNT]`.
 
     Returns:
         The limits; none for an empty text.
@@ -109,14 +126,19 @@ def _parse(clause: str) -> Limit:
     match = CLAUSE.fullmatch(clause)
     if not match:
         raise LedgerSettingsError(
-            f"Quota {clause!r} can't be read. Write [flow:NAME] calls|tokens|cost=AMOUNT/hour|day|month "
-            f"[reserve=AMOUNT], separated by semicolons, such as: {EXAMPLE}"
+            f"Quota {clause!r} can't be read. Write [flow:NAME] [principal:NAME] "
+            "calls|tokens|cost=AMOUNT/hour|day|month [reserve=AMOUNT], separated by semicolons, such as: "
+            f"{EXAMPLE}"
         )
     unit = cast("Unit", match["unit"])
     if unit == "calls" and match["reserve"]:
         raise LedgerSettingsError(f"Quota {clause!r}: a call always counts as one. Leave reserve out.")
     if unit != "cost" and "." in match["amount"]:
         raise LedgerSettingsError(f"Quota {clause!r}: {unit} are whole numbers.")
+    if match["principal"] and match["reserve"]:
+        raise LedgerSettingsError(
+            f"Quota {clause!r}: what a call uses depends on its flow. Give reserve to a limit without a principal."
+        )
     amount, reserve = Decimal(match["amount"]), Decimal(match["reserve"]) if match["reserve"] else None
     if reserve is not None and reserve > amount:
         raise LedgerSettingsError(
@@ -131,6 +153,7 @@ def _parse(clause: str) -> Limit:
         window=cast("Window", match["window"]),
         flow=match["flow"] and canonical_flow(match["flow"]),
         reserve=reserve,
+        principal=match["principal"],
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
@@ -11,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select
 from dagma.ledger.database import Database
 from dagma.ledger.errors import NoSuchRecordError
 from dagma.ledger.meter import used_of
-from dagma.ledger.quotas import EVERY_FLOW, Limit, canonical_flow, window_end, window_start
+from dagma.ledger.quotas import EVERY, Limit, canonical_flow, window_end, window_start
 from dagma.ledger.tables import calls, rejections, usage_hours
 
 Record = Mapping[str, Any]
@@ -86,12 +87,14 @@ class Standing:
     Attributes:
         limit: The limit.
         flow: The flow that the figure is about; None for all flows.
+        principal: The principal that it is about; None for all.
         used: Calls, tokens or USD in the current window.
         frees_at: When the window ends (UTC).
     """
 
     limit: Limit
     flow: str | None
+    principal: str | None
     used: Decimal
     frees_at: datetime
 
@@ -233,24 +236,27 @@ def standings(database: Database, limits: Sequence[Limit], now: datetime) -> lis
 
     Args:
         database: The ledger's database.
-        limits: The limits; one on each flow gives a line for each flow that was active in its window.
+        limits: The limits; one on each flow, or each principal, gives a line for each that was active in its window.
         now: The time.
 
     Returns:
-        A line per limit and flow.
+        A line per limit, flow and principal.
     """
     found: list[Standing] = []
     with database.read() as connection:
         for limit in limits:
-            end = window_end(limit.window, now)
-            if limit.flow == EVERY_FLOW:
-                for flow_id, flow in _active_flows(connection, window_start(limit.window, now)):
-                    (used,) = used_of(connection, [limit], now, flow_id)
-                    found.append(Standing(limit, flow, used, end))
-            else:
-                (used,) = used_of(connection, [limit], now)
-                found.append(Standing(limit, limit.flow, used, end))
+            since, end = window_start(limit.window, now), window_end(limit.window, now)
+            flows = _active_flows(connection, since) if limit.flow == EVERY else [(None, limit.flow)]
+            principals = _active_principals(connection, since) if limit.principal == EVERY else [limit.principal]
+            for (flow_id, flow), principal in product(flows, principals):
+                (used,) = used_of(connection, [limit], now, flow_id, principal=principal)
+                found.append(Standing(limit, flow, principal, used, end))
     return found
+
+
+def _active_principals(connection: Connection, since: datetime) -> Sequence[str]:
+    principals = select(usage_hours.c.principal).where(usage_hours.c.hour >= since).distinct()
+    return connection.execute(principals.order_by(usage_hours.c.principal)).scalars().all()
 
 
 def _active_flows(connection: Connection, since: datetime) -> list[tuple[str, str]]:

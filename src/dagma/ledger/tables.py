@@ -80,6 +80,8 @@ usage_hours = Table(
     metadata,
     Column("flow_id", Text, primary_key=True),
     Column("hour", UtcTime, primary_key=True, index=True),
+    # Empty where nobody is named, and for what was counted before principals were.
+    Column("principal", Text, primary_key=True),
     Column("flow_name", Text),
     Column("flow_title", Text),
     Column("calls", BigInteger, nullable=False),
@@ -95,7 +97,8 @@ usage_hours = Table(
     Column("estimated_costs", BigInteger, nullable=False),
     Column("estimated_cost", Money(SUM_DIGITS), nullable=False),
 )
-"""Totals by flow and UTC hour, kept by triggers on `calls`; they outlive pruned calls. Refused calls are in none."""
+"""Totals by flow, UTC hour and principal, kept by triggers on `calls`. They outlive pruned calls. Refused calls are in
+none."""
 
 housekeeping = Table(
     "housekeeping",

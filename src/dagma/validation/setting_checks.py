@@ -11,6 +11,7 @@ from dagma.backends.langflow.access_variables import FILE_VARIABLES, access_from
 from dagma.batches.server_share import in_flight_from_environment, per_second_from_environment
 from dagma.batches.tables_database import TablesDatabase
 from dagma.execution.allowed_hosts import further_hosts_from_environment
+from dagma.execution.gateway_secret import gateway_secret_from_environment
 from dagma.execution.load_errors import describe
 from dagma.execution.outbound_routes import routes_from_environment
 from dagma.ledger import Ledger, Prices
@@ -66,6 +67,7 @@ def _checks() -> Iterator[tuple[str, Callable[[], Any]]]:
         yield variable, partial(_web_address, variable)
     yield "DAGSTER_ALLOWED_HOSTS", further_hosts_from_environment
     yield "DAGMA_OUTBOUND", routes_from_environment
+    yield "DAGMA_GATEWAY_SECRET", gateway_secret_from_environment
     yield "LANGFLOW_BASE_URL", base_url_from_environment
     # Of its errors, those that name no variable are about files.
     yield ", ".join(filter(environment.text, FILE_VARIABLES.values())), access_from_environment

@@ -31,6 +31,8 @@ SCHEDULE = {
 class FakeDagster:
     """What it answers, and what it was asked."""
 
+    server: ThreadingHTTPServer
+
     def __init__(self) -> None:
         self.url = ""
         self.queries: list[dict[str, Any]] = []
@@ -45,6 +47,10 @@ class FakeDagster:
         self.schedules = [SCHEDULE]
         self.body: bytes | None = None
         """What it answers to everything, where it is no webserver of Dagster."""
+        self.status = 200
+        self.headers: dict[str, str] = {}
+        """What it sends along."""
+        self.authorizations: list[str | None] = []
 
     def answer(self, query: str) -> dict[str, Any]:
         if "mutation Launch" in query:
@@ -91,19 +97,23 @@ def dagster(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDagster]:
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             dagster.queries.append(asked)
-            self.send_response(200)
+            dagster.authorizations.append(self.headers["Authorization"])
+            self.send_response(dagster.status)
+            for name, value in dagster.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(dagster.body or json.dumps({"data": dagster.answer(asked["query"])}).encode())
 
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    dagster.server = server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     dagster.url = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     monkeypatch.setenv("DAGSTER_WEBSERVER_URL", dagster.url)
     monkeypatch.setenv("DAGSTER_PUBLIC_URL", "http://dagster.example/")
-    monkeypatch.delenv("CELERY_BROKER_URL", raising=False)
+    for name in ("CELERY_BROKER_URL", "DAGMA_URL", "DAGMA_TOKEN", "DAGMA_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
     yield dagster
     server.shutdown()
     server.server_close()

@@ -265,11 +265,13 @@ def test_a_reader_that_stops_is_no_error(make_ledger: MakeLedger, ledger_url: st
 def test_usage_shows_limits_and_totals(
     dagma: Dagma, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("DAGMA_QUOTAS", "calls=1000/month; flow:assistant cost=0.5/month")
+    quotas = "calls=1000/month; flow:assistant cost=0.5/month; principal:schedule:daily calls=9/month"
+    monkeypatch.setenv("DAGMA_QUOTAS", quotas)
     assert dagma("usage", "--format", "jsonl") == 0
-    calls, cost, *sums = map(json.loads, capsys.readouterr().out.splitlines())
+    calls, cost, daily, *sums = map(json.loads, capsys.readouterr().out.splitlines())
     assert (calls["limit"], calls["flow"], calls["kind"]) == ("calls=1000/month", "all", "limit")
-    assert (cost["limit"], cost["flow"]) == ("flow:assistant cost=0.5/month", "assistant")
+    assert (cost["limit"], cost["flow"], cost["principal"]) == ("flow:assistant cost=0.5/month", "assistant", "all")
+    assert (daily["principal"], daily["flow"], daily["used"]) == ("schedule:daily", "all", "1")
     assert {line["kind"] for line in sums} == {"total"}
     assert dagma("usage") == 0
     assert "FREES AT" in capsys.readouterr().out

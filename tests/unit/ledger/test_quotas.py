@@ -15,6 +15,10 @@ def test_every_part_of_the_syntax_is_read() -> None:
         Limit("cost", Decimal("5.50"), "month"),
         Limit("tokens", Decimal(200000), "hour", "assistant", Decimal(2000)),
     )
+    assert parse_quotas("flow:a principal:anna@example.com calls=5/day; principal:* cost=1/month") == (
+        Limit("calls", Decimal(5), "day", "a", principal="anna@example.com"),
+        Limit("cost", Decimal(1), "month", principal="*"),
+    )
     assert parse_quotas(" ; ") == ()
 
 
@@ -28,6 +32,8 @@ def test_every_part_of_the_syntax_is_read() -> None:
         "calls=5/week",
         "coins=5/day",
         "flow: calls=5/day",
+        "principal: calls=5/day",
+        "principal:anna flow:a calls=5/day",
         "5 calls a day",
     ],
 )
@@ -49,6 +55,11 @@ def test_a_limit_that_could_never_let_a_call_in_is_refused() -> None:
         parse_quotas("tokens=499/day reserve=500")
 
 
+def test_a_reserve_is_a_flows_and_no_principals() -> None:
+    with pytest.raises(LedgerSettingsError, match="Give reserve to a limit without a principal"):
+        parse_quotas("principal:anna tokens=500/day reserve=5")
+
+
 LIMITS = st.builds(
     Limit,
     unit=st.just("cost"),
@@ -59,7 +70,17 @@ LIMITS = st.builds(
 )
 
 
-@given(LIMITS)
+OF_PRINCIPALS = st.builds(
+    Limit,
+    unit=st.sampled_from(["calls", "tokens"]),
+    amount=st.integers(min_value=0, max_value=10**9).map(Decimal),
+    window=st.sampled_from(["hour", "day", "month"]),
+    flow=st.none() | st.from_regex(r"[a-z0-9*-]+", fullmatch=True),
+    principal=st.from_regex(r"[a-z0-9@.:*-]+", fullmatch=True),
+)
+
+
+@given(LIMITS | OF_PRINCIPALS)
 def test_a_limit_is_written_as_it_is_read(limit: Limit) -> None:
     assert parse_quotas(str(limit)) == (limit,)
 

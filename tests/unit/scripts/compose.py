@@ -31,6 +31,8 @@ OF_ONE_SERVICE = {
 }
 # The image sets it.
 OF_THE_IMAGE = {"DAGMA_FLOWS_DIR", "DAGMA_PROJECT_DIR", "DAGMA_PROJECT_SECRETS_DIR", "DAGSTER_HOME"}
+# Only the webserver behind the gateway, which its overlay adds, and `dagma` on other machines read these.
+OF_THE_GATEWAY = {"DAGMA_GATEWAY_SECRET", "DAGMA_GATEWAY_SECRET_FILE", "DAGMA_TOKEN", "DAGMA_URL"}
 # Code that runs outside the containers.
 OUTSIDE = ("dev", "testing")
 

@@ -5,6 +5,7 @@ import re
 from unit.scripts.compose import (
     GATEWAY,
     OF_ONE_SERVICE,
+    OF_THE_GATEWAY,
     OF_THE_IMAGE,
     ROOT,
     SECRETS,
@@ -73,7 +74,7 @@ def test_compose_defaults_are_those_of_env_example() -> None:
 def test_what_the_code_reads_is_in_the_shared_environment() -> None:
     names = read_by_code()
     assert "LANGFLOW_BASE_URL" in names
-    assert names - OF_ONE_SERVICE.keys() - OF_THE_IMAGE - given(SHARED) == set()
+    assert names - OF_ONE_SERVICE.keys() - OF_THE_IMAGE - OF_THE_GATEWAY - given(SHARED) == set()
 
 
 def test_what_one_service_reads_is_in_its_environment_alone() -> None:

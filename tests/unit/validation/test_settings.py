@@ -38,6 +38,7 @@ def test_nothing_set_is_fine() -> None:
         ("DAGSTER_PUBLIC_URL", "dagster.example.org", "http://host:port"),
         ("DAGSTER_ALLOWED_HOSTS", "https://dagster.example.org", "hosts without scheme and port"),
         ("DAGMA_OUTBOUND", "redis:6379", "the stack's own"),
+        ("DAGMA_GATEWAY_SECRET", "guessable", "at least 32 letters and digits"),
         ("DAGMA_RUN_CONFIG_TWEAKS", "model_name", "Give component.field"),
         ("LLM_BASE_URL", "llm:8080/v1", "http://host:port"),
         ("LANGFLOW_CA_BUNDLE", "/nowhere/ca.pem", "No such file: /nowhere/ca.pem"),
@@ -69,6 +70,13 @@ def test_a_setting_in_a_file_is_read_too(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("DAGMA_QUOTAS_FILE", str(tmp_path / "quotas"))
     (problem,) = setting_problems()
     assert problem.startswith("DAGMA_QUOTAS: Quota 'calls=many/day' can't be read")
+
+
+def test_a_gateway_without_its_secret_is_no_open_door(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("\n")
+    monkeypatch.setenv("DAGMA_GATEWAY_SECRET_FILE", str(tmp_path / "secret"))
+    (problem,) = setting_problems()
+    assert problem.startswith("DAGMA_GATEWAY_SECRET_FILE names a file that is empty")
 
 
 def test_every_problem_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,269 @@
+"""Who may do what in Dagster's webserver behind the gateway: the real one, in this process."""
+
+import importlib.util
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster._core.workspace.permissions import Permissions
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLInputType,
+    GraphQLList,
+    GraphQLNonNull,
+    is_leaf_type,
+)
+from starlette.routing import Mount, Route, WebSocketRoute
+from unit.execution.gateway import ANNA, SECRET, Gateway, gateway, headers, launch, mutations
+
+from dagma.execution.guarded_webserver import role_of_route
+from dagma.execution.roles import MUTATIONS, PERMISSIONS, ROUTES, Role
+
+ROLES = ("viewer", "editor", "admin")
+
+
+@pytest.fixture(scope="module")
+def dagster(_empty_dagster_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with gateway(shutil.copytree(_empty_dagster_home, tmp_path_factory.mktemp("roles") / "home")) as behind:
+        yield behind
+
+
+def literal(of: GraphQLInputType) -> str:
+    """Write something of a type, with what is required alone."""
+    if isinstance(of, GraphQLNonNull):
+        return literal(of.of_type)
+    if isinstance(of, GraphQLList):
+        return "[]"
+    if isinstance(of, GraphQLEnumType):
+        return next(iter(of.values))
+    if isinstance(of, GraphQLInputObjectType):
+        fields = {name: field.type for name, field in of.fields.items() if isinstance(field.type, GraphQLNonNull)}
+        return "{" + ", ".join(f"{name}: {literal(given)}" for name, given in fields.items()) + "}"
+    return {"Int": "1", "Float": "1", "Boolean": "true", "Timestamp": "1"}.get(of.name, '"x"')
+
+
+def document(name: str) -> str:
+    """Call a mutation with the least that it takes."""
+    field = mutations().fields[name]
+    given = {
+        argument: literal(described.type)
+        for argument, described in field.args.items()
+        if isinstance(described.type, GraphQLNonNull)
+    }
+    arguments = f"({', '.join(f'{name}: {value}' for name, value in given.items())})" if given else ""
+    of = field.type.of_type if isinstance(field.type, GraphQLNonNull) else field.type
+    return f"mutation {{ {name}{arguments} {'' if is_leaf_type(of) else '{ __typename }'} }}"
+
+
+# --- The tables are those of the installed Dagster ------------------------------------------------------------------
+
+
+def test_every_mutation_of_dagster_has_a_role_and_no_other() -> None:
+    assert MUTATIONS.keys() == set(mutations().fields)
+
+
+def test_every_permission_of_dagster_has_a_role_and_no_other() -> None:
+    assert PERMISSIONS.keys() == {str(permission) for permission in Permissions}
+
+
+def test_every_route_of_dagster_has_a_role_and_no_other(dagster: Gateway) -> None:
+    routes = dagster.webserver.build_routes()
+    guarded = [route for route in routes if isinstance(route, Route | WebSocketRoute | Mount)]
+    assert len(guarded) == len(routes) > 15
+    assert [route.path for route in guarded if role_of_route(route) is None] == []
+    assert {route.path for route in guarded} >= ROUTES.keys()
+
+
+# --- Roles ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_gets_through_to_its_mutations_and_is_refused_the_others(dagster: Gateway, role: str) -> None:
+    refused = {}
+    for name in mutations().fields:
+        status, answer = dagster.ask(role, document(name))
+        assert status != 400, answer
+        if status == 403:
+            refused[name] = answer["errors"][0]["message"]
+    assert refused.keys() == {name for name, needed in MUTATIONS.items() if needed > Role[role.upper()]}
+    for name, message in refused.items():
+        assert message == f"{name} takes the role {MUTATIONS[name]}; {ANNA} has the role {role}. See docs/roles.md."
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_everybody_reads(dagster: Gateway, role: str) -> None:
+    assert dagster.ask(role, "{ version }")[0] == 200
+    assert dagster.http.get("/runs", headers=headers(role)).status_code == 200
+    assert dagster.http.get("/server_info", headers=headers(role)).status_code == 200
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_pages_learn_what_a_role_may_do(dagster: Gateway, role: str) -> None:
+    query = "{ permissions { permission value disabledReason } workspaceOrError { ... on Workspace { locationEntries {"
+    status, answer = dagster.ask(role, query + " permissions { permission value } } } } }")
+    assert status == 200
+    told = {entry["permission"]: entry for entry in answer["data"]["permissions"]}
+    # Dagster itself has this one switched off.
+    allowed = {name for name, needed in PERMISSIONS.items() if needed <= Role[role.upper()]}
+    allowed -= {"edit_app_managed_components"}
+    assert {name for name, entry in told.items() if entry["value"]} == allowed
+    if role == "viewer":
+        assert f"{ANNA} has the role viewer" in told["wipe_assets"]["disabledReason"]
+    (location,) = answer["data"]["workspaceOrError"]["locationEntries"]
+    assert {entry["permission"] for entry in location["permissions"] if entry["value"]} <= allowed
+
+
+@pytest.mark.parametrize(("role", "status"), [("viewer", 403), ("editor", 200), ("admin", 200), (None, 200)])
+@pytest.mark.parametrize("kind", ["materialization", "observation"])
+def test_an_event_of_an_external_asset_takes_an_editor(
+    dagster: Gateway, role: str | None, status: int, kind: str
+) -> None:
+    answer = dagster.http.post(f"/report_asset_{kind}/outside", json={}, headers=headers(role))
+    assert answer.status_code == status, answer.text
+
+
+def test_a_route_without_a_role_is_refused_to_everybody_but_the_stack(
+    dagster: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(ROUTES, "/server_info")
+    http = Gateway(dagster.webserver, dagster.instance).http
+    answer = http.get("/server_info", headers=headers("admin"))
+    assert (answer.status_code, "was not given a role yet" in answer.text) == (403, True)
+    assert http.get("/server_info").status_code == 200
+
+
+def test_a_mutation_without_a_role_is_refused_to_everybody_but_the_stack(
+    dagster: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(MUTATIONS, "setNuxSeen")
+    status, answer = dagster.ask("admin", "mutation { setNuxSeen }")
+    assert (status, "was not given a role yet" in answer["errors"][0]["message"]) == (403, True)
+    assert dagster.ask(None, "mutation { setNuxSeen }")[0] == 200
+
+
+# --- Ways around ----------------------------------------------------------------------------------------------------
+
+WIPE = "wipeAssets(assetPartitionRanges: []) { __typename }"
+DISGUISES = {
+    "an alias": "mutation { version: " + WIPE + " }",
+    "a fragment": "mutation { ...harmless } fragment harmless on Mutation { " + WIPE + " }",
+    "an inline fragment": "mutation { ... { ... on Mutation { " + WIPE + " } } }",
+    "a second operation": "query One { version } mutation Two { " + WIPE + " }",
+    "a mutation that is allowed": "mutation { setNuxSeen " + WIPE + " }",
+    "a directive": "mutation { " + WIPE.replace(" {", " @skip(if: false) {", 1) + " }",
+}
+
+
+@pytest.mark.parametrize("disguise", DISGUISES)
+def test_a_mutation_is_refused_in_every_disguise(dagster: Gateway, disguise: str) -> None:
+    sent = DISGUISES[disguise]
+    operation = {"operationName": "Two"} if "Two" in sent else {}
+    status, answer = dagster.ask("editor", sent, **operation)
+    assert (status, answer["data"]) == (403, None)
+    assert "wipeAssets takes the role admin" in answer["errors"][0]["message"]
+    # It is a document that Dagster executes.
+    status, answer = dagster.ask("admin", sent, **operation)
+    assert (status, "AssetWipeSuccess" in json.dumps(answer)) == (200, True)
+
+
+def test_a_batch_and_a_get_execute_nothing(dagster: Gateway) -> None:
+    run_id = launch(dagster)
+    sent = f'mutation {{ deleteRun(runId: "{run_id}") {{ __typename }} }}'
+    for answer in (
+        dagster.http.post("/graphql", json=[{"query": sent}], headers=headers("admin")),
+        dagster.http.get("/graphql", params={"query": sent}, headers=headers("admin")),
+        dagster.http.get("/graphql", params={"query": sent}, headers={**headers("admin"), "Accept": "text/html"}),
+        dagster.http.post("/graphql", params={"query": sent}, json={}, headers=headers("admin")),
+    ):
+        assert '"data"' not in answer.text
+    assert dagster.instance.has_run(run_id)
+
+
+def over_websocket(dagster: Gateway, role: str, query: str) -> dict[str, Any]:
+    with dagster.http.websocket_connect(
+        "ws://127.0.0.1:3000/graphql", subprotocols=["graphql-ws"], headers=headers(role)
+    ) as socket:
+        socket.send_json({"type": "connection_init"})
+        assert socket.receive_json() == {"type": "connection_ack"}
+        socket.send_json({"type": "start", "id": "1", "payload": {"query": query}})
+        answer: dict[str, Any] = socket.receive_json()
+        return answer
+
+
+def test_the_log_of_a_run_comes_over_the_websocket(dagster: Gateway) -> None:
+    query = f'subscription {{ pipelineRunLogs(runId: "{launch(dagster)}") {{ __typename }} }}'
+    answer = over_websocket(dagster, "viewer", query)
+    assert answer["payload"]["data"]["pipelineRunLogs"]["__typename"] == "PipelineRunLogsSubscriptionSuccess"
+
+
+@pytest.mark.parametrize("first", ["", 'pipelineRunLogs(runId: "{run}") {{ __typename }} '])
+def test_no_mutation_is_executed_over_the_websocket(dagster: Gateway, first: str) -> None:
+    run_id = launch(dagster)
+    sent = "mutation {{ " + first + 'deleteRun(runId: "{run}") {{ __typename }} }}'
+    assert over_websocket(dagster, "admin", sent.format(run=run_id))["type"] == "error"
+    assert dagster.instance.has_run(run_id)
+
+
+# --- Who came through the gateway -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ({"X-Dagma-Role": "admin"}, "secret is missing or wrong"),
+        ({"X-Dagma-Principal": ANNA, "X-Dagma-Role": "admin"}, "secret is missing or wrong"),
+        (headers("admin", secret="t" * 32), "secret is missing or wrong"),
+        (headers("admin", secret=SECRET[:-1]), "secret is missing or wrong"),
+        (headers("admin", secret=""), "secret is missing or wrong"),
+        ({"X-Dagma-Anything": "1"}, "secret is missing or wrong"),
+        # What a browser or a proxy sends: nobody comes past the gateway as the stack.
+        ({"Origin": "http://127.0.0.1:3000"}, "secret is missing or wrong"),
+        ({"Sec-Fetch-Site": "same-origin"}, "secret is missing or wrong"),
+        ({"X-Forwarded-For": "10.0.0.1"}, "secret is missing or wrong"),
+        ({"Forwarded": "for=10.0.0.1"}, "secret is missing or wrong"),
+        ({"X-Dagma-Gateway": SECRET}, "has to say who asks"),
+        (headers("admin", principal=" "), "has to say who asks"),
+        (headers("admin", principal="a" * 201), "has to say who asks"),
+        (headers("owner"), "viewer, editor, admin"),
+        (headers("ADMIN"), "viewer, editor, admin"),
+        ({"X-Dagma-Gateway": SECRET, "X-Dagma-Principal": ANNA}, "viewer, editor, admin"),
+    ],
+)
+def test_what_does_not_prove_itself_is_refused(dagster: Gateway, sent: dict[str, Any], told: str) -> None:
+    answer = dagster.http.post("/graphql", json={"query": "{ version }"}, headers=sent)
+    assert (answer.status_code, told in answer.text, SECRET in answer.text) == (401, True, False)
+
+
+def test_a_header_that_is_there_twice_is_refused(dagster: Gateway) -> None:
+    sent = [*headers("viewer").items(), ("X-Dagma-Role", "admin")]
+    answer = dagster.http.post("/graphql", json={"query": "{ version }"}, headers=sent)
+    assert (answer.status_code, "more than once" in answer.text) == (401, True)
+
+
+def test_the_stacks_own_programs_need_no_gateway(dagster: Gateway) -> None:
+    assert dagster.ask(None, "mutation { reloadWorkspace { __typename } }")[0] == 200
+
+
+def test_without_a_gateway_its_headers_mean_nothing(dagster_home: str) -> None:
+    with gateway(Path(dagster_home), secret=None) as dagster:
+        run_id = launch(dagster, "viewer", tags=[{"key": "dagma/principal", "value": "cli:anna"}])
+        run = dagster.instance.get_run_by_id(run_id)
+        assert run is not None
+        assert run.tags["dagma/principal"] == "cli:anna"
+        assert dagster.http.get("/server_info", headers={"X-Forwarded-For": "10.0.0.1"}).status_code == 200
+
+
+def test_the_tables_of_the_documentation_are_those_of_the_code() -> None:
+    root = Path(__file__).parents[3]
+    spec = importlib.util.spec_from_file_location("roles_script", root / "scripts" / "roles.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    written = script.PAGE.read_text()
+    assert written == script.page(written), "write them anew: .venv/bin/python scripts/roles.py"
+    assert all(f"| `{name}` |" in written for name in MUTATIONS)
