@@ -61,6 +61,17 @@ class FlowsApi(Connection):
                 return self.get_flow(header.id, deadline=deadline)
         raise FlowNotFound(f"Langflow has no flow with the id or endpoint name {flow_id!r}.")
 
+    def recent_flow(self, flow_id: str) -> Flow:
+        """Return a flow as it was at most `flow_cache_seconds` ago. Callers that ask at the same time share a look-up.
+
+        Args:
+            flow_id: Id or endpoint name of the flow.
+
+        Raises:
+            LangflowError: It can't be had.
+        """
+        return self._flow_cache.get_or_fetch(flow_id, lambda: self.find_flow(flow_id))
+
     def list_flows(self, *, with_data: bool = False, deadline: Deadline | None = None) -> list[Flow]:
         """Return the flows of the user.
 

@@ -45,7 +45,6 @@ from dagma.langflow import (
     TokenUsage,
 )
 from dagma.langflow.auth.redact import bare_url
-from dagma.langflow.flow import FlowCache
 from dagma.langflow.flows_api import is_refused_look_up
 from dagma.langflow.run_request import is_uuid
 from dagma.langflow.untrusted_json import text_or_none
@@ -57,8 +56,6 @@ logger = logging.getLogger(__name__)
 
 # How often a look-up is sent that must not hold anybody up.
 QUICK_RETRY = RetryPolicy(attempts=2, backoff=Backoff(0.2, 0.2))
-# How old the version of a flow may be that the ledger notes.
-LOOK_UP_SECONDS = 10.0
 
 
 class Choices(TypedDict):
@@ -123,7 +120,6 @@ class LangflowRestResource(Backend):
     )
     _client: LangflowClient | None = PrivateAttr(default=None)
     _connecting: threading.Lock = PrivateAttr(default_factory=threading.Lock)
-    _flows: FlowCache = PrivateAttr(default_factory=lambda: FlowCache(LOOK_UP_SECONDS))
     _found: dict[str, FlowReference] = PrivateAttr(default_factory=dict)
     _answering: Answering = PrivateAttr(default_factory=Answering)
     _files: UploadedFiles = PrivateAttr(default_factory=UploadedFiles)
@@ -276,7 +272,7 @@ class LangflowRestResource(Backend):
         return found
 
     def _find_flow(self, flow_id: str) -> Flow:
-        return self._flows.get_or_fetch(flow_id, lambda: self.quick_client.find_flow(flow_id))
+        return self.quick_client.recent_flow(flow_id)
 
     def _connect(self) -> LangflowClient:
         try:

@@ -39,7 +39,7 @@ class Connection:
         tls: TLS | None = None,
         max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
         validate_tweaks: bool = True,
-        flow_cache_seconds: float = 60.0,
+        flow_cache_seconds: float = 10.0,
     ) -> None:
         self._transport = Transport(
             base_url,
