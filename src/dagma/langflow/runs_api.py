@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from dagma.langflow.error_responses import flow_failed, raise_for_status
+from dagma.langflow.error_responses import error_of, flow_failed
 from dagma.langflow.errors import CompletedWithoutOutput, JobSuspended, LangflowError, MalformedResponse, quoting
 from dagma.langflow.events import EventReader, FlowEvent, error_component
 from dagma.langflow.flows_api import FlowsApi
@@ -182,8 +182,8 @@ class RunsApi(FlowsApi):
         request = Request("POST", v1_path(flow_id), params={"stream": "true"}, payload=body)
         with ExitStack() as stack:
             reply = stack.enter_context(self._transport.stream(request, deadline))
-            if reply.status != 200:
-                raise_for_status(self._transport.read(reply), f"stream of flow {flow_id!r}")
+            if not reply.is_ok:
+                raise error_of(self._transport.read(reply), f"stream of flow {flow_id!r}")
             return stack.pop_all(), reply
 
     def _events(self, reply: StreamReply, flow_id: str, input_value: str) -> Iterator[FlowEvent]:

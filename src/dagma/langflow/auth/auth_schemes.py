@@ -217,7 +217,7 @@ class ClientCredentials(Credential):
     def _fetch(self) -> None:
         deadline = Deadline.after(min(self._timeout, seconds_left()))
         reply = self._transport.exchange(Request("POST", self._path, params=self._query, form=self._form), deadline)
-        if not 200 <= reply.status < 300:
+        if not reply.is_ok:
             raise self._refusal(reply)
         self._keep(reply)
 

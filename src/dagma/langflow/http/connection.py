@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from dagma.langflow.auth.credential import Credential, Credentials
-from dagma.langflow.error_responses import flow_ran, raise_for_status
+from dagma.langflow.error_responses import error_of, flow_ran
 from dagma.langflow.flow import FlowCache
 from dagma.langflow.http.connection_settings import TLS, Timeouts
 from dagma.langflow.http.deadline import Deadline
@@ -142,7 +142,8 @@ class Connection:
 
         def once() -> Reply:
             reply = self._transport.exchange(request, deadline)
-            raise_for_status(reply, subject)
+            if not reply.is_ok:
+                raise error_of(reply, subject)
             return reply
 
         return self._retry.call(once, deadline=deadline, idempotent=idempotent)

@@ -92,6 +92,11 @@ class Reply:
     redactor: Redactor
 
     @property
+    def is_ok(self) -> bool:
+        """Whether the status is one of 2xx."""
+        return 200 <= self.status < 300
+
+    @property
     def excerpt(self) -> str:
         """The start of the body, redacted."""
         return self.redactor.excerpt(self.body)
@@ -108,6 +113,11 @@ class StreamReply:
     headers: Mapping[str, str]
     chunks: Iterator[bytes]
     started: float
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the status is one of 2xx."""
+        return 200 <= self.status < 300
 
 
 class Transport:
