@@ -2,8 +2,8 @@
 
 from dagma.backoff import Backoff
 from dagma.langflow.auth.access import Access
-from dagma.langflow.auth.auth_schemes import ApiKey, BasicAuth, BearerToken, ClientCredentials
-from dagma.langflow.auth.credential import Credential
+from dagma.langflow.auth.client_credentials import ClientCredentials
+from dagma.langflow.auth.credential import ApiKey, BasicAuth, BearerToken, Credential
 from dagma.langflow.client import LangflowClient
 from dagma.langflow.errors import (
     BadRequest,

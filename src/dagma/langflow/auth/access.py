@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from dagma.langflow.auth.auth_schemes import ApiKey, BasicAuth, BearerToken, ClientCredentials
-from dagma.langflow.auth.credential import Credential, header_value
+from dagma.langflow.auth.client_credentials import ClientCredentials
+from dagma.langflow.auth.credential import ApiKey, BasicAuth, BearerToken, Credential, header_value
 from dagma.langflow.client import LangflowClient
 from dagma.langflow.http.connection_settings import TLS, Timeouts, checked_token_url
 from dagma.langflow.http.retry import RetryPolicy

@@ -1,10 +1,9 @@
-"""The ways to prove who is calling: Langflow's API key, and what a gateway in front of it may want."""
+"""OAuth2 client credentials: a bearer token that is fetched, kept, and fetched anew."""
 
 import math
 import re
 import threading
 import time
-from base64 import b64encode
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from urllib.parse import parse_qsl, quote_plus, urlsplit
 
 from requests import PreparedRequest
 
-from dagma.langflow.auth.credential import Credential, header_value
+from dagma.langflow.auth.credential import BasicAuth, Credential, header_value
 from dagma.langflow.auth.redact import bare_url
 from dagma.langflow.error_responses import retry_after
 from dagma.langflow.errors import (
@@ -30,81 +29,6 @@ from dagma.langflow.http.deadline import Deadline
 from dagma.langflow.http.transport import Reply, Request, Transport
 from dagma.langflow.http.watched_http import seconds_left
 from dagma.langflow.untrusted_json import finite_number, json_or_none, text_or_none, walk
-
-
-@dataclass(frozen=True)
-class ApiKey(Credential):
-    """Langflow's API key, as the header x-api-key; Langflow takes it in no other way.
-
-    Args:
-        key: The key.
-    """
-
-    key: str = field(repr=False)
-
-    def __post_init__(self) -> None:
-        header_value("The API key", self.key)
-
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Add the header."""
-        request.headers["x-api-key"] = self.key
-        return request
-
-    def secrets(self) -> Iterable[str]:
-        """Return the key."""
-        return [self.key]
-
-
-@dataclass(frozen=True)
-class BearerToken(Credential):
-    """A token that does not change, such as a JWT for a gateway.
-
-    Args:
-        token: The token, without "Bearer".
-    """
-
-    token: str = field(repr=False)
-
-    def __post_init__(self) -> None:
-        header_value("The bearer token", self.token)
-
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Add the header."""
-        request.headers["Authorization"] = f"Bearer {self.token}"
-        return request
-
-    def secrets(self) -> Iterable[str]:
-        """Return the token."""
-        return [self.token]
-
-
-@dataclass(frozen=True)
-class BasicAuth(Credential):
-    """User and password of a gateway.
-
-    Args:
-        user: The user.
-        password: The password.
-    """
-
-    user: str
-    password: str = field(repr=False)
-
-    def __post_init__(self) -> None:
-        if not self.user or ":" in self.user or not self.password:
-            raise ValueError("Basic auth needs a user without a colon, and a password.")
-
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Add the header."""
-        request.headers["Authorization"] = f"Basic {self._encoded()}"
-        return request
-
-    def secrets(self) -> Iterable[str]:
-        """Return the password, alone and as it is sent."""
-        return [self.password, self._encoded()]
-
-    def _encoded(self) -> str:
-        return b64encode(f"{self.user}:{self.password}".encode()).decode("ascii")
 
 
 @dataclass(frozen=True)
