@@ -37,8 +37,8 @@ from dagma.langflow.http.retry import RetryPolicy
 from dagma.langflow.job_state import HumanRequest, JobPolicy, JobState, JobStatus
 from dagma.langflow.past_runs_api import PastRun
 from dagma.langflow.result import CallResult, TokenUsage
+from dagma.langflow.run_request import InputType, OutputType
 from dagma.langflow.trace import Trace
-from dagma.langflow.types import InputType, OutputType
 from dagma.langflow.variable import Variable
 
 __all__ = [

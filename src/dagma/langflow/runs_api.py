@@ -14,8 +14,7 @@ from dagma.langflow.http.deadline import Deadline
 from dagma.langflow.http.event_stream import lines
 from dagma.langflow.http.transport import Request, StreamReply
 from dagma.langflow.result import CallResult
-from dagma.langflow.run_request import refuse_ignored_input, v1_body, v1_path, v2_body
-from dagma.langflow.types import InputType, OutputType
+from dagma.langflow.run_request import InputType, OutputType, refuse_ignored_input, v1_body, v1_path, v2_body
 from dagma.langflow.untrusted_json import json_object
 
 

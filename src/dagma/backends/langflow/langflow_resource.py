@@ -46,7 +46,7 @@ from dagma.langflow import (
 )
 from dagma.langflow.auth.redact import bare_url
 from dagma.langflow.flows_api import is_refused_look_up
-from dagma.langflow.run_request import is_uuid
+from dagma.langflow.run_request import uuid_or_none
 from dagma.langflow.untrusted_json import text_or_none
 from dagma.ledger import Begun
 from dagma.ledger.call import Mode
@@ -247,7 +247,7 @@ class LangflowRestResource(Backend):
         if found := self._found.get(flow_id):
             return found
         # Langflow's pages know flows by UUID; an endpoint name has to be looked for in the list.
-        page = f"flow/{flow_id}" if is_uuid(flow_id) else "flows"
+        page = f"flow/{flow_id}" if uuid_or_none(flow_id) else "flows"
         return FlowReference(flow_id, url=f"{self.public_url.rstrip('/')}/{page}")
 
     @override

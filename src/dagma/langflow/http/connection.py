@@ -38,7 +38,6 @@ class Connection:
         jobs: JobPolicy | None = None,
         tls: TLS | None = None,
         max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
-        validate_tweaks: bool = True,
         flow_cache_seconds: float = 10.0,
     ) -> None:
         self._transport = Transport(
@@ -53,7 +52,6 @@ class Connection:
         self._seconds = self._transport.timeouts.total
         self._retry = retry or RetryPolicy()
         self._jobs = jobs or JobPolicy()
-        self._validate_tweaks = validate_tweaks
         self._flow_cache = FlowCache(flow_cache_seconds)
 
     def __repr__(self) -> str:
