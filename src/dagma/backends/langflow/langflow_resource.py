@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import fields, replace
 from typing import Any, TypedDict, get_args
 
@@ -137,6 +137,12 @@ class LangflowRestResource(Backend):
         return super().get_resource_definition()
 
     @override
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        # A setting that can't be used is an error of the call, which the ledger records.
+        with suppress(BadRequest):
+            self._client = self._connect()
+
+    @override
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         if self._client is not None:
             self._client.close()
@@ -144,7 +150,11 @@ class LangflowRestResource(Backend):
 
     @property
     def client(self) -> LangflowClient:
-        """The client for calls; its connections are kept from one call to the next."""
+        """The client for calls; its connections are kept from one call to the next.
+
+        Raises:
+            BadRequest: A setting can't be used.
+        """
         with self._connecting:
             if self._client is None:
                 self._client = self._connect()
@@ -293,12 +303,13 @@ class LangflowRestResource(Backend):
 
 
 def _stripped(setting: Any) -> Any:
-    """Return a setting without blanks around it, which Dagster leaves in what it reads from a variable."""
-    try:
-        # Dagster has put the value in an EnvVar's place; in a program without Dagster nobody has.
-        setting = setting_value(setting)
-    except environment.SettingError as error:
-        raise BadRequest(str(error), fix="") from None
+    """Return a setting without blanks around it; None for one that is blank."""
+    if isinstance(setting, dg.EnvVar):
+        # Dagster puts the value in its place; in a program without Dagster nobody has.
+        try:
+            setting = setting_value(setting)
+        except environment.SettingError as error:
+            raise BadRequest(str(error), fix="") from None
     return setting.strip() or None if isinstance(setting, str) else setting
 
 
