@@ -207,30 +207,12 @@ class Transport:
         Raises:
             LangflowError: No connection, no response, a redirect, or a body that breaks off or stalls.
         """
-        data = _encoded(request.payload)
-        extra = {"Content-Type": "application/json"} if data is not None else {}
         deadline.check(f"{request} was sent")
         silence = min(read_timeout or self.timeouts.read, deadline.remaining() + 1.0)
         started = time.monotonic()
         with Watch(deadline) as watch:
             for renewals_left in (1, 0):
-                watch.answered = False
-                with self._translated(request, watch), watch.current():
-                    response = self._session.request(
-                        request.method,
-                        f"{self.base_url}{request.path}",
-                        params=request.params,
-                        data=data if request.form is None else dict(request.form),
-                        headers={**extra, **request.headers},
-                        auth=self._credential,
-                        timeout=(min(self.timeouts.connect, deadline.remaining() + 0.001), silence),
-                        # Given per request: from the session's own, requests would let REQUESTS_CA_BUNDLE override it.
-                        verify=self._trust,
-                        cert=self._identity,
-                        allow_redirects=False,
-                        stream=True,
-                    )
-                watch.answered = True
+                response = self._response(request, watch, silence)
                 start = bytearray()
                 with response, quoting(partial(self._excerpt, start)):
                     self._refuse_redirect(response)
@@ -246,6 +228,29 @@ class Transport:
                             continue
                     yield reply
                     return
+
+    def _response(self, request: Request, watch: Watch, silence: float) -> requests.Response:
+        """Send a request, and wait for the start of its response."""
+        data = _encoded(request.payload) if request.form is None else dict(request.form)
+        content_type = {"Content-Type": "application/json"} if isinstance(data, bytes) else {}
+        watch.answered = False
+        with self._translated(request, watch), watch.current():
+            response = self._session.request(
+                request.method,
+                f"{self.base_url}{request.path}",
+                params=request.params,
+                data=data,
+                headers={**content_type, **request.headers},
+                auth=self._credential,
+                timeout=(min(self.timeouts.connect, watch.deadline.remaining() + 0.001), silence),
+                # Given per request: from the session's own, requests would let REQUESTS_CA_BUNDLE override it.
+                verify=self._trust,
+                cert=self._identity,
+                allow_redirects=False,
+                stream=True,
+            )
+        watch.answered = True
+        return response
 
     def _renewed(self, refused: requests.PreparedRequest, watch: Watch) -> bool:
         with watch.current():
