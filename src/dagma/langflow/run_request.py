@@ -14,9 +14,6 @@ from dagma.langflow.errors import BadRequest, MalformedResponse
 InputType = Literal["chat", "text", "any"]
 OutputType = Literal["chat", "text", "any", "debug"]
 
-# Langflow's own limit.
-_LONGEST_KEY = 255
-
 
 def check_flow_id(flow_id: str) -> None:
     """Refuse what can be neither a flow's id nor its endpoint name.
@@ -91,18 +88,6 @@ def checked_uuid(name: str, value: str) -> str:
     if (uuid := uuid_or_none(value)) is None:
         raise BadRequest(f"{name} must be a UUID; names are taken by direct runs only.")
     return uuid
-
-
-def checked_key(idempotency_key: str) -> str:
-    """Return an idempotency key that Langflow takes.
-
-    Raises:
-        BadRequest: It is empty or longer than 255 characters.
-    """
-    _check_text("idempotency_key", idempotency_key)
-    if not 0 < len(idempotency_key) <= _LONGEST_KEY:
-        raise BadRequest(f"idempotency_key must have 1 to {_LONGEST_KEY} characters.")
-    return idempotency_key
 
 
 def refuse_ignored_input(body: Mapping[str, Any], input_value: str) -> None:
