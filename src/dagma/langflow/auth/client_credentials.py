@@ -30,6 +30,9 @@ from dagma.langflow.http.transport import Reply, Request, Transport
 from dagma.langflow.http.watched_http import seconds_left
 from dagma.langflow.untrusted_json import finite_number, json_or_none, text_or_none, walk
 
+# How long before its expiry a token is fetched anew.
+_EARLY_SECONDS = 30.0
+
 
 @dataclass(frozen=True)
 class _Client(Credential):
@@ -59,7 +62,6 @@ class ClientCredentials(Credential):
         client_secret: The client's secret.
         scope: Scopes, separated by spaces.
         audience: Audience, where the server wants one.
-        early: Seconds before the expiry at which to fetch anew.
         timeout: Seconds a fetch may take; the deadline of the request that needs the token bounds it as well.
         tls: Trust and identity for the token endpoint.
 
@@ -75,7 +77,6 @@ class ClientCredentials(Credential):
         *,
         scope: str | None = None,
         audience: str | None = None,
-        early: float = 30.0,
         timeout: float = 10.0,
         tls: TLS | None = None,
     ) -> None:
@@ -90,7 +91,6 @@ class ClientCredentials(Credential):
         self._transport = Transport(
             f"{endpoint.scheme}://{endpoint.netloc}", credential=self._client, tls=tls, may_quote=False
         )
-        self._early = early
         self._timeout = timeout
         self._lock = threading.Lock()
         self._token: str | None = None
@@ -108,7 +108,7 @@ class ClientCredentials(Credential):
             LangflowError: There is no token to be had; nothing was sent to Langflow.
         """
         with self._locked():
-            if self._token is None or time.monotonic() >= self._expires_at - self._early:
+            if self._token is None or time.monotonic() >= self._expires_at - _EARLY_SECONDS:
                 self._fetch()
             request.headers["Authorization"] = f"Bearer {self._token}"
         return request
