@@ -123,13 +123,11 @@ class FlowsApi(Connection):
         # Not idempotent: the second of two deletions is answered with 404.
         self._send("DELETE", f"/api/v1/flows/{key}", f"deletion of flow {key!r}", idempotent=False)
 
-    def _check_tweaks(self, flow_id: str, tweaks: Mapping[str, Any] | None, deadline: Deadline) -> None:
+    def _check_tweaks(self, flow_id: str, tweaks: Mapping[str, Any], deadline: Deadline) -> None:
         """Refuse tweaks of components or fields that a flow does not have, which Langflow ignores without a word.
 
         The flow is kept for `flow_cache_seconds`, and fetched again before anything is refused.
         """
-        if not tweaks:
-            return
         if (kept := self._flow_cache.get(flow_id)) is not None:
             # The flow may have been edited since it was kept.
             with suppress(BadRequest):

@@ -56,7 +56,8 @@ class RunsApi(FlowsApi):
             input_value, input_type=input_type, output_type=output_type, tweaks=tweaks, session_id=session_id
         )
         path, deadline = v1_path(flow_id), self._deadline(timeout)
-        self._check_tweaks(flow_id, tweaks, deadline)
+        if tweaks:
+            self._check_tweaks(flow_id, tweaks, deadline)
         reply = self._send(
             "POST",
             path,
@@ -106,7 +107,8 @@ class RunsApi(FlowsApi):
             input_value, input_type=input_type, output_type=output_type, tweaks=tweaks, session_id=session_id
         )
         deadline = self._deadline(timeout)
-        self._check_tweaks(flow_id, tweaks, deadline)
+        if tweaks:
+            self._check_tweaks(flow_id, tweaks, deadline)
         stack, reply = self._retry.call(
             lambda: self._opened(flow_id, body, deadline), deadline=deadline, idempotent=False
         )
@@ -140,7 +142,8 @@ class RunsApi(FlowsApi):
         deadline = self._deadline(timeout)
         key = self._resolved(flow_id, deadline)
         body = v2_body(key, input_value, mode="sync", tweaks=tweaks, session_id=session_id)
-        self._check_tweaks(key, tweaks, deadline)
+        if tweaks:
+            self._check_tweaks(key, tweaks, deadline)
         reply = self._send(
             "POST",
             "/api/v2/workflows",

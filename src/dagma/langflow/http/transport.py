@@ -215,7 +215,8 @@ class Transport:
                 response = self._response(request, watch, silence)
                 start = bytearray()
                 with response, quoting(partial(self._excerpt, start)):
-                    self._refuse_redirect(response)
+                    if 300 <= response.status_code < 400:
+                        raise self._redirect_refused(response)
                     reply = StreamReply(
                         status=response.status_code,
                         headers=response.headers,
@@ -299,13 +300,12 @@ class Transport:
                 # A connection that is cut can look like the regular end of a body without a length.
                 raise timed_out(str(request), watch)
 
-    def _refuse_redirect(self, response: requests.Response) -> None:
-        if 300 <= response.status_code < 400:
-            target = self.redactor().text(bare_url(response.headers.get("Location", "")))
-            raise RedirectRefused(
-                f"The server answered with {response.status_code}, a redirect to {target[:200] or 'nowhere'}.",
-                status=response.status_code,
-            )
+    def _redirect_refused(self, response: requests.Response) -> RedirectRefused:
+        target = self.redactor().text(bare_url(response.headers.get("Location", "")))
+        return RedirectRefused(
+            f"The server answered with {response.status_code}, a redirect to {target[:200] or 'nowhere'}.",
+            status=response.status_code,
+        )
 
 
 def _encoded(payload: Any) -> bytes | None:

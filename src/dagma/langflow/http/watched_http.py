@@ -129,13 +129,10 @@ class _WatchedConnection(HTTPConnection):
 
     def _connected(self) -> socket.socket:
         """Try the addresses of the server's name one after the other, all of them within the time that is left."""
-        addresses = self._addresses()
-        if len(addresses) < 2:
-            return super()._new_conn()
         host, longest = self.host, self.timeout
         failure: Exception = NewConnectionError(self, "There was no time to connect.")
         try:
-            for address in addresses:
+            for address in self._addresses():
                 left = seconds_left()
                 if left <= 0:
                     break
@@ -152,7 +149,7 @@ class _WatchedConnection(HTTPConnection):
         try:
             found = socket.getaddrinfo(self.host.strip("[]"), self.port, allowed_gai_family(), socket.SOCK_STREAM)
         except (OSError, UnicodeError):
-            return []  # as the attempt to connect will tell
+            return [self.host]  # as the attempt to connect will tell
         return [str(address[0]) for *_, address in found]
 
     def request(self, *args: Any, **kwargs: Any) -> None:
