@@ -61,8 +61,6 @@ def make_call(
             f"The backend {backend.backend_name!r} takes no files.", fix="Leave files out, or ask Langflow."
         )
     call = _ledger_call(backend, request, flow, caller, equal_calls)
-    # Even where unknown calls are to be sent again: an answer that can be found is not paid for twice.
-    call = replace(call, on_unknown="fail")
     context = CallContext(backend, request.in_its_own_session(call.key), flow, caller, ledger)
     return CallPath(context, call).answered()
 
@@ -304,6 +302,8 @@ def _ledger_call(
         partition=caller.partition,
         row=request.row,
         principal=caller.principal,
+        # Even where unknown calls are to be sent again: an answer that can be found is not paid for twice.
+        on_unknown="fail",
     )
     if request.row is not None:
         return call

@@ -75,26 +75,19 @@ class Caller:
         try:
             step = dg.OpExecutionContext.get()
         except dg.DagsterInvariantViolationError:
-            run = context.run if context is not None else None
-            if context is None or run is None or context.instance is None:
-                return cls(scope=uuid.uuid4().hex, log=logger)
-            return cls(
-                scope=_scope(run, context.instance),
-                log=context.log or logger,
-                run_id=run.run_id,
-                partition=_partition(run),
-                principal=principal_of(run),
-                instance=context.instance,
-            )
+            step = None
+        known = step or context
+        if known is None or known.run is None or known.instance is None:
+            return cls(scope=uuid.uuid4().hex, log=logger)
         return cls(
-            scope=_scope(step.run, step.instance),
-            log=step.log,
-            run_id=step.run.run_id,
-            step=step.get_step_execution_context().step.key,
-            partition=_partition(step.run),
-            retry_number=step.retry_number,
-            principal=principal_of(step.run),
-            instance=step.instance,
+            scope=_scope(known.run, known.instance),
+            log=known.log or logger,
+            run_id=known.run.run_id,
+            step=step.get_step_execution_context().step.key if step else None,
+            partition=_partition(known.run),
+            retry_number=step.retry_number if step else 0,
+            principal=principal_of(known.run),
+            instance=known.instance,
         )
 
     def is_cancelled(self) -> bool:

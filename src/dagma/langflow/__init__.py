@@ -2,8 +2,8 @@
 
 from dagma.backoff import Backoff
 from dagma.langflow.auth.access import Access
-from dagma.langflow.auth.auth_schemes import ApiKey, BasicAuth, BearerToken, ClientCredentials
-from dagma.langflow.auth.credential import Credential
+from dagma.langflow.auth.client_credentials import ClientCredentials
+from dagma.langflow.auth.credential import ApiKey, BasicAuth, BearerToken, Credential
 from dagma.langflow.client import LangflowClient
 from dagma.langflow.errors import (
     BadRequest,
@@ -37,8 +37,8 @@ from dagma.langflow.http.retry import RetryPolicy
 from dagma.langflow.job_state import HumanRequest, JobPolicy, JobState, JobStatus
 from dagma.langflow.past_runs_api import PastRun
 from dagma.langflow.result import CallResult, TokenUsage
+from dagma.langflow.run_request import InputType, OutputType
 from dagma.langflow.trace import Trace
-from dagma.langflow.types import InputType, OutputType
 from dagma.langflow.variable import Variable
 
 __all__ = [

@@ -19,6 +19,5 @@ class LangflowClient(RunsApi, PastRunsApi, VariablesApi, FilesApi, HistoryApi):
         jobs: How patiently background jobs are watched.
         tls: Trust and identity.
         max_body_bytes: Largest response that is read.
-        validate_tweaks: Refuse tweaks of components or fields that the flow does not have, which Langflow ignores.
-        flow_cache_seconds: How long a flow that was fetched for that check is taken as current.
+        flow_cache_seconds: How long a flow that was fetched is taken as current.
     """

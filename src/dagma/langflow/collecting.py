@@ -24,7 +24,7 @@ from dagma.langflow.http.deadline import Deadline
 from dagma.langflow.job_state import JobStatus
 from dagma.langflow.jobs_api import not_over
 from dagma.langflow.result import CallResult, given_data
-from dagma.langflow.run_request import checked_uuid, is_uuid
+from dagma.langflow.run_request import checked_uuid, uuid_or_none
 from dagma.langflow.trace import Trace
 from dagma.langflow.untrusted_json import json_object, walk
 from dagma.langflow.whole_answers import perhaps_cut, uncut
@@ -141,7 +141,7 @@ class CollectingApi(FollowingApi):
 
     def with_trace(self, result: CallResult) -> CallResult:
         """Return a result with the tokens and times of its trace, or as it is where there is none."""
-        trace = self.trace(result.job_id) if result.job_id is not None and is_uuid(result.job_id) else None
+        trace = self.trace(job_id) if (job_id := uuid_or_none(result.job_id or "")) else None
         if trace is None:
             return result
         return replace(

@@ -102,24 +102,20 @@ class Fault:
         return {"status": self.status, "excerpt": self.excerpt, "retry_after": self.retry_after}
 
 
-def raise_for_status(reply: Reply, subject: str) -> None:
-    """Raise the typed error of a response that is none of 2xx.
+def error_of(reply: Reply, subject: str) -> LangflowError:
+    """Return the typed error of a response whose status is none of 2xx.
 
     Args:
         reply: The response.
         subject: What was asked for, for messages, as in "run of flow 'x'".
-
-    Raises:
-        LangflowError: The status is not 2xx.
     """
-    if not 200 <= reply.status < 300:
-        fault = Fault.of(reply)
-        raise (
-            _failed_run(fault, subject)
-            or _key_unchecked(fault, subject)
-            or _by_code(fault, subject)
-            or _by_status(fault, subject)
-        )
+    fault = Fault.of(reply)
+    return (
+        _failed_run(fault, subject)
+        or _key_unchecked(fault, subject)
+        or _by_code(fault, subject)
+        or _by_status(fault, subject)
+    )
 
 
 def flow_ran(reply: Reply) -> bool:

@@ -177,9 +177,9 @@ class FlowCache:
         return flow if time.monotonic() - kept_at < seconds else None
 
     def put(self, key: str, flow: Flow) -> None:
-        """Keep a flow."""
+        """Keep a flow, also by its id."""
         with self._lock:
-            self._flows[key] = (time.monotonic(), flow)
+            self._flows[key] = self._flows[flow.id] = (time.monotonic(), flow)
 
     def forget(self, flow_id: str) -> None:
         """Drop a flow, under whichever key it is kept."""

@@ -18,7 +18,7 @@ from dagma.langflow.flow import Flow
 from dagma.langflow.http.connection import Connection
 from dagma.langflow.http.deadline import Deadline
 from dagma.langflow.http.transport import Reply
-from dagma.langflow.run_request import check_flow_id, checked_uuid, is_uuid
+from dagma.langflow.run_request import check_flow_id, checked_uuid, uuid_or_none
 from dagma.langflow.untrusted_json import json_object, json_objects, text_or_none
 
 logger = logging.getLogger(__name__)
@@ -30,18 +30,16 @@ _UNCHECKED: set[tuple[str, str]] = set()
 class FlowsApi(Connection):
     """Reads and writes flows."""
 
-    def get_flow(self, flow_id: str, *, deadline: Deadline | None = None) -> Flow:
+    def get_flow(self, flow_id: str) -> Flow:
         """Return a flow.
 
         Args:
             flow_id: Id of the flow; Langflow takes no endpoint name here.
-            deadline: When to give up; 30 s from now by default.
 
         Raises:
             LangflowError: It can't be had.
         """
-        key = checked_uuid("flow_id", flow_id)
-        return _read_flow(self._send("GET", f"/api/v1/flows/{key}", f"look-up of flow {key!r}", deadline=deadline))
+        return self._get_flow(checked_uuid("flow_id", flow_id), None)
 
     def find_flow(self, flow_id: str, *, deadline: Deadline | None = None) -> Flow:
         """Return a flow.
@@ -54,12 +52,18 @@ class FlowsApi(Connection):
             LangflowError: It can't be had.
         """
         deadline = deadline or self._quick_deadline()
-        if is_uuid(flow_id):
-            return self.get_flow(flow_id, deadline=deadline)
-        for header in self.list_flows(deadline=deadline):
-            if header.endpoint_name == flow_id:
-                return self.get_flow(header.id, deadline=deadline)
-        raise FlowNotFound(f"Langflow has no flow with the id or endpoint name {flow_id!r}.")
+        return self._get_flow(uuid_or_none(flow_id) or self._id_of(flow_id, deadline), deadline)
+
+    def recent_flow(self, flow_id: str) -> Flow:
+        """Return a flow as it was at most `flow_cache_seconds` ago. Callers that ask at the same time share a look-up.
+
+        Args:
+            flow_id: Id or endpoint name of the flow.
+
+        Raises:
+            LangflowError: It can't be had.
+        """
+        return self._flow_cache.get_or_fetch(flow_id, lambda: self.find_flow(flow_id))
 
     def list_flows(self, *, with_data: bool = False, deadline: Deadline | None = None) -> list[Flow]:
         """Return the flows of the user.
@@ -119,41 +123,36 @@ class FlowsApi(Connection):
         # Not idempotent: the second of two deletions is answered with 404.
         self._send("DELETE", f"/api/v1/flows/{key}", f"deletion of flow {key!r}", idempotent=False)
 
-    def check_tweaks(self, flow_id: str, tweaks: Mapping[str, Any]) -> None:
+    def _check_tweaks(self, flow_id: str, tweaks: Mapping[str, Any], deadline: Deadline) -> None:
         """Refuse tweaks of components or fields that a flow does not have, which Langflow ignores without a word.
 
         The flow is kept for `flow_cache_seconds`, and fetched again before anything is refused.
-
-        Args:
-            flow_id: Id or endpoint name of the flow.
-            tweaks: Values by field, by component id.
-
-        Raises:
-            BadRequest: A component or a field does not exist.
-            LangflowError: The flow can't be fetched.
         """
-        self._check_tweaks(flow_id, tweaks, self._deadline(None), force=True)
-
-    @nothing_runs_yet()
-    def _check_tweaks(
-        self, flow_id: str, tweaks: Mapping[str, Any] | None, deadline: Deadline, *, force: bool = False
-    ) -> None:
-        if not tweaks or not (self._validate_tweaks or force):
-            return None
         if (kept := self._flow_cache.get(flow_id)) is not None:
             # The flow may have been edited since it was kept.
             with suppress(BadRequest):
-                return kept.check_tweaks(tweaks)
-        try:
-            flow = self.find_flow(flow_id, deadline=deadline)
-        except LangflowError as error:
-            if force or not is_refused_look_up(error):
-                raise
-            # The run itself may work, as behind a gateway that passes on nothing else, and says so where it does not.
-            self._warn_unchecked(flow_id, error)
-            return None
+                kept.check_tweaks(tweaks)
+                return
+        with nothing_runs_yet():
+            try:
+                flow = self.find_flow(flow_id, deadline=deadline)
+            except LangflowError as error:
+                if not is_refused_look_up(error):
+                    raise
+                # The run itself may work, as behind a gateway that passes on nothing else, and says where it does not.
+                self._warn_unchecked(flow_id, error)
+                return
         self._flow_cache.put(flow_id, flow)
-        return flow.check_tweaks(tweaks)
+        flow.check_tweaks(tweaks)
+
+    def _get_flow(self, key: str, deadline: Deadline | None) -> Flow:
+        return _read_flow(self._send("GET", f"/api/v1/flows/{key}", f"look-up of flow {key!r}", deadline=deadline))
+
+    def _id_of(self, endpoint_name: str, deadline: Deadline) -> str:
+        for header in self.list_flows(deadline=deadline):
+            if header.endpoint_name == endpoint_name:
+                return checked_uuid("flow_id", header.id)
+        raise FlowNotFound(f"Langflow has no flow with the id or endpoint name {endpoint_name!r}.")
 
     def _warn_unchecked(self, flow_id: str, error: LangflowError) -> None:
         if (self.base_url, flow_id) not in _UNCHECKED:
@@ -170,8 +169,8 @@ class FlowsApi(Connection):
     def _resolved(self, flow_id: str, deadline: Deadline) -> str:
         """Return the id of a flow given by id or endpoint name, since v2 takes ids only."""
         check_flow_id(flow_id)
-        with suppress(BadRequest):
-            return checked_uuid("flow_id", flow_id)
+        if (key := uuid_or_none(flow_id)) is not None:
+            return key
         if (flow := self._flow_cache.get(flow_id)) is None:
             flow = self.find_flow(flow_id, deadline=deadline)
             self._flow_cache.put(flow_id, flow)

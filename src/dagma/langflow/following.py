@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 
 from dagma.backoff import Backoff
-from dagma.langflow.error_responses import raise_for_status
+from dagma.langflow.error_responses import error_of
 from dagma.langflow.errors import LangflowError
 from dagma.langflow.events import EventReader, FlowEvent
 from dagma.langflow.http.deadline import Deadline
@@ -110,8 +110,8 @@ class FollowingApi(JobsApi):
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_event_id} if last_event_id else {})
         request = Request("GET", f"/api/v2/workflows/{job_id}/events", headers=headers)
         with self._transport.stream(request, deadline, read_timeout=silence) as reply:
-            if reply.status != 200:
-                raise_for_status(self._transport.read(reply), f"events of job {job_id}")
+            if not reply.is_ok:
+                raise error_of(self._transport.read(reply), f"events of job {job_id}")
             yield from frames(lines(reply.chunks, longest=longest), longest=longest)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dagma.langflow.error_responses import raise_for_status
+from dagma.langflow.error_responses import error_of
 from dagma.langflow.errors import CallTimeout, FlowFailed, JobLost, LangflowError, MalformedResponse
 from dagma.langflow.http.transport import Reply
 from dagma.langflow.untrusted_json import json_object, malformed, objects, text_or_none, walk
@@ -79,14 +79,13 @@ class JobStatus:
             LangflowError: The job's state can't be told.
         """
         subject = f"job {job_id}"
-        try:
-            raise_for_status(reply, subject)
-        except (FlowFailed, JobLost) as error:
-            return cls(job_id=job_id, state="failed", error=error)
-        except CallTimeout as error:
-            if error.outcome != "failed":
-                raise
-            return cls(job_id=job_id, state="timed_out", error=error)
+        if not reply.is_ok:
+            error = error_of(reply, subject)
+            if isinstance(error, FlowFailed | JobLost):
+                return cls(job_id=job_id, state="failed", error=error)
+            if isinstance(error, CallTimeout) and error.outcome == "failed":
+                return cls(job_id=job_id, state="timed_out", error=error)
+            raise error
         body = json_object(reply)
         state = next((state for state in _STATES if state == body.get("status")), None)
         if state is None:

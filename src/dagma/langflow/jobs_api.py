@@ -60,7 +60,8 @@ class JobsApi(FlowsApi):
         deadline = self._deadline(timeout)
         key = checked_uuid("flow_id", self._resolved(flow_id, deadline))
         body = v2_body(key, input_value, mode="background", tweaks=tweaks, session_id=session_id)
-        self._check_tweaks(key, tweaks, deadline)
+        if tweaks:
+            self._check_tweaks(key, tweaks, deadline)
         body["idempotency_key"] = bound_key(idempotency_key or str(uuid4()), body)
         reply = self._send(
             "POST",

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from dagma.backoff import Backoff
 from dagma.langflow.collecting import CollectingApi
-from dagma.langflow.error_responses import flow_failed, raise_for_status
+from dagma.langflow.error_responses import error_of, flow_failed
 from dagma.langflow.errors import CompletedWithoutOutput, FlowFailed, quoting
 from dagma.langflow.events import FlowEvent
 from dagma.langflow.http.transport import Reply, Request
@@ -181,8 +181,8 @@ class PastRunsApi(CollectingApi):
 
         def once() -> Reply:
             reply = self._transport.exchange(request, deadline)
-            if walk(json_or_none(reply.body), "detail", "code") not in _TOLD_BY_ERRORS:
-                raise_for_status(reply, f"state of run {run_id}")
+            if not reply.is_ok and walk(json_or_none(reply.body), "detail", "code") not in _TOLD_BY_ERRORS:
+                raise error_of(reply, f"state of run {run_id}")
             return reply
 
         return self._retry.call(once, deadline=deadline, idempotent=True)

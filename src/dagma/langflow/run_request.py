@@ -5,15 +5,14 @@ and a run on an empty input.
 """
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 from urllib.parse import quote
 from uuid import UUID
 
 from dagma.langflow.errors import BadRequest, MalformedResponse
-from dagma.langflow.types import InputType, OutputType
 
-# Langflow's own limit.
-_LONGEST_KEY = 255
+InputType = Literal["chat", "text", "any"]
+OutputType = Literal["chat", "text", "any", "debug"]
 
 
 def check_flow_id(flow_id: str) -> None:
@@ -72,13 +71,12 @@ def v2_body(
     return body | _optional(tweaks, session_id)
 
 
-def is_uuid(text: str) -> bool:
-    """Tell a flow's id from an endpoint name."""
+def uuid_or_none(value: str) -> str | None:
+    """Return the canonical form of a UUID; None for anything else, such as an endpoint name."""
     try:
-        UUID(text)
+        return str(UUID(value))
     except (ValueError, AttributeError, TypeError):
-        return False
-    return True
+        return None
 
 
 def checked_uuid(name: str, value: str) -> str:
@@ -87,22 +85,9 @@ def checked_uuid(name: str, value: str) -> str:
     Raises:
         BadRequest: It is none.
     """
-    try:
-        return str(UUID(value))
-    except (ValueError, AttributeError, TypeError):
-        raise BadRequest(f"{name} must be a UUID; names are taken by direct runs only.") from None
-
-
-def checked_key(idempotency_key: str) -> str:
-    """Return an idempotency key that Langflow takes.
-
-    Raises:
-        BadRequest: It is empty or longer than 255 characters.
-    """
-    _check_text("idempotency_key", idempotency_key)
-    if not 0 < len(idempotency_key) <= _LONGEST_KEY:
-        raise BadRequest(f"idempotency_key must have 1 to {_LONGEST_KEY} characters.")
-    return idempotency_key
+    if (uuid := uuid_or_none(value)) is None:
+        raise BadRequest(f"{name} must be a UUID; names are taken by direct runs only.")
+    return uuid
 
 
 def refuse_ignored_input(body: Mapping[str, Any], input_value: str) -> None:

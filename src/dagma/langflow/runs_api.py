@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from dagma.langflow.error_responses import flow_failed, raise_for_status
+from dagma.langflow.error_responses import error_of, flow_failed
 from dagma.langflow.errors import CompletedWithoutOutput, JobSuspended, LangflowError, MalformedResponse, quoting
 from dagma.langflow.events import EventReader, FlowEvent, error_component
 from dagma.langflow.flows_api import FlowsApi
@@ -14,8 +14,7 @@ from dagma.langflow.http.deadline import Deadline
 from dagma.langflow.http.event_stream import lines
 from dagma.langflow.http.transport import Request, StreamReply
 from dagma.langflow.result import CallResult
-from dagma.langflow.run_request import refuse_ignored_input, v1_body, v1_path, v2_body
-from dagma.langflow.types import InputType, OutputType
+from dagma.langflow.run_request import InputType, OutputType, refuse_ignored_input, v1_body, v1_path, v2_body
 from dagma.langflow.untrusted_json import json_object
 
 
@@ -57,7 +56,8 @@ class RunsApi(FlowsApi):
             input_value, input_type=input_type, output_type=output_type, tweaks=tweaks, session_id=session_id
         )
         path, deadline = v1_path(flow_id), self._deadline(timeout)
-        self._check_tweaks(flow_id, tweaks, deadline)
+        if tweaks:
+            self._check_tweaks(flow_id, tweaks, deadline)
         reply = self._send(
             "POST",
             path,
@@ -107,7 +107,8 @@ class RunsApi(FlowsApi):
             input_value, input_type=input_type, output_type=output_type, tweaks=tweaks, session_id=session_id
         )
         deadline = self._deadline(timeout)
-        self._check_tweaks(flow_id, tweaks, deadline)
+        if tweaks:
+            self._check_tweaks(flow_id, tweaks, deadline)
         stack, reply = self._retry.call(
             lambda: self._opened(flow_id, body, deadline), deadline=deadline, idempotent=False
         )
@@ -141,7 +142,8 @@ class RunsApi(FlowsApi):
         deadline = self._deadline(timeout)
         key = self._resolved(flow_id, deadline)
         body = v2_body(key, input_value, mode="sync", tweaks=tweaks, session_id=session_id)
-        self._check_tweaks(key, tweaks, deadline)
+        if tweaks:
+            self._check_tweaks(key, tweaks, deadline)
         reply = self._send(
             "POST",
             "/api/v2/workflows",
@@ -182,8 +184,8 @@ class RunsApi(FlowsApi):
         request = Request("POST", v1_path(flow_id), params={"stream": "true"}, payload=body)
         with ExitStack() as stack:
             reply = stack.enter_context(self._transport.stream(request, deadline))
-            if reply.status != 200:
-                raise_for_status(self._transport.read(reply), f"stream of flow {flow_id!r}")
+            if not reply.is_ok:
+                raise error_of(self._transport.read(reply), f"stream of flow {flow_id!r}")
             return stack.pop_all(), reply
 
     def _events(self, reply: StreamReply, flow_id: str, input_value: str) -> Iterator[FlowEvent]:

@@ -74,8 +74,6 @@ def check_launch_tweaks(tweaks: Mapping[str, Any], flow: FlowReference) -> None:
         BadRequest: A field may not be set; the error says why, and which setting allows it.
         LangflowError: The flow can't be looked up now.
     """
-    if not tweaks:
-        return
     allowed = allowed_from_environment()
     if flow.document is not None:
         _check_by_document(tweaks, flow.document, allowed)

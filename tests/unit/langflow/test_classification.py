@@ -6,15 +6,16 @@ import pytest
 import requests
 
 from dagma.langflow import LangflowError, TLSFailure, Unreachable
+from dagma.langflow.auth.redact import NOTHING_SECRET
 from dagma.langflow.http.deadline import Deadline
-from dagma.langflow.http.transport import Transport, _typed
+from dagma.langflow.http.network_errors import network_error
 from dagma.langflow.http.watched_http import Watch
 
 
 def typed(error: Exception, *, sent: bool, answered: bool = False) -> LangflowError:
-    watch = Watch(60.0)
+    watch = Watch(Deadline.after(60.0))
     watch.sent, watch.answered = sent, answered
-    return _typed(error, Transport("https://user.example"), watch, Deadline.after(60.0), "POST /run")
+    return network_error(error, watch, "POST /run", "https://user.example", NOTHING_SECRET)
 
 
 @pytest.mark.parametrize(

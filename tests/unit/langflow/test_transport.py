@@ -1,5 +1,6 @@
 import contextlib
 import errno
+import json
 import socket
 import ssl
 import threading
@@ -29,6 +30,7 @@ from dagma.langflow.http import watched_http
 from dagma.testing import FakeLangflow, Fault
 
 HANGING = 20.0
+BEHAVE = json.loads((Path(__file__).parents[2] / "contract" / "flows" / "behave.json").read_text())
 
 
 def counted_connects(monkeypatch: pytest.MonkeyPatch) -> list[watched_http._WatchedConnection]:
@@ -292,7 +294,7 @@ def test_a_connection_is_kept_unless_the_server_may_be_closing_it(
 ):
     monkeypatch.setattr(watched_http, "LONGEST_IDLE_SECONDS", longest_idle)
     opened = counted_connects(monkeypatch)
-    client = make_client(validate_tweaks=False)
+    client = make_client()
     for text in ("one", "two"):
         assert client.run(echo, text).answer == text
     assert len(opened) == connections
@@ -364,9 +366,6 @@ def test_a_deadline_that_has_passed_sends_nothing(fake_langflow: FakeLangflow, m
         ({"tweaks": {"Component-1": 3}}, "tweaks must map"),
         ({"tweaks": {1: {}}}, "tweaks must map"),
         ({"session_id": 7}, "session_id must be a text"),
-        ({"tweaks": {"ChatInput-1": {"x": float("nan")}}, "validate": False}, "can't be written as JSON"),
-        ({"tweaks": {"ChatInput-1": {"x": Decimal(1)}}, "validate": False}, "can't be written as JSON"),
-        ({"tweaks": {"ChatInput-1": {"x": "\udfff"}}, "validate": False}, "can't be written as JSON"),
     ],
     ids=str,
 )
@@ -374,12 +373,22 @@ def test_a_deadline_that_has_passed_sends_nothing(fake_langflow: FakeLangflow, m
 def test_what_langflow_would_swallow_is_refused_before_it_is_sent(
     fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, way: str, arguments: dict[str, object], found: str
 ):
-    options = {"input_value": "hello"} | arguments
-    client = make_client(validate_tweaks=options.pop("validate", True))
     with pytest.raises(BadRequest, match=found) as caught:
-        list(getattr(client, way)(echo, **options))
+        list(getattr(make_client(), way)(echo, **{"input_value": "hello"} | arguments))
     assert caught.value.outcome == "not_run"
     assert fake_langflow.requests == []
+
+
+@pytest.mark.parametrize("value", [float("nan"), Decimal(1), "\udfff"], ids=ascii)
+@pytest.mark.parametrize("way", ["run", "stream"])
+def test_a_tweak_that_json_can_not_hold_is_refused_before_the_run_is_sent(
+    fake_langflow: FakeLangflow, make_client: MakeClient, way: str, value: object
+):
+    flow_id = fake_langflow.add_flow("behave", flow=BEHAVE)
+    with pytest.raises(BadRequest, match="can't be written as JSON") as caught:
+        list(getattr(make_client(), way)(flow_id, "hello", tweaks={"Behave-1": {"repeat": value}}))
+    assert caught.value.outcome == "not_run"
+    assert [request.path for request in fake_langflow.requests] == [f"/api/v1/flows/{flow_id}"]
 
 
 @pytest.mark.parametrize("flow_id", ["", " ", ".", "..", "../..", None, 7])

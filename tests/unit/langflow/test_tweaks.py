@@ -56,17 +56,6 @@ def test_a_flow_is_fetched_again_when_it_is_old(fake_langflow: FakeLangflow, mak
     assert lookups(fake_langflow) == 2
 
 
-def test_the_check_can_be_switched_off_and_asked_for(
-    fake_langflow: FakeLangflow, make_client: MakeClient, flow_id: str
-):
-    client = make_client(validate_tweaks=False)
-    bad = {"Nobody-1": {"x": 1}}
-    assert client.run(flow_id, "ab", tweaks=bad).answer == "ab"
-    assert lookups(fake_langflow) == 0
-    with pytest.raises(BadRequest):
-        client.check_tweaks(flow_id, bad)
-
-
 def test_a_flow_is_found_by_its_endpoint_name(fake_langflow: FakeLangflow, make_client: MakeClient, flow_id: str):
     client = make_client()
     with pytest.raises(BadRequest, match="no component"):
@@ -104,8 +93,6 @@ def test_a_look_up_that_is_refused_keeps_no_run_from_being_sent_and_is_told_once
     assert len(warnings) == 1
     assert flow_id in warnings[0]
     assert str(status) in warnings[0]
-    with pytest.raises(LangflowError, match=str(status)):
-        client.check_tweaks(flow_id, GOOD)
 
 
 def test_a_key_that_can_not_be_checked_is_no_refusal(

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import fields, replace
 from typing import Any, TypedDict, get_args
 
@@ -45,9 +45,8 @@ from dagma.langflow import (
     TokenUsage,
 )
 from dagma.langflow.auth.redact import bare_url
-from dagma.langflow.flow import FlowCache
 from dagma.langflow.flows_api import is_refused_look_up
-from dagma.langflow.run_request import is_uuid
+from dagma.langflow.run_request import uuid_or_none
 from dagma.langflow.untrusted_json import text_or_none
 from dagma.ledger import Begun
 from dagma.ledger.call import Mode
@@ -57,8 +56,6 @@ logger = logging.getLogger(__name__)
 
 # How often a look-up is sent that must not hold anybody up.
 QUICK_RETRY = RetryPolicy(attempts=2, backoff=Backoff(0.2, 0.2))
-# How old the version of a flow may be that the ledger notes.
-LOOK_UP_SECONDS = 10.0
 
 
 class Choices(TypedDict):
@@ -123,7 +120,6 @@ class LangflowRestResource(Backend):
     )
     _client: LangflowClient | None = PrivateAttr(default=None)
     _connecting: threading.Lock = PrivateAttr(default_factory=threading.Lock)
-    _flows: FlowCache = PrivateAttr(default_factory=lambda: FlowCache(LOOK_UP_SECONDS))
     _found: dict[str, FlowReference] = PrivateAttr(default_factory=dict)
     _answering: Answering = PrivateAttr(default_factory=Answering)
     _files: UploadedFiles = PrivateAttr(default_factory=UploadedFiles)
@@ -141,6 +137,12 @@ class LangflowRestResource(Backend):
         return super().get_resource_definition()
 
     @override
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        # A setting that can't be used is an error of the call, which the ledger records.
+        with suppress(BadRequest):
+            self._client = self._connect()
+
+    @override
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         if self._client is not None:
             self._client.close()
@@ -148,7 +150,11 @@ class LangflowRestResource(Backend):
 
     @property
     def client(self) -> LangflowClient:
-        """The client for calls; its connections are kept from one call to the next."""
+        """The client for calls; its connections are kept from one call to the next.
+
+        Raises:
+            BadRequest: A setting can't be used.
+        """
         with self._connecting:
             if self._client is None:
                 self._client = self._connect()
@@ -251,7 +257,7 @@ class LangflowRestResource(Backend):
         if found := self._found.get(flow_id):
             return found
         # Langflow's pages know flows by UUID; an endpoint name has to be looked for in the list.
-        page = f"flow/{flow_id}" if is_uuid(flow_id) else "flows"
+        page = f"flow/{flow_id}" if uuid_or_none(flow_id) else "flows"
         return FlowReference(flow_id, url=f"{self.public_url.rstrip('/')}/{page}")
 
     @override
@@ -276,7 +282,7 @@ class LangflowRestResource(Backend):
         return found
 
     def _find_flow(self, flow_id: str) -> Flow:
-        return self._flows.get_or_fetch(flow_id, lambda: self.quick_client.find_flow(flow_id))
+        return self.quick_client.recent_flow(flow_id)
 
     def _connect(self) -> LangflowClient:
         try:
@@ -297,12 +303,13 @@ class LangflowRestResource(Backend):
 
 
 def _stripped(setting: Any) -> Any:
-    """Return a setting without blanks around it, which Dagster leaves in what it reads from a variable."""
-    try:
-        # Dagster has put the value in an EnvVar's place; in a program without Dagster nobody has.
-        setting = setting_value(setting)
-    except environment.SettingError as error:
-        raise BadRequest(str(error), fix="") from None
+    """Return a setting without blanks around it; None for one that is blank."""
+    if isinstance(setting, dg.EnvVar):
+        # Dagster puts the value in its place; in a program without Dagster nobody has.
+        try:
+            setting = setting_value(setting)
+        except environment.SettingError as error:
+            raise BadRequest(str(error), fix="") from None
     return setting.strip() or None if isinstance(setting, str) else setting
 
 

@@ -9,7 +9,7 @@ from dagma.backends.langflow.access_variables import access_from_environment, ba
 from dagma.cli.doctor.check import Problem, Skipped
 from dagma.langflow import CallTimeout, Flow, FlowNotFound, LangflowClient, Timeouts
 from dagma.langflow.auth.redact import bare_url
-from dagma.langflow.run_request import is_uuid
+from dagma.langflow.run_request import uuid_or_none
 from dagma.langflow.untrusted_json import objects, text_or_none, walk
 
 ASSISTANT = "da90a000-0000-4000-8000-000000000001"
@@ -42,7 +42,7 @@ def check_default_flow() -> str:
         for flow in client.list_flows():
             if flow_id in (flow.id, flow.endpoint_name):
                 return f"Langflow has {flow.name} ({flow.id})"
-    kind = "id" if is_uuid(flow_id) else "endpoint name"
+    kind = "id" if uuid_or_none(flow_id) else "endpoint name"
     raise Problem(
         f"Langflow has no flow with the {kind} {flow_id!r}. Push it with `make flows-push`, or set "
         "LANGFLOW_DEFAULT_FLOW_ID to one that `dagma flows list` shows."

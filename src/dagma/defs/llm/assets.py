@@ -74,7 +74,8 @@ def langflow_run_flow(context: dg.AssetExecutionContext, backend: Backend) -> dg
     context.instance.add_run_tags(context.run.run_id, {FLOW_TAG: flow.endpoint_name or flow.name or flow.flow_id})
     with record_calls() as calls:
         try:
-            check_launch_tweaks(config.tweaks, flow)
+            if config.tweaks:
+                check_launch_tweaks(config.tweaks, flow)
             response = backend.run_flow(
                 config.input_value,
                 output_type=config.output_type,

@@ -1,13 +1,14 @@
 """Who calls, and whom to trust: the settings of a connection through a gateway, as plain values."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from dagma.langflow.auth.auth_schemes import ApiKey, BasicAuth, BearerToken, ClientCredentials
-from dagma.langflow.auth.credential import Credential, header_value
+from dagma.langflow.auth.client_credentials import ClientCredentials
+from dagma.langflow.auth.credential import ApiKey, BasicAuth, BearerToken, Credential, header_value
 from dagma.langflow.client import LangflowClient
 from dagma.langflow.http.connection_settings import TLS, Timeouts, checked_token_url
 from dagma.langflow.http.retry import RetryPolicy
@@ -90,17 +91,11 @@ class Access:
         ]
         if len(chosen) > 1:
             raise ValueError(f"{' and '.join(chosen)} both write the header Authorization. Set one of them.")
-        # Made once here, so that what can't be used is told before the first call.
-        self.credentials()
-        self.further_headers()
-        self.tls()
+        # Made here, and once, so that what can't be used is told before the first call.
+        _ = self._tls, self._credentials, self._further_headers
 
-    def credentials(self) -> Sequence[Credential]:
-        """Make the proofs of identity, the gateway's first."""
-        return tuple(self._credentials())
-
-    def further_headers(self) -> dict[str, str]:
-        """Read the further headers."""
+    @cached_property
+    def _further_headers(self) -> dict[str, str]:
         try:
             headers = json.loads(self.headers or "{}")
         except ValueError:
@@ -114,8 +109,9 @@ class Access:
             header_value(f"Header {name}", value)
         return headers
 
-    def tls(self) -> TLS:
-        """Make the settings of TLS, which the token endpoint gets as well."""
+    @cached_property
+    def _tls(self) -> TLS:
+        """The settings of TLS, which the token endpoint gets as well."""
         return TLS(verify=self.verify_tls, ca_bundle=self.ca_bundle, cert=self.client_cert, key=self.client_key)
 
     def connect(
@@ -139,30 +135,36 @@ class Access:
         """
         return LangflowClient(
             base_url,
-            auth=self.credentials(),
-            headers=self.further_headers(),
+            auth=self._credentials,
+            headers=self._further_headers,
             timeouts=timeouts,
             retry=retry,
             jobs=jobs,
-            tls=self.tls(),
+            tls=self._tls,
         )
 
-    def _credentials(self) -> Iterator[Credential]:
+    @cached_property
+    def _credentials(self) -> Sequence[Credential]:
+        """The proofs of identity, the gateway's first."""
+        proofs: list[Credential] = []
         if self.bearer_token:
-            yield BearerToken(self.bearer_token)
+            proofs.append(BearerToken(self.bearer_token))
         if self.oauth_token_url and self.oauth_client_id and self.oauth_client_secret:
-            yield ClientCredentials(
-                self.oauth_token_url,
-                self.oauth_client_id,
-                self.oauth_client_secret,
-                scope=self.oauth_scope,
-                audience=self.oauth_audience,
-                tls=self.tls(),
+            proofs.append(
+                ClientCredentials(
+                    self.oauth_token_url,
+                    self.oauth_client_id,
+                    self.oauth_client_secret,
+                    scope=self.oauth_scope,
+                    audience=self.oauth_audience,
+                    tls=self._tls,
+                )
             )
         if self.basic_user and self.basic_password:
-            yield BasicAuth(self.basic_user, self.basic_password)
+            proofs.append(BasicAuth(self.basic_user, self.basic_password))
         if self.api_key:
-            yield ApiKey(self.api_key)
+            proofs.append(ApiKey(self.api_key))
+        return proofs
 
     def _all_or_none(self, *names: str) -> bool:
         missing = [name for name in names if not getattr(self, name)]

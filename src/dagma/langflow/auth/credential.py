@@ -1,7 +1,9 @@
-"""What proves a caller to a server."""
+"""What proves a caller to a server: Langflow's API key, and what a gateway in front of it may want."""
 
 from abc import ABC, abstractmethod
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from requests import PreparedRequest
 from requests.auth import AuthBase
@@ -27,6 +29,81 @@ class Credential(AuthBase, ABC):
             refused: The request, with the proof.
         """
         return False
+
+
+@dataclass(frozen=True)
+class ApiKey(Credential):
+    """Langflow's API key, as the header x-api-key; Langflow takes it in no other way.
+
+    Args:
+        key: The key.
+    """
+
+    key: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        header_value("The API key", self.key)
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Add the header."""
+        request.headers["x-api-key"] = self.key
+        return request
+
+    def secrets(self) -> Iterable[str]:
+        """Return the key."""
+        return [self.key]
+
+
+@dataclass(frozen=True)
+class BearerToken(Credential):
+    """A token that does not change, such as a JWT for a gateway.
+
+    Args:
+        token: The token, without "Bearer".
+    """
+
+    token: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        header_value("The bearer token", self.token)
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Add the header."""
+        request.headers["Authorization"] = f"Bearer {self.token}"
+        return request
+
+    def secrets(self) -> Iterable[str]:
+        """Return the token."""
+        return [self.token]
+
+
+@dataclass(frozen=True)
+class BasicAuth(Credential):
+    """User and password of a gateway.
+
+    Args:
+        user: The user.
+        password: The password.
+    """
+
+    user: str
+    password: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.user or ":" in self.user or not self.password:
+            raise ValueError("Basic auth needs a user without a colon, and a password.")
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Add the header."""
+        request.headers["Authorization"] = f"Basic {self._encoded()}"
+        return request
+
+    def secrets(self) -> Iterable[str]:
+        """Return the password, alone and as it is sent."""
+        return [self.password, self._encoded()]
+
+    def _encoded(self) -> str:
+        return b64encode(f"{self.user}:{self.password}".encode()).decode("ascii")
 
 
 class Credentials(Credential):

@@ -3,6 +3,7 @@
 import json
 from base64 import b64encode
 from collections.abc import Iterable
+from functools import cached_property
 from urllib.parse import quote, urlsplit
 
 EXCERPT_CHARACTERS = 500
@@ -19,15 +20,20 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        plain = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
+        self._plain = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
+
+    def __repr__(self) -> str:
+        return f"Redactor({len(self._plain)} secrets)"
+
+    @cached_property
+    def _secrets(self) -> list[str]:
+        """Every form of the secrets; needed only where something is shown."""
+        plain = self._plain
         quoted = {quote(secret, safe="") for secret in plain}
         encoded = {b64encode(secret.encode()).decode() for secret in plain}
         escaped = {json.dumps(secret, ensure_ascii=each)[1:-1] for secret in plain for each in (True, False)}
         # Longest first, so that no secret survives as the rest of a shorter one.
-        self._secrets = sorted(plain | quoted | encoded | escaped, key=len, reverse=True)
-
-    def __repr__(self) -> str:
-        return f"Redactor({len(self._secrets)} secrets)"
+        return sorted(plain | quoted | encoded | escaped, key=len, reverse=True)
 
     def text(self, text: str) -> str:
         """Return `text` with every secret replaced by `***`."""

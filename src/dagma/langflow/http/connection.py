@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from dagma.langflow.auth.credential import Credential, Credentials
-from dagma.langflow.error_responses import flow_ran, raise_for_status
+from dagma.langflow.error_responses import error_of, flow_ran
 from dagma.langflow.flow import FlowCache
 from dagma.langflow.http.connection_settings import TLS, Timeouts
 from dagma.langflow.http.deadline import Deadline
@@ -38,8 +38,7 @@ class Connection:
         jobs: JobPolicy | None = None,
         tls: TLS | None = None,
         max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
-        validate_tweaks: bool = True,
-        flow_cache_seconds: float = 60.0,
+        flow_cache_seconds: float = 10.0,
     ) -> None:
         self._transport = Transport(
             base_url,
@@ -53,7 +52,6 @@ class Connection:
         self._seconds = self._transport.timeouts.total
         self._retry = retry or RetryPolicy()
         self._jobs = jobs or JobPolicy()
-        self._validate_tweaks = validate_tweaks
         self._flow_cache = FlowCache(flow_cache_seconds)
 
     def __repr__(self) -> str:
@@ -142,7 +140,8 @@ class Connection:
 
         def once() -> Reply:
             reply = self._transport.exchange(request, deadline)
-            raise_for_status(reply, subject)
+            if not reply.is_ok:
+                raise error_of(reply, subject)
             return reply
 
         return self._retry.call(once, deadline=deadline, idempotent=idempotent)

@@ -1,11 +1,8 @@
 """One HTTP exchange: bounded in time and memory, without redirects, its network failures typed."""
 
-import http.client
 import json
-import re
-import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -14,25 +11,15 @@ from itertools import chain
 from typing import Any
 
 import requests
-import urllib3
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
 from dagma.langflow.auth.credential import Credential, Credentials, header_value
 from dagma.langflow.auth.redact import Redactor, bare_url
-from dagma.langflow.errors import (
-    BadRequest,
-    CallTimeout,
-    LangflowError,
-    MalformedResponse,
-    Outcome,
-    RedirectRefused,
-    TLSFailure,
-    Unreachable,
-    quoting,
-)
+from dagma.langflow.errors import BadRequest, MalformedResponse, RedirectRefused, quoting
 from dagma.langflow.http.connection_settings import TLS, Timeouts, checked_base_url
 from dagma.langflow.http.deadline import Deadline
+from dagma.langflow.http.network_errors import network_error, timed_out
 from dagma.langflow.http.watched_http import Watch, WatchedSession
 
 DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -40,19 +27,6 @@ _CHUNK_BYTES = 65_536
 _LONGEST_REFUSAL_BYTES = 65_536
 # Of a body, for errors to quote.
 _START_BYTES = 4096
-_LONGEST_REASON = 200
-_SILENCE = (TimeoutError, urllib3.exceptions.TimeoutError)
-# To urllib3 a refused connection is a kind of time-out.
-_REFUSED = (urllib3.exceptions.NewConnectionError,)
-_TLS = (ssl.SSLError, urllib3.exceptions.SSLError)
-# The connection ended without a word about certificates: so does a balancer end it whose server is away.
-_TLS_CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
-_REFUSED_HANDSHAKE = re.compile(
-    r"alert[ _](?:[a-z]+[ _])?(?:certificate|unknown[ _]ca|access[ _]denied|handshake[ _]failure)", re.IGNORECASE
-)
-_BROKEN_OFF = (ConnectionError, http.client.IncompleteRead)
-# http.client raises the bare HTTPException for too many headers.
-_NO_HTTP = (http.client.HTTPException, requests.exceptions.InvalidHeader, urllib3.exceptions.InvalidHeader)
 
 _sent: ContextVar[tuple[str, ...]] = ContextVar("dagma_langflow_sent", default=())
 
@@ -92,6 +66,11 @@ class Reply:
     redactor: Redactor
 
     @property
+    def is_ok(self) -> bool:
+        """Whether the status is one of 2xx."""
+        return 200 <= self.status < 300
+
+    @property
     def excerpt(self) -> str:
         """The start of the body, redacted."""
         return self.redactor.excerpt(self.body)
@@ -108,6 +87,11 @@ class StreamReply:
     headers: Mapping[str, str]
     chunks: Iterator[bytes]
     started: float
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the status is one of 2xx."""
+        return 200 <= self.status < 300
 
 
 class Transport:
@@ -141,11 +125,11 @@ class Transport:
         # requests falls back to ~/.netrc where no auth is set, and would overwrite a header with what it finds.
         self._credential = credential or Credentials([])
         self._headers = {name: header_value(f"Header {name}", value) for name, value in (headers or {}).items()}
-        self._tls = tls or TLS()
+        tls = tls or TLS()
+        self._trust, self._identity = tls.trust, tls.identity
         self.max_body_bytes = max_body_bytes
         self._is_answer = is_answer
         self._may_quote = may_quote
-        self._redactor: tuple[tuple[str, ...], Redactor] | None = None
         self._session = WatchedSession()
         # No compression: a small body must not be able to grow without bound in memory.
         self._session.headers.update({"Accept-Encoding": "identity", "Accept": "application/json", **self._headers})
@@ -159,11 +143,7 @@ class Transport:
 
     def redactor(self) -> Redactor:
         """Return a redactor of everything secret by now; tokens come and go."""
-        secrets = (*self._credential.secrets(), *self._headers.values(), *_sent.get())
-        known = self._redactor
-        if known is None or known[0] != secrets:
-            self._redactor = known = (secrets, Redactor(secrets))
-        return known[1]
+        return Redactor([*self._credential.secrets(), *self._headers.values(), *_sent.get()])
 
     @contextmanager
     def hiding(self, secret: str) -> Iterator[None]:
@@ -227,37 +207,20 @@ class Transport:
         Raises:
             LangflowError: No connection, no response, a redirect, or a body that breaks off or stalls.
         """
-        data = _encoded(request.payload)
-        extra = {"Content-Type": "application/json"} if data is not None else {}
         deadline.check(f"{request} was sent")
         silence = min(read_timeout or self.timeouts.read, deadline.remaining() + 1.0)
         started = time.monotonic()
-        with Watch(deadline.remaining()) as watch:
+        with Watch(deadline) as watch:
             for renewals_left in (1, 0):
-                watch.answered = False
-                with _translated(self, watch, deadline, str(request)), watch.current():
-                    response = self._session.request(
-                        request.method,
-                        f"{self.base_url}{request.path}",
-                        params=request.params,
-                        data=data if request.form is None else dict(request.form),
-                        headers={**extra, **request.headers},
-                        auth=self._credential,
-                        timeout=(min(self.timeouts.connect, deadline.remaining() + 0.001), silence),
-                        # Given per request: from the session's own, requests would let REQUESTS_CA_BUNDLE override it.
-                        verify=self._tls.trust,
-                        cert=self._tls.identity,
-                        allow_redirects=False,
-                        stream=True,
-                    )
-                watch.answered = True
+                response = self._response(request, watch, silence)
                 start = bytearray()
                 with response, quoting(partial(self._excerpt, start)):
-                    self._refuse_redirect(response)
+                    if 300 <= response.status_code < 400:
+                        raise self._redirect_refused(response)
                     reply = StreamReply(
                         status=response.status_code,
                         headers=response.headers,
-                        chunks=self._chunks(response, watch, deadline, str(request), start),
+                        chunks=self._chunks(response, request, watch, start),
                         started=started,
                     )
                     if reply.status == 401 and renewals_left:
@@ -266,6 +229,29 @@ class Transport:
                             continue
                     yield reply
                     return
+
+    def _response(self, request: Request, watch: Watch, silence: float) -> requests.Response:
+        """Send a request, and wait for the start of its response."""
+        data = _encoded(request.payload) if request.form is None else dict(request.form)
+        content_type = {"Content-Type": "application/json"} if isinstance(data, bytes) else {}
+        watch.answered = False
+        with self._translated(request, watch), watch.current():
+            response = self._session.request(
+                request.method,
+                f"{self.base_url}{request.path}",
+                params=request.params,
+                data=data,
+                headers={**content_type, **request.headers},
+                auth=self._credential,
+                timeout=(min(self.timeouts.connect, watch.deadline.remaining() + 0.001), silence),
+                # Given per request: from the session's own, requests would let REQUESTS_CA_BUNDLE override it.
+                verify=self._trust,
+                cert=self._identity,
+                allow_redirects=False,
+                stream=True,
+            )
+        watch.answered = True
+        return response
 
     def _renewed(self, refused: requests.PreparedRequest, watch: Watch) -> bool:
         with watch.current():
@@ -288,11 +274,17 @@ class Transport:
     def _excerpt(self, start: bytearray) -> str:
         return self.redactor().excerpt(bytes(start), is_cut=True) if self._may_quote else ""
 
-    def _chunks(
-        self, response: requests.Response, watch: Watch, deadline: Deadline, request: str, start: bytearray
-    ) -> Iterator[bytes]:
+    @contextmanager
+    def _translated(self, request: Request, watch: Watch) -> Iterator[None]:
+        try:
+            yield
+        except (RequestException, HTTPError, OSError) as error:
+            # `from None`: the messages of requests and urllib3 may quote what they were given.
+            raise network_error(error, watch, str(request), bare_url(self.base_url), self.redactor()) from None
+
+    def _chunks(self, response: requests.Response, request: Request, watch: Watch, start: bytearray) -> Iterator[bytes]:
         """Yield the body as it comes in, and keep the start of it."""
-        with _translated(self, watch, deadline, request):
+        with self._translated(request, watch):
             if (encoding := response.headers.get("Content-Encoding", "identity")) != "identity":
                 raise MalformedResponse(
                     f"The response to {request} is compressed, though the request asked for none.",
@@ -306,15 +298,14 @@ class Transport:
                 yield chunk
             if watch.fired:
                 # A connection that is cut can look like the regular end of a body without a length.
-                raise _timed_out(request, deadline, watch)
+                raise timed_out(str(request), watch)
 
-    def _refuse_redirect(self, response: requests.Response) -> None:
-        if 300 <= response.status_code < 400:
-            target = self.redactor().text(bare_url(response.headers.get("Location", "")))
-            raise RedirectRefused(
-                f"The server answered with {response.status_code}, a redirect to {target[:200] or 'nowhere'}.",
-                status=response.status_code,
-            )
+    def _redirect_refused(self, response: requests.Response) -> RedirectRefused:
+        target = self.redactor().text(bare_url(response.headers.get("Location", "")))
+        return RedirectRefused(
+            f"The server answered with {response.status_code}, a redirect to {target[:200] or 'nowhere'}.",
+            status=response.status_code,
+        )
 
 
 def _encoded(payload: Any) -> bytes | None:
@@ -325,67 +316,3 @@ def _encoded(payload: Any) -> bytes | None:
         return json.dumps(payload, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise BadRequest(f"The request can't be written as JSON: {type(error).__name__}.") from None
-
-
-def _timed_out(request: str, deadline: Deadline, watch: Watch) -> CallTimeout:
-    if watch.fired or deadline.passed():
-        cause = f"The deadline of {deadline.seconds:g} s passed during {request}."
-    else:
-        cause = f"The server was silent for too long during {request}."
-    return CallTimeout(cause, outcome="unknown" if watch.sent else "not_run")
-
-
-@contextmanager
-def _translated(transport: Transport, watch: Watch, deadline: Deadline, request: str) -> Iterator[None]:
-    """Turn what requests and urllib3 raise into typed errors, which quote neither headers nor URLs."""
-    try:
-        yield
-    except LangflowError:
-        raise
-    except (RequestException, HTTPError, OSError) as error:
-        # `from None`: the messages of requests and urllib3 may quote what they were given.
-        raise _typed(error, transport, watch, deadline, request) from None
-
-
-def _typed(error: Exception, transport: Transport, watch: Watch, deadline: Deadline, request: str) -> LangflowError:
-    causes = list(_causes(error))
-    if watch.fired or (_any(causes, _SILENCE) and not _any(causes, _REFUSED)):
-        return _timed_out(request, deadline, watch)
-    address = bare_url(transport.base_url)
-    reason = transport.redactor().excerpt(_innermost(causes))[:_LONGEST_REASON]
-    outcome: Outcome = "unknown" if watch.sent else "not_run"
-    if _any(causes, _TLS) and not _any(causes, _TLS_CUT_OFF):
-        if not watch.answered and _REFUSED_HANDSHAKE.search(reason):
-            # With TLS 1.3 the alert about a missing client certificate comes after the request was sent.
-            outcome = "not_run"
-        return TLSFailure(f"TLS with {address} failed: {reason}.", outcome=outcome)
-    if _any(causes, _NO_HTTP) and not _any(causes, _BROKEN_OFF):
-        return MalformedResponse(f"What {address} answered to {request} is no HTTP: {reason}.", outcome=outcome)
-    what = "The connection broke off during" if watch.sent else "No connection for"
-    return Unreachable(f"{what} {request} to {address}: {reason}.", outcome=outcome)
-
-
-def _any(causes: Iterable[BaseException], types: tuple[type[BaseException], ...]) -> bool:
-    return any(isinstance(cause, types) for cause in causes)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error and what it wraps: as argument, as urllib3's `reason`, or as the exception it was raised in."""
-    seen: list[BaseException] = []
-    waiting: list[object] = [error]
-    while waiting:
-        each = waiting.pop(0)
-        if isinstance(each, BaseException) and each not in seen:
-            seen.append(each)
-            waiting += [*each.args, getattr(each, "reason", None), each.__cause__ or each.__context__]
-    yield from seen
-
-
-def _innermost(causes: Sequence[BaseException]) -> str:
-    """Return the message of the operating system, of TLS or of a proxy that gives no tunnel, which names no URL."""
-    for cause in reversed(causes):
-        if type(cause) is OSError and len(cause.args) == 1:
-            return str(cause)
-        if isinstance(cause, OSError) and not isinstance(cause, RequestException) and cause.strerror:
-            return cause.strerror
-    return type(causes[-1]).__name__

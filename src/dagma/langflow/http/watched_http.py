@@ -27,7 +27,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
-from dagma.langflow.http.deadline import alarms
+from dagma.langflow.http.deadline import Deadline, alarms
 
 # Langflow closes a connection that has been idle for 2 s under gunicorn, as in its image; uvicorn alone does after 5 s.
 LONGEST_IDLE_SECONDS = 1.5
@@ -39,24 +39,25 @@ class Watch:
     """Watches one exchange.
 
     Args:
-        seconds: After how many seconds to cut its connection.
+        deadline: When to cut its connection.
 
     Attributes:
+        deadline: The same.
         sent: Whether a byte of the request may have left this machine.
         answered: Whether a response has begun.
         fired: Whether the time was over and the connection was cut.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, deadline: Deadline) -> None:
+        self.deadline = deadline
         self.sent = False
         self.answered = False
         self.fired = False
-        self._ends = time.monotonic() + seconds
         self._lever: socket.socket | None = None
         self._lock = threading.Lock()
 
     def __enter__(self) -> "Watch":
-        alarms.set(self, self.seconds_left(), self._fire)
+        alarms.set(self, self.deadline.remaining(), self._fire)
         return self
 
     def __exit__(
@@ -74,10 +75,6 @@ class Watch:
             yield
         finally:
             _current.reset(token)
-
-    def seconds_left(self) -> float:
-        """Return the seconds until the connection is cut, never below zero."""
-        return max(0.0, self._ends - time.monotonic())
 
     def hold(self, sock: socket.socket) -> None:
         """Take a lever on the socket to shut down when the time is over.
@@ -110,7 +107,7 @@ class Watch:
 def seconds_left() -> float:
     """Return the seconds left to the exchange that this thread is in; infinite outside of one."""
     watch = _current.get()
-    return math.inf if watch is None else watch.seconds_left()
+    return math.inf if watch is None else watch.deadline.remaining()
 
 
 class _WatchedConnection(HTTPConnection):
@@ -132,13 +129,10 @@ class _WatchedConnection(HTTPConnection):
 
     def _connected(self) -> socket.socket:
         """Try the addresses of the server's name one after the other, all of them within the time that is left."""
-        addresses = self._addresses()
-        if len(addresses) < 2:
-            return super()._new_conn()
         host, longest = self.host, self.timeout
         failure: Exception = NewConnectionError(self, "There was no time to connect.")
         try:
-            for address in addresses:
+            for address in self._addresses():
                 left = seconds_left()
                 if left <= 0:
                     break
@@ -155,7 +149,7 @@ class _WatchedConnection(HTTPConnection):
         try:
             found = socket.getaddrinfo(self.host.strip("[]"), self.port, allowed_gai_family(), socket.SOCK_STREAM)
         except (OSError, UnicodeError):
-            return []  # as the attempt to connect will tell
+            return [self.host]  # as the attempt to connect will tell
         return [str(address[0]) for *_, address in found]
 
     def request(self, *args: Any, **kwargs: Any) -> None:

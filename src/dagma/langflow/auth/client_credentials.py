@@ -1,10 +1,9 @@
-"""The ways to prove who is calling: Langflow's API key, and what a gateway in front of it may want."""
+"""OAuth2 client credentials: a bearer token that is fetched, kept, and fetched anew."""
 
 import math
 import re
 import threading
 import time
-from base64 import b64encode
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from urllib.parse import parse_qsl, quote_plus, urlsplit
 
 from requests import PreparedRequest
 
-from dagma.langflow.auth.credential import Credential, header_value
+from dagma.langflow.auth.credential import BasicAuth, Credential, header_value
 from dagma.langflow.auth.redact import bare_url
 from dagma.langflow.error_responses import retry_after
 from dagma.langflow.errors import (
@@ -31,80 +30,8 @@ from dagma.langflow.http.transport import Reply, Request, Transport
 from dagma.langflow.http.watched_http import seconds_left
 from dagma.langflow.untrusted_json import finite_number, json_or_none, text_or_none, walk
 
-
-@dataclass(frozen=True)
-class ApiKey(Credential):
-    """Langflow's API key, as the header x-api-key; Langflow takes it in no other way.
-
-    Args:
-        key: The key.
-    """
-
-    key: str = field(repr=False)
-
-    def __post_init__(self) -> None:
-        header_value("The API key", self.key)
-
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Add the header."""
-        request.headers["x-api-key"] = self.key
-        return request
-
-    def secrets(self) -> Iterable[str]:
-        """Return the key."""
-        return [self.key]
-
-
-@dataclass(frozen=True)
-class BearerToken(Credential):
-    """A token that does not change, such as a JWT for a gateway.
-
-    Args:
-        token: The token, without "Bearer".
-    """
-
-    token: str = field(repr=False)
-
-    def __post_init__(self) -> None:
-        header_value("The bearer token", self.token)
-
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Add the header."""
-        request.headers["Authorization"] = f"Bearer {self.token}"
-        return request
-
-    def secrets(self) -> Iterable[str]:
-        """Return the token."""
-        return [self.token]
-
-
-@dataclass(frozen=True)
-class BasicAuth(Credential):
-    """User and password of a gateway.
-
-    Args:
-        user: The user.
-        password: The password.
-    """
-
-    user: str
-    password: str = field(repr=False)
-
-    def __post_init__(self) -> None:
-        if not self.user or ":" in self.user or not self.password:
-            raise ValueError("Basic auth needs a user without a colon, and a password.")
-
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Add the header."""
-        request.headers["Authorization"] = f"Basic {self._encoded()}"
-        return request
-
-    def secrets(self) -> Iterable[str]:
-        """Return the password, alone and as it is sent."""
-        return [self.password, self._encoded()]
-
-    def _encoded(self) -> str:
-        return b64encode(f"{self.user}:{self.password}".encode()).decode("ascii")
+# How long before its expiry a token is fetched anew.
+_EARLY_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -135,7 +62,6 @@ class ClientCredentials(Credential):
         client_secret: The client's secret.
         scope: Scopes, separated by spaces.
         audience: Audience, where the server wants one.
-        early: Seconds before the expiry at which to fetch anew.
         timeout: Seconds a fetch may take; the deadline of the request that needs the token bounds it as well.
         tls: Trust and identity for the token endpoint.
 
@@ -151,7 +77,6 @@ class ClientCredentials(Credential):
         *,
         scope: str | None = None,
         audience: str | None = None,
-        early: float = 30.0,
         timeout: float = 10.0,
         tls: TLS | None = None,
     ) -> None:
@@ -166,7 +91,6 @@ class ClientCredentials(Credential):
         self._transport = Transport(
             f"{endpoint.scheme}://{endpoint.netloc}", credential=self._client, tls=tls, may_quote=False
         )
-        self._early = early
         self._timeout = timeout
         self._lock = threading.Lock()
         self._token: str | None = None
@@ -184,7 +108,7 @@ class ClientCredentials(Credential):
             LangflowError: There is no token to be had; nothing was sent to Langflow.
         """
         with self._locked():
-            if self._token is None or time.monotonic() >= self._expires_at - self._early:
+            if self._token is None or time.monotonic() >= self._expires_at - _EARLY_SECONDS:
                 self._fetch()
             request.headers["Authorization"] = f"Bearer {self._token}"
         return request
@@ -217,7 +141,7 @@ class ClientCredentials(Credential):
     def _fetch(self) -> None:
         deadline = Deadline.after(min(self._timeout, seconds_left()))
         reply = self._transport.exchange(Request("POST", self._path, params=self._query, form=self._form), deadline)
-        if not 200 <= reply.status < 300:
+        if not reply.is_ok:
             raise self._refusal(reply)
         self._keep(reply)
 

@@ -1,0 +1,89 @@
+"""The typed errors of what requests and urllib3 raise. They quote neither headers nor URLs."""
+
+import http.client
+import re
+import ssl
+from collections.abc import Iterable, Iterator, Sequence
+
+import requests
+import urllib3
+from requests.exceptions import RequestException
+
+from dagma.langflow.auth.redact import Redactor
+from dagma.langflow.errors import CallTimeout, LangflowError, MalformedResponse, Outcome, TLSFailure, Unreachable
+from dagma.langflow.http.watched_http import Watch
+
+_LONGEST_REASON = 200
+_SILENCE = (TimeoutError, urllib3.exceptions.TimeoutError)
+# To urllib3 a refused connection is a kind of time-out.
+_REFUSED = (urllib3.exceptions.NewConnectionError,)
+_TLS = (ssl.SSLError, urllib3.exceptions.SSLError)
+# The connection ended without a word about certificates: so does a balancer end it whose server is away.
+_TLS_CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+_REFUSED_HANDSHAKE = re.compile(
+    r"alert[ _](?:[a-z]+[ _])?(?:certificate|unknown[ _]ca|access[ _]denied|handshake[ _]failure)", re.IGNORECASE
+)
+_BROKEN_OFF = (ConnectionError, http.client.IncompleteRead)
+# http.client raises the bare HTTPException for too many headers.
+_NO_HTTP = (http.client.HTTPException, requests.exceptions.InvalidHeader, urllib3.exceptions.InvalidHeader)
+
+
+def network_error(error: Exception, watch: Watch, request: str, address: str, redactor: Redactor) -> LangflowError:
+    """Return the typed error of a request that has no complete response.
+
+    Args:
+        error: What requests or urllib3 raised.
+        watch: Knows whether the request was sent.
+        request: The request, for the message.
+        address: The server's address, for the message.
+        redactor: Hides the client's secrets in what the network's layers said.
+    """
+    causes = list(_causes(error))
+    if watch.fired or (_any(causes, _SILENCE) and not _any(causes, _REFUSED)):
+        return timed_out(request, watch)
+    reason = redactor.excerpt(_innermost(causes))[:_LONGEST_REASON]
+    outcome: Outcome = "unknown" if watch.sent else "not_run"
+    if _any(causes, _TLS) and not _any(causes, _TLS_CUT_OFF):
+        if not watch.answered and _REFUSED_HANDSHAKE.search(reason):
+            # With TLS 1.3 the alert about a missing client certificate comes after the request was sent.
+            outcome = "not_run"
+        return TLSFailure(f"TLS with {address} failed: {reason}.", outcome=outcome)
+    if _any(causes, _NO_HTTP) and not _any(causes, _BROKEN_OFF):
+        return MalformedResponse(f"What {address} answered to {request} is no HTTP: {reason}.", outcome=outcome)
+    what = "The connection broke off during" if watch.sent else "No connection for"
+    return Unreachable(f"{what} {request} to {address}: {reason}.", outcome=outcome)
+
+
+def timed_out(request: str, watch: Watch) -> CallTimeout:
+    """Return the error of a request whose deadline passed, or whose server was silent for too long."""
+    if watch.fired or watch.deadline.passed():
+        cause = f"The deadline of {watch.deadline.seconds:g} s passed during {request}."
+    else:
+        cause = f"The server was silent for too long during {request}."
+    return CallTimeout(cause, outcome="unknown" if watch.sent else "not_run")
+
+
+def _any(causes: Iterable[BaseException], types: tuple[type[BaseException], ...]) -> bool:
+    return any(isinstance(cause, types) for cause in causes)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield the error and what it wraps: as argument, as urllib3's `reason`, or as the exception it was raised in."""
+    seen: list[BaseException] = []
+    waiting: list[object] = [error]
+    while waiting:
+        each = waiting.pop(0)
+        if isinstance(each, BaseException) and each not in seen:
+            seen.append(each)
+            waiting += [*each.args, getattr(each, "reason", None), each.__cause__ or each.__context__]
+    yield from seen
+
+
+def _innermost(causes: Sequence[BaseException]) -> str:
+    """Return the message of the operating system, of TLS or of a proxy that gives no tunnel, which names no URL."""
+    for cause in reversed(causes):
+        if type(cause) is OSError and len(cause.args) == 1:
+            return str(cause)
+        if isinstance(cause, OSError) and not isinstance(cause, RequestException) and cause.strerror:
+            return cause.strerror
+    return type(causes[-1]).__name__

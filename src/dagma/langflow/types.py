@@ -1,6 +1,0 @@
-"""Values that Langflow's API names."""
-
-from typing import Literal
-
-InputType = Literal["chat", "text", "any"]
-OutputType = Literal["chat", "text", "any", "debug"]
