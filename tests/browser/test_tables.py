@@ -15,7 +15,7 @@ SOURCE, TABLE, SUMMARY = "product_reviews", "review_sentiments", "sentiment_by_p
 # Forty calls of the local LLM, on a busy machine.
 RUN_MILLISECONDS = 300_000.0
 PROGRESS = re.compile(rf"{TABLE}: \d+ (of \d+ rows|rows asked)")
-ERROR = re.compile(r"^The template can't be filled with this row: the row has no column 'text'\.$")
+ERROR = re.compile(r"^The template of input can't be filled in: there is no 'text', only id, product, label\.$")
 
 
 @pytest.fixture(scope="module")

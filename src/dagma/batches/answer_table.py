@@ -28,7 +28,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import TypeEngine
 
-from dagma.batches.batch_settings import OWN_COLUMNS
 from dagma.batches.errors import TableError
 from dagma.batches.row_result import RowResult
 from dagma.batches.staged_rows import StagedRow
@@ -37,6 +36,12 @@ from dagma.batches.values import Kind, common_kind, fitting, plain
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 CHUNK_ROWS = 1_000
+
+OWN_COLUMNS = (
+    *("row_key", "partition_key", "position", "asked", "generation", "error", "error_kind", "attempts", "call_id"),
+    *("flow_version", "model", "tokens", "cost_usd", "seconds", "answered_at", "vanished_at"),
+)
+"""The columns that every table has. No column of the input or output can have one of these names."""
 INTERNAL_COLUMNS = ("row_key", "position", "asked", "generation", "vanished_at")
 """Columns that decide what is asked again, and tell people nothing of a row that is there."""
 

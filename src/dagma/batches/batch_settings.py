@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import dagster as dg
 
+from dagma.batches.answer_table import OWN_COLUMNS
 from dagma.batches.errors import RowsError
 from dagma.batches.output_columns import ANSWER, OutputColumns
 from dagma.batches.row_templates import RowTemplates
@@ -16,12 +17,6 @@ from dagma.ledger.texts import storable
 
 Refresh = Literal["changed", "failed", "all"]
 Vanished = Literal["mark", "drop"]
-
-OWN_COLUMNS = (
-    *("row_key", "partition_key", "position", "asked", "generation", "error", "error_kind", "attempts", "call_id"),
-    *("flow_version", "model", "tokens", "cost_usd", "seconds", "answered_at", "vanished_at"),
-)
-"""The columns that every table has. No column of the input or output can have one of these names."""
 
 # PostgreSQL cuts names that are longer, and has columns of these names in each table.
 MOST_NAME_BYTES = 63

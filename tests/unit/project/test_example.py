@@ -78,7 +78,7 @@ def test_reviews_are_labelled_and_the_summary_tells_how_many_are_right(
     rows = {row["id"]: row for row in stored(database, "review_sentiments", "id", "label", "sentiment", "error")}
     assert rows["2"] == {"id": "2", "label": "negative", "sentiment": "negative", "error": None}
     assert rows[WITHOUT_TEXT]["sentiment"] is None
-    assert rows[WITHOUT_TEXT]["error"].endswith("the row has no column 'text'.")
+    assert rows[WITHOUT_TEXT]["error"].endswith("there is no 'text', only id, product, label.")
 
     asked = len(sends(fake))
     again = run(example, instance)["review_sentiments"]
