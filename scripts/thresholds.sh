@@ -6,4 +6,4 @@ MIN_MEMORY_MIB=3800         # the idle stack takes 2.3 GiB; a first run of Langf
 MIN_DISK_GIB=12             # images 3.3 GiB, build cache as much again, and room for data
 START_SECONDS=420           # from containers created to every health check green
 LANE_MEMORY_MIB=5700        # a stack and the tests' own processes, for each process where tests run side by side
-MOST_LANES=3
+MOST_LANES=2

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import date, timedelta
@@ -140,8 +140,16 @@ def _check_size(characters: int) -> None:
         raise SecurityError(f"it writes more than {MOST_CHARACTERS:,} characters")
 
 
+def whole(value: Any) -> Any:
+    """Give the keys of a dict, a set, or what a filter such as `map` yields bit by bit, as the list that it means."""
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=repr)  # else in another order in each process
+    return list(value) if isinstance(value, Iterator | KeysView | ValuesView | ItemsView) else value
+
+
 def _shown(value: Any) -> Any:
     """Write a value as text: what a model reads, and not Python's own notation."""
+    value = whole(value)
     if value is None or (isinstance(value, float) and value != value):
         return ""
     if type(value).__name__ in ("NAType", "NaTType"):  # of pandas, which need not be installed
@@ -150,4 +158,4 @@ def _shown(value: Any) -> Any:
 
 
 def _json(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str, indent=indent)
+    return json.dumps(whole(value), ensure_ascii=False, default=str, indent=indent)

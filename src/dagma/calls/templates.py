@@ -10,7 +10,7 @@ from jinja2 import TemplateError, TemplateSyntaxError, Undefined, nodes
 from jinja2.environment import TemplateExpression
 from jinja2.meta import find_undeclared_variables
 
-from dagma.calls.template_sandbox import TemplateSandbox, joined, time_limit
+from dagma.calls.template_sandbox import TemplateSandbox, joined, time_limit, whole
 
 _EXPRESSION = re.compile(r"\s*\{\{[-+]?(.*?)-?\}\}\s*", re.DOTALL)
 _SANDBOX = TemplateSandbox()
@@ -78,7 +78,7 @@ class Template:
             return self.text(values)
         try:
             with time_limit():
-                value = self._expression(values)
+                value = whole(self._expression(values))
             if isinstance(value, Undefined):
                 str(value)  # raises, and says what is missing
         except Exception as error:

@@ -33,6 +33,7 @@ class JobsApi(FlowsApi):
         *,
         idempotency_key: str | None = None,
         tweaks: Mapping[str, Any] | None = None,
+        bound_tweaks: Mapping[str, Any] | None = None,
         session_id: str | None = None,
         timeout: float | None = None,
     ) -> str:
@@ -48,6 +49,8 @@ class JobsApi(FlowsApi):
             idempotency_key: The call's key, of any length; a random one by default, which makes this call's own
                 retries safe.
             tweaks: Values by field, by component id.
+            bound_tweaks: What the key is bound to in place of `tweaks`, which may hold paths of files that are uploaded
+                anew, and so named anew, whenever the call is repeated.
             session_id: Session whose memory the flow uses; a job suspended in the same session is cancelled.
             timeout: Seconds for this request, retries included.
 
@@ -62,7 +65,10 @@ class JobsApi(FlowsApi):
         body = v2_body(key, input_value, mode="background", tweaks=tweaks, session_id=session_id)
         if tweaks:
             self._check_tweaks(key, tweaks, deadline)
-        body["idempotency_key"] = bound_key(idempotency_key or str(uuid4()), body)
+        bound = body
+        if bound_tweaks is not None:
+            bound = v2_body(key, input_value, mode="background", tweaks=bound_tweaks, session_id=session_id)
+        body["idempotency_key"] = bound_key(idempotency_key or str(uuid4()), bound)
         reply = self._send(
             "POST",
             "/api/v2/workflows",

@@ -7,7 +7,10 @@ from unit.calls.conftest import NO_HISTORY, rows, sends
 from unit.calls.quick_policy import policy
 
 from dagma.backends.function import CallableBackend
+from dagma.backends.langflow.langflow_jobs import LangflowJobs
 from dagma.backends.langflow.langflow_resource import LangflowRestResource, langflow_from_environment
+from dagma.calls.attached_files import attach_files
+from dagma.calls.request import CallRequest, FlowReference
 from dagma.langflow import BadRequest, FlowFailed, LangflowError
 from dagma.testing import ComponentFailed, FakeCall, FakeLangflow, Fault
 
@@ -65,6 +68,19 @@ def test_a_job_finds_its_file_whenever_it_runs(fake: FakeLangflow, flow_id: str)
     asked = backend()
     assert text_of(asked.run_flow("read it", flow_id=flow_id, files=FILES, mode="job"), asked) == "the text"
     assert [file.content for file in fake.files] == [b"the text"]
+
+
+def test_a_job_is_found_by_its_key_although_its_file_is_uploaded_again(fake: FakeLangflow, flow_id: str) -> None:
+    jobs = LangflowJobs(backend(), seconds=60.0)
+    request = CallRequest(flow_id=flow_id, input_value="read it", files=attach_files(FILES))
+    first, second = (jobs.submit(request, FlowReference(flow_id), "one key") for _ in range(2))
+    assert first == second
+    assert len(fake.files) == 2
+
+
+def test_a_file_stays_where_a_shared_session_keeps_its_path(fake: FakeLangflow, flow_id: str) -> None:
+    backend().run_flow("read it", flow_id=flow_id, files=FILES, session_id="shared")
+    assert len(fake.files) == 1
 
 
 def test_a_call_whose_file_can_not_be_uploaded_surely_did_not_run(fake: FakeLangflow, flow_id: str) -> None:

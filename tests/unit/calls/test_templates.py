@@ -23,6 +23,8 @@ def filled(source: str, **values: Any) -> str:
         ("{{ row.items }} {{ row.get('b') }}", {"row": {"items": "a column", "b": 1}}, "a column 1"),
         ("{{ text.upper() }} {{ '{:.1f}'.format(number) }}", {"text": "a", "number": 2}, "A 2.0"),
         ("{% for each in rows %}{{ each }};{% endfor %}", {"rows": [1, 2]}, "1;2;"),
+        ("{{ tags | map('upper') }} {{ of.keys() }}", {"tags": ["a", "b"], "of": {"x": 1}}, '["A", "B"] ["x"]'),
+        ("{{ words }}", {"words": {"pear", "fig", "apple"}}, '["apple", "fig", "pear"]'),
         ("{{ missing.x | default('none') }}", {"missing": {}}, "none"),
     ],
 )

@@ -57,6 +57,8 @@ class LangflowJobs:
                 request.input_value,
                 idempotency_key=idempotency_key,
                 tweaks=tweaks,
+                # The call's own key covers what its files hold.
+                bound_tweaks=request.tweaks or {} if request.files else None,
                 session_id=request.session_id,
             )
 
