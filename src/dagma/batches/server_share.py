@@ -39,11 +39,12 @@ class ServerShare:
         self._renewed_at = -math.inf
         self._known_hold_ends = 0.0
 
-    def keep(self, in_flight: int) -> None:
+    def keep(self, in_flight: int, has_more: bool) -> None:
         """Renew the share where it is time: to be called several times a second.
 
         Args:
             in_flight: How many calls the batch has in flight.
+            has_more: Whether it has more to make.
         """
         pace, now = self._pace, time.monotonic()
         # A hold that the others know is not told them again: counted from later each time, it would never end.
@@ -52,7 +53,7 @@ class ServerShare:
             return
         self._renewed_at = now
         wish = Wish(
-            slots=pace.wanted,
+            slots=pace.wanted if has_more else in_flight,
             in_flight=in_flight,
             starts=pace.starts_wanted,
             held_seconds=pace.seconds_held if has_news else 0.0,
