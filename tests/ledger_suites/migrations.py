@@ -60,17 +60,20 @@ class Migrations:
         begun = (
             "INSERT INTO calls (id, key, attempt, scope, flow_id, backend, mode, state, begun_at, reserved_tokens,"
             " reserved_cost, input_hash, principal) VALUES ('{id}', '{id}', 1, 's', 'f', 'b', 'direct', 'begun',"
-            " '2026-03-10 12:20:00', 7, 0, 'x', 'anna')"
+            " '2026-03-10 12:20:00', 7, 3, 'x', 'anna')"
         )
         ended = "UPDATE calls SET state = 'answered', finished_at = begun_at, duration_ms = 1, total_tokens = 5"
         with engine.begin() as connection:
+            connection.exec_driver_sql(begun.format(id="0"))
+            connection.exec_driver_sql(ended)
             connection.exec_driver_sql(begun.format(id="1"))
         migrate(owner_url)
         with engine.begin() as connection:
             connection.exec_driver_sql(begun.format(id="2"))
-            connection.exec_driver_sql(ended)
-            sums = "SELECT sum(calls), sum(tokens), sum(metered_tokens) FROM usage_hours"
-            assert connection.exec_driver_sql(sums).one() == (2, 10, 10)
-            anna = connection.exec_driver_sql(f"{sums} WHERE principal = 'anna'").one()
-            assert (anna[0], anna[2]) == (1, 10)
+            sums = (
+                "SELECT sum(calls), sum(tokens), sum(cost), sum(metered_tokens) FROM usage_hours WHERE principal = '{}'"
+            )
+            connection.exec_driver_sql(f"{ended} WHERE id <> '0'")
+            assert connection.exec_driver_sql(sums.format("anna")).one() == (2, 10, 6, 10)
+            assert connection.exec_driver_sql(sums.format("")).one() == (1, 5, 3, 5), "ended before"
         engine.dispose()

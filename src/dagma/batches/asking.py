@@ -41,7 +41,7 @@ class Asking:
         pace: How many calls may be in flight.
         progress: Where to count.
         write: Writes rows to the table.
-        tick: Called several times a second, with how many calls are in flight.
+        tick: Called several times a second, with how many calls are in flight, and whether there are more rows.
         over: Set here when no more answers are wanted.
     """
 
@@ -53,7 +53,7 @@ class Asking:
         pace: Pace,
         progress: Progress,
         write: Callable[[Sequence[Written]], None],
-        tick: Callable[[int], None],
+        tick: Callable[[int, bool], None],
         over: threading.Event,
     ) -> None:
         self._crew = Crew(ask)
@@ -91,7 +91,7 @@ class Asking:
         while has_more or self._crew.in_flight:
             self._progress.seconds = time.monotonic() - self._begun_at
             self._progress.level = self._pace.level
-            self._tick(self._crew.in_flight)
+            self._tick(self._crew.in_flight, has_more)
             has_more = has_more and self._give(rows)
             self._take()
             if self._is_time_to_write():
@@ -116,6 +116,11 @@ class Asking:
                 pass
         except TableError as error:
             logger.warning("Answers were not written to the table, and the next batch finds them: %s", error)
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are in flight."""
+        return self._crew.in_flight
 
     @property
     def averages(self) -> Averages:

@@ -213,7 +213,8 @@ class Batch:
                 yield from asking.results(itertools.islice(staged.to_ask(), self._settings.sample))
             finally:
                 asking.end()
-                self._share.give_back()
+                if not asking.in_flight:  # else those that go on keep their slots until the lease expires
+                    self._share.give_back()
         if self._settings.sample is not None:
             rows = staged.count("ask")
             self.progress.estimate = tell_estimate(asking.averages, rows, self.progress.rows_per_second)
@@ -222,9 +223,9 @@ class Batch:
         if self._table is not None:
             self._table.write(results, self._generation)
 
-    def _tick(self, in_flight: int) -> None:
+    def _tick(self, in_flight: int, has_more: bool) -> None:
         self._caller.stop_if_cancelled()
-        self._share.keep(in_flight)
+        self._share.keep(in_flight, has_more)
         if self.progress.seconds >= self._told_at:
             self._told_at = self.progress.seconds + max(PROGRESS_SECONDS, self.progress.seconds * PROGRESS_SHARE)
             self._on_progress(self.progress)

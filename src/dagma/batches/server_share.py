@@ -37,24 +37,26 @@ class ServerShare:
         )
         self._pace = pace
         self._renewed_at = -math.inf
-        self._told_of_hold = False
+        self._known_hold_ends = 0.0
 
-    def keep(self, in_flight: int) -> None:
+    def keep(self, in_flight: int, has_more: bool) -> None:
         """Renew the share where it is time: to be called several times a second.
 
         Args:
             in_flight: How many calls the batch has in flight.
+            has_more: Whether it has more to make.
         """
         pace, now = self._pace, time.monotonic()
-        hurries = pace.is_short or (pace.seconds_held > 0 and not self._told_of_hold)
-        if now - self._renewed_at < (HURRIED_SECONDS if hurries else RENEW_SECONDS):
+        # A hold that the others know is not told them again: counted from later each time, it would never end.
+        has_news = pace.seconds_held > 0 and now + pace.seconds_held > self._known_hold_ends + SAME_HOLD_SECONDS
+        if now - self._renewed_at < (HURRIED_SECONDS if pace.is_short or has_news else RENEW_SECONDS):
             return
         self._renewed_at = now
         wish = Wish(
-            slots=pace.wanted,
+            slots=pace.wanted if has_more else in_flight,
             in_flight=in_flight,
             starts=pace.starts_wanted,
-            held_seconds=pace.seconds_held,
+            held_seconds=pace.seconds_held if has_news else 0.0,
         )
         try:
             share = self._limits.renew(wish)
@@ -64,9 +66,11 @@ class ServerShare:
             return
         pace.bound(share.slots)
         pace.schedule(share.starts)
-        if share.held_seconds > pace.seconds_held + SAME_HOLD_SECONDS:
-            pace.slow_down(share.held_seconds)
-        self._told_of_hold = pace.seconds_held > 0
+        # Counted from before the ledger was asked, so that the time that it took does not prolong the hold.
+        self._known_hold_ends = now + share.held_seconds
+        held_seconds = self._known_hold_ends - time.monotonic()
+        if held_seconds > pace.seconds_held + SAME_HOLD_SECONDS:
+            pace.slow_down(held_seconds)
 
     def give_back(self) -> None:
         """Leave the share to the other batches."""

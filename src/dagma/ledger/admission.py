@@ -124,7 +124,8 @@ class Admission:
             return self._insert_first(connection, own)
 
         try:
-            begun = self._database.transact(insert, self._patience_seconds)
+            # Without patience: where the database is away, each call waits for it by itself.
+            begun = self._database.transact(insert)
         except LedgerError as error:
             logger.debug("Calls are begun one by one: %s", error)
         finally:

@@ -57,9 +57,9 @@ class GroupedLedger(Ledger):
             return end_all(connection, endings, self._clock())
 
         try:
-            ended = self.database.transact(work, self._patience_seconds)
+            ended = self.database.transact(work)
         except LedgerError:
-            # One of them may be to blame, and each tries alone.
+            # One of them may be to blame, or the database is away: each tries alone, and patiently.
             return [False] * len(endings)
         self._presence.release(*ended)
         return [each.call_id in ended for each in endings]

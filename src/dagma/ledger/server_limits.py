@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from dagma.ledger.beginning import insert_once
 from dagma.ledger.database import Database
@@ -18,6 +18,8 @@ from dagma.ledger.tables import servers, shares
 LEASE_SECONDS = 15.0
 # How far ahead calls are given their times.
 AHEAD_SECONDS = 1.0
+# Holds of batches end by then: a later time is one of a clock that was ahead.
+LONGEST_HOLD_SECONDS = 600.0
 # Of the calls in flight one in so many is left to calls that belong to no batch.
 ROOM_SHARE = 8
 
@@ -100,9 +102,12 @@ class ServerLimits:
     def _renew(self, connection: Connection, wish: Wish) -> Share:
         now = self._database.now(connection)
         held_until, next_start_at = self._locked(connection, now)
-        held_until = max(held_until, now + timedelta(seconds=wish.held_seconds))
+        if wish.held_seconds:
+            held_until = max(held_until, now + timedelta(seconds=wish.held_seconds))
+        held_until = min(held_until, now + timedelta(seconds=LONGEST_HOLD_SECONDS))
         slots = self._take_slots(connection, wish, now)
-        starts, next_start_at = self._take_starts(wish.starts, max(next_start_at, held_until, now), now)
+        first = max(self._bounded_start(next_start_at, max(held_until, now)), held_until, now)
+        starts, next_start_at = self._take_starts(wish.starts if slots else 0, first, now)
         values = {"held_until": held_until, "next_start_at": next_start_at}
         connection.execute(update(servers).where(servers.c.server == self._server).values(values))
         return Share(slots=slots, held_seconds=max((held_until - now).total_seconds(), 0.0), starts=starts)
@@ -119,7 +124,9 @@ class ServerLimits:
 
     def _take_slots(self, connection: Connection, wish: Wish, now: datetime) -> int:
         of_server = shares.c.server == self._server
-        connection.execute(delete(shares).where(of_server, shares.c.expires_at < now))
+        # A lease that is far too long is one of a clock that was ahead.
+        is_over = or_(shares.c.expires_at < now, shares.c.expires_at > now + timedelta(seconds=2 * LEASE_SECONDS))
+        connection.execute(delete(shares).where(of_server, is_over))
         others = connection.execute(
             select(shares.c.wants, shares.c.slots).where(of_server, shares.c.holder != self._holder)
         ).all()
@@ -132,6 +139,12 @@ class ServerLimits:
         if connection.execute(mine.values(values)).rowcount == 0:
             connection.execute(insert(shares).values(server=self._server, holder=self._holder, **values))
         return slots
+
+    def _bounded_start(self, start: datetime, earliest: datetime) -> datetime:
+        """Come back to this limit from a time that a lower one, or a clock that was ahead, has led to."""
+        if self._most_per_second is None:
+            return start
+        return min(start, earliest + timedelta(seconds=AHEAD_SECONDS + 1 / self._most_per_second))
 
     def _take_starts(self, count: int, first: datetime, now: datetime) -> tuple[tuple[float, ...] | None, datetime]:
         if self._most_per_second is None:

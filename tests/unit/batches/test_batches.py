@@ -16,6 +16,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from sqlalchemy import select
 from unit.batches.conftest import FLOW_ID, QUICK, Flow, labels, reviews, sends, stored
 from unit.batches.data_backend import Labelling
 
@@ -32,6 +33,7 @@ from dagma.langflow import Forbidden
 from dagma.ledger import LedgerSettings, QuotaExceededError
 from dagma.ledger.ledger_settings import ledger_from_environment
 from dagma.ledger.reports import Filter, all_calls
+from dagma.ledger.tables import shares
 from dagma.testing import FakeLangflow, Fault
 
 ROOT = Path(__file__).parents[3]
@@ -431,6 +433,8 @@ def test_a_cancelled_batch_waits_for_no_call_and_the_next_one_finds_their_answer
     with pytest.raises(dg.DagsterExecutionInterruptedError):
         list(batch.results())
     assert not goes_on.is_set()
+    with ledger_from_environment().database.read() as connection:
+        assert connection.scalar(select(shares.c.slots)) >= 1, "the calls that go on keep their slots for a while"
     goes_on.set()
     assert all(result.error is None for result in ask(reviews(20)).values())
     assert len(flow.inputs) == len(set(flow.inputs)) == 20

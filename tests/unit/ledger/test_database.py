@@ -3,14 +3,24 @@ import sys
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ledger_suites.migrations import migrate_to
 from ledger_suites.tools import Clock, MakeLedger, new_call
 from sqlalchemy import create_engine, select, text
 
-from dagma.ledger import Ledger, LedgerNotMigratedError, LedgerSettings, LedgerSettingsError, LedgerUnavailableError
-from dagma.ledger.database import Database
+from dagma.ledger import (
+    Begun,
+    Ledger,
+    LedgerNotMigratedError,
+    LedgerSettings,
+    LedgerSettingsError,
+    LedgerUnavailableError,
+    database,
+)
+from dagma.ledger.database import Database, utc_now
+from dagma.ledger.grouped_ledger import GroupedLedger
 from dagma.ledger.reports import Filter, last_calls
 from dagma.ledger.schema_version import HEAD
 from dagma.ledger.tables import replays
@@ -64,6 +74,26 @@ def test_a_server_that_is_away_is_named_without_its_password() -> None:
         ledger.begin(new_call())
     assert PASSWORD not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+def test_calls_of_many_threads_wait_for_a_server_that_is_away_as_long_as_a_call_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waited = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal waited
+        waited += seconds
+
+    monkeypatch.setattr(database, "time", SimpleNamespace(monotonic=lambda: waited, sleep=sleep))
+    ledger = GroupedLedger(Ledger("postgresql://dagma@127.0.0.1:9/dagma", patience_seconds=30))
+    with pytest.raises(LedgerUnavailableError):
+        ledger.begin(new_call())
+    assert 0 < waited <= 30
+    waited, begun = 0.0, Begun(state="new", call_id="1", key="1", attempt=1, begun_at=utc_now(), mode="direct")
+    with pytest.raises(LedgerUnavailableError):
+        ledger.finish(begun, raw="Paris")
+    assert 0 < waited <= 30
 
 
 def test_a_refused_statement_is_explained_without_the_texts_it_carried(make_ledger: MakeLedger) -> None:

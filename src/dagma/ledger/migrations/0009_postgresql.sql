@@ -1,19 +1,32 @@
--- Totals of before stay as nobody's: calls that are pruned can't tell any more whose they were.
+-- Totals of calls that have ended stay as nobody's: calls that are pruned can't tell any more whose they were.
 
 ALTER TABLE usage_hours
     ADD COLUMN principal text NOT NULL DEFAULT '',
     DROP CONSTRAINT usage_hours_pkey,
     ADD PRIMARY KEY (flow_id, hour, principal)
 --
--- Where what a call that has not ended yet turns out to use is counted.
+-- What calls have reserved that may end yet moves to whose they are, where their end is counted.
 INSERT INTO usage_hours (
-    flow_id, hour, principal,
-    calls, tokens, cost, metered_calls, metered_tokens, estimated_calls, estimated_tokens, priced_calls, priced_cost,
+    flow_id, hour, principal, flow_name, flow_title, calls, tokens, cost,
+    metered_calls, metered_tokens, estimated_calls, estimated_tokens, priced_calls, priced_cost,
     estimated_costs, estimated_cost
 )
-SELECT DISTINCT flow_id, date_trunc('hour', begun_at, 'UTC'), principal, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+SELECT
+    flow_id, date_trunc('hour', begun_at, 'UTC'), principal, max(flow_name), max(flow_title),
+    count(*), sum(reserved_tokens), sum(reserved_cost), 0, 0, 0, 0, 0, 0, 0, 0
 FROM calls
 WHERE state IN ('begun', 'submitted', 'unknown') AND principal <> ''
+GROUP BY 1, 2, 3
+--
+UPDATE usage_hours AS totals
+SET calls = totals.calls - moved.calls, tokens = totals.tokens - moved.tokens, cost = totals.cost - moved.cost
+FROM (
+    SELECT flow_id, hour, sum(calls) AS calls, sum(tokens) AS tokens, sum(cost) AS cost
+    FROM usage_hours
+    WHERE principal <> ''
+    GROUP BY flow_id, hour
+) AS moved
+WHERE totals.flow_id = moved.flow_id AND totals.hour = moved.hour AND totals.principal = ''
 --
 CREATE OR REPLACE FUNCTION ledger_count_call() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$

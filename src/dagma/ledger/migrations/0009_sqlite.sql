@@ -43,15 +43,28 @@ DROP TABLE usage_hours_before
 --
 CREATE INDEX ix_usage_hours_hour ON usage_hours (hour)
 --
+-- What calls have reserved that may end yet moves to whose they are, where their end is counted.
 INSERT INTO usage_hours (
-    flow_id, hour, principal,
-    calls, tokens, cost, metered_calls, metered_tokens, estimated_calls, estimated_tokens, priced_calls, priced_cost,
+    flow_id, hour, principal, flow_name, flow_title, calls, tokens, cost,
+    metered_calls, metered_tokens, estimated_calls, estimated_tokens, priced_calls, priced_cost,
     estimated_costs, estimated_cost
 )
-SELECT DISTINCT
-    flow_id, strftime('%Y-%m-%d %H:00:00.000000', begun_at), principal, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+SELECT
+    flow_id, strftime('%Y-%m-%d %H:00:00.000000', begun_at), principal, max(flow_name), max(flow_title),
+    count(*), sum(reserved_tokens), sum(reserved_cost), 0, 0, 0, 0, 0, 0, 0, 0
 FROM calls
 WHERE state IN ('begun', 'submitted', 'unknown') AND principal <> ''
+GROUP BY 1, 2, 3
+--
+UPDATE usage_hours AS totals
+SET calls = totals.calls - moved.calls, tokens = totals.tokens - moved.tokens, cost = totals.cost - moved.cost
+FROM (
+    SELECT flow_id, hour, sum(calls) AS calls, sum(tokens) AS tokens, sum(cost) AS cost
+    FROM usage_hours
+    WHERE principal <> ''
+    GROUP BY flow_id, hour
+) AS moved
+WHERE totals.flow_id = moved.flow_id AND totals.hour = moved.hour AND totals.principal = ''
 --
 CREATE TRIGGER calls_counted_on_begin AFTER INSERT ON calls
 WHEN NEW.state = 'begun'
