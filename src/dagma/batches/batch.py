@@ -108,6 +108,8 @@ class Batch:
             staged.mark(self._needed)
             self._count(staged)
             self._estimate(staged, flow)
+            if self._table is not None and self._settings.sample is None:
+                self._table.begin_refresh(self._generation)
             if with_unchanged and self._table is not None:
                 yield from self._unchanged(self._table, staged)
             yield from self._ask(staged, scope)
@@ -131,7 +133,7 @@ class Batch:
         if self._table is None:
             return self._caller.scope
         table_id = self._table.prepare(staging.kinds, self._settings.output_kinds)
-        self._generation = self._table.begin_refresh(self._settings.refresh == "all")
+        self._generation = self._table.generation_for(self._settings.refresh == "all")
         columns = self._settings.columns
         variant = input_hash({"version": flow.version, "output": columns and columns.schema, "of": self._generation})
         partition = f"/{self._table.partition}" if self._table.partition else ""
@@ -232,6 +234,5 @@ class Batch:
     def _finish(self, staged: StagedRows) -> None:
         if self._table is None or self._settings.sample is not None:
             return
-        if self._settings.refresh == "all":
-            self._table.end_refresh()
+        self._table.end_refresh()
         self.progress.vanished = self._table.remove_vanished(staged.lacks, drop=self._settings.vanished == "drop")

@@ -16,7 +16,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from unit.batches.conftest import FLOW_ID, QUICK, Flow, labels, reviews, sends, stored
+from unit.batches.conftest import FLOW_ID, QUICK, Flow, ask, labels, reviews, sends, stored
 from unit.batches.data_backend import Labelling
 
 from dagma.backends.langflow.langflow_resource import langflow_from_environment
@@ -25,7 +25,6 @@ from dagma.batches.ask_rows import ask_rows
 from dagma.batches.batch import Batch
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import BatchStopped, RowsError, TableError
-from dagma.batches.row_result import RowResult
 from dagma.batches.tables_database import TablesDatabase
 from dagma.calls.caller import Caller
 from dagma.langflow import Forbidden
@@ -36,14 +35,6 @@ from dagma.testing import FakeLangflow, Fault
 
 ROOT = Path(__file__).parents[3]
 LABELS = {"label": {"enum": ["positive", "negative"]}, "reason": "string"}
-
-
-def ask(rows: Any, **options: Any) -> dict[str, RowResult]:
-    """Ask rows of the table `labels`, and give the results by key."""
-    defaults = {"key": "id", "input": "{{ row.text }}", "table": "labels"}
-    if "backend" not in options:
-        defaults["backend"] = langflow_from_environment(QUICK)
-    return {result.key: result for result in ask_rows(rows, **{**defaults, **options})}
 
 
 def ledger_rows() -> list[dict[str, Any]]:
@@ -108,17 +99,6 @@ def test_another_output_schema_asks_all_rows(fake: FakeLangflow, flow: Flow, dat
     ask(reviews(2), output=LABELS)
     assert len(sends(fake)) == 4
     assert stored(database, "labels", "label", "reason")[0] == {"label": "positive", "reason": "as it says"}
-
-
-def test_refresh_all_asks_anew_and_goes_on_after_it_was_broken_off(fake: FakeLangflow, flow: Flow) -> None:
-    ask(reviews(6))
-    results = ask_rows(reviews(6), key="id", input="{{ row.text }}", table="labels", refresh="all", concurrency=1)
-    next(results)
-    results.close()  # type: ignore[attr-defined]
-    ask(reviews(6), refresh="all")
-    assert len(sends(fake)) in (12, 13), "one may have been in flight"
-    ask(reviews(6), refresh="all")
-    assert len(sends(fake)) in (18, 19)
 
 
 def test_rows_that_vanish_are_marked_and_come_back_unasked(fake: FakeLangflow, database: TablesDatabase) -> None:
