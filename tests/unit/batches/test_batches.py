@@ -275,12 +275,14 @@ def test_more_failures_than_allowed_stop_the_batch_and_what_was_answered_is_kept
 
 
 def test_a_batch_stops_before_it_costs_more_than_allowed(fake: FakeLangflow, database: TablesDatabase) -> None:
-    with pytest.raises(BatchStopped, match="26 rows were not asked"):
+    with pytest.raises(BatchStopped, match=r"26 rows were not asked.*set sample to ask a part of the rest"):
         ask(reviews(30), max_cost_usd=0.00065, concurrency=1)
     assert len(sends(fake)) == len(stored(database, "labels")) == 4
     with pytest.raises(BatchStopped, match=r"26 rows will cost about 0\.0040 USD.* Nothing was sent"):
         ask(reviews(30), max_cost_usd=0.00065)
     assert len(sends(fake)) == 4
+    ask(reviews(30), max_cost_usd=0.00065, sample=3)
+    assert len(sends(fake)) == 7
 
 
 def test_what_rows_will_take_is_told_before_the_first_is_asked_and_refused_over_the_limit(
