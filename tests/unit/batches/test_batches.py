@@ -29,6 +29,7 @@ from dagma.batches.tables_database import TablesDatabase
 from dagma.calls.caller import Caller
 from dagma.langflow import Forbidden
 from dagma.ledger import LedgerSettings, QuotaExceededError
+from dagma.ledger.errors import LedgerUnavailableError
 from dagma.ledger.ledger_settings import ledger_from_environment
 from dagma.ledger.reports import Filter, all_calls
 from dagma.testing import FakeLangflow, Fault
@@ -300,6 +301,20 @@ def test_what_rows_will_take_is_told_before_the_first_is_asked_and_refused_over_
     assert len(sends(fake)) == 3
     ask(reviews(1), table="another", max_cost_usd=0.01)
     assert "Estimate, by what the latest 3 calls of the flow took: 1 rows, 38 tokens" in caplog.text
+
+
+def test_an_estimate_that_the_ledger_fails_to_give_stops_a_batch_only_where_its_limit_needs_it(
+    fake: FakeLangflow, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise LedgerUnavailableError("It took too long.")
+
+    monkeypatch.setattr("dagma.batches.batch.recent_means", fail)
+    with pytest.raises(LedgerUnavailableError):
+        ask(reviews(1), max_cost_usd=1.0)
+    assert ask(reviews(1))["1"].error is None
+    assert "There is no estimate of what the rows will take: It took too long." in caplog.text
+    assert ask(reviews(2), max_cost_usd=1.0)["2"].error is None
 
 
 def test_a_limit_on_cost_is_not_pretended_where_prices_are_unknown(
