@@ -440,17 +440,23 @@ list(ask_rows(rows, key="id", input="{{ row.text }}", table="labels", concurrenc
 """
 
 
-def test_a_batch_that_is_killed_goes_on_and_pays_for_nothing_twice(fake: FakeLangflow, flow: Flow) -> None:
+def test_a_batch_that_is_killed_leaves_no_file_and_goes_on_and_pays_for_nothing_twice(
+    fake: FakeLangflow, flow: Flow, tmp_path: Path
+) -> None:
     def kill_at_the_17th(asked: str) -> str:
         if len(flow.inputs) == 17:
             batch.kill()
         return f"You said {asked}."
 
     flow.says = kill_at_the_17th
+    storage = tmp_path / "storage"
+    storage.mkdir()
+    folders = dict.fromkeys(("DAGMA_STORAGE_DIR", "TMPDIR"), str(storage))
     batch = subprocess.Popen(
-        [sys.executable, "-c", KILLED], env={**os.environ, "PYTHONPATH": str(ROOT / "src")}, cwd=ROOT
+        [sys.executable, "-c", KILLED], env={**os.environ, **folders, "PYTHONPATH": str(ROOT / "src")}, cwd=ROOT
     )
     assert batch.wait(120) == -signal.SIGKILL
+    assert list(storage.iterdir()) == []
     assert 17 <= len(flow.inputs) <= 20
     # Those that were in flight are found by their sessions, and the others are asked.
     results = ask(reviews(30))
