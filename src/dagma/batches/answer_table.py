@@ -163,8 +163,8 @@ class AnswerTable:
         self._table = None
         return self._registered()
 
-    def begin_refresh(self, anew: bool) -> int:
-        """Say which refresh of all rows this batch belongs to: one that was broken off goes on.
+    def generation_for(self, anew: bool) -> int:
+        """Say which refresh of all rows a batch belongs to: one that was broken off goes on.
 
         Args:
             anew: Whether the batch asks for all rows.
@@ -173,12 +173,18 @@ class AnswerTable:
             The number; rows that were asked in an earlier one are asked again.
         """
         with self._database.begin() as connection:
-            row = connection.execute(select(_registry).where(*self._mine(_registry)).with_for_update()).one()
-            if not anew or row.refreshing:
-                return int(row.generation)
-            values = {"generation": row.generation + 1, "refreshing": True}
-            connection.execute(update(_registry).where(*self._mine(_registry)).values(values))
-            return int(row.generation) + 1
+            row = connection.execute(select(_registry).where(*self._mine(_registry))).one()
+        return int(row.generation) + (anew and not row.refreshing)
+
+    def begin_refresh(self, generation: int) -> None:
+        """Record that a refresh of all rows begins, if it is a new one: every batch goes on with it until it has ended.
+
+        Args:
+            generation: What `generation_for` gave.
+        """
+        statement = update(_registry).where(*self._mine(_registry), _registry.c.generation < generation)
+        with self._database.begin() as connection:
+            connection.execute(statement.values(generation=generation, refreshing=True))
 
     def end_refresh(self) -> None:
         """Record that every row has been asked in this refresh."""
@@ -228,7 +234,7 @@ class AnswerTable:
 
         Args:
             results: The rows, and what became of them.
-            generation: What `begin_refresh` gave.
+            generation: What `generation_for` gave.
         """
         if not results:
             return

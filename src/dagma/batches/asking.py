@@ -217,7 +217,7 @@ class Asking:
             BatchStopped(
                 f"{progress.cost_usd:.4f} USD are spent, and max_cost_usd is {self._most_cost:g}: "
                 f"{progress.to_ask - progress.done:,} rows were not asked. What was answered is kept. Raise "
-                "max_cost_usd, or materialize again to spend as much on the rest.",
+                "max_cost_usd, or set sample to ask a part of the rest.",
                 progress.errors,
             )
         )

@@ -24,9 +24,9 @@ from dagma.batches.staged_rows import StagedRow, StagedRows
 from dagma.calls.caller import Caller
 from dagma.calls.request import FlowReference
 from dagma.langflow.flows_api import is_refused_look_up
-from dagma.ledger import Ledger, input_hash
+from dagma.ledger import Ledger, LedgerError, input_hash
 from dagma.ledger.grouped_ledger import GroupedLedger
-from dagma.ledger.recent_calls import recent_means
+from dagma.ledger.recent_calls import Means, recent_means
 
 # Progress is told every 5 s at first, and then ever less often: under 300 times in a day.
 PROGRESS_SECONDS = 5.0
@@ -108,6 +108,8 @@ class Batch:
             staged.mark(self._needed)
             self._count(staged)
             self._estimate(staged, flow)
+            if self._table is not None and self._settings.sample is None:
+                self._table.begin_refresh(self._generation)
             if with_unchanged and self._table is not None:
                 yield from self._unchanged(self._table, staged)
             yield from self._ask(staged, scope)
@@ -131,7 +133,7 @@ class Batch:
         if self._table is None:
             return self._caller.scope
         table_id = self._table.prepare(staging.kinds, self._settings.output_kinds)
-        self._generation = self._table.begin_refresh(self._settings.refresh == "all")
+        self._generation = self._table.generation_for(self._settings.refresh == "all")
         columns = self._settings.columns
         variant = input_hash({"version": flow.version, "output": columns and columns.schema, "of": self._generation})
         partition = f"/{self._table.partition}" if self._table.partition else ""
@@ -167,7 +169,7 @@ class Batch:
         if not rows:
             return
         of_table = None if self._table is None else self._table.averages()
-        averages, whose = averages_by(of_table, recent_means(self._ledger.database, flow.flow_id))
+        averages, whose = averages_by(of_table, lambda: self._recent_means(flow))
         refuse_if_dearer(averages, whose, rows, self._settings.max_cost_usd)
         if averages.tokens is None and averages.seconds is None:
             self._caller.log.info("%s rows are asked. What they will take is not known yet.", f"{rows:,}")
@@ -176,6 +178,15 @@ class Batch:
         rate = at_once / averages.seconds if averages.seconds else 0.0
         told = tell_estimate(averages, rows, rate)
         self._caller.log.info("Estimate, by what %s took: %s, if %d are in flight.", whose, told, at_once)
+
+    def _recent_means(self, flow: FlowReference) -> Means:
+        try:
+            return recent_means(self._ledger.database, flow.flow_id)
+        except LedgerError as error:
+            if self._settings.max_cost_usd is not None:
+                raise
+            self._caller.log.warning("There is no estimate of what the rows will take: %s", error)
+            return Means(0, None, None, None)
 
     def _unchanged(self, table: AnswerTable, staged: StagedRows) -> Iterator[RowResult]:
         outputs = list(self._settings.output_kinds)
@@ -233,6 +244,5 @@ class Batch:
     def _finish(self, staged: StagedRows) -> None:
         if self._table is None or self._settings.sample is not None:
             return
-        if self._settings.refresh == "all":
-            self._table.end_refresh()
+        self._table.end_refresh()
         self.progress.vanished = self._table.remove_vanished(staged.lacks, drop=self._settings.vanished == "drop")

@@ -1,23 +1,26 @@
 """What rows will take, by what others took: told before the first call, and refused where it costs too much."""
 
+from collections.abc import Callable
+
 from dagma.batches.answer_table import Averages
 from dagma.batches.errors import BatchStopped
 from dagma.batches.progress import duration
 from dagma.ledger.recent_calls import Means
 
 
-def averages_by(table: Averages | None, flow: Means) -> tuple[Averages, str]:
+def averages_by(table: Averages | None, means: Callable[[], Means]) -> tuple[Averages, str]:
     """Choose whose averages to go by: those of the table's rows, or those of the flow's calls where it has none.
 
     Args:
         table: What a row of the table took; None where no table keeps the answers.
-        flow: What a call of the flow took, as the ledger has it.
+        means: Asks the ledger what a call of the flow took.
 
     Returns:
         The averages, and a word on whose they are.
     """
     if table is not None and (table.cost_usd is not None or table.tokens is not None):
         return table, "a row of this table"
+    flow = means()
     return Averages(flow.cost_usd, flow.tokens, flow.seconds), f"the latest {flow.calls:,} calls of the flow"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from dagma.batches.errors import RowsError
 from dagma.batches.values import jsonable
 from dagma.calls.attached_files import BadFile, FieldFiles, attach_files, check_file_fields
+from dagma.calls.template_sandbox import is_missing
 from dagma.calls.templates import BadTemplateError, NestedTemplates, Template
 from dagma.ledger.texts import storable
 
@@ -76,9 +77,15 @@ class RowTemplates:
         return Question(
             input=f"{text}\n\n{self._output_format}" if self._adds_format else text,
             session=None if self._session is None else storable(self._session.text(values)),
-            tweaks=None if self._tweaks is None else _written(self._tweaks.value(values)),
+            tweaks=None if self._tweaks is None else _written(self._tweaks.value(values, _tweak)),
             files=None if self._files is None else attach_files(self._files.value(values)),
         )
+
+
+def _tweak(template: Template, values: Mapping[str, Any]) -> Any:
+    """Fill in a template; where a row has no value, the field is empty, and not null."""
+    value = template.value(values)
+    return "" if is_missing(value) else value
 
 
 def _written(tweaks: Any) -> Any:

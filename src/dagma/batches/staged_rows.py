@@ -1,17 +1,20 @@
 """The rows of a batch on disk: read once, so that keys are checked and costs estimated before the first call."""
 
 import json
+import os
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from dagma.batches.errors import RowsError
-from dagma.calls.attached_files import AttachedFile, FieldFiles
+from dagma.calls.attached_files import AttachedFile, BadFile, FieldFiles
+from dagma.project import storage_folder
 
 CHUNK_ROWS = 1_000
 SHOWN_ROWS = 10
@@ -74,15 +77,23 @@ class StagedRow:
 
 
 class StagedRows:
-    """Rows in a temporary file, which goes with this object. All methods belong to one thread."""
+    """Rows in temporary files on the disk, in `storage_folder`. All methods belong to one thread.
+
+    The files have no names: the system frees them with this object, or with the process, even if that is killed.
+    """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="dagma-batch-")
-        self._database = sqlite3.connect(Path(self._folder.name) / "rows.db", isolation_level=None)
-        # Nothing of it outlives the process.
-        for pragma in ("journal_mode=OFF", "synchronous=OFF", "temp_store=FILE"):
-            self._database.execute(f"PRAGMA {pragma}")
-        self._database.execute(TABLE)
+        folder = storage_folder()
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        self._contents = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by __exit__)
+        self._places: dict[str, tuple[int, int]] = {}
+        with tempfile.NamedTemporaryFile(dir=folder, prefix="dagma-batch-") as file:
+            self._database = sqlite3.connect(file.name, isolation_level=None)
+            # Nothing of it outlives the process.
+            for pragma in ("journal_mode=OFF", "synchronous=OFF", "temp_store=FILE"):
+                self._database.execute(f"PRAGMA {pragma}")
+            self._database.execute(TABLE)
 
     def __enter__(self) -> Self:
         return self
@@ -91,7 +102,7 @@ class StagedRows:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._database.close()
-        self._folder.cleanup()
+        self._contents.close()
 
     def add(self, rows: Iterable[StagedRow]) -> None:
         """Write rows, and check that no two have the same key.
@@ -145,7 +156,7 @@ class StagedRows:
         with closing(self._database.cursor()) as cursor:
             cursor.execute("SELECT * FROM staged WHERE asked = ? AND state = 'equal'", [asked])
             while records := cursor.fetchmany(CHUNK_ROWS):
-                yield from map(_row, records)
+                yield from map(self._row, records)
 
     def lacks(self, keys: Sequence[str]) -> list[str]:
         """Give those of some keys that no row has."""
@@ -165,12 +176,21 @@ class StagedRows:
         """Write contents to the disk, each once, and give where they are."""
         if isinstance(files, tuple):
             return [self._kept(each) for each in files]
-        path = files.source
-        if isinstance(path, bytes):
-            path = Path(self._folder.name) / files.digest
-            if not path.exists():
-                path.write_bytes(files.read())
-        return [files.digest, files.extension, str(path)]
+        if isinstance(files.source, Path):
+            return [files.digest, files.extension, str(files.source)]
+        if files.digest not in self._places:
+            content = files.read()
+            self._places[files.digest] = (self._contents.tell(), len(content))
+            self._contents.write(content)
+            self._contents.flush()
+        return [files.digest, files.extension, self._places[files.digest]]
+
+    def _content(self, place: int, size: int) -> bytes:
+        """Read a content, in any thread."""
+        try:
+            return os.pread(self._contents.fileno(), size, place)
+        except (OSError, ValueError):
+            raise BadFile("A file's content can't be read: its batch has ended.", fix="Ask the row again.") from None
 
     def _chunks(self, condition: str) -> Iterator[list[StagedRow]]:
         last = 0
@@ -182,31 +202,30 @@ class StagedRows:
             if not records:
                 return
             last = records[-1][0]
-            yield [_row(record) for record in records]
+            yield [self._row(record) for record in records]
 
+    def _row(self, record: tuple[Any, ...]) -> StagedRow:
+        position, key, kept, text, session, tweaks, files, asked, fault, fault_kind, _state = record
+        return StagedRow(
+            position=position,
+            key=key,
+            kept=json.loads(kept),
+            input=text,
+            session=session,
+            tweaks=None if tweaks is None else json.loads(tweaks),
+            files=None if files is None else {name: self._attached(value) for name, value in json.loads(files).items()},
+            asked=asked,
+            fault=fault,
+            fault_kind=fault_kind,
+        )
 
-def _row(record: tuple[Any, ...]) -> StagedRow:
-    position, key, kept, text, session, tweaks, files, asked, fault, fault_kind, _state = record
-    return StagedRow(
-        position=position,
-        key=key,
-        kept=json.loads(kept),
-        input=text,
-        session=session,
-        tweaks=None if tweaks is None else json.loads(tweaks),
-        files=None if files is None else {name: _attached(value) for name, value in json.loads(files).items()},
-        asked=asked,
-        fault=fault,
-        fault_kind=fault_kind,
-    )
+    def _attached(self, value: Any) -> AttachedFile | tuple[AttachedFile, ...]:
+        if value and isinstance(value[0], list):
+            return tuple(self._file(each) for each in value)
+        return self._file(value) if value else ()
 
-
-def _attached(value: Any) -> AttachedFile | tuple[AttachedFile, ...]:
-    if value and isinstance(value[0], list):
-        return tuple(_file(each) for each in value)
-    return _file(value) if value else ()
-
-
-def _file(value: list[str]) -> AttachedFile:
-    digest, extension, path = value
-    return AttachedFile(digest, extension, Path(path))
+    def _file(self, value: list[Any]) -> AttachedFile:
+        digest, extension, where = value
+        return AttachedFile(
+            digest, extension, Path(where) if isinstance(where, str) else partial(self._content, *where)
+        )

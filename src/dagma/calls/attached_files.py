@@ -3,7 +3,7 @@
 import hashlib
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -37,12 +37,12 @@ class AttachedFile:
         digest: SHA-256 of its content, in hex. With the extension it decides the answer, and so whether a call is the
             same; the path does not.
         extension: Its extension with the dot, by which components tell its kind.
-        source: Where its content is, or the content itself.
+        source: Where its content is, or the content itself, or what reads it.
     """
 
     digest: str
     extension: str
-    source: Path | bytes = field(repr=False, compare=False)
+    source: Path | bytes | Callable[[], bytes] = field(repr=False, compare=False)
 
     def read(self) -> bytes:
         """Read the content.
@@ -52,6 +52,8 @@ class AttachedFile:
         """
         if isinstance(self.source, bytes):
             return self.source
+        if not isinstance(self.source, Path):
+            return self.source()
         with _opened(self.source, self.source.name) as file:
             content = file.read(most_bytes() + 1)
         if hashlib.sha256(content).hexdigest() != self.digest:

@@ -135,6 +135,12 @@ def joined(pieces: Iterable[str]) -> str:
     return "".join(written)
 
 
+def is_missing(value: Any) -> bool:
+    """Tell whether a value stands for none: None, NaN, or what pandas, which need not be installed, has for it."""
+    is_nan = isinstance(value, float) and value != value
+    return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
+
+
 def _check_size(characters: int) -> None:
     if characters > MOST_CHARACTERS:
         raise SecurityError(f"it writes more than {MOST_CHARACTERS:,} characters")
@@ -150,9 +156,7 @@ def whole(value: Any) -> Any:
 def _shown(value: Any) -> Any:
     """Write a value as text: what a model reads, and not Python's own notation."""
     value = whole(value)
-    if value is None or (isinstance(value, float) and value != value):
-        return ""
-    if type(value).__name__ in ("NAType", "NaTType"):  # of pandas, which need not be installed
+    if is_missing(value):
         return ""
     return _json(value) if isinstance(value, dict | list | tuple) else value
 

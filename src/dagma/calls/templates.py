@@ -1,7 +1,7 @@
 """Templates of what is asked, for flows and rows alike: Jinja2, and strict about names that do not exist."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -123,19 +123,25 @@ class NestedTemplates:
             for each in self._parsed.values() if isinstance(self._parsed, dict) else self._parsed:
                 yield from each.templates()
 
-    def value(self, values: Mapping[str, Any]) -> Any:
-        """Fill them in, each as `Template.value` does.
+    def value(
+        self, values: Mapping[str, Any], fill: Callable[[Template, Mapping[str, Any]], Any] = Template.value
+    ) -> Any:
+        """Fill them in.
+
+        Args:
+            values: The values of their variables.
+            fill: Fills in one of them.
 
         Raises:
             BadTemplateError: One of them can't be filled in.
         """
         match self._parsed:
             case Template():
-                return self._parsed.value(values)
+                return fill(self._parsed, values)
             case dict():
-                return {key: each.value(values) for key, each in self._parsed.items()}
+                return {key: each.value(values, fill) for key, each in self._parsed.items()}
             case list():
-                return [each.value(values) for each in self._parsed]
+                return [each.value(values, fill) for each in self._parsed]
         return self._parsed
 
 

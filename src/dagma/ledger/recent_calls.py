@@ -13,6 +13,8 @@ from dagma.ledger.meter import ESTIMATE_DAYS
 from dagma.ledger.tables import calls
 
 LATEST = 100
+# A database that restarts is back by then.
+PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def recent_means(database: Database, flow_id: str) -> Means:
         flow_id: The flow's id.
 
     Raises:
-        LedgerUnavailableError: The database can't be reached.
+        LedgerUnavailableError: The database stayed away, or took longer than any statement may.
     """
     query = (
         select(
@@ -56,8 +58,7 @@ def recent_means(database: Database, flow_id: str) -> Means:
         .order_by(calls.c.begun_at.desc())
         .limit(LATEST)
     )
-    with database.read() as connection:
-        rows = connection.execute(query).all()
+    rows = database.transact(lambda connection: connection.execute(query).all(), PATIENCE_SECONDS)
     tokens, costs, milliseconds = ([row[place] for row in rows] for place in range(3))
     took = _mean(milliseconds)
     return Means(len(rows), _mean(tokens), _mean(costs), None if took is None else took / 1000)

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from dagma.backends.langflow.langflow_resource import langflow_from_environment
 from dagma.batches import row_calls
 from dagma.batches.answer_table import AnswerTable
+from dagma.batches.ask_rows import ask_rows
+from dagma.batches.row_result import RowResult
 from dagma.batches.tables_database import TablesDatabase, tables_from_environment
 from dagma.calls.call_policy import CallPolicy
 from dagma.testing import FakeAnswer, FakeCall, FakeLangflow, RecordedRequest
@@ -65,6 +68,14 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def database(databases: None) -> TablesDatabase:
     return tables_from_environment()
+
+
+def ask(rows: Any, **options: Any) -> dict[str, RowResult]:
+    """Ask rows of the table `labels`, and give the results by key."""
+    defaults = {"key": "id", "input": "{{ row.text }}", "table": "labels"}
+    if "backend" not in options:
+        defaults["backend"] = langflow_from_environment(QUICK)
+    return {result.key: result for result in ask_rows(rows, **{**defaults, **options})}
 
 
 def sends(fake: FakeLangflow) -> list[RecordedRequest]:

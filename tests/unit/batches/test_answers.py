@@ -78,6 +78,12 @@ def test_what_templates_can_say(template: str, asked: str) -> None:
     assert RowTemplates(template).fill(row).input == asked
 
 
+def test_a_tweak_that_a_row_has_no_value_for_is_an_empty_text() -> None:
+    templates = RowTemplates("a", tweaks={"A-1": {"name": "{{ row.name }}", "size": "{{ row.size }}", "off": None}})
+    question = templates.fill({"name": None, "size": float("nan")})
+    assert question.tweaks == {"A-1": {"name": "", "size": "", "off": None}}
+
+
 @FEW
 @given(
     st.sampled_from(["positive", "negative"]),

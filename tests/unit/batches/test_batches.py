@@ -17,7 +17,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from sqlalchemy import select
-from unit.batches.conftest import FLOW_ID, QUICK, Flow, labels, reviews, sends, stored
+from unit.batches.conftest import FLOW_ID, QUICK, Flow, ask, labels, reviews, sends, stored
 from unit.batches.data_backend import Labelling
 
 from dagma.backends.langflow.langflow_resource import langflow_from_environment
@@ -26,11 +26,11 @@ from dagma.batches.ask_rows import ask_rows
 from dagma.batches.batch import Batch
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import BatchStopped, RowsError, TableError
-from dagma.batches.row_result import RowResult
 from dagma.batches.tables_database import TablesDatabase
 from dagma.calls.caller import Caller
 from dagma.langflow import Forbidden
 from dagma.ledger import LedgerSettings, QuotaExceededError
+from dagma.ledger.errors import LedgerUnavailableError
 from dagma.ledger.ledger_settings import ledger_from_environment
 from dagma.ledger.reports import Filter, all_calls
 from dagma.ledger.tables import shares
@@ -38,14 +38,6 @@ from dagma.testing import FakeLangflow, Fault
 
 ROOT = Path(__file__).parents[3]
 LABELS = {"label": {"enum": ["positive", "negative"]}, "reason": "string"}
-
-
-def ask(rows: Any, **options: Any) -> dict[str, RowResult]:
-    """Ask rows of the table `labels`, and give the results by key."""
-    defaults = {"key": "id", "input": "{{ row.text }}", "table": "labels"}
-    if "backend" not in options:
-        defaults["backend"] = langflow_from_environment(QUICK)
-    return {result.key: result for result in ask_rows(rows, **{**defaults, **options})}
 
 
 def ledger_rows() -> list[dict[str, Any]]:
@@ -110,17 +102,6 @@ def test_another_output_schema_asks_all_rows(fake: FakeLangflow, flow: Flow, dat
     ask(reviews(2), output=LABELS)
     assert len(sends(fake)) == 4
     assert stored(database, "labels", "label", "reason")[0] == {"label": "positive", "reason": "as it says"}
-
-
-def test_refresh_all_asks_anew_and_goes_on_after_it_was_broken_off(fake: FakeLangflow, flow: Flow) -> None:
-    ask(reviews(6))
-    results = ask_rows(reviews(6), key="id", input="{{ row.text }}", table="labels", refresh="all", concurrency=1)
-    next(results)
-    results.close()  # type: ignore[attr-defined]
-    ask(reviews(6), refresh="all")
-    assert len(sends(fake)) in (12, 13), "one may have been in flight"
-    ask(reviews(6), refresh="all")
-    assert len(sends(fake)) in (18, 19)
 
 
 def test_rows_that_vanish_are_marked_and_come_back_unasked(fake: FakeLangflow, database: TablesDatabase) -> None:
@@ -297,12 +278,14 @@ def test_more_failures_than_allowed_stop_the_batch_and_what_was_answered_is_kept
 
 
 def test_a_batch_stops_before_it_costs_more_than_allowed(fake: FakeLangflow, database: TablesDatabase) -> None:
-    with pytest.raises(BatchStopped, match="26 rows were not asked"):
+    with pytest.raises(BatchStopped, match=r"26 rows were not asked.*set sample to ask a part of the rest"):
         ask(reviews(30), max_cost_usd=0.00065, concurrency=1)
     assert len(sends(fake)) == len(stored(database, "labels")) == 4
     with pytest.raises(BatchStopped, match=r"26 rows will cost about 0\.0040 USD.* Nothing was sent"):
         ask(reviews(30), max_cost_usd=0.00065)
     assert len(sends(fake)) == 4
+    ask(reviews(30), max_cost_usd=0.00065, sample=3)
+    assert len(sends(fake)) == 7
 
 
 def test_what_rows_will_take_is_told_before_the_first_is_asked_and_refused_over_the_limit(
@@ -320,6 +303,20 @@ def test_what_rows_will_take_is_told_before_the_first_is_asked_and_refused_over_
     assert len(sends(fake)) == 3
     ask(reviews(1), table="another", max_cost_usd=0.01)
     assert "Estimate, by what the latest 3 calls of the flow took: 1 rows, 38 tokens" in caplog.text
+
+
+def test_an_estimate_that_the_ledger_fails_to_give_stops_a_batch_only_where_its_limit_needs_it(
+    fake: FakeLangflow, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise LedgerUnavailableError("It took too long.")
+
+    monkeypatch.setattr("dagma.batches.batch.recent_means", fail)
+    with pytest.raises(LedgerUnavailableError):
+        ask(reviews(1), max_cost_usd=1.0)
+    assert ask(reviews(1))["1"].error is None
+    assert "There is no estimate of what the rows will take: It took too long." in caplog.text
+    assert ask(reviews(2), max_cost_usd=1.0)["2"].error is None
 
 
 def test_a_limit_on_cost_is_not_pretended_where_prices_are_unknown(
@@ -447,17 +444,23 @@ list(ask_rows(rows, key="id", input="{{ row.text }}", table="labels", concurrenc
 """
 
 
-def test_a_batch_that_is_killed_goes_on_and_pays_for_nothing_twice(fake: FakeLangflow, flow: Flow) -> None:
+def test_a_batch_that_is_killed_leaves_no_file_and_goes_on_and_pays_for_nothing_twice(
+    fake: FakeLangflow, flow: Flow, tmp_path: Path
+) -> None:
     def kill_at_the_17th(asked: str) -> str:
         if len(flow.inputs) == 17:
             batch.kill()
         return f"You said {asked}."
 
     flow.says = kill_at_the_17th
+    storage = tmp_path / "storage"
+    storage.mkdir()
+    folders = dict.fromkeys(("DAGMA_STORAGE_DIR", "TMPDIR"), str(storage))
     batch = subprocess.Popen(
-        [sys.executable, "-c", KILLED], env={**os.environ, "PYTHONPATH": str(ROOT / "src")}, cwd=ROOT
+        [sys.executable, "-c", KILLED], env={**os.environ, **folders, "PYTHONPATH": str(ROOT / "src")}, cwd=ROOT
     )
     assert batch.wait(120) == -signal.SIGKILL
+    assert list(storage.iterdir()) == []
     assert 17 <= len(flow.inputs) <= 20
     # Those that were in flight are found by their sessions, and the others are asked.
     results = ask(reviews(30))

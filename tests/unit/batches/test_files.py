@@ -1,5 +1,6 @@
 """Files of rows: uploaded for the calls that use them, asked about again when they change, and deleted."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,15 @@ def test_contents_paths_and_lists_of_them_can_be_handed_over(fake: FakeLangflow,
     results = ask(rows, {FIELD: "{{ row.file }}"}, tweaks={"File-1": {"separator": "{{ row.id }}"}})
     assert answers(results) == {"1": "bytes", "2": "the text a", "3": "one + the text b"}
     assert sorted(call.tweaks["File-1"]["separator"] for call in reader.calls) == [1, 2, 3]
+
+
+def test_contents_wait_for_their_calls_in_the_storage_folder(
+    fake: FakeLangflow, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGMA_STORAGE_DIR", str(tmp_path / "storage"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "there is no room here"))
+    rows = [{"id": number, "file": content} for number, content in enumerate([b"one", b"two", b"one"], start=1)]
+    assert answers(ask(rows, {FIELD: "{{ row.file }}"})) == {"1": "one", "2": "two", "3": "one"}
 
 
 def test_a_row_whose_file_can_not_be_read_fails_by_itself(fake: FakeLangflow, data: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from ledger_suites.migrations import migrate_to
 from ledger_suites.tools import Clock, MakeLedger, new_call
 from sqlalchemy import create_engine, select, text
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from dagma.ledger import (
     Begun,
@@ -21,6 +22,7 @@ from dagma.ledger import (
 )
 from dagma.ledger.database import Database, utc_now
 from dagma.ledger.grouped_ledger import GroupedLedger
+from dagma.ledger.recent_calls import recent_means
 from dagma.ledger.reports import Filter, last_calls
 from dagma.ledger.schema_version import HEAD
 from dagma.ledger.tables import replays
@@ -116,6 +118,22 @@ def test_a_call_begins_although_the_ledger_can_not_be_tidied(
     clock.advance(days=30)
     assert make_ledger(clock=clock).begin(new_call()).state == "new"
     assert "disk full" in caplog.text
+
+
+def test_what_recent_calls_took_is_told_as_soon_as_the_database_is_back(
+    make_ledger: MakeLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = make_ledger()
+    ledger.finish(ledger.begin(new_call(flow_id="flow")), raw="Paris")
+    outages, check_version = [PoolTimeoutError("there is no connection")], ledger.database.check_version
+
+    def connect() -> None:
+        if outages:
+            raise outages.pop()
+        check_version()
+
+    monkeypatch.setattr(ledger.database, "check_version", connect)
+    assert recent_means(ledger.database, "flow").calls == 1
 
 
 def test_an_sqlite_ledger_makes_its_own_tables(tmp_path: Path) -> None:
