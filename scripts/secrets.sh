@@ -69,6 +69,7 @@ derived() {
 users_of_gateway() {
   local file
   file=$(dotenv GATEWAY_USERS_FILE) || return 1
+  file=${file:-gateway-users}
   [ ! -f "$file" ] || cat "$file"
 }
 

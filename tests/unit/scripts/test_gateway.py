@@ -104,6 +104,15 @@ def test_the_users_file_is_a_secret_of_the_gateway_alone(machine: Machine) -> No
     assert {name for name in after if after[name] != before[name]} == {"gateway"}
 
 
+def test_an_env_of_before_the_gateway_has_the_usual_users_file(machine: Machine) -> None:
+    machine.run("make_env_file")
+    env = machine.folder / ".env"
+    env.write_text("".join(line for line in env.read_text().splitlines(keepends=True) if "USERS_FILE" not in line))
+    machine.write("gateway-users", "anna:hash\n")
+    machine.run("write_secrets")
+    assert (machine.folder / ".secrets/GATEWAY_USERS").read_text() == "anna:hash"
+
+
 def certificate(machine: Machine, text: str) -> dict[str, str]:
     machine.write("cert.pem", text)
     machine.write("key.pem", "the key\n")
