@@ -150,6 +150,10 @@ write_project_secrets() {
   for name in $names; do
     case $name in
       CELERY_* | DAGMA_* | DAGSTER_* | LANGFLOW_* | LLM_*) die "project/.env has $name, a setting of the stack" "move it to .env" ;;
+      # Their value would be that of the shell that runs this.
+      HOME | HOSTNAME | LANG | LOGNAME | PATH | PWD | SHELL | TERM | USER | USERNAME)
+        die "project/.env has $name, which every shell or container sets itself" "give it a name of its own, such as SHOP_$name"
+        ;;
     esac
     value=$(dotenv "$name" project/.env)
     if [ -f "$folder/$name" ] && [ "$(cat "$folder/$name")" = "$value" ]; then continue; fi
