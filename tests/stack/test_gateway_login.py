@@ -366,6 +366,26 @@ def test_a_password_can_not_be_guessed_fast(tmp_path: Path) -> None:
         assert anna.get(f"{mine.dagster_url}/runs").status_code == 200
 
 
+def test_a_password_can_not_be_guessed_by_another_path_either(tmp_path: Path) -> None:
+    with gateway(tmp_path, GATEWAY_USERS=f"anna:{hash_of(PASSWORD)}\n", GATEWAY_ADMINS="anna") as mine:
+        request = requests.Request("POST", mine.dagster_url + "/", data={"httpd_username": "a", "httpd_password": "b"})
+        statuses = []
+        for path in ["/x", "//gateway/login", "/gateway/%6cogin"] * 8:
+            prepared = request.prepare()
+            prepared.url = mine.dagster_url + path  # as it is, without what requests makes of slashes and signs
+            statuses.append(
+                mine.browser().send(prepared, allow_redirects=False, verify=str(mine.authority)).status_code
+            )
+        assert (429 in statuses[:15], set(statuses[20:])) == (False, {429})
+
+
+@pytest.mark.parametrize("ui", ["dagster_url", "langflow_url"])
+def test_a_password_opens_nothing_where_no_login_is(unasked: Gateway, ui: str) -> None:
+    form = {"httpd_username": "anna", "httpd_password": PASSWORD}
+    answer = unasked.browser().post(getattr(unasked, ui) + "/x", form, allow_redirects=False)
+    assert COOKIE not in answer.cookies
+
+
 def test_who_was_taken_out_of_the_file_is_out(tmp_path: Path) -> None:
     hashed = hash_of(PASSWORD)
     with gateway(tmp_path, GATEWAY_USERS=f"anna:{hashed}\nbob:{hashed}\n", GATEWAY_VIEWERS="*") as mine:
