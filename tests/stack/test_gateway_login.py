@@ -159,6 +159,34 @@ def test_a_viewer_only_reads_in_langflow(running: Gateway, eddy: requests.Sessio
     assert eddy.post(running.langflow_url + "/api/v1/flows/", json={}).status_code == 200
 
 
+@pytest.mark.parametrize("origin", ["https://evil.example.com", "https://localhost:1", "null"])
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("POST", "/api/v1/flows/upload/", {"Content-Type": "multipart/form-data; boundary=x"}),
+        ("POST", "/api/v1/build/x/flow", {}),
+        ("GET", "/api/v1/flows/", {}),
+        ("GET", "/api/v1/terminal", {"Upgrade": "websocket", "Connection": "Upgrade"}),
+        ("POST", "/gateway/login", {"Content-Type": "multipart/form-data; boundary=x"}),
+    ],
+)
+def test_a_page_of_another_origin_does_nothing_in_langflow(
+    unasked: Gateway, anna: requests.Session, method: str, path: str, headers: dict[str, str], origin: str
+) -> None:
+    answer = anna.request(method, unasked.langflow_url + path, headers={**headers, "Origin": origin})
+    assert (answer.status_code, "another origin" in answer.text) == (403, True)
+
+
+def test_langflows_own_pages_and_machines_act_in_it(running: Gateway, anna: requests.Session) -> None:
+    url = running.langflow_url + "/api/v1/flows/"
+    assert anna.post(url, headers={"Origin": running.langflow_url}).status_code == 200
+    assert anna.post(url).status_code == 200
+    machine = {"Origin": "https://evil.example.com", **bearer(running.issuer.token())}
+    assert running.browser().post(url, headers=machine).status_code == 200
+    key = {"x-api-key": "sk-x"}
+    assert running.browser().post(running.langflow_url + "/api/v1/run/x", headers=key).status_code == 200
+
+
 @pytest.mark.parametrize(
     "sent",
     [
