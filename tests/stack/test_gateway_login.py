@@ -261,6 +261,20 @@ def test_log_out_ends_the_session_at_both_uis_and_for_copies_of_the_cookie(runni
         assert running.browser().get(url + "/", headers=copy, allow_redirects=False).status_code == 302
 
 
+def sessions(running: Gateway, sql: str = "SELECT count(*) FROM session") -> str:
+    """What the database of sessions answers."""
+    opened = "import sqlite3; database = sqlite3.connect('/var/lib/gateway/sessions.db'); "
+    return running.exec("python3", "-c", f"{opened}print(*database.execute('{sql}')); database.commit()")
+
+
+def test_a_log_out_of_nobody_leaves_nothing_behind(unasked: Gateway) -> None:
+    before = sessions(unasked)
+    for cookie in ("", f"{COOKIE}=11111111-2222-3333-4444-555555555555"):
+        answer = unasked.browser().get(unasked.dagster_url + "/gateway/logout", headers={"Cookie": cookie})
+        assert "logged out" in answer.text
+    assert sessions(unasked) == before
+
+
 def test_a_session_outlives_a_restart(running: Gateway, anna: requests.Session) -> None:
     running.restart()
     anna.close()
@@ -272,8 +286,7 @@ def test_a_session_ends_after_its_idle_and_its_total_time(running: Gateway, chan
     session = running.log_in("eddy")
     assert session.get(running.dagster_url + "/", allow_redirects=False).status_code == 200
     age = f"UPDATE session SET {changed} WHERE rowid = (SELECT max(rowid) FROM session)"  # noqa: S608  # of this test alone
-    opened = "import sqlite3; database = sqlite3.connect('/var/lib/gateway/sessions.db'); "
-    running.exec("python3", "-c", f"{opened}database.execute('{age}'); database.commit()")
+    sessions(running, age)
     assert session.get(running.dagster_url + "/", allow_redirects=False).status_code == 302
 
 
