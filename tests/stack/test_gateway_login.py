@@ -223,6 +223,16 @@ def test_the_uis_get_no_key_of_the_gateway(running: Gateway, anna: requests.Sess
         )
 
 
+@pytest.mark.parametrize("blank", ["\xa0", "\x85"])
+def test_no_cookie_of_langflows_passes_behind_a_blank_of_another_kind(
+    running: Gateway, anna: requests.Session, blank: str
+) -> None:
+    cookie = f"{COOKIE}={anna.cookies[COOKIE]};{blank}access_token_lf=x".encode("latin-1")
+    told = running.browser().get(running.langflow_url + "/flows", headers={"Cookie": cookie})
+    assert told.status_code == 200
+    assert "access_token_lf" not in str(headers_of(told, "cookie"))
+
+
 def test_the_cookie_is_for_this_host_over_tls_and_for_no_script(running: Gateway) -> None:
     form = {"httpd_username": "anna", "httpd_password": PASSWORD}
     answer = running.browser().post(running.dagster_url + "/gateway/login", form, allow_redirects=False)
