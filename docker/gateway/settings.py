@@ -109,6 +109,10 @@ class Settings:
             "DAGSTER_ORIGIN": _origin(host, ports["PORT"]),
             "LANGFLOW_ORIGIN": _origin(host, ports["LANGFLOW_PORT"]),
         }
+        # A dot of a host's name would be any sign in a regular expression.
+        values |= {
+            f"{name}_PATTERN": values[name].replace(".", "[.]") for name in ("DAGSTER_ORIGIN", "LANGFLOW_ORIGIN")
+        }
         # A browser would ask all servers of this machine, on every port, by https from then on.
         if host != "localhost" and not _is_ipv4(host):
             values["HSTS"] = ""

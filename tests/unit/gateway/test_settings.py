@@ -47,6 +47,14 @@ def test_browsers_leave_out_port_443(tmp_path: Path) -> None:
     assert "HSTS" in defined
 
 
+@pytest.mark.parametrize("name", ["DAGSTER_ORIGIN", "LANGFLOW_ORIGIN"])
+def test_a_pattern_of_an_origin_fits_no_other_host(tmp_path: Path, name: str) -> None:
+    defined = definitions(tmp_path, {"GATEWAY_HOST": "dagma.example.com"})
+    pattern = defined[f"{name}_PATTERN"]
+    assert re.fullmatch(pattern, defined[name])
+    assert not re.fullmatch(pattern, defined[name].replace("dagma.example", "dagma-example"))
+
+
 @pytest.mark.parametrize("host", ["localhost", "10.1.2.3"])
 def test_a_machine_that_has_other_servers_is_not_held_to_https(tmp_path: Path, host: str) -> None:
     assert "HSTS" not in definitions(tmp_path, {"GATEWAY_HOST": host})
