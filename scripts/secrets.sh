@@ -15,7 +15,7 @@ secrets_of() {
     # The webserver and the daemon.
     dagster) echo DAGSTER_PG_PASSWORD CELERY_BROKER_URL CELERY_RESULT_BACKEND ;;
     # Of docker-compose.gateway.yml: what the gateway proves itself by to both UIs, and what it has itself.
-    uis) echo DAGMA_GATEWAY_SECRET GATEWAY_LANGFLOW_SECRET ;;
+    uis) echo DAGMA_GATEWAY_SECRET LANGFLOW_GATEWAY_SECRET ;;
     gateway)
       secrets_of uis
       echo GATEWAY_SESSION_SECRET GATEWAY_OIDC_CLIENT_SECRET GATEWAY_USERS
@@ -51,7 +51,7 @@ secret() {
       [ -n "$value" ] || { value=$(dotenv TABLES_PG_PASSWORD) && value="postgresql://tables:$value@postgres-control:5432/tables"; }
       printf '%s' "$value"
       ;;
-    GATEWAY_LANGFLOW_SECRET) value=$(derived langflow) && printf '%s' "$value" ;;
+    LANGFLOW_GATEWAY_SECRET) value=$(derived langflow) && printf '%s' "$value" ;;
     GATEWAY_SESSION_SECRET) value=$(derived sessions) && printf '%s' "$value" ;;
     GATEWAY_USERS) value=$(users_of_gateway) && printf '%s' "$value" ;;
     *) dotenv "$1" ;;

@@ -55,7 +55,7 @@ class Settings:
         """
         values = self._addresses() | self._sessions() | self._login() | self._tokens() | self._roles()
         values |= {"GATEWAY_SECRET": self._secret("DAGMA_GATEWAY_SECRET")}
-        values |= {"LANGFLOW_SECRET": self._secret("GATEWAY_LANGFLOW_SECRET")}
+        values |= {"LANGFLOW_SECRET": self._secret("LANGFLOW_GATEWAY_SECRET")}
         values |= {"SESSION_SECRET": self._secret("GATEWAY_SESSION_SECRET")}
         if self._problems:
             raise SettingError("\n".join(dict.fromkeys(self._problems)))

@@ -138,7 +138,7 @@ def test_dagster_is_told_who_asks_and_in_which_role(running: Gateway, anna: requ
 
 def test_langflow_is_told_too_by_another_secret_and_the_same_login(running: Gateway, anna: requests.Session) -> None:
     headers = headers_of(anna.get(running.langflow_url + "/flows"), "x-dagma-")
-    assert ("x-dagma-login", f"{SECRETS['GATEWAY_LANGFLOW_SECRET']} admin anna") in headers
+    assert ("x-dagma-login", f"{SECRETS['LANGFLOW_GATEWAY_SECRET']} admin anna") in headers
     assert SECRETS["DAGMA_GATEWAY_SECRET"] not in str(headers)
 
 
@@ -209,7 +209,7 @@ def test_headers_from_outside_change_nothing(running: Gateway, victor: requests.
     assert forwarded["x-forwarded-host"].startswith("localhost")
     assert not headers_of(told, "forwarded")
     login = dict(headers_of(victor.get(running.langflow_url + "/", headers=sent), "x-dagma-"))["x-dagma-login"]
-    assert login == f"{SECRETS['GATEWAY_LANGFLOW_SECRET']} viewer victor"
+    assert login == f"{SECRETS['LANGFLOW_GATEWAY_SECRET']} viewer victor"
 
 
 def test_the_uis_get_no_key_of_the_gateway(running: Gateway, anna: requests.Session) -> None:

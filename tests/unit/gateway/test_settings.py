@@ -137,7 +137,7 @@ def test_a_users_file_that_can_not_be_used_is_refused(tmp_path: Path, users: str
     assert said in refusal(tmp_path, {}, GATEWAY_USERS=users)
 
 
-@pytest.mark.parametrize("name", ["DAGMA_GATEWAY_SECRET", "GATEWAY_LANGFLOW_SECRET", "GATEWAY_SESSION_SECRET"])
+@pytest.mark.parametrize("name", ["DAGMA_GATEWAY_SECRET", "LANGFLOW_GATEWAY_SECRET", "GATEWAY_SESSION_SECRET"])
 @pytest.mark.parametrize("value", ["", "tiny-1", "with blanks " * 8])
 def test_a_secret_that_is_none_is_refused_and_not_shown(tmp_path: Path, name: str, value: str) -> None:
     said = refusal(tmp_path, {}, **{name: value})
