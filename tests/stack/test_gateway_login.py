@@ -449,6 +449,23 @@ def test_who_was_taken_out_of_the_file_is_out(tmp_path: Path) -> None:
         assert bob.get(mine.dagster_url + "/runs").status_code == 200
 
 
+@pytest.mark.parametrize("changed", ["GATEWAY_USERS", "GATEWAY_SESSION_SECRET"])
+def test_a_new_password_and_a_new_secret_end_sessions_and_open_new_ones(tmp_path: Path, changed: str) -> None:
+    with gateway(tmp_path, GATEWAY_USERS=f"anna:{hash_of(PASSWORD)}\n", GATEWAY_ADMINS="anna") as mine:
+        anna = mine.log_in("anna")
+        mine.restart()
+        assert anna.get(mine.dagster_url + "/runs", allow_redirects=False).status_code == 200
+        secret = tmp_path / "secrets" / changed
+        secret.chmod(0o644)
+        secret.write_text({"GATEWAY_USERS": f"anna:{hash_of('a new one')}\n"}.get(changed, "n" * 64))
+        mine.restart()
+        assert anna.get(mine.dagster_url + "/runs", allow_redirects=False).status_code == 302
+        password = "a new one" if changed == "GATEWAY_USERS" else PASSWORD
+        form = {"httpd_username": "anna", "httpd_password": password}
+        anna.post(mine.dagster_url + "/gateway/login", form, allow_redirects=False)
+        assert anna.get(mine.dagster_url + "/runs", allow_redirects=False).status_code == 200
+
+
 def test_a_renewed_certificate_is_served_without_a_restart(tmp_path: Path) -> None:
     def renew() -> None:
         folder = tmp_path / "theirs"
