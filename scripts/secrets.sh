@@ -15,7 +15,7 @@ secrets_of() {
     # The webserver and the daemon.
     dagster) echo DAGSTER_PG_PASSWORD CELERY_BROKER_URL CELERY_RESULT_BACKEND ;;
     # Of docker-compose.gateway.yml: what the gateway proves itself by to both UIs, and what it has itself.
-    uis) echo DAGMA_GATEWAY_SECRET GATEWAY_LANGFLOW_SECRET ;;
+    uis) echo DAGMA_GATEWAY_SECRET LANGFLOW_GATEWAY_SECRET ;;
     gateway)
       secrets_of uis
       echo GATEWAY_SESSION_SECRET GATEWAY_OIDC_CLIENT_SECRET GATEWAY_USERS
@@ -51,7 +51,7 @@ secret() {
       [ -n "$value" ] || { value=$(dotenv TABLES_PG_PASSWORD) && value="postgresql://tables:$value@postgres-control:5432/tables"; }
       printf '%s' "$value"
       ;;
-    GATEWAY_LANGFLOW_SECRET) value=$(derived langflow) && printf '%s' "$value" ;;
+    LANGFLOW_GATEWAY_SECRET) value=$(derived langflow) && printf '%s' "$value" ;;
     GATEWAY_SESSION_SECRET) value=$(derived sessions) && printf '%s' "$value" ;;
     GATEWAY_USERS) value=$(users_of_gateway) && printf '%s' "$value" ;;
     *) dotenv "$1" ;;
@@ -69,6 +69,7 @@ derived() {
 users_of_gateway() {
   local file
   file=$(dotenv GATEWAY_USERS_FILE) || return 1
+  file=${file:-gateway-users}
   [ ! -f "$file" ] || cat "$file"
 }
 
@@ -149,6 +150,10 @@ write_project_secrets() {
   for name in $names; do
     case $name in
       CELERY_* | DAGMA_* | DAGSTER_* | LANGFLOW_* | LLM_*) die "project/.env has $name, a setting of the stack" "move it to .env" ;;
+      # Their value would be that of the shell that runs this.
+      HOME | HOSTNAME | LANG | LOGNAME | PATH | PWD | SHELL | TERM | USER | USERNAME)
+        die "project/.env has $name, which every shell or container sets itself" "give it a name of its own, such as SHOP_$name"
+        ;;
     esac
     value=$(dotenv "$name" project/.env)
     if [ -f "$folder/$name" ] && [ "$(cat "$folder/$name")" = "$value" ]; then continue; fi

@@ -55,7 +55,7 @@ class Settings:
         """
         values = self._addresses() | self._sessions() | self._login() | self._tokens() | self._roles()
         values |= {"GATEWAY_SECRET": self._secret("DAGMA_GATEWAY_SECRET")}
-        values |= {"LANGFLOW_SECRET": self._secret("GATEWAY_LANGFLOW_SECRET")}
+        values |= {"LANGFLOW_SECRET": self._secret("LANGFLOW_GATEWAY_SECRET")}
         values |= {"SESSION_SECRET": self._secret("GATEWAY_SESSION_SECRET")}
         if self._problems:
             raise SettingError("\n".join(dict.fromkeys(self._problems)))
@@ -67,9 +67,9 @@ class Settings:
         return self._text("GATEWAY_HOST", "localhost").lower()
 
     @cached_property
-    def users(self) -> list[str]:
-        """The names in the users file; each line of it is checked."""
-        names: list[str] = []
+    def users(self) -> dict[str, str]:
+        """The names in the users file, with their passwords' hashes; each line of it is checked."""
+        users: dict[str, str] = {}
         path = self.secrets / "GATEWAY_USERS"
         lines = path.read_text().splitlines() if path.is_file() else []
         for number, line in enumerate(lines, start=1):
@@ -85,10 +85,10 @@ class Settings:
                     f"the password of {name} is no bcrypt hash of cost {MIN_BCRYPT_COST} or more",
                     f"make gateway-user NAME={name}",
                 )
-            elif name in names:
+            elif name in users:
                 self._refuse("GATEWAY_USERS_FILE", f"{name} is there twice", "remove one of the two lines")
-            names.append(name)
-        return names
+            users[name] = password
+        return users
 
     def _addresses(self) -> dict[str, str]:
         host = self.host
@@ -108,6 +108,10 @@ class Settings:
             **ports,
             "DAGSTER_ORIGIN": _origin(host, ports["PORT"]),
             "LANGFLOW_ORIGIN": _origin(host, ports["LANGFLOW_PORT"]),
+        }
+        # A dot of a host's name would be any sign in a regular expression.
+        values |= {
+            f"{name}_PATTERN": values[name].replace(".", "[.]") for name in ("DAGSTER_ORIGIN", "LANGFLOW_ORIGIN")
         }
         # A browser would ask all servers of this machine, on every port, by https from then on.
         if host != "localhost" and not _is_ipv4(host):

@@ -8,11 +8,13 @@ Usage: start.py serve | check | reload | acme EVENT HOST
     acme    what mod_md calls when something has happened to a certificate: a renewed one is served by a reload
 """
 
+import hashlib
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from certificate import CertificateError, certificate_files
@@ -30,6 +32,7 @@ SESSIONS = """
     CREATE TABLE IF NOT EXISTS session (
         key TEXT PRIMARY KEY, value TEXT NOT NULL, expiry INTEGER NOT NULL, created INTEGER NOT NULL
     );
+    CREATE TABLE IF NOT EXISTS known (name TEXT PRIMARY KEY, digest TEXT NOT NULL);
     DELETE FROM session WHERE expiry < unixepoch() * 1000000;
 """
 
@@ -66,6 +69,23 @@ def write_configuration(listen: str) -> None:
     database.close()
 
 
+def end_outdated_sessions() -> None:
+    """End every session where the secret that encrypts them, or the password of a user, is no longer what it was.
+
+    A session that can't be decrypted would keep its browser from a new login, and one that began with an old password
+    would outlive it. Whose sessions they are can't be seen in the database.
+    """
+    settings = Settings(os.environ, SECRETS)
+    # No user's name is empty.
+    known = {"": settings.definitions()["SESSION_SECRET"], **settings.users}
+    now = {name: hashlib.sha256(value.encode()).hexdigest() for name, value in known.items()}
+    with closing(sqlite3.connect(KEPT / "sessions.db")) as database, database:
+        before = dict(database.execute("SELECT name, digest FROM known"))
+        if any(before.get(name, digest) != digest for name, digest in now.items()):
+            database.execute("DELETE FROM session")
+        database.executemany("INSERT OR REPLACE INTO known VALUES (?, ?)", now.items())
+
+
 def have_httpd_read_it() -> None:
     """Have httpd read its configuration.
 
@@ -83,6 +103,7 @@ def main(command: str) -> None:
         case "serve":
             # A name that this container has on the network that faces people alone.
             write_configuration(os.environ.get("GATEWAY_LISTEN") or "gateway-public")
+            end_outdated_sessions()
             os.execv(HTTPD, [HTTPD, "-DFOREGROUND", "-f", CONFIGURATION])  # noqa: S606
         case "check":
             write_configuration("127.0.0.1")

@@ -41,7 +41,7 @@ MACHINES = {
 """Settings by which the gateway takes tokens of the `Issuer` here."""
 SECRETS = {
     "DAGMA_GATEWAY_SECRET": secrets.token_hex(24),
-    "GATEWAY_LANGFLOW_SECRET": secrets.token_hex(32),
+    "LANGFLOW_GATEWAY_SECRET": secrets.token_hex(32),
     "GATEWAY_SESSION_SECRET": secrets.token_hex(32),
     "GATEWAY_OIDC_CLIENT_SECRET": secrets.token_hex(16),
     "GATEWAY_USERS": "",

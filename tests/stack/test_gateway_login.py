@@ -138,7 +138,7 @@ def test_dagster_is_told_who_asks_and_in_which_role(running: Gateway, anna: requ
 
 def test_langflow_is_told_too_by_another_secret_and_the_same_login(running: Gateway, anna: requests.Session) -> None:
     headers = headers_of(anna.get(running.langflow_url + "/flows"), "x-dagma-")
-    assert ("x-dagma-login", f"{SECRETS['GATEWAY_LANGFLOW_SECRET']} admin anna") in headers
+    assert ("x-dagma-login", f"{SECRETS['LANGFLOW_GATEWAY_SECRET']} admin anna") in headers
     assert SECRETS["DAGMA_GATEWAY_SECRET"] not in str(headers)
 
 
@@ -157,6 +157,34 @@ def test_a_viewer_only_reads_in_langflow(running: Gateway, eddy: requests.Sessio
     assert victor.get(running.langflow_url + "/api/v1/flows/").status_code == 200
     assert victor.post(running.langflow_url + "/api/v1/flows/", json={}).status_code == 403
     assert eddy.post(running.langflow_url + "/api/v1/flows/", json={}).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example.com", "https://localhost:1", "null"])
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("POST", "/api/v1/flows/upload/", {"Content-Type": "multipart/form-data; boundary=x"}),
+        ("POST", "/api/v1/build/x/flow", {}),
+        ("GET", "/api/v1/flows/", {}),
+        ("GET", "/api/v1/terminal", {"Upgrade": "websocket", "Connection": "Upgrade"}),
+        ("POST", "/gateway/login", {"Content-Type": "multipart/form-data; boundary=x"}),
+    ],
+)
+def test_a_page_of_another_origin_does_nothing_in_langflow(
+    unasked: Gateway, anna: requests.Session, method: str, path: str, headers: dict[str, str], origin: str
+) -> None:
+    answer = anna.request(method, unasked.langflow_url + path, headers={**headers, "Origin": origin})
+    assert (answer.status_code, "another origin" in answer.text) == (403, True)
+
+
+def test_langflows_own_pages_and_machines_act_in_it(running: Gateway, anna: requests.Session) -> None:
+    url = running.langflow_url + "/api/v1/flows/"
+    assert anna.post(url, headers={"Origin": running.langflow_url}).status_code == 200
+    assert anna.post(url).status_code == 200
+    machine = {"Origin": "https://evil.example.com", **bearer(running.issuer.token())}
+    assert running.browser().post(url, headers=machine).status_code == 200
+    key = {"x-api-key": "sk-x"}
+    assert running.browser().post(running.langflow_url + "/api/v1/run/x", headers=key).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -181,7 +209,7 @@ def test_headers_from_outside_change_nothing(running: Gateway, victor: requests.
     assert forwarded["x-forwarded-host"].startswith("localhost")
     assert not headers_of(told, "forwarded")
     login = dict(headers_of(victor.get(running.langflow_url + "/", headers=sent), "x-dagma-"))["x-dagma-login"]
-    assert login == f"{SECRETS['GATEWAY_LANGFLOW_SECRET']} viewer victor"
+    assert login == f"{SECRETS['LANGFLOW_GATEWAY_SECRET']} viewer victor"
 
 
 def test_the_uis_get_no_key_of_the_gateway(running: Gateway, anna: requests.Session) -> None:
@@ -193,6 +221,16 @@ def test_the_uis_get_no_key_of_the_gateway(running: Gateway, anna: requests.Sess
         assert not headers_of(
             requests.get(url, headers=bearer(running.issuer.token()), verify=anna.verify, timeout=9), "auth"
         )
+
+
+@pytest.mark.parametrize("blank", ["\xa0", "\x85"])
+def test_no_cookie_of_langflows_passes_behind_a_blank_of_another_kind(
+    running: Gateway, anna: requests.Session, blank: str
+) -> None:
+    cookie = f"{COOKIE}={anna.cookies[COOKIE]};{blank}access_token_lf=x".encode("latin-1")
+    told = running.browser().get(running.langflow_url + "/flows", headers={"Cookie": cookie})
+    assert told.status_code == 200
+    assert "access_token_lf" not in str(headers_of(told, "cookie"))
 
 
 def test_the_cookie_is_for_this_host_over_tls_and_for_no_script(running: Gateway) -> None:
@@ -233,6 +271,20 @@ def test_log_out_ends_the_session_at_both_uis_and_for_copies_of_the_cookie(runni
         assert running.browser().get(url + "/", headers=copy, allow_redirects=False).status_code == 302
 
 
+def sessions(running: Gateway, sql: str = "SELECT count(*) FROM session") -> str:
+    """What the database of sessions answers."""
+    opened = "import sqlite3; database = sqlite3.connect('/var/lib/gateway/sessions.db'); "
+    return running.exec("python3", "-c", f"{opened}print(*database.execute('{sql}')); database.commit()")
+
+
+def test_a_log_out_of_nobody_leaves_nothing_behind(unasked: Gateway) -> None:
+    before = sessions(unasked)
+    for cookie in ("", f"{COOKIE}=11111111-2222-3333-4444-555555555555"):
+        answer = unasked.browser().get(unasked.dagster_url + "/gateway/logout", headers={"Cookie": cookie})
+        assert "logged out" in answer.text
+    assert sessions(unasked) == before
+
+
 def test_a_session_outlives_a_restart(running: Gateway, anna: requests.Session) -> None:
     running.restart()
     anna.close()
@@ -244,8 +296,7 @@ def test_a_session_ends_after_its_idle_and_its_total_time(running: Gateway, chan
     session = running.log_in("eddy")
     assert session.get(running.dagster_url + "/", allow_redirects=False).status_code == 200
     age = f"UPDATE session SET {changed} WHERE rowid = (SELECT max(rowid) FROM session)"  # noqa: S608  # of this test alone
-    opened = "import sqlite3; database = sqlite3.connect('/var/lib/gateway/sessions.db'); "
-    running.exec("python3", "-c", f"{opened}database.execute('{age}'); database.commit()")
+    sessions(running, age)
     assert session.get(running.dagster_url + "/", allow_redirects=False).status_code == 302
 
 
@@ -366,6 +417,26 @@ def test_a_password_can_not_be_guessed_fast(tmp_path: Path) -> None:
         assert anna.get(f"{mine.dagster_url}/runs").status_code == 200
 
 
+def test_a_password_can_not_be_guessed_by_another_path_either(tmp_path: Path) -> None:
+    with gateway(tmp_path, GATEWAY_USERS=f"anna:{hash_of(PASSWORD)}\n", GATEWAY_ADMINS="anna") as mine:
+        request = requests.Request("POST", mine.dagster_url + "/", data={"httpd_username": "a", "httpd_password": "b"})
+        statuses = []
+        for path in ["/x", "//gateway/login", "/gateway/%6cogin"] * 8:
+            prepared = request.prepare()
+            prepared.url = mine.dagster_url + path  # as it is, without what requests makes of slashes and signs
+            statuses.append(
+                mine.browser().send(prepared, allow_redirects=False, verify=str(mine.authority)).status_code
+            )
+        assert (429 in statuses[:15], set(statuses[20:])) == (False, {429})
+
+
+@pytest.mark.parametrize("ui", ["dagster_url", "langflow_url"])
+def test_a_password_opens_nothing_where_no_login_is(unasked: Gateway, ui: str) -> None:
+    form = {"httpd_username": "anna", "httpd_password": PASSWORD}
+    answer = unasked.browser().post(getattr(unasked, ui) + "/x", form, allow_redirects=False)
+    assert COOKIE not in answer.cookies
+
+
 def test_who_was_taken_out_of_the_file_is_out(tmp_path: Path) -> None:
     hashed = hash_of(PASSWORD)
     with gateway(tmp_path, GATEWAY_USERS=f"anna:{hashed}\nbob:{hashed}\n", GATEWAY_VIEWERS="*") as mine:
@@ -376,6 +447,23 @@ def test_who_was_taken_out_of_the_file_is_out(tmp_path: Path) -> None:
         mine.restart()
         assert anna.get(mine.dagster_url + "/runs").status_code == 403
         assert bob.get(mine.dagster_url + "/runs").status_code == 200
+
+
+@pytest.mark.parametrize("changed", ["GATEWAY_USERS", "GATEWAY_SESSION_SECRET"])
+def test_a_new_password_and_a_new_secret_end_sessions_and_open_new_ones(tmp_path: Path, changed: str) -> None:
+    with gateway(tmp_path, GATEWAY_USERS=f"anna:{hash_of(PASSWORD)}\n", GATEWAY_ADMINS="anna") as mine:
+        anna = mine.log_in("anna")
+        mine.restart()
+        assert anna.get(mine.dagster_url + "/runs", allow_redirects=False).status_code == 200
+        secret = tmp_path / "secrets" / changed
+        secret.chmod(0o644)
+        secret.write_text({"GATEWAY_USERS": f"anna:{hash_of('a new one')}\n"}.get(changed, "n" * 64))
+        mine.restart()
+        assert anna.get(mine.dagster_url + "/runs", allow_redirects=False).status_code == 302
+        password = "a new one" if changed == "GATEWAY_USERS" else PASSWORD
+        form = {"httpd_username": "anna", "httpd_password": password}
+        anna.post(mine.dagster_url + "/gateway/login", form, allow_redirects=False)
+        assert anna.get(mine.dagster_url + "/runs", allow_redirects=False).status_code == 200
 
 
 def test_a_renewed_certificate_is_served_without_a_restart(tmp_path: Path) -> None:

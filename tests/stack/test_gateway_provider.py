@@ -53,7 +53,7 @@ def test_a_login_leads_back_to_the_page_that_was_asked_for(running: Gateway, bro
     ]
     # The same login opens the other UI.
     other = browser.get(running.langflow_url + "/flows", allow_redirects=False)
-    assert ("x-dagma-login", f"{SECRETS['GATEWAY_LANGFLOW_SECRET']} admin anna@example.com") in headers_of(
+    assert ("x-dagma-login", f"{SECRETS['LANGFLOW_GATEWAY_SECRET']} admin anna@example.com") in headers_of(
         other, "x-dagma-"
     )
 

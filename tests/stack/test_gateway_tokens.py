@@ -39,7 +39,7 @@ def test_a_token_opens_both_uis(running: Gateway) -> None:
     answer = requests.get(
         running.langflow_url, headers=bearer(running.issuer.token()), verify=str(running.authority), timeout=9
     )
-    assert ("x-dagma-login", f"{SECRETS['GATEWAY_LANGFLOW_SECRET']} admin robot") in headers_of(answer, "x-dagma-")
+    assert ("x-dagma-login", f"{SECRETS['LANGFLOW_GATEWAY_SECRET']} admin robot") in headers_of(answer, "x-dagma-")
 
 
 @pytest.mark.parametrize(

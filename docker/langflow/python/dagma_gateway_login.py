@@ -35,7 +35,7 @@ async def resolve(login: str, auth_settings: Any) -> "Mapping[str, str]":
 
     secret, _, rest = login.partition(" ")
     role, _, principal = rest.partition(" ")
-    expected = os.environ.get("GATEWAY_LANGFLOW_SECRET", "")
+    expected = os.environ.get("LANGFLOW_GATEWAY_SECRET", "")
     if (
         not expected
         or not hmac.compare_digest(secret.encode(), expected.encode())

@@ -9,7 +9,7 @@ sys.path.append(str(ROOT / "docker" / "gateway"))
 HASH = "$2y$12$" + "a" * 53
 SECRETS = {
     "DAGMA_GATEWAY_SECRET": "d" * 48,
-    "GATEWAY_LANGFLOW_SECRET": "l" * 64,
+    "LANGFLOW_GATEWAY_SECRET": "l" * 64,
     "GATEWAY_SESSION_SECRET": "s" * 64,
     "GATEWAY_OIDC_CLIENT_SECRET": "",
     "GATEWAY_USERS": f"anna:{HASH}\nbob:{HASH}\n",

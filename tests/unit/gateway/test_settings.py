@@ -47,6 +47,14 @@ def test_browsers_leave_out_port_443(tmp_path: Path) -> None:
     assert "HSTS" in defined
 
 
+@pytest.mark.parametrize("name", ["DAGSTER_ORIGIN", "LANGFLOW_ORIGIN"])
+def test_a_pattern_of_an_origin_fits_no_other_host(tmp_path: Path, name: str) -> None:
+    defined = definitions(tmp_path, {"GATEWAY_HOST": "dagma.example.com"})
+    pattern = defined[f"{name}_PATTERN"]
+    assert re.fullmatch(pattern, defined[name])
+    assert not re.fullmatch(pattern, defined[name].replace("dagma.example", "dagma-example"))
+
+
 @pytest.mark.parametrize("host", ["localhost", "10.1.2.3"])
 def test_a_machine_that_has_other_servers_is_not_held_to_https(tmp_path: Path, host: str) -> None:
     assert "HSTS" not in definitions(tmp_path, {"GATEWAY_HOST": host})
@@ -129,7 +137,7 @@ def test_a_users_file_that_can_not_be_used_is_refused(tmp_path: Path, users: str
     assert said in refusal(tmp_path, {}, GATEWAY_USERS=users)
 
 
-@pytest.mark.parametrize("name", ["DAGMA_GATEWAY_SECRET", "GATEWAY_LANGFLOW_SECRET", "GATEWAY_SESSION_SECRET"])
+@pytest.mark.parametrize("name", ["DAGMA_GATEWAY_SECRET", "LANGFLOW_GATEWAY_SECRET", "GATEWAY_SESSION_SECRET"])
 @pytest.mark.parametrize("value", ["", "tiny-1", "with blanks " * 8])
 def test_a_secret_that_is_none_is_refused_and_not_shown(tmp_path: Path, name: str, value: str) -> None:
     said = refusal(tmp_path, {}, **{name: value})

@@ -23,7 +23,7 @@ def login(monkeypatch: pytest.MonkeyPatch) -> Any:
     errors = ModuleType("langflow.services.auth.exceptions")
     errors.InvalidTokenError = InvalidTokenError  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "langflow.services.auth.exceptions", errors)
-    monkeypatch.setenv("GATEWAY_LANGFLOW_SECRET", SECRET)
+    monkeypatch.setenv("LANGFLOW_GATEWAY_SECRET", SECRET)
     path = ROOT / "docker" / "langflow" / "python" / "dagma_gateway_login.py"
     spec = importlib.util.spec_from_file_location("dagma_gateway_login", path)
     assert spec is not None
@@ -73,6 +73,6 @@ def test_what_is_not_the_gateways_is_refused(login: Any, header: str) -> None:
 
 
 def test_without_a_secret_nobody_is_let_in(login: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("GATEWAY_LANGFLOW_SECRET")
+    monkeypatch.delenv("LANGFLOW_GATEWAY_SECRET")
     with pytest.raises(InvalidTokenError):
         claims(login, " admin anna")

@@ -35,7 +35,7 @@ def test_each_ui_shares_a_network_with_the_gateway_that_nothing_else_is_on() -> 
 
 def test_each_knows_only_the_secret_that_the_gateway_proves_itself_by_to_it() -> None:
     assert GATEWAY["services"]["dagster-webserver"]["secrets"] == ["DAGMA_GATEWAY_SECRET"]
-    assert GATEWAY["services"]["langflow"]["secrets"] == ["GATEWAY_LANGFLOW_SECRET"]
+    assert GATEWAY["services"]["langflow"]["secrets"] == ["LANGFLOW_GATEWAY_SECRET"]
 
 
 @pytest.mark.parametrize(("group", "services"), [("gateway", ["gateway"]), ("uis", list(UIS))])
@@ -83,7 +83,7 @@ def test_a_word_that_is_neither_on_nor_off_is_refused(machine: Machine) -> None:
 
 def test_secrets_are_made_of_one_and_differ(machine: Machine) -> None:
     machine.run("make_env_file; write_secrets")
-    names = ("DAGMA_GATEWAY_SECRET", "GATEWAY_LANGFLOW_SECRET", "GATEWAY_SESSION_SECRET")
+    names = ("DAGMA_GATEWAY_SECRET", "LANGFLOW_GATEWAY_SECRET", "GATEWAY_SESSION_SECRET")
     values = {(machine.folder / ".secrets" / name).read_text() for name in names}
     assert len(values) == 3
     assert min(map(len, values)) >= 48
@@ -102,6 +102,15 @@ def test_the_users_file_is_a_secret_of_the_gateway_alone(machine: Machine) -> No
     after = {path.name: path.read_text() for path in (machine.folder / ".secrets/revisions").iterdir()}
     assert (machine.folder / ".secrets/GATEWAY_USERS").read_text() == "anna:hash\nbob:hash"
     assert {name for name in after if after[name] != before[name]} == {"gateway"}
+
+
+def test_an_env_of_before_the_gateway_has_the_usual_users_file(machine: Machine) -> None:
+    machine.run("make_env_file")
+    env = machine.folder / ".env"
+    env.write_text("".join(line for line in env.read_text().splitlines(keepends=True) if "USERS_FILE" not in line))
+    machine.write("gateway-users", "anna:hash\n")
+    machine.run("write_secrets")
+    assert (machine.folder / ".secrets/GATEWAY_USERS").read_text() == "anna:hash"
 
 
 def certificate(machine: Machine, text: str) -> dict[str, str]:

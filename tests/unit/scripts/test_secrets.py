@@ -223,6 +223,7 @@ def test_a_variable_that_the_project_has_no_more_is_gone(made: Machine, own: Pat
     ("line", "cause"),
     [
         ("DAGMA_QUOTAS=calls=1/day", "project/.env has DAGMA_QUOTAS, a setting of the stack\n fix: move it to .env"),
+        ("USER=shop", "project/.env has USER, which every shell or container sets itself"),
         ("SHOP_DB_URL=a$b", "SHOP_DB_URL in project/.env has a $"),
         ("SHOP_DB_URL='a", "SHOP_DB_URL in project/.env has a quote that does not end"),
     ],

@@ -23,7 +23,7 @@ COMPUTED = {"DAGMA_MAX_CONCURRENT_RUNS", "DAGMA_PROJECT_MOUNT"}
 
 # Their passwords stand in .env: scripts/secrets.sh makes these of them.
 COMPOSED = {"CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "DAGMA_LEDGER_URL", "DAGMA_LEDGER_OWNER_URL"}
-COMPOSED |= {"GATEWAY_LANGFLOW_SECRET", "GATEWAY_SESSION_SECRET", "GATEWAY_USERS"}
+COMPOSED |= {"LANGFLOW_GATEWAY_SECRET", "GATEWAY_SESSION_SECRET", "GATEWAY_USERS"}
 # Only the scripts read them: whether there is a gateway, and files of this machine that it gets as copies.
 OF_THE_SCRIPTS = {"GATEWAY", "GATEWAY_USERS_FILE", "GATEWAY_TLS_CERT", "GATEWAY_TLS_KEY"}
 
