@@ -130,9 +130,9 @@ class UiHandler(Quiet):
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
+        go_on = self.server.go_on = threading.Event()  # type: ignore[attr-defined]
         self.wfile.write(b"first\n")
         self.wfile.flush()
-        go_on = self.server.go_on = threading.Event()  # type: ignore[attr-defined]
         go_on.wait(30)
         self.wfile.write(b"second\n")
         self.close_connection = True
