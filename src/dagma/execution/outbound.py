@@ -11,7 +11,7 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 
 from dagma.environment import SettingError
 from dagma.execution.outbound_routes import HEALTH, OPEN, WAY_OUT, Route, is_refused, routes_from_environment
@@ -21,6 +21,20 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 CHUNK_BYTES = 64 * 1024
 CONNECT_SECONDS = 10.0
+
+_SERVED: set[asyncio.Task[None]] = set()
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]]
+
+
+def _kept(serve: Serve) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
+    """Serve connections in tasks that are kept: asyncio keeps none, and would collect one that waits as garbage."""
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(serve(reader, writer))
+        _SERVED.add(task)
+        task.add_done_callback(_SERVED.discard)
+
+    return begin
 
 
 async def serve_door(route: Route, way_out: Address = WAY_OUT, listen: str | None = None) -> asyncio.Server:
@@ -41,7 +55,7 @@ async def serve_door(route: Route, way_out: Address = WAY_OUT, listen: str | Non
         else:
             await _join((reader, writer), outside)
 
-    return await asyncio.start_server(serve, listen, route.port)
+    return await asyncio.start_server(_kept(serve), listen, route.port)
 
 
 async def addresses_outside(route: Route) -> list[Address]:
@@ -91,7 +105,7 @@ async def serve_way_out(
         else:
             await _join((reader, writer), outside)
 
-    return await asyncio.start_server(serve, *listen)
+    return await asyncio.start_server(_kept(serve), *listen)
 
 
 async def _ask(route: Route, way_out: Address) -> Connection:
