@@ -70,8 +70,8 @@ def reader(fake: FakeLangflow) -> Reader:
 def ask(rows: Any, files: Any = None, **options: Any) -> dict[str, RowResult]:
     """Ask the flow about the files of rows, which are in the column `file`."""
     files = files or {FIELD: "data/{{ row.file }}"}
-    options = {"backend": langflow_from_environment(QUICK), **options}
-    results = ask_rows(rows, key="id", input="Read it.", flow="reader", files=files, table="read", **options)
+    options = {"backend": langflow_from_environment(QUICK), "input": "Read it.", **options}
+    results = ask_rows(rows, key="id", flow="reader", files=files, table="read", **options)
     return {result.key: result for result in results}
 
 
@@ -94,7 +94,7 @@ def test_a_flow_reads_the_file_of_each_row_and_no_file_stays(fake: FakeLangflow,
 def test_rows_with_one_content_share_its_upload(fake: FakeLangflow, data: Path) -> None:
     (data / "copy.txt").write_text("the text a")
     rows = [{"id": n, "file": "copy.txt" if n % 2 else "a.txt", "of": f"row {n}"} for n in range(1, 9)]
-    results = ask(rows, {FIELD: "data/{{ row.file }}"}, concurrency=2)
+    results = ask(rows, {FIELD: "data/{{ row.file }}"}, input="Read it for {{ row.of }}.", concurrency=2)
     assert set(answers(results).values()) == {"the text a"}
     assert len(sends(fake)) == 8
     assert uploads(fake) == ["the text a"]
