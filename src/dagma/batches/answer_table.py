@@ -11,7 +11,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Connection,
     DateTime,
     Float,
     Integer,
@@ -26,11 +25,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
-from sqlalchemy.types import TypeEngine
 
 from dagma.batches.errors import TableError
 from dagma.batches.row_result import RowResult
 from dagma.batches.staged_rows import StagedRow
+from dagma.batches.table_columns import add_column, kind_of, sql_type, widen_column
 from dagma.batches.tables_database import TablesDatabase
 from dagma.batches.values import Kind, common_kind, fitting, plain
 
@@ -44,13 +43,6 @@ OWN_COLUMNS = (
 """The columns that every table has. No column of the input or output can have one of these names."""
 INTERNAL_COLUMNS = ("row_key", "position", "asked", "generation", "vanished_at")
 """Columns that decide what is asked again, and tell people nothing of a row that is there."""
-
-_TYPES: Mapping[Kind, Callable[[], TypeEngine[Any]]] = {
-    "integer": BigInteger,
-    "number": lambda: Float(53),
-    "boolean": Boolean,
-    "text": Text,
-}
 
 _registry = Table(
     "dagma_tables",
@@ -135,7 +127,7 @@ class AnswerTable:
         """What each of `columns` holds."""
         columns = self.table.columns
         return {
-            name: "time" if isinstance(columns[name].type, DateTime) else _kind_of(columns[name])
+            name: "time" if isinstance(columns[name].type, DateTime) else kind_of(columns[name])
             for name in self.columns
         }
 
@@ -361,7 +353,7 @@ class AnswerTable:
             MetaData(),
             Column("row_key", Text, primary_key=True),
             Column("partition_key", Text, primary_key=True),
-            *(Column(name, _TYPES[kind]()) for name, kind in declared.items()),
+            *(Column(name, sql_type(kind)) for name, kind in declared.items()),
             Column("error", Text),
             Column("error_kind", Text),
             Column("attempts", Integer, nullable=False),
@@ -387,30 +379,9 @@ class AnswerTable:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             for name, kind in declared.items():
                 if name not in table.columns:
-                    self._add_column(connection, name, kind)
-                elif common_kind(_kind_of(table.columns[name]), kind) != _kind_of(table.columns[name]):
-                    self._widen(connection, table.columns[name], kind)
-
-    def _add_column(self, connection: Connection, name: str, kind: Kind) -> None:
-        sql_type = _TYPES[kind]().compile(connection.dialect)
-        _execute(connection, f"ALTER TABLE {_quoted(self.name)} ADD COLUMN {_quoted(name)} {sql_type}")
-
-    def _widen(self, connection: Connection, column: Column[Any], kind: Kind) -> None:
-        """Let a column hold another kind as well; SQLite can't change a type, so a new column takes its place."""
-        table, old, new = _quoted(self.name), _quoted(column.name), _quoted("dagma_widened")
-        before = _kind_of(column)
-        wide = common_kind(before, kind) or "text"
-        sql_type = _TYPES[wide]().compile(connection.dialect)
-        value = f"CAST({old} AS {sql_type})"
-        if before == "boolean":
-            value = f"CASE WHEN {old} IS NULL THEN NULL WHEN {old} THEN 'true' ELSE 'false' END"
-        if self._database.dialect == "postgresql":
-            _execute(connection, f"ALTER TABLE {table} ALTER COLUMN {old} TYPE {sql_type} USING {value}")
-            return
-        self._add_column(connection, "dagma_widened", wide)
-        _execute(connection, f"UPDATE {table} SET {new} = {value}")  # noqa: S608 (quoted names)
-        _execute(connection, f"ALTER TABLE {table} DROP COLUMN {old}")
-        _execute(connection, f"ALTER TABLE {table} RENAME COLUMN {new} TO {old}")
+                    add_column(connection, table, name, kind)
+                elif common_kind(kind_of(table.columns[name]), kind) != kind_of(table.columns[name]):
+                    widen_column(connection, table.columns[name], kind)
 
     def _registered(self) -> str:
         values = {
@@ -451,7 +422,7 @@ class AnswerTable:
 
     def _fitting(self, values: Mapping[str, Any]) -> dict[str, Any]:
         columns = self.table.columns
-        return {name: fitting(plain(value), _kind_of(columns[name])) for name, value in values.items()}
+        return {name: fitting(plain(value), kind_of(columns[name])) for name, value in values.items()}
 
 
 def checked_table_name(name: str) -> str:
@@ -478,14 +449,6 @@ def table_names(database: TablesDatabase) -> list[str]:
         return sorted(set(connection.scalars(select(_registry.c.name))) & set(existing))
 
 
-def _kind_of(column: Column[Any]) -> Kind:
-    if isinstance(column.type, Boolean):
-        return "boolean"
-    if isinstance(column.type, Integer):
-        return "integer"
-    return "number" if isinstance(column.type, Float) else "text"
-
-
 def _aware(value: Any) -> Any:
     """Give a time with its zone, which SQLite does not keep."""
     if isinstance(value, datetime):
@@ -499,11 +462,3 @@ def _binds(columns: Iterable[str]) -> dict[str, str]:
     The names are longer than a column's can be, so that none is taken.
     """
     return {column: f"{'value':_<64}{number}" for number, column in enumerate(columns)}
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _execute(connection: Connection, statement: str) -> None:
-    connection.execution_options(no_parameters=True).exec_driver_sql(statement)
