@@ -18,7 +18,7 @@ SHARED: dict[str, str] = COMPOSE["x-dagma-environment"]
 OF_DAGSTER: dict[str, str] = COMPOSE["x-dagster-environment"]
 # What each service is given as a file.
 SECRETS: dict[str, set[str]] = {name: set(service.get("secrets", [])) for name, service in SERVICES.items()}
-ONE_SHOTS = {name for name, service in SERVICES.items() if service["restart"].startswith("on-failure")}
+ONE_SHOTS = {"dagster-migrate", "flows-push", "ledger-migrate", "validate"}
 LASTING = sorted(SERVICES.keys() - ONE_SHOTS)
 
 # Only containers that run commands of their own read these: each, or its file, stands in the environment of the service

@@ -8,7 +8,7 @@ from unit.scripts.conftest import Machine
 
 DOCKER = """"compose config") echo "services: $WORKERS" ;;
 "compose ps --quiet") echo 4711 ;;
-"compose ps --all "*) echo "worker running healthy/0" ;;"""
+"ps --all "*) echo "worker running Up 1 minute (healthy)" ;;"""
 # The secrets have tests of their own.
 SOURCED = "write_secrets() { :; }; COPY=0123456789ab; "
 
@@ -73,7 +73,7 @@ def test_a_setting_of_the_command_line_is_a_change(up: Machine) -> None:
     [
         DOCKER.replace("echo 4711", "true"),
         DOCKER.replace("4711", "4712"),
-        DOCKER.replace("running healthy", "running starting"),
+        DOCKER.replace("(healthy)", "(health: starting)"),
     ],
     ids=["gone", "replaced", "starting"],
 )

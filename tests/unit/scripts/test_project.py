@@ -137,7 +137,7 @@ def test_where_nothing_runs_the_ui_starts_and_shows_what_is_wrong(machine: Machi
         '"compose ps --quiet "*) ;;\n'
         '"compose up "*"dagster-webserver dagster-daemon") ;;\n'
         '"compose up "*) exit 1 ;;\n'
-        '"compose ps --all "*) printf "dagster-webserver running healthy/0\\nuser-code running unhealthy/0\\n" ;;'
+        '"ps --all "*) printf "dagster-webserver running Up 1 minute (healthy)\\nuser-code running (unhealthy)\\n" ;;'
     )
     stderr = machine.refusal(LOGS + "check_definitions; start_stack")
     assert "warning: settings or definitions can't be loaded; the UI starts to show it" in stderr

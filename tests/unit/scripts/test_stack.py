@@ -6,8 +6,10 @@ from unit.scripts.conftest import Machine
 def test_a_one_shot_that_failed_for_good_is_not_waited_for_and_is_the_only_one_named(machine: Machine) -> None:
     machine.add_docker(
         """"compose up "*) ;;
+"compose ps --quiet "*) ;;
 "compose ps --all --quiet "*) echo 123abc ;;
-"compose ps "*) printf 'langflow running healthy/0\\nworker running starting/0\\nflows-push exited /1\\n' ;;
+"ps --all "*) printf '%s\\n' 'langflow running Up 1 minute (healthy)' \\
+  'worker running Up 3 seconds (health: starting)' 'flows-push exited Exited (1) 2 seconds ago' ;;
 "inspect "*" 123abc") echo 2026-01-02T03:04:05Z ;;
 *" logs "*"--since 2026-01-02T03:04:05Z flows-push") echo "flows/assistant.json is no JSON" ;;"""
     )
@@ -23,7 +25,9 @@ def test_a_one_shot_that_failed_for_good_is_not_waited_for_and_is_the_only_one_n
 def test_services_that_are_late_are_all_named(machine: Machine) -> None:
     machine.add_docker(
         """"compose up "*) ;;
-"compose ps "*) printf 'langflow running starting/0\\nworker running unhealthy/0\\nflows-push exited /0\\n' ;;
+"compose ps --quiet "*) ;;
+"ps --all "*) printf '%s\\n' 'langflow running Up 1 second (health: starting)' \\
+  'worker running Up 1 minute (unhealthy)' 'flows-push exited Exited (0) 1 second ago' ;;
 *" logs "*langflow) echo "loading components" ;;
 *" logs "*worker) echo "no broker" ;;"""
     )
@@ -31,6 +35,6 @@ def test_services_that_are_late_are_all_named(machine: Machine) -> None:
         (machine.folder / ".dev" / name).mkdir(parents=True)
     stderr = machine.refusal("START_SECONDS=0; COPY=1; start_stack")
     assert "not every service came up" in stderr
-    for said in ("langflow running starting", "loading components", "worker running unhealthy", "no broker"):
+    for said in ("langflow running Up 1 second (health: starting)", "loading components", "(unhealthy)", "no broker"):
         assert said in stderr
     assert "flows-push" not in stderr
