@@ -1,6 +1,5 @@
 """The shipped docker-compose.yml, started by testcontainers under a project name and ports of its own."""
 
-import json
 import os
 import subprocess
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from testcontainers.compose import DockerCompose
+from testcontainers.core.docker_client import DockerClient
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +45,7 @@ def wait_until(what: str, probe: Callable[[], T], *, seconds: float, every: floa
 
 @dataclass(frozen=True)
 class Container:
-    """One line of `docker compose ps`."""
+    """One container of the project, as it was when it was asked."""
 
     id: str
     name: str
@@ -74,6 +74,8 @@ class Stack:
             build=False,
             wait=False,
         )
+        # Asked several times a second while tests wait. `docker compose` takes a quarter of a second of CPU each time.
+        self._engine = DockerClient().client
 
     @property
     def settings(self) -> dict[str, str]:
@@ -107,39 +109,37 @@ class Stack:
         self, *arguments: str, check: bool = True, env: Mapping[str, str] | None = None, stdin: str | None = None
     ) -> str:
         """Run `docker compose` with these arguments; return what it prints, both streams."""
-        done = subprocess.run(
-            [*self.compose.docker_compose_command(), *arguments],
-            cwd=ROOT,
-            env={**os.environ, **(env or {})},
-            input=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
+        return printed(
+            [*self.compose.docker_compose_command(), *arguments], check, {**os.environ, **(env or {})}, stdin
         )
-        if check and done.returncode != 0:
-            raise AssertionError(f"docker compose {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}")
-        return done.stdout
 
-    def containers(self) -> list[Container]:
-        """Every container of the project, one-shots included."""
-        lines = self.run("ps", "--all", "--format", "json").splitlines()
-        rows = [json.loads(line) for line in lines if line.startswith("{")]
-        return [
-            Container(row["ID"], row["Name"], row["Service"], row["State"], row["Health"], row["ExitCode"])
-            for row in rows
+    def containers(self, service: str | None = None) -> list[Container]:
+        """Every container of the project or of one service, one-shots included, in the order of their names."""
+        labels = [f"project={self.settings.get('COMPOSE_PROJECT_NAME', 'dagma')}", "oneoff=False"]
+        labels += [f"service={service}"] if service else []
+        filters = {"label": [f"com.docker.compose.{label}" for label in labels]}
+        found = self._engine.containers.list(all=True, filters=filters, ignore_removed=True)
+        rows = [
+            Container(
+                each.id,
+                each.name,
+                each.labels["com.docker.compose.service"],
+                each.status,
+                each.attrs["State"].get("Health", {}).get("Status", ""),
+                each.attrs["State"]["ExitCode"],
+            )
+            for each in found
         ]
+        return sorted(rows, key=lambda row: row.name)
 
     def container(self, service: str) -> Container:
         """The service's only container."""
-        (container,) = [row for row in self.containers() if row.service == service]
+        (container,) = self.containers(service)
         return container
 
     def inspect(self, container: Container) -> dict[str, Any]:
         """What `docker inspect` says of a container."""
-        answer = subprocess.run(["docker", "inspect", container.id], capture_output=True, check=True, text=True)
-        described: dict[str, Any] = json.loads(answer.stdout)[0]
+        described: dict[str, Any] = self._engine.api.inspect_container(container.id)
         return described
 
     def health(self, service: str) -> str:
@@ -164,7 +164,9 @@ class Stack:
 
     def exec(self, service: str, *command: str, check: bool = True, stdin: str | None = None) -> str:
         """Run a command in the service's container; return what it prints."""
-        return self.run("exec", "-T", service, *command, check=check, stdin=stdin)
+        first, *_ = self.containers(service)
+        options = [] if stdin is None else ["--interactive"]
+        return printed(["docker", "exec", *options, first.id, *command], check, os.environ, stdin)
 
     def sql(self, database: str, statement: str) -> str:
         """Run a statement as Postgres' superuser; return its rows, fields separated by |."""
@@ -192,6 +194,24 @@ class Stack:
     def logs(self) -> str:
         """Everything that any container of the project has printed."""
         return self.run("--ansi", "never", "logs", "--no-color")
+
+
+def printed(command: list[str], check: bool, env: Mapping[str, str], stdin: str | None) -> str:
+    """Run a command in the repository; return what it prints, both streams."""
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=env,
+        input=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
+    return done.stdout
 
 
 @contextmanager

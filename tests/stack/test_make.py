@@ -217,6 +217,7 @@ def test_more_workers_are_added_to_those_that_run(clone: Clone) -> None:
 
 @pytest.mark.usefixtures("screen")
 def test_an_llm_that_langflow_refuses_is_said_once_by_our_variable_and_no_other_service_failed(clone: Clone) -> None:
+    before = clone.containers()
     # A private address that is not listed, which Langflow finds out when it tries the key.
     printed = clone.refused(LLM_API_KEY="sk-a-wrong-key", LLM_BASE_URL="http://postgres:5432/v1")
     assert printed.count("add postgres to LANGFLOW_SSRF_ALLOWED_HOSTS in .env") == 1
@@ -225,32 +226,26 @@ def test_an_llm_that_langflow_refuses_is_said_once_by_our_variable_and_no_other_
     assert "not every service came up" not in printed
     assert [service for service in LASTING if f"last lines of {service}" in printed] == []
     assert "sk-a-wrong-key" not in printed
-    assert clone.containers().keys() >= LASTING, "what came up stays up"
+    after = clone.containers()
+    assert after.keys() >= LASTING, "what came up stays up"
+    assert {service for service in LASTING if after[service] != before[service]} == {"langflow"}, "nobody else reads it"
 
 
 @pytest.mark.usefixtures("screen")
-def test_a_key_that_a_person_changed_reaches_those_who_read_it_and_replaces_nobody_else(clone: Clone) -> None:
+def test_a_key_and_a_password_that_a_person_changed_reach_those_who_read_them(clone: Clone) -> None:
     # The test before has left Langflow with a wrong key.
     before = clone.containers()
-    clone.change_settings(LLM_API_KEY="'a new $key #1'")
+    clone.change_settings(LLM_API_KEY="'a new $key #1'", LANGFLOW_PG_PASSWORD=secrets.token_hex(24))
+    # It ends when Langflow is healthy, which asks its database.
     assert "Dagma is up (" in clone.make("up")
     after = clone.containers()
-    assert {service for service, container in after.items() if container != before[service]} == {"langflow"}
-    assert clone.docker("exec", after["langflow"], "cat", "/run/secrets/LLM_API_KEY") == "a new $key #1"
-    clone.make("up")
-    assert clone.containers() == after
-
-
-@pytest.mark.usefixtures("screen")
-def test_a_changed_password_of_a_role_reaches_postgres_too(clone: Clone) -> None:
-    before = clone.containers()
-    clone.change_settings(LANGFLOW_PG_PASSWORD=secrets.token_hex(24))
-    # It ends when Langflow is healthy, which asks its database.
-    clone.make("up")
-    replaced = {service for service, container in clone.containers().items() if container != before[service]}
+    replaced = {service for service, container in after.items() if container != before[service]}
     # With Postgres, Compose may replace what depends on it.
     assert replaced >= {"langflow", "postgres"}
     assert not replaced & {"redis", "llm"}
+    assert clone.docker("exec", after["langflow"], "cat", "/run/secrets/LLM_API_KEY") == "a new $key #1"
+    clone.make("up")
+    assert clone.containers() == after
 
 
 @pytest.mark.usefixtures("screen")

@@ -53,8 +53,11 @@ def scan(
     return {(address, port) for address, port in json.loads(line.removeprefix("found "))}
 
 
-@pytest.mark.parametrize("service", DRAWN)
-def test_from_where_flows_run_only_the_llm_langflow_and_its_database_answer(stack: Stack, service: str) -> None:
+# Every port is tried from one of the two: a host of their network listens for both or for neither.
+@pytest.mark.parametrize(("service", "ports"), [("langflow", EVERY_PORT), ("llm", KNOWN_PORTS)], ids=DRAWN)
+def test_from_where_flows_run_only_the_llm_langflow_and_its_database_answer(
+    stack: Stack, service: str, ports: Sequence[int]
+) -> None:
     everywhere = addresses(stack)
     on_flows = {row["flows"]: name for name, row in everywhere.items() if "flows" in row}
     elsewhere = {
@@ -62,8 +65,8 @@ def test_from_where_flows_run_only_the_llm_langflow_and_its_database_answer(stac
     }
     assert {"dagster-webserver", "redis", "user-code", "worker", "postgres"} <= set(elsewhere.values())
 
-    # A host of the same network refuses at once, so that every port can be tried; others do not answer.
-    neighbours = scan(stack, service, on_flows, EVERY_PORT, 20.0)
+    # A host of the same network refuses at once; others do not answer.
+    neighbours = scan(stack, service, on_flows, ports, 20.0)
     assert {(on_flows[address], port) for address, port in neighbours} == OPEN_TO_DRAWN
     strangers = scan(stack, service, elsewhere, KNOWN_PORTS, 3.0)
     assert {(elsewhere[address], port) for address, port in strangers} <= {("langflow", 7860)}
