@@ -1,10 +1,14 @@
 """Dagster's entry point to the user's project: what stands in `project/defs`, and what it needs from this stack."""
 
+from pathlib import Path
+
 import dagster as dg
 
 from dagma.defs.llm.resources import resources_from_environment
 from dagma.project import add_to_path, project_folder
 from dagma.validation.setting_checks import refuse_bad_settings
+
+COMPONENT_FILE = "defs.yaml"
 
 
 def with_defaults(project: dg.Definitions) -> dg.Definitions:
@@ -21,13 +25,34 @@ def with_defaults(project: dg.Definitions) -> dg.Definitions:
     return dg.Definitions.merge(project, dg.Definitions(resources=resources, executor=executor))
 
 
+class ProjectError(Exception):
+    """The project's files can't be loaded; the message states cause and fix."""
+
+
 def load_project() -> dg.Definitions:
-    """Load `project/defs`; a project that is not there, or is empty, defines nothing."""
+    """Load `project/defs`; where it is missing or empty, the project defines nothing.
+
+    Raises:
+        ProjectError: Dagster would fail on the files without naming one.
+    """
     folder = project_folder()
-    if not folder.joinpath("defs").is_dir() or not any(folder.joinpath("defs").iterdir()):
+    if not _has_definitions(folder / "defs"):
         return dg.Definitions()
     add_to_path()
     return dg.load_from_defs_folder(path_within_project=folder)
+
+
+def _has_definitions(folder: Path) -> bool:
+    """Tell whether there is Python or a component; refuse YAML that is none."""
+    components = sorted(folder.rglob(COMPONENT_FILE))
+    for file in components:
+        if not any(line.strip() and not line.startswith("#") for line in file.read_text(encoding="utf-8").splitlines()):
+            raise ProjectError(f"{file} is empty. Write a component into it (type: dagma.FlowTable ...), or delete it.")
+    if components or any(folder.rglob("*.py")):
+        return True
+    for file in sorted(folder.rglob("*.y*ml")):
+        raise ProjectError(f"{file} is not loaded, since a component stands in {COMPONENT_FILE!r}. Rename the file.")
+    return False
 
 
 defs = with_defaults(load_project())

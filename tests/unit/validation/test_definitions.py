@@ -40,6 +40,7 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
     ),
     "yaml": ("defs/a/defs.yaml", "typ: dagster.PythonScriptComponent\n", {}, "`type at project/defs/a/defs.yaml:1`"),
     "yaml syntax": ("defs/a/defs.yaml", "type: [dagster\n", {}, 'in "project/defs/a/defs.yaml", line 1, column 7'),
+    "yaml without a component": ("defs/a/defs.yaml", "# later\n", {}, "project/defs/a/defs.yaml is empty. Write a "),
     "backend": (
         "mine.py",
         "reply = undefined\n",
@@ -48,6 +49,8 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
     ),
     "beside a bad setting": ("defs/x.py", "x = y\n", BAD_SETTING, "project/defs/x.py:1: NameError"),
 }
+# Name of the project, and the only file in its `defs`.
+NOTHING_TO_LOAD = {"a misnamed component": "defs/a/flows.yaml", "an emptied project": "defs/a/README.md"}
 
 
 def make_project(folder: Path, file: str = "", text: str = "") -> Path:
@@ -84,7 +87,12 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]
         for name, (file, text, settings, _) in MISTAKES.items()
     }
     with_backend = make_project(root / "a backend", "mine.py", "def reply(request):\n    return 'hello'\n")
+    misnamed, emptied = (make_project(root / name, file, "x: 1\n") for name, file in NOTHING_TO_LOAD.items())
+    for folder in (misnamed, emptied):
+        (folder / "defs/mine.py").unlink()
     environments |= {
+        "a misnamed component": {"DAGMA_PROJECT_DIR": str(misnamed)},
+        "an emptied project": {"DAGMA_PROJECT_DIR": str(emptied)},
         "an asset": {"DAGMA_PROJECT_DIR": str(make_project(root / "an asset"))},
         "a backend": {"DAGMA_PROJECT_DIR": str(with_backend), "DAGMA_BACKEND": "mine:reply"},
         "the shipped project": {"DAGMA_PROJECT_DIR": str(ROOT / "project")},
@@ -103,11 +111,19 @@ def test_a_mistake_is_told_with_its_cause_and_its_line_alone(mistake: str, said:
     assert "errors.pydantic.dev" not in text
 
 
+def test_a_component_whose_file_has_another_name_is_told(said: dict[str, tuple[int, str]]) -> None:
+    code, text = said["a misnamed component"]
+    assert code == 1
+    assert "project/defs/a/flows.yaml is not loaded, since a component stands in 'defs.yaml'. Rename the file." in text
+
+
 def test_a_bad_setting_is_said_once_beside_a_mistake_of_the_project(said: dict[str, tuple[int, str]]) -> None:
     assert said["beside a bad setting"][1].count("DAGMA_QUOTAS") == 1
 
 
-@pytest.mark.parametrize("project", ["an asset", "a backend", "the shipped project", "no project"])
+@pytest.mark.parametrize(
+    "project", ["an asset", "a backend", "the shipped project", "no project", "an emptied project"]
+)
 def test_what_loads_is_passed_in_silence(project: str, said: dict[str, tuple[int, str]]) -> None:
     assert said[project] == (0, "")
 
