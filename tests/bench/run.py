@@ -14,7 +14,9 @@ OVERLAY = "tests/bench/docker-compose.yml"
 ECHO = "da90a000-0000-4000-8000-000000000002"
 DEFAULT_SERVICES = ("default-webserver", "default-daemon", "default-user-code")
 # No part of a direct call, whose caller is a container of its own. What they do by themselves is noise, for both alike.
-OTHER_SERVICES = ("recorder", "dagster-webserver", "dagster-daemon", "user-code", "worker", "llm", "redis")
+OTHER_SERVICES = (
+    *("recorder", "dagster-webserver", "dagster-daemon", "user-code", "project-code", "worker", "llm", "redis"),
+)
 SETTINGS = {
     # Through the relay that records when Langflow is asked.
     "LANGFLOW_BASE_URL": "http://recorder:7860",
