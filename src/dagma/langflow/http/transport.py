@@ -122,15 +122,13 @@ class Transport:
     ) -> None:
         self.base_url = checked_base_url("The base URL", base_url).rstrip("/")
         self.timeouts = timeouts or Timeouts()
-        # requests falls back to ~/.netrc where no auth is set, and would overwrite a header with what it finds.
         self._credential = credential or Credentials([])
         self._headers = {name: header_value(f"Header {name}", value) for name, value in (headers or {}).items()}
-        tls = tls or TLS()
-        self._trust, self._identity = tls.trust, tls.identity
         self.max_body_bytes = max_body_bytes
         self._is_answer = is_answer
         self._may_quote = may_quote
-        self._session = WatchedSession()
+        self._session = WatchedSession(self.base_url, tls or TLS())
+        self._session.auth = self._credential
         # No compression: a small body must not be able to grow without bound in memory.
         self._session.headers.update({"Accept-Encoding": "identity", "Accept": "application/json", **self._headers})
 
@@ -242,11 +240,7 @@ class Transport:
                 params=request.params,
                 data=data,
                 headers={**content_type, **request.headers},
-                auth=self._credential,
                 timeout=(min(self.timeouts.connect, watch.deadline.remaining() + 0.001), silence),
-                # Given per request: from the session's own, requests would let REQUESTS_CA_BUNDLE override it.
-                verify=self._trust,
-                cert=self._identity,
                 allow_redirects=False,
                 stream=True,
             )

@@ -27,6 +27,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
+from dagma.langflow.http.connection_settings import TLS
 from dagma.langflow.http.deadline import Deadline, alarms
 
 # Langflow closes a connection that has been idle for 2 s under gunicorn, as in its image; uvicorn alone does after 5 s.
@@ -208,14 +209,24 @@ _POOLS = {"http": _WatchedPool, "https": _WatchedTLSPool}
 
 
 class WatchedSession(Session):
-    """requests' session on watched connections, which keeps no cookies and leaves redirects to its caller.
+    """requests' session to one server on watched connections, which keeps no cookies and follows no redirects.
 
     Cookies would outlive the credentials. And even where it is told not to follow redirects, requests reads the whole
     body of one and parses its target.
+
+    The environment may name a proxy, and authorities where `tls` names none. It is read here and not for each request,
+    when requests would also take a login from ~/.netrc in place of the client's own headers.
+
+    Args:
+        base_url: The server.
+        tls: Trust and identity.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, base_url: str, tls: TLS) -> None:
         super().__init__()
+        found = self.merge_environment_settings(base_url, {}, None, tls.trust, tls.identity)
+        self.proxies, self.verify, self.cert = found["proxies"], found["verify"], found["cert"]
+        self.trust_env = False
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("http://", "https://"):
             # Callers share one client between threads; below this many, connections are kept.
