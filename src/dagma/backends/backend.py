@@ -102,7 +102,8 @@ class Backend(FixedResource, ABC):
         address = flow_id or self.default_flow()
         if address is None:
             raise BadRequest("The call names no flow, and there is no default flow.", fix="Give flow_id.")
-        check_file_fields(files or {}, tweaks)
+        if files:
+            check_file_fields(files, tweaks)
         request = CallRequest(
             flow_id=address,
             input_value=input_value,
@@ -113,7 +114,7 @@ class Backend(FixedResource, ABC):
             stream=stream,
             mode=mode,
             row=row,
-            files=attach_files(files),
+            files=attach_files(files) if files else None,
             on_unknown=on_unknown,
         )
         caller = Caller.current(self._init_context())

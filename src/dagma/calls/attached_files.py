@@ -67,7 +67,7 @@ FieldFiles = Mapping[str, AttachedFile | tuple[AttachedFile, ...]]
 """Files by the field that takes them: `File-a1b2c.path`."""
 
 
-def attach_files(files: Mapping[str, Any] | None) -> FieldFiles | None:
+def attach_files(files: Mapping[str, Any]) -> FieldFiles:
     """Look at files before a call is made: their paths, sizes and contents.
 
     Args:
@@ -75,13 +75,11 @@ def attach_files(files: Mapping[str, Any] | None) -> FieldFiles | None:
             project's folder, as those of rows do; all have to lead into its data folder.
 
     Returns:
-        The same fields with what was found; None where there are none.
+        The same fields with what was found.
 
     Raises:
         BadFile: One can't be handed over; the message says which, why, and what would do.
     """
-    if not files:
-        return None
     return {name: _attached(value, f"The file for {name!r}") for name, value in files.items()}
 
 

@@ -92,10 +92,10 @@ class Admission:
         attempt = 0
         while True:
             attempt += 1
-            pause = BACKOFF.seconds(attempt)
             try:
                 return self._admit_now(call)
             except CallInFlightError:
+                pause = BACKOFF.seconds(attempt)
                 if time.monotonic() + pause > deadline:
                     raise
             except (QuotaExceededError, FlowNotIdentifiedError) as refusal:

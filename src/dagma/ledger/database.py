@@ -129,7 +129,6 @@ class Database:
         attempt, may_be_stale = 0, True
         while True:
             attempt += 1
-            pause = BACKOFF.seconds(attempt)
             try:
                 self.check_version()
                 with self.engine.begin() as connection, _dropped_on_interrupt(connection):
@@ -141,6 +140,7 @@ class Database:
                     # Most likely long ago, and nobody has asked since. The pool forgets the others of its time as well.
                     may_be_stale = False
                     continue
+                pause = BACKOFF.seconds(attempt)
                 if not self._passes_by_itself(error) or time.monotonic() + pause > deadline:
                     raise self.explain(error) from None
             time.sleep(pause)

@@ -1,6 +1,7 @@
 """Langflow's background jobs as durable calls."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -51,8 +52,10 @@ class LangflowJobs:
 
     def submit(self, request: CallRequest, flow: FlowReference, idempotency_key: str) -> str:
         """Queue a job, or find the one of the same key."""
-        with self.files.handed_over(request, self.client, outlive=True) as tweaks:
-            return self.client.submit(
+        files, client = self.files, self.client
+        uploading = files.handed_over(request, client, outlive=True) if request.files else nullcontext(request.tweaks)
+        with uploading as tweaks:
+            return client.submit(
                 flow.flow_id,
                 request.input_value,
                 idempotency_key=idempotency_key,

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import fields, replace
 from typing import Any, TypedDict, get_args
 
@@ -167,7 +167,8 @@ class LangflowRestResource(Backend):
 
     @override
     def answer(self, request: CallRequest) -> dict[str, Any]:
-        with self._files.handed_over(request, self.client) as tweaks:
+        uploading = self._files.handed_over(request, self.client) if request.files else nullcontext(request.tweaks)
+        with uploading as tweaks:
             return self._answer(request, tweaks)
 
     def _answer(self, request: CallRequest, tweaks: dict[str, Any] | None) -> dict[str, Any]:

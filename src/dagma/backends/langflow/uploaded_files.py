@@ -56,7 +56,7 @@ class UploadedFiles:
     @contextmanager
     def handed_over(
         self, request: CallRequest, client: LangflowClient, *, outlive: bool = False
-    ) -> Iterator[dict[str, Any] | None]:
+    ) -> Iterator[dict[str, Any]]:
         """Upload the files of a call.
 
         Args:
@@ -71,9 +71,6 @@ class UploadedFiles:
             BadFile: A file can't be read any more.
             LangflowError: It can't be uploaded. No flow was asked to run.
         """
-        if not request.files:
-            yield request.tweaks
-            return
         taken: list[_Upload] = []
         # A session that others share keeps the message with the paths, and a flow with memory reads them again.
         outlive = outlive or not (request.session_id or OWN_SESSION).startswith(OWN_SESSION)
@@ -83,7 +80,7 @@ class UploadedFiles:
                     name: [self._path(each, client, taken) for each in files]
                     if isinstance(files, tuple)
                     else self._path(files, client, taken)
-                    for name, files in request.files.items()
+                    for name, files in (request.files or {}).items()
                 }
             yield with_paths(request.tweaks, paths)
         except BaseException as error:
