@@ -14,9 +14,8 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, bindparam, select
 
 from dagma.backoff import Backoff
-from dagma.ledger.beginning import Beginning, insert_beginning, insert_beginnings
+from dagma.ledger.beginning import Beginning, as_recorded, insert_beginning, insert_beginnings
 from dagma.ledger.call import Begun, Call
-from dagma.ledger.call_row import storable_call
 from dagma.ledger.database import Database
 from dagma.ledger.errors import (
     AnswerExpiredError,
@@ -28,10 +27,9 @@ from dagma.ledger.errors import (
     OutcomeUnknownError,
     QuotaExceededError,
 )
-from dagma.ledger.flow_identity import identify
 from dagma.ledger.live_callers import Presence
 from dagma.ledger.lost_callers import record_lost
-from dagma.ledger.meter import Meter, Reservation, counted_principal
+from dagma.ledger.meter import Meter, Reservation
 from dagma.ledger.quotas import window_start
 from dagma.ledger.refusals import Refusal, record_refusal
 from dagma.ledger.state_changes import change
@@ -191,7 +189,7 @@ class Admission:
     def _insert(self, connection: Connection, call: Call, call_id: str, attempt: int) -> Begun | None:
         """Insert an attempt unless it exists; the unique key makes concurrent callers take turns here."""
         now, key = self._clock(), call.key
-        call = identify(connection, storable_call(call), now)
+        call = as_recorded(connection, call, now)
         reservation = self._meter.reserve(connection, call, now)
         beginning = Beginning.of(call, reservation, self._texts, key=key, call_id=call_id, attempt=attempt)
         begun = insert_beginning(connection, beginning, now)
@@ -203,7 +201,7 @@ class Admission:
         """Insert first attempts unless they exist, and refuse all where a limit leaves no room for one."""
         now, reservations, beginnings = self._clock(), dict[Any, Reservation](), []
         for call_id, given in new.items():
-            call = identify(connection, storable_call(given), now)
+            call = as_recorded(connection, given, now)
             flow = (call.flow_id, call.flow_name)
             if flow not in reservations:
                 reservations[flow] = self._meter.reserve(connection, call, now)
@@ -216,8 +214,9 @@ class Admission:
         for each in beginnings:
             if inserted := begun.get(each.row["id"]):
                 hour = window_start("hour", inserted.begun_at)
-                who = counted_principal(each.call)
-                last[each.call.flow_id, each.call.flow_name, each.call.flow_looked_up, who, hour] = each, inserted
+                call = each.call
+                shared = (call.flow_id, call.flow_name, call.flow_looked_up, call.counted_principal, hour)
+                last[shared] = each, inserted
         for each, inserted in last.values():
             self._meter.check(connection, each.call, each.reservation, inserted.begun_at)
         return begun

@@ -2,18 +2,89 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, TextClause, bindparam, text
+from sqlalchemy import Connection, Table, TextClause, bindparam, or_, select, text
 
 from dagma.ledger.call import Begun, Call
-from dagma.ledger.call_row import row_of
+from dagma.ledger.columns import UtcTime
 from dagma.ledger.meter import Reservation
+from dagma.ledger.quotas import canonical_flow
 from dagma.ledger.tables import calls
-from dagma.ledger.texts import TextPolicy
+from dagma.ledger.texts import TextPolicy, storable
+
+NAMES = (
+    *("scope", "flow_id", "flow_name", "flow_title", "flow_version"),
+    *("backend", "session_id", "run_id", "step"),
+)
+"""Texts of a call that have a column of the same name."""
+# As far back as the longest window of a limit, so that what is not found costs no walk through all that ever was.
+KNOWN_DAYS = 31
+NEWEST_OF_ADDRESS = (
+    select(calls.c.flow_id, calls.c.flow_name)
+    .where(
+        or_(calls.c.flow_id == bindparam("address"), calls.c.flow_name == bindparam("address")),
+        calls.c.backend == bindparam("of_backend"),
+        # Only calls whose flow was looked up have one.
+        calls.c.flow_version.is_not(None),
+        calls.c.begun_at >= bindparam("since", type_=UtcTime),
+    )
+    .order_by(calls.c.begun_at.desc())
+    .limit(1)
+)
+
+
+def as_recorded(connection: Connection, call: Call, now: datetime) -> Call:
+    """Give a call as the ledger records it. Its key is made of the call as its caller gave it.
+
+    Args:
+        connection: In the transaction that records it.
+        call: The call.
+        now: The time.
+
+    Returns:
+        The call with texts that the database can hold. A flow that was not looked up has the id and name that it had
+        when it last was; where that is not known, its id is written as Langflow writes ids.
+    """
+    names = (*NAMES, "partition", "row", "principal", "flow_address")
+    given = {name: value for name in names if (value := getattr(call, name)) is not None}
+    changed: dict[str, Any] = {name: kept for name, value in given.items() if (kept := storable(value)) != value}
+    call = replace(call, **changed) if changed else call
+    return call if call.flow_looked_up else _identified(connection, call, now)
+
+
+def _identified(connection: Connection, call: Call, now: datetime) -> Call:
+    address = call.flow_address or call.flow_id
+    values = {"address": canonical_flow(address), "of_backend": call.backend, "since": now - timedelta(days=KNOWN_DAYS)}
+    known = connection.execute(NEWEST_OF_ADDRESS, values).first()
+    if known is None:
+        return replace(call, flow_id=canonical_flow(call.flow_id), flow_address=address)
+    return replace(call, flow_id=known.flow_id, flow_name=known.flow_name, flow_address=address, flow_looked_up=True)
+
+
+def row_of(call: Call, texts: TextPolicy) -> dict[str, Any]:
+    """Describe a call as its row does.
+
+    Args:
+        call: The call, as it is recorded.
+        texts: What may be kept of its input.
+
+    Returns:
+        The columns that never change; who inserts the row adds its id, key, attempt, state and reservation.
+    """
+    return {
+        **{name: getattr(call, name) for name in NAMES},
+        "partition_key": call.partition,
+        "row_key": call.row,
+        "mode": call.mode,
+        "principal": call.counted_principal or None,
+        "input_characters": len(call.input_text or ""),
+        "input_hash": call.input_hash,
+        "input_text": texts.of_text(call.input_text),
+    }
 
 
 @dataclass(frozen=True)
@@ -21,7 +92,7 @@ class Beginning:
     """An attempt that is about to begin.
 
     Attributes:
-        call: The call, storable, with its flow identified.
+        call: The call, as it is recorded.
         reservation: What it is taken to use.
         row: Its row. PostgreSQL adds the time.
     """
@@ -37,7 +108,7 @@ class Beginning:
         """Describe an attempt.
 
         Args:
-            call: The call, storable, with its flow identified.
+            call: The call, as it is recorded.
             reservation: What it is taken to use.
             texts: What may be kept of its input.
             key: Its key, which is made of the call as its caller gave it.

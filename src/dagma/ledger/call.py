@@ -14,6 +14,8 @@ State = Literal["begun", "submitted", "answered", "failed", "unknown", "cancelle
 FINISHED: tuple[State, ...] = ("answered", "failed", "cancelled")
 """States that never change again. `unknown` may still be settled by its own caller, if the answer comes late."""
 
+PRINCIPAL_CHARACTERS = 200
+"""How many characters of a principal are kept; the others tell nobody apart."""
 MOST_TOKENS = 10**12
 """What no call can use: a server that reports more, or less than none, reports nothing."""
 
@@ -115,6 +117,11 @@ class Call:
             partition=self.partition,
             row=self.row,
         )
+
+    @property
+    def counted_principal(self) -> str:
+        """Who asks, as the totals have it: empty where nobody is named."""
+        return (self.principal or "")[:PRINCIPAL_CHARACTERS]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, or_, select, text, true
 
 from dagma.ledger.call import Call
-from dagma.ledger.call_row import PRINCIPAL_CHARACTERS
 from dagma.ledger.columns import UtcTime
 from dagma.ledger.errors import FlowNotIdentifiedError, QuotaExceededError
 from dagma.ledger.quotas import EVERY, Limit, Unit, window_end, window_start
@@ -134,7 +133,7 @@ class Meter:
             # The sum must be a statement of its own after the lock: a statement sees what was committed when it began.
             for scope in _lock_scopes(limits, call):
                 connection.execute(LOCK, {"scope": scope})
-        used = used_of(connection, limits, now, call.flow_id, call.flow_name, counted_principal(call))
+        used = used_of(connection, limits, now, call.flow_id, call.flow_name, call.counted_principal)
         refusals: list[QuotaExceededError] = []
         for limit, counted in zip(limits, used, strict=True):
             needed = reservation.of(limit.unit)
@@ -151,14 +150,14 @@ class Meter:
         if call.flow_looked_up:
             return
         for limit in self.limits:
-            if limit.concerns(counted_principal(call)) and limit.may_apply_to(call.flow_id):
+            if limit.concerns(call.counted_principal) and limit.may_apply_to(call.flow_id):
                 raise FlowNotIdentifiedError(str(limit), call.flow_id)
 
     def _limits_of(self, call: Call) -> list[Limit]:
         return [
             limit
             for limit in self.limits
-            if limit.applies_to(call.flow_id, call.flow_name) and limit.concerns(counted_principal(call))
+            if limit.applies_to(call.flow_id, call.flow_name) and limit.concerns(call.counted_principal)
         ]
 
 
@@ -176,16 +175,11 @@ def _lock_scopes(limits: Sequence[Limit], call: Call) -> list[str]:
     shared: set[str] = set()
     for limit in limits:
         if limit.flow is None:
-            shared.add(f"principal {counted_principal(call)}")
+            shared.add(f"principal {call.counted_principal}")
             continue
         # Several flows may have the name of a limit; one flow may be called under its id and its name.
         shared.update([call.flow_id, call.flow_name or call.flow_id] if limit.flow == EVERY else [limit.flow])
     return sorted(shared)  # in one order, so that no two callers wait for each other
-
-
-def counted_principal(call: Call) -> str:
-    """Give who asks for a call as the totals have it: empty where nobody is named."""
-    return (call.principal or "")[:PRINCIPAL_CHARACTERS]
 
 
 def used_of(

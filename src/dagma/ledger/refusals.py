@@ -9,10 +9,9 @@ from functools import cache
 
 from sqlalchemy import Connection, TextClause, bindparam, text
 
+from dagma.ledger.beginning import as_recorded, row_of
 from dagma.ledger.call import Call
-from dagma.ledger.call_row import row_of, storable_call
 from dagma.ledger.errors import FlowNotIdentifiedError, QuotaExceededError
-from dagma.ledger.flow_identity import identify
 from dagma.ledger.quotas import window_start
 from dagma.ledger.tables import calls
 from dagma.ledger.texts import TextPolicy
@@ -33,7 +32,7 @@ def record_refusal(connection: Connection, call: Call, refusal: Refusal, texts: 
         texts: What may be kept of its input and of the reason.
         now: The time by this machine.
     """
-    call = identify(connection, storable_call(call), now)
+    call = as_recorded(connection, call, now)
     shared = [
         "refused",
         refusal.limit,
