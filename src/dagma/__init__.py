@@ -11,9 +11,8 @@ if TYPE_CHECKING:
     from dagma.batches.ask_rows import ask_rows
     from dagma.batches.errors import BatchStopped, RowsError
     from dagma.batches.row_result import RowResult
-    from dagma.calls.call_metadata import describe_attempts, describe_call
     from dagma.calls.call_policy import CallPolicy
-    from dagma.calls.call_record import record_calls
+    from dagma.calls.call_record import describe_attempts, describe_call, record_calls
     from dagma.calls.request import CallRequest
     from dagma.calls.retrying import CALL_ERRORS, retry_or_fail
     from dagma.components.flow_asset import FlowAsset
@@ -86,8 +85,8 @@ _MODULES = {
     "StoredTable": "dagma.components.stored_tables",
     "ask_rows": "dagma.batches.ask_rows",
     "data_folder": "dagma.project",
-    "describe_attempts": "dagma.calls.call_metadata",
-    "describe_call": "dagma.calls.call_metadata",
+    "describe_attempts": "dagma.calls.call_record",
+    "describe_call": "dagma.calls.call_record",
     "flow_table": "dagma.components.flow_table",
     "flow_assets": "dagma.components.flows",
     "langflow_from_environment": "dagma.backends.langflow.langflow_resource",

@@ -28,7 +28,7 @@ from dagma.langflow import (
     TLSFailure,
     Unauthorized,
 )
-from dagma.langflow.http.retry import telling_of_waits
+from dagma.langflow.http.patience import telling_of_waits
 from dagma.ledger import (
     AnswerExpiredError,
     CallInFlightError,

@@ -1,6 +1,6 @@
 """What Dagster shows of an error that a backend raised: its message can quote answers, and URLs with keys."""
 
-from dagma.calls.call_metadata import record_texts
+from dagma.calls.call_record import record_texts
 from dagma.langflow import LangflowError
 from dagma.ledger import TextPolicy
 

@@ -9,8 +9,7 @@ import dagster as dg
 from dagma.backends.backend import Backend
 from dagma.calls.answer import Answer
 from dagma.calls.attached_files import check_file_fields
-from dagma.calls.call_metadata import describe_attempts, describe_calls, describe_flow, record_texts
-from dagma.calls.call_record import record_calls
+from dagma.calls.call_record import describe_attempts, describe_calls, describe_flow, record_calls, record_texts
 from dagma.calls.request import CallMode
 from dagma.calls.retrying import CALL_ERRORS, retry_or_fail
 from dagma.calls.templates import BadTemplateError, NestedTemplates, Template

@@ -8,7 +8,7 @@ import dagster as dg
 
 from dagma.batches.answer_table import AnswerTable
 from dagma.batches.progress import Progress
-from dagma.calls.call_metadata import record_texts
+from dagma.calls.call_record import record_texts
 
 PREVIEW_ROWS = 10
 PREVIEW_COLUMNS = 20

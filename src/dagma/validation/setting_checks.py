@@ -97,7 +97,7 @@ def _checks_of_definitions() -> Iterator[tuple[str, Callable[[], Any]]]:
     # Imported here: Dagster takes two seconds, and what these need imports this module.
     from dagma.backends.langflow.langflow_resource import mode_from_environment
     from dagma.backends.selection import backend_from_environment
-    from dagma.calls.call_metadata import record_texts
+    from dagma.calls.call_record import record_texts
     from dagma.defs.llm.schedules import daily_schedule_from_environment
     from dagma.run_config.launch_tweaks import allowed_from_environment
 

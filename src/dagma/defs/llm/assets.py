@@ -6,8 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from dagma.backends.backend import Backend
-from dagma.calls.call_metadata import describe_attempts, describe_calls, describe_flow, record_texts
-from dagma.calls.call_record import record_calls
+from dagma.calls.call_record import describe_attempts, describe_calls, describe_flow, record_calls, record_texts
 from dagma.calls.request import CallMode, OnUnknown
 from dagma.calls.retrying import CALL_ERRORS, retry_or_fail
 from dagma.langflow import InputType, OutputType
