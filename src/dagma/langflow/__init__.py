@@ -33,7 +33,7 @@ from dagma.langflow.files_api import StoredFile
 from dagma.langflow.flow import Flow, content_version
 from dagma.langflow.history_api import StoredRecord
 from dagma.langflow.http.connection_settings import TLS, Timeouts
-from dagma.langflow.http.retry import RetryPolicy
+from dagma.langflow.http.patience import RetryPolicy
 from dagma.langflow.job_state import HumanRequest, JobPolicy, JobState, JobStatus
 from dagma.langflow.past_runs_api import PastRun
 from dagma.langflow.result import CallResult, TokenUsage

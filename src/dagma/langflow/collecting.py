@@ -20,7 +20,7 @@ from dagma.langflow.errors import (
 )
 from dagma.langflow.events import EventKind, EventReader, FlowEvent
 from dagma.langflow.following import FollowingApi
-from dagma.langflow.http.deadline import Deadline
+from dagma.langflow.http.patience import Deadline
 from dagma.langflow.job_state import JobStatus
 from dagma.langflow.jobs_api import not_over
 from dagma.langflow.result import CallResult, given_data

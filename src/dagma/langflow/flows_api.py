@@ -16,7 +16,7 @@ from dagma.langflow.errors import (
 )
 from dagma.langflow.flow import Flow
 from dagma.langflow.http.connection import Connection
-from dagma.langflow.http.deadline import Deadline
+from dagma.langflow.http.patience import Deadline
 from dagma.langflow.http.transport import Reply
 from dagma.langflow.run_request import check_flow_id, checked_uuid, uuid_or_none
 from dagma.langflow.untrusted_json import json_object, json_objects, text_or_none

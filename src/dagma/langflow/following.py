@@ -9,8 +9,8 @@ from dagma.backoff import Backoff
 from dagma.langflow.error_responses import error_of
 from dagma.langflow.errors import LangflowError
 from dagma.langflow.events import EventReader, FlowEvent
-from dagma.langflow.http.deadline import Deadline
 from dagma.langflow.http.event_stream import Frame, frames, lines
+from dagma.langflow.http.patience import Deadline
 from dagma.langflow.http.transport import Request
 from dagma.langflow.job_state import JobStatus
 from dagma.langflow.jobs_api import JobsApi, not_over

@@ -10,7 +10,7 @@ from uuid import uuid4
 from dagma.backoff import Backoff
 from dagma.langflow.errors import CallTimeout, JobLost, LangflowError, MalformedResponse, quoting
 from dagma.langflow.flows_api import FlowsApi
-from dagma.langflow.http.deadline import Deadline
+from dagma.langflow.http.patience import Deadline
 from dagma.langflow.http.transport import Request
 from dagma.langflow.job_state import HumanRequest, JobStatus
 from dagma.langflow.run_request import checked_uuid, v2_body

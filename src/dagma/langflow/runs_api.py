@@ -10,8 +10,8 @@ from dagma.langflow.error_responses import error_of, flow_failed
 from dagma.langflow.errors import CompletedWithoutOutput, JobSuspended, LangflowError, MalformedResponse, quoting
 from dagma.langflow.events import EventReader, FlowEvent, error_component
 from dagma.langflow.flows_api import FlowsApi
-from dagma.langflow.http.deadline import Deadline
 from dagma.langflow.http.event_stream import lines
+from dagma.langflow.http.patience import Deadline
 from dagma.langflow.http.transport import Request, StreamReply
 from dagma.langflow.result import CallResult
 from dagma.langflow.run_request import InputType, OutputType, refuse_ignored_input, v1_body, v1_path, v2_body

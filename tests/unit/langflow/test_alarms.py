@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from dagma.langflow.http.deadline import Alarms
+from dagma.langflow.http.watched_http import Alarms
 
 SOON, LATER, PATIENCE = 0.05, 60.0, 10.0
 
@@ -67,7 +67,7 @@ def test_there_is_one_thread_for_all(alarms: Alarms) -> None:
 
 
 def test_a_forked_child_has_alarms_of_its_own() -> None:
-    from dagma.langflow.http.deadline import alarms
+    from dagma.langflow.http.watched_http import alarms
 
     alarms.set("parent", LATER, lambda: None)
     child = os.fork()

@@ -7,8 +7,8 @@ import requests
 
 from dagma.langflow import LangflowError, TLSFailure, Unreachable
 from dagma.langflow.auth.redact import NOTHING_SECRET
-from dagma.langflow.http.deadline import Deadline
 from dagma.langflow.http.network_errors import network_error
+from dagma.langflow.http.patience import Deadline
 from dagma.langflow.http.watched_http import Watch
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from dagma.backoff import Backoff
 from dagma.langflow import CallTimeout, LangflowError, RateLimited, RetryPolicy, ServerError, Unreachable
-from dagma.langflow.http.deadline import Deadline
+from dagma.langflow.http.patience import Deadline
 
 
 class Script:

@@ -25,7 +25,7 @@ from dagma.langflow.errors import (
     nothing_runs_yet,
 )
 from dagma.langflow.http.connection_settings import TLS, checked_token_url
-from dagma.langflow.http.deadline import Deadline
+from dagma.langflow.http.patience import Deadline
 from dagma.langflow.http.transport import Reply, Request, Transport
 from dagma.langflow.http.watched_http import seconds_left
 from dagma.langflow.untrusted_json import finite_number, json_or_none, text_or_none, walk

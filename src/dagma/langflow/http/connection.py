@@ -11,8 +11,7 @@ from dagma.langflow.auth.credential import Credential, Credentials
 from dagma.langflow.error_responses import error_of, flow_ran
 from dagma.langflow.flow import FlowCache
 from dagma.langflow.http.connection_settings import TLS, Timeouts
-from dagma.langflow.http.deadline import Deadline
-from dagma.langflow.http.retry import RetryPolicy
+from dagma.langflow.http.patience import Deadline, RetryPolicy
 from dagma.langflow.http.transport import DEFAULT_MAX_BODY_BYTES, Reply, Request, Transport
 from dagma.langflow.job_state import JobPolicy
 from dagma.langflow.untrusted_json import json_object, malformed

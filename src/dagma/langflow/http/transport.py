@@ -18,8 +18,8 @@ from dagma.langflow.auth.credential import Credential, Credentials, header_value
 from dagma.langflow.auth.redact import Redactor, bare_url
 from dagma.langflow.errors import BadRequest, MalformedResponse, RedirectRefused, quoting
 from dagma.langflow.http.connection_settings import TLS, Timeouts, checked_base_url
-from dagma.langflow.http.deadline import Deadline
 from dagma.langflow.http.network_errors import network_error, timed_out
+from dagma.langflow.http.patience import Deadline
 from dagma.langflow.http.watched_http import Watch, WatchedSession
 
 DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024

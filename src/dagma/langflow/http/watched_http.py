@@ -3,8 +3,9 @@
 requests bounds each socket operation, not their sum: a server that dribbles a byte a second, in the TLS handshake, the
 headers or the body, holds its caller for ever. And it can't tell a request that was never sent from one whose
 connection broke later, which decides whether a flow may have run. A `Watch` does both: it shuts the socket down when
-its time is over, and it is told of the first byte sent. Only the look-up of the server's name is bounded otherwise, by
-the system's resolver.
+its time is over, and it is told of the first byte sent. One thread watches the times of all exchanges: to start one for
+each would take as long as a small exchange. Only the look-up of the server's name is bounded otherwise, by the system's
+resolver.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextvars import ContextVar
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
@@ -28,12 +29,75 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
 from dagma.langflow.http.connection_settings import TLS
-from dagma.langflow.http.deadline import Deadline, alarms
+from dagma.langflow.http.patience import Deadline
 
 # Langflow closes a connection that has been idle for 2 s under gunicorn, as in its image; uvicorn alone does after 5 s.
 LONGEST_IDLE_SECONDS = 1.5
 
 _current: ContextVar["Watch | None"] = ContextVar("dagma_langflow_watch", default=None)
+
+
+class Alarms:
+    """Calls back when a time has come, from a thread of its own that starts with the first alarm.
+
+    Callbacks must be short, and must not raise. Threads may share one; in a forked child it starts empty.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self._alarms: dict[Hashable, tuple[float, Callable[[], object]]] = {}
+        self._is_running = False
+        self._wakes_at = math.inf
+
+    def set(self, owner: Hashable, seconds: float, callback: Callable[[], object]) -> None:
+        """Set the alarm of an owner, who has one at most.
+
+        Args:
+            owner: Who sets it.
+            seconds: In how many seconds.
+            callback: What to do then.
+        """
+        at = time.monotonic() + seconds
+        with self._changed:
+            self._alarms[owner] = (at, callback)
+            if not self._is_running:
+                threading.Thread(target=self._run, name="dagma-alarms", daemon=True).start()
+                self._is_running = True
+            elif at < self._wakes_at:
+                self._changed.notify()
+
+    def cancel(self, owner: Hashable) -> None:
+        """Cancel an owner's alarm, if it has not gone off; it may be going off right now.
+
+        Args:
+            owner: Who set it.
+        """
+        # The thread is left to sleep: it finds out when it wakes.
+        with self._changed:
+            self._alarms.pop(owner, None)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                now = time.monotonic()
+                due = [owner for owner, (at, _) in self._alarms.items() if at <= now]
+                callbacks = [self._alarms.pop(owner)[1] for owner in due]
+                if not callbacks:
+                    self._wakes_at = min((at for at, _ in self._alarms.values()), default=math.inf)
+                    self._changed.wait(min(self._wakes_at - now, threading.TIMEOUT_MAX))
+            for callback in callbacks:
+                callback()
+
+    def _forget_after_fork(self) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self._alarms = {}
+        self._is_running = False
+
+
+alarms = Alarms()
+"""Those of this process."""
+
+os.register_at_fork(after_in_child=alarms._forget_after_fork)
 
 
 class Watch:
