@@ -70,19 +70,15 @@ class Meter:
             What the limits declare as `reserve`, else the mean of the flow's calls of the last 31 days, else nothing.
         """
         limits = [limit for limit in self._limits_of(call) if limit.unit != "calls"]
-        amounts: dict[Unit, Decimal] = {"tokens": Decimal(0), "cost": Decimal(0)}
-        if any(limit.reserve is None for limit in limits):
+        amounts = _declared(limits)
+        if missing := {limit.unit for limit in limits} - amounts.keys():
             recent = {"of_flow": call.flow_id, "since": now - timedelta(days=ESTIMATE_DAYS)}
             means = connection.execute(RECENT_MEANS, recent).one()
-            amounts["tokens"] = Decimal(means.tokens) / Decimal(means.metered) if means.metered else Decimal(0)
-            amounts["cost"] = Decimal(means.cost) / Decimal(means.priced) if means.priced else Decimal(0)
-        declared = _declared(limits)
-        for unit in amounts:
-            if unit in declared:
-                amounts[unit] = declared[unit]
-            elif not any(limit.unit == unit for limit in limits):
-                amounts[unit] = Decimal(0)
-        return Reservation(tokens=round(amounts["tokens"]), cost=amounts["cost"])
+            if "tokens" in missing and means.metered:
+                amounts["tokens"] = Decimal(means.tokens) / Decimal(means.metered)
+            if "cost" in missing and means.priced:
+                amounts["cost"] = Decimal(means.cost) / Decimal(means.priced)
+        return Reservation(tokens=round(amounts.get("tokens", 0)), cost=amounts.get("cost", Decimal(0)))
 
     def declared(self, flow_id: str, flow_name: str | None) -> dict[Unit, Decimal]:
         """Tell what the limits on a flow declare as `reserve`.
