@@ -14,12 +14,13 @@ Put it into `project/` and name it in `DAGMA_BACKEND`. No asset changes. `dagma.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import dagster as dg
 from dagster_shared.check import CheckError
 from pydantic import Field, PrivateAttr
+from typing_extensions import override
 
 from dagma.calls.answer import Answer
 from dagma.calls.attached_files import attach_files, check_file_fields
@@ -30,7 +31,7 @@ from dagma.calls.finding import CannotTell, Finding
 from dagma.calls.job_runner import Jobs
 from dagma.calls.request import CallMode, CallRequest, FlowReference, OnUnknown
 from dagma.langflow import BadRequest, InputType, LangflowError, OutputType
-from dagma.ledger import Begun, Usage
+from dagma.ledger import Begun, Ledger, LedgerError, Usage
 from dagma.ledger.call import Mode
 from dagma.ledger.ledger_settings import ledger_from_environment
 from dagma.run_config.fixed_resource import FixedResource
@@ -53,6 +54,13 @@ class Backend(FixedResource, ABC):
         default=CallPolicy(), description="How patiently calls are made: attempts, waits and deadlines."
     )
     _equal_calls: EqualCalls = PrivateAttr(default_factory=EqualCalls)
+    _ledger: Ledger | None = PrivateAttr(default=None)
+
+    @override
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        # A setting that can't be used is an error of the call.
+        with suppress(LedgerError):
+            self._ledger = ledger_from_environment()
 
     def run_flow(
         self,
@@ -119,7 +127,8 @@ class Backend(FixedResource, ABC):
         )
         caller = Caller.current(self._init_context())
         flow = flow or self.look_up(address)
-        return make_call(self, request, flow, caller, ledger_from_environment(), self._equal_calls).response
+        ledger = self._ledger or ledger_from_environment()
+        return make_call(self, request, flow, caller, ledger, self._equal_calls).response
 
     @abstractmethod
     def answer(self, request: CallRequest) -> dict[str, Any]:

@@ -138,6 +138,7 @@ class LangflowRestResource(Backend):
 
     @override
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        super().setup_for_execution(context)
         # A setting that can't be used is an error of the call, which the ledger records.
         with suppress(BadRequest):
             self._client = self._connect()
