@@ -3,12 +3,22 @@
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from dagma.ledger import Call, CallInFlightError, Ledger, LedgerError, QuotaExceededError, Usage
+from dagma.ledger import (
+    Begun,
+    Call,
+    CallInFlightError,
+    Ledger,
+    LedgerError,
+    OutcomeUnknownError,
+    QuotaExceededError,
+    Usage,
+)
 from dagma.ledger.quotas import parse_quotas
 from dagma.ledger.reports import standings
 from ledger_suites.tools import NOON, Clock, MakeLedger, new_call, start_child, wait_for
@@ -49,9 +59,17 @@ class Concurrency:
         assert sorted(results, key=str) == [("answered", "Paris")] * 5 + [("new", None)]
 
     def test_of_many_retries_of_an_unknown_call_one_sends(self, make_ledger: MakeLedger) -> None:
-        ledger, call = make_ledger(on_unknown="resend"), new_call()
-        ledger.release(ledger.begin(call))
-        results = at_once(6, lambda _: ledger.begin(call))
+        ledger, call = make_ledger(), new_call()
+        first = ledger.begin(call)
+        ledger.release(first)
+
+        def resend(_: int) -> Begun:
+            with suppress(OutcomeUnknownError):
+                return ledger.begin(call)
+            ledger.resend(first, "decided by a test")
+            return ledger.begin(call)
+
+        results = at_once(6, resend)
         sent = [result for result in results if not isinstance(result, LedgerError)]
         assert [(begun.state, begun.attempt) for begun in sent] == [("new", 2)]
 

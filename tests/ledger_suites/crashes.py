@@ -161,7 +161,7 @@ class Crashes:
         child = start_child(begin_and_wait)
         assert os.read(ready, 1) == b"!"
         with pytest.raises(CallInFlightError):
-            make_ledger(on_unknown="resend").begin(call)
+            make_ledger().begin(call)
         os.write(tell_go, b"!")
         assert wait_for(child) == DONE
         assert make_ledger().begin(call, wait_seconds=5).raw == "Paris"

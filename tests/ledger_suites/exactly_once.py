@@ -125,14 +125,6 @@ class ExactlyOnce:
         (row,) = last_calls(ledger.database, 10, Filter())
         assert (row["state"], row["error_class"]) == ("unknown", "CallerLost")
 
-    def test_a_direct_call_of_a_lost_caller_is_sent_again_where_on_unknown_says_so(
-        self, make_ledger: MakeLedger
-    ) -> None:
-        ledger, call = make_ledger(), new_call()
-        ledger.release(ledger.begin(call))
-        again = make_ledger(on_unknown="resend").begin(call)
-        assert (again.state, again.attempt) == ("new", 2)
-
     @pytest.mark.parametrize("does_work", [True, False])
     def test_a_begin_whose_reply_was_lost_is_taken_up_by_its_own_process(
         self, make_ledger: MakeLedger, monkeypatch: pytest.MonkeyPatch, does_work: bool
@@ -148,19 +140,20 @@ class ExactlyOnce:
         ledger.finish(begun, raw=RAW)
         assert ledger.begin(call).raw == RAW
 
-    @pytest.mark.parametrize(("on_unknown", "attempt"), [("fail", None), ("resend", 2)])
+    @pytest.mark.parametrize("decides", [False, True])
     def test_a_begin_whose_reply_was_lost_is_left_to_whoever_judged_it_since(
-        self, make_ledger: MakeLedger, monkeypatch: pytest.MonkeyPatch, on_unknown: str, attempt: int | None
+        self, make_ledger: MakeLedger, monkeypatch: pytest.MonkeyPatch, decides: bool
     ) -> None:
-        ledger, call = make_ledger(on_unknown=on_unknown), new_call()
+        ledger, call = make_ledger(), new_call()
         begin_without_reply(ledger, call, monkeypatch)
-        with pytest.raises(OutcomeUnknownError):
+        with pytest.raises(OutcomeUnknownError) as caught:
             make_ledger().begin(call)
-        if attempt is None:
+        if decides:
+            ledger.resend(caught.value.begun, "decided by a test")
+            assert ledger.begin(call).attempt == 2
+        else:
             with pytest.raises(OutcomeUnknownError):
                 ledger.begin(call)
-        else:
-            assert ledger.begin(call).attempt == attempt
 
     def test_a_call_marked_unknown_is_not_sent_again(self, make_ledger: MakeLedger) -> None:
         ledger, call = make_ledger(), new_call()
@@ -191,13 +184,13 @@ class ExactlyOnce:
         first, _second = last_calls(ledger.database, 10, Filter())
         assert (first["state"], first["rejected_reason"]) == ("unknown", "decided by a test")
 
-    def test_a_call_that_was_given_up_is_not_sent_again_whatever_the_setting(self, make_ledger: MakeLedger) -> None:
+    def test_a_call_that_was_given_up_is_not_sent_again(self, make_ledger: MakeLedger) -> None:
         ledger, call = make_ledger(), new_call()
         begun = ledger.begin(call)
         ledger.unknown(begun, "ReadTimeout", "no answer within 60 s")
         ledger.give_up(begun, "decided by a test")
         with pytest.raises(OutcomeGivenUpError, match=begun.call_id):
-            make_ledger(on_unknown="resend").begin(call)
+            make_ledger().begin(call)
         ledger.resend(begun, "decided otherwise")
         assert make_ledger().begin(call).attempt == 2
 
@@ -347,7 +340,7 @@ class ExactlyOnce:
         call = new_call()
         first = make_ledger()
         begun = first.begin(call)
-        for other in (first, make_ledger(on_unknown="resend")):
+        for other in (first, make_ledger()):
             with pytest.raises(CallInFlightError, match=begun.call_id):
                 other.begin(call)
         first.finish(begun, raw=RAW)

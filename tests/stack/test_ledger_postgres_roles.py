@@ -252,7 +252,7 @@ def test_calls_in_flight_are_marked_again_on_a_new_connection(
     break_connections(ledger_server, ledger_postgres)
     ledger.begin(new_call())
     with pytest.raises(CallInFlightError):
-        make_ledger(on_unknown="resend").begin(call)
+        make_ledger().begin(call)
 
 
 def test_a_lost_mark_errs_towards_not_paying_twice(

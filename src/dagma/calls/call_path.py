@@ -302,8 +302,6 @@ def _ledger_call(
         partition=caller.partition,
         row=request.row,
         principal=caller.principal,
-        # Even where unknown calls are to be sent again: an answer that can be found is not paid for twice.
-        on_unknown="fail",
     )
     if request.row is not None:
         return call

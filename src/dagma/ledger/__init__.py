@@ -1,6 +1,6 @@
 """The ledger: every call's audit row, the quota meter, and the memory that pays for no answer twice."""
 
-from dagma.ledger.call import Begun, Call, Usage, call_key, input_hash
+from dagma.ledger.call import Begun, Call, Usage, input_hash
 from dagma.ledger.errors import (
     AnswerExpiredError,
     CallInFlightError,
@@ -38,7 +38,6 @@ __all__ = [
     "QuotaExceededError",
     "TextPolicy",
     "Usage",
-    "call_key",
     "input_hash",
     "parse_quotas",
 ]

@@ -61,7 +61,6 @@ class Admission:
         presence: Presence,
         meter: Meter,
         texts: TextPolicy,
-        on_unknown: str,
         patience_seconds: float,
         clock: Callable[[], datetime],
     ):
@@ -70,7 +69,6 @@ class Admission:
         self._presence = presence
         self._meter = meter
         self._texts = texts
-        self._on_unknown = on_unknown
         self._patience_seconds = patience_seconds
         self._clock = clock
         self._unconfirmed: dict[tuple[int, str], str] = {}
@@ -171,20 +169,11 @@ class Admission:
             if last.state == "answered" and (replay := _replay(connection, last)):
                 return replay
             if last.state == "unknown":
-                self._refuse_unknown(connection, last, call)
+                _refuse_unknown(connection, last)
             if last.id == call_id:  # the same, and others have recorded an end since: the next attempt has another id
                 return None
             attempt = last.attempt + 1
         return begun
-
-    def _refuse_unknown(self, connection: Connection, row: Row[Any], call: Call) -> None:
-        """Refuse to send a call again whose outcome is unknown, unless somebody has decided that it may be sent."""
-        if connection.execute(ANSWER, {"of_call": row.id}).one().rejected:
-            return
-        if row.error_class == GIVEN_UP:
-            raise OutcomeGivenUpError(row.id)
-        if (call.on_unknown or self._on_unknown) == "fail":
-            raise OutcomeUnknownError(begun_from_row("unknown", row))
 
     def _insert(self, connection: Connection, call: Call, call_id: str, attempt: int) -> Begun | None:
         """Insert an attempt unless it exists; the unique key makes concurrent callers take turns here."""
@@ -239,6 +228,15 @@ class Admission:
             self._database.transact(record, min(self._patience_seconds, REFUSAL_PATIENCE_SECONDS))
         except LedgerError as missed:
             logger.warning("That a call was refused is not recorded: %s", missed)
+
+
+def _refuse_unknown(connection: Connection, row: Row[Any]) -> None:
+    """Refuse to send a call again whose outcome is unknown, unless somebody has decided that it may be sent."""
+    if connection.execute(ANSWER, {"of_call": row.id}).one().rejected:
+        return
+    if row.error_class == GIVEN_UP:
+        raise OutcomeGivenUpError(row.id)
+    raise OutcomeUnknownError(begun_from_row("unknown", row))
 
 
 def _replay(connection: Connection, row: Row[Any]) -> Begun | None:

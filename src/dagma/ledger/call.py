@@ -33,33 +33,6 @@ def input_hash(payload: Mapping[str, Any] | str) -> str:
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def call_key(
-    *,
-    flow_id: str,
-    input_hash: str,
-    scope: str,
-    step: str | None = None,
-    partition: str | None = None,
-    row: str | None = None,
-) -> str:
-    """Name a call so that its retry has the same name, and no other call has.
-
-    Args:
-        flow_id: The flow.
-        input_hash: What `input_hash` gave.
-        scope: What retries share and executions from scratch do not. In Dagster: the id of the run that
-            this one retries, however often; its own id where it retries none.
-        step: The step, where one run calls the same flow with the same input from several steps.
-        partition: The partition.
-        row: The row of a batch, or a number that tells equal calls of one step apart.
-
-    Returns:
-        SHA-256 in hex.
-    """
-    parts = [flow_id, input_hash, scope, step, partition, row]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
 @dataclass(frozen=True, kw_only=True)
 class Call:
     """A request to answer one input with one flow.
@@ -67,7 +40,8 @@ class Call:
     Attributes:
         flow_id: The flow's id.
         input_hash: What `input_hash` gave for the request.
-        scope: See `call_key`.
+        scope: What retries share and executions from scratch do not. In Dagster: the id of the run that this one
+            retries, however often; its own id where it retries none.
         mode: `direct` (the answer comes in the response) or `job` (a durable job that can be found again by key).
         backend: What answers, such as `langflow`.
         flow_address: How the caller names the flow, if not by its id. The key is made of it, so that a retry which
@@ -79,12 +53,11 @@ class Call:
         flow_version: The flow's content version.
         session_id: The session that the caller asked for, if any.
         run_id: The Dagster run.
-        step: The Dagster step.
+        step: The Dagster step; one run may call the same flow with the same input from several steps.
         partition: The Dagster partition.
-        row: The row of a batch.
+        row: The row of a batch, or a number that tells equal calls of one step apart.
         principal: Who asked, such as `schedule:nightly` or `cli:anna`. It is no part of the key.
         input_text: The input, kept only as the ledger's `texts` setting allows.
-        on_unknown: What becomes of this call where its earlier attempt is unknown; None leaves it to the ledger.
     """
 
     flow_id: str
@@ -104,19 +77,13 @@ class Call:
     row: str | None = None
     principal: str | None = None
     input_text: str | None = None
-    on_unknown: Literal["fail", "resend"] | None = None
 
     @cached_property
     def key(self) -> str:
-        """The call's key, the same for each retry."""
-        return call_key(
-            flow_id=self.flow_address or self.flow_id,
-            input_hash=self.input_hash,
-            scope=self.scope,
-            step=self.step,
-            partition=self.partition,
-            row=self.row,
-        )
+        """What names the call: its retry has the same key, and no other call has. SHA-256 in hex."""
+        flow = self.flow_address or self.flow_id
+        parts = [flow, self.input_hash, self.scope, self.step, self.partition, self.row]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     @property
     def counted_principal(self) -> str:

@@ -43,7 +43,7 @@ class CallInFlightError(LedgerError):
 
 
 class OutcomeUnknownError(LedgerError):
-    """An earlier attempt was sent and nobody saw its end, and `on_unknown` is `fail`."""
+    """An earlier attempt was sent and nobody saw its end."""
 
     def __init__(self, begun: Begun, why: str = ""):
         """Name the call whose outcome is unknown.

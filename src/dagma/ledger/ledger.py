@@ -73,8 +73,7 @@ class Ledger:
         Args:
             url: `postgresql://user:password@host/database`, or `sqlite:////path.db`.
             texts: Which inputs, answers and error messages are kept: `full`, `redacted` or `none`.
-            on_unknown: What becomes of a direct call whose earlier attempt was sent and whose end nobody saw:
-                `fail` raises, `resend` sends it again and may pay twice.
+            on_unknown: What callers are to do about an `OutcomeUnknownError`: `fail`, or `resend` and maybe pay twice.
             quotas: Limits, or their text as `parse_quotas` reads it.
             prices: Prices, or the text of own prices as `Prices.parse` reads it.
             replay_hours: How long raw responses are kept for retries, in hours; ten years at most.
@@ -98,9 +97,7 @@ class Ledger:
         self.on_unknown = on_unknown
         self._presence = presence_for(self.database)
         self._meter = Meter(self.limits)
-        self._admission = Admission(
-            self.database, self._presence, self._meter, self.texts, on_unknown, patience_seconds, clock
-        )
+        self._admission = Admission(self.database, self._presence, self._meter, self.texts, patience_seconds, clock)
         self._replay_hours = replay_hours
         self._patience_seconds = patience_seconds
         self._clock = clock
@@ -120,7 +117,7 @@ class Ledger:
         Raises:
             QuotaExceededError: A limit leaves no room.
             FlowNotIdentifiedError: Whether a limit applies can't be told.
-            OutcomeUnknownError: An earlier attempt may have been paid for, and `on_unknown` is `fail`.
+            OutcomeUnknownError: An earlier attempt may have been paid for. After `resend`, `begin` sends it again.
             OutcomeGivenUpError: The same, and somebody has decided that it stays so.
             CallInFlightError: Another live caller is sending it, and `wait_seconds` are over.
             AnswerExpiredError: It was answered longer than `replay_hours` ago.

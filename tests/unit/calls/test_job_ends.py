@@ -154,16 +154,17 @@ def test_an_overdue_job_is_given_up_only_once_it_is_stopped(
 
 
 def test_a_job_that_langflow_does_not_know_any_more_is_not_sent_again_as_it_may_have_been_paid_for(
-    ledger: Ledger, ledger_url: str
+    ledger: Ledger,
 ) -> None:
     jobs = ScriptedJobs(followed=JobNotFound("No such job.", status=404))
     with pytest.raises(JobNotFound, match="DAGMA_LEDGER_ON_UNKNOWN") as caught:
         make(jobs, ledger, begin(ledger))
     assert caught.value.outcome == "unknown"
     assert (row(ledger)["state"], row(ledger)["error_class"]) == ("unknown", "JobNotFound")
-    with pytest.raises(OutcomeUnknownError):
+    with pytest.raises(OutcomeUnknownError) as unknown:
         begin(ledger)
-    assert begin(Ledger(ledger_url, on_unknown="resend")).attempt == 2
+    ledger.resend(unknown.value.begun, "decided by a test")
+    assert begin(ledger).attempt == 2
 
 
 @pytest.mark.parametrize("error", [Unauthorized, Forbidden, FlowNotFound])
