@@ -61,5 +61,5 @@ class GroupedLedger(Ledger):
         except LedgerError:
             # One of them may be to blame, or the database is away: each tries alone, and patiently.
             return [False] * len(endings)
-        self._presence.release(*ended)
+        self._presence.forget(*ended)
         return [each.call_id in ended for each in endings]

@@ -332,7 +332,7 @@ class Ledger:
             duration_ms = max(round((now - begun.begun_at).total_seconds() * 1000), 0)
             values = {"duration_ms": duration_ms, **values}
         self._move(begun, values, ("begun", "submitted", "unknown"), replay)
-        self._presence.release(begun.call_id)
+        self._presence.forget(begun.call_id)
 
     def _move(
         self, begun: Begun, values: Mapping[str, Any], sources: Sequence[State], replay: Replay | None = None

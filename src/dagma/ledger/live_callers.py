@@ -54,6 +54,13 @@ class Presence(Protocol):
             call_ids: The ledger's ids of the calls.
         """
 
+    def forget(self, *call_ids: str) -> None:
+        """Take the marks of calls away whose end is recorded, which nobody asks for any more; never fails.
+
+        Args:
+            call_ids: The ledger's ids of the calls.
+        """
+
     def is_mine(self, call_id: str) -> bool:
         """Tell whether this process marks the call, without asking anybody.
 
@@ -116,6 +123,10 @@ class FilePresence:
                 self._path(call_id).unlink(missing_ok=True)
                 os.close(handle)
 
+    def forget(self, *call_ids: str) -> None:
+        """Remove the calls' files and unlock them."""
+        self.release(*call_ids)
+
     def is_mine(self, call_id: str) -> bool:
         """Look among the files that this process has locked."""
         return call_id in self._held
@@ -158,6 +169,7 @@ class SessionPresence:
         self._database = database
         self._session: Connection | None = None
         self._held: set[str] = set()
+        self._forgotten: set[str] = set()
         self._mutex = threading.Lock()
         _presences.add(self)
 
@@ -169,7 +181,8 @@ class SessionPresence:
             self._held |= new
             if self._session is not None and not self._session.invalidated:
                 with suppress(DBAPIError), self._ended_by_errors(self._session) as session:
-                    _each(session, LOCK, new)
+                    _lock(session, new, self._forgotten)
+                    self._forgotten.clear()
                     return
             self._open_session()
 
@@ -180,7 +193,14 @@ class SessionPresence:
             self._held -= released
             if released and self._session is not None:
                 with suppress(DBAPIError), self._ended_by_errors(self._session) as session:
-                    _each(session, UNLOCK, released)
+                    _lock(session, (), released)
+
+    def forget(self, *call_ids: str) -> None:
+        """Give the calls' locks back with the next hold: no call waits for a statement of their own."""
+        with self._mutex:
+            forgotten = self._held.intersection(call_ids)
+            self._held -= forgotten
+            self._forgotten |= forgotten
 
     def is_mine(self, call_id: str) -> bool:
         """Look among the locks that this process has taken."""
@@ -196,8 +216,9 @@ class SessionPresence:
         with self._ended_by_errors(self._session) as session:
             for name, value in SESSION_SETTINGS.items():
                 session.execute(CONFIGURE, {"name": name, "value": value})
-            # The locks of the calls in flight went with the old connection.
-            _each(session, LOCK, self._held)
+            # The old connection's locks went with it.
+            self._forgotten.clear()
+            _lock(session, self._held)
 
     @contextmanager
     def _ended_by_errors(self, session: Connection) -> Iterator[Connection]:
@@ -224,6 +245,7 @@ class SessionPresence:
     def _forget_after_fork(self) -> None:
         self._mutex = threading.Lock()
         self._held.clear()
+        self._forgotten.clear()
         if self._session is not None:
             # Take this copy of the socket away without closing the session, which is the parent's.
             null = os.open(os.devnull, os.O_RDWR)
@@ -235,9 +257,10 @@ class SessionPresence:
 _presences: "weakref.WeakSet[FilePresence | SessionPresence]" = weakref.WeakSet()
 
 
-def _each(session: Connection, function: str, call_ids: Collection[str]) -> None:
-    """Call a function with the lock of each call, in one statement; with none, only ask whether the session lives."""
-    calls = ", ".join(f"{function}({_lock_number(call_id)})" for call_id in call_ids)
+def _lock(session: Connection, taken: Collection[str], returned: Collection[str] = ()) -> None:
+    """Give locks of calls back and take others, in one statement; with none, only ask whether the session lives."""
+    functions = [(UNLOCK, call_id) for call_id in returned] + [(LOCK, call_id) for call_id in taken]
+    calls = ", ".join(f"{function}({_lock_number(call_id)})" for function, call_id in functions)
     session.exec_driver_sql(f"SELECT {calls or 1}")
 
 
