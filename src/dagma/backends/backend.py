@@ -23,7 +23,7 @@ from pydantic import Field, PrivateAttr
 from typing_extensions import override
 
 from dagma.calls.answer import Answer
-from dagma.calls.attached_files import attach_files, check_file_fields
+from dagma.calls.attached_files import attach_files
 from dagma.calls.call_path import make_call
 from dagma.calls.call_policy import CallPolicy
 from dagma.calls.caller import Caller, EqualCalls
@@ -110,8 +110,6 @@ class Backend(FixedResource, ABC):
         address = flow_id or self.default_flow()
         if address is None:
             raise BadRequest("The call names no flow, and there is no default flow.", fix="Give flow_id.")
-        if files:
-            check_file_fields(files, tweaks)
         request = CallRequest(
             flow_id=address,
             input_value=input_value,
@@ -122,7 +120,7 @@ class Backend(FixedResource, ABC):
             stream=stream,
             mode=mode,
             row=row,
-            files=attach_files(files) if files else None,
+            files=attach_files(files, tweaks) if files else None,
             on_unknown=on_unknown,
         )
         caller = Caller.current(self._init_context())

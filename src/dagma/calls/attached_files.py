@@ -67,12 +67,13 @@ FieldFiles = Mapping[str, AttachedFile | tuple[AttachedFile, ...]]
 """Files by the field that takes them: `File-a1b2c.path`."""
 
 
-def attach_files(files: Mapping[str, Any]) -> FieldFiles:
-    """Look at files before a call is made: their paths, sizes and contents.
+def attach_files(files: Mapping[str, Any], tweaks: Mapping[str, Any] | None = None) -> FieldFiles:
+    """Look at files before a call is made: their fields, paths, sizes and contents.
 
     Args:
         files: By `component.field`, as in tweaks: bytes, a path, or a list of them. Relative paths start in the
             project's folder, as those of rows do; all have to lead into its data folder.
+        tweaks: Those of the same call.
 
     Returns:
         The same fields with what was found.
@@ -80,6 +81,7 @@ def attach_files(files: Mapping[str, Any]) -> FieldFiles:
     Raises:
         BadFile: One can't be handed over; the message says which, why, and what would do.
     """
+    check_file_fields(files, tweaks)
     return {name: _attached(value, f"The file for {name!r}") for name, value in files.items()}
 
 
