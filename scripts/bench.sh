@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measure what a call and a launch cost, side by side with the plainest way of doing the same, on a stack of its own.
 #
-# Usage: make bench
+# Usage: make bench [OF="launches overhead throughput batches"]
 # It touches what `make test` touches, chromium apart. It ends with one line per figure: name value unit target.
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
@@ -18,4 +18,5 @@ phase engine ensure_engine
 provide_test_images
 log "set-up: $PHASES"
 
-PYTHONPATH=tests .venv/bin/python -m bench.run
+# shellcheck disable=SC2086  # one argument a word
+PYTHONPATH=tests .venv/bin/python -m bench.run ${OF:-}

@@ -1,8 +1,9 @@
-"""Run every measurement on a stack of its own, and end with one line per figure: name value unit target.
+"""Run measurements on a stack of their own, and end with one line per figure: name value unit target.
 
-Usage: python -m bench.run
+Usage: python -m bench.run [PART...]    Without parts, all of them: launches, overhead, throughput, batches.
 """
 
+import sys
 import tempfile
 from pathlib import Path
 
@@ -17,6 +18,8 @@ DEFAULT_SERVICES = ("default-webserver", "default-daemon", "default-user-code")
 OTHER_SERVICES = (
     *("recorder", "dagster-webserver", "dagster-daemon", "user-code", "project-code", "worker", "llm", "redis"),
 )
+# What is measured where calls run, and the flow that it asks.
+IN_WORKER = {"overhead": (), "throughput": (ECHO,), "batches": (ECHO,)}
 SETTINGS = {
     # Through the relay that records when Langflow is asked.
     "LANGFLOW_BASE_URL": "http://recorder:7860",
@@ -41,17 +44,19 @@ def in_worker(stack: Stack, script: str, *arguments: str) -> list[Figure]:
     return figures
 
 
-def main() -> None:
+def main(*parts: str) -> None:
     """Measure, and print."""
+    if unknown := set(parts) - {"launches", *IN_WORKER}:
+        sys.exit(f"There is no part {', '.join(sorted(unknown))}. Parts: launches, {', '.join(IN_WORKER)}.")
+    wanted = parts or ("launches", *IN_WORKER)
     with tempfile.TemporaryDirectory() as folder, fresh_stack(Path(folder), OVERLAY, **SETTINGS) as stack:
-        figures = launches.measure(stack, ECHO)
+        figures = launches.measure(stack, ECHO) if "launches" in wanted else []
         stack.run("stop", *DEFAULT_SERVICES, *OTHER_SERVICES)
-        figures += in_worker(stack, "overhead")
-        figures += in_worker(stack, "throughput", ECHO)
-        figures += in_worker(stack, "batches", ECHO)
+        for script, arguments in IN_WORKER.items():
+            figures += in_worker(stack, script, *arguments) if script in wanted else []
     for figure in figures:
         print(figure)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
