@@ -7,6 +7,7 @@ import re
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -22,6 +23,7 @@ from harness.gateway import (
     hash_of,
     headers_of,
 )
+from harness.stack import ROOT
 
 ROLES = {"GATEWAY_ADMINS": "ops,anna", "GATEWAY_EDITORS": "eddy", "GATEWAY_VIEWERS": "victor,readers"}
 
@@ -373,10 +375,20 @@ def test_pages_tell_browsers_what_not_to_do(running: Gateway, anna: requests.Ses
         assert headers["Referrer-Policy"] == "strict-origin-when-cross-origin"
         assert "Strict-Transport-Security" not in headers, "other servers of localhost need not have TLS"
     assert "frame-ancestors 'self'" in anna.get(running.langflow_url + "/").headers["Content-Security-Policy"]
-    assert (
-        "default-src 'none'"
-        in anna.get(running.langflow_url + "/gateway/login.html").headers["Content-Security-Policy"]
-    )
+
+
+def test_the_gateways_own_pages_have_a_style_and_run_nothing(unasked: Gateway) -> None:
+    pages = list((ROOT / "docker/gateway/pages").glob("*.html"))
+    assert pages
+    for each in pages:
+        page = unasked.browser().get(f"{unasked.langflow_url}/gateway/{each.name}")
+        policy = page.headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; style-src 'self';"), each
+        assert "unsafe" not in policy, each
+        style = re.search(r'<link rel="stylesheet" href="(.*)">', page.text)
+        assert style, each
+        answer = unasked.browser().get(urljoin(page.url, style[1]))
+        assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/css")
 
 
 def test_the_log_says_who_did_what_and_nothing_secret(running: Gateway, anna: requests.Session) -> None:
