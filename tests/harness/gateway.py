@@ -243,6 +243,11 @@ class Gateway:
     def langflow_url(self) -> str:
         return f"https://{HOST}:{self.ports['GATEWAY_LANGFLOW_PORT']}"
 
+    @property
+    def login_url(self) -> str:
+        """The users file's login: its page, and where its form is sent."""
+        return f"{self.dagster_url}/gateway/login.html"
+
     def exec(self, *command: str) -> str:
         done = self.container.get_wrapped_container().exec_run(list(command))
         assert done.exit_code == 0, done.output.decode()
@@ -281,7 +286,7 @@ class Gateway:
         """A browser of somebody in the users file."""
         session = self.browser()
         form = {"httpd_username": name, "httpd_password": password}
-        answer = session.post(f"{self.dagster_url}/gateway/login", form, allow_redirects=False)
+        answer = session.post(self.login_url, form, allow_redirects=False)
         assert (answer.status_code, answer.headers["Location"]) == (302, "/")
         return session
 

@@ -34,7 +34,7 @@ def test_a_new_password_and_a_new_secret_end_sessions_and_open_new_ones(tmp_path
         assert anna.get(mine.dagster_url + "/runs", allow_redirects=False).status_code == 302
         password = "a new one" if changed == "GATEWAY_USERS" else PASSWORD
         form = {"httpd_username": "anna", "httpd_password": password}
-        anna.post(mine.dagster_url + "/gateway/login", form, allow_redirects=False)
+        anna.post(mine.login_url, form, allow_redirects=False)
         assert anna.get(mine.dagster_url + "/runs", allow_redirects=False).status_code == 200
 
 

@@ -3,11 +3,12 @@
 (tests/stack/test_gateway.py is about a gateway in front of Langflow, as Dagma's own client meets it.)
 """
 
+import http.client
 import re
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urljoin
+from urllib.parse import urlencode, urljoin
 
 import pytest
 import requests
@@ -82,20 +83,20 @@ def test_nobody_gets_past_the_login(unasked: Gateway, ui: str, path: str) -> Non
         request = requests.Request(method, getattr(unasked, ui) + "/").prepare()
         request.url = getattr(unasked, ui) + path  # as it is, without what requests makes of dots
         answer = unasked.browser().send(request, allow_redirects=False, verify=str(unasked.authority))
-        to_login = answer.status_code == 302 and answer.headers["Location"].endswith("/gateway/login.html")
+        to_login = answer.status_code == 302 and answer.headers["Location"].startswith("/gateway/login.html?")
         assert to_login or answer.status_code in (400, 401, 403, 404, 405, 501), (method, answer.status_code)
 
 
 def test_a_page_is_led_to_the_login_and_a_program_is_told_401(unasked: Gateway) -> None:
     page = unasked.browser().get(unasked.dagster_url + "/runs", allow_redirects=False)
-    assert (page.status_code, page.headers["Location"]) == (302, "/gateway/login.html")
+    assert (page.status_code, page.headers["Location"]) == (302, "/gateway/login.html?/runs")
     program = unasked.browser().get(unasked.dagster_url + "/graphql", headers={"Accept": "application/json"})
     assert program.status_code == 401
 
 
 def test_a_wrong_password_opens_nothing(unasked: Gateway) -> None:
     form = {"httpd_username": "anna", "httpd_password": "wrong"}
-    answer = unasked.browser().post(unasked.dagster_url + "/gateway/login", form, allow_redirects=False)
+    answer = unasked.browser().post(unasked.login_url, form, allow_redirects=False)
     assert answer.status_code == 401
     assert "is wrong" in answer.text
     assert COOKIE not in answer.cookies
@@ -166,7 +167,7 @@ def test_a_viewer_only_reads_in_langflow(running: Gateway, eddy: requests.Sessio
         ("POST", "/api/v1/build/x/flow", {}),
         ("GET", "/api/v1/flows/", {}),
         ("GET", "/api/v1/terminal", {"Upgrade": "websocket", "Connection": "Upgrade"}),
-        ("POST", "/gateway/login", {"Content-Type": "multipart/form-data; boundary=x"}),
+        ("POST", "/gateway/login.html", {"Content-Type": "multipart/form-data; boundary=x"}),
     ],
 )
 def test_a_page_of_another_origin_does_nothing_in_langflow(
@@ -234,7 +235,7 @@ def test_no_cookie_of_langflows_passes_behind_a_blank_of_another_kind(
 
 def test_the_cookie_is_for_this_host_over_tls_and_for_no_script(running: Gateway) -> None:
     form = {"httpd_username": "anna", "httpd_password": PASSWORD}
-    answer = running.browser().post(running.dagster_url + "/gateway/login", form, allow_redirects=False)
+    answer = running.browser().post(running.login_url, form, allow_redirects=False)
     name, *attributes = answer.headers["Set-Cookie"].lower().replace(" ", "").split(";")
     assert name.startswith(COOKIE.lower() + "=")
     assert {"path=/", "secure", "httponly", "samesite=lax"} <= set(attributes)
@@ -246,17 +247,51 @@ def test_a_session_that_somebody_else_chose_is_not_taken(running: Gateway) -> No
     victim.cookies.set(COOKIE, "11111111-2222-3333-4444-555555555555", domain="localhost.local", secure=True)
     form = {"httpd_username": "anna", "httpd_password": PASSWORD}
     header = {"Cookie": f"{COOKIE}=11111111-2222-3333-4444-555555555555"}
-    answer = victim.post(running.dagster_url + "/gateway/login", form, headers=header, allow_redirects=False)
+    answer = victim.post(running.login_url, form, headers=header, allow_redirects=False)
     assert answer.status_code == 302
     stolen = running.browser().get(running.dagster_url + "/", headers=header, allow_redirects=False)
     assert stolen.status_code == 302
 
 
-@pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example/", "/\\evil.example"])
-def test_a_login_leads_nowhere_else(running: Gateway, target: str) -> None:
-    form = {"httpd_username": "anna", "httpd_password": PASSWORD, "httpd_location": target}
-    url = f"{running.dagster_url}/gateway/login?httpd_location={target}&url={target}"
-    assert running.browser().post(url, form, allow_redirects=False).headers["Location"] == "/"
+@pytest.mark.parametrize("ui", ["dagster_url", "langflow_url"])
+def test_a_login_leads_back_to_the_page_that_was_asked_for(running: Gateway, ui: str) -> None:
+    browser, asked = running.browser(), "/runs?status=failed&next=%2Fa%0D%0Ab?c"
+    login = browser.get(getattr(running, ui) + asked)
+    again = browser.post(form_address(login), {"httpd_username": "anna", "httpd_password": "wrong"})
+    assert "is wrong" in again.text
+    told = browser.post(form_address(again), {"httpd_username": "anna", "httpd_password": PASSWORD})
+    assert (told.url, told.json()["asked"]) == (getattr(running, ui) + asked, f"GET {asked}")
+
+
+def form_address(page: requests.Response) -> str:
+    """Where a browser sends the page's form."""
+    form = re.search(r'<form method="post"(?: action="([^"]*)")?>', page.text)
+    assert form, page.text
+    return urljoin(page.url, form[1] or "")
+
+
+def test_a_login_leads_nowhere_else(tmp_path: Path) -> None:
+    with gateway(tmp_path, GATEWAY_USERS=f"anna:{hash_of(PASSWORD)}\n", GATEWAY_ADMINS="anna") as mine:
+
+        def led_to(query: str) -> str | None:
+            """Send the query as it is, without what requests makes of its signs."""
+            connection = http.client.HTTPSConnection(HOST, mine.ports["GATEWAY_PORT"])
+            connection.sock = mine.tls()
+            fields = {"httpd_username": "anna", "httpd_password": PASSWORD, "httpd_location": "https://evil.example/"}
+            form = {"Content-Type": "application/x-www-form-urlencoded"}
+            connection.request("POST", f"/gateway/login.html?{query}", urlencode(fields), form)
+            return connection.getresponse().getheader("Location")
+
+        elsewhere = [
+            *("https://evil.example/", "https:evil.example", "evil.example", "//evil.example/", "///evil.example/"),
+            *("/\\evil.example/", "\\\\evil.example/", "\\/evil.example/", "%2f%2fevil.example/"),
+            *("%0d%0a//evil.example/", f"{mine.langflow_url}/"),
+            *("httpd_location=//evil.example/", "url=https://evil.example/"),
+        ]
+        assert {target: led_to(target) for target in elsewhere} == dict.fromkeys(elsewhere, "/")
+        # Paths of this host, which no browser decodes.
+        here = ["/%0d%0aSet-Cookie:%20a=b", "/%2fevil.example/", "/%5cevil.example/"]
+        assert [led_to(target) for target in here] == here
 
 
 def test_log_out_ends_the_session_at_both_uis_and_for_copies_of_the_cookie(running: Gateway) -> None:
@@ -276,11 +311,11 @@ def sessions(running: Gateway, sql: str = "SELECT count(*) FROM session") -> str
     return running.exec("python3", "-c", f"{opened}print(*database.execute('{sql}')); database.commit()")
 
 
-def test_a_log_out_of_nobody_leaves_nothing_behind(unasked: Gateway) -> None:
+def test_nobody_leaves_a_session_behind(unasked: Gateway) -> None:
     before = sessions(unasked)
     for cookie in ("", f"{COOKIE}=11111111-2222-3333-4444-555555555555"):
-        answer = unasked.browser().get(unasked.dagster_url + "/gateway/logout", headers={"Cookie": cookie})
-        assert "logged out" in answer.text
+        for path, said in (("/gateway/logout", "logged out"), ("/runs", "Log in")):
+            assert said in unasked.browser().get(unasked.dagster_url + path, headers={"Cookie": cookie}).text
     assert sessions(unasked) == before
 
 
@@ -416,7 +451,7 @@ def test_it_is_healthy_where_both_uis_answer_through_it(running: Gateway) -> Non
 
 def test_a_password_can_not_be_guessed_fast(tmp_path: Path) -> None:
     with gateway(tmp_path, GATEWAY_USERS=f"anna:{hash_of(PASSWORD)}\n", GATEWAY_ADMINS="anna") as mine:
-        url, form = f"{mine.dagster_url}/gateway/login", {"httpd_username": "anna", "httpd_password": "wrong"}
+        url, form = mine.login_url, {"httpd_username": "anna", "httpd_password": "wrong"}
         anna = mine.log_in("anna")
         statuses = [mine.browser().post(url, form, allow_redirects=False).status_code for _ in range(25)]
         assert (set(statuses[:15]), set(statuses[20:])) == ({401}, {429})
@@ -430,7 +465,7 @@ def test_a_password_can_not_be_guessed_by_another_path_either(tmp_path: Path) ->
     with gateway(tmp_path, GATEWAY_USERS=f"anna:{hash_of(PASSWORD)}\n", GATEWAY_ADMINS="anna") as mine:
         request = requests.Request("POST", mine.dagster_url + "/", data={"httpd_username": "a", "httpd_password": "b"})
         statuses = []
-        for path in ["/x", "//gateway/login", "/gateway/%6cogin"] * 8:
+        for path in ["/x", "//gateway/login.html", "/gateway/%6cogin.html"] * 8:
             prepared = request.prepare()
             prepared.url = mine.dagster_url + path  # as it is, without what requests makes of slashes and signs
             statuses.append(
