@@ -62,7 +62,7 @@ pictures: .venv/ready ## Take the README's pictures anew, of the stack that is u
 chaos: .venv/ready ## Kill services at random moments and count the damage: make chaos [N=20] [SEED=...] [OF=tables]
 	@scripts/chaos.sh
 
-bench: .venv/ready ## Measure what a call and a launch cost, side by side with the plainest way: make bench [OF=overhead]
+bench: .venv/ready ## Measure what a call, a launch and the gateway cost beside the plainest way: make bench [OF=overhead]
 	@scripts/bench.sh
 
 lint: .venv/ready ## Formatting, lint, types and shell scripts

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Measure what a call and a launch cost, side by side with the plainest way of doing the same, on a stack of its own.
+# Measure what a call, a launch and the gateway cost, side by side with the plainest way, on containers of its own.
 #
-# Usage: make bench [OF="launches overhead throughput batches"]
+# Usage: make bench [OF="gateway launches overhead throughput batches"]
 # It touches what `make test` touches, chromium apart. It ends with one line per figure: name value unit target.
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."

@@ -14,9 +14,6 @@ from harness.stack import PROJECT, TYPED, Stack, fresh_stack, make_env_file, wai
 from harness.tiers import TIERS, TierReport, tier_of
 from hypothesis import settings
 
-# testcontainers' reaper is an image of its own, which can't be pulled everywhere; every fixture here cleans up itself.
-os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
-
 # The same examples in each run, and no time limit: a test fails because of the code, not of luck or a busy machine.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=3000, deadline=None)

@@ -14,7 +14,8 @@ class Figure:
         name: What was measured.
         value: The number.
         unit: Its unit.
-        target: What it should be, such as `<8`; `-` for a number that others are compared with.
+        target: What it should be, such as `<8`, or be about, such as `~2`; `-` for a number that others are compared
+            with.
     """
 
     name: str

@@ -8,21 +8,18 @@ Usage: python -m bench.overhead [CALLS]    Needs DAGMA_LEDGER_URL.
 
 import statistics
 import sys
-import time
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import requests
 from bench.fake_process import FakeProcess, fake_langflow
 from bench.figures import Figure, spread
+from bench.turns import Call, take_turns
 
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
 
 CALLS = 300
-WARM_UP = 30
 TARGET = "<8"
 QUESTION = "What is the capital of France?"
-Call = Callable[[], object]
 
 
 def bare_run(fake: FakeProcess, session: Any) -> Call:
@@ -71,20 +68,6 @@ def bare_job(fake: FakeProcess) -> Call:
         return state["output"], get(f"/api/v1/monitor/traces/{job_id}").json()
 
     return call
-
-
-def take_turns(calls: Mapping[str, Call], count: int) -> dict[str, list[float]]:
-    """Make all calls in turns, each round in another order; return the seconds of each."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    names = list(calls)
-    for index in range(WARM_UP + count):
-        first = index % len(names)
-        for name in names[first:] + names[:first]:
-            started = time.perf_counter()
-            calls[name]()
-            if index >= WARM_UP:
-                seconds[name].append(time.perf_counter() - started)
-    return seconds
 
 
 def measure(count: int) -> list[Figure]:

@@ -1,13 +1,14 @@
-"""Run measurements on a stack of their own, and end with one line per figure: name value unit target.
+"""Run measurements on containers of their own, and end with one line per figure: name value unit target.
 
-Usage: python -m bench.run [PART...]    Without parts, all of them: launches, overhead, throughput, batches.
+Usage: python -m bench.run [PART...]    Without parts, all of them: gateway, launches, overhead, throughput, batches.
 """
 
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
-from bench import launches
+from bench import gateway, launches
 from bench.figures import Figure, read_figures
 from harness.stack import ROOT, Stack, fresh_stack
 
@@ -20,6 +21,7 @@ OTHER_SERVICES = (
 )
 # What is measured where calls run, and the flow that it asks.
 IN_WORKER = {"overhead": (), "throughput": (ECHO,), "batches": (ECHO,)}
+PARTS = ("gateway", "launches", *IN_WORKER)
 SETTINGS = {
     # Through the relay that records when Langflow is asked.
     "LANGFLOW_BASE_URL": "http://recorder:7860",
@@ -44,16 +46,24 @@ def in_worker(stack: Stack, script: str, *arguments: str) -> list[Figure]:
     return figures
 
 
-def main(*parts: str) -> None:
-    """Measure, and print."""
-    if unknown := set(parts) - {"launches", *IN_WORKER}:
-        sys.exit(f"There is no part {', '.join(sorted(unknown))}. Parts: launches, {', '.join(IN_WORKER)}.")
-    wanted = parts or ("launches", *IN_WORKER)
+def on_a_stack(parts: Collection[str]) -> list[Figure]:
+    """Measure these parts on a stack that does nothing else."""
     with tempfile.TemporaryDirectory() as folder, fresh_stack(Path(folder), OVERLAY, **SETTINGS) as stack:
-        figures = launches.measure(stack, ECHO) if "launches" in wanted else []
+        figures = launches.measure(stack, ECHO) if "launches" in parts else []
         stack.run("stop", *DEFAULT_SERVICES, *OTHER_SERVICES)
         for script, arguments in IN_WORKER.items():
-            figures += in_worker(stack, script, *arguments) if script in wanted else []
+            figures += in_worker(stack, script, *arguments) if script in parts else []
+    return figures
+
+
+def main(*parts: str) -> None:
+    """Measure, and print."""
+    if unknown := set(parts) - set(PARTS):
+        sys.exit(f"There is no part {', '.join(sorted(unknown))}. Parts: {', '.join(PARTS)}.")
+    wanted = parts or PARTS
+    figures = gateway.measure() if "gateway" in wanted else []
+    if set(wanted) != {"gateway"}:
+        figures += on_a_stack(wanted)
     for figure in figures:
         print(figure)
 

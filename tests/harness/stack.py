@@ -12,6 +12,9 @@ from typing import Any, TypeVar
 from testcontainers.compose import DockerCompose
 from testcontainers.core.docker_client import DockerClient
 
+# testcontainers' reaper is an image of its own, which can't be pulled everywhere; what starts containers removes them.
+os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 # Two runs of the tests on one machine take two slots: DAGMA_TEST_SLOT=2 DAGMA_TAG=other make test. Each further
