@@ -253,6 +253,14 @@ def make_env_file(folder: Path, **settings: str) -> Path:
     return env_file
 
 
+def docker(*arguments: str) -> str:
+    """Run `docker` with these arguments; return what it prints."""
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise AssertionError(f"docker {' '.join(arguments[:2])} ended with {done.returncode}:\n{done.stderr}")
+    return done.stdout
+
+
 def in_bash(code: str, folder: Path) -> str:
     """Run functions of the scripts that write what a stack needs, in the folder of its environment file."""
     sourced = "".join(f". {ROOT}/scripts/{name}.sh; " for name in ("lib", "env-file", "secrets", "outbound"))

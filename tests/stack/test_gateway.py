@@ -1,13 +1,12 @@
 """Langflow behind a gateway that wants a client's certificate, a fetched token and a header, on the shipped stack."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from harness.certificates import Certificates, certificates
-from harness.stack import Stack
+from harness.stack import Stack, docker
 from stack.conftest import Dagster
 from stack.test_answers import MATERIALIZE, ONE_OFF, run_id_in
 
@@ -46,12 +45,6 @@ def gateway(stack: Stack, certificates: Certificates) -> Iterator[str]:
         yield container
     finally:
         docker("rm", "--force", container)
-
-
-def docker(*arguments: str) -> str:
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def through_the_gateway(stack: Stack, folder: Path, *command: str, **changed: str) -> str:

@@ -1,11 +1,10 @@
 """The way out that DAGMA_OUTBOUND opens: to what it lists, for workers and code servers, and not where flows run."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 
 import pytest
-from harness.stack import ROOT, Stack, in_bash, wait_until
+from harness.stack import ROOT, Stack, docker, in_bash, wait_until
 from stack.test_networks import DRAWN, addresses, scan
 
 HOST, PORT, CLOSED_PORT = "shop.example.test", 5432, 5433
@@ -36,12 +35,6 @@ try:
 except OSError as error:
     print("failed", type(error).__name__)
 """
-
-
-def docker(*arguments: str) -> str:
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
