@@ -8,6 +8,7 @@
 #                               them; EXTRAS= takes them out
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
+. scripts/env-file.sh
 uv=.venv/bin/uv
 
 # The lock itself remembers the extras, in the command that uv writes at its top.
@@ -31,3 +32,8 @@ compile docker/langflow/requirements-slim.txt 3.11 docker/langflow/requirements-
 compile docker/llm/requirements.txt 3.11 --no-deps docker/llm/requirements.in
 # shellcheck disable=SC2086  # several arguments in one variable
 compile requirements-dev.txt 3.11 pyproject.toml --extra langchain $extra_options --group dev
+
+# The login provider of the gateway's tests. Where a proxy re-signs TLS, node trusts only what it is told to.
+if [ -n "${UPGRADE:-}" ]; then verb=update; else verb=install; fi
+NODE_EXTRA_CA_CERTS=$(host_ca_bundle) .venv/bin/npm "$verb" --prefix tests/oidc_provider --package-lock-only \
+  --omit-lockfile-registry-resolved --no-audit --no-fund

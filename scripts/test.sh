@@ -12,6 +12,7 @@ mkdir -p .dev/logs
 
 . scripts/test-set-up.sh
 . scripts/ensure-chromium.sh
+. scripts/ensure-oidc-provider.sh
 
 # Pre-flight. No impact yet.
 tests=${TESTS:-tests/unit tests/contract tests/stack tests/browser}
@@ -22,6 +23,7 @@ case $tests in *browser*) check_chromium ;; esac
 trap stop_engine EXIT
 phase engine ensure_engine
 case $tests in *browser*) phase chromium ensure_chromium ;; esac
+case $tests in *browser* | *stack*) phase provider ensure_oidc_provider ;; esac
 provide_test_images
 log "set-up: $PHASES"
 

@@ -1,4 +1,4 @@
-"""The gateway's container alone, before UIs that only say what reached them; and an issuer of logins and tokens."""
+"""The gateway's container alone, before UIs that only say what reached them; and an issuer of tokens."""
 
 import base64
 import contextlib
@@ -8,7 +8,6 @@ import secrets
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,17 +15,14 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import parse_qs, urlencode, urlsplit
 
 import jwt
 import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
 from testcontainers.core.container import DockerContainer
 
-from harness.stack import IMAGE_TAG, PROJECT, ROOT, wait_until
-
-sys.path.append(str(ROOT / "docker" / "gateway"))
-from certificate import certificate_files  # type: ignore[import-not-found]  # isort: skip  # it lives in the image alone
+from harness.oidc_provider import CLIENT_ID, OidcProvider
+from harness.stack import IMAGE_TAG, PROJECT, docker, wait_until
 
 IMAGE = f"dagma/gateway:{IMAGE_TAG}"
 HOST = "localhost"
@@ -36,9 +32,11 @@ COOKIE = "__Host-dagma_session"
 MACHINES = {
     "GATEWAY_JWT_AUDIENCE": AUDIENCE,
     "GATEWAY_JWT_ISSUER": "ISSUER_URL",
-    "GATEWAY_JWT_JWKS_URL": "ISSUER_URL/jwks",
+    "GATEWAY_JWT_JWKS_URL": "ISSUER_URL",
 }
 """Settings by which the gateway takes tokens of the `Issuer` here."""
+LOGIN_AT_PROVIDER = {"GATEWAY_OIDC_ISSUER": "PROVIDER_URL", "GATEWAY_OIDC_CLIENT_ID": CLIENT_ID}
+"""Settings by which people log in at the `OidcProvider`."""
 SECRETS = {
     "DAGMA_GATEWAY_SECRET": secrets.token_hex(24),
     "LANGFLOW_GATEWAY_SECRET": secrets.token_hex(32),
@@ -46,12 +44,6 @@ SECRETS = {
     "GATEWAY_OIDC_CLIENT_SECRET": secrets.token_hex(16),
     "GATEWAY_USERS": "",
 }
-
-
-def host_address() -> str:
-    """The address of this machine that containers reach."""
-    command = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 class Quiet(BaseHTTPRequestHandler):
@@ -153,20 +145,15 @@ class UiHandler(Quiet):
 
 
 class Issuer(ThreadingHTTPServer):
-    """An OpenID Connect provider at which `person` is logged in already, and an issuer of machines' tokens."""
+    """An issuer of machines' tokens, also of bad ones, which serves its keys; it has the provider's certificate."""
 
-    def __init__(self, address: str, folder: Path) -> None:
+    def __init__(self, provider: OidcProvider) -> None:
         super().__init__(("0.0.0.0", 0), IssuerHandler)
-        certificate, key = certificate_files(address, own=Path("/nowhere"), kept=folder)
-        self.authority = folder / "authority.pem"
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
+        context.load_cert_chain(provider.certificate, provider.key)
         self.socket = context.wrap_socket(self.socket, server_side=True)
-        self.url = f"https://{address}:{self.server_address[1]}"
+        self.url = f"https://{provider.address}:{self.server_address[1]}"
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self.person: dict[str, Any] = {"sub": "4711", "email": "anna@example.com", "groups": ["ops", "staff"]}
-        self.codes: dict[str, dict[str, str]] = {}
-        self.is_down = False
 
     @property
     def jwks(self) -> dict[str, Any]:
@@ -186,42 +173,7 @@ class IssuerHandler(Quiet):
     server: Issuer
 
     def do_GET(self) -> None:
-        path, query = urlsplit(self.path).path, dict(parse_qs(urlsplit(self.path).query))
-        issuer = self.server
-        if issuer.is_down:
-            self.answer(503, b"{}")
-        elif path == "/jwks":
-            self.answer(200, json.dumps(issuer.jwks).encode())
-        elif path == "/.well-known/openid-configuration":
-            ends = {"authorization_endpoint": "/authorize", "token_endpoint": "/token", "jwks_uri": "/jwks"}
-            ends |= {"end_session_endpoint": "/bye"}
-            offered = {
-                "token_endpoint_auth_methods_supported": ["client_secret_basic"],
-                "response_types_supported": ["code"],
-                "subject_types_supported": ["public"],
-            }
-            known = {"issuer": issuer.url, "id_token_signing_alg_values_supported": ["RS256"]} | offered
-            self.answer(200, json.dumps(known | {name: issuer.url + end for name, end in ends.items()}).encode())
-        elif path == "/authorize":
-            code = secrets.token_hex(8)
-            issuer.codes[code] = {name: values[0] for name, values in query.items()}
-            back = f"{query['redirect_uri'][0]}?{urlencode({'code': code, 'state': query['state'][0]})}"
-            self.answer(302, b"", Location=back)
-        elif path == "/bye":
-            self.answer(302, b"", Location=query["post_logout_redirect_uri"][0])
-
-    def do_POST(self) -> None:
-        body = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
-        asked = self.server.codes.pop(body["code"][0])
-        challenge = base64.urlsafe_b64encode(hashlib.sha256(body["code_verifier"][0].encode()).digest()).decode()
-        basic = base64.b64encode(f"{AUDIENCE}:{SECRETS['GATEWAY_OIDC_CLIENT_SECRET']}".encode()).decode()
-        proven = challenge.rstrip("=") == asked["code_challenge"] and asked["code_challenge_method"] == "S256"
-        if not proven or self.headers.get("Authorization") != f"Basic {basic}":
-            self.answer(400, b'{"error": "invalid_grant"}')
-            return
-        token = self.server.token(nonce=asked["nonce"], **self.server.person)
-        answer = {"id_token": token, "access_token": secrets.token_hex(8), "token_type": "Bearer", "expires_in": 300}
-        self.answer(200, json.dumps(answer).encode())
+        self.answer(200, json.dumps(self.server.jwks).encode())
 
 
 @dataclass
@@ -232,6 +184,7 @@ class Gateway:
     dagster: Ui
     langflow: Ui
     issuer: Issuer
+    provider: OidcProvider
     ports: dict[str, int]
     folder: Path
     authority: Path = field(init=False)
@@ -312,15 +265,16 @@ def free_ports() -> dict[str, int]:
 
 
 def hash_of(password: str) -> str:
-    command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", "htpasswd", IMAGE, "-nbB", "-C", "10", "x"]
-    return subprocess.run([*command, password], capture_output=True, text=True, check=True).stdout.strip()[2:]
+    command = ("run", "--rm", "--network", "none", "--entrypoint", "htpasswd", IMAGE, "-nbB", "-C", "10", "x")
+    return docker(*command, password).strip()[2:]
 
 
 @contextlib.contextmanager
 def gateway(folder: Path, **settings: str) -> Iterator[Gateway]:
     """Start a gateway with these settings; the names of secrets and GATEWAY_USERS are files.
 
-    It is the container of docker-compose.gateway.yml on a network of its own, beside UIs in this process.
+    It is the container of docker-compose.gateway.yml on a network of its own, beside UIs in this process; and beside a
+    login provider, if the settings name it.
     """
     folder.chmod(0o755)
     for each in ("secrets", "tls"):
@@ -328,15 +282,18 @@ def gateway(folder: Path, **settings: str) -> Iterator[Gateway]:
     for name, value in SECRETS.items():
         (folder / "secrets" / name).write_text(settings.pop(name, value))
         (folder / "secrets" / name).chmod(0o444)
-    address, volume = host_address(), f"{PROJECT}-gateway-{secrets.token_hex(4)}"
-    (folder / "issuer").mkdir(exist_ok=True)
-    dagster, langflow, issuer = Ui(), Ui(), Issuer(address, folder / "issuer")
-    with serving(dagster) as dagster_port, serving(langflow) as langflow_port, serving(issuer):
-        ports = free_ports()
+    volume, ports = f"{PROJECT}-gateway-{secrets.token_hex(4)}", free_ports()
+    origin = f"https://{HOST}:{ports['GATEWAY_PORT']}"
+    provider = OidcProvider(folder / "provider", SECRETS["GATEWAY_OIDC_CLIENT_SECRET"], origin)
+    dagster, langflow, issuer = Ui(), Ui(), Issuer(provider)
+    with contextlib.ExitStack() as beside:
+        dagster_port, langflow_port, _ = (beside.enter_context(serving(each)) for each in (dagster, langflow, issuer))
+        if LOGIN_AT_PROVIDER.items() <= settings.items():
+            settings["GATEWAY_OIDC_ISSUER"] = beside.enter_context(provider).url
         container = DockerContainer(IMAGE).with_name(volume)
         given = {
-            "GATEWAY_DAGSTER_UPSTREAM": f"http://{address}:{dagster_port}",
-            "GATEWAY_LANGFLOW_UPSTREAM": f"http://{address}:{langflow_port}",
+            "GATEWAY_DAGSTER_UPSTREAM": f"http://{provider.address}:{dagster_port}",
+            "GATEWAY_LANGFLOW_UPSTREAM": f"http://{provider.address}:{langflow_port}",
             "GATEWAY_LISTEN": "0.0.0.0",
             **{name: str(port) for name, port in ports.items()},
             **{name: value.replace("ISSUER_URL", issuer.url) for name, value in settings.items()},
@@ -345,14 +302,14 @@ def gateway(folder: Path, **settings: str) -> Iterator[Gateway]:
             container.with_env(name, value)
         for source, target in (("secrets", "/run/secrets"), ("tls", "/run/gateway/tls")):
             container.with_volume_mapping(str(folder / source), target)
-        container.with_volume_mapping(str(issuer.authority), "/run/dagma/ca-bundle.pem")
+        container.with_volume_mapping(str(provider.authority), "/run/dagma/ca-bundle.pem")
         container.with_volume_mapping(volume, "/var/lib/gateway", "rw")
         container.with_tmpfs_mount("/tmp")  # noqa: S108
         container.with_kwargs(read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges:true"], init=True)
         container.ports = {Gateway.LISTENING[name]: ("127.0.0.1", port) for name, port in ports.items()}
         try:
             with container:
-                running = Gateway(container, dagster, langflow, issuer, ports, folder)
+                running = Gateway(container, dagster, langflow, issuer, provider, ports, folder)
                 running.wait()
                 running.authority = folder / "authority.pem"
                 running.authority.write_text(running.exec("sh", "-c", "cat /var/lib/gateway/authority.pem || true"))

@@ -10,12 +10,13 @@ LOCK = "docker/dagma/requirements.txt"
 
 @pytest.fixture
 def locker(machine: Machine) -> Machine:
-    """A machine whose uv prints what it is asked, and whose locks can be changed."""
+    """A machine whose uv prints what it is asked, whose npm does nothing, and whose locks can be changed."""
     (machine.folder / "docker").unlink()
     (machine.folder / "docker/dagma").mkdir(parents=True)
     machine.write(LOCK, (ROOT / LOCK).read_text())
     (machine.folder / ".venv/bin").mkdir(parents=True)
     (machine.folder / ".venv/bin/uv").symlink_to(machine.add_program("uv", 'printf "%s|" "$@"; echo'))
+    (machine.folder / ".venv/bin/npm").symlink_to(machine.add_program("npm", "true"))
     return machine
 
 
