@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +21,7 @@ FAILED = pytest.StashKey[bool]()
 
 Picture = Callable[[Page, str], None]
 Ask = Callable[..., tuple[str, Outcome]]
+Watch = Callable[..., AbstractContextManager[Page]]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -40,13 +43,28 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser, stack: Stack, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page without cookies that reaches the stack and nothing else.
+def page(watch: Watch, stack: Stack) -> Iterator[Page]:
+    """A watched page of both UIs."""
+    with watch(stack.dagster_url, stack.langflow_url) as page:
+        yield page
+
+
+@pytest.fixture
+def watch(browser: Browser, request: pytest.FixtureRequest) -> Watch:
+    """Open a watched page of servers."""
+    return partial(watched_page, browser, request)
+
+
+@contextmanager
+def watched_page(
+    browser: Browser, request: pytest.FixtureRequest, *urls: str, ignore_https_errors: bool = False
+) -> Iterator[Page]:
+    """A page without cookies that reaches these servers and nothing else.
 
     The test fails on an exception that the page does not catch, and on an answer of 500 or above. The page of a failed
     test is kept as a picture in test-results/.
     """
-    own = {urlsplit(stack.dagster_url).netloc, urlsplit(stack.langflow_url).netloc}
+    own = {urlsplit(url).netloc for url in urls}
     faults: list[str] = []
 
     def stay_within(route: Route) -> None:
@@ -56,7 +74,12 @@ def page(browser: Browser, stack: Stack, request: pytest.FixtureRequest) -> Iter
         else:
             route.abort()
 
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-US", timezone_id="UTC")
+    context = browser.new_context(
+        viewport={"width": 1440, "height": 900},
+        locale="en-US",
+        timezone_id="UTC",
+        ignore_https_errors=ignore_https_errors,
+    )
     context.set_default_timeout(WAIT_MILLISECONDS)
     context.route(re.compile("^https?://"), stay_within)
     # A bubble that Langflow shows a few seconds after the first visit of a canvas, in front of it.
