@@ -58,7 +58,12 @@ refresh_gateway() {
   docker compose exec -T gateway python3 /opt/gateway/start.py reload >>.dev/logs/gateway.log 2>&1 ||
     die "the gateway did not read its certificate again" "read .dev/logs/gateway.log; then: make up"
   rm -f "$GATEWAY_AUTHORITY"
-  [ -z "$(setting GATEWAY_TLS_CERT '')$(setting GATEWAY_ACME '')" ] || return 0
+  [ -z "$(setting GATEWAY_TLS_CERT '')" ] || return 0
+  if [ -n "$(setting GATEWAY_ACME '')" ]; then
+    docker compose exec -T gateway python3 /opt/gateway/start.py certified >>.dev/logs/gateway.log 2>&1 ||
+      warn "the ACME authority has signed no certificate yet, and browsers say so; why: make logs s=gateway"
+    return
+  fi
   docker compose exec -T gateway cat /var/lib/gateway/authority.pem >"$GATEWAY_AUTHORITY"
 }
 

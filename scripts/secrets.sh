@@ -186,6 +186,8 @@ copy_certificate() {
   key=$(named_file GATEWAY_TLS_KEY)
   [ -z "$certificate$key" ] || { [ -n "$certificate" ] && [ -n "$key" ]; } ||
     die "of GATEWAY_TLS_CERT and GATEWAY_TLS_KEY one is empty" "set both in .env, or neither"
+  [ -z "$certificate" ] || [ -z "$(setting GATEWAY_ACME '')" ] ||
+    die "GATEWAY_TLS_CERT and GATEWAY_ACME are both set" "leave one of them empty in .env"
   copy_if_changed "$certificate" "$1/cert.pem"
   copy_if_changed "$key" "$1/key.pem"
 }

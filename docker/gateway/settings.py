@@ -16,6 +16,7 @@ ROLES = ("viewer", "editor", "admin")
 """From the least to the most: who has several has the last one."""
 
 EVERYONE = "*"
+LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 GROUP_SEPARATOR = "\x1f"
 """Between the values of a claim: a sign that no group's name has."""
 
@@ -116,16 +117,30 @@ class Settings:
         # A browser would ask all servers of this machine, on every port, by https from then on.
         if host != "localhost" and not _is_ipv4(host):
             values["HSTS"] = ""
-        contact = self._text("GATEWAY_ACME")
-        if contact:
-            if not MAIL_ADDRESS.fullmatch(contact):
-                self._refuse(
-                    "GATEWAY_ACME", f"{contact!r} is no mail address", "set the address that the authority may write to"
-                )
-            if not HOST.fullmatch(host) or "." not in host:
-                self._refuse("GATEWAY_ACME", f"no public authority signs {host!r}", "set GATEWAY_HOST to a public name")
-            values |= {"ACME": "", "ACME_CONTACT": contact}
-        return values
+        return values | self._authority(host)
+
+    def _authority(self, host: str) -> dict[str, str]:
+        contact, directory = self._text("GATEWAY_ACME"), self._text("GATEWAY_ACME_DIRECTORY")
+        if not contact and not directory:
+            return {}
+        if not MAIL_ADDRESS.fullmatch(contact):
+            self._refuse(
+                "GATEWAY_ACME", f"{contact!r} is no mail address", "set the address that the authority may write to"
+            )
+        if directory:
+            self._require_https("GATEWAY_ACME_DIRECTORY", directory, "https://ca.example.com/acme/acme/directory")
+            if _is_ipv4(host):
+                self._refuse("GATEWAY_ACME", f"it fetches no certificate for the address {host}", "set a name")
+        elif "." not in host or _is_ipv4(host):
+            self._refuse(
+                "GATEWAY_ACME",
+                f"no public authority signs {host!r}",
+                "set GATEWAY_HOST to a public name, or GATEWAY_ACME_DIRECTORY to an authority of your own",
+            )
+        directory = directory or LETS_ENCRYPT
+        # A folder for each, or another authority would sign first when the certificate of the last one ends.
+        store = re.sub("[^a-z0-9]+", "-", directory.lower())
+        return {"ACME": "", "ACME_CONTACT": contact, "ACME_DIRECTORY": directory, "ACME_STORE": store}
 
     def _sessions(self) -> dict[str, str]:
         idle = self._number("GATEWAY_SESSION_IDLE_MINUTES", "60")
@@ -215,7 +230,7 @@ class Settings:
             )
         return text
 
-    def _require_https(self, name: str, url: str) -> None:
+    def _require_https(self, name: str, url: str, example: str = "https://login.example.com/realms/company") -> None:
         try:
             parts = urlsplit(url)
             usable = (
@@ -224,7 +239,7 @@ class Settings:
         except ValueError:
             usable = False
         if not usable:
-            self._refuse(name, f"{url!r} is no https address", "write it like https://login.example.com/realms/company")
+            self._refuse(name, f"{url!r} is no https address", f"write it like {example}")
 
     def _refuse(self, name: str, cause: str, fix: str) -> None:
         self._problems.append(f"{name}: {cause}. Fix: {fix}")

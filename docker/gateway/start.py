@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Run the gateway, or look whether it could run.
 
-Usage: start.py serve | check | reload | acme EVENT HOST
+Usage: start.py serve | check | reload | certified | acme EVENT HOST
     serve   write what httpd.conf names from the settings, then become httpd
     check   write it, and have httpd read it; say what is wrong, and change nothing that runs
     reload  have the running httpd read its configuration and certificates again; requests in flight go on
+    certified
+            exit with 1 where the ACME authority has not signed yet, after half a minute
     acme    what mod_md calls when something has happened to a certificate: a renewed one is served by a reload
 """
 
@@ -17,6 +19,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from acme import advice, forget_failure, is_certified, wait_for_note
 from certificate import CertificateError, certificate_files
 from settings import GROUP_SEPARATOR, SettingError, Settings
 
@@ -26,6 +29,7 @@ RUNNING = Path("/tmp/gateway")  # noqa: S108  # a tmpfs of this container
 KEPT = Path("/var/lib/gateway")
 SECRETS = Path("/run/secrets")
 OWN_CERTIFICATE = Path("/run/gateway/tls")
+SECONDS_TO_SIGN = 30
 AUTHORITIES = (Path("/etc/ssl/debian-authorities.pem"), Path("/run/dagma/ca-bundle.pem"))
 SESSIONS = """
     PRAGMA journal_mode = WAL;
@@ -97,6 +101,30 @@ def have_httpd_read_it() -> None:
         raise SettingError(done.stderr.strip())
 
 
+def acme_store(definitions: dict[str, str]) -> Path:
+    """Where mod_md keeps what it has of the authority."""
+    return KEPT / "acme" / definitions["ACME_STORE"]
+
+
+def ask_authority_again() -> None:
+    """Have httpd ask the ACME authority when it starts or reads its configuration, even if it has failed lately."""
+    definitions = Settings(os.environ, SECRETS).definitions()
+    if "ACME" in definitions:
+        forget_failure(definitions["HOST"], acme_store(definitions))
+
+
+def follow_acme(event: str, host: str) -> None:
+    """Do what follows from an event of mod_md, which waits for the end of this process."""
+    definitions = Settings(os.environ, SECRETS).definitions()
+    if event == "errored":
+        print(advice(host, definitions["ACME_DIRECTORY"]), flush=True)
+    elif event == "renewed" and os.fork() == 0:
+        os.setsid()
+        os.dup2(sys.stdout.fileno(), sys.stderr.fileno())  # mod_md waits for the end of stderr too
+        wait_for_note(host, acme_store(definitions))
+        main("reload")
+
+
 def main(command: str) -> None:
     """Do what the usage says."""
     match command:
@@ -104,16 +132,20 @@ def main(command: str) -> None:
             # A name that this container has on the network that faces people alone.
             write_configuration(os.environ.get("GATEWAY_LISTEN") or "gateway-public")
             end_outdated_sessions()
+            ask_authority_again()
             os.execv(HTTPD, [HTTPD, "-DFOREGROUND", "-f", CONFIGURATION])  # noqa: S606
         case "check":
             write_configuration("127.0.0.1")
             have_httpd_read_it()
         case "reload":
             have_httpd_read_it()
+            ask_authority_again()
             os.kill(int((RUNNING / "httpd.pid").read_text()), signal.SIGUSR1)
+        case "certified":
+            definitions = Settings(os.environ, SECRETS).definitions()
+            sys.exit(not is_certified(definitions["HOST"], acme_store(definitions), SECONDS_TO_SIGN))
         case "acme":
-            if sys.argv[2:3] == ["renewed"]:
-                main("reload")
+            follow_acme(*sys.argv[2:4])
         case _:
             sys.exit(__doc__)
 

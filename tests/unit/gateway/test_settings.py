@@ -9,6 +9,7 @@ from unit.gateway.conftest import HASH, OIDC, write_secrets
 from settings import SettingError, Settings  # type: ignore[import-not-found]  # isort: skip
 
 PEOPLE = {"GATEWAY_ADMINS": "anna", "GATEWAY_VIEWERS": "*"}
+OWN_AUTHORITY = {"GATEWAY_ACME": "me@example.com", "GATEWAY_ACME_DIRECTORY": "https://ca.example.com/acme/directory"}
 WITH_OIDC = {"GATEWAY_USERS": "", "GATEWAY_OIDC_CLIENT_SECRET": "it's a secret"}
 
 
@@ -60,6 +61,27 @@ def test_a_machine_that_has_other_servers_is_not_held_to_https(tmp_path: Path, h
     assert "HSTS" not in definitions(tmp_path, {"GATEWAY_HOST": host})
 
 
+def test_an_authority_of_ones_own_signs_a_name_that_no_public_one_would(tmp_path: Path) -> None:
+    defined = definitions(tmp_path, OWN_AUTHORITY | {"GATEWAY_HOST": "dagma"})
+    assert (defined["ACME_DIRECTORY"], defined["ACME_CONTACT"]) == tuple(OWN_AUTHORITY.values())[::-1]
+
+
+def test_another_authority_signs_at_once(tmp_path: Path) -> None:
+    """Each has a folder: mod_md would go on with a certificate that it finds, whoever signed it."""
+    variables = OWN_AUTHORITY | {"GATEWAY_HOST": "dagma.example.com"}
+    stores = {
+        definitions(tmp_path, variables | {"GATEWAY_ACME_DIRECTORY": directory})["ACME_STORE"]
+        for directory in ("", "https://acme-staging-v02.api.letsencrypt.org/directory", "https://../..")
+    }
+    assert len(stores) == 3
+    assert all(re.fullmatch("[a-z0-9-]+", store) for store in stores)
+
+
+def test_without_one_lets_encrypt_signs(tmp_path: Path) -> None:
+    defined = definitions(tmp_path, {"GATEWAY_ACME": "me@example.com", "GATEWAY_HOST": "dagma.example.com"})
+    assert defined["ACME_DIRECTORY"] == "https://acme-v02.api.letsencrypt.org/directory"
+
+
 def members(expression: str) -> list[str]:
     """The names in the last regular expression of one for httpd."""
     found = re.findall(r"\(\?:([^()]*)\)", expression)[-1 if "x5d" not in expression else -2]
@@ -95,6 +117,13 @@ def test_all_that_is_wrong_is_said_at_once_with_its_fix(tmp_path: Path) -> None:
         ({"GATEWAY_ROLE_CLAIM": 'a"b'}, "is no claim's name"),
         ({"GATEWAY_OIDC_ISSUER": "https://login.example.com"}, "GATEWAY_OIDC_ISSUER is set too"),
         ({"GATEWAY_ACME": "me@example.com"}, "no public authority signs 'localhost'"),
+        ({"GATEWAY_ACME": "me@example.com", "GATEWAY_HOST": "10.1.2.3"}, "no public authority signs '10.1.2.3'"),
+        ({"GATEWAY_ACME_DIRECTORY": "https://ca.example.com/dir"}, "GATEWAY_ACME: '' is no mail address"),
+        ({**OWN_AUTHORITY, "GATEWAY_HOST": "10.1.2.3"}, "it fetches no certificate for the address 10.1.2.3"),
+        (
+            {**OWN_AUTHORITY, "GATEWAY_ACME_DIRECTORY": "ca.example.com"},
+            "GATEWAY_ACME_DIRECTORY: 'ca.example.com' is no https address. Fix: write it like https://ca.example.com/acme",
+        ),
         ({"GATEWAY_JWT_AUDIENCE": "dagma"}, "GATEWAY_JWT_ISSUER: '' is no https address"),
         (
             {

@@ -134,9 +134,13 @@ def test_a_certificate_is_copied_and_renewed_and_taken_away(machine: Machine) ->
     [
         ({"GATEWAY_TLS_CERT": "cert.pem"}, "of GATEWAY_TLS_CERT and GATEWAY_TLS_KEY one is empty"),
         ({"GATEWAY_TLS_CERT": "nowhere.pem"}, "GATEWAY_TLS_CERT is nowhere.pem, and there is no such file"),
+        (
+            {"GATEWAY_TLS_CERT": "cert.pem", "GATEWAY_TLS_KEY": "key.pem", "GATEWAY_ACME": "me@example.com"},
+            "GATEWAY_TLS_CERT and GATEWAY_ACME are both set",
+        ),
     ],
 )
-def test_a_certificate_that_is_not_there_is_refused(machine: Machine, variables: dict[str, str], said: str) -> None:
+def test_a_certificate_that_can_not_be_used_is_refused(machine: Machine, variables: dict[str, str], said: str) -> None:
     machine.run("make_env_file")
     certificate(machine, "x\n")
     assert said in machine.refusal("write_secrets", **variables)
@@ -162,6 +166,17 @@ def test_the_last_screen_says_who_may_log_in_and_what_to_trust(machine: Machine)
     assert ".dev/gateway-authority.pem" in shown
     issuer = "https://login.example.com"
     assert f"Login     {issuer}\n" in machine.run("who_may_log_in", GATEWAY_OIDC_ISSUER=issuer).stdout
+
+
+@pytest.mark.parametrize(("answer", "is_told"), [("exit 1", True), ("exit 0", False)])
+def test_make_up_tells_that_the_acme_authority_has_not_signed(machine: Machine, answer: str, is_told: bool) -> None:
+    (machine.folder / ".dev/logs").mkdir(parents=True)
+    machine.add_docker(
+        f"""*"/opt/gateway/start.py reload") ;;
+*"/opt/gateway/start.py certified") {answer} ;;"""
+    )
+    done = machine.run("refresh_gateway", GATEWAY="1", GATEWAY_ACME="me@example.com")
+    assert (done.returncode, "has signed no certificate yet" in done.stderr) == (0, is_told)
 
 
 def gateway_user(machine: Machine, name: str, password: str) -> "subprocess.CompletedProcess[str]":
