@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import json
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from testcontainers.core.container import DockerContainer
 
-from harness.gateway import Gateway, host_address
-from harness.stack import wait_until
+from harness.gateway import Gateway
+from harness.stack import docker, wait_until
 
 IMAGE = "dagma-test/pebble"
 DOCKERFILE = """
@@ -68,13 +67,15 @@ class Pebble:
 
 @contextlib.contextmanager
 def pebble(gateway: Gateway, port: int) -> Iterator[Pebble]:
-    """Start a Pebble at https://`host_address()`:`port`/dir that knows where this gateway's host is."""
-    build = ["docker", "build", "--quiet", "--tag", IMAGE, "-"]
-    subprocess.run(build, input=DOCKERFILE, text=True, check=True, capture_output=True)
-    address = host_address()
-    own = gateway.issuer.authority.parent / "tls" / address
+    """Start a Pebble at https://`host_address()`:`port`/dir that knows where this gateway's host is.
+
+    Its certificate there is of the authority that the gateway trusts.
+    """
+    own, address = gateway.provider, gateway.provider.address
     folder = gateway.folder / "pebble"
     folder.mkdir()
+    (folder / "Dockerfile").write_text(DOCKERFILE)
+    docker("build", "--quiet", "--tag", IMAGE, str(folder))
     config = {
         "listenAddress": f"0.0.0.0:{DIRECTORY_PORT}",
         "managementListenAddress": f"0.0.0.0:{MANAGEMENT_PORT}",
@@ -86,14 +87,14 @@ def pebble(gateway: Gateway, port: int) -> Iterator[Pebble]:
     }
     (folder / "config.json").write_text(json.dumps({"pebble": config}))
     container = DockerContainer(IMAGE).with_env("PEBBLE_VA_NOSLEEP", "1").with_env("PEBBLE_WFE_NONCEREJECT", "0")
-    container.with_volume_mapping(str(folder), "/pebble").with_volume_mapping(str(own), "/own")
+    container.with_volume_mapping(str(folder), "/pebble").with_volume_mapping(str(own.key.parent), "/own")
     container.with_kwargs(extra_hosts={gateway.host: gateway.address})
     container.ports = {DIRECTORY_PORT: (address, port), MANAGEMENT_PORT: (address, None)}
     with container:
         wrapped = container.get_wrapped_container()
         wrapped.reload()
         management = wrapped.ports[f"{MANAGEMENT_PORT}/tcp"][0]["HostPort"]
-        running = Pebble(f"https://{address}:{port}", f"https://{address}:{management}", gateway.issuer.authority)
+        running = Pebble(f"https://{address}:{port}", f"https://{address}:{management}", own.authority)
 
         def answers() -> bool:
             with contextlib.suppress(requests.ConnectionError):

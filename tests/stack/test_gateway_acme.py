@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 from cryptography import x509
-from harness.gateway import Gateway, gateway, hash_of, host_address
+from harness.gateway import Gateway, gateway, hash_of
+from harness.oidc_provider import host_address
 from harness.pebble import Pebble, pebble
 from harness.stack import wait_until
 
