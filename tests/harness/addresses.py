@@ -8,7 +8,7 @@ import re
 import subprocess
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 WEB_SOCKET = "WEB SOCKET"
@@ -38,7 +38,8 @@ class Addresses:
     Args:
         routes: The method and the path of each route, as the application writes it: `("GET", "/flows/{flow_id}")`.
         writing: Those that write although they answer a GET, as far as the application says so itself.
-        pages: The path of each file of the pages, and each path that stands in them.
+        pages: The paths of the files of its pages, and those that stand in them; of files one of each kind in each
+            folder, since there are thousands of icons.
     """
 
     routes: frozenset[tuple[str, str]]
@@ -52,13 +53,14 @@ def filled(path: str) -> str:
 
 
 def in_pages(folder: Path) -> set[str]:
-    """Give the path of each file of a built UI, and each path that stands in its pages and scripts."""
-    files = [file for file in folder.rglob("*") if file.is_file()]
+    """Give the paths of the files of a built UI, and those that stand in its pages and scripts."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
     found = {f"/{file.relative_to(folder)}" for file in files}
     for text in (file.read_text() for file in files if file.suffix in (".html", ".js")):
         found.update(ADDRESS.findall(text))
         found.update(f"/api/{version}/{name}" for name in NAMED.findall(text) for version in ("v1", "v2"))
-    return found
+    kinds = {path: PurePath(path).suffix and (PurePath(path).parent, PurePath(path).suffix) for path in sorted(found)}
+    return set({kind or path: path for path, kind in kinds.items()}.values())
 
 
 @cache
@@ -67,9 +69,9 @@ def dagster() -> Addresses:
     from dagster_webserver.webserver import DagsterWebserver
     from starlette.routing import Mount, WebSocketRoute
 
-    webserver = DagsterWebserver(process_context=None)
+    webserver: DagsterWebserver[Any, Any] = DagsterWebserver(process_context=None)
     routes = set()
-    for route in webserver.build_routes():
+    for route in webserver.build_routes():  # type: ignore[no-untyped-call]
         if isinstance(route, Mount):
             routes.add(("GET", f"{route.path}/{{path}}"))
         else:
@@ -95,9 +97,9 @@ def langflow(image: str) -> Addresses:
 
 
 def _tell_langflows() -> None:
-    from fastapi.routing import iter_route_contexts
-    from langflow.api.utils.migration_pause import changes_the_instance
-    from langflow.main import get_static_files_dir, setup_app
+    from fastapi.routing import iter_route_contexts  # type: ignore[import-not-found]  # as the next: in the image alone
+    from langflow.api.utils.migration_pause import changes_the_instance  # type: ignore[import-not-found]
+    from langflow.main import get_static_files_dir, setup_app  # type: ignore[import-not-found]
     from starlette.routing import WebSocketRoute
 
     def is_writing(dependant: Any) -> bool:
