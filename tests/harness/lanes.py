@@ -10,7 +10,7 @@ from harness.tiers import tier_of
 # Files of tests/stack that ask nothing of the test stack: what they start is their own.
 OF_THEIR_OWN = (
     *("test_broker", "test_dev", "test_env_file", "test_gateway_acme", "test_gateway_changes", "test_gateway_login"),
-    *("test_gateway_provider", "test_gateway_tokens", "test_make", "test_storage"),
+    *("test_gateway_provider", "test_gateway_routes", "test_gateway_tokens", "test_make", "test_storage"),
 )
 # Files that ask a second test stack, where there are several processes: so none waits long for the others at the end.
 OF_THE_SECOND = (

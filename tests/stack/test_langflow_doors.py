@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import requests
+from harness.addresses import WITH_A_KEY, filled
 from harness.langflow_users import Caller, answer_of, flow_file, made_user
 from harness.stack import Stack
 
@@ -63,6 +64,14 @@ def test_the_login_is_for_langflows_own_pages(stack: Stack) -> None:
         attributes = {part.strip().lower() for part in cookie.split(";")[1:]}
         assert {"httponly", "samesite=strict"} <= attributes, cookie.split("=")[0]
     assert "access-control-allow-credentials" not in login.headers
+
+
+@pytest.mark.parametrize(("method", "route"), sorted(WITH_A_KEY))
+def test_langflow_checks_the_key_wherever_the_gateway_leaves_that_to_it(stack: Stack, method: str, route: str) -> None:
+    body = {"flow_id": flow_file("echo")["id"], "input_value": "hello"} if method == "POST" else None
+    for headers in ({}, {"x-api-key": "sk-wrong"}):
+        answer = requests.request(method, stack.langflow_url + filled(route), headers=headers, json=body, timeout=30)
+        assert answer.status_code in (401, 403), answer.text
 
 
 def test_an_ordinary_user_draws_with_langflows_own_components(user: Caller) -> None:

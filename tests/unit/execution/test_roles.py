@@ -17,13 +17,17 @@ from graphql import (
     GraphQLNonNull,
     is_leaf_type,
 )
+from harness import addresses
+from harness.addresses import WEB_SOCKET, filled
 from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.testclient import WebSocketDenialResponse
 from unit.execution.gateway import ANNA, SECRET, Gateway, gateway, headers, launch, mutations
 
 from dagma.execution.guarded_webserver import role_of_route
 from dagma.execution.roles import MUTATIONS, PERMISSIONS, ROUTES, Role
 
 ROLES = ("viewer", "editor", "admin")
+LIVE = "ws://127.0.0.1:3000/graphql"
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +96,35 @@ def test_each_role_gets_through_to_its_mutations_and_is_refused_the_others(dagst
     assert refused.keys() == {name for name, needed in MUTATIONS.items() if needed > Role[role.upper()]}
     for name, message in refused.items():
         assert message == f"{name} takes the role {MUTATIONS[name]}; {ANNA} has the role {role}. See docs/roles.md."
+
+
+def statuses(dagster: Gateway, sent: dict[str, Any]) -> dict[tuple[str, str], int]:
+    """What each method of each route of Dagster answers to somebody, by method and path."""
+    return {
+        (method, path): dagster.http.request(
+            method, filled(path), headers=sent, json={} if method == "POST" else None
+        ).status_code
+        for method, path in sorted(addresses.dagster().routes)
+        if method != WEB_SOCKET
+    }
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_gets_through_to_its_routes_and_is_refused_the_others(dagster: Gateway, role: str) -> None:
+    found = statuses(dagster, headers(role))
+    assert 401 not in found.values()
+    needed = {(method, path): ROUTES.get(path, Role.VIEWER) for method, path in found}
+    assert {each for each, status in found.items() if status == 403} == {
+        each for each in needed if needed[each] > Role[role.upper()]
+    }
+
+
+def test_no_route_answers_what_comes_from_outside_past_the_gateway(dagster: Gateway) -> None:
+    outside = {"Sec-Fetch-Site": "none", "Accept": "text/html"}
+    assert set(statuses(dagster, outside).values()) == {401}
+    with pytest.raises(WebSocketDenialResponse) as denied, dagster.http.websocket_connect(LIVE, headers=outside):
+        pass
+    assert denied.value.status_code == 401
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -184,9 +217,7 @@ def test_a_batch_and_a_get_execute_nothing(dagster: Gateway) -> None:
 
 
 def over_websocket(dagster: Gateway, role: str, query: str) -> dict[str, Any]:
-    with dagster.http.websocket_connect(
-        "ws://127.0.0.1:3000/graphql", subprotocols=["graphql-ws"], headers=headers(role)
-    ) as socket:
+    with dagster.http.websocket_connect(LIVE, subprotocols=["graphql-ws"], headers=headers(role)) as socket:
         socket.send_json({"type": "connection_init"})
         assert socket.receive_json() == {"type": "connection_ack"}
         socket.send_json({"type": "start", "id": "1", "payload": {"query": query}})
