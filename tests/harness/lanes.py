@@ -15,7 +15,7 @@ OF_THEIR_OWN = (
 # Files that ask a second test stack, where there are several processes: so none waits long for the others at the end.
 OF_THE_SECOND = (
     *("test_doctor", "test_durable", "test_health", "test_outbound", "test_recovery"),
-    *("test_retention", "test_run_config", "test_schedules", "test_secrets"),
+    *("test_run_config", "test_schedules", "test_secrets"),
 )
 # What takes longest is begun first.
 FIRST = ("stack", "tests/stack/test_make.py", "second stack", "postgres")

@@ -5,7 +5,8 @@ import ssl
 from pathlib import Path
 
 import pytest
-from harness.gateway import HOST, PASSWORD, Gateway, certificate_files, gateway, hash_of
+from harness.gateway import HOST, PASSWORD, Gateway, gateway, hash_of
+from harness.oidc_provider import certificate_files
 from harness.stack import wait_until
 
 
