@@ -1,5 +1,6 @@
 """Dagster's entry point to the user's project: what stands in `project/defs`, and what it needs from this stack."""
 
+import re
 from pathlib import Path
 
 import dagster as dg
@@ -9,6 +10,8 @@ from dagma.project import add_to_path, project_folder
 from dagma.validation.setting_checks import refuse_bad_settings
 
 COMPONENT_FILE = "defs.yaml"
+COMPONENTS = ("Flows", "FlowTable")
+OWN_TYPE = re.compile(r"""^type:\s*['"]?dagma\.(?P<name>\w+)['"]?\s*(?:\#.*)?$""", re.MULTILINE)
 
 
 def with_defaults(project: dg.Definitions) -> dg.Definitions:
@@ -46,13 +49,23 @@ def _has_definitions(folder: Path) -> bool:
     """Tell whether there is Python or a component; refuse YAML that is none."""
     components = sorted(folder.rglob(COMPONENT_FILE))
     for file in components:
-        if not any(line.strip() and not line.startswith("#") for line in file.read_text(encoding="utf-8").splitlines()):
-            raise ProjectError(f"{file} is empty. Write a component into it (type: dagma.FlowTable ...), or delete it.")
+        _check_component(file)
     if components or any(folder.rglob("*.py")):
         return True
     for file in sorted(folder.rglob("*.y*ml")):
         raise ProjectError(f"{file} is not loaded, since a component stands in {COMPONENT_FILE!r}. Rename the file.")
     return False
+
+
+def _check_component(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    if not any(line and not line.startswith("#") for line in map(str.strip, text.splitlines())):
+        raise ProjectError(f"{file} is empty. Write a component into it (type: dagma.FlowTable ...), or delete it.")
+    for found in OWN_TYPE.finditer(text):
+        if found["name"] not in COMPONENTS:
+            place = f"{file}:{text.count(chr(10), 0, found.start()) + 1}"
+            known = " and ".join(f"dagma.{name}" for name in COMPONENTS)
+            raise ProjectError(f"{place}: There is no component dagma.{found['name']}. There are {known}.")
 
 
 defs = with_defaults(load_project())

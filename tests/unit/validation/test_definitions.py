@@ -41,6 +41,12 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
     "yaml": ("defs/a/defs.yaml", "typ: dagster.PythonScriptComponent\n", {}, "`type at project/defs/a/defs.yaml:1`"),
     "yaml syntax": ("defs/a/defs.yaml", "type: [dagster\n", {}, 'in "project/defs/a/defs.yaml", line 1, column 7'),
     "yaml without a component": ("defs/a/defs.yaml", "# later\n", {}, "project/defs/a/defs.yaml is empty. Write a "),
+    "yaml with a misspelled component": (
+        "defs/a/defs.yaml",
+        "# mine\ntype: dagma.FlowTabel  # of reviews\n",
+        {},
+        "project/defs/a/defs.yaml:2: There is no component dagma.FlowTabel. There are dagma.Flows and dagma.FlowTable.",
+    ),
     "backend": (
         "mine.py",
         "reply = undefined\n",
