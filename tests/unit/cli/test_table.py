@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from dagma.batches.answer_table import AnswerTable
@@ -72,9 +73,8 @@ def test_a_table_is_exported_as_json_lines(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_table_is_exported_as_parquet(tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
     assert main(["table", "export", "reviews", str(tmp_path / "out.parquet")]) == 0
-    assert parquet.read_table(tmp_path / "out.parquet").column("id").to_pylist() == [1, 2, 3]
+    assert pq.read_table(tmp_path / "out.parquet").column("id").to_pylist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize(

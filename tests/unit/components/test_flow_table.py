@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 import yaml
 from unit.batches.conftest import QUICK, Flow, labels, sends, stored
@@ -132,6 +135,28 @@ def test_downstream_assets_get_the_table_as_they_ask_for_it(fake: FakeLangflow, 
     failed = result.failure_data_for_node("as_a_set")
     assert failed is not None
     assert "Annotate the parameter with list" in str(failed.error)
+
+
+@pytest.mark.parametrize("form", [pd.DataFrame, pl.DataFrame, pl.LazyFrame, pa.Table], ids=lambda form: form.__module__)
+def test_downstream_assets_get_the_table_as_the_frame_of_their_annotation(
+    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance, form: type
+) -> None:
+    flow.says = lambda asked: "no idea" if "bad" in asked else "yes"
+    labelled = flow_table(
+        asset="labelled", rows="reviews", key="id", input="{{ row.text }}", output={"label": {"enum": ["yes"]}}
+    )
+    got: list[Any] = []
+
+    def read(labelled: Any) -> None:
+        got.append(labelled.collect() if isinstance(labelled, pl.LazyFrame) else labelled)
+
+    read.__annotations__["labelled"] = form
+    materialize([reviews, labelled, dg.asset(read)], instance)
+    (frame,) = got
+    # One row has failed, and no row has a cost: each column has its type all the same.
+    assert list(frame["id"].to_pylist() if form is pa.Table else frame["id"]) == [1, 2]
+    label = frame["label"].to_pylist() if form is pa.Table else list(frame["label"])
+    assert (label[0], pd.isna(label[1])) == ("yes", True)
 
 
 def test_a_table_is_the_input_of_another(fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance) -> None:

@@ -1,0 +1,78 @@
+"""Rows of data frames, Arrow tables and Parquet files."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dagma.batches.errors import RowsError
+from dagma.batches.row_sources import read_rows
+
+MANY = 2_500
+"""More than are read at a time."""
+COLUMNS = {"id": list(range(MANY)), "text": [f"review {number}" for number in range(MANY)]}
+
+
+def stream() -> pa.RecordBatchReader:
+    table = pa.table(COLUMNS)
+    return pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=700))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: pd.DataFrame(COLUMNS),
+        lambda: pl.DataFrame(COLUMNS),
+        lambda: pl.LazyFrame(COLUMNS),
+        lambda: pa.table(COLUMNS),
+        lambda: pa.record_batch(COLUMNS),
+        stream,
+    ],
+    ids=["pandas", "polars", "lazy polars", "Arrow", "Arrow batch", "Arrow stream"],
+)
+def test_a_frame_is_read_row_by_row(make: Callable[[], Any]) -> None:
+    rows = list(read_rows(make()))
+    assert len(rows) == MANY
+    assert rows[-1] == {"id": MANY - 1, "text": f"review {MANY - 1}"}
+
+
+@pytest.mark.parametrize("named", ["by its path", "by its kind"])
+def test_a_parquet_file_is_read_row_by_row(tmp_path: Path, named: str) -> None:
+    path = tmp_path / "reviews.parquet"
+    pq.write_table(pa.table(COLUMNS), path)
+    rows = list(read_rows(path if named == "by its path" else {"parquet": str(path)}))
+    assert (len(rows), rows[0]) == (MANY, {"id": 0, "text": "review 0"})
+
+
+def test_a_parquet_file_that_is_cut_off_is_told(tmp_path: Path) -> None:
+    whole = io.BytesIO()
+    pq.write_table(pa.table(COLUMNS), whole)
+    path = tmp_path / "half.parquet"
+    path.write_bytes(whole.getvalue()[: whole.tell() // 2])
+    with pytest.raises(
+        RowsError, match=r"half.parquet can't be read(.|\n)*Name a Parquet file that is there, and whole"
+    ):
+        list(read_rows(path))
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (pd.Series([1, 2]), "A pandas Series has no columns. Give a DataFrame"),
+        (pd.DataFrame([[1, 2]], columns=["id", "id"]), "id"),
+        (pl.Series([1, 2]), "A polars Series has no rows. Give a DataFrame or a LazyFrame"),
+        (pl.LazyFrame({"id": [1]}).select("text"), "The polars rows can't be read"),
+        (pa.array([1, 2]), "has no columns. Give a Table"),
+        (pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["id", "id"]), "id"),
+    ],
+    ids=["a column of pandas", "pandas twice", "a column of polars", "no such column", "an Arrow array", "Arrow twice"],
+)
+def test_what_has_no_rows_is_told(rows: Any, told: str) -> None:
+    with pytest.raises(RowsError, match=told):
+        list(read_rows(rows))
