@@ -21,7 +21,7 @@ DEFAULT_RUNS = 6
 """A run takes Dagster's defaults ten seconds, and varies little."""
 DEFAULT_URL = "http://127.0.0.1:13001"
 JOB, ASSET = "langflow_run_flow_job", "langflow_run_flow"
-TARGET = "<1.5"
+TARGET = "<1"
 RUN_SECONDS = 120.0
 QUEUE_SECONDS = 5.0
 """How often Dagster's default queue is looked at; Dagma's every second."""
