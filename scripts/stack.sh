@@ -23,6 +23,9 @@ start_stack() {
   if [ -n "$running" ] && [ "$COPY" != "$(running_copy)" ]; then load_copy; fi
 }
 
+# A one-shot that has ended with a failure, among the lines of `unready`.
+HAS_FAILED=' exited Exited ([1-9]'
+
 wait_for_services() {
   local waiting deadline=$((SECONDS + START_SECONDS))
   while waiting=$(unready) && [ -n "$waiting" ]; do
@@ -51,7 +54,6 @@ dagster_address() { setting DAGSTER_PUBLIC_URL "http://127.0.0.1:$(setting DAGST
 
 # The services that are neither healthy nor a one-shot that ended well, one a line: "service state status". Asked every
 # second, so not by `docker compose ps`, which takes seven times the CPU, and the services need it to start.
-HAS_FAILED=' exited Exited ([1-9]'
 unready() {
   docker ps --all --filter "label=com.docker.compose.project=$(setting COMPOSE_PROJECT_NAME dagma)" \
     --filter label=com.docker.compose.oneoff=False \
