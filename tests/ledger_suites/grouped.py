@@ -1,12 +1,13 @@
-"""Many threads at a time: what they begin and finish together is what each would have begun and finished alone."""
+"""Many calls at a time: what is begun ahead and ended later is what each call would have begun and ended alone."""
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from dagma.ledger import Call, Ledger, OutcomeUnknownError, Usage
+from dagma.ledger import Begun, Call, CallInFlightError, Ledger, OutcomeUnknownError, Usage, write_behind
 from dagma.ledger.grouped_ledger import GroupedLedger
 from dagma.ledger.reports import Filter, all_calls
 from dagma.ledger.totals import totals
@@ -16,12 +17,26 @@ from ledger_suites.exactly_once import ExactlyOnce
 from ledger_suites.refusals import Refusals
 from ledger_suites.tools import NOON, Clock, MakeLedger, in_child, new_call
 
+MakeGrouped = Callable[..., GroupedLedger]
+
+
+class AtOnce(GroupedLedger):
+    """Begins each call ahead, and waits for its end to be written: the ways of a group for callers that come alone."""
+
+    def begin(self, call: Call, *, wait_seconds: float = 0.0) -> Begun:
+        self.begin_ahead([call])
+        return super().begin(call, wait_seconds=wait_seconds)
+
+    def finish(self, begun: Begun, **answer: Any) -> None:
+        super().finish(begun, **answer)
+        self.flush()
+
 
 class Grouped:
     @pytest.fixture
     def make_ledger(self, make_ledger: MakeLedger) -> MakeLedger:
-        """Open ledgers whose threads share transactions."""
-        return lambda **settings: GroupedLedger(make_ledger(**settings))
+        """Open ledgers that begin and end calls in groups."""
+        return lambda **settings: AtOnce(make_ledger(**settings))
 
 
 class GroupedConcurrency(Grouped, Concurrency):
@@ -36,9 +51,18 @@ class GroupedRefusals(Grouped, Refusals):
     pass
 
 
-class ManyAtATime(Grouped):
-    def test_each_thread_gets_the_answer_of_its_own_call(self, make_ledger: MakeLedger) -> None:
-        ledger, calls = make_ledger(prices="tiny=1/2"), [new_call(flow_id=f"flow-{number % 3}") for number in range(60)]
+class ManyAtATime:
+    @pytest.fixture
+    def make_grouped(self, make_ledger: MakeLedger) -> MakeGrouped:
+        return lambda **settings: GroupedLedger(make_ledger(**settings))
+
+    def test_each_thread_gets_the_answer_of_its_own_call(
+        self, make_ledger: MakeLedger, make_grouped: MakeGrouped
+    ) -> None:
+        ledger, calls = (
+            make_grouped(prices="tiny=1/2"),
+            [new_call(flow_id=f"flow-{number % 3}") for number in range(60)],
+        )
 
         def ask(number: int) -> Any:
             with ledger.attempt(calls[number]) as begun:
@@ -46,7 +70,9 @@ class ManyAtATime(Grouped):
                 ledger.finish(begun, raw={"text": f"{number} \x00\ud83d"}, answer=f"{number} \x00", usages=[usage])
             return begun.state, begun.attempt
 
+        assert ledger.begin_ahead(calls[:40])
         assert at_once(60, ask) == [("new", 1)] * 60
+        ledger.flush()
         rows = {row["key"]: row for row in all_calls(ledger.database, Filter())}
         another = make_ledger()
         for number, call in enumerate(calls):
@@ -60,30 +86,80 @@ class ManyAtATime(Grouped):
             assert row["finished_at"] >= row["begun_at"]
             assert row["duration_ms"] >= 0
 
-    def test_totals_count_what_was_finished_together(self, make_ledger: MakeLedger) -> None:
-        ledger = make_ledger(clock=Clock())
-        begun = at_once(30, lambda number: ledger.begin(new_call(flow_id=f"flow-{number % 2}")))
-        at_once(30, lambda number: ledger.finish(begun[number], raw="", usages=[Usage(total_tokens=7)]))
+    def test_totals_count_what_was_begun_and_ended_in_groups(self, make_grouped: MakeGrouped) -> None:
+        ledger, calls = make_grouped(clock=Clock()), [new_call(flow_id=f"flow-{number % 2}") for number in range(30)]
+        ledger.begin_ahead(calls)
+        for call in calls:
+            ledger.finish(ledger.begin(call), raw="", usages=[Usage(total_tokens=7)])
+        ledger.flush()
         assert [(line.flow, line.calls, line.tokens) for line in totals(ledger.database, NOON)][:3] == [
             ("flow-0", 15, 105),
             ("flow-1", 15, 105),
             (None, 30, 210),
         ]
 
-    def test_a_call_that_cant_be_finished_leaves_the_others_alone(self, make_ledger: MakeLedger) -> None:
-        ledger = make_ledger()
-        begun = at_once(8, lambda _: ledger.begin(new_call()))
+    def test_a_call_that_cant_be_finished_leaves_the_others_alone(
+        self, make_ledger: MakeLedger, make_grouped: MakeGrouped, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(write_behind, "GATHER_SECONDS", 60)
+        ledger = make_grouped()
+        begun = [ledger.begin(new_call()) for _ in range(8)]
         make_ledger().fail(begun[0], "FlowFailed", "It is over already.")
-        at_once(8, lambda number: ledger.finish(begun[number], raw="Paris"))
+        for each in begun:
+            ledger.finish(each, raw="Paris")
+        ledger.flush()
         states = [row["state"] for row in all_calls(ledger.database, Filter())]
         assert sorted(states) == ["answered"] * 7 + ["failed"]
 
-    def test_threads_killed_at_any_statement_lose_nothing_and_pay_once(self, make_ledger: MakeLedger) -> None:
+    def test_calls_that_a_group_cant_begin_begin_alone(
+        self, make_ledger: MakeLedger, make_grouped: MakeGrouped
+    ) -> None:
+        calls, ledger = [new_call() for _ in range(3)], make_grouped()
+        make_ledger().finish(make_ledger().begin(calls[1]), raw="Paris")
+        assert not ledger.begin_ahead(calls)
+        assert [ledger.begin(call).state for call in calls] == ["new", "answered", "new"]
+
+    def test_what_was_begun_ahead_and_not_made_is_sent_by_the_next(
+        self, make_ledger: MakeLedger, make_grouped: MakeGrouped
+    ) -> None:
+        calls, ledger = [new_call() for _ in range(3)], make_grouped()
+        assert ledger.begin_ahead(calls)
+        ledger.begin(calls[0])
+        ledger.take_back()
+        with pytest.raises(CallInFlightError):
+            make_ledger().begin(calls[0])
+        for call in calls[1:]:
+            begun = make_ledger().begin(call)
+            assert (begun.state, begun.attempt) == ("new", 2)
+
+    def test_a_call_is_in_flight_until_its_end_is_written(
+        self, make_ledger: MakeLedger, make_grouped: MakeGrouped, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(write_behind, "GATHER_SECONDS", 60)
+        call, ledger = new_call(), make_grouped()
+        with ledger.attempt(call) as begun:
+            ledger.finish(begun, raw="Paris")
+        with pytest.raises(CallInFlightError):
+            make_ledger().begin(call)
+        assert ledger.begin(call).raw == "Paris"
+        assert make_ledger().begin(call).raw == "Paris"
+
+    def test_an_answer_is_rejected_after_its_end_was_written(self, make_grouped: MakeGrouped) -> None:
+        call, ledger = new_call(), make_grouped()
+        begun = ledger.begin(call)
+        ledger.finish(begun, raw="Paris")
+        ledger.reject(begun, "It has no columns.")
+        again = ledger.begin(call)
+        assert (again.state, again.attempt) == ("new", 2)
+
+    def test_calls_killed_at_any_statement_lose_nothing_and_pay_once(
+        self, make_ledger: MakeLedger, make_grouped: MakeGrouped
+    ) -> None:
         found, retrying = set[str](), make_ledger()
         for statements in range(1, 80):
             calls = [new_call() for _ in range(3)]
             reading, writing = os.pipe()
-            code = in_child(lambda at=statements, of=calls, to=writing: live_and_die(make_ledger(), of, at, to))  # type: ignore[misc]
+            code = in_child(lambda at=statements, of=calls, to=writing: live_and_die(make_grouped(), of, at, to))  # type: ignore[misc]
             os.close(writing)
             sent = os.read(reading, 3)
             os.close(reading)
@@ -96,7 +172,7 @@ class ManyAtATime(Grouped):
         assert found >= {"new", "unknown"}
 
 
-def live_and_die(ledger: Ledger, calls: list[Call], statements: int, sent: int) -> int:
+def live_and_die(ledger: GroupedLedger, calls: list[Call], statements: int, sent: int) -> int:
     """Make calls in threads, telling through a pipe which were sent, unless death comes first."""
     count_down(ledger, statements)
 
@@ -105,8 +181,10 @@ def live_and_die(ledger: Ledger, calls: list[Call], statements: int, sent: int) 
         os.write(sent, bytes([number]))
         ledger.finish(begun, raw={"text": "Paris"}, usages=[Usage(total_tokens=5)])
 
+    ledger.begin_ahead(calls[:2])
     with ThreadPoolExecutor(len(calls)) as pool:
         list(pool.map(make, range(len(calls))))
+    ledger.flush()
     return DONE
 
 

@@ -173,6 +173,16 @@ class Backend(FixedResource, ABC):
         """
         return CannotTell(f"{self.backend_name} can't be asked what became of it.")
 
+    def tells_unsent(self, request: CallRequest) -> bool:  # noqa: ARG002 (for those who override)
+        """Say whether `find_outcome` tells a direct call that was never sent from one whose answer was lost.
+
+        A batch then begins such calls in the ledger many at a time, a moment before they are sent. It must not raise.
+
+        Args:
+            request: What would be asked.
+        """
+        return False
+
     @property
     def takes_files(self) -> bool:
         """Whether `answer` hands `request.files` to the flow. Override it if yours does."""

@@ -14,7 +14,8 @@ from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import BatchStopped, TableError
 from dagma.batches.pace import Pace
 from dagma.batches.progress import Progress
-from dagma.batches.row_calls import Abandoned, AskedRow
+from dagma.batches.ready_rows import ReadyRows
+from dagma.batches.row_calls import Abandoned, AskedRow, RowCalls
 from dagma.batches.row_crew import Crew
 from dagma.batches.row_result import RowResult
 from dagma.batches.staged_rows import StagedRow, StagedRows
@@ -35,7 +36,7 @@ class Asking:
     """Asks rows in threads, and writes and counts what becomes of them in the thread that reads the results.
 
     Args:
-        ask: Asks one row.
+        calls: Makes their calls.
         staged: All rows.
         settings: When to stop.
         pace: How many calls may be in flight.
@@ -47,7 +48,7 @@ class Asking:
 
     def __init__(
         self,
-        ask: Callable[[StagedRow], AskedRow],
+        calls: RowCalls,
         staged: StagedRows,
         settings: BatchSettings,
         pace: Pace,
@@ -56,7 +57,8 @@ class Asking:
         tick: Callable[[int, bool], None],
         over: threading.Event,
     ) -> None:
-        self._crew = Crew(ask)
+        self._crew = Crew(calls.ask)
+        self._ready = ReadyRows(calls)
         self._staged = staged
         self._has_equal_rows = staged.count("equal") > 0
         self._most_cost = settings.max_cost_usd
@@ -138,13 +140,15 @@ class Asking:
                     return True
                 self._stop_at_cost()
                 return False
-            row = next(rows, None)
-            if row is None:
+            ready = self._ready.next(rows)
+            if ready is None:
                 return False
-            if row.fault is None:
-                self._crew.give(row)
+            if ready.row.fault is None:
+                self._crew.give(ready)
             else:
-                self._count(AskedRow(row, _faulty(row)))
+                self._count(AskedRow(ready.row, _faulty(ready.row)))
+        if self._stopped is None and self._asked:  # not before the flow is known to answer
+            self._ready.keep_ahead(rows)
         return self._stopped is None
 
     def _take(self) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +16,7 @@ from dagma.batches.row_result import RowResult
 from dagma.batches.staged_rows import StagedRow
 from dagma.calls.answer import Answer, total_of
 from dagma.calls.attached_files import identity_of
-from dagma.calls.call_path import make_call
+from dagma.calls.call_path import CallPath
 from dagma.calls.call_record import CallRecord, RecordedCalls, record_calls
 from dagma.calls.caller import Caller, EqualCalls
 from dagma.calls.request import CallRequest, FlowNotIdentified
@@ -32,12 +33,12 @@ from dagma.langflow.http.patience import telling_of_waits
 from dagma.ledger import (
     AnswerExpiredError,
     CallInFlightError,
-    Ledger,
     LedgerError,
     OutcomeGivenUpError,
     OutcomeUnknownError,
 )
 from dagma.ledger.estimates import fill_in
+from dagma.ledger.grouped_ledger import GroupedLedger
 from dagma.ledger.texts import storable
 
 MAX_RETRIES = 3
@@ -52,6 +53,19 @@ OF_ONE_ROW = (AnswerExpiredError, CallInFlightError, OutcomeGivenUpError, Outcom
 
 class Abandoned(Exception):  # noqa: N818 (it says what happened)
     """Nobody waits for the row's answer any more, and no call for it is in flight."""
+
+
+@dataclass(frozen=True)
+class ReadyRow:
+    """A row that is about to be asked.
+
+    Attributes:
+        row: The row.
+        path: Its first call, which has begun or can; None where its thread is to begin it.
+    """
+
+    row: StagedRow
+    path: CallPath | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +105,7 @@ class RowCalls:
         backend: Backend,
         flow: str,
         caller: Caller,
-        ledger: Ledger,
+        ledger: GroupedLedger,
         output: OutputColumns | None,
         pace: Pace,
         over: threading.Event,
@@ -105,11 +119,33 @@ class RowCalls:
         self._over = over
         self._equal_calls = EqualCalls()
 
-    def ask(self, row: StagedRow) -> AskedRow:
+    def prepare(self, rows: Sequence[StagedRow]) -> tuple[list[ReadyRow], bool]:
+        """Begin the first calls of rows in one transaction, before threads ask them.
+
+        Args:
+            rows: The rows; those with a fault have no call.
+
+        Returns:
+            The rows; and whether the call of each has begun. The others are begun right before they are sent.
+        """
+        ready = [ReadyRow(row, self._first_call(row) if row.fault is None else None) for row in rows]
+        calls = [each.path.call for each in ready if each.path is not None]
+        return ready, self._ledger.begin_ahead(calls) and len(calls) == len(rows)
+
+    def _first_call(self, row: StagedRow) -> CallPath | None:
+        """Prepare the first call of a row; None where it is not to begin before it is sent."""
+        request = self._request(row, row.input, 0)
+        try:
+            path = self._path(request, self._caller)
+        except (LangflowError, LedgerError):
+            return None
+        return path if path.call.mode == "job" or self._backend.tells_unsent(request) else None
+
+    def ask(self, ready: ReadyRow) -> AskedRow:
         """Ask a row, until it has an answer that fits or has failed for good.
 
         Args:
-            row: The row.
+            ready: The row.
 
         Returns:
             What became of it.
@@ -121,13 +157,13 @@ class RowCalls:
             DagsterExecutionInterruptedError: The run is cancelled.
         """
         with record_calls() as made:
-            return self._ask(row, made)
+            return self._ask(ready, made)
 
-    def _ask(self, row: StagedRow, made: RecordedCalls) -> AskedRow:
-        question, fault = row.input, None
+    def _ask(self, ready: ReadyRow, made: RecordedCalls) -> AskedRow:
+        row, question, fault = ready.row, ready.row.input, None
         for number in range(MAX_ASKS):
             try:
-                record = self._call(row, question, number)
+                record = self._call(self._request(row, question, number), None if number else ready.path)
             except (LangflowError, LedgerError) as error:
                 if concerns_all_rows(error):
                     raise
@@ -145,8 +181,8 @@ class RowCalls:
         told = _explained(fault, made.answered[-1].answer)
         return self._asked(row, made, error_kind=AnswerFault.__name__, error=told)
 
-    def _call(self, row: StagedRow, question: str, number: int) -> CallRecord:
-        request = CallRequest(
+    def _request(self, row: StagedRow, question: str, number: int) -> CallRequest:
+        return CallRequest(
             flow_id=self._flow,
             input_value=question,
             tweaks=row.tweaks,
@@ -155,6 +191,9 @@ class RowCalls:
             # Two questions can be equal, after two equal answers, and are two calls all the same.
             row=row.key if not number else f"{row.key} (asked again, {number})",
         )
+
+    def _call(self, request: CallRequest, path: CallPath | None) -> CallRecord:
+        """Make a call; its first attempt goes the path that is prepared, if there is one."""
         retries = expired = 0
         while True:
             self._pace.wait(self._over)
@@ -163,7 +202,10 @@ class RowCalls:
             # An answer whose raw response is not kept any more is asked for under a name of its own.
             scope = self._caller.scope if not expired else f"{self._caller.scope}+{expired}"
             try:
-                return self._made(request, replace(self._caller, scope=scope))
+                path = path or self._path(request, replace(self._caller, scope=scope))
+                # A request that the server refuses is sent again within its call: the others hold back with it.
+                with telling_of_waits(self._pace.slow_down):
+                    return path.answered()
             except AnswerExpiredError:
                 expired += 1
                 if expired > MOST_EXPIRED:
@@ -178,12 +220,11 @@ class RowCalls:
                 if asked is not None:
                     self._pace.slow_down(wait)
                 self._over.wait(wait)
+            path = None
 
-    def _made(self, request: CallRequest, caller: Caller) -> CallRecord:
+    def _path(self, request: CallRequest, caller: Caller) -> CallPath:
         flow = self._backend.look_up(self._flow)  # kept for some seconds, and current after an edit
-        # A request that the server refuses is sent again within its call: the others hold back with it.
-        with telling_of_waits(self._pace.slow_down):
-            return make_call(self._backend, request, flow, caller, self._ledger, self._equal_calls)
+        return CallPath.of(self._backend, request, flow, caller, self._ledger, self._equal_calls)
 
     def _read(self, answer: Answer) -> dict[str, object]:
         if self._output is not None:

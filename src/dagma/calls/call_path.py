@@ -56,13 +56,7 @@ def make_call(
         LedgerError: The call was not let in.
         DagsterExecutionInterruptedError: The run is cancelled.
     """
-    if request.files and not backend.takes_files:
-        raise BadRequest(
-            f"The backend {backend.backend_name!r} takes no files.", fix="Leave files out, or ask Langflow."
-        )
-    call = _ledger_call(backend, request, flow, caller, equal_calls)
-    context = CallContext(backend, request.in_its_own_session(call.key), flow, caller, ledger)
-    return CallPath(context, call).answered()
+    return CallPath.of(backend, request, flow, caller, ledger, equal_calls).answered()
 
 
 class CallPath:
@@ -71,13 +65,38 @@ class CallPath:
     Args:
         context: What takes part in the call.
         call: What the ledger is told of it.
+
+    Attributes:
+        call: The same.
     """
 
     def __init__(self, context: CallContext, call: Call) -> None:
         self._context = context
-        self._call = call
+        self.call = call
         self._found: set[str] = set()
         self._resends = 0
+
+    @classmethod
+    def of(
+        cls,
+        backend: CallBackend,
+        request: CallRequest,
+        flow: FlowReference,
+        caller: Caller,
+        ledger: Ledger,
+        equal_calls: EqualCalls,
+    ) -> "CallPath":
+        """Prepare a call, as `make_call` describes it; nothing is recorded or sent yet.
+
+        Raises:
+            BadRequest: It can't be made so.
+        """
+        if request.files and not backend.takes_files:
+            raise BadRequest(
+                f"The backend {backend.backend_name!r} takes no files.", fix="Leave files out, or ask Langflow."
+            )
+        call = _ledger_call(backend, request, flow, caller, equal_calls)
+        return cls(CallContext(backend, request.in_its_own_session(call.key), flow, caller, ledger), call)
 
     def answered(self) -> CallRecord:
         """Get the answer; send the call again where an attempt was lost."""
@@ -110,7 +129,7 @@ class CallPath:
         attempt: Attempt | None = None
         try:
             wait_seconds = self._context.backend.policy.in_flight_seconds
-            with self._context.ledger.attempt(self._call, wait_seconds=wait_seconds) as begun:
+            with self._context.ledger.attempt(self.call, wait_seconds=wait_seconds) as begun:
                 recording().begun.append(begun)
                 attempt = Attempt(self._context, begun)
                 record = attempt.make()
@@ -219,8 +238,10 @@ class Attempt:
         except LangflowError as error:
             self._reject(response, error)
             raise
+        seconds = time.monotonic() - started
         if origin != "replayed":
-            self._finish(response, answer)
+            # The call may have begun before it was sent.
+            self._finish(response, answer, seconds if answer.seconds is None and origin == "sent" else answer.seconds)
         return CallRecord(
             begun=self._begun,
             origin=origin,
@@ -228,11 +249,11 @@ class Attempt:
             request=self._context.request,
             response=response,
             answer=answer,
-            seconds=time.monotonic() - started,
+            seconds=seconds,
             cost=self._context.ledger.prices.cost(answer.usages, self._begun.begun_at),
         )
 
-    def _finish(self, response: dict[str, Any], answer: Answer) -> None:
+    def _finish(self, response: dict[str, Any], answer: Answer, seconds: float | None) -> None:
         try:
             self._context.ledger.finish(
                 self._begun,
@@ -240,7 +261,7 @@ class Attempt:
                 answer=answer.text,
                 usages=answer.usages,
                 session_id=answer.session_id,
-                duration_seconds=answer.seconds,
+                duration_seconds=seconds,
                 answer_characters=answer.characters,
             )
         except LedgerError as error:

@@ -131,6 +131,21 @@ class Admission:
             self._presence.release(*left)
         return [begun.get(call_id) for call_id in ids]
 
+    def take_back(self, *call_ids: str) -> None:
+        """Record that calls that have begun were not sent. Where that fails, the next `begin` of each finds out.
+
+        Args:
+            call_ids: The ledger's ids of the calls.
+        """
+        values = {"state": "failed", "error_class": "Interrupted"}
+
+        def work(connection: Connection) -> None:
+            for call_id in call_ids:
+                change(connection, call_id, values, ("begun",), self._clock())
+
+        with suppress(LedgerError):
+            self._database.transact(work)
+
     def _admit_now(self, call: Call) -> Begun:
         own = (os.getpid(), call.key)
         call_id = self._unconfirmed.pop(own, None) or uuid.uuid4().hex
@@ -146,7 +161,7 @@ class Admission:
         except BaseException as error:
             is_interrupt = not isinstance(error, Exception)
             if is_interrupt:
-                self._take_back(call_id)
+                self.take_back(call_id)  # between the commit and the return
             if call.mode == "direct" and (is_interrupt or isinstance(error, LedgerUnavailableError)):
                 self._unconfirmed[own] = call_id
             self._presence.release(call_id)
@@ -215,12 +230,6 @@ class Admission:
         if self._presence.is_held(call_id, connection):
             raise CallInFlightError(call_id)
         record_lost(connection, call_id, self._clock())
-
-    def _take_back(self, call_id: str) -> None:
-        """Record that nothing was sent, after an interrupt between the commit and the return."""
-        values = {"state": "failed", "error_class": "Interrupted"}
-        with suppress(LedgerError):
-            self._database.transact(lambda connection: change(connection, call_id, values, ("begun",), self._clock()))
 
     def _record_refusal(self, call: Call, refusal: Refusal) -> None:
         record = partial(record_refusal, call=call, refusal=refusal, texts=self._texts, now=self._clock())

@@ -1,26 +1,32 @@
-"""The ledger for many threads: calls that begin or are answered at the same time share a transaction."""
+"""The ledger for the calls of a batch: begun many at a time before they are sent, and ended many at a time."""
 
+import logging
+import threading
+import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
-from dagma.ledger.call import Begun, Call, State
+from dagma.ledger.call import Begun, Call
 from dagma.ledger.errors import LedgerError
-from dagma.ledger.ledger import Ledger
+from dagma.ledger.ledger import ENDS_FROM, Ledger
 from dagma.ledger.state_changes import Ending, Replay, end_all
-from dagma.ledger.together import Together
+from dagma.ledger.write_behind import WriteBehind
 
 LONGEST = 100_000
 """Longer inputs and answers, in characters, are written alone: many of them would be one huge statement."""
 
+logger = logging.getLogger(__name__)
+
 
 class GroupedLedger(Ledger):
-    """A ledger for the threads of a batch, which are never interrupted from outside.
+    """A ledger for the threads of a batch, none of which waits for the disk.
 
-    It does what the ledger does, with the same rows and errors. What many threads ask of it at the same time is one
-    transaction, so that they don't wait for the disk one after the other. Whatever such a transaction can't decide or
-    do, each thread does by itself.
+    It keeps the same rows as the ledger, with the same errors. Calls are begun in groups before threads make them, and
+    a call that was answered is written a moment later, with others; `flush` waits for that. Until then the call is in
+    flight for everybody else. Whatever a group can't decide or do, each call does by itself.
 
     Args:
         ledger: The ledger, whose settings and connections it shares.
@@ -28,38 +34,94 @@ class GroupedLedger(Ledger):
 
     def __init__(self, ledger: Ledger) -> None:
         vars(self).update(vars(ledger))
-        self._beginnings = Together(self._admission.admit_new)
-        self._endings = Together(self._end_together)
+        self._mutex = threading.Lock()
+        self._ahead: dict[str, Begun] = {}
+        self._unwritten: dict[str, Begun] = {}
+        self._endings = WriteBehind(self._write)
+
+    def begin_ahead(self, calls: Sequence[Call]) -> bool:
+        """Begin calls that are about to be made, in one transaction: `begin` finds them then.
+
+        Args:
+            calls: The calls.
+
+        Returns:
+            Whether all of them have begun. `begin` decides about each of the others, and has the errors.
+        """
+        short = [call for call in calls if len(call.input_text or "") <= LONGEST]
+        if not short:
+            return not calls
+        self._tidy_now_and_then()
+        begun = self._admission.admit_new(short)
+        known = {each.key: each for each in begun if each is not None}
+        with self._mutex:
+            self._ahead |= known
+        return len(known) == len(calls)
+
+    def take_back(self) -> None:
+        """Record that what was begun ahead and not made was not sent. Where that fails, the next `begin` finds out."""
+        with self._mutex:
+            unsent, self._ahead = self._ahead, {}
+        ids = [begun.call_id for begun in unsent.values()]
+        if ids:
+            self._admission.take_back(*ids)
+            self._presence.release(*ids)
+
+    def flush(self) -> None:
+        """Wait until the end of each call that has ended is written."""
+        self._endings.flush()
 
     def begin(self, call: Call, *, wait_seconds: float = 0.0) -> Begun:
-        """Let a call in, as `Ledger.begin` does."""
-        self._tidy_now_and_then()
-        is_long = len(call.input_text or "") > LONGEST
-        begun = None if is_long else self._beginnings.do(call)
-        return begun or self._admission.admit(call, wait_seconds)
+        """Let a call in, as `Ledger.begin` does; one that was begun ahead is let in already."""
+        with self._mutex:
+            begun, is_unwritten = self._ahead.pop(call.key, None), call.key in self._unwritten
+        if is_unwritten:
+            self.flush()
+        return begun or super().begin(call, wait_seconds=wait_seconds)
 
-    def _set_state(
-        self,
-        call_id: str,
-        values: Mapping[str, Any],
-        sources: Sequence[State],
-        replay: Replay | None = None,
-        patience_seconds: float | None = None,
-    ) -> bool:
-        if replay is not None and len(replay.body) <= LONGEST:
-            ending = Ending(call_id, values, sources, replay)
-            if self._endings.do(ending):
-                return True
-        return super()._set_state(call_id, values, sources, replay, patience_seconds)
+    def reject(self, begun: Begun, reason: str) -> None:
+        """Record that an answer is of no use, as `Ledger.reject` does."""
+        self.flush()
+        super().reject(begun, reason)
 
-    def _end_together(self, endings: Sequence[Ending]) -> list[bool]:
+    def release(self, begun: Begun) -> None:
+        """Let go of a call, as `Ledger.release` does; one that has ended is let go of when that is written."""
+        with self._mutex:
+            is_unwritten = begun.key in self._unwritten
+        if not is_unwritten:
+            super().release(begun)
+
+    def _end(self, begun: Begun, now: datetime, values: Mapping[str, Any], replay: Replay | None = None) -> None:
+        if replay is None or len(replay.body) > LONGEST:
+            super()._end(begun, now, values, replay)
+            return
+        with self._mutex:
+            self._unwritten[begun.key] = begun
+        self._endings.put((begun, Ending(begun.call_id, self._timed(begun, now, values), ENDS_FROM, replay)))
+
+    def _write(self, ended: Sequence[tuple[Begun, Ending]]) -> None:
+        endings = [ending for _, ending in ended]
+
         def work(connection: Connection) -> set[str]:
             return end_all(connection, endings, self._clock())
 
         try:
-            ended = self.database.transact(work)
-        except LedgerError:
-            # One of them may be to blame, or the database is away: each tries alone, and patiently.
-            return [False] * len(endings)
-        self._presence.forget(*ended)
-        return [each.call_id in ended for each in endings]
+            written = self.database.transact(work, self._patience_seconds)
+        except LedgerError as error:
+            logger.debug("Calls are ended one by one: %s", error)
+            written = set()
+        give_up_at = time.monotonic() + self._patience_seconds
+        for begun, ending in ended:
+            if begun.call_id not in written:
+                self._write_alone(begun, ending, patience_seconds=max(give_up_at - time.monotonic(), 0.0))
+        with self._mutex:
+            for begun, _ in ended:
+                del self._unwritten[begun.key]
+        self._presence.forget(*(begun.call_id for begun, _ in ended))
+
+    def _write_alone(self, begun: Begun, ending: Ending, patience_seconds: float) -> None:
+        try:
+            self._move(begun, ending.values, ending.sources, ending.replay, patience_seconds)
+        except LedgerError as error:
+            # The answer is here and paid for: an audit row without its end is the smaller loss.
+            logger.error("Call %s was answered, and is not recorded so: %s", begun.call_id, error)

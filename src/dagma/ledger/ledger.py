@@ -46,6 +46,8 @@ SUBMITTED_JOBS = (
     .limit(MOST_JOBS)
 )
 EXPIRE = text("SELECT ledger_expire_replays()")
+ENDS_FROM: tuple[State, ...] = ("begun", "submitted", "unknown")
+"""The states of calls that can still end."""
 
 logger = logging.getLogger(__name__)
 
@@ -327,17 +329,24 @@ class Ledger:
         self.database.close()
 
     def _end(self, begun: Begun, now: datetime, values: Mapping[str, Any], replay: Replay | None = None) -> None:
-        if self.database.is_sqlite and values["state"] != "unknown":
-            # PostgreSQL does the same, by its own clock.
-            duration_ms = max(round((now - begun.begun_at).total_seconds() * 1000), 0)
-            values = {"duration_ms": duration_ms, **values}
-        self._move(begun, values, ("begun", "submitted", "unknown"), replay)
+        self._move(begun, self._timed(begun, now, values), ENDS_FROM, replay)
         self._presence.forget(begun.call_id)
 
+    def _timed(self, begun: Begun, now: datetime, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not self.database.is_sqlite or values["state"] == "unknown":
+            return values  # PostgreSQL does the same, by its own clock
+        duration_ms = max(round((now - begun.begun_at).total_seconds() * 1000), 0)
+        return {"duration_ms": duration_ms, **values}
+
     def _move(
-        self, begun: Begun, values: Mapping[str, Any], sources: Sequence[State], replay: Replay | None = None
+        self,
+        begun: Begun,
+        values: Mapping[str, Any],
+        sources: Sequence[State],
+        replay: Replay | None = None,
+        patience_seconds: float | None = None,
     ) -> None:
-        if not self._set_state(begun.call_id, values, sources, replay):
+        if not self._set_state(begun.call_id, values, sources, replay, patience_seconds):
             logger.warning(
                 "Call %s is not recorded as %s: another caller has recorded it as finished.",
                 begun.call_id,

@@ -88,6 +88,17 @@ class LangflowOutcomes:
             asked = f"Langflow can't be asked what became of it: {error.cause}"
             return Running(asked) if error.retryable else CannotTell(asked)
 
+    def tells_unsent(self, request: CallRequest) -> bool:
+        """Say whether a call that Langflow never got could be told from others.
+
+        Args:
+            request: What would be asked; its session is None where it is to be its own.
+        """
+        try:
+            return request.session_id is None and _stores_input(self.find_flow(request.flow_id), request)
+        except LangflowError:
+            return False
+
     def _find(self, request: CallRequest, begun: Begun) -> Finding:
         flow = self.find_flow(request.flow_id)
         session = str(request.session_id)

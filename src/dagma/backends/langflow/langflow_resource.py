@@ -208,6 +208,10 @@ class LangflowRestResource(Backend):
     def find_outcome(self, request: CallRequest, begun: Begun) -> Finding:
         return LangflowOutcomes(self, self._find_flow, self._answering).find(request, begun)
 
+    @override
+    def tells_unsent(self, request: CallRequest) -> bool:
+        return LangflowOutcomes(self, self._find_flow, self._answering).tells_unsent(request)
+
     @property
     @override
     def outcome_seconds(self) -> float:
