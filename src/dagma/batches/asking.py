@@ -14,9 +14,9 @@ from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import BatchStopped, TableError
 from dagma.batches.pace import Pace
 from dagma.batches.progress import Progress
-from dagma.batches.ready_rows import ReadyRows
 from dagma.batches.row_calls import Abandoned, AskedRow, RowCalls
 from dagma.batches.row_crew import Crew
+from dagma.batches.row_groups import MOST_ROWS, RowGroups
 from dagma.batches.row_result import RowResult
 from dagma.batches.staged_rows import StagedRow, StagedRows
 from dagma.langflow import LangflowError
@@ -57,8 +57,9 @@ class Asking:
         tick: Callable[[int, bool], None],
         over: threading.Event,
     ) -> None:
+        self._calls = calls
         self._crew = Crew(calls.ask)
-        self._ready = ReadyRows(calls)
+        self._groups = RowGroups()
         self._staged = staged
         self._has_equal_rows = staged.count("equal") > 0
         self._most_cost = settings.max_cost_usd
@@ -90,10 +91,10 @@ class Asking:
             TableError: The table can't be written.
         """
         has_more = True
-        while has_more or self._crew.in_flight:
+        while has_more or self._crew.given:
             self._progress.seconds = time.monotonic() - self._begun_at
             self._progress.level = self._pace.level
-            self._tick(self._crew.in_flight, has_more)
+            self._tick(self._crew.working, has_more or self._crew.waiting > 0)
             has_more = has_more and self._give(rows)
             self._take()
             if self._is_time_to_write():
@@ -107,7 +108,7 @@ class Asking:
         """Write what has arrived. Calls still in flight are left to the ledger, where the next batch finds them."""
         self._over.set()
         self._crew.dismiss()
-        while self._crew.in_flight:
+        while self._crew.given:
             with suppress(Exception):
                 outcome = self._crew.take(0)
                 if outcome is None:
@@ -122,7 +123,7 @@ class Asking:
     @property
     def in_flight(self) -> int:
         """How many calls are in flight."""
-        return self._crew.in_flight
+        return self._crew.working
 
     @property
     def averages(self) -> Averages:
@@ -133,28 +134,42 @@ class Asking:
         )
 
     def _give(self, rows: Iterator[StagedRow]) -> bool:
-        """Give rows to the threads, as many as may be in flight; tell whether there are more."""
-        while self._stopped is None and self._crew.in_flight < self._pace.level and not self._pace.seconds_held:
-            if not self._can_afford_one_more():
-                if self._crew.in_flight:
+        """Give rows to the threads, some of them ahead; tell whether there are more."""
+        self._crew.let_work(self._pace.level)
+        while self._stopped is None and not self._pace.seconds_held and (room := self._room()) > 0:
+            count = self._affordable(min(self._groups.next_size(self._asked), room))
+            if not count:
+                if self._crew.given:
                     return True
                 self._stop_at_cost()
                 return False
-            ready = self._ready.next(rows)
-            if ready is None:
+            group = list(itertools.islice(rows, count))
+            if not group:
                 return False
-            if ready.row.fault is None:
-                self._crew.give(ready)
-            else:
-                self._count(AskedRow(ready.row, _faulty(ready.row)))
-        if self._stopped is None and self._asked:  # not before the flow is known to answer
-            self._ready.keep_ahead(rows)
+            for row in group:
+                if row.fault is not None:
+                    self._count(AskedRow(row, _faulty(row)))
+            ready, have_begun = self._calls.prepare([row for row in group if row.fault is None])
+            if not have_begun:
+                # A limit has little room, or they were asked before: no row waits for others.
+                self._groups.shrink()
+            self._crew.give(ready)
         return self._stopped is None
 
+    def _room(self) -> int:
+        """Say how many more rows may be given: for the threads that wait, or for all of them to find the next one."""
+        # Threads go on with rows that wait, even if the last one was one failure too many.
+        could_fail = self._progress.failed + self._crew.given + MOST_ROWS
+        may_wait = self._most_failures is None or could_fail <= self._most_failures
+        size = self._groups.size
+        if may_wait and self._pace.level and size > 1 and self._crew.waiting <= size // 2:
+            return MOST_ROWS
+        return self._pace.level - self._crew.given
+
     def _take(self) -> None:
-        waits = self._crew.in_flight or self._pace.seconds_held or not self._pace.level
+        waits = self._crew.given or self._pace.seconds_held or not self._pace.level
         seconds = POLL_SECONDS if waits else 0
-        while self._crew.in_flight or seconds:
+        while self._crew.given or seconds:
             try:
                 outcome = self._crew.take(seconds)
             except Abandoned:
@@ -209,11 +224,12 @@ class Asking:
                 )
             )
 
-    def _can_afford_one_more(self) -> bool:
-        if self._most_cost is None:
-            return True
-        mean = self._cost / self._priced if self._priced else 0.0
-        return self._progress.cost_usd + mean * (self._crew.in_flight + 1) <= self._most_cost
+    def _affordable(self, rows: int) -> int:
+        """Say how many of some rows can be asked, if each costs what the others did, those under way among them."""
+        if self._most_cost is None or not self._cost:
+            return rows
+        left = self._most_cost - self._progress.cost_usd
+        return max(min(rows, int(left / (self._cost / self._priced)) - self._crew.given), 0)
 
     def _stop_at_cost(self) -> None:
         progress = self._progress
@@ -229,12 +245,13 @@ class Asking:
     def _stop(self, error: Exception) -> None:
         self._stopped = self._stopped or error
         self._over.set()
+        self._crew.forget_waiting()
 
     def _is_time_to_write(self) -> bool:
         if not self._unwritten:
             return False
         waited = time.monotonic() - self._written_at
-        return waited >= WRITE_SECONDS or len(self._unwritten) >= WRITE_ROWS or not self._crew.in_flight
+        return waited >= WRITE_SECONDS or len(self._unwritten) >= WRITE_ROWS or not self._crew.given
 
     def _written(self) -> Iterator[RowResult]:
         """Write the rows that have come in, and those that ask the same, and yield them."""

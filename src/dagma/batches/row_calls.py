@@ -123,12 +123,12 @@ class RowCalls:
         """Begin the first calls of rows in one transaction, before threads ask them.
 
         Args:
-            rows: The rows; those with a fault have no call.
+            rows: The rows.
 
         Returns:
             The rows; and whether the call of each has begun. The others are begun right before they are sent.
         """
-        ready = [ReadyRow(row, self._first_call(row) if row.fault is None else None) for row in rows]
+        ready = [ReadyRow(row, self._first_call(row)) for row in rows]
         calls = [each.path.call for each in ready if each.path is not None]
         return ready, self._ledger.begin_ahead(calls) and len(calls) == len(rows)
 

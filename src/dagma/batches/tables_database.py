@@ -116,7 +116,10 @@ class TablesDatabase:
             engine = create_engine(self._url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
             event.listen(engine, "connect", _write_ahead)
             return engine
-        return create_engine(self._url, pool_pre_ping=True, hide_parameters=True, connect_args={"connect_timeout": 5})
+        # Many rows in one message to the server, which is an option of this driver.
+        options = {"executemany_mode": "values_plus_batch"} if self._url.get_driver_name() == "psycopg2" else {}
+        arguments = {"connect_timeout": 5}
+        return create_engine(self._url, pool_pre_ping=True, hide_parameters=True, connect_args=arguments, **options)
 
 
 def tables_from_environment() -> TablesDatabase:
