@@ -1,5 +1,7 @@
+import contextlib
+import socket
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -23,7 +25,7 @@ MakeClient = Callable[..., LangflowClient]
 @pytest.fixture
 def make_client(fake_langflow: FakeLangflow) -> Iterator[MakeClient]:
     """Make clients of the fake that wait briefly; options replace what is set here."""
-    with ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
 
         def make(**options: Any) -> LangflowClient:
             settings = {
@@ -48,3 +50,22 @@ def client(make_client: MakeClient) -> LangflowClient:
 def echo(fake_langflow: FakeLangflow) -> str:
     """Give the id of a flow that answers with its input."""
     return fake_langflow.add_flow("echo")
+
+
+@contextlib.contextmanager
+def closing_server(answer: bytes = b"") -> Iterator[tuple[int, list[bytes]]]:
+    """Listen on a port, note what is said, and hang up on whoever has said something, with an answer or without."""
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection, contextlib.suppress(OSError):
+                        heard.append(connection.recv(65_536))
+                        connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1], heard
+        listener.shutdown(socket.SHUT_RDWR)

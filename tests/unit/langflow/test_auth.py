@@ -1,11 +1,11 @@
 import threading
 import time
 from base64 import b64decode
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from requests import PreparedRequest, Request
 from unit.langflow.conftest import MakeClient
 
 from dagma.langflow import (
@@ -342,18 +342,19 @@ def test_a_lifetime_is_a_number_or_digits_and_else_none(
 def test_callers_whose_same_token_is_refused_renew_it_once(fake_langflow: FakeLangflow):
     fake_langflow.script(token("first"), token("second"), token("third"))
     auth = credentials(fake_langflow)
-    refused = [auth(Request("GET", fake_langflow.base_url).prepare()) for _ in range(4)]
+    refused = [auth.headers() for _ in range(4)]
+    renewed: list[str] = []
 
-    def renew(request: PreparedRequest) -> None:
-        assert auth.renew(request)
-        auth(request)
+    def renew(headers: Mapping[str, str]) -> None:
+        assert auth.renew(headers)
+        renewed.append(auth.headers()["Authorization"])
 
-    callers = [threading.Thread(target=renew, args=(request,)) for request in refused]
+    callers = [threading.Thread(target=renew, args=(headers,)) for headers in refused]
     for caller in callers:
         caller.start()
     for caller in callers:
         caller.join()
-    assert [request.headers["Authorization"] for request in refused] == ["Bearer second"] * 4
+    assert renewed == ["Bearer second"] * 4
     assert paths(fake_langflow) == [TOKEN_PATH] * 2
 
 

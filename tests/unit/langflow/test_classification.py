@@ -3,7 +3,7 @@
 import ssl
 
 import pytest
-import requests
+from urllib3.exceptions import ProtocolError, SSLError
 
 from dagma.langflow import LangflowError, TLSFailure, Unreachable
 from dagma.langflow.auth.redact import NOTHING_SECRET
@@ -16,6 +16,10 @@ def typed(error: Exception, *, sent: bool, answered: bool = False) -> LangflowEr
     watch = Watch(Deadline.after(60.0))
     watch.sent, watch.answered = sent, answered
     return network_error(error, watch, "POST /run", "https://user.example", NOTHING_SECRET)
+
+
+def wrapped(error: Exception) -> Exception:
+    return SSLError(error) if isinstance(error, ssl.SSLError) else ProtocolError("Connection aborted.", error)
 
 
 @pytest.mark.parametrize(
@@ -42,8 +46,7 @@ def typed(error: Exception, *, sent: bool, answered: bool = False) -> LangflowEr
 def test_what_is_known_about_the_run_follows_from_what_was_sent(
     error: Exception, sent: bool, expected: type[LangflowError], outcome: str
 ):
-    wrapped = requests.exceptions.ConnectionError(error)
-    found = typed(wrapped, sent=sent)
+    found = typed(wrapped(error), sent=sent)
     assert (type(found), found.outcome) == (expected, outcome)
 
 
@@ -66,5 +69,5 @@ CERTIFICATE_REQUIRED = "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert ce
 def test_after_sending_only_an_alert_about_certificates_before_any_response_says_that_nothing_ran(
     reason: str, answered: bool, outcome: str
 ):
-    found = typed(requests.exceptions.ConnectionError(ssl.SSLError(1, reason)), sent=True, answered=answered)
+    found = typed(wrapped(ssl.SSLError(1, reason)), sent=True, answered=answered)
     assert (type(found), found.outcome) == (TLSFailure, outcome)

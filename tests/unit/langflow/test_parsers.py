@@ -161,6 +161,11 @@ def test_an_event_that_breaks_off_is_dropped():
     assert list(frames(["data: one", "id: 1", "", "data: two", "id: 2"], longest=100)) == [Frame("one", "1")]
 
 
+@pytest.mark.parametrize("event_id", ["1\0", "1\rX-Evil: 2", "\u00fc"], ids=ascii)
+def test_an_id_that_no_header_can_hold_is_none(event_id: str):
+    assert list(frames(["data: one", f"id: {event_id}", ""], longest=100)) == [Frame("one")]
+
+
 def test_data_over_several_lines_is_one_event():
     assert list(frames(["data: one", "data:two", ""], longest=100)) == [Frame("one\ntwo")]
 

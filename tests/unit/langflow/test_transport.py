@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from harness.certificates import Certificates, tls_server
-from unit.langflow.conftest import MakeClient
+from unit.langflow.conftest import MakeClient, closing_server
 
 from dagma.backoff import Backoff
 from dagma.langflow import (
@@ -21,6 +21,7 @@ from dagma.langflow import (
     BadRequest,
     CallTimeout,
     LangflowClient,
+    RedirectRefused,
     RetryPolicy,
     Timeouts,
     TLSFailure,
@@ -67,22 +68,6 @@ def test_an_unknown_authority_is_refused_before_anything_is_sent(certificates: C
 def test_an_authority_of_ones_own_is_trusted(certificates: Certificates):
     with tls_server(certificates) as fake, client_of(fake, TLS(ca_bundle=certificates.authority)) as client:
         assert client.run(fake.add_flow("echo"), "hello").answer == "hello"
-
-
-def test_the_environments_bundle_does_not_replace_the_clients(
-    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates.client))
-    with tls_server(certificates) as fake, client_of(fake, TLS(ca_bundle=certificates.authority)) as client:
-        assert client.health_check()["status"] == "ok"
-
-
-def test_the_environments_bundle_is_used_where_the_client_has_none(
-    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates.authority))
-    with tls_server(certificates) as fake, client_of(fake) as client:
-        assert client.health_check()["status"] == "ok"
 
 
 def test_verification_can_be_turned_off(certificates: Certificates):
@@ -147,8 +132,7 @@ def test_a_tls_file_that_can_not_be_read_is_named_before_anything_is_sent(
         TLS(**files)
 
 
-def test_a_folder_may_hold_authorities_and_is_no_certificate(tmp_path: Path):
-    assert TLS(ca_bundle=tmp_path).trust == str(tmp_path)
+def test_a_folder_is_no_certificate(tmp_path: Path):
     with pytest.raises(ValueError, match=r"can't be read \(Is a directory\)"):
         TLS(cert=tmp_path)
 
@@ -175,26 +159,8 @@ def raw_server(answer: bytes, interval: float) -> Iterator[int]:
         listener.shutdown(socket.SHUT_RDWR)
 
 
-@contextlib.contextmanager
-def closing_server(answer: bytes = b"") -> Iterator[int]:
-    """Listen on a port, and hang up on whoever has said something, with an answer or without."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, _ = listener.accept()
-                    with connection, contextlib.suppress(OSError):
-                        connection.recv(65_536)
-                        connection.sendall(answer)
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-
-
 def test_a_balancer_without_a_backend_is_unreachable_and_no_matter_of_certificates():
-    with closing_server() as port:
+    with closing_server() as (port, _):
         client = LangflowClient(f"https://127.0.0.1:{port}", retry=RetryPolicy(attempts=1))
         with client, pytest.raises(Unreachable) as caught:
             client.run("flow", "hello")
@@ -202,7 +168,7 @@ def test_a_balancer_without_a_backend_is_unreachable_and_no_matter_of_certificat
 
 
 def test_a_proxy_that_refuses_the_tunnel_has_sent_nothing_on(monkeypatch: pytest.MonkeyPatch):
-    with closing_server(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n") as port:
+    with closing_server(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n") as (port, _):
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
         client = LangflowClient("https://langflow.example", retry=RetryPolicy(attempts=1))
         with client, pytest.raises(Unreachable, match=r"No connection for POST .*: Tunnel .* 503") as caught:
@@ -307,6 +273,18 @@ def test_a_tls_connection_that_was_idle_is_made_anew(certificates: Certificates,
         client.health_check()
         client.health_check()
     assert len(opened) == 2
+
+
+def test_a_response_that_is_not_read_to_its_end_closes_its_connection(
+    fake_langflow: FakeLangflow, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+):
+    opened = counted_connects(monkeypatch)
+    fake_langflow.script(Fault(status=302, headers={"Location": "/elsewhere"}, endless=b"x" * 65_536))
+    client = make_client()
+    with pytest.raises(RedirectRefused):
+        client.health_check()
+    assert [connection.sock for connection in opened] == [None]
+    assert client.health_check()["status"] == "ok"
 
 
 def test_a_client_is_shared_by_threads(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):

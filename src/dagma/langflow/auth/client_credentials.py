@@ -5,12 +5,10 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, quote_plus, urlsplit
-
-from requests import PreparedRequest
+from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit
 
 from dagma.langflow.auth.credential import BasicAuth, Credential, header_value
 from dagma.langflow.auth.redact import bare_url
@@ -41,8 +39,8 @@ class _Client(Credential):
     id: str
     secret: str = field(repr=False)
 
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        return self._login()(request)
+    def headers(self) -> Mapping[str, str]:
+        return self._login().headers()
 
     def secrets(self) -> Iterable[str]:
         return [self.secret, *self._login().secrets()]
@@ -84,9 +82,14 @@ class ClientCredentials(Credential):
             raise ValueError("Client credentials need a client_id and a client_secret.")
         endpoint = urlsplit(checked_token_url("token_url", token_url))
         self._client = _Client(client_id, client_secret)
-        self._form = {"grant_type": "client_credentials"}
-        self._form |= {name: value for name, value in (("scope", scope), ("audience", audience)) if value}
-        self._path, self._query = endpoint.path, dict(parse_qsl(endpoint.query, keep_blank_values=True))
+        form = {"grant_type": "client_credentials", "scope": scope, "audience": audience}
+        self._request = Request(
+            "POST",
+            endpoint.path or "/",
+            params=dict(parse_qsl(endpoint.query, keep_blank_values=True)),
+            payload=urlencode({name: value for name, value in form.items() if value}).encode(),
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+        )
         self._url = bare_url(token_url)
         self._transport = Transport(
             f"{endpoint.scheme}://{endpoint.netloc}", credential=self._client, tls=tls, may_quote=False
@@ -101,8 +104,8 @@ class ClientCredentials(Credential):
     def __repr__(self) -> str:
         return f"ClientCredentials({self._url!r}, client_id={self._client.id!r})"
 
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Add the header, with a token fetched if there is none that is fresh.
+    def headers(self) -> Mapping[str, str]:
+        """Return the header, with a token fetched if there is none that is fresh.
 
         Raises:
             LangflowError: There is no token to be had; nothing was sent to Langflow.
@@ -110,17 +113,16 @@ class ClientCredentials(Credential):
         with self._locked():
             if self._token is None or time.monotonic() >= self._expires_at - _EARLY_SECONDS:
                 self._fetch()
-            request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
+            return {"Authorization": f"Bearer {self._token}"}
 
     def secrets(self) -> Iterable[str]:
         """Return the client's secret and the latest tokens."""
         return [*self._client.secrets(), *self._recent]
 
-    def renew(self, refused: PreparedRequest) -> bool:
+    def renew(self, refused: Mapping[str, str]) -> bool:
         """Forget the token that was refused; the next request fetches another, unless another thread has."""
         with self._locked():
-            if refused.headers.get("Authorization") == f"Bearer {self._token}":
+            if refused.get("Authorization") == f"Bearer {self._token}":
                 self._token = None
         return True
 
@@ -140,7 +142,7 @@ class ClientCredentials(Credential):
     @nothing_runs_yet()
     def _fetch(self) -> None:
         deadline = Deadline.after(min(self._timeout, seconds_left()))
-        reply = self._transport.exchange(Request("POST", self._path, params=self._query, form=self._form), deadline)
+        reply = self._transport.exchange(self._request, deadline)
         if not reply.is_ok:
             raise self._refusal(reply)
         self._keep(reply)

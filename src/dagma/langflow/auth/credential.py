@@ -2,31 +2,28 @@
 
 from abc import ABC, abstractmethod
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from requests import PreparedRequest
-from requests.auth import AuthBase
 
-
-class Credential(AuthBase, ABC):
-    """Adds the proof of identity to a request. Its `repr` shows no secret."""
+class Credential(ABC):
+    """Proves who calls, by headers of each request. Its `repr` shows no secret."""
 
     @abstractmethod
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Add the proof to the request."""
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers of the next request; they replace others of the same names."""
 
     @abstractmethod
     def secrets(self) -> Iterable[str]:
         """Return the values that must never be shown."""
 
-    def renew(self, refused: PreparedRequest) -> bool:  # noqa: ARG002 (for those that override it)
-        """Forget the proof on a request that was refused with 401, and return whether there is another.
+    def renew(self, refused: Mapping[str, str]) -> bool:  # noqa: ARG002 (for those that override it)
+        """Forget the proof that was refused with 401, and return whether there is another.
 
         Override to renew.
 
         Args:
-            refused: The request, with the proof.
+            refused: What `headers` returned for the request.
         """
         return False
 
@@ -44,10 +41,9 @@ class ApiKey(Credential):
     def __post_init__(self) -> None:
         header_value("The API key", self.key)
 
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Add the header."""
-        request.headers["x-api-key"] = self.key
-        return request
+    def headers(self) -> Mapping[str, str]:
+        """Return the header."""
+        return {"x-api-key": self.key}
 
     def secrets(self) -> Iterable[str]:
         """Return the key."""
@@ -67,10 +63,9 @@ class BearerToken(Credential):
     def __post_init__(self) -> None:
         header_value("The bearer token", self.token)
 
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Add the header."""
-        request.headers["Authorization"] = f"Bearer {self.token}"
-        return request
+    def headers(self) -> Mapping[str, str]:
+        """Return the header."""
+        return {"Authorization": f"Bearer {self.token}"}
 
     def secrets(self) -> Iterable[str]:
         """Return the token."""
@@ -93,10 +88,9 @@ class BasicAuth(Credential):
         if not self.user or ":" in self.user or not self.password:
             raise ValueError("Basic auth needs a user without a colon, and a password.")
 
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Add the header."""
-        request.headers["Authorization"] = f"Basic {self._encoded()}"
-        return request
+    def headers(self) -> Mapping[str, str]:
+        """Return the header."""
+        return {"Authorization": f"Basic {self._encoded()}"}
 
     def secrets(self) -> Iterable[str]:
         """Return the password, alone and as it is sent."""
@@ -110,17 +104,15 @@ class Credentials(Credential):
     """Several proofs on the same request: of a gateway, and of Langflow behind it.
 
     Args:
-        parts: The proofs, applied in this order.
+        parts: The proofs; of two that write the same header, the later counts.
     """
 
     def __init__(self, parts: Sequence[Credential]) -> None:
         self._parts = tuple(parts)
 
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Add every proof."""
-        for part in self._parts:
-            request = part(request)
-        return request
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers of all parts."""
+        return {name: value for part in self._parts for name, value in part.headers().items()}
 
     def __repr__(self) -> str:
         return f"Credentials({', '.join(map(repr, self._parts))})"
@@ -129,7 +121,7 @@ class Credentials(Credential):
         """Return the secrets of all parts."""
         return [secret for part in self._parts for secret in part.secrets()]
 
-    def renew(self, refused: PreparedRequest) -> bool:
+    def renew(self, refused: Mapping[str, str]) -> bool:
         """Renew every part that can be renewed."""
         renewed = [part.renew(refused) for part in self._parts]
         return any(renewed)

@@ -49,18 +49,6 @@ class TLS:
             if path is not None and not (path is self.ca_bundle and Path(path).is_dir()):
                 _check_readable(Path(path))
 
-    @property
-    def trust(self) -> bool | str:
-        """What requests calls `verify`."""
-        return str(self.ca_bundle) if self.verify and self.ca_bundle is not None else self.verify
-
-    @property
-    def identity(self) -> str | tuple[str, str] | None:
-        """What requests calls `cert`."""
-        if self.cert is None:
-            return None
-        return str(self.cert) if self.key is None else (str(self.cert), str(self.key))
-
 
 def _check_readable(path: Path) -> None:
     try:
@@ -82,7 +70,7 @@ def checked_base_url(name: str, url: str, *, login: str = "give user and passwor
     Raises:
         ValueError: It can't be called. The message shows nothing of it, since it may hold a secret.
     """
-    parts = _address(name, url, "http://host:port or https://host/path")
+    parts = checked_address(name, url, "http://host:port or https://host/path")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError(f"{name} must hold no user, password, query or fragment; {login}.")
     return url
@@ -98,13 +86,23 @@ def checked_token_url(name: str, url: str) -> str:
     Raises:
         ValueError: It can't be called. The message shows nothing of it, since it may hold a secret.
     """
-    parts = _address(name, url, "https://host/path")
+    parts = checked_address(name, url, "https://host/path")
     if "@" in parts.netloc or parts.fragment:
         raise ValueError(f"{name} must hold no user, password or fragment; the client's id and secret are sent there.")
     return url
 
 
-def _address(name: str, url: str, form: str) -> SplitResult:
+def checked_address(name: str, url: str, form: str) -> SplitResult:
+    """Return the parts of an address that can be called.
+
+    Args:
+        name: What the address is called where it was set.
+        url: The address.
+        form: What it should look like.
+
+    Raises:
+        ValueError: It can't be called. The message shows nothing of it, since it may hold a secret.
+    """
     # urlsplit drops newlines, and tells of a port that is none only when asked for it.
     if url.isprintable() and " " not in url:
         try:

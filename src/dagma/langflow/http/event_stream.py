@@ -71,7 +71,8 @@ def frames(text: Iterable[str], *, longest: int) -> Iterator[Frame]:
                 size += len(value) + 1
                 if size > longest:
                     raise MalformedResponse(f"The stream has an event longer than {longest} characters.", status=200)
-            elif name == "id" and "\0" not in value:
+            elif name == "id" and value.isprintable() and value.isascii():
+                # Others could not be sent as Last-Event-ID.
                 frame_id = value
 
 

@@ -1,13 +1,11 @@
-"""The typed errors of what requests and urllib3 raise. They quote neither headers nor URLs."""
+"""The typed errors of what urllib3 raises. They quote neither headers nor URLs."""
 
 import http.client
 import re
 import ssl
 from collections.abc import Iterable, Iterator, Sequence
 
-import requests
 import urllib3
-from requests.exceptions import RequestException
 
 from dagma.langflow.auth.redact import Redactor
 from dagma.langflow.errors import CallTimeout, LangflowError, MalformedResponse, Outcome, TLSFailure, Unreachable
@@ -25,14 +23,14 @@ _REFUSED_HANDSHAKE = re.compile(
 )
 _BROKEN_OFF = (ConnectionError, http.client.IncompleteRead)
 # http.client raises the bare HTTPException for too many headers.
-_NO_HTTP = (http.client.HTTPException, requests.exceptions.InvalidHeader, urllib3.exceptions.InvalidHeader)
+_NO_HTTP = (http.client.HTTPException, urllib3.exceptions.InvalidHeader)
 
 
 def network_error(error: Exception, watch: Watch, request: str, address: str, redactor: Redactor) -> LangflowError:
     """Return the typed error of a request that has no complete response.
 
     Args:
-        error: What requests or urllib3 raised.
+        error: What urllib3 raised.
         watch: Knows whether the request was sent.
         request: The request, for the message.
         address: The server's address, for the message.
@@ -68,14 +66,14 @@ def _any(causes: Iterable[BaseException], types: tuple[type[BaseException], ...]
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error and what it wraps: as argument, as urllib3's `reason`, or as the exception it was raised in."""
+    """Yield the error and what it wraps: as argument, or as the exception it was raised in."""
     seen: list[BaseException] = []
     waiting: list[object] = [error]
     while waiting:
         each = waiting.pop(0)
         if isinstance(each, BaseException) and each not in seen:
             seen.append(each)
-            waiting += [*each.args, getattr(each, "reason", None), each.__cause__ or each.__context__]
+            waiting += [*each.args, each.__cause__ or each.__context__]
     yield from seen
 
 
@@ -84,6 +82,6 @@ def _innermost(causes: Sequence[BaseException]) -> str:
     for cause in reversed(causes):
         if type(cause) is OSError and len(cause.args) == 1:
             return str(cause)
-        if isinstance(cause, OSError) and not isinstance(cause, RequestException) and cause.strerror:
+        if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
     return type(causes[-1]).__name__

@@ -3,15 +3,15 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from typing import Any
+from urllib.parse import urlencode
 
-import requests
-from requests.exceptions import RequestException
+from urllib3 import BaseHTTPResponse, HTTPHeaderDict, Timeout
 from urllib3.exceptions import HTTPError
 
 from dagma.langflow.auth.credential import Credential, Credentials, header_value
@@ -20,7 +20,7 @@ from dagma.langflow.errors import BadRequest, MalformedResponse, RedirectRefused
 from dagma.langflow.http.connection_settings import TLS, Timeouts, checked_base_url
 from dagma.langflow.http.network_errors import network_error, timed_out
 from dagma.langflow.http.patience import Deadline
-from dagma.langflow.http.watched_http import Watch, WatchedSession
+from dagma.langflow.http.watched_http import Watch, watched_pools
 
 DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 65_536
@@ -40,7 +40,6 @@ class Request:
         path: Path below the base URL.
         params: Query parameters.
         payload: Body, sent as JSON; bytes are sent as they are, with the `Content-Type` of `headers`.
-        form: Body, sent as a form instead.
         headers: Headers of this request.
     """
 
@@ -48,7 +47,6 @@ class Request:
     path: str
     params: Mapping[str, str] | None = None
     payload: Any = field(default=None, repr=False)
-    form: Mapping[str, str] | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
@@ -99,7 +97,7 @@ class Transport:
 
     Args:
         base_url: http or https address, with the path that a gateway mounts the server at; no user, no query.
-        credential: Proof of identity, added to every request.
+        credential: Proof of identity; its headers are added to every request.
         headers: More headers for every request; their values are treated as secrets.
         timeouts: Time-outs in seconds.
         tls: Trust and identity.
@@ -123,25 +121,26 @@ class Transport:
         self.base_url = checked_base_url("The base URL", base_url).rstrip("/")
         self.timeouts = timeouts or Timeouts()
         self._credential = credential or Credentials([])
-        self._headers = {name: header_value(f"Header {name}", value) for name, value in (headers or {}).items()}
+        further = {name: header_value(f"Header {name}", value) for name, value in (headers or {}).items()}
+        self._secrets = tuple(further.values())
+        # No compression: a small body must not be able to grow without bound in memory.
+        self._headers = HTTPHeaderDict({"Accept-Encoding": "identity", "Accept": "application/json"})
+        self._headers.update(further)
         self.max_body_bytes = max_body_bytes
         self._is_answer = is_answer
         self._may_quote = may_quote
-        self._session = WatchedSession(self.base_url, tls or TLS())
-        self._session.auth = self._credential
-        # No compression: a small body must not be able to grow without bound in memory.
-        self._session.headers.update({"Accept-Encoding": "identity", "Accept": "application/json", **self._headers})
+        self._pools = watched_pools(self.base_url, tls or TLS())
 
     def __repr__(self) -> str:
         return f"Transport({self.base_url!r})"
 
     def close(self) -> None:
         """Close the kept connections."""
-        self._session.close()
+        self._pools.clear()
 
     def redactor(self) -> Redactor:
         """Return a redactor of everything secret by now; tokens come and go."""
-        return Redactor([*self._credential.secrets(), *self._headers.values(), *_sent.get()])
+        return Redactor([*self._credential.secrets(), *self._secrets, *_sent.get()])
 
     @contextmanager
     def hiding(self, secret: str) -> Iterator[None]:
@@ -210,44 +209,51 @@ class Transport:
         started = time.monotonic()
         with Watch(deadline) as watch:
             for renewals_left in (1, 0):
-                response = self._response(request, watch, silence)
+                with self._translated(request, watch), watch.current():
+                    proof = self._credential.headers()
+                    response = self._response(request, proof, watch, silence)
                 start = bytearray()
-                with response, quoting(partial(self._excerpt, start)):
-                    if 300 <= response.status_code < 400:
+                with closing(response), quoting(partial(self._excerpt, start)):
+                    if 300 <= response.status < 400:
                         raise self._redirect_refused(response)
                     reply = StreamReply(
-                        status=response.status_code,
+                        status=response.status,
                         headers=response.headers,
                         chunks=self._chunks(response, request, watch, start),
                         started=started,
                     )
                     if reply.status == 401 and renewals_left:
                         refused, reply = self._told_refusal(reply)
-                        if refused and self._renewed(response.request, watch):
+                        if refused and self._renewed(proof, watch):
                             continue
                     yield reply
                     return
 
-    def _response(self, request: Request, watch: Watch, silence: float) -> requests.Response:
+    def _response(self, request: Request, proof: Mapping[str, str], watch: Watch, silence: float) -> BaseHTTPResponse:
         """Send a request, and wait for the start of its response."""
-        data = _encoded(request.payload) if request.form is None else dict(request.form)
-        content_type = {"Content-Type": "application/json"} if isinstance(data, bytes) else {}
+        body = _encoded(request.payload)
+        headers = self._headers.copy()
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        headers.update(request.headers)
+        headers.update(proof)
+        query = f"?{urlencode(request.params)}" if request.params else ""
         watch.answered = False
-        with self._translated(request, watch), watch.current():
-            response = self._session.request(
-                request.method,
-                f"{self.base_url}{request.path}",
-                params=request.params,
-                data=data,
-                headers={**content_type, **request.headers},
-                timeout=(min(self.timeouts.connect, watch.deadline.remaining() + 0.001), silence),
-                allow_redirects=False,
-                stream=True,
-            )
+        response = self._pools.urlopen(
+            request.method,
+            f"{self.base_url}{request.path}{query}",
+            body=body,
+            headers=headers,
+            timeout=Timeout(connect=min(self.timeouts.connect, watch.deadline.remaining() + 0.001), read=silence),
+            retries=False,
+            redirect=False,
+            preload_content=False,
+            decode_content=False,
+        )
         watch.answered = True
         return response
 
-    def _renewed(self, refused: requests.PreparedRequest, watch: Watch) -> bool:
+    def _renewed(self, refused: Mapping[str, str], watch: Watch) -> bool:
         with watch.current():
             renewed = self._credential.renew(refused)
         # What was refused did not run; only what is sent from here on may.
@@ -272,21 +278,21 @@ class Transport:
     def _translated(self, request: Request, watch: Watch) -> Iterator[None]:
         try:
             yield
-        except (RequestException, HTTPError, OSError) as error:
-            # `from None`: the messages of requests and urllib3 may quote what they were given.
+        except (HTTPError, OSError) as error:
+            # `from None`: the messages of urllib3 may quote what they were given.
             raise network_error(error, watch, str(request), bare_url(self.base_url), self.redactor()) from None
 
-    def _chunks(self, response: requests.Response, request: Request, watch: Watch, start: bytearray) -> Iterator[bytes]:
+    def _chunks(self, response: BaseHTTPResponse, request: Request, watch: Watch, start: bytearray) -> Iterator[bytes]:
         """Yield the body as it comes in, and keep the start of it."""
         with self._translated(request, watch):
             if (encoding := response.headers.get("Content-Encoding", "identity")) != "identity":
                 raise MalformedResponse(
                     f"The response to {request} is compressed, though the request asked for none.",
                     fix=f"Turn compression ({self.redactor().excerpt(encoding)[:40]}) off in the gateway.",
-                    status=response.status_code,
+                    status=response.status,
                 )
             # read1 gives what has come in, without waiting for a full buffer: events arrive when they happen.
-            while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+            while chunk := response.read1(_CHUNK_BYTES):
                 if len(start) < _START_BYTES:
                     start += chunk[: _START_BYTES - len(start)]
                 yield chunk
@@ -294,11 +300,11 @@ class Transport:
                 # A connection that is cut can look like the regular end of a body without a length.
                 raise timed_out(str(request), watch)
 
-    def _redirect_refused(self, response: requests.Response) -> RedirectRefused:
+    def _redirect_refused(self, response: BaseHTTPResponse) -> RedirectRefused:
         target = self.redactor().text(bare_url(response.headers.get("Location", "")))
         return RedirectRefused(
-            f"The server answered with {response.status_code}, a redirect to {target[:200] or 'nowhere'}.",
-            status=response.status_code,
+            f"The server answered with {response.status}, a redirect to {target[:200] or 'nowhere'}.",
+            status=response.status,
         )
 
 

@@ -1,6 +1,6 @@
 """Connections that can be cut at a deadline and that know whether a request has left.
 
-requests bounds each socket operation, not their sum: a server that dribbles a byte a second, in the TLS handshake, the
+urllib3 bounds each socket operation, not their sum: a server that dribbles a byte a second, in the TLS handshake, the
 headers or the body, holds its caller for ever. And it can't tell a request that was never sent from one whose
 connection broke later, which decides whether a flow may have run. A `Watch` does both: it shuts the socket down when
 its time is over, and it is told of the first byte sent. One thread watches the times of all exchanges: to start one for
@@ -14,21 +14,21 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextvars import ContextVar
-from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import unquote
 
-from requests import Response, Session
-from requests.adapters import HTTPAdapter
-from urllib3 import PoolManager
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
+from urllib3 import PoolManager, ProxyManager, make_headers
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
-from dagma.langflow.http.connection_settings import TLS
+from dagma.langflow.http.connection_settings import TLS, checked_address
 from dagma.langflow.http.patience import Deadline
 
 # Langflow closes a connection that has been idle for 2 s under gunicorn, as in its image; uvicorn alone does after 5 s.
@@ -272,44 +272,37 @@ class _WatchedTLSPool(_WatchedPool, HTTPSConnectionPool):
 _POOLS = {"http": _WatchedPool, "https": _WatchedTLSPool}
 
 
-class WatchedSession(Session):
-    """requests' session to one server on watched connections, which keeps no cookies and follows no redirects.
+def watched_pools(base_url: str, tls: TLS) -> PoolManager:
+    """Make pools of watched connections to one server; nothing is opened yet.
 
-    Cookies would outlive the credentials. And even where it is told not to follow redirects, requests reads the whole
-    body of one and parses its target.
-
-    The environment may name a proxy, and authorities where `tls` names none. It is read here and not for each request,
-    when requests would also take a login from ~/.netrc in place of the client's own headers.
+    The environment may name a proxy, and authorities where `tls` names none, in the variables that requests reads. It
+    is read here, once.
 
     Args:
         base_url: The server.
         tls: Trust and identity.
+
+    Raises:
+        ValueError: The environment's proxy can't be used. The message shows nothing of it, since it may hold a login.
     """
-
-    def __init__(self, base_url: str, tls: TLS) -> None:
-        super().__init__()
-        found = self.merge_environment_settings(base_url, {}, None, tls.trust, tls.identity)
-        self.proxies, self.verify, self.cert = found["proxies"], found["verify"], found["cert"]
-        self.trust_env = False
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        for scheme in ("http://", "https://"):
-            # Callers share one client between threads; below this many, connections are kept.
-            self.mount(scheme, WatchedAdapter(pool_connections=4, pool_maxsize=64))
-
-    def get_redirect_target(self, resp: Response) -> None:
-        """Say that no response redirects."""
+    # Callers share one client between threads; below this many, connections are kept.
+    options: dict[str, Any] = {"maxsize": 64, "cert_file": tls.cert, "key_file": tls.key, **_trust(tls)}
+    proxy = select_proxy(base_url, get_environ_proxies(base_url))
+    pools = _pools_through(proxy, options) if proxy else PoolManager(**options)
+    pools.pool_classes_by_scheme = _POOLS
+    return pools
 
 
-class WatchedAdapter(HTTPAdapter):
-    """requests' adapter on watched connections, directly or through a proxy."""
+def _pools_through(proxy: str, options: Mapping[str, Any]) -> ProxyManager:
+    url = proxy if "://" in proxy else f"http://{proxy}"
+    parts = checked_address("The proxy that the environment names", url, "http://host:port")
+    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
+    return ProxyManager(url, proxy_headers=make_headers(proxy_basic_auth=login), **options)
 
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
-        """Create the pools, of watched connections."""
-        super().init_poolmanager(connections, maxsize, block=block, **pool_kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
 
-    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> PoolManager:
-        """Create the pools through a proxy, of watched connections."""
-        manager: PoolManager = super().proxy_manager_for(proxy, **proxy_kwargs)
-        manager.pool_classes_by_scheme = _POOLS
-        return manager
+def _trust(tls: TLS) -> Mapping[str, Any]:
+    if not tls.verify:
+        return {"cert_reqs": "CERT_NONE"}
+    named = tls.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    authorities = Path(named or DEFAULT_CA_BUNDLE_PATH)
+    return {"cert_reqs": "CERT_REQUIRED", "ca_cert_dir" if authorities.is_dir() else "ca_certs": authorities}

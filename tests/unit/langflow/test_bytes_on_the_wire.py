@@ -1,0 +1,59 @@
+"""What is sent, byte for byte, and how HTTP may frame an answer."""
+
+from collections.abc import Iterable, Mapping
+
+import pytest
+from unit.langflow.conftest import MakeClient, closing_server
+
+from dagma.langflow import ApiKey, Credential, LangflowClient, RetryPolicy, Unreachable
+from dagma.testing import FakeLangflow
+
+HEALTHY = b'{"status": "ok"}'
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.0 200 OK\r\n\r\n" + HEALTHY,
+        b"HTTP/1.0 200 OK\r\nContent-Length: 16\r\n\r\n" + HEALTHY,
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n" + HEALTHY,
+    ],
+    ids=["HTTP/1.0", "HTTP/1.0 with a length", "100 Continue"],
+)
+def test_an_answer_is_taken_however_it_is_framed(answer: bytes):
+    with closing_server(answer) as (port, _), LangflowClient(f"http://127.0.0.1:{port}") as client:
+        assert client.health_check() == {"status": "ok"}
+
+
+def test_each_header_is_sent_once_the_credentials_before_all_others_and_no_compression_is_asked_for():
+    with closing_server(b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n" + HEALTHY) as (port, heard):
+        headers = {"X-API-KEY": "another", "accept": "text/plain", "X-Tenant": "team-one"}
+        with LangflowClient(f"http://127.0.0.1:{port}", auth=ApiKey("sk-1"), headers=headers) as client:
+            client.health_check()
+    _, *sent = heard[0].decode().lower().split("\r\n")
+    ours = sorted(line for line in sent if line.startswith(("accept", "x-")))
+    assert ours == ["accept-encoding: identity", "accept: text/plain", "x-api-key: sk-1", "x-tenant: team-one"]
+
+
+class Smuggling(Credential):
+    """A proof that would be two headers."""
+
+    def headers(self) -> Mapping[str, str]:
+        return {"X-Proof": "one\r\nX-Evil: two"}
+
+    def secrets(self) -> Iterable[str]:
+        return []
+
+
+def test_a_header_with_the_end_of_a_line_is_not_sent(fake_langflow: FakeLangflow, make_client: MakeClient):
+    with pytest.raises(ValueError, match="Invalid header value"):
+        make_client(auth=Smuggling()).health_check()
+    assert fake_langflow.requests == []
+
+
+def test_the_path_of_a_request_is_sent_as_it_was_quoted():
+    with closing_server() as (port, heard):
+        client = LangflowClient(f"http://127.0.0.1:{port}/l\u00e4ng", retry=RetryPolicy(attempts=1))
+        with client, pytest.raises(Unreachable):
+            client.run("a/b c?d#e%2F~\u00fc", "hello")
+    assert heard[0].startswith(b"POST /l%C3%A4ng/api/v1/run/a%2Fb%20c%3Fd%23e%252F~%C3%BC HTTP/1.1\r\n")
