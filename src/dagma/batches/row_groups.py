@@ -30,10 +30,11 @@ class RowGroups:
         Args:
             ended: How many rows have been answered in all.
         """
-        now = self._clock()
-        rate = (ended - self._ended) / max(now - self._chosen_at, 1e-9)
-        self._ended, self._chosen_at = ended, now
-        self.size = min(max(round(rate * AHEAD_SECONDS), 1), 2 * self.size, MOST_ROWS)
+        if ended > self._ended:
+            now = self._clock()
+            rate = (ended - self._ended) / max(now - self._chosen_at, 1e-9)
+            self._ended, self._chosen_at = ended, now
+            self.size = min(max(round(rate * AHEAD_SECONDS), 1), 2 * self.size, MOST_ROWS)
         return self.size
 
     def shrink(self) -> None:

@@ -210,7 +210,10 @@ class Transport:
         with Watch(deadline) as watch:
             for renewals_left in (1, 0):
                 with self._translated(request, watch), watch.current():
-                    proof = self._credential.headers()
+                    proof = {
+                        name: header_value(f"Header {name}", value)
+                        for name, value in self._credential.headers().items()
+                    }
                     response = self._response(request, proof, watch, silence)
                 start = bytearray()
                 with closing(response), quoting(partial(self._excerpt, start)):
