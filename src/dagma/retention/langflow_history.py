@@ -14,9 +14,8 @@ Langflow prunes its jobs by itself (`LANGFLOW_BACKGROUND_RETENTION_DAYS`), and k
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
-from dagma.langflow import Flow, StoredFile
+from dagma.langflow import LangflowClient
 from dagma.langflow.history_api import PAGE, StoredRecord
 from dagma.retention.outcome import Pruned
 from dagma.retention.pace import Pace
@@ -29,36 +28,11 @@ AT_ONCE = 20
 """How many are deleted in a row of what Langflow deletes one by one."""
 
 
-class History(Protocol):
-    """What the pruning needs of a client of Langflow."""
-
-    def list_flows(self) -> Sequence[Flow]:
-        """Return the flows of the user."""
-
-    def list_messages(self, flow_id: str, *, offset: int, limit: int = PAGE) -> Sequence[StoredRecord]:
-        """Return messages of a flow, the newest first."""
-
-    def delete_messages(self, message_ids: Sequence[str]) -> None:
-        """Delete messages."""
-
-    def list_traces(self, until: datetime, *, page: int) -> Sequence[StoredRecord]:
-        """Return traces that began before a time, the newest first."""
-
-    def delete_trace(self, trace_id: str) -> bool:
-        """Delete a trace."""
-
-    def list_files(self) -> Sequence[StoredFile]:
-        """Return the files of the user."""
-
-    def delete_file(self, file_id: str) -> bool:
-        """Delete a file."""
-
-
 class LangflowPruner:
     """Deletes messages, traces and files that are past their days.
 
     Args:
-        history: The client.
+        history: Asks Langflow.
         days: For how many days the sessions and files of calls are kept; 0 for ever.
         chats_days: For how many days all others are kept; 0 for ever.
         pace: How hard and how long it works.
@@ -68,7 +42,7 @@ class LangflowPruner:
 
     def __init__(
         self,
-        history: History,
+        history: LangflowClient,
         *,
         days: int,
         chats_days: int,
