@@ -8,15 +8,20 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from dagma.flows.files import read_flow
 from dagma.flows.outline import FlowOutline
 from dagma.langflow import Flow, LangflowClient, LangflowError
 
 logger = logging.getLogger(__name__)
+
+OUTLINES = TypeAdapter(list[FlowOutline])
+"""Writes and reads the file of what is known."""
 
 # One at a time writes what is known: two would undo each other's work.
 _RENEWING = threading.Lock()
@@ -121,21 +126,20 @@ class ServerFlows(KnownFlows):
         if self._kept is None:
             return None
         try:
-            return [FlowOutline.from_json(body) for body in json.loads(self._kept.read_text(encoding="utf-8"))]
+            return OUTLINES.validate_json(self._kept.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError) as error:
             logger.warning("What was known of Langflow's flows can't be read, and is asked for again: %s", error)
             return None
 
-    def _write(self, outlines: Iterable[FlowOutline]) -> None:
+    def _write(self, outlines: list[FlowOutline]) -> None:
         if self._kept is None:
             return
         self._kept.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps([outline.to_json() for outline in outlines], ensure_ascii=False)
         # Replaced as a whole: other processes read it at any time.
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=self._kept.parent, delete=False) as file:
-            file.write(text)
+        with tempfile.NamedTemporaryFile(dir=self._kept.parent, delete=False) as file:
+            file.write(OUTLINES.dump_json(outlines))
         written = Path(file.name)
         written.chmod(0o644)
         written.replace(self._kept)
@@ -143,7 +147,7 @@ class ServerFlows(KnownFlows):
 
 def fingerprint_of(outlines: Iterable[FlowOutline]) -> str:
     """Name what assets are made of: equal while no flow was changed, added, renamed or removed."""
-    known = [replace(outline, updated_at=None).to_json() for outline in sorted(outlines, key=lambda each: each.id)]
+    known = [asdict(replace(outline, updated_at=None)) for outline in sorted(outlines, key=lambda each: each.id)]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
 
 

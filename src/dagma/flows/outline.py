@@ -1,7 +1,7 @@
 """What is known of a flow without its content: who it is, which version, what it calls, and how its graph looks."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from dagma.flows.document import FlowDocument, component_of, nodes_of, own_tags, template_fields
@@ -64,26 +64,6 @@ class FlowOutline:
             components={str(node.get("id")): _title(node) for node in nodes},
             edges=tuple(_edges(document)) if has_graph else (),
             calls=tuple(dict.fromkeys(_calls(nodes))),
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Write it as JSON, which `from_json` reads."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> Self:
-        """Read what `to_json` wrote.
-
-        Raises:
-            TypeError: It was written by another version.
-        """
-        return cls(
-            **{
-                **body,
-                "tags": tuple(body["tags"]),
-                "edges": tuple((start, end) for start, end in body["edges"]),
-                "calls": tuple(body["calls"]),
-            }
         )
 
 
