@@ -52,7 +52,6 @@ def prune_ledger_op(context: dg.OpExecutionContext) -> None:
 @dg.job(
     name="prune",
     tags=TAGS,
-    executor_def=dg.in_process_executor,
     description="Deletes what is older than DAGMA_RETENTION_* says, in every store.",
 )
 def prune_job() -> None:

@@ -11,8 +11,6 @@ langflow_run_flow_job = dg.define_asset_job(
     "langflow_run_flow_job",
     selection=[langflow_run_flow],
     description="Sends one input to a Langflow flow and materializes the answer.",
-    # A call only waits for HTTP: a process per step would add seconds, and Celery's workers can't start any.
-    executor_def=dg.in_process_executor,
 )
 
 
