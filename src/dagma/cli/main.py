@@ -10,8 +10,10 @@ import sys
 from collections.abc import Sequence
 
 from dagma import __version__, environment
+from dagma.batches.errors import TableError
 from dagma.cli import ask, doctor, flows_command, prune, reload, run, table, validate
 from dagma.cli.launching import INTERRUPTED
+from dagma.ledger import LedgerError
 from dagma.ledger import commands as ledger
 
 COMMANDS = (ask, run, doctor, flows_command, validate, reload, ledger, table, prune)
@@ -31,9 +33,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _refuse_from_outside(options.command)
         exit_code: int = options.handler(options)
         sys.stdout.flush()
-    except environment.SettingError as error:
-        print(f"dagma: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
@@ -41,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader has seen enough (`| head`); Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (environment.SettingError, LedgerError, TableError, OSError) as error:
+        print(f"dagma: {error}", file=sys.stderr)
+        return 1
     return exit_code
 
 
@@ -50,7 +52,3 @@ def _refuse_from_outside(command: str) -> None:
             f"`dagma {command}` works inside the stack only, and DAGMA_URL says that this is another machine. On the "
             f"stack's: `docker compose exec user-code dagma {command} ...`."
         )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,7 +10,6 @@ from dagma.batches.answer_table import AnswerTable, table_names
 from dagma.batches.arrow_tables import write_parquet
 from dagma.batches.errors import TableError
 from dagma.batches.tables_database import tables_from_environment
-from dagma.ledger import LedgerError
 from dagma.ledger.formats import replacing, write_records
 
 Handler = Callable[[argparse.Namespace], int]
@@ -25,7 +24,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
     def command(name: str, handler: Handler, summary: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=summary, description=handler.__doc__)
-        added.set_defaults(handler=_reporting(handler))
+        added.set_defaults(handler=handler)
         return added
 
     command("list", list_tables, "list the tables")
@@ -95,16 +94,3 @@ def _table(options: argparse.Namespace) -> AnswerTable:
         known = f" It has {', '.join(names[:20])}." if names else " It has none."
         raise TableError(f"There is no table {options.name!r} in {database.name}.{known}")
     return AnswerTable(database, options.name, options.partition)
-
-
-def _reporting(handler: Handler) -> Handler:
-    """Turn what can go wrong outside this program into one line and the exit code 1."""
-
-    def run(options: argparse.Namespace) -> int:
-        try:
-            return handler(options)
-        except (TableError, LedgerError, OSError) as error:
-            print(f"dagma: {error}", file=sys.stderr)
-            return 1
-
-    return run
