@@ -36,6 +36,22 @@ def broker_address(broker_url: str) -> str:
         return "an address that can't be read"
 
 
+def unreachable(broker_url: str, error: Exception) -> BrokerError:
+    """Say why the broker can't be asked, from what asking it has raised."""
+    from redis.exceptions import AuthenticationError
+
+    where = broker_address(broker_url)
+    if isinstance(error, AuthenticationError) or isinstance(error.__cause__, AuthenticationError):
+        return BrokerError(
+            f"The broker at {where} refuses the password. It is REDIS_PASSWORD in .env, read when the container "
+            "starts: `make up`."
+        )
+    reason = " ".join(str(error).split()).removesuffix(".") or type(error).__name__
+    return BrokerError(
+        f"The broker at {where} can't be reached ({reason}). Look at it: `make ps`, `make logs s=redis`."
+    )
+
+
 def find_workers(broker_url: str, *, answer_seconds: float = ANSWER_SECONDS) -> list[Worker]:
     """Ask all workers at once.
 
@@ -52,9 +68,8 @@ def find_workers(broker_url: str, *, answer_seconds: float = ANSWER_SECONDS) -> 
     from kombu.connection import Connection
     from kombu.exceptions import KombuError
     from kombu.pidbox import Mailbox
-    from redis.exceptions import AuthenticationError, RedisError
+    from redis.exceptions import RedisError
 
-    where = broker_address(broker_url)
     options = {
         "socket_timeout": CONNECT_SECONDS,
         "socket_connect_timeout": CONNECT_SECONDS,
@@ -70,14 +85,7 @@ def find_workers(broker_url: str, *, answer_seconds: float = ANSWER_SECONDS) -> 
             stats = _merged(control.multi_call("stats", timeout=answer_seconds, limit=len(queues)))
             active = _merged(control.multi_call("active", timeout=answer_seconds, limit=len(queues)))
     except (OSError, RedisError, KombuError, ValueError, KeyError) as error:
-        if isinstance(error, AuthenticationError) or isinstance(error.__cause__, AuthenticationError):
-            raise BrokerError(
-                f"The broker at {where} refuses the password. It is REDIS_PASSWORD in .env, read when the container "
-                "starts: `make up`."
-            ) from None
-        raise BrokerError(
-            f"The broker at {where} can't be reached ({_reason(error)}). Look at it: `make ps`, `make logs s=redis`."
-        ) from None
+        raise unreachable(broker_url, error) from None
     return [
         Worker(
             name=name.removeprefix("celery@"),
@@ -91,7 +99,3 @@ def find_workers(broker_url: str, *, answer_seconds: float = ANSWER_SECONDS) -> 
 
 def _merged(answers: list[dict[str, Any]]) -> dict[str, Any]:
     return {name: said for answer in answers for name, said in answer.items()}
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()).removesuffix(".") or type(error).__name__

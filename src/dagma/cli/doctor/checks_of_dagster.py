@@ -1,7 +1,7 @@
 """Does Dagster take runs, and is there a worker that executes them?"""
 
 from dagma import environment
-from dagma.cli.celery_workers import ANSWER_SECONDS, CONNECT_SECONDS, BrokerError, broker_address, find_workers
+from dagma.cli.celery_workers import ANSWER_SECONDS, CONNECT_SECONDS, broker_address, find_workers, unreachable
 from dagma.cli.doctor.check import Problem, Skipped
 from dagma.execution.celery_settings import CELERY_SETTINGS
 from dagma.execution.webserver import Webserver
@@ -45,22 +45,15 @@ def check_broker() -> str:
     if not url.startswith(("redis://", "rediss://", "unix://")):
         return f"{where} is no Redis: whether it works shows when the workers are asked"
     from redis import Redis
-    from redis.exceptions import AuthenticationError, RedisError, ResponseError
+    from redis.exceptions import RedisError, ResponseError
 
     try:
         with Redis.from_url(url, socket_timeout=CONNECT_SECONDS, socket_connect_timeout=CONNECT_SECONDS) as broker:
             broker.set("dagma-doctor", "1", px=1000)
-    except AuthenticationError:
-        raise BrokerError(
-            f"The broker at {where} refuses the password. It is REDIS_PASSWORD in .env, read when the container "
-            "starts: `make up`."
-        ) from None
     except ResponseError as error:
         raise Problem(f"The broker at {where} takes nothing ({error}). Look at it: `make logs s=redis`.") from None
     except (RedisError, OSError, ValueError) as error:
-        raise BrokerError(
-            f"The broker at {where} can't be reached ({error}). Look at it: `make ps`, `make logs s=redis`."
-        ) from None
+        raise unreachable(url, error) from None
     return f"{where} takes what is sent to it"
 
 
