@@ -37,15 +37,7 @@ def main() -> int:
 
 
 def screen(settings: Settings, langflow_url: str) -> str:
-    """Write what a person needs to know once everything runs.
-
-    Args:
-        settings: The settings.
-        langflow_url: Base URL of Langflow.
-
-    Returns:
-        The lines to print.
-    """
+    """Write what a person needs to know once everything runs."""
     dagster_url = f"http://127.0.0.1:{settings.dagster_port}"
     login = ""
     if settings.starts_langflow:

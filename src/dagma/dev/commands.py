@@ -39,40 +39,20 @@ _LANGFLOW_CHOICES = {
 
 
 def llm(settings: Settings, python: Path) -> tuple[list[str], dict[str, str]]:
-    """Start the local LLM.
-
-    Args:
-        settings: The settings.
-        python: Python of its environment.
-
-    Returns:
-        Command and environment.
-    """
+    """Give the command and the environment of the local LLM, which runs with the Python of its own."""
     command = [str(python), str(settings.root / "docker" / "llm" / "server.py")]
     environment = {"LLM_HOST": "127.0.0.1", "LLM_PORT": str(settings.llm_port), "LLM_MODEL": settings.llm_model}
     return command, _inherited(environment)
 
 
 def llm_url(settings: Settings) -> str:
-    """Return the base URL of the LLM, as Langflow reaches it.
-
-    Args:
-        settings: The settings.
-    """
+    """Return the base URL of the LLM, as Langflow reaches it."""
     # Not spelled 127.0.0.1, which Langflow rewrites to the host's address inside a container, as in a CI job.
     return settings.llm_url or f"http://127.1:{settings.llm_port}/v1"
 
 
 def langflow(settings: Settings, python: Path) -> tuple[list[str], dict[str, str]]:
-    """Start Langflow on SQLite.
-
-    Args:
-        settings: The settings.
-        python: Python of its environment.
-
-    Returns:
-        Command and environment.
-    """
+    """Give the command and the environment of Langflow on SQLite, which runs with the Python of its own."""
     allowed = ",".join(sorted({"127.0.0.1", urlsplit(llm_url(settings)).hostname or "127.0.0.1"}))
     command = [str(python), "-m", "langflow", "run", "--host", "127.0.0.1", "--port", str(settings.langflow_port)]
     environment = {
@@ -96,29 +76,14 @@ def langflow(settings: Settings, python: Path) -> tuple[list[str], dict[str, str
 
 
 def dagster(settings: Settings) -> list[str]:
-    """Start Dagster's webserver behind its guard, the daemon and the code server.
-
-    Args:
-        settings: The settings.
-
-    Returns:
-        The command.
-    """
+    """Give the command of Dagster's webserver behind its guard, the daemon and the code server."""
     workspace = str(settings.state / "dagster" / "workspace.yaml")
     where = ["--host", "127.0.0.1", "--port", str(settings.dagster_port)]
     return [sys.executable, "-m", "dagma.dev.guarded_dagster", "--workspace", workspace, *where]
 
 
 def dagma_environment(settings: Settings, langflow_url: str) -> dict[str, str]:
-    """Write the environment of what is Dagma's own: Dagster and the command line.
-
-    Args:
-        settings: The settings.
-        langflow_url: Base URL of Langflow.
-
-    Returns:
-        The environment.
-    """
+    """Give the environment of what is Dagma's own: Dagster and the command line."""
     dagster_url = f"http://127.0.0.1:{settings.dagster_port}"
     defaults = {
         "DAGMA_SCHEDULES_RUNNING": "false",

@@ -83,14 +83,7 @@ class Settings:
 
 
 def read_settings(root: Path, environment: Mapping[str, str]) -> Settings:
-    """Read the settings from the environment; make the secrets on the first start.
-
-    Args:
-        root: The repository.
-        environment: The environment variables.
-
-    Returns:
-        The settings.
+    """Read the settings of the repository at `root`; make the secrets on the first start.
 
     Raises:
         NotReadyError: `root` is not the repository, a port is no number, or a server to use has no API key.
@@ -117,9 +110,6 @@ def read_settings(root: Path, environment: Mapping[str, str]) -> Settings:
 
 def check_ports(settings: Settings) -> None:
     """Look whether every port is free; Langflow would take the next one without a word.
-
-    Args:
-        settings: The settings.
 
     Raises:
         NotReadyError: One or more are taken, or two are the same.

@@ -17,7 +17,7 @@ def ensure(settings: Settings, name: str, run: Run) -> Path:
     """Install a virtual environment, unless it is there and its lock is the one it was made from.
 
     Args:
-        settings: The settings.
+        settings: Where it goes.
         name: `langflow` or `llm`: the folder of the lock under `docker/`.
         run: Runs the commands.
 

@@ -24,10 +24,7 @@ class Interruption:
             signal.signal(number, self._note)
 
     def pause(self, seconds: float) -> None:
-        """Wait.
-
-        Args:
-            seconds: How long.
+        """Wait for so many seconds.
 
         Raises:
             EndRequestedError: Someone asked to end, before or meanwhile.

@@ -91,14 +91,7 @@ class ProcessGroups:
         folder: Path,
         pause: Callable[[float], None],
     ) -> None:
-        """Run a process to its end.
-
-        Args:
-            name: What to call it; its output goes to `<name>.log`.
-            command: Program and arguments.
-            environment: All of its environment variables.
-            folder: Its working directory.
-            pause: Waits the seconds it is given, and may raise.
+        """Start a process and wait for its end; `pause` waits the seconds it is given, and may raise.
 
         Raises:
             ChildEndedError: Its exit code is not 0.
@@ -136,15 +129,7 @@ class ProcessGroups:
 
 
 def tail(path: Path, lines: int = 20) -> str:
-    """Read the end of a log.
-
-    Args:
-        path: The file.
-        lines: How many lines.
-
-    Returns:
-        The last lines, each cut after 400 characters; empty where there is no file.
-    """
+    """Read the last lines of a log, each cut after 400 characters; empty where there is no file."""
     with suppress(FileNotFoundError), path.open(encoding="utf-8", errors="replace") as log:
         return "\n".join(line.rstrip()[:400] for line in deque(log, maxlen=lines))
     return ""

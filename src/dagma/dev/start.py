@@ -33,10 +33,7 @@ class Starter:
         self._interruption = interruption
 
     def start(self) -> str:
-        """Start everything and push the flows.
-
-        Returns:
-            Base URL of Langflow.
+        """Start everything, push the flows, and return the base URL of Langflow.
 
         Raises:
             ChildEndedError: A process has failed.
