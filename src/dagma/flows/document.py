@@ -43,12 +43,7 @@ def normalize(flow: FlowDocument) -> FlowDocument:
     Times, owners, folders, selections, sizes on the screen, the canvas's viewport and the values of secret fields go;
     positions become whole numbers; the code of components becomes a list of lines, as in Langflow's own exports, so
     that a change of it can be read. Nodes and edges keep their order: a flow's outputs come in the order of its nodes.
-
-    Args:
-        flow: A flow from a file or from Langflow's API; it is not changed.
-
-    Returns:
-        The normalized flow.
+    The flow that is given is not changed.
     """
     document = {
         field: copy.deepcopy(value)
@@ -70,9 +65,6 @@ def fingerprint(flow: FlowDocument) -> str:
 
     A moved component counts, unlike in `dagma.langflow.content_version`, which tells whether a flow does the same.
 
-    Args:
-        flow: A flow, normalized or not.
-
     Returns:
         The first 16 hexadecimal digits of the SHA-256 of the normalized flow.
     """
@@ -81,14 +73,7 @@ def fingerprint(flow: FlowDocument) -> str:
 
 
 def to_text(flow: FlowDocument) -> str:
-    """Write a flow as the text of its file.
-
-    Args:
-        flow: A flow, normalized or not.
-
-    Returns:
-        The normalized flow as indented JSON with sorted keys, ending in a newline.
-    """
+    """Write a flow as the text of its file: normalized, as indented JSON with sorted keys, ending in a newline."""
     return json.dumps(normalize(flow), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -96,9 +81,6 @@ def synced_fingerprints(flow: FlowDocument) -> list[str]:
     """Read which contents the server's copy of a flow had when it was last pushed or pulled.
 
     They stand in a tag, which Langflow's canvas keeps as it is, so that one request stores the flow and its mark.
-
-    Args:
-        flow: A flow as Langflow's API returns it.
 
     Returns:
         Fingerprints, the latest last; none for a flow that was never pushed or pulled.
@@ -108,20 +90,12 @@ def synced_fingerprints(flow: FlowDocument) -> list[str]:
 
 
 def own_tags(flow: FlowDocument) -> list[str]:
-    """Return the tags that a flow's author has given it.
-
-    Args:
-        flow: A flow, normalized or not.
-    """
+    """Return the tags that a flow's author has given it."""
     return [str(tag) for tag in flow.get("tags") or [] if not str(tag).startswith(_MARK)]
 
 
 def marked_tags(flow: FlowDocument, server: FlowDocument | None) -> list[str]:
-    """Write down that file and server now hold the same.
-
-    Args:
-        flow: The flow that both hold.
-        server: The server's copy until now, if any.
+    """Write down that file and server now hold the same flow, in place of what the server's copy was until now.
 
     Returns:
         The flow's own tags, and the mark with the fingerprints of the latest contents, this one last.
@@ -132,52 +106,24 @@ def marked_tags(flow: FlowDocument, server: FlowDocument | None) -> list[str]:
 
 
 def nodes_of(flow: FlowDocument) -> list[FlowDocument]:
-    """Return the nodes of a flow: its components and notes.
-
-    Args:
-        flow: A flow, normalized or not.
-
-    Returns:
-        The nodes; none where the flow has no graph.
-    """
+    """Return the nodes of a flow: its components and notes; none where it has no graph."""
     return [node for node in (flow.get("data") or {}).get("nodes") or [] if isinstance(node, dict)]
 
 
 def component_of(node: FlowDocument) -> dict[str, Any]:
-    """Return what a node holds of its component: its fields, outputs and code.
-
-    Args:
-        node: A node of a flow.
-
-    Returns:
-        The component; empty where the node holds none.
-    """
+    """Return what a node holds of its component: its fields, outputs and code; empty where it holds none."""
     component = (node.get("data") or {}).get("node")
     return component if isinstance(component, dict) else {}
 
 
 def template_fields(node: FlowDocument) -> dict[str, dict[str, Any]]:
-    """Return the input fields of a component's node by name.
-
-    Args:
-        node: A node of a flow.
-
-    Returns:
-        The fields; none for a note or a group without fields.
-    """
+    """Return the input fields of a component's node by name; none for a note or a group without fields."""
     template = component_of(node).get("template") or {}
     return {name: field for name, field in template.items() if isinstance(field, dict)}
 
 
 def is_secret(field: dict[str, Any]) -> bool:
-    """Tell whether an input field holds a secret itself, and not the name of a global variable.
-
-    Args:
-        field: An input field of a component.
-
-    Returns:
-        True for a password field with a value of its own.
-    """
+    """Tell whether an input field holds a secret itself, and not the name of a global variable."""
     return bool(field.get("password") and field.get("value") and not field.get("load_from_db"))
 
 

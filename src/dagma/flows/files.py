@@ -9,13 +9,7 @@ from dagma.flows.document import FlowDocument, to_text
 
 
 def read_flows(folder: Path) -> dict[Path, FlowDocument]:
-    """Read every flow of a folder.
-
-    Args:
-        folder: The folder; files that don't end in .json are left out.
-
-    Returns:
-        The flows by file, in the order of the files' names.
+    """Read the flows of a folder's .json files, by file, in the order of the files' names.
 
     Raises:
         FileNotFoundError: The folder does not exist.
@@ -27,14 +21,7 @@ def read_flows(folder: Path) -> dict[Path, FlowDocument]:
 
 
 def file_name(flow: FlowDocument) -> str:
-    """Name the file of a flow.
-
-    Args:
-        flow: A flow, normalized or not.
-
-    Returns:
-        The endpoint name with .json; where there is none, the name in lower case with dashes.
-    """
+    """Name the file of a flow: by its endpoint name, or by its name in lower case with dashes."""
     wanted = flow.get("endpoint_name") or str(flow.get("name", "")).lower()
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", wanted).strip("-")
     return f"{stem or flow['id']}.json"
@@ -42,10 +29,6 @@ def file_name(flow: FlowDocument) -> str:
 
 def write_flow(flow: FlowDocument, folder: Path) -> tuple[Path, bool]:
     """Write a flow to its file, which is replaced if it is broken; a file of the same flow under another name goes.
-
-    Args:
-        flow: A flow, normalized or not.
-        folder: The folder of flows; created where it is missing.
 
     Returns:
         The file, and whether anything changed.
@@ -69,9 +52,6 @@ def write_flow(flow: FlowDocument, folder: Path) -> tuple[Path, bool]:
 
 def read_flow(path: Path) -> FlowDocument:
     """Read the flow of a file.
-
-    Args:
-        path: The file.
 
     Raises:
         ValueError: It is no JSON object.

@@ -14,14 +14,7 @@ _MOST_LETTERS = 20
 
 
 def picture_of(flow: FlowOutline) -> str | None:
-    """Draw a flow's graph.
-
-    Args:
-        flow: The flow.
-
-    Returns:
-        A Markdown image; None where the flow has no components, or too many to draw.
-    """
+    """Draw a flow's graph as a Markdown image; None where the flow has no components, or too many to draw."""
     if not flow.components or len(flow.components) > MOST_COMPONENTS:
         return None
     # Percent-encoded and not in base64: it compresses, and a page lists many flows.

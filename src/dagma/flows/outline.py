@@ -43,12 +43,7 @@ class FlowOutline:
 
     @classmethod
     def of(cls, flow: Flow, project: str | None = None) -> Self:
-        """Read a flow, with or without its graph.
-
-        Args:
-            flow: The flow.
-            project: The name of its project.
-        """
+        """Read a flow of a project, with or without its graph."""
         document = dict(flow.raw)
         has_graph = isinstance(document.get("data"), Mapping)
         nodes = [node for node in nodes_of(document) if node.get("type") != "noteNode"] if has_graph else []

@@ -63,13 +63,8 @@ class Pulled:
 def relation(file: FlowDocument | None, server: FlowDocument | None) -> Relation:
     """Compare the two copies of a flow.
 
-    Args:
-        file: The flow in the file.
-        server: The flow as Langflow's API returns it.
-
-    Returns:
-        How they stand to each other. A file that holds what was pushed or pulled earlier is older than a server's copy
-        that differs. A flow that differs and was never pushed or pulled counts as changed on both sides.
+    A file that holds what was pushed or pulled earlier is older than a server's copy that differs. A flow that differs
+    and was never pushed or pulled counts as changed on both sides.
     """
     if server is None:
         return Relation.ONLY_FILE
@@ -90,9 +85,6 @@ def push(client: LangflowClient, flow: FlowDocument, *, force: bool = False) -> 
         client: The server.
         flow: The flow in the file.
         force: Replace the server's copy whatever it is.
-
-    Returns:
-        What was done.
 
     Raises:
         Conflict: Another flow on the server has the name or the endpoint name.
@@ -151,15 +143,7 @@ def pull(client: LangflowClient, folder: Path, names: list[str]) -> Iterator[Pul
 
 
 def find(client: LangflowClient, flow_id: str) -> FlowDocument | None:
-    """Fetch a flow.
-
-    Args:
-        client: The server.
-        flow_id: The flow's id.
-
-    Returns:
-        The flow as Langflow's API returns it, or None where there is none.
-    """
+    """Fetch a flow as Langflow's API returns it; None where there is none."""
     try:
         return dict(client.get_flow(flow_id).raw)
     except FlowNotFound:
@@ -167,15 +151,7 @@ def find(client: LangflowClient, flow_id: str) -> FlowDocument | None:
 
 
 def unset_variables(client: LangflowClient, flows: list[FlowDocument]) -> dict[str, list[str]]:
-    """Find global variables that flows are bound to and the server does not have.
-
-    Args:
-        client: The server.
-        flows: The flows.
-
-    Returns:
-        The names of the flows by variable.
-    """
+    """Find global variables that flows are bound to and the server does not have: the flows' names by variable."""
     present = {variable.name for variable in client.list_variables()}
     missing: dict[str, list[str]] = {}
     for flow in flows:

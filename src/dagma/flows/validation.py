@@ -28,26 +28,12 @@ _SECRET_SHAPES = re.compile(
 
 
 def problems(flow: FlowDocument) -> list[str]:
-    """Find what would break a flow, or leak from it.
-
-    Args:
-        flow: A flow, normalized or not.
-
-    Returns:
-        One sentence per problem; none for a sound flow.
-    """
+    """Find what would break a flow, or leak from it: a sentence for each problem."""
     return [*_identity_problems(flow), *_graph_problems(flow), *_secret_problems(flow)]
 
 
 def clashes(flows: dict[str, FlowDocument]) -> list[str]:
-    """Find flows that can't stand beside each other on one server.
-
-    Args:
-        flows: Flows by the name of their file.
-
-    Returns:
-        One sentence per clash.
-    """
+    """Find flows, given by the names of their files, that can't stand beside each other on one server."""
     found = []
     for field in ("id", "name", "endpoint_name"):
         files: dict[str, list[str]] = {}
@@ -63,14 +49,7 @@ def clashes(flows: dict[str, FlowDocument]) -> list[str]:
 
 
 def bound_variables(flow: FlowDocument) -> set[str]:
-    """List the global variables that a flow's fields are bound to.
-
-    Args:
-        flow: A flow, normalized or not.
-
-    Returns:
-        The variables' names.
-    """
+    """List the names of the global variables that a flow's fields are bound to."""
     return {
         field["value"]
         for node in nodes_of(flow)
