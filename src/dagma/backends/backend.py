@@ -132,9 +132,6 @@ class Backend(FixedResource, ABC):
     def answer(self, request: CallRequest) -> dict[str, Any]:
         """Send the call and wait for its answer.
 
-        Args:
-            request: What to ask.
-
         Returns:
             The raw response, of types that JSON has: `{"text": ...}`, or another shape with a `read` of its own.
         """

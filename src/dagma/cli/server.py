@@ -8,10 +8,7 @@ from dagma.langflow.errors import CallTimeout, MalformedResponse
 
 
 def langflow_client() -> LangflowClient:
-    """Connect to Langflow as the environment says: `LANGFLOW_BASE_URL`, and who calls.
-
-    Returns:
-        A client whose requests take 30 seconds at most.
+    """Connect to Langflow as the environment says, by a client whose requests take 30 seconds at most.
 
     Raises:
         SettingError: A variable has a value that can't be used.
@@ -22,11 +19,7 @@ def langflow_client() -> LangflowClient:
 
 
 def wait_until_ready(client: LangflowClient, seconds: float) -> None:
-    """Wait until Langflow and its database answer; it takes up to a minute to start.
-
-    Args:
-        client: The server.
-        seconds: How long to wait.
+    """Wait until Langflow and its database answer, for so many seconds; it takes up to a minute to start.
 
     Raises:
         LangflowError: It is not ready in time, or refuses for good.

@@ -17,13 +17,7 @@ _LOOK_AT_WORKERS = "Look at them: `make ps`, `make logs s=worker`."
 
 
 def tell_why_it_waits(webserver: Webserver, run_id: str, status: str, waited: float) -> bool:
-    """Print why a run has not begun, if it should have by now.
-
-    Args:
-        webserver: Where it was launched.
-        run_id: The run.
-        status: Its status.
-        waited: How many seconds ago it was launched.
+    """Print why a run has not begun, if it was launched `waited` seconds ago and should have by now.
 
     Returns:
         Whether anything was printed.
@@ -33,22 +27,12 @@ def tell_why_it_waits(webserver: Webserver, run_id: str, status: str, waited: fl
     """
     if waited <= HINT_SECONDS or status not in WAITING:
         return False
-    why = why_it_waits(webserver, run_id, status)
+    why = _why_it_waits(webserver, run_id, status)
     print(f"The run has waited for {waited:.0f} s: {why}", file=sys.stderr, flush=True)
     return True
 
 
-def why_it_waits(webserver: Webserver, run_id: str, status: str) -> str:
-    """Say why a run has not begun, and where to look.
-
-    Args:
-        webserver: Where it was launched.
-        run_id: The run.
-        status: Its status, one of `WAITING`.
-
-    Raises:
-        WebserverError: The webserver can't tell.
-    """
+def _why_it_waits(webserver: Webserver, run_id: str, status: str) -> str:
     try:
         broker_url = environment.text("CELERY_BROKER_URL")
         workers = find_workers(broker_url) if broker_url else None

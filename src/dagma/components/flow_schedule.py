@@ -13,9 +13,6 @@ def schedule_of(asset: FlowAsset) -> dg.ScheduleDefinition:
 
     Its time zone is `DAGMA_TIMEZONE`; whether it is on until somebody switches it, `DAGMA_SCHEDULES_RUNNING` says.
 
-    Args:
-        asset: An asset with a schedule.
-
     Raises:
         DagsterInvalidDefinitionError: The schedule is no cron expression.
     """

@@ -48,11 +48,7 @@ class FlowSelection(dg.Resolvable):
     id: str | list[str] = field(default_factory=list)
 
     def takes(self, flow: FlowOutline) -> bool:
-        """Tell whether a flow is selected.
-
-        Args:
-            flow: The flow, with or without its content.
-        """
+        """Tell whether a flow is selected."""
         names = [flow.name, flow.endpoint_name or flow.name]
         return (
             _fits(self.project, lambda project: project == flow.project)

@@ -58,11 +58,7 @@ class Flows(dg.Component, dg.Resolvable):
     from_files: bool = False
 
     def get_asset(self, flow: FlowOutline) -> FlowAsset:
-        """Say what the asset of a flow is. Override it, and change what `super().get_asset(flow)` gives.
-
-        Args:
-            flow: The flow, as it was last seen.
-        """
+        """Say what the asset of a flow is. Override it, and change what `super().get_asset(flow)` gives."""
         declared = self._declared(flow)
         settings = (self.flows[declared] if declared else FlowSettings()).over(self.defaults)
         key = settings.key or dg.AssetKey(

@@ -16,11 +16,7 @@ PREVIEW_CHARACTERS = 200
 
 
 def describe_batch(progress: Progress) -> dict[str, Any]:
-    """Tell what a batch did: a figure for each thing that can be plotted from one materialization to the next.
-
-    Args:
-        progress: How far it came.
-    """
+    """Tell what a batch did: a figure for each thing that can be plotted from one materialization to the next."""
     figures: dict[str, Any] = {
         "rows_asked": progress.done,
         "rows_unchanged": progress.unchanged,
@@ -53,9 +49,6 @@ def preview(table: AnswerTable) -> dict[str, Any]:
 
     Plain cells and not Markdown: in that an answer could make the reader's browser load an address of the model's
     choice.
-
-    Args:
-        table: The table.
     """
     count = {"dagster/row_count": table.count()}
     if not record_texts():

@@ -30,12 +30,7 @@ class AskedRequest(WorkspaceRequestContext):
     """
 
     def __init__(self, context: WorkspaceRequestContext, asker: Asker | None) -> None:
-        """Take what Dagster has made for a request.
-
-        Args:
-            context: Dagster's own.
-            asker: Who asks.
-        """
+        """Take what Dagster has made for a request."""
         super().__init__(
             instance=context.instance,
             current_workspace=context.get_current_workspace(),
@@ -81,9 +76,6 @@ def guard_mutations(schema: Schema) -> None:
 
     The resolver of a mutation is the one place that all ways to it lead to: aliases, fragments, and several operations
     in a document.
-
-    Args:
-        schema: Dagster's.
     """
     mutations = schema.graphql_schema.mutation_type
     if mutations is None:

@@ -63,11 +63,7 @@ class Asker:
 
 
 def asker_of(scope: Scope) -> Asker | None:
-    """Tell who asks; None for the stack itself.
-
-    Args:
-        scope: Of a request that went through `Askers`.
-    """
+    """Tell who asks, in a request that went through `Askers`; None for the stack itself."""
     asker: Asker | None = scope[_ASKER]
     return asker
 

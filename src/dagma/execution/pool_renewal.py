@@ -31,11 +31,7 @@ class PoolRenewal(bootsteps.StartStopStep):
         consumer.timer.call_repeatedly(INTERVAL_SECONDS, self.renew, (consumer.pool,))
 
     def renew(self, pool: Any) -> None:
-        """Fork new processes if the project has changed, and end those of the old ones that are idle.
-
-        Args:
-            pool: Celery's pool of processes.
-        """
+        """Fork new processes if the project has changed, and end those of the old ones that are idle."""
         processes = set(pool.info["processes"])
         self._ending &= processes
         if (revision := definitions_revision()) != self._revision:

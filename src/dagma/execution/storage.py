@@ -77,14 +77,7 @@ class PostgresStorage(DagsterPostgresStorage):
         inst_data: ConfigurableClassData | None = None,
         token_provider: PgTokenProvider | None = None,
     ) -> None:
-        """Open the storage.
-
-        Args:
-            postgres_url: The database.
-            should_autocreate_tables: Create the tables where there are none.
-            inst_data: Where Dagster read this configuration from.
-            token_provider: Gives passwords that expire.
-        """
+        """Open the storage, as Dagster opens its own."""
         super().__init__(postgres_url, should_autocreate_tables, inst_data, token_provider)
         # Dagster's own have made the tables, and are replaced.
         self._run_storage = RunStorage(postgres_url, False, token_provider=token_provider)
