@@ -140,51 +140,23 @@ def table_asset(
         "partitions_def": partitions_def,
         "pool": pool,
     }
-    materialization = _Materialization(checked_table_name(table_name_of(asset_key)), settings, partition_column)
+    name = checked_table_name(table_name_of(asset_key))
 
-    # The parameters of an asset's function are its inputs: with upstream rows it has one more.
-    def answer_upstream(context: dg.AssetExecutionContext, backend: Backend, rows: Any) -> Any:
-        yield from materialization.run(context, backend, rows)
-
-    def answer(context: dg.AssetExecutionContext, backend: Backend) -> Any:
-        yield from materialization.run(context, backend, rows)
-
-    if upstream is not None:
-        made: dg.AssetsDefinition = dg.asset(**options, ins={"rows": dg.AssetIn(upstream)})(answer_upstream)
-    else:
-        made = dg.asset(**options)(answer)
-    return made
-
-
-class _Materialization:
-    """Materializes one asset.
-
-    Args:
-        table: The table's name.
-        settings: What to ask.
-        partition_column: The column that tells partitions apart, if there are any.
-    """
-
-    def __init__(self, table: str, settings: BatchSettings, partition_column: str | None) -> None:
-        self._table = table
-        self._settings = settings
-        self._partition_column = partition_column
-
-    def run(self, context: dg.AssetExecutionContext, backend: Backend, rows: Any) -> Iterator[Any]:
+    def materialize(context: dg.AssetExecutionContext, backend: Backend, rows: Any) -> Iterator[Any]:
         """Ask the rows, or those that a function gives, and yield what Dagster is to record."""
-        partition = context.partition_key if self._partition_column else ""
-        table = AnswerTable(tables_from_environment(), self._table, partition)
+        partition = context.partition_key if partition_column else ""
+        table = AnswerTable(tables_from_environment(), name, partition)
         progress = Progress()
         try:
             batch = Batch(
                 rows() if callable(rows) else rows,
-                self._settings,
+                settings,
                 backend=backend,
                 caller=Caller.current(None),
                 ledger=ledger_from_environment(),
                 table=table,
-                partition=(self._partition_column, partition) if self._partition_column else None,
-                on_progress=lambda told: context.log.info("%s: %s", self._table, told),
+                partition=(partition_column, partition) if partition_column else None,
+                on_progress=lambda told: context.log.info("%s: %s", name, told),
             )
             progress = batch.progress
             for _ in batch.results():
@@ -198,9 +170,20 @@ class _Materialization:
             raise _failure(error, progress) from error
         except (RowsError, TableError) as error:
             raise _failure(error, progress) from error
-        context.log.info("%s: %s", self._table, _ended(progress))
+        context.log.info("%s: %s", name, _ended(progress))
         yield _check(table)
         yield dg.MaterializeResult(value=None, metadata=describe_batch(progress) | preview(table))
+
+    # The parameters of an asset's function are its inputs: with upstream rows it has one more.
+    if upstream is not None:
+        made: dg.AssetsDefinition = dg.asset(**options, ins={"rows": dg.AssetIn(upstream)})(materialize)
+    else:
+
+        def materialize_source(context: dg.AssetExecutionContext, backend: Backend) -> Any:
+            yield from materialize(context, backend, rows)
+
+        made = dg.asset(**options)(materialize_source)
+    return made
 
 
 def _check(table: AnswerTable) -> dg.AssetCheckResult:
