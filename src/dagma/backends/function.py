@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr
 from typing_extensions import override
 
 from dagma.backends.backend import Backend, BackendError
-from dagma.backends.target import checked_target, load_target
+from dagma.backends.target import Target, checked_target, load_target
 from dagma.calls.request import CallRequest
 from dagma.langflow import LangflowError, MalformedResponse
 
@@ -22,14 +22,9 @@ class CallableBackend(Backend):
     call may have been paid for all the same, raise a `LangflowError` with `outcome="unknown"`.
     """
 
-    target: str = Field(description="Where the function is: package.module:attribute. Imported at the first call.")
+    target: Target = Field(description="Where the function is: package.module:attribute. Imported at the first call.")
     flow: str = Field(default="", description="What to call it as a flow. Default: the target's attribute.")
     _function: Function | None = PrivateAttr(default=None)
-
-    @field_validator("target")
-    @classmethod
-    def _is_target(cls, target: str) -> str:
-        return checked_target(target)
 
     @classmethod
     def of(cls, function: Function) -> "CallableBackend":

@@ -5,11 +5,11 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr
 from typing_extensions import override
 
 from dagma.backends.backend import Backend, BackendError
-from dagma.backends.target import checked_target, load_target
+from dagma.backends.target import Target, load_target
 from dagma.calls.answer import Answer
 from dagma.calls.request import CallRequest
 from dagma.langflow import BadRequest, Forbidden, LangflowError, MalformedResponse, RateLimited, Unauthorized
@@ -37,17 +37,12 @@ class LangChainBackend(Backend):
     that takes part are metered, by LangChain's own count.
     """
 
-    target: str = Field(description="Where the runnable is: package.module:attribute. Imported at the first call.")
+    target: Target = Field(description="Where the runnable is: package.module:attribute. Imported at the first call.")
     input_key: str | None = Field(
         default=None, description="The variable that gets the input, for a runnable that takes a dict. Default: none."
     )
     flow: str = Field(default="", description="What to call it as a flow. Default: the target's attribute.")
     _runnable: Any = PrivateAttr(default=None)
-
-    @field_validator("target")
-    @classmethod
-    def _is_target(cls, target: str) -> str:
-        return checked_target(target)
 
     @override
     def answer(self, request: CallRequest) -> dict[str, Any]:
@@ -58,7 +53,7 @@ class LangChainBackend(Backend):
             self._runnable = load_target(self.target)
         meter = UsageMetadataCallbackHandler()
         config = {
-            "configurable": {**(request.tweaks or {}), **_known(session_id=request.session_id)},
+            "configurable": {**(request.tweaks or {}), "session_id": request.session_id},
             "callbacks": [meter],
             "metadata": {"dagma_flow": request.flow_id},
         }
@@ -159,7 +154,3 @@ def _own_usage(given: Any) -> tuple[Usage, ...]:
     counts = getattr(given, "usage_metadata", None)
     model = getattr(given, "response_metadata", {}).get("model_name")
     return (_usage(model, counts),) if counts else ()
-
-
-def _known(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}

@@ -2,7 +2,9 @@
 
 import importlib
 import re
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
 
 from dagma.project import add_to_path
 
@@ -22,6 +24,10 @@ def checked_target(target: str) -> str:
     if not TARGET.fullmatch(target):
         raise TargetError(f"{target!r} names no object. Write package.module:attribute, such as my_flows.chains:qa.")
     return target
+
+
+Target = Annotated[str, AfterValidator(checked_target)]
+"""A target as the field of a backend."""
 
 
 def load_target(target: str) -> Any:
