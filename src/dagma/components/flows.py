@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import re
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from dagma.flows.graph_picture import picture_of
 from dagma.flows.known_flows import FolderFlows, KnownFlows, ServerFlows, fingerprint_of
 from dagma.flows.outline import FlowOutline
 from dagma.langflow import LangflowClient, Timeouts
+from dagma.langflow.run_request import uuid_or_none
 from dagma.project import flows_folder, storage_folder
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Flows(dg.Component, dg.Resolvable):
         declared = self._declared(flow)
         settings = (self.flows[declared] if declared else FlowSettings()).over(self.defaults)
         key = settings.key or dg.AssetKey(
-            _slug((not _is_uuid(declared) and declared) or flow.endpoint_name or flow.name)
+            _slug(declared if declared and not uuid_or_none(declared) else flow.endpoint_name or flow.name)
         )
         spec = dg.AssetSpec(
             key=key,
@@ -149,7 +149,7 @@ class Flows(dg.Component, dg.Resolvable):
             if name in seen:
                 continue
             logger.warning("The flow %r, which is named in the definitions, was not found.", name)
-            if settings.key or not _is_uuid(name):
+            if settings.key or not uuid_or_none(name):
                 missing.append(FlowOutline(id=name, name=name))
         return missing
 
@@ -239,7 +239,7 @@ def _description(flow: FlowOutline, own: str | None) -> str:
 
 def _page(flow: FlowOutline) -> str | None:
     """Give the address of the flow in the canvas; a flow that was not seen yet has none."""
-    if not _is_uuid(flow.id):
+    if not uuid_or_none(flow.id):
         return None
     return f"{environment.text('LANGFLOW_PUBLIC_URL', default=DEFAULT_BASE_URL).rstrip('/')}/flow/{flow.id}"
 
@@ -251,11 +251,3 @@ def _plain_markdown(text: str) -> str:
 
 def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]+", "_", text).strip("_").lower() or "flow"
-
-
-def _is_uuid(text: str | None) -> bool:
-    try:
-        uuid.UUID(text or "")
-    except ValueError:
-        return False
-    return True
