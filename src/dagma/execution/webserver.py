@@ -85,8 +85,27 @@ query Schedules($repository: RepositorySelector!) {
   }
 }
 """
-ENTRIES = """
-metadataEntries {
+OUTCOME = """
+query Outcome($id: ID!) {
+  runOrError(runId: $id) {
+    ... on Run {
+      status
+      assetMaterializations { metadataEntries { ...entry } }
+      eventConnection {
+        events {
+          __typename
+          ... on MessageEvent { message }
+          ... on ExecutionStepFailureEvent {
+            error { message errorChain { error { message } } }
+            failureMetadata { metadataEntries { ...entry } }
+          }
+        }
+      }
+    }
+  }
+}
+
+fragment entry on MetadataEntry {
   label
   ... on TextMetadataEntry { text }
   ... on MarkdownMetadataEntry { mdStr }
@@ -98,29 +117,6 @@ metadataEntries {
   ... on TableMetadataEntry { table { records } }
 }
 """
-OUTCOME = (
-    """
-query Outcome($id: ID!) {
-  runOrError(runId: $id) {
-    ... on Run {
-      status
-      assetMaterializations { """
-    + ENTRIES
-    + """ }
-      eventConnection {
-        events {
-          __typename
-          ... on MessageEvent { message }
-          ... on ExecutionStepFailureEvent { error { message errorChain { error { message } } } failureMetadata { """
-    + ENTRIES
-    + """ } }
-        }
-      }
-    }
-  }
-}
-"""
-)
 
 
 class WebserverError(Exception):
@@ -246,7 +242,8 @@ class Webserver:
                 f"or set {self._setting} to where it is."
             ) from error
         if response.status_code == requests.codes.unauthorized or response.is_redirect:
-            said = f" ({' '.join(response.text.split())[:200]})" if "text/plain" in _kind(response) else ""
+            is_said = "text/plain" in response.headers.get("Content-Type", "")
+            said = f" ({' '.join(response.text.split())[:200]})" if is_said else ""
             raise WebserverError(
                 f"The gateway at {where} asks for a login{said}. Set DAGMA_URL to its address of Dagster, and "
                 "DAGMA_TOKEN to a token that is still valid."
@@ -322,9 +319,9 @@ class Webserver:
             raise WebserverError(f"Code location {self.location!r} is still loading. Try again in a few seconds.")
         if loaded["__typename"] == "PythonError":
             # Dagster's own error says only that there is one; the last of its causes is what the code raised.
-            cause = [loaded, *loaded["causes"]][-1]["message"]
+            cause = [loaded, *loaded["causes"]][-1]["message"].split("Stack Trace:")[0].strip()
             raise WebserverError(
-                f"Code location {self.location!r} does not load: {_first_lines(cause)}\n"
+                f"Code location {self.location!r} does not load: {cause}\n"
                 f"See its log: `make logs s={'project' if self.location == 'project' else 'user'}-code`."
             )
 
@@ -448,10 +445,6 @@ def _first_message(errors: Any) -> str:
     return str(first.get("message") if isinstance(first, dict) else first)
 
 
-def _kind(response: requests.Response) -> str:
-    return response.headers.get("Content-Type", "")
-
-
 def _why_not(error: OSError) -> str:
     said = str(error)
     for sign, reason in (
@@ -467,8 +460,3 @@ def _why_not(error: OSError) -> str:
     if isinstance(error, requests.Timeout):
         return "it was silent for too long"
     return "the connection failed"
-
-
-def _first_lines(message: str) -> str:
-    """Keep what an error says, without its stack trace."""
-    return message.split("Stack Trace:")[0].strip()
