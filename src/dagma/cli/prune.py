@@ -45,25 +45,22 @@ def prune(options: argparse.Namespace) -> int:
 def stores(settings: RetentionSettings, *, dry_run: bool) -> Iterator[tuple[str, Callable[[], Pruned]]]:
     """Yield each store's name, and what prunes it to the end."""
 
-    def pace() -> Pace:
-        return Pace(math.inf)
-
     def prune_runs() -> Pruned:
         import dagster as dg  # two seconds, of which the other commands have no use
 
         from dagma.retention.runs import RunPruner
 
         with dg.DagsterInstance.get() as instance:
-            return RunPruner(instance, days=settings.runs, pace=pace(), dry_run=dry_run).prune()
+            return RunPruner(instance, days=settings.runs, pace=Pace(math.inf), dry_run=dry_run).prune()
 
     def prune_langflow() -> Pruned:
         with access_from_environment().connect(base_url_from_environment()) as client:
-            days, chats_days = settings.langflow, settings.chats
-            return LangflowPruner(client, days=days, chats_days=chats_days, pace=pace(), dry_run=dry_run).prune()
+            days, chats_days, pace = settings.langflow, settings.chats, Pace(math.inf)
+            return LangflowPruner(client, days=days, chats_days=chats_days, pace=pace, dry_run=dry_run).prune()
 
     def prune_calls() -> Pruned:
         ledger = LedgerSettings.from_environment().open()
-        return prune_ledger(ledger, days=settings.ledger, pace=pace(), dry_run=dry_run)
+        return prune_ledger(ledger, days=settings.ledger, pace=Pace(math.inf), dry_run=dry_run)
 
     yield "Dagster", prune_runs
     yield "Langflow", prune_langflow

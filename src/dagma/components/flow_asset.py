@@ -109,7 +109,6 @@ class Question:
 
     def __init__(self, asset: FlowAsset) -> None:
         check_file_fields(asset.files, asset.tweaks)
-        self._asset = asset
         names = {"upstream", "config", "tags"} | ({"partition_key"} if asset.spec.partitions_def else set())
         of = f"of the flow asset {asset.name!r}"
         self._input = Template(asset.input, f"the input {of}", names)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import dedent
 from typing import Annotated, Any
 
 import dagster as dg
@@ -93,7 +92,7 @@ class FlowTableScaffolder(dg.Scaffolder[Any]):
     def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
         request.target_path.mkdir(parents=True, exist_ok=True)
         text = EXAMPLE.format(type_name=request.type_name, name=request.target_path.name)
-        (request.target_path / "defs.yaml").write_text(dedent(text))
+        (request.target_path / "defs.yaml").write_text(text)
 
 
 @dg.scaffold_with(FlowTableScaffolder)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 
@@ -55,11 +54,6 @@ class ProcessGroups:
     def __enter__(self) -> Self:
         self._logs.mkdir(parents=True, exist_ok=True)
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.end_all()
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
         """Start a process.
@@ -114,7 +108,7 @@ class ProcessGroups:
             if (code := child.process.poll()) is not None:
                 raise ChildEndedError(child.name, code, child.log)
 
-    def end_all(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """End every process and all that they started, by force after the grace period."""
         for child in reversed(self._children):
             _signal_group(child, signal.SIGTERM)

@@ -3,7 +3,6 @@
 import ssl
 from collections.abc import Mapping
 from datetime import datetime
-from types import TracebackType
 from typing import Any
 from uuid import uuid4
 
@@ -61,9 +60,7 @@ class FakeLangflow:
         self._server.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._server.close()
         self._jobs.close()
 

@@ -31,7 +31,7 @@ class FakeServer:
     """
 
     def __init__(self, handler: Handler, ssl_context: ssl.SSLContext | None = None) -> None:
-        self._handler = handler
+        self.answer = handler
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
         self._closing = threading.Event()
@@ -78,10 +78,6 @@ class FakeServer:
                         self._faults[index] = replace(fault, times=fault.times - 1)
                     return fault
             return None
-
-    def answer(self, request: RecordedRequest) -> FakeResponse:
-        """Return what the handler says."""
-        return self._handler(request)
 
     def wait(self, seconds: float) -> None:
         """Wait, or until the server closes."""
