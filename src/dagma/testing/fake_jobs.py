@@ -19,7 +19,7 @@ from dagma.testing.behaviour import (
     VariableMissing,
 )
 
-_OVER = ("completed", "failed", "cancelled", "timed_out")
+_OVER = ("completed", "failed", "cancelled")
 # As many as Langflow runs at a time.
 _CONCURRENT = 5
 _KEEPALIVE = ": keepalive\n\n"
@@ -109,7 +109,7 @@ class FakeJobs:
         """Queue a job, or return the one whose key is the same, whatever it was asked."""
         with self._changed:
             for job in self._jobs.values():
-                if key is not None and job.key == key and job.state not in ("failed", "cancelled", "timed_out"):
+                if key is not None and job.key == key and job.state not in ("failed", "cancelled"):
                     return job
             self._supersede(flow["id"], call.session_id)
             job = FakeJob(str(uuid4()), flow, call, behaviour, key)
@@ -186,61 +186,56 @@ class FakeJobs:
             self._tell(job, "build_start", {})
             self._tell(job, "add_message", shapes.user_message(job.call.input_value, job.call.session_id))
             self._finish(job, first, components[1:2])
+        outcome: str | FakeAnswer | Exception
         try:
-            answer = job.behaviour(job.call)
-        except HumanNeeded as question:
-            self._suspend(job, question)
-        except VariableMissing as missing:
-            self._complete_without_output(job, components[1], str(missing))
-        except ComponentFailed as failure:
-            self._fail(job, failure)
+            outcome = job.behaviour(job.call)
         except Exception as error:  # noqa: BLE001 (whatever a component raises fails its flow, not the server)
-            self._fail(job, ComponentFailed(type(error).__name__, str(error)))
-        else:
-            self._complete(job, components, last, answer)
+            outcome = error
+        with self._changed:
+            if job.over or job.dropped:
+                return
+            match outcome:
+                case HumanNeeded():
+                    self._suspend(job, outcome)
+                case VariableMissing():
+                    self._complete_without_output(job, components[1], str(outcome))
+                case ComponentFailed():
+                    self._fail(job, outcome)
+                case Exception():
+                    self._fail(job, ComponentFailed(type(outcome).__name__, str(outcome)))
+                case answer:
+                    self._complete(job, components, last, answer)
 
     def _complete(self, job: FakeJob, components: list[str], last: str, answer: str | FakeAnswer) -> None:
-        with self._changed:
-            if job.over or job.dropped:
-                return
-            job.by_model = isinstance(answer, FakeAnswer)
-            job.answer = answer if isinstance(answer, FakeAnswer) else FakeAnswer(answer)
-            for word in job.answer.words():
-                self._stream(job, word)
-            for component, following in pairwise(components[1:]):
-                self._finish(job, component, [following])
-            source = shapes.feeder(job.flow, last)
-            by_model = job.answer if job.by_model else None
-            self._tell(job, "add_message", shapes.message(job.answer.text, job.call.session_id, source, by_model))
-            self._finish(job, last, [])
-            self._tell(job, "output", {"type": "message", "content": job.answer.text, "component_id": last})
-            self._tell(job, "end", {"build_duration": 0.001})
-            self._end(job, "completed")
+        job.by_model = isinstance(answer, FakeAnswer)
+        job.answer = answer if isinstance(answer, FakeAnswer) else FakeAnswer(answer)
+        for word in job.answer.words():
+            self._stream(job, word)
+        for component, following in pairwise(components[1:]):
+            self._finish(job, component, [following])
+        source = shapes.feeder(job.flow, last)
+        by_model = job.answer if job.by_model else None
+        self._tell(job, "add_message", shapes.message(job.answer.text, job.call.session_id, source, by_model))
+        self._finish(job, last, [])
+        self._tell(job, "output", {"type": "message", "content": job.answer.text, "component_id": last})
+        self._tell(job, "end", {"build_duration": 0.001})
+        self._end(job, "completed")
 
     def _complete_without_output(self, job: FakeJob, component: str, text: str) -> None:
-        with self._changed:
-            if job.over or job.dropped:
-                return
-            self._invalid(job, component, text)
-            self._tell(job, "end", {"build_duration": 0.001})
-            self._end(job, "completed")
+        self._invalid(job, component, text)
+        self._tell(job, "end", {"build_duration": 0.001})
+        self._end(job, "completed")
 
     def _fail(self, job: FakeJob, failure: ComponentFailed) -> None:
-        with self._changed:
-            if job.over or job.dropped:
-                return
-            job.error = shapes.error_message(failure.message, failure.component)
-            self._tell(job, "error", job.error)
-            self._invalid(job, failure.component, failure.message)
-            self._tell(job, "end", {"build_duration": 0.001})
-            self._end(job, "failed")
+        job.error = shapes.error_message(failure.message, failure.component)
+        self._tell(job, "error", job.error)
+        self._invalid(job, failure.component, failure.message)
+        self._tell(job, "end", {"build_duration": 0.001})
+        self._end(job, "failed")
 
     def _suspend(self, job: FakeJob, question: HumanNeeded) -> None:
-        with self._changed:
-            if job.over or job.dropped:
-                return
-            job.state, job.question = "suspended", question
-            self._tell(job, "human_input_required", {"request_id": job.request_id, "prompt": question.prompt})
+        job.state, job.question = "suspended", question
+        self._tell(job, "human_input_required", {"request_id": job.request_id, "prompt": question.prompt})
 
     def _finish(self, job: FakeJob, component: str, following: list[str]) -> None:
         build = {"id": component, "valid": True, "next_vertices_ids": following, "data": {"timedelta": 0.001}}

@@ -89,8 +89,6 @@ class FakeWorkflows:
         if job.state == "failed":
             body = shapes.refusal("JOB_FAILED", "Job failed", job_id=job.id, error_detail=job.error)
             return FakeResponse(500, body)
-        if job.state == "timed_out":
-            return FakeResponse(408, shapes.refusal("EXECUTION_TIMEOUT", "Execution timeout", job_id=job.id))
         if job.state != "completed":
             return FakeResponse(200, shapes.v2_job(flow_id, job.id, job.state))
         if job.answer is None:
