@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from dagma.cli.ask_input import InputError, parse_tweaks, read_question
-from dagma.cli.launching import UnfinishedError, add_wait_option, how_it_ended, run_to_end
+from dagma.cli.launching import add_wait_option, how_it_ended, run_to_end
 from dagma.execution.webserver import Outcome, Webserver
 
 JOB = "langflow_run_flow_job"
@@ -46,11 +46,7 @@ def ask(options: argparse.Namespace) -> int:
         return USAGE
     webserver = Webserver.from_environment()
     started = time.monotonic()
-    try:
-        run_id, outcome = run_to_end(webserver, JOB, config, options.wait)
-    except UnfinishedError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    run_id, outcome = run_to_end(webserver, JOB, config, options.wait)
     seconds = time.monotonic() - started
     report = {"run": webserver.run_url(run_id), "run_id": run_id, "run_status": outcome.status, **outcome.metadata}
     if options.json:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dagma import __version__, environment
 from dagma.batches.errors import TableError
 from dagma.cli import ask, doctor, flows_command, prune, reload, run, table, validate
-from dagma.cli.launching import INTERRUPTED
+from dagma.cli.launching import INTERRUPTED, UnfinishedError
 from dagma.ledger import LedgerError
 from dagma.ledger import commands as ledger
 
@@ -33,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _refuse_from_outside(options.command)
         exit_code: int = options.handler(options)
         sys.stdout.flush()
+    except UnfinishedError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED

@@ -1,11 +1,10 @@
 """`dagma run`: one run of a job, to its end."""
 
 import argparse
-import sys
 import time
 from typing import Any
 
-from dagma.cli.launching import UnfinishedError, add_wait_option, how_it_ended, run_to_end
+from dagma.cli.launching import add_wait_option, how_it_ended, run_to_end
 from dagma.execution.webserver import Webserver
 
 
@@ -26,17 +25,13 @@ def run(options: argparse.Namespace) -> int:
     """Launch the job, wait for its end, and print what its last asset shows; 0 only if the run succeeded."""
     webserver = Webserver.from_environment().at(options.location)
     started = time.monotonic()
-    try:
-        _, outcome = run_to_end(
-            webserver,
-            options.job,
-            {},
-            options.wait,
-            on_launch=lambda run_id: print(f"{options.job} runs: {webserver.run_url(run_id)}\n", flush=True),
-        )
-    except UnfinishedError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    _, outcome = run_to_end(
+        webserver,
+        options.job,
+        {},
+        options.wait,
+        on_launch=lambda run_id: print(f"{options.job} runs: {webserver.run_url(run_id)}\n", flush=True),
+    )
     if outcome.status != "SUCCESS":
         print(how_it_ended(outcome))
         return 1
