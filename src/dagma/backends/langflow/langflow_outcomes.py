@@ -15,7 +15,7 @@ from typing import Any
 from dagma.backends.langflow.langflow_jobs import Clients, run_response
 from dagma.calls.finding import Answered, CannotTell, Failed, Finding, NoAnswer, Running
 from dagma.calls.request import OWN_SESSION, CallRequest, own_session
-from dagma.langflow import Flow, FlowFailed, LangflowError, PastRun
+from dagma.langflow import Flow, LangflowError, PastRun
 from dagma.langflow.untrusted_json import objects, walk
 from dagma.ledger import Begun
 
@@ -117,14 +117,12 @@ class LangflowOutcomes:
 
     def _told_by(self, run: PastRun) -> Finding:
         match run.state:
-            case "completed":
+            case "completed" | "failed":
                 return self._answer(run)
             case "running":
                 return Running("It still runs in Langflow.")
             case "lost":
                 return NoAnswer("The Langflow that ran it has died before it answered.")
-            case "failed":
-                return Failed(self._failure(run))
         return CannotTell("Langflow has its messages, and does not know any more how it ended.")
 
     def _answer(self, run: PastRun) -> Finding:
@@ -135,13 +133,6 @@ class LangflowOutcomes:
                 raise
             return Failed(error) if error.outcome == "failed" else CannotTell(f"It has ended: {error.cause}")
         return Answered({**response, "rebuilt": "from what Langflow keeps of the run"})
-
-    def _failure(self, run: PastRun) -> LangflowError:
-        try:
-            self.clients.quick_client.past_answer(run)
-        except FlowFailed as error:
-            return error
-        raise AssertionError("A run that failed has no answer.")
 
     def _without_a_run(self, request: CallRequest, flow: Flow, begun: Begun) -> Finding:
         """Say of a call of which Langflow knows nothing that it never began, or why that can't be known."""
