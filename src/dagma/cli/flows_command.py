@@ -3,23 +3,26 @@
 import argparse
 import re
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from dagma import environment
-from dagma.cli.server import langflow_client, wait_until_ready
+from dagma.backends.langflow.access_variables import langflow_client
 from dagma.flows import sync
 from dagma.flows.document import FlowDocument
 from dagma.flows.files import read_flows
 from dagma.flows.sync import Relation, Result
 from dagma.flows.validation import clashes, problems
-from dagma.langflow import LangflowClient, LangflowError
+from dagma.langflow import LangflowClient, LangflowError, ServerError, Unreachable
 from dagma.langflow.auth.redact import bare_url
+from dagma.langflow.errors import CallTimeout, MalformedResponse
 from dagma.langflow.known_failures import fix_for
 from dagma.langflow.variable import VariableType
 
 Handler = Callable[[argparse.Namespace], int]
 FOLDER = Path("flows")
+REQUEST_SECONDS = 30.0
 
 # Variables of the environment that become global variables of Langflow, by the name and type they have there. From
 # Langflow's own environment, a model's name reaches direct runs and is empty in background jobs, and a base URL works
@@ -71,8 +74,8 @@ def push(options: argparse.Namespace) -> int:
     files = read_flows(options.dir)
     if _report_problems(files):
         return 1
-    with langflow_client() as client:
-        wait_until_ready(client, options.wait)
+    with langflow_client(REQUEST_SECONDS) as client:
+        _wait_until_ready(client, options.wait)
         if options.check:
             return _check(client, files)
         failed = _set_variables(client)
@@ -96,7 +99,7 @@ def push(options: argparse.Namespace) -> int:
 def pull(options: argparse.Namespace) -> int:
     """Write flows to files named by their endpoint names; secrets are left out."""
     failed = 0
-    with langflow_client() as client:
+    with langflow_client(REQUEST_SECONDS) as client:
         for pulled in sync.pull(client, options.dir, options.names):
             if pulled.path is None:
                 failed += 1
@@ -111,7 +114,7 @@ def show(options: argparse.Namespace) -> int:
     # The containers have no folder of flows; what the server has can be listed all the same.
     files_there = options.dir != FOLDER or FOLDER.exists()
     files = {flow.get("id"): flow for flow in read_flows(options.dir).values()} if files_there else {}
-    with langflow_client() as client:
+    with langflow_client(REQUEST_SECONDS) as client:
         headers = {header.id: header for header in client.list_flows() if not header.raw.get("is_component")}
         for flow_id in sorted({*files, *headers}, key=str):
             file = files.get(flow_id)
@@ -129,6 +132,20 @@ def validate(options: argparse.Namespace) -> int:
         return 1
     print(f"{len(files)} flows are sound")
     return 0
+
+
+def _wait_until_ready(client: LangflowClient, seconds: float) -> None:
+    """Wait until Langflow and its database answer; it takes up to a minute to start."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            client.health_check()
+        except (CallTimeout, MalformedResponse, ServerError, Unreachable):
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(1.0)
+        else:
+            return
 
 
 def _set_variables(client: LangflowClient) -> int:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from dagma import environment
-from dagma.backends.langflow.access_variables import access_from_environment, base_url_from_environment
+from dagma.backends.langflow.access_variables import langflow_client
 from dagma.langflow import LangflowError
 from dagma.ledger import LedgerError, LedgerSettings
 from dagma.retention.calls import prune_ledger
@@ -54,7 +54,7 @@ def stores(settings: RetentionSettings, *, dry_run: bool) -> Iterator[tuple[str,
             return RunPruner(instance, days=settings.runs, pace=Pace(math.inf), dry_run=dry_run).prune()
 
     def prune_langflow() -> Pruned:
-        with access_from_environment().connect(base_url_from_environment()) as client:
+        with langflow_client() as client:
             days, chats_days, pace = settings.langflow, settings.chats, Pace(math.inf)
             return LangflowPruner(client, days=days, chats_days=chats_days, pace=pace, dry_run=dry_run).prune()
 

@@ -6,16 +6,13 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import dagster as dg
 
 from dagma import environment
-from dagma.backends.langflow.access_variables import (
-    DEFAULT_BASE_URL,
-    access_from_environment,
-    base_url_from_environment,
-)
+from dagma.backends.langflow.access_variables import DEFAULT_BASE_URL, base_url_from_environment, langflow_client
 from dagma.components.flow_asset import POOL, FlowAsset
 from dagma.components.flow_calls import with_calls
 from dagma.components.flow_changes import flow_changes_sensor
@@ -25,7 +22,6 @@ from dagma.components.flows_scaffold import FlowsScaffolder
 from dagma.flows.graph_picture import picture_of
 from dagma.flows.known_flows import FolderFlows, KnownFlows, ServerFlows, fingerprint_of
 from dagma.flows.outline import FlowOutline
-from dagma.langflow import LangflowClient, Timeouts
 from dagma.langflow.run_request import uuid_or_none
 from dagma.project import flows_folder, storage_folder
 
@@ -34,8 +30,8 @@ logger = logging.getLogger(__name__)
 LONGEST_TAG = 63
 """How many letters Dagster's tags may have."""
 
-# For one question about flows.
-_TIMEOUTS = Timeouts(connect=5.0, read=15.0, total=15.0)
+QUESTION_SECONDS = 15.0
+"""How long one question about flows may take."""
 
 
 @dg.scaffold_with(FlowsScaffolder)
@@ -176,7 +172,7 @@ class Flows(dg.Component, dg.Resolvable):
         storage = storage_folder()
         server = hashlib.sha256(base_url_from_environment().encode()).hexdigest()[:12]
         kept = storage / "langflow_flows" / f"{server}.json" if storage else None
-        return ServerFlows(kept, _connect, instead=flows_folder())
+        return ServerFlows(kept, partial(langflow_client, QUESTION_SECONDS), instead=flows_folder())
 
 
 def flow_assets(
@@ -215,10 +211,6 @@ def flow_assets(
         select=select or FlowSelection(), flows=flows or {}, defaults=defaults or FlowSettings(), from_files=from_files
     )
     return component.definitions(name)
-
-
-def _connect() -> LangflowClient:
-    return access_from_environment().connect(base_url_from_environment(), timeouts=_TIMEOUTS)
 
 
 def _metadata(flow: FlowOutline) -> dict[str, Any]:

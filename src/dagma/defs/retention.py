@@ -9,7 +9,7 @@ from collections.abc import Callable
 import dagster as dg
 
 from dagma import environment
-from dagma.backends.langflow.access_variables import access_from_environment, base_url_from_environment
+from dagma.backends.langflow.access_variables import langflow_client
 from dagma.langflow import LangflowError
 from dagma.ledger import LedgerError
 from dagma.ledger.ledger_settings import ledger_from_environment
@@ -37,7 +37,7 @@ def prune_runs_op(context: dg.OpExecutionContext) -> None:
 def prune_langflow_op(context: dg.OpExecutionContext) -> None:
     """Prune what calls leave in Langflow."""
     settings = RetentionSettings.from_environment()
-    with access_from_environment().connect(base_url_from_environment()) as client:
+    with langflow_client() as client:
         pruner = LangflowPruner(client, days=settings.langflow, chats_days=settings.chats)
         _report(context, f"Langflow at {client.base_url}", settings.langflow, pruner.prune)
 

@@ -9,9 +9,13 @@ from dagster._serdes import serialize_value
 from harness.certificates import Certificates, certificates, tls_server
 
 from dagma import environment
-from dagma.backends.langflow.access_variables import FILE_VARIABLES, KEY_VARIABLES, SECRET_VARIABLES
+from dagma.backends.langflow.access_variables import (
+    FILE_VARIABLES,
+    KEY_VARIABLES,
+    SECRET_VARIABLES,
+    langflow_client,
+)
 from dagma.backends.langflow.langflow_resource import LangflowRestResource, langflow_from_environment
-from dagma.cli.server import langflow_client
 from dagma.defs.llm.assets import langflow_run_flow
 from dagma.langflow import Access
 from dagma.testing import FakeLangflow, Fault

@@ -1,10 +1,10 @@
-"""Langflow's address, and credentials and TLS towards it, as the environment names them."""
+"""Langflow's address, and credentials and TLS towards it, as the environment names them; and a client of these."""
 
 import re
 from dataclasses import fields
 
 from dagma import environment
-from dagma.langflow import Access
+from dagma.langflow import Access, LangflowClient, Timeouts
 from dagma.langflow.http.connection_settings import checked_base_url
 
 DEFAULT_BASE_URL = "http://127.0.0.1:7860"
@@ -51,6 +51,19 @@ def access_from_environment() -> Access:
         return Access(verify_tls=verify_tls, **values)
     except ValueError as error:
         raise environment.SettingError(_with_variables(str(error))) from None
+
+
+def langflow_client(seconds: float = 300.0) -> LangflowClient:
+    """Connect to Langflow as the environment says.
+
+    Args:
+        seconds: How long each request may take.
+
+    Raises:
+        SettingError: A variable has a value that can't be used.
+    """
+    timeouts = Timeouts(read=seconds, total=seconds)
+    return access_from_environment().connect(base_url_from_environment(), timeouts=timeouts)
 
 
 def _with_variables(message: str) -> str:

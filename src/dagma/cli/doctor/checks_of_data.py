@@ -8,10 +8,10 @@ from pathlib import Path
 from sqlalchemy import text
 
 from dagma import environment
-from dagma.backends.langflow.access_variables import access_from_environment, base_url_from_environment
+from dagma.backends.langflow.access_variables import langflow_client
 from dagma.cli.doctor.check import Problem, Skipped
 from dagma.execution import health
-from dagma.langflow import LangflowError, Timeouts
+from dagma.langflow import LangflowError
 from dagma.ledger import LedgerError
 from dagma.ledger.database import Database
 from dagma.ledger.ledger_settings import LedgerSettings
@@ -92,8 +92,7 @@ def _database_skew() -> float | None:
 
 def _langflow_skew() -> float | None:
     try:
-        timeouts = Timeouts(connect=5.0, read=10.0, total=10.0)
-        with access_from_environment().connect(base_url_from_environment(), timeouts=timeouts) as client:
+        with langflow_client(10.0) as client:
             sent = time.time()
             now = client.server_time()
             received = time.time()

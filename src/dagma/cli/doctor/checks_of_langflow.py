@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from dagma import environment
-from dagma.backends.langflow.access_variables import access_from_environment, base_url_from_environment
+from dagma.backends.langflow.access_variables import langflow_client
 from dagma.cli.doctor.check import Problem, Skipped
-from dagma.langflow import CallTimeout, Flow, FlowNotFound, LangflowClient, Timeouts
+from dagma.langflow import CallTimeout, Flow, FlowNotFound, LangflowClient
 from dagma.langflow.auth.redact import bare_url
 from dagma.langflow.run_request import uuid_or_none
 from dagma.langflow.untrusted_json import objects, text_or_none, walk
@@ -22,14 +22,14 @@ _HOW_TO_ASK = "`make flows-push FORCE=1` brings the one of flows/."
 
 def check_langflow() -> str:
     """Ask Langflow for its health, its database included."""
-    with _client() as client:
+    with langflow_client(QUICK_SECONDS) as client:
         client.health_check()
         return f"{bare_url(client.base_url)} and its database answer, version {client.version()}"
 
 
 def check_api_key() -> str:
     """List flows, which needs a valid key."""
-    with _client() as client:
+    with langflow_client(QUICK_SECONDS) as client:
         return f"Langflow takes it, and shows {len(client.list_flows())} flows"
 
 
@@ -38,7 +38,7 @@ def check_default_flow() -> str:
     flow_id = environment.text("LANGFLOW_DEFAULT_FLOW_ID")
     if flow_id is None:
         raise Skipped("LANGFLOW_DEFAULT_FLOW_ID is not set, so calls that name no flow are skipped.")
-    with _client() as client:
+    with langflow_client(QUICK_SECONDS) as client:
         for flow in client.list_flows():
             if flow_id in (flow.id, flow.endpoint_name):
                 return f"Langflow has {flow.name} ({flow.id})"
@@ -54,7 +54,7 @@ def check_llm() -> str:
     backend = environment.text("DAGMA_BACKEND", "langflow")
     if backend != "langflow":
         raise Skipped(f"DAGMA_BACKEND is {backend}, so Langflow's LLM answers no calls.")
-    with _client(LLM_SECONDS) as client:
+    with langflow_client(LLM_SECONDS) as client:
         try:
             flow = client.get_flow(ASSISTANT)
         except FlowNotFound:
@@ -97,8 +97,3 @@ def _base_url(client: LangflowClient) -> str:
         if variable.name == "OPENAI_COMPATIBLE_BASE_URL" and variable.value:
             return bare_url(variable.value)
     return "LLM_BASE_URL"
-
-
-def _client(seconds: float = QUICK_SECONDS) -> LangflowClient:
-    timeouts = Timeouts(connect=5.0, read=seconds, total=seconds)
-    return access_from_environment().connect(base_url_from_environment(), timeouts=timeouts)
