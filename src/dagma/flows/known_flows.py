@@ -89,7 +89,7 @@ class ServerFlows(KnownFlows):
         instead: The folder whose flows stand in until the server was asked for the first time.
     """
 
-    def __init__(self, kept: Path | None, connect: Callable[[], LangflowClient], instead: Path | None = None) -> None:
+    def __init__(self, kept: Path | None, connect: Callable[[], LangflowClient], instead: Path) -> None:
         self._kept = kept
         self._connect = connect
         self._instead = instead
@@ -98,7 +98,7 @@ class ServerFlows(KnownFlows):
         """Read what is kept; where nothing is, the files that stand in, whose versions are not the server's."""
         if (kept := self._read()) is not None:
             return kept
-        if self._instead is None or not self._instead.is_dir():
+        if not self._instead.is_dir():
             logger.warning("Langflow has not been asked for its flows yet: none is known.")
             return []
         logger.warning("Langflow has not been asked for its flows yet: those of %s stand in.", self._instead)

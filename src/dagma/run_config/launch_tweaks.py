@@ -11,7 +11,7 @@ from typing import Any
 from dagma import environment
 from dagma.calls.request import FlowReference
 from dagma.flows.document import component_of, nodes_of, template_fields
-from dagma.langflow import BadRequest
+from dagma.langflow import BadRequest, LangflowError
 from dagma.langflow.errors import nothing_runs_yet
 from dagma.langflow.flow import Flow
 
@@ -78,7 +78,7 @@ def check_launch_tweaks(tweaks: Mapping[str, Any], flow: FlowReference) -> None:
     if flow.document is not None:
         _check_by_document(tweaks, flow.document, allowed)
     elif flow.look_up_error is not None:
-        _check_unseen(tweaks, flow, allowed)
+        _check_unseen(tweaks, flow.look_up_error, allowed)
     else:
         for component, field in _pairs(tweaks, flow.flow_id):
             what = _held_by_name(component) or _held_by_name(field)
@@ -113,19 +113,17 @@ def _check_by_document(
                 raise _refused(component, name, what)
 
 
-def _check_unseen(tweaks: Mapping[str, Any], flow: FlowReference, allowed: frozenset[tuple[str, str]]) -> None:
+def _check_unseen(tweaks: Mapping[str, Any], error: LangflowError, allowed: frozenset[tuple[str, str]]) -> None:
     """Let through only what the setting names: nothing is known of the flow's fields."""
-    error = flow.look_up_error
     for component, values in tweaks.items():
         fields = values if isinstance(values, Mapping) else {"": values}
         for name, value in fields.items():
             if (component, name) in allowed and not isinstance(value, Mapping):
                 continue
-            if error is not None and error.retryable:
+            if error.retryable:
                 with nothing_runs_yet():
                     raise error
-            why = f" ({error.cause.rstrip('.')})" if error is not None else ""
-            raise _refused(component, name, f"the flow's fields can't be looked up{why}")
+            raise _refused(component, name, f"the flow's fields can't be looked up ({error.cause.rstrip('.')})")
 
 
 def _held(name: str, field: Mapping[str, Any]) -> str | None:

@@ -4,7 +4,6 @@ import contextlib
 import importlib
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from types import FrameType
 
@@ -44,10 +43,7 @@ def definition_problems(seconds: int = LOAD_SECONDS) -> list[str]:
 
 @contextlib.contextmanager
 def _time_limit(seconds: int) -> Iterator[None]:
-    """Interrupt code that does not come to an end; in the main thread only, since elsewhere nothing can."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    """Interrupt code that does not come to an end; works in the main thread only."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise LoadTimeoutError(f"Loading was given up here after {seconds} s. Move what takes long into an asset.")
