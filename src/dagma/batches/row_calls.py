@@ -19,7 +19,7 @@ from dagma.calls.attached_files import identity_of
 from dagma.calls.call_path import CallPath
 from dagma.calls.call_record import CallRecord, RecordedCalls, record_calls
 from dagma.calls.caller import Caller, EqualCalls
-from dagma.calls.request import CallRequest, FlowNotIdentified
+from dagma.calls.request import CallRequest, FlowNotIdentified, FlowReference
 from dagma.calls.retrying import is_free_to_retry
 from dagma.langflow import (
     FlowNotFound,
@@ -128,18 +128,22 @@ class RowCalls:
         Returns:
             The rows; and whether the call of each has begun. The others are begun right before they are sent.
         """
-        ready = [ReadyRow(row, self._first_call(row)) for row in rows]
+        if not rows:
+            return [], True
+        flow = self._backend.look_up(self._flow)
+        # Rows differ in what their fields hold, and not in which fields they have.
+        tells_unsent = self._backend.tells_unsent(self._request(rows[0], rows[0].input, 0))
+        ready = [ReadyRow(row, self._first_call(row, flow, tells_unsent)) for row in rows]
         calls = [each.path.call for each in ready if each.path is not None]
         return ready, self._ledger.begin_ahead(calls) and len(calls) == len(rows)
 
-    def _first_call(self, row: StagedRow) -> CallPath | None:
+    def _first_call(self, row: StagedRow, flow: FlowReference, tells_unsent: bool) -> CallPath | None:
         """Prepare the first call of a row; None where it is not to begin before it is sent."""
-        request = self._request(row, row.input, 0)
         try:
-            path = self._path(request, self._caller)
+            path = self._path(self._request(row, row.input, 0), self._caller, flow)
         except (LangflowError, LedgerError):
             return None
-        return path if path.call.mode == "job" or self._backend.tells_unsent(request) else None
+        return path if tells_unsent or path.call.mode == "job" else None
 
     def ask(self, ready: ReadyRow) -> AskedRow:
         """Ask a row, until it has an answer that fits or has failed for good.
@@ -202,7 +206,9 @@ class RowCalls:
             # An answer whose raw response is not kept any more is asked for under a name of its own.
             scope = self._caller.scope if not expired else f"{self._caller.scope}+{expired}"
             try:
-                path = path or self._path(request, replace(self._caller, scope=scope))
+                if path is None:
+                    flow = self._backend.look_up(self._flow)  # kept for some seconds, and current after an edit
+                    path = self._path(request, replace(self._caller, scope=scope), flow)
                 # A request that the server refuses is sent again within its call: the others hold back with it.
                 with telling_of_waits(self._pace.slow_down):
                     return path.answered()
@@ -222,8 +228,7 @@ class RowCalls:
                 self._over.wait(wait)
             path = None
 
-    def _path(self, request: CallRequest, caller: Caller) -> CallPath:
-        flow = self._backend.look_up(self._flow)  # kept for some seconds, and current after an edit
+    def _path(self, request: CallRequest, caller: Caller, flow: FlowReference) -> CallPath:
         return CallPath.of(self._backend, request, flow, caller, self._ledger, self._equal_calls)
 
     def _read(self, answer: Answer) -> dict[str, object]:

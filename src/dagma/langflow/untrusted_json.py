@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from dagma.langflow.errors import MalformedResponse, Outcome
@@ -73,7 +72,7 @@ def malformed(reply: Reply, found: str, *, outcome: Outcome = "unknown") -> Malf
 def walk(value: Any, *path: str | int) -> Any:
     """Return what lies at `path` in nested JSON, or None where it ends early."""
     for step in path:
-        if isinstance(step, str) and isinstance(value, Mapping):
+        if isinstance(step, str) and isinstance(value, dict):
             value = value.get(step)
         elif isinstance(step, int) and isinstance(value, list) and -len(value) <= step < len(value):
             value = value[step]
