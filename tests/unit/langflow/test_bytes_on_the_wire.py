@@ -45,9 +45,12 @@ class Smuggling(Credential):
         return []
 
 
-def test_a_header_with_the_end_of_a_line_is_not_sent(fake_langflow: FakeLangflow, make_client: MakeClient):
-    with pytest.raises(ValueError, match="Invalid header value"):
+def test_a_header_with_the_end_of_a_line_is_not_sent_and_not_shown(
+    fake_langflow: FakeLangflow, make_client: MakeClient
+):
+    with pytest.raises(ValueError, match="Header X-Proof must be printable ASCII") as refused:
         make_client(auth=Smuggling()).health_check()
+    assert "two" not in str(refused.value)
     assert fake_langflow.requests == []
 
 
