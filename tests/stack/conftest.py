@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from harness.stack import Stack, wait_until
 
-from dagma.execution.webserver import ENTRIES, Outcome, Webserver, WebserverError
+from dagma.execution.webserver import ENTRY, Outcome, Webserver, WebserverError
 from dagma.langflow import ApiKey, LangflowClient
 
 JOB = "langflow_run_flow_job"
@@ -39,12 +39,11 @@ mutation Terminate($id: String!, $policy: TerminateRunPolicy!) {
 }
 """
 MATERIALIZATIONS = (
-    """
+    ENTRY
+    + """
 query Asset($key: AssetKeyInput!) {
   assetOrError(assetKey: $key) {
-    ... on Asset { assetMaterializations(limit: 5) { runId """
-    + ENTRIES
-    + """ } }
+    ... on Asset { assetMaterializations(limit: 5) { runId metadataEntries { ...entry } } }
   }
 }
 """

@@ -11,17 +11,16 @@ from typing import Any
 from harness.stack import Stack
 from stack.conftest import Dagster, rows
 
-from dagma.execution.webserver import ENTRIES
+from dagma.execution.webserver import ENTRY
 from dagma.langflow import LangflowClient
 
 STEPS = (
-    """
+    ENTRY
+    + """
 query Steps($id: ID!) {
   runOrError(runId: $id) { ... on Run { eventConnection { events {
     __typename
-    ... on ExecutionStepOutputEvent { stepKey """
-    + ENTRIES
-    + """ }
+    ... on ExecutionStepOutputEvent { stepKey metadataEntries { ...entry } }
     ... on ExecutionStepFailureEvent { stepKey error { message } }
   } } } }
 }

@@ -85,7 +85,23 @@ query Schedules($repository: RepositorySelector!) {
   }
 }
 """
-OUTCOME = """
+ENTRY = """
+fragment entry on MetadataEntry {
+  label
+  ... on TextMetadataEntry { text }
+  ... on MarkdownMetadataEntry { mdStr }
+  ... on IntMetadataEntry { intValue }
+  ... on FloatMetadataEntry { floatValue }
+  ... on BoolMetadataEntry { boolValue }
+  ... on UrlMetadataEntry { url }
+  ... on JsonMetadataEntry { jsonString }
+  ... on TableMetadataEntry { table { records } }
+}
+"""
+"""The values of a metadata entry, for queries that ask for `...entry`."""
+OUTCOME = (
+    ENTRY
+    + """
 query Outcome($id: ID!) {
   runOrError(runId: $id) {
     ... on Run {
@@ -104,19 +120,8 @@ query Outcome($id: ID!) {
     }
   }
 }
-
-fragment entry on MetadataEntry {
-  label
-  ... on TextMetadataEntry { text }
-  ... on MarkdownMetadataEntry { mdStr }
-  ... on IntMetadataEntry { intValue }
-  ... on FloatMetadataEntry { floatValue }
-  ... on BoolMetadataEntry { boolValue }
-  ... on UrlMetadataEntry { url }
-  ... on JsonMetadataEntry { jsonString }
-  ... on TableMetadataEntry { table { records } }
-}
 """
+)
 
 
 class WebserverError(Exception):
