@@ -125,7 +125,7 @@ class ManyAtATime:
         calls, ledger = [new_call() for _ in range(3)], make_grouped()
         assert ledger.begin_ahead(calls)
         ledger.begin(calls[0])
-        ledger.take_back()
+        ledger.take_back(10)
         with pytest.raises(CallInFlightError):
             make_ledger().begin(calls[0])
         for call in calls[1:]:

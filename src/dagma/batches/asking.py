@@ -26,6 +26,8 @@ from dagma.ledger import LedgerError
 WRITE_SECONDS = 0.5
 WRITE_ROWS = 200
 POLL_SECONDS = 0.2
+# How long the end of a batch waits for a ledger that does not answer: who cancels a run does not wait longer.
+END_SECONDS = 2.0
 
 Written = tuple[StagedRow, RowResult]
 
@@ -95,6 +97,7 @@ class Asking:
             self._progress.seconds = time.monotonic() - self._begun_at
             self._progress.level = self._pace.level
             self._tick(self._crew.working, has_more or self._crew.waiting > 0)
+            self._crew.let_work(self._pace.level)
             has_more = has_more and self._give(rows)
             self._take()
             if self._is_time_to_write():
@@ -115,10 +118,12 @@ class Asking:
                     break
                 self._unwritten.append(outcome)
         try:
-            for _ in self._written():
-                pass
+            if self._calls.settle(END_SECONDS):
+                for _ in self._write():
+                    pass
         except TableError as error:
             logger.warning("Answers were not written to the table, and the next batch finds them: %s", error)
+        self._calls.take_back(END_SECONDS)
 
     @property
     def in_flight(self) -> int:
@@ -135,7 +140,6 @@ class Asking:
 
     def _give(self, rows: Iterator[StagedRow]) -> bool:
         """Give rows to the threads, some of them ahead; tell whether there are more."""
-        self._crew.let_work(self._pace.level)
         while self._stopped is None and not self._pace.seconds_held and (room := self._room()) > 0:
             count = self._affordable(min(self._groups.next_size(self._asked), room))
             if not count:
@@ -255,6 +259,12 @@ class Asking:
 
     def _written(self) -> Iterator[RowResult]:
         """Write the rows that have come in, and those that ask the same, and yield them."""
+        # The ledger first, so that whatever the table has is paid for there as well.
+        while self._unwritten and not self._calls.settle(POLL_SECONDS):
+            self._tick(self._crew.working, True)
+        yield from self._write()
+
+    def _write(self) -> Iterator[RowResult]:
         asked, self._unwritten = self._unwritten, []
         rows = iter(self._with_equal_rows(asked))
         while chunk := list(itertools.islice(rows, WRITE_ROWS)):

@@ -207,34 +207,30 @@ class Batch:
     def _ask(self, staged: StagedRows, scope: str) -> Iterator[RowResult]:
         # The key of a call names neither run nor step: the next batch of the table finds it, whoever runs that.
         caller = self._caller if self._table is None else replace(self._caller, step=None, partition=None)
-        ledger = GroupedLedger(self._ledger)
         calls = RowCalls(
             self._backend,
             self._flow_address(),
             replace(caller, scope=scope, log=logger),
-            ledger,
+            GroupedLedger(self._ledger),
             self._settings.columns,
             self._pace,
             self._over,
         )
-
-        def write(results: Sequence[tuple[StagedRow, RowResult]]) -> None:
-            ledger.flush()  # first, so that whatever the table has is paid for in the ledger as well
-            if self._table is not None:
-                self._table.write(results, self._generation)
-
-        asking = Asking(calls, staged, self._settings, self._pace, self.progress, write, self._tick, self._over)
+        asking = Asking(calls, staged, self._settings, self._pace, self.progress, self._write, self._tick, self._over)
         with self._backend.keeping_files() if self._settings.files else nullcontext():
             try:
                 yield from asking.results(itertools.islice(staged.to_ask(), self._settings.sample))
             finally:
                 asking.end()
-                ledger.take_back()
                 if not asking.in_flight:  # else those that go on keep their slots until the lease expires
                     self._share.give_back()
         if self._settings.sample is not None:
             rows = staged.count("ask")
             self.progress.estimate = tell_estimate(asking.averages, rows, self.progress.rows_per_second)
+
+    def _write(self, results: Sequence[tuple[StagedRow, RowResult]]) -> None:
+        if self._table is not None:
+            self._table.write(results, self._generation)
 
     def _tick(self, in_flight: int, has_more: bool) -> None:
         self._caller.stop_if_cancelled()

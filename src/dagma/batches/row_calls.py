@@ -163,6 +163,25 @@ class RowCalls:
         with record_calls() as made:
             return self._ask(ready, made)
 
+    def settle(self, seconds: float) -> bool:
+        """Wait until the ledger has the end of each call that has ended.
+
+        Args:
+            seconds: How long to wait at most.
+
+        Returns:
+            Whether it has.
+        """
+        return self._ledger.flush(seconds)
+
+    def take_back(self, seconds: float) -> None:
+        """Record that calls which have begun and which no thread has made were not sent.
+
+        Args:
+            seconds: How long to wait for that at most.
+        """
+        self._ledger.take_back(seconds)
+
     def _ask(self, ready: ReadyRow, made: RecordedCalls) -> AskedRow:
         row, question, fault = ready.row, ready.row.input, None
         for number in range(MAX_ASKS):

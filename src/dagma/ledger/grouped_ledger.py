@@ -37,7 +37,7 @@ class GroupedLedger(Ledger):
         self._mutex = threading.Lock()
         self._ahead: dict[str, Begun] = {}
         self._unwritten: dict[str, Begun] = {}
-        self._endings = WriteBehind(self._write)
+        self._endings = WriteBehind[tuple[Begun, Ending | None]](self._write)
 
     def begin_ahead(self, calls: Sequence[Call]) -> bool:
         """Begin calls that are about to be made, in one transaction: `begin` finds them then.
@@ -58,18 +58,29 @@ class GroupedLedger(Ledger):
             self._ahead |= known
         return len(known) == len(calls)
 
-    def take_back(self) -> None:
-        """Record that what was begun ahead and not made was not sent. Where that fails, the next `begin` finds out."""
+    def take_back(self, seconds: float) -> None:
+        """Record that what was begun ahead and not made was not sent. Where that fails, the next `begin` finds out.
+
+        Args:
+            seconds: How long to wait for that at most.
+        """
         with self._mutex:
             unsent, self._ahead = self._ahead, {}
-        ids = [begun.call_id for begun in unsent.values()]
-        if ids:
-            self._admission.take_back(*ids)
-            self._presence.release(*ids)
+            self._unwritten |= unsent
+        for begun in unsent.values():
+            self._endings.put((begun, None))
+        self.flush(seconds)
 
-    def flush(self) -> None:
-        """Wait until the end of each call that has ended is written."""
-        self._endings.flush()
+    def flush(self, seconds: float | None = None) -> bool:
+        """Wait until the end of each call that has ended is written.
+
+        Args:
+            seconds: How long to wait at most; None for as long as it takes.
+
+        Returns:
+            Whether it is.
+        """
+        return self._endings.flush(seconds)
 
     def begin(self, call: Call, *, wait_seconds: float = 0.0) -> Begun:
         """Let a call in, as `Ledger.begin` does; one that was begun ahead is let in already."""
@@ -99,8 +110,21 @@ class GroupedLedger(Ledger):
             self._unwritten[begun.key] = begun
         self._endings.put((begun, Ending(begun.call_id, self._timed(begun, now, values), ENDS_FROM, replay)))
 
-    def _write(self, ended: Sequence[tuple[Begun, Ending]]) -> None:
-        endings = [ending for _, ending in ended]
+    def _write(self, ended: Sequence[tuple[Begun, Ending | None]]) -> None:
+        unsent = [begun.call_id for begun, ending in ended if ending is None]
+        answered = [(begun, ending) for begun, ending in ended if ending is not None]
+        if unsent:
+            self._admission.take_back(*unsent)
+        if answered:
+            self._write_answered(answered)
+        with self._mutex:
+            for begun, _ in ended:
+                del self._unwritten[begun.key]
+        self._presence.release(*unsent)
+        self._presence.forget(*(begun.call_id for begun, _ in answered))
+
+    def _write_answered(self, answered: Sequence[tuple[Begun, Ending]]) -> None:
+        endings = [ending for _, ending in answered]
 
         def work(connection: Connection) -> set[str]:
             return end_all(connection, endings, self._clock())
@@ -111,13 +135,9 @@ class GroupedLedger(Ledger):
             logger.debug("Calls are ended one by one: %s", error)
             written = set()
         give_up_at = time.monotonic() + self._patience_seconds
-        for begun, ending in ended:
+        for begun, ending in answered:
             if begun.call_id not in written:
                 self._write_alone(begun, ending, patience_seconds=max(give_up_at - time.monotonic(), 0.0))
-        with self._mutex:
-            for begun, _ in ended:
-                del self._unwritten[begun.key]
-        self._presence.forget(*(begun.call_id for begun, _ in ended))
 
     def _write_alone(self, begun: Begun, ending: Ending, patience_seconds: float) -> None:
         try:

@@ -39,12 +39,19 @@ class WriteBehind(Generic[Entry]):
                 self._is_running = True
             self._changed.notify_all()
 
-    def flush(self) -> None:
-        """Wait until everything is written that was handed in before."""
+    def flush(self, seconds: float | None = None) -> bool:
+        """Wait until everything is written that was handed in before.
+
+        Args:
+            seconds: How long to wait at most; None for as long as it takes.
+
+        Returns:
+            Whether it is.
+        """
         with self._changed:
             wanted = self._wanted = self._given
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._written >= wanted)
+            return self._changed.wait_for(lambda: self._written >= wanted, seconds)
 
     def _run(self) -> None:
         while entries := self._gathered():

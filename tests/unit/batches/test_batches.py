@@ -19,6 +19,7 @@ from unit.batches.conftest import FLOW_ID, QUICK, Flow, ask, labels, reviews, se
 from unit.batches.data_backend import Labelling
 
 from dagma.backends.langflow.langflow_resource import langflow_from_environment
+from dagma.batches import asking
 from dagma.batches.answer_table import AnswerTable
 from dagma.batches.ask_rows import ask_rows
 from dagma.batches.batch import Batch
@@ -29,6 +30,7 @@ from dagma.calls.caller import Caller
 from dagma.langflow import Forbidden
 from dagma.ledger import LedgerSettings, QuotaExceededError
 from dagma.ledger.errors import LedgerUnavailableError
+from dagma.ledger.grouped_ledger import GroupedLedger
 from dagma.ledger.ledger_settings import ledger_from_environment
 from dagma.ledger.reports import Filter, all_calls
 from dagma.ledger.tables import shares
@@ -362,6 +364,38 @@ def test_a_cancelled_batch_waits_for_no_call_and_the_next_one_finds_their_answer
         assert connection.scalar(select(shares.c.slots)) >= 1, "the calls that go on keep their slots for a while"
     goes_on.set()
     assert all(result.error is None for result in ask(reviews(20)).values())
+    assert len(flow.inputs) == len(set(flow.inputs)) == 20
+
+
+def test_a_cancelled_batch_does_not_wait_for_a_ledger_that_hangs(
+    fake: FakeLangflow, flow: Flow, database: TablesDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled, goes_on, went_on = threading.Event(), threading.Event(), threading.Event()
+
+    write = GroupedLedger._write_answered
+
+    def hang(ledger: GroupedLedger, answered: Any) -> None:
+        cancelled.set()
+        goes_on.wait(30)
+        went_on.set()
+        write(ledger, answered)
+
+    monkeypatch.setattr(GroupedLedger, "_write_answered", hang)
+    monkeypatch.setattr(asking, "END_SECONDS", 0.1)
+    batch = Batch(
+        reviews(20),
+        BatchSettings(key="id", input="{{ row.text }}"),
+        backend=langflow_from_environment(QUICK),
+        caller=CancelledCaller(scope="run", log=logging.getLogger(), cancelled=cancelled),
+        ledger=ledger_from_environment(),
+        table=AnswerTable(database, "labels"),
+    )
+    with pytest.raises(dg.DagsterExecutionInterruptedError):
+        list(batch.results())
+    assert not went_on.is_set()
+    goes_on.set()
+    again = ask(reviews(20))
+    assert [result.error for result in again.values() if result.error] == []
     assert len(flow.inputs) == len(set(flow.inputs)) == 20
 
 

@@ -29,8 +29,9 @@ def test_who_hands_in_does_not_wait_and_a_flush_does() -> None:
     for number in range(5):
         behind.put(number)
     assert written.groups == []
+    assert not behind.flush(0.01)
     written.may_write.set()
-    behind.flush()
+    assert behind.flush()
     assert list(itertools.chain(*written.groups)) == [0, 1, 2, 3, 4]
 
 
