@@ -1,5 +1,6 @@
 """Writing behind what goes on: threads hand in what is to be written, and don't wait for it."""
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
@@ -12,6 +13,8 @@ IDLE_SECONDS = 1.0
 
 Entry = TypeVar("Entry")
 
+logger = logging.getLogger(__name__)
+
 
 class WriteBehind(Generic[Entry]):
     """Writes the entries of many threads, many at a time and in their order, in a thread of its own.
@@ -19,7 +22,7 @@ class WriteBehind(Generic[Entry]):
     The thread starts with the first entry, and ends when there were none for a second.
 
     Args:
-        write: Writes entries. It must not raise: nobody waits for it who could be told.
+        write: Writes entries. What it raises is logged: nobody waits for it who could be told.
     """
 
     def __init__(self, write: Callable[[Sequence[Entry]], None]) -> None:
@@ -55,7 +58,10 @@ class WriteBehind(Generic[Entry]):
 
     def _run(self) -> None:
         while entries := self._gathered():
-            self._write(entries)
+            try:
+                self._write(entries)
+            except Exception:
+                logger.exception("%d entries were not written.", len(entries))
             with self._changed:
                 self._written += len(entries)
                 self._changed.notify_all()

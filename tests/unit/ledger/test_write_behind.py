@@ -79,3 +79,19 @@ def test_entries_of_many_threads_are_written_once_each() -> None:
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(hand_in, range(200)))
     assert sorted(itertools.chain(*written.groups)) == list(range(200))
+
+
+def test_what_cant_be_written_is_told_and_keeps_nobody_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    written: list[int] = []
+
+    def write(entries: Sequence[int]) -> None:
+        if -1 in entries:
+            raise ValueError("no")
+        written.extend(entries)
+
+    behind = WriteBehind(write)
+    for number in (-1, 1):
+        behind.put(number)
+        assert behind.flush(10)
+    assert written == [1]
+    assert "1 entries were not written" in caplog.text
