@@ -61,7 +61,7 @@ class WriteBehind(Generic[Entry]):
             try:
                 self._write(entries)
             except Exception:
-                logger.exception("%d entries were not written.", len(entries))
+                logger.exception("Entries were not written: %d.", len(entries))
             with self._changed:
                 self._written += len(entries)
                 self._changed.notify_all()

@@ -94,4 +94,4 @@ def test_what_cant_be_written_is_told_and_keeps_nobody_waiting(caplog: pytest.Lo
         behind.put(number)
         assert behind.flush(10)
     assert written == [1]
-    assert "1 entries were not written" in caplog.text
+    assert "Entries were not written: 1." in caplog.text
