@@ -52,7 +52,8 @@ def plain_way() -> None:
 def main(count: str, flow_id: str) -> float:
     """Run it; return the seconds that it took."""
     os.environ.update({ROWS: count, FLOW: flow_id})
-    with tempfile.TemporaryDirectory() as folder, dg.DagsterInstance.local_temp(folder) as instance:
+    quiet = {"telemetry": {"enabled": False}}  # which would write to DAGSTER_HOME, and a container's can't be written
+    with tempfile.TemporaryDirectory() as folder, dg.DagsterInstance.local_temp(folder, quiet) as instance:
         started = time.monotonic()
         done = dg.execute_job(dg.reconstructable(plain_way), instance=instance, raise_on_error=True)
         with done:
