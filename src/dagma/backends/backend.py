@@ -24,7 +24,7 @@ from typing_extensions import override
 
 from dagma.calls.answer import Answer
 from dagma.calls.attached_files import attach_files
-from dagma.calls.call_path import make_call
+from dagma.calls.call_path import CallPath
 from dagma.calls.call_policy import CallPolicy
 from dagma.calls.caller import Caller, EqualCalls
 from dagma.calls.finding import CannotTell, Finding
@@ -126,7 +126,7 @@ class Backend(FixedResource, ABC):
         caller = Caller.current(self._init_context())
         flow = flow or self.look_up(address)
         ledger = self._ledger or ledger_from_environment()
-        return make_call(self, request, flow, caller, ledger, self._equal_calls).response
+        return CallPath.of(self, request, flow, caller, ledger, self._equal_calls).answered().response
 
     @abstractmethod
     def answer(self, request: CallRequest) -> dict[str, Any]:

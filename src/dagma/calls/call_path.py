@@ -30,35 +30,6 @@ from dagma.ledger import (
 from dagma.ledger.errors import both_ways_on
 
 
-def make_call(
-    backend: CallBackend,
-    request: CallRequest,
-    flow: FlowReference,
-    caller: Caller,
-    ledger: Ledger,
-    equal_calls: EqualCalls,
-) -> CallRecord:
-    """Make a call: have it answered once, whoever asks however often.
-
-    Args:
-        backend: What answers it.
-        request: What to ask.
-        flow: The flow, looked up.
-        caller: Who asks.
-        ledger: Where it is recorded.
-        equal_calls: Tells it from equal calls of the same step.
-
-    Returns:
-        The call, answered.
-
-    Raises:
-        LangflowError: There is no answer.
-        LedgerError: The call was not let in.
-        DagsterExecutionInterruptedError: The run is cancelled.
-    """
-    return CallPath.of(backend, request, flow, caller, ledger, equal_calls).answered()
-
-
 class CallPath:
     """The attempts of a call, until one has an answer.
 
@@ -86,7 +57,15 @@ class CallPath:
         ledger: Ledger,
         equal_calls: EqualCalls,
     ) -> "CallPath":
-        """Prepare a call, as `make_call` describes it; nothing is recorded or sent yet.
+        """Prepare a call; nothing is recorded or sent yet.
+
+        Args:
+            backend: What answers it.
+            request: What to ask.
+            flow: The flow, looked up.
+            caller: Who asks.
+            ledger: Where it is recorded.
+            equal_calls: Tells it from equal calls of the same step.
 
         Raises:
             BadRequest: It can't be made so.
@@ -99,7 +78,13 @@ class CallPath:
         return cls(CallContext(backend, request.in_its_own_session(call.key), flow, caller, ledger), call)
 
     def answered(self) -> CallRecord:
-        """Get the answer; send the call again where an attempt was lost."""
+        """Have the call answered once, whoever asks however often; send it again where an attempt was lost.
+
+        Raises:
+            LangflowError: There is no answer.
+            LedgerError: The call was not let in.
+            DagsterExecutionInterruptedError: The run is cancelled.
+        """
         while True:
             self._context.caller.stop_if_cancelled()
             try:

@@ -338,6 +338,20 @@ class CancelledCaller(Caller):
         return self.cancelled.is_set()
 
 
+def ask_until(cancelled: threading.Event, database: TablesDatabase) -> None:
+    """Ask twenty rows, in a run that is cancelled meanwhile."""
+    batch = Batch(
+        reviews(20),
+        BatchSettings(key="id", input="{{ row.text }}"),
+        backend=langflow_from_environment(QUICK),
+        caller=CancelledCaller(scope="run", log=logging.getLogger(), cancelled=cancelled),
+        ledger=ledger_from_environment(),
+        table=AnswerTable(database, "labels"),
+    )
+    with pytest.raises(dg.DagsterExecutionInterruptedError):
+        list(batch.results())
+
+
 def test_a_cancelled_batch_waits_for_no_call_and_the_next_one_finds_their_answers(
     fake: FakeLangflow, flow: Flow, database: TablesDatabase
 ) -> None:
@@ -349,16 +363,7 @@ def test_a_cancelled_batch_waits_for_no_call_and_the_next_one_finds_their_answer
         return f"You said {asked}."
 
     flow.says = cancel_and_hang
-    batch = Batch(
-        reviews(20),
-        BatchSettings(key="id", input="{{ row.text }}"),
-        backend=langflow_from_environment(QUICK),
-        caller=CancelledCaller(scope="run", log=logging.getLogger(), cancelled=cancelled),
-        ledger=ledger_from_environment(),
-        table=AnswerTable(database, "labels"),
-    )
-    with pytest.raises(dg.DagsterExecutionInterruptedError):
-        list(batch.results())
+    ask_until(cancelled, database)
     assert not goes_on.is_set()
     with ledger_from_environment().database.read() as connection:
         assert connection.scalar(select(shares.c.slots)) >= 1, "the calls that go on keep their slots for a while"
@@ -382,16 +387,7 @@ def test_a_cancelled_batch_does_not_wait_for_a_ledger_that_hangs(
 
     monkeypatch.setattr(GroupedLedger, "_write_answered", hang)
     monkeypatch.setattr(asking, "END_SECONDS", 0.1)
-    batch = Batch(
-        reviews(20),
-        BatchSettings(key="id", input="{{ row.text }}"),
-        backend=langflow_from_environment(QUICK),
-        caller=CancelledCaller(scope="run", log=logging.getLogger(), cancelled=cancelled),
-        ledger=ledger_from_environment(),
-        table=AnswerTable(database, "labels"),
-    )
-    with pytest.raises(dg.DagsterExecutionInterruptedError):
-        list(batch.results())
+    ask_until(cancelled, database)
     assert not went_on.is_set()
     goes_on.set()
     again = ask(reviews(20))
