@@ -28,6 +28,8 @@ gateway-user: ## Let somebody log in at the gateway: make gateway-user NAME=anna
 
 down: ## Stop and remove the containers; data stays
 	@$(compose) down --remove-orphans
+	@# Once more for a container that was starting again meanwhile: Compose does not look whether all are gone.
+	@if [ -n "$$($(compose) ps --quiet)" ]; then $(compose) down --remove-orphans; fi
 
 ps: ## Show the containers and their health
 	@$(compose) ps --all

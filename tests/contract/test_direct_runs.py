@@ -1,5 +1,7 @@
 """Facts about v1 runs, v1 streams and v2 runs in the mode sync, and what the client makes of them."""
 
+import socket
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -58,6 +60,23 @@ def test_a_body_that_is_no_json_is_422(langflow_server: LangflowServer, flows: F
     headers = {"Content-Type": "application/json"}
     response = langflow_server.request("POST", f"/api/v1/run/{flows.echo}", data=b"no JSON", headers=headers)
     assert response.status_code == 422
+
+
+@pytest.mark.parametrize("sent", [b"", b'{"input_value": "hel'])
+def test_a_request_whose_sender_dies_in_the_middle_runs_nothing(
+    langflow_server: LangflowServer, flows: Flows, sent: bytes
+):
+    def count_messages() -> int:
+        return len(langflow_server.request("GET", "/api/v1/monitor/messages", params={"flow_id": flows.echo}).json())
+
+    messages, address = count_messages(), urlsplit(langflow_server.base_url)
+    head = f"POST /api/v1/run/{flows.echo} HTTP/1.1", f"Host: {address.netloc}", f"x-api-key: {langflow_server.api_key}"
+    rest = "Content-Type: application/json", "Content-Length: 25", "", ""
+    with socket.create_connection((str(address.hostname), address.port or 80)) as connection:
+        connection.sendall("\r\n".join([*head, *rest]).encode() + sent)
+    # One run more, so that the other one had the time.
+    langflow_server.request("POST", f"/api/v1/run/{flows.echo}", json={"input_value": "hello"})
+    assert count_messages() == messages + 2, "the question and the answer of the second"
 
 
 def test_v1_ignores_unknown_fields_and_v2_refuses_them(langflow_server: LangflowServer, flows: Flows):

@@ -190,7 +190,8 @@ def live_and_die(ledger: GroupedLedger, calls: list[Call], statements: int, sent
 
 def what_a_retry_finds(ledger: Ledger, call: Call, was_sent: bool) -> str:
     try:
-        begun = ledger.begin(call)
+        # The database may learn of a death a moment later, when the statement of that moment has ended.
+        begun = ledger.begin(call, wait_seconds=10)
     except OutcomeUnknownError:
         return "unknown"
     assert begun.attempt == 1

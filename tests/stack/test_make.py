@@ -451,8 +451,8 @@ def test_the_way_out_is_open_as_long_as_its_setting_is_there(clone: Clone) -> No
 def test_make_down_keeps_the_data_and_make_clean_deletes_it(clone: Clone) -> None:
     volumes = clone.volumes()
     assert len(volumes) == 4
-    clone.make("down")
-    assert (clone.containers(), clone.volumes()) == ({}, volumes)
+    said = clone.make("down")
+    assert (clone.containers(), clone.volumes()) == ({}, volumes), said
     clone.make("clean", "YES=1")
     assert clone.volumes() == set()
     assert (clone.folder / ".env").exists()

@@ -92,12 +92,18 @@ class _RequestHandler(BaseHTTPRequestHandler):
 
     def do_any(self) -> None:
         parts = urlsplit(self.path)
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:
+            # Its client is gone before the end: no server hands this to what it serves.
+            self.close_connection = True
+            return
         request = RecordedRequest(
             method=self.command,
             path=unquote(parts.path),
             query=dict(parse_qsl(parts.query)),
             headers={name.lower(): value for name, value in self.headers.items()},
-            body=self.rfile.read(int(self.headers.get("Content-Length") or 0)),
+            body=body,
         )
         fault = self.server.fake.record(request)
         if fault is None:

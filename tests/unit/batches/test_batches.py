@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import select
 from unit.batches.conftest import FLOW_ID, QUICK, Flow, ask, labels, reviews, sends, stored
 from unit.batches.data_backend import Labelling
+from unit.calls.conftest import wait_for
 
 from dagma.backends.langflow.langflow_resource import langflow_from_environment
 from dagma.batches import asking
@@ -390,6 +391,8 @@ def test_a_cancelled_batch_does_not_wait_for_a_ledger_that_hangs(
     ask_until(cancelled, database)
     assert not went_on.is_set()
     goes_on.set()
+    ledger = ledger_from_environment().database
+    wait_for("the end of the calls", lambda: all(row["state"] != "begun" for row in all_calls(ledger, Filter())))
     again = ask(reviews(20))
     assert [result.error for result in again.values() if result.error] == []
     assert len(flow.inputs) == len(set(flow.inputs)) == 20
