@@ -66,7 +66,8 @@ class Crashes:
 
     def check_retry(self, ledger: Ledger, call: Call, was_sent: bool) -> str:
         try:
-            begun = ledger.begin(call)
+            # The database may learn of the death a moment later.
+            begun = ledger.begin(call, wait_seconds=10)
         except OutcomeUnknownError:
             assert call.mode == "direct"
             return "unknown"
