@@ -2,7 +2,9 @@
 
 import argparse
 import itertools
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from dagma.batches.arrow_tables import write_parquet
 from dagma.batches.errors import TableError
 from dagma.batches.tables_database import tables_from_environment
 from dagma.ledger.formats import replacing, write_records
+from dagma.project import storage_folder
 
 Handler = Callable[[argparse.Namespace], int]
 SHOWN_ROWS = 20
@@ -35,14 +38,19 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         each.add_argument("--partition", default="", metavar="KEY", help="only this partition; default: all rows")
     showing.add_argument("--rows", type=int, default=SHOWN_ROWS, metavar="N", help="how many; default: %(default)s")
     showing.add_argument("--failed", action="store_true", help="only rows that have an error instead of an answer")
-    exporting.add_argument("file", metavar="FILE", help="where to: .csv, .jsonl or .parquet; - writes to the terminal")
+    exporting.add_argument(
+        "file", metavar="FILE", help="where to: .csv, .jsonl or .parquet; - writes to standard output"
+    )
     exporting.add_argument("--format", choices=sorted(FORMATS.values()), help="the format; default: as the file's name")
 
 
 def list_tables(_options: argparse.Namespace) -> int:
     """Print the name of each table, how many rows it has, and how many of them have failed."""
     database = tables_from_environment()
-    for name in table_names(database):
+    names = table_names(database)
+    if not names:
+        print(f"There is no table in {database.name} yet.", file=sys.stderr)
+    for name in names:
         table = AnswerTable(database, name)
         print(f"{name:<40} {table.count():>10,} rows  {sum(table.failures().values()):>8,} failed")
     return 0
@@ -77,10 +85,16 @@ def export(options: argparse.Namespace) -> int:
 
 
 def _export_parquet(table: AnswerTable, file: str) -> int:
-    if file == "-":
-        raise TableError("Parquet can't be written to the terminal. Name a file.")
+    if file == "-" and sys.stdout.isatty():
+        raise TableError("Parquet can't be shown on a terminal. Send it to a file: `> table.parquet`.")
     try:
-        return write_parquet(table, file)
+        if file != "-":
+            return write_parquet(table, file)
+        # Parquet's writer asks where it is in the file, which a pipe can't tell.
+        with tempfile.NamedTemporaryFile(dir=storage_folder()) as whole:
+            count = write_parquet(table, whole.name)
+            shutil.copyfileobj(whole, sys.stdout.buffer)
+        return count
     except ImportError:
         raise TableError(
             "Parquet needs pyarrow. Add pyarrow to project/requirements.txt, then `make up`; or export .csv or .jsonl."

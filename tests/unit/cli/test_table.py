@@ -1,6 +1,7 @@
 """`dagma table` lists, shows and exports the tables that flows have answered."""
 
 import csv
+import io
 import json
 import re
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ def answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table.prepare({"id": "integer"}, {"label": "text"})
     rows = []
     for number in range(1, 4):
-        row = StagedRow(number, str(number), {"id": number}, "?", None, None, "hash", None)
+        row = StagedRow(number, str(number), {"id": number}, "?", asked="hash")
         failed = number == 3
         result = RowResult(
             key=str(number),
@@ -75,6 +76,19 @@ def test_a_table_is_exported_as_json_lines(capsys: pytest.CaptureFixture[str]) -
 def test_a_table_is_exported_as_parquet(tmp_path: Path) -> None:
     assert main(["table", "export", "reviews", str(tmp_path / "out.parquet")]) == 0
     assert pq.read_table(tmp_path / "out.parquet").column("id").to_pylist() == [1, 2, 3]
+
+
+def test_parquet_goes_to_a_pipe(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert main(["table", "export", "reviews", "-", "--format", "parquet"]) == 0
+    assert pq.read_table(io.BytesIO(capsysbinary.readouterr().out)).column("id").to_pylist() == [1, 2, 3]
+
+
+def test_a_database_without_tables_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DAGMA_TABLES_URL", f"sqlite:///{tmp_path}/empty.db")
+    assert main(["table", "list"]) == 0
+    assert re.fullmatch(r"There is no table in sqlite:.*empty.db yet.\n", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(
