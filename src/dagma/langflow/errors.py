@@ -149,7 +149,7 @@ class JobNotFound(LangflowError):
 class BadRequest(LangflowError):
     """The request can't be served as it is: another 4xx, or refused on this side before it was sent."""
 
-    default_fix = "Correct the request; sending it again as it is can't work."
+    default_fix = "Fix the request first; retrying it unchanged will fail again."
     default_outcome = "not_run"
 
 
