@@ -13,7 +13,7 @@ import pytest
 from harness.certificates import Certificates, tls_server
 from unit.langflow.conftest import MakeClient
 
-from dagma.langflow import TLS, LangflowClient, RetryPolicy, TLSFailure, Unreachable
+from dagma.langflow import TLS, LangflowClient, RetryPolicy, Unreachable
 from dagma.testing import FakeLangflow, Fault
 
 HEALTHY = Fault(status=200, body={"status": "ok"})
@@ -146,14 +146,17 @@ def test_the_environments_bundle_is_used_where_the_client_has_none(
         assert client.health_check()["status"] == "ok"
 
 
-def test_a_bundle_that_does_not_exist_trusts_nobody(
-    certificates: Certificates, fake_langflow: FakeLangflow, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("content", "fault"), [(None, "No such file"), ("not PEM", "holds no certificate")])
+def test_a_bundle_that_can_not_be_used_is_named_where_tls_needs_it(
+    fake_langflow: FakeLangflow, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None, fault: str
 ) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
-    with tls_server(certificates) as fake, LangflowClient(fake.base_url) as client:
-        with pytest.raises(TLSFailure, match="No such file") as caught:
-            client.health_check()
-        assert (caught.value.outcome, fake.requests) == ("not_run", [])
+    bundle = tmp_path / "ca.pem"
+    if content is not None:
+        bundle.write_text(content)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    with pytest.raises(ValueError, match=f"^REQUESTS_CA_BUNDLE: .*{fault}") as caught:
+        LangflowClient("https://langflow.example")
+    assert str(bundle) in str(caught.value)
     with LangflowClient(fake_langflow.base_url) as client:
         assert client.health_check()["status"] == "ok", "it matters to TLS only"
 

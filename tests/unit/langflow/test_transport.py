@@ -3,6 +3,7 @@ import errno
 import json
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -130,6 +131,33 @@ def test_a_tls_file_that_can_not_be_read_is_named_before_anything_is_sent(
     files = {"cert": certificates.client, name: unreadable}
     with pytest.raises(ValueError, match=r"unreadable\.pem can't be read \(Permission denied\)"):
         TLS(**files)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"ca_bundle": "server_key"}, r"server\.key holds no certificate\. Give the authorities' certificates as PEM"),
+        ({"cert": "client"}, r"client\.pem holds no certificate with its private key\. Give both as PEM"),
+        (
+            {"cert": "client", "key": "server_key"},
+            r"client\.pem and \S*server\.key are no certificate with its private",
+        ),
+        ({"cert": "client", "key": "client"}, r"client\.pem and \S*client\.pem are no certificate with its private"),
+    ],
+)
+def test_a_tls_file_with_other_content_is_named_before_anything_is_sent(
+    certificates: Certificates, files: dict[str, str], message: str
+):
+    with pytest.raises(ValueError, match=message):
+        TLS(**{name: getattr(certificates, file) for name, file in files.items()})
+
+
+def test_a_key_with_a_passphrase_is_refused_without_asking_for_it(certificates: Certificates, tmp_path: Path):
+    locked = tmp_path / "locked.key"
+    lock = ("openssl", "ec", "-in", certificates.client_key, "-aes256", "-passout", "pass:word", "-out", locked)
+    subprocess.run(lock, check=True, capture_output=True)
+    with pytest.raises(ValueError, match=r"locked\.key .* the key without a passphrase"):
+        TLS(cert=certificates.client, key=locked)
 
 
 def test_a_folder_is_no_certificate(tmp_path: Path):

@@ -1,5 +1,6 @@
 """Settings of a connection to Langflow: addresses, time-outs and TLS."""
 
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -44,15 +45,44 @@ class TLS:
     def __post_init__(self) -> None:
         if self.key is not None and self.cert is None:
             raise ValueError("A client key needs its certificate: set cert as well.")
-        for path in (self.ca_bundle, self.cert, self.key):
-            # OpenSSL takes a folder of authorities as well.
-            if path is not None and not (path is self.ca_bundle and Path(path).is_dir()):
-                _check_readable(Path(path))
+        if self.ca_bundle is not None:
+            check_authorities(self.ca_bundle)
+        if self.cert is not None:
+            _check_identity(self.cert, self.key)
 
 
-def _check_readable(path: Path) -> None:
+def check_authorities(path: str | Path) -> None:
+    """Refuse a file that holds no authorities; OpenSSL takes a folder of them as well.
+
+    Raises:
+        ValueError: It can't be read or holds none; the message names it.
+    """
+    if Path(path).is_dir():
+        return
+    _check_readable(path)
     try:
-        path.open("rb").close()
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        raise ValueError(f"{path} holds no certificate. Give the authorities' certificates as PEM.") from None
+
+
+def _check_identity(cert: str | Path, key: str | Path | None) -> None:
+    _check_readable(cert)
+    if key is not None:
+        _check_readable(key)
+    try:
+        # With an empty passphrase, or OpenSSL asks for one at the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key, password=lambda: "")
+    except ssl.SSLError:
+        files = f"{cert} holds no" if key is None else f"{cert} and {key} are no"
+        raise ValueError(
+            f"{files} certificate with its private key. Give both as PEM, and the key without a passphrase."
+        ) from None
+
+
+def _check_readable(path: str | Path) -> None:
+    try:
+        Path(path).open("rb").close()
     except FileNotFoundError:
         raise ValueError(f"No such file: {path}. TLS needs it as PEM.") from None
     except OSError as error:

@@ -28,7 +28,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
-from dagma.langflow.http.connection_settings import TLS, checked_address
+from dagma.langflow.http.connection_settings import TLS, check_authorities, checked_address
 from dagma.langflow.http.patience import Deadline
 
 # Langflow closes a connection that has been idle for 2 s under gunicorn, as in its image; uvicorn alone does after 5 s.
@@ -283,10 +283,11 @@ def watched_pools(base_url: str, tls: TLS) -> PoolManager:
         tls: Trust and identity.
 
     Raises:
-        ValueError: The environment's proxy can't be used. The message shows nothing of it, since it may hold a login.
+        ValueError: The environment's authorities or its proxy can't be used. The message shows nothing of the proxy,
+            which may hold a login.
     """
     # Callers share one client between threads; below this many, connections are kept.
-    options: dict[str, Any] = {"maxsize": 64, "cert_file": tls.cert, "key_file": tls.key, **_trust(tls)}
+    options: dict[str, Any] = {"maxsize": 64, "cert_file": tls.cert, "key_file": tls.key, **_trust(base_url, tls)}
     proxy = select_proxy(base_url, get_environ_proxies(base_url))
     pools = _pools_through(proxy, options) if proxy else PoolManager(**options)
     pools.pool_classes_by_scheme = _POOLS
@@ -300,9 +301,20 @@ def _pools_through(proxy: str, options: Mapping[str, Any]) -> ProxyManager:
     return ProxyManager(url, proxy_headers=make_headers(proxy_basic_auth=login), **options)
 
 
-def _trust(tls: TLS) -> Mapping[str, Any]:
+def _trust(base_url: str, tls: TLS) -> Mapping[str, Any]:
     if not tls.verify:
         return {"cert_reqs": "CERT_NONE"}
-    named = tls.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    authorities = Path(named or DEFAULT_CA_BUNDLE_PATH)
+    authorities = Path(tls.ca_bundle or _authorities_of_environment(base_url) or DEFAULT_CA_BUNDLE_PATH)
     return {"cert_reqs": "CERT_REQUIRED", "ca_cert_dir" if authorities.is_dir() else "ca_certs": authorities}
+
+
+def _authorities_of_environment(base_url: str) -> str | None:
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        if path := os.environ.get(variable):
+            if base_url.lower().startswith("https:"):
+                try:
+                    check_authorities(path)
+                except ValueError as error:
+                    raise ValueError(f"{variable}: {error}") from None
+            return path
+    return None
