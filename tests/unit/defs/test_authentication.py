@@ -162,6 +162,19 @@ def test_settings_that_can_not_be_used_keep_the_code_from_loading_and_name_the_v
 
 
 @pytest.mark.parametrize(
+    ("variable", "value"), [("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem"), ("HTTPS_PROXY", "http://gateway:no-port")]
+)
+def test_a_client_that_the_environment_keeps_from_being_made_is_a_wrong_setting(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv("LANGFLOW_BASE_URL", "https://langflow.example")
+    monkeypatch.delenv("https_proxy", raising=False)
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(environment.SettingError):
+        langflow_client()
+
+
+@pytest.mark.parametrize(
     "variables",
     [
         {"LANGFLOW_API_KEY": "hidden-key", "LANGFLOW_HEADERS": '{"X-Key": "hidden-header"}'},

@@ -63,7 +63,12 @@ def langflow_client(seconds: float = 300.0) -> LangflowClient:
         SettingError: A variable has a value that can't be used.
     """
     timeouts = Timeouts(read=seconds, total=seconds)
-    return access_from_environment().connect(base_url_from_environment(), timeouts=timeouts)
+    access, base_url = access_from_environment(), base_url_from_environment()
+    try:
+        return access.connect(base_url, timeouts=timeouts)
+    except ValueError as error:
+        # The environment's proxy, or its authorities.
+        raise environment.SettingError(str(error)) from None
 
 
 def _with_variables(message: str) -> str:
