@@ -1,13 +1,12 @@
 """The client of Langflow's API."""
 
 from dagma.langflow.files_api import FilesApi
-from dagma.langflow.history_api import HistoryApi
 from dagma.langflow.past_runs_api import PastRunsApi
 from dagma.langflow.runs_api import RunsApi
 from dagma.langflow.variables_api import VariablesApi
 
 
-class LangflowClient(RunsApi, PastRunsApi, VariablesApi, FilesApi, HistoryApi):
+class LangflowClient(RunsApi, PastRunsApi, VariablesApi, FilesApi):
     """Calls Langflow's API; safe for threads, and a context manager that closes its connections.
 
     Args:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from urllib3.filepost import encode_multipart_formdata
@@ -13,7 +13,7 @@ from dagma.langflow.errors import BadRequest, FlowNotFound, nothing_runs_yet
 from dagma.langflow.http.connection import Connection
 from dagma.langflow.http.transport import Reply
 from dagma.langflow.run_request import checked_uuid
-from dagma.langflow.untrusted_json import json_object, json_objects, malformed, text_or_none
+from dagma.langflow.untrusted_json import json_object, json_objects, malformed, moment_or_none, text_or_none
 
 # Langflow refuses some characters, and looks for names that are taken with LIKE, to which _ and % stand for others.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,199}(\.[A-Za-z0-9]{1,20})?")
@@ -97,11 +97,7 @@ class FilesApi(Connection):
 
 def _file(reply: Reply, body: Mapping[str, Any]) -> StoredFile:
     file_id, name, path = (text_or_none(body.get(field)) for field in ("id", "name", "path"))
-    size, created = body.get("size"), text_or_none(body.get("created_at"))
+    size = body.get("size")
     if file_id is None or name is None or path is None or not isinstance(size, int):
         raise malformed(reply, "a file without id, name, path or size", outcome="not_run")
-    try:
-        at = datetime.fromisoformat(created) if created else None
-    except ValueError:
-        raise malformed(reply, "a file with a time that is none", outcome="not_run") from None
-    return StoredFile(file_id, name, path, size, at.replace(tzinfo=UTC) if at and not at.tzinfo else at)
+    return StoredFile(file_id, name, path, size, moment_or_none(body.get("created_at")))

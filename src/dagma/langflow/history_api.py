@@ -6,11 +6,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from dagma.langflow.errors import FlowNotFound
+from dagma.langflow.errors import FlowNotFound, MalformedResponse
 from dagma.langflow.http.connection import Connection
-from dagma.langflow.http.transport import Reply
 from dagma.langflow.run_request import checked_uuid
-from dagma.langflow.untrusted_json import json_object, json_objects, malformed, text_or_none
+from dagma.langflow.untrusted_json import (
+    json_object,
+    json_objects,
+    malformed,
+    moment_or_none,
+    objects,
+    text_or_none,
+)
 
 PAGE = 200
 """Langflow gives no more at a time."""
@@ -45,9 +51,10 @@ class HistoryApi(Connection):
         Raises:
             LangflowError: They can't be had.
         """
-        params = {"flow_id": checked_uuid("flow_id", flow_id), "order": "DESC", "offset": str(offset)}
-        reply = self._send("GET", "/api/v1/monitor/messages", "list of messages", {**params, "limit": str(limit)})
-        return [_record(reply, each, "session_id", "timestamp") for each in json_objects(reply)]
+        listed = self._messages(
+            flow_id=checked_uuid("flow_id", flow_id), order="DESC", offset=str(offset), limit=str(limit)
+        )
+        return [_record(each, "session_id", "timestamp") for each in listed]
 
     def delete_messages(self, message_ids: Sequence[str]) -> None:
         """Delete messages; ids that are gone already are passed over.
@@ -68,12 +75,8 @@ class HistoryApi(Connection):
         Raises:
             LangflowError: They can't be had.
         """
-        params = {"end_time": until.astimezone(UTC).isoformat(), "page": str(page), "size": str(PAGE)}
-        reply = self._send("GET", "/api/v1/monitor/traces", "list of traces", params)
-        traces = json_object(reply, outcome="not_run").get("traces")
-        if not isinstance(traces, list) or not all(isinstance(each, dict) for each in traces):
-            raise malformed(reply, "no list of traces", outcome="not_run")
-        return [_record(reply, each, "sessionId", "startTime") for each in traces]
+        listed = self._traces(end_time=until.astimezone(UTC).isoformat(), page=str(page))
+        return [_record(each, "sessionId", "startTime") for each in listed]
 
     def delete_trace(self, trace_id: str) -> bool:
         """Delete a trace with its spans.
@@ -89,13 +92,20 @@ class HistoryApi(Connection):
             return True
         return False
 
+    def _messages(self, **params: str) -> list[dict[str, Any]]:
+        reply = self._send("GET", "/api/v1/monitor/messages", "list of messages", {"limit": str(PAGE), **params})
+        return json_objects(reply)
 
-def _record(reply: Reply, body: Mapping[str, Any], session: str, time: str) -> StoredRecord:
-    try:
-        # Messages say "2026-11-28 06:12:36.865515 UTC", traces "2026-11-28T06:12:36.863820Z".
-        at = datetime.fromisoformat(str(body.get(time)).replace(" UTC", "+00:00"))
-    except ValueError:
-        raise malformed(reply, "a record without a time", outcome="not_run") from None
-    if (key := text_or_none(body.get("id"))) is None:
-        raise malformed(reply, "a record without an id", outcome="not_run")
-    return StoredRecord(key, text_or_none(body.get(session)) or "", at if at.tzinfo else at.replace(tzinfo=UTC))
+    def _traces(self, **params: str) -> list[dict[str, Any]]:
+        reply = self._send("GET", "/api/v1/monitor/traces", "list of traces", {"size": str(PAGE), **params})
+        listed = json_object(reply, outcome="not_run").get("traces")
+        if not isinstance(listed, list):
+            raise malformed(reply, "no list of traces", outcome="not_run")
+        return objects(listed)
+
+
+def _record(body: Mapping[str, Any], session: str, time: str) -> StoredRecord:
+    key, at = text_or_none(body.get("id")), moment_or_none(body.get(time))
+    if key is None or at is None:
+        raise MalformedResponse("Langflow listed a record without an id or a time.", outcome="not_run")
+    return StoredRecord(key, text_or_none(body.get(session)) or "", at)

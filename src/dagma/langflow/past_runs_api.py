@@ -7,22 +7,22 @@ state as a job's, whose heartbeat ends with the process that runs it: a run that
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from dagma.backoff import Backoff
 from dagma.langflow.collecting import CollectingApi
 from dagma.langflow.error_responses import error_of, flow_failed
-from dagma.langflow.errors import CompletedWithoutOutput, FlowFailed, quoting
+from dagma.langflow.errors import CompletedWithoutOutput, FlowFailed
 from dagma.langflow.events import FlowEvent
+from dagma.langflow.history_api import PAGE, HistoryApi
 from dagma.langflow.http.transport import Reply, Request
 from dagma.langflow.result import CallResult
 from dagma.langflow.untrusted_json import (
     json_object,
-    json_objects,
     json_or_none,
     malformed,
-    objects,
+    moment_or_none,
     text_or_none,
     walk,
 )
@@ -37,10 +37,7 @@ _STATES: Mapping[str, RunState] = {
     "cancelled": "failed",
 }
 _TOLD_BY_ERRORS = ("JOB_FAILED", "JOB_NOT_FOUND", "EXECUTION_TIMEOUT")
-# A session of one call holds a handful; Langflow gives no more than this at once.
-_MOST_MESSAGES = 200
 _MOST_PAGES = 10
-_MOST_TRACES = "200"
 # Langflow 1.13 stored them within half a second.
 _OUTPUTS = Backoff(first=0.4, longest=1.0)
 _OUTPUT_LOOKS = 4
@@ -70,7 +67,7 @@ class PastRun:
     trace: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
-class PastRunsApi(CollectingApi):
+class PastRunsApi(CollectingApi, HistoryApi):
     """Finds runs again, and what they answered."""
 
     def past_runs(self, session_id: str, *, flow_id: str | None = None) -> list[PastRun]:
@@ -110,13 +107,13 @@ class PastRunsApi(CollectingApi):
             LangflowError: It can't be told.
         """
         for page in range(_MOST_PAGES):
-            messages = self._messages(flow_id=flow_id, offset=str(page * _MOST_MESSAGES))
+            messages = self._messages(flow_id=flow_id, offset=str(page * PAGE))
             for message in messages:
-                began = _moment(message.get("timestamp"))
+                began = moment_or_none(message.get("timestamp"))
                 is_in_session = str(message.get("session_id")).startswith(session_prefix)
                 if is_in_session and message.get("sender") == "User" and began is not None and began <= moment:
                     return True
-            if len(messages) < _MOST_MESSAGES:
+            if len(messages) < PAGE:
                 return False
         return False
 
@@ -137,7 +134,7 @@ class PastRunsApi(CollectingApi):
         try:
             if reply.status != 200:
                 raise CompletedWithoutOutput("Langflow does not know the job of the run any more.")
-            result = CallResult.from_v2_job(json_object(reply), redactor=redactor)
+            result = CallResult.from_v2(json_object(reply), way="v2_background", redactor=redactor)
         except CompletedWithoutOutput:
             # Langflow keeps what components gave for the last runs of a flow only.
             result = _from_trace(run)
@@ -149,8 +146,8 @@ class PastRunsApi(CollectingApi):
         self, run_id: str, session_id: str, messages: list[Mapping[str, Any]], trace: Mapping[str, Any] | None
     ) -> PastRun:
         by_user = [message for message in messages if message.get("sender") == "User"]
-        moments = [_moment(message.get("timestamp")) for message in messages]
-        moments += [_moment(trace.get("startTime"))] if trace is not None else []
+        moments = [moment_or_none(message.get("timestamp")) for message in messages]
+        moments += [moment_or_none(trace.get("startTime"))] if trace is not None else []
         return PastRun(
             run_id=run_id,
             session_id=session_id,
@@ -202,20 +199,6 @@ class PastRunsApi(CollectingApi):
         component = text_or_none(walk(errors[-1], "properties", "source", "display_name")) if errors else None
         return flow_failed(said or "", "run", {"status": None}, component, redactor=self._transport.redactor())
 
-    def _messages(self, **params: str) -> list[dict[str, Any]]:
-        reply = self._send(
-            "GET", "/api/v1/monitor/messages", "list of messages", {**params, "limit": str(_MOST_MESSAGES)}
-        )
-        with quoting(lambda: reply.excerpt):
-            return json_objects(reply)
-
-    def _traces(self, **params: str) -> list[dict[str, Any]]:
-        reply = self._send("GET", "/api/v1/monitor/traces", "list of traces", {"size": _MOST_TRACES, **params})
-        listed = json_object(reply, outcome="not_run").get("traces")
-        if not isinstance(listed, list):
-            raise malformed(reply, "no list of traces", outcome="not_run")
-        return objects(listed)
-
 
 def _from_trace(run: PastRun) -> CallResult:
     """Read what a run answered off its trace, which has the outputs of its last component, or off its last message.
@@ -245,12 +228,3 @@ def _with_data(result: CallResult, run: PastRun) -> Mapping[str, Any]:
 def _event(message: Mapping[str, Any]) -> FlowEvent:
     source = text_or_none(walk(message, "properties", "source", "id"))
     return FlowEvent("message", component=source, text=text_or_none(message.get("text")), data={"data": message})
-
-
-def _moment(value: Any) -> datetime | None:
-    """Read a time of Langflow's, written as `2026-01-31 12:00:00.000000 UTC` or as in ISO 8601."""
-    try:
-        moment = datetime.fromisoformat(str(value).replace(" UTC", "+00:00"))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

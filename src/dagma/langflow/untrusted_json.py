@@ -2,6 +2,7 @@
 
 import json
 import math
+from datetime import UTC, datetime
 from typing import Any
 
 from dagma.langflow.errors import MalformedResponse, Outcome
@@ -100,6 +101,18 @@ def finite_number(value: Any) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
+
+
+def moment_or_none(value: Any) -> datetime | None:
+    """Return a time of Langflow's, aware; None for anything else.
+
+    It is written as `2026-01-31 12:00:00.000000 UTC` or as in ISO 8601, and is in UTC where it tells no zone.
+    """
+    try:
+        moment = datetime.fromisoformat(str(value).replace(" UTC", "+00:00"))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _media_type(reply: Reply) -> str:
