@@ -132,22 +132,6 @@ class CallResult:
         )
 
     @classmethod
-    def from_v1_end(cls, data: Mapping[str, Any], *, redactor: Redactor = NOTHING_SECRET) -> "CallResult":
-        """Read the data of the `end` event of a v1 stream.
-
-        Args:
-            data: The data.
-            redactor: Hides the client's secrets in errors that quote the flow.
-
-        Raises:
-            LangflowError: As for `from_v1`.
-        """
-        result = walk(data, "result")
-        if not isinstance(result, Mapping):
-            raise MalformedResponse("The stream's end event holds no result.", status=200)
-        return cls.from_v1(result, way="v1_stream", redactor=redactor)
-
-    @classmethod
     def from_v2(
         cls, body: Mapping[str, Any], *, way: Way = "v2_sync", redactor: Redactor = NOTHING_SECRET
     ) -> "CallResult":
@@ -186,19 +170,6 @@ class CallResult:
             job_id=text_or_none(body.get("job_id")),
             raw=body,
         )
-
-    @classmethod
-    def from_v2_job(cls, body: Mapping[str, Any], *, redactor: Redactor = NOTHING_SECRET) -> "CallResult":
-        """Read the status of a completed background job.
-
-        Args:
-            body: The body.
-            redactor: Hides the client's secrets in errors that quote the flow.
-
-        Raises:
-            LangflowError: As for `from_v2`.
-        """
-        return cls.from_v2(body, way="v2_background", redactor=redactor)
 
 
 def _v1_results(body: Mapping[str, Any]) -> Iterator[Any]:

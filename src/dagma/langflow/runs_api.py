@@ -207,8 +207,11 @@ class RunsApi(FlowsApi):
                         redactor=self._transport.redactor(),
                     )
                 if event.kind == "finished":
-                    result = CallResult.from_v1_end(data, redactor=self._transport.redactor())
-                    refuse_ignored_input(result.raw, input_value)
+                    raw = data.get("result")
+                    if not isinstance(raw, Mapping):
+                        raise MalformedResponse("The stream's end event holds no result.", status=200)
+                    refuse_ignored_input(raw, input_value)
+                    result = CallResult.from_v1(raw, way="v1_stream", redactor=self._transport.redactor())
                     yield replace(event, result=replace(result, seconds=time.monotonic() - reply.started))
                     return
                 yield event

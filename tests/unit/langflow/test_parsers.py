@@ -69,9 +69,7 @@ def reply(status: int, body: bytes, headers: dict[str, str] | None = None) -> Re
 def test_a_body_is_read_or_a_typed_error(body: dict[str, Any]):
     for parse in (
         CallResult.from_v1,
-        CallResult.from_v1_end,
         CallResult.from_v2,
-        CallResult.from_v2_job,
         Flow.of,
         Variable.of,
         HumanRequest.of,
