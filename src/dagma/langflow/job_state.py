@@ -2,23 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from dagma.langflow.error_responses import error_of
 from dagma.langflow.errors import CallTimeout, FlowFailed, JobLost, LangflowError, MalformedResponse
 from dagma.langflow.http.transport import Reply
-from dagma.langflow.untrusted_json import json_object, malformed, objects, text_or_none, walk
+from dagma.langflow.untrusted_json import json_object, malformed, text_or_none
 
 JobState = Literal["queued", "in_progress", "suspended", "completed", "failed", "cancelled", "timed_out"]
-_STATES: tuple[JobState, ...] = (
-    "queued",
-    "in_progress",
-    "suspended",
-    "completed",
-    "failed",
-    "cancelled",
-    "timed_out",
-)
 
 
 @dataclass(frozen=True)
@@ -87,7 +78,7 @@ class JobStatus:
                 return cls(job_id=job_id, state="timed_out", error=error)
             raise error
         body = json_object(reply)
-        state = next((state for state in _STATES if state == body.get("status")), None)
+        state = next((state for state in get_args(JobState) if state == body.get("status")), None)
         if state is None:
             raise malformed(reply, f"an unknown state of {subject}")
         if str(body.get("job_id")) != job_id:
@@ -125,9 +116,8 @@ class HumanRequest:
         job_id, request_id = text_or_none(body.get("job_id")), text_or_none(body.get("request_id"))
         if job_id is None or request_id is None:
             raise MalformedResponse("Langflow sent a pending request without a job or an id.", status=200)
-        options = [text_or_none(walk(option, "action_id")) for option in objects(body.get("options"))]
         allowed = body.get("allowed_decisions")
-        decisions = allowed if isinstance(allowed, list) else options
+        decisions = allowed if isinstance(allowed, list) else []
         return cls(
             job_id=job_id,
             request_id=request_id,
