@@ -18,7 +18,7 @@ from dagma.langflow import LangflowClient, LangflowError, ServerError, Unreachab
 from dagma.langflow.auth.redact import bare_url
 from dagma.langflow.errors import CallTimeout, MalformedResponse
 from dagma.langflow.known_failures import fix_for
-from dagma.langflow.variable import VariableType
+from dagma.langflow.variables_api import VariableType
 
 Handler = Callable[[argparse.Namespace], int]
 FOLDER = Path("flows")

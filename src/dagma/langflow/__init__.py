@@ -39,7 +39,7 @@ from dagma.langflow.past_runs_api import PastRun
 from dagma.langflow.result import CallResult, TokenUsage
 from dagma.langflow.run_request import InputType, OutputType
 from dagma.langflow.trace import Trace
-from dagma.langflow.variable import Variable
+from dagma.langflow.variables_api import Variable
 
 __all__ = [
     "TLS",
