@@ -18,5 +18,4 @@ class LangflowClient(RunsApi, PastRunsApi, VariablesApi, FilesApi):
         jobs: How patiently background jobs are watched.
         tls: Trust and identity.
         max_body_bytes: Largest response that is read.
-        flow_cache_seconds: How long a flow that was fetched is taken as current.
     """

@@ -145,7 +145,7 @@ def flow_failed(
     return FlowFailed(f"The {subject} failed{where}: {reason}.", component=component, **details)
 
 
-def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds that a Retry-After header asks to wait, given as seconds or as an HTTP date."""
     value = headers.get("Retry-After", "").strip()
     if not value:
@@ -156,7 +156,7 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
     try:
         moment = parsedate_to_datetime(value)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
     except (ValueError, OverflowError):
         # A year or a zone of too many digits is told only when it is reckoned with.
         return None

@@ -120,7 +120,7 @@ class FlowCache:
         seconds: How long a flow is taken as current.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float = 10.0) -> None:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._flows: dict[str, tuple[float, Flow]] = {}

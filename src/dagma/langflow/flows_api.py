@@ -55,7 +55,7 @@ class FlowsApi(Connection):
         return self._get_flow(uuid_or_none(flow_id) or self._id_of(flow_id, deadline), deadline)
 
     def recent_flow(self, flow_id: str) -> Flow:
-        """Return a flow as it was at most `flow_cache_seconds` ago. Callers that ask at the same time share a look-up.
+        """Return a flow as it was at most 10 s ago. Callers that ask at the same time share a look-up.
 
         Args:
             flow_id: Id or endpoint name of the flow.
@@ -126,7 +126,7 @@ class FlowsApi(Connection):
     def _check_tweaks(self, flow_id: str, tweaks: Mapping[str, Any], deadline: Deadline) -> None:
         """Refuse tweaks of components or fields that a flow does not have, which Langflow ignores without a word.
 
-        The flow is kept for `flow_cache_seconds`, and fetched again before anything is refused.
+        The flow is kept for 10 s, and fetched again before anything is refused.
         """
         if (kept := self._flow_cache.get(flow_id)) is not None:
             # The flow may have been edited since it was kept.

@@ -61,7 +61,7 @@ class JobsApi(FlowsApi):
             LangflowError: The job is not known to be queued; submitting again with the same key is safe.
         """
         deadline = self._deadline(timeout)
-        key = checked_uuid("flow_id", self._resolved(flow_id, deadline))
+        key = self._resolved(flow_id, deadline)
         body = v2_body(key, input_value, mode="background", tweaks=tweaks, session_id=session_id)
         if tweaks:
             self._check_tweaks(key, tweaks, deadline)

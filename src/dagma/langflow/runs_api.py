@@ -86,16 +86,7 @@ class RunsApi(FlowsApi):
         """Run a flow and yield its events, by `POST /api/v1/run/{flow_id}?stream=true`.
 
         Tokens come one by one where the component's `stream` is on. Breaking off the iteration stops the flow, other
-        than in a plain `run`.
-
-        Args:
-            flow_id: Id or endpoint name of the flow.
-            input_value: The input.
-            input_type: Which kind of input component gets it.
-            output_type: Which kind of output component is asked for.
-            tweaks: Values by field, by component id, for this run.
-            session_id: Session whose memory the flow uses; the flow's id by default.
-            timeout: Seconds for the whole call; the time-outs' `total` by default.
+        than in a plain `run`, whose arguments it takes.
 
         Yields:
             The events. The last has the kind `finished` and the `result`.
@@ -126,14 +117,8 @@ class RunsApi(FlowsApi):
     ) -> CallResult:
         """Run a flow and wait for its answer, by `POST /api/v2/workflows` in the mode `sync`.
 
-        Other than `run`, it has an id under which Langflow keeps its trace; `with_trace` adds tokens and times.
-
-        Args:
-            flow_id: Id or endpoint name of the flow.
-            input_value: The input.
-            tweaks: Values by field, by component id, for this run.
-            session_id: Session whose memory the flow uses; the flow's id by default.
-            timeout: Seconds for the whole call, retries included; the time-outs' `total` by default.
+        Its arguments are those of `run`. Langflow keeps its trace under the result's `job_id`; `with_trace` adds tokens
+        and times.
 
         Raises:
             JobSuspended: The flow asks a human, which only a background job can wait for.

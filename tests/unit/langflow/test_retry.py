@@ -1,7 +1,11 @@
+import time
+from types import SimpleNamespace
+
 import pytest
 
 from dagma.backoff import Backoff
 from dagma.langflow import CallTimeout, LangflowError, RateLimited, RetryPolicy, ServerError, Unreachable
+from dagma.langflow.http import patience
 from dagma.langflow.http.patience import Deadline
 
 
@@ -21,7 +25,9 @@ class Script:
 
 
 def call(script: Script, policy: RetryPolicy, *, idempotent: bool, seconds: float = 60.0) -> str:
-    return policy.call(script, deadline=Deadline.after(seconds), idempotent=idempotent, sleep=script.waits.append)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(patience, "time", SimpleNamespace(monotonic=time.monotonic, sleep=script.waits.append))
+        return policy.call(script, deadline=Deadline.after(seconds), idempotent=idempotent)
 
 
 def test_a_refused_connection_is_retried_even_for_a_run():

@@ -1,10 +1,12 @@
 import json
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from unit.langflow.conftest import MakeClient
 
-from dagma.langflow import BadRequest, LangflowError
+from dagma.langflow import BadRequest, LangflowError, flow
 from dagma.testing import FakeCall, FakeLangflow, Fault
 
 BEHAVE = json.loads((Path(__file__).parents[2] / "contract" / "flows" / "behave.json").read_text())
@@ -49,9 +51,13 @@ def test_a_flow_that_is_kept_is_fetched_again_before_a_tweak_is_refused(
         client.run(flow_id, "ab", tweaks=GOOD)
 
 
-def test_a_flow_is_fetched_again_when_it_is_old(fake_langflow: FakeLangflow, make_client: MakeClient, flow_id: str):
-    client = make_client(flow_cache_seconds=0.0)
+def test_a_flow_is_fetched_again_when_it_is_old(
+    fake_langflow: FakeLangflow, make_client: MakeClient, flow_id: str, monkeypatch: pytest.MonkeyPatch
+):
+    client = make_client()
     client.run(flow_id, "ab", tweaks=GOOD)
+    later = time.monotonic() + 10
+    monkeypatch.setattr(flow, "time", SimpleNamespace(monotonic=lambda: later))
     client.run(flow_id, "ab", tweaks=GOOD)
     assert lookups(fake_langflow) == 2
 

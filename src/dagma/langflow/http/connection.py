@@ -37,7 +37,6 @@ class Connection:
         jobs: JobPolicy | None = None,
         tls: TLS | None = None,
         max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
-        flow_cache_seconds: float = 10.0,
     ) -> None:
         self._transport = Transport(
             base_url,
@@ -51,7 +50,7 @@ class Connection:
         self._seconds = self._transport.timeouts.total
         self._retry = retry or RetryPolicy()
         self._jobs = jobs or JobPolicy()
-        self._flow_cache = FlowCache(flow_cache_seconds)
+        self._flow_cache = FlowCache()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_url!r})"

@@ -90,25 +90,13 @@ class RetryPolicy:
         if self.attempts < 1 or self.backoff.first < 0 or self.backoff.longest < 0:
             raise ValueError("A retry policy needs at least 1 attempt and waits of at least 0 seconds.")
 
-    def may_retry(self, error: LangflowError, *, idempotent: bool) -> bool:
-        """Return whether the same request may be sent again after `error`."""
-        return error.retryable and (idempotent or error.outcome == "not_run")
-
-    def call(
-        self,
-        request: Callable[[], T],
-        *,
-        deadline: Deadline,
-        idempotent: bool,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> T:
+    def call(self, request: Callable[[], T], *, deadline: Deadline, idempotent: bool) -> T:
         """Send until there is an answer, an error that is not to be retried, or no time or attempt left.
 
         Args:
             request: Sends once.
             deadline: When to give up; a wait that would pass it is not begun.
             idempotent: Whether sending twice is harmless.
-            sleep: Waits.
 
         Raises:
             LangflowError: The last error; its `outcome` is `not_run` only if that of each one before was.
@@ -121,12 +109,11 @@ class RetryPolicy:
                 if may_have_run and error.outcome == "not_run":
                     error.outcome = "unknown"
                 may_have_run = error.outcome != "not_run"
-                if attempt == self.attempts or not self.may_retry(error, idempotent=idempotent):
-                    raise
+                may_retry = error.retryable and (idempotent or error.outcome == "not_run")
                 wait = self.backoff.seconds(attempt, error.retry_after)
-                if wait >= deadline.remaining():
+                if attempt == self.attempts or not may_retry or wait >= deadline.remaining():
                     raise
                 if error.retry_after is not None or isinstance(error, RateLimited):
                     _tell.get()(wait)
-                sleep(wait)
+                time.sleep(wait)
         raise AssertionError("unreachable: every attempt returns or raises")
