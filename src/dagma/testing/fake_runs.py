@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
-from uuid import uuid4
 
 from dagma.testing import shapes
 from dagma.testing.behaviour import (
@@ -15,7 +14,7 @@ from dagma.testing.behaviour import (
     VariableMissing,
 )
 from dagma.testing.exchange import FakeResponse, RecordedRequest
-from dagma.testing.fake_history import FakeHistory
+from dagma.testing.fake_history import FakeHistory, KeptRun
 from dagma.testing.fake_store import FakeStore
 
 _V1_FIELDS: Mapping[str, type] = {
@@ -37,7 +36,6 @@ class FakeRuns:
     def __init__(self, store: FakeStore) -> None:
         self._store = store
         self.history = FakeHistory()
-        self.traced: dict[str, tuple[dict[str, Any], FakeAnswer | None]] = {}
 
     def v1(self, name: str, request: RecordedRequest) -> FakeResponse:
         """Answer a request to /api/v1/run."""
@@ -64,10 +62,7 @@ class FakeRuns:
             return FakeResponse(
                 400, {"detail": "This flow uses Human-in-the-Loop, which the v1 run API cannot execute."}
             )
-        output = shapes.component_ids(flow)[-1] if flow["data"] else "ChatOutput"
-        source = shapes.feeder(flow, output)
-        said = shapes.message(answer.text, call.session_id, source, answer if by_model else None) | {"run_id": run.id}
-        self.history.complete(run, said, output, answer if by_model else FakeAnswer(answer.text, model=""))
+        output, said = self._complete(run, answer, by_model=by_model)
         result = shapes.v1_result(inputs, output, said)
         if streamed:
             return FakeResponse(200, stream=_stream(*_v1_events(call, answer, said, result)))
@@ -75,17 +70,27 @@ class FakeRuns:
 
     def v2_sync(self, flow: dict[str, Any], body: Mapping[str, Any]) -> FakeResponse:
         """Answer a run in the mode sync."""
-        job_id, call = str(uuid4()), _call(flow, body)
-        components = shapes.component_ids(flow) or ["ChatOutput"]
+        call = _call(flow, body)
+        run = self.history.begin(flow, call)
         try:
             answer, by_model = _run(self._store.behaviour(flow["id"]), call)
         except ComponentFailed as failure:
-            return FakeResponse(200, shapes.v2_failure(flow["id"], job_id, failure.component, failure.message))
+            self.history.fail(run, _error(failure))
+            return FakeResponse(200, shapes.v2_failure(flow["id"], run.id, failure.component, failure.message))
         except HumanNeeded:
             # Langflow calls it completed, with an empty text.
             answer, by_model = FakeAnswer(""), False
-        self.traced[job_id] = (flow, answer if by_model else None)
-        return FakeResponse(200, shapes.v2_result(flow["id"], call.session_id, job_id, components[-1], answer.text))
+        output, _ = self._complete(run, answer, by_model=by_model)
+        return FakeResponse(200, shapes.v2_result(flow["id"], call.session_id, run.id, output, answer.text))
+
+    def _complete(self, run: KeptRun, answer: FakeAnswer, *, by_model: bool) -> tuple[str, dict[str, Any]]:
+        """Keep what a run answered, and return the component that said it and its message."""
+        output = (shapes.component_ids(run.flow) or ["ChatOutput"])[-1]
+        source = shapes.feeder(run.flow, output)
+        said = shapes.message(answer.text, run.call.session_id, source, answer if by_model else None)
+        said |= {"run_id": run.id}
+        self.history.complete(run, said, output, answer if by_model else FakeAnswer(answer.text, model=""))
+        return output, said
 
 
 def _run(behaviour: Behaviour, call: FakeCall) -> tuple[FakeAnswer, bool]:

@@ -55,13 +55,7 @@ class FakeWorkflows:
             answer = job.answer if job.by_model else None
             names = [shapes.display_name(job.flow, each) for each in shapes.component_ids(job.flow)]
             return FakeResponse(200, shapes.trace(job_id, job.flow["id"], names, answer))
-        if (kept := self._runs.history.trace(job_id)) is not None:
-            return kept
-        if job_id in self._runs.traced:
-            flow, answer = self._runs.traced[job_id]
-            names = [shapes.display_name(flow, each) for each in shapes.component_ids(flow)]
-            return FakeResponse(200, shapes.trace(job_id, flow["id"], names, answer))
-        return FakeResponse(404, {"detail": "Trace not found"})
+        return self._runs.history.trace(job_id) or FakeResponse(404, {"detail": "Trace not found"})
 
     def _start(self, body: Any) -> FakeResponse:
         if not isinstance(body, dict):
@@ -100,7 +94,7 @@ class FakeWorkflows:
         return FakeResponse(200, shapes.v2_result(flow_id, job.call.session_id, job.id, output, text))
 
     def _stop_any(self, job_id: Any) -> FakeResponse:
-        if job_id in self._runs.traced or self._runs.history.status(str(job_id)) is not None:
+        if self._runs.history.status(str(job_id)) is not None:
             return FakeResponse(409, shapes.refusal("JOB_NOT_CANCELLABLE", "Job cannot be stopped", job_id=job_id))
         return self._with_job(job_id, self._stop)
 
