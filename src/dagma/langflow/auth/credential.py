@@ -114,9 +114,6 @@ class Credentials(Credential):
         """Return the headers of all parts."""
         return {name: value for part in self._parts for name, value in part.headers().items()}
 
-    def __repr__(self) -> str:
-        return f"Credentials({', '.join(map(repr, self._parts))})"
-
     def secrets(self) -> Iterable[str]:
         """Return the secrets of all parts."""
         return [secret for part in self._parts for secret in part.secrets()]

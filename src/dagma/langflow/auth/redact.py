@@ -22,9 +22,6 @@ class Redactor:
     def __init__(self, secrets: Iterable[str]) -> None:
         self._plain = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
 
-    def __repr__(self) -> str:
-        return f"Redactor({len(self._plain)} secrets)"
-
     @cached_property
     def _secrets(self) -> list[str]:
         """Every form of the secrets; needed only where something is shown."""

@@ -131,9 +131,6 @@ class Transport:
         self._may_quote = may_quote
         self._pools = watched_pools(self.base_url, tls or TLS())
 
-    def __repr__(self) -> str:
-        return f"Transport({self.base_url!r})"
-
     def close(self) -> None:
         """Close the kept connections."""
         self._pools.clear()
