@@ -14,7 +14,7 @@ from dagma.backoff import Backoff
 from dagma.langflow.collecting import CollectingApi
 from dagma.langflow.error_responses import error_of, flow_failed
 from dagma.langflow.errors import CompletedWithoutOutput, FlowFailed
-from dagma.langflow.events import FlowEvent
+from dagma.langflow.events import FlowEvent, error_component
 from dagma.langflow.history_api import PAGE, HistoryApi
 from dagma.langflow.http.transport import Reply, Request
 from dagma.langflow.result import CallResult
@@ -154,7 +154,7 @@ class PastRunsApi(CollectingApi, HistoryApi):
             state=self._state(run_id, trace),
             began_at=min((moment for moment in moments if moment is not None), default=None),
             asked=next((text for message in by_user if isinstance(text := message.get("text"), str)), None),
-            messages=tuple(message for message in messages if message not in by_user),
+            messages=tuple(message for message in messages if message.get("sender") != "User"),
             trace=trace,
         )
 
@@ -196,7 +196,7 @@ class PastRunsApi(CollectingApi, HistoryApi):
     def _failure(self, run: PastRun) -> FlowFailed:
         errors = [message for message in run.messages if message.get("category") == "error"]
         said = text_or_none(errors[-1].get("text")) if errors else text_or_none(walk(run.trace, "output", "error"))
-        component = text_or_none(walk(errors[-1], "properties", "source", "display_name")) if errors else None
+        component = error_component(errors[-1]) if errors else None
         return flow_failed(said or "", "run", {"status": None}, component, redactor=self._transport.redactor())
 
 
