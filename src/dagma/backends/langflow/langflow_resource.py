@@ -5,7 +5,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import fields, replace
-from typing import Any, TypedDict, get_args
+from typing import Any, get_args
 
 import dagster as dg
 from dagster._config.pythonic_config.resource import ConfigurableResourceFactoryResourceDefinition
@@ -35,11 +35,9 @@ from dagma.langflow import (
     BadRequest,
     CallResult,
     Flow,
-    InputType,
     JobPolicy,
     LangflowClient,
     LangflowError,
-    OutputType,
     RetryPolicy,
     Timeouts,
     TokenUsage,
@@ -56,15 +54,6 @@ logger = logging.getLogger(__name__)
 
 # How often a look-up is sent that must not hold anybody up.
 QUICK_RETRY = RetryPolicy(attempts=2, backoff=Backoff(0.2, 0.2))
-
-
-class Choices(TypedDict):
-    """What a direct and a streamed call have in common."""
-
-    input_type: InputType
-    output_type: OutputType
-    tweaks: dict[str, Any] | None
-    session_id: str | None
 
 
 def _access_field(name: str) -> Any:
@@ -173,7 +162,7 @@ class LangflowRestResource(Backend):
             return self._answer(request, tweaks)
 
     def _answer(self, request: CallRequest, tweaks: dict[str, Any] | None) -> dict[str, Any]:
-        choices: Choices = {
+        choices: dict[str, Any] = {
             "input_type": request.input_type,
             "output_type": request.output_type,
             "tweaks": tweaks,
