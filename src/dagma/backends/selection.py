@@ -30,7 +30,13 @@ def backend_from_environment() -> Backend:
         return found
     if inspect.isclass(found):
         if issubclass(found, Backend):
-            return found()
+            try:
+                return found()
+            except (TypeError, ValueError) as error:
+                raise environment.SettingError(
+                    f"DAGMA_BACKEND is {target!r}, a class that can't be made without arguments: {error}. Name an "
+                    "object of it."
+                ) from error
     elif callable(getattr(found, "invoke", None)):
         return LangChainBackend(target=target)
     elif callable(found):

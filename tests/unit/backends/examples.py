@@ -36,6 +36,13 @@ def silent(request: CallRequest) -> None:
     return None
 
 
+class NeedsAddress(Backend):
+    url: str
+
+    def answer(self, request: CallRequest) -> dict[str, Any]:
+        return {"text": f"{request.input_value} at {self.url}"}
+
+
 class Shouting(Backend):
     """The example of the contract's docstring."""
 

@@ -156,6 +156,11 @@ def test_one_setting_chooses_the_backend(monkeypatch: pytest.MonkeyPatch, target
         ("no_such_module:shout", "can't be imported"),
         (f"{HERE}:whisper", "whisper"),
         (f"{HERE}:not_a_backend", "a int"),
+        (
+            f"{HERE}:NeedsAddress",
+            "NeedsAddress', a class that can't be made without arguments: (.|\n)*url(.|\n)*Name an object",
+        ),
+        (f"{HERE}:Backend", "Backend', a class that can't be made without arguments: .*abstract"),
     ],
 )
 def test_a_setting_that_names_no_backend_is_refused_with_the_reason(
