@@ -28,7 +28,7 @@ def arrow_schema(table: AnswerTable) -> Any:
 
 
 def arrow_chunks(table: AnswerTable) -> Iterator[Any]:
-    """Yield the rows as `pyarrow.Table`s of ten thousand each; one without rows where there are none.
+    """Yield the rows as `pyarrow.Table`s of ten thousand each.
 
     Raises:
         ImportError: pyarrow is not installed.
@@ -36,10 +36,8 @@ def arrow_chunks(table: AnswerTable) -> Iterator[Any]:
     import pyarrow as pa
 
     schema, rows = arrow_schema(table), table.rows()
-    first = True
-    while (chunk := list(itertools.islice(rows, CHUNK_ROWS))) or first:
+    while chunk := list(itertools.islice(rows, CHUNK_ROWS)):
         yield pa.Table.from_pylist(chunk, schema=schema)
-        first = False
 
 
 def write_parquet(table: AnswerTable, path: str) -> int:

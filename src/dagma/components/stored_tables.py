@@ -8,7 +8,7 @@ import dagster as dg
 from typing_extensions import override
 
 from dagma.batches.answer_table import AnswerTable
-from dagma.batches.arrow_tables import arrow_chunks
+from dagma.batches.arrow_tables import arrow_chunks, arrow_schema
 from dagma.batches.errors import RowsError
 from dagma.batches.tables_database import tables_from_environment
 
@@ -23,7 +23,7 @@ class StoredTable:
 
     def __init__(self, name: str, partitions: Sequence[str] | None = None) -> None:
         self.name = name
-        self._partitions = partitions
+        self._partitions = [""] if partitions is None else partitions
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for table in self._tables():
@@ -35,13 +35,14 @@ class StoredTable:
     @property
     def columns(self) -> list[str]:
         """The names of its columns."""
-        return self._tables()[0].columns
+        return self._table().columns
 
     def to_arrow(self) -> Any:
         """Read it as a `pyarrow.Table`."""
         import pyarrow as pa
 
-        return pa.concat_tables([chunk for table in self._tables() for chunk in arrow_chunks(table)])
+        nothing = arrow_schema(self._table()).empty_table()
+        return pa.concat_tables([nothing, *(chunk for table in self._tables() for chunk in arrow_chunks(table))])
 
     def to_pandas(self) -> Any:
         """Read it as a `pandas.DataFrame`."""
@@ -61,12 +62,14 @@ class StoredTable:
             "time": pl.Datetime("us", "UTC"),
         }
         # Told, and not inferred: a column in which no row has a value has its type all the same.
-        schema = {name: types[kind] for name, kind in self._tables()[0].kinds.items()}
+        schema = {name: types[kind] for name, kind in self._table().kinds.items()}
         return pl.DataFrame(list(self), schema=schema, orient="row")
 
     def _tables(self) -> list[AnswerTable]:
-        database = tables_from_environment()
-        return [AnswerTable(database, self.name, partition) for partition in self._partitions or [""]]
+        return [self._table(partition) for partition in self._partitions]
+
+    def _table(self, partition: str = "") -> AnswerTable:
+        return AnswerTable(tables_from_environment(), self.name, partition)
 
 
 class StoredTables(dg.IOManager):
@@ -82,7 +85,7 @@ class StoredTables(dg.IOManager):
         table = StoredTable(table_name_of(context.asset_key), partitions)
         wanted = context.dagster_type.typing_type
         wanted = typing.get_origin(wanted) or wanted
-        if wanted in (Any, StoredTable) or isinstance(table, wanted):
+        if wanted is Any or (isinstance(wanted, type) and isinstance(table, wanted)):
             return table
         # By name: none of these libraries need be installed.
         library = getattr(wanted, "__module__", "").partition(".")[0]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import dagster as dg
 import pandas as pd
@@ -129,12 +129,17 @@ def test_downstream_assets_get_the_table_as_they_ask_for_it(fake: FakeLangflow, 
     def as_a_set(labelled: set) -> None:  # type: ignore[type-arg]
         pass
 
-    result = materialize([reviews, labelled, as_a_list, lazily, as_a_set], instance)
+    @dg.asset
+    def maybe(labelled: Optional[list]) -> None:  # type: ignore[type-arg]  # noqa: UP045
+        pass
+
+    result = materialize([reviews, labelled, as_a_list, lazily, as_a_set, maybe], instance)
     assert result.output_for_node("as_a_list") == 2
     assert result.output_for_node("lazily") == ["You said good.", "You said bad."]
-    failed = result.failure_data_for_node("as_a_set")
-    assert failed is not None
-    assert "Annotate the parameter with list" in str(failed.error)
+    for other in ("as_a_set", "maybe"):
+        failed = result.failure_data_for_node(other)
+        assert failed is not None
+        assert "Annotate the parameter with list" in str(failed.error)
 
 
 @pytest.mark.parametrize("form", [pd.DataFrame, pl.DataFrame, pl.LazyFrame, pa.Table], ids=lambda form: form.__module__)
@@ -190,6 +195,36 @@ def test_each_partition_asks_its_own_rows(
     assert [row["partition_key"] for row in stored(database, "by_country")] == ["de", "de", "fr", "fr"]
     materialize([by_country], instance, partition_key="de")
     assert len(flow.inputs) == 4
+
+
+@pytest.mark.parametrize("form", [list, StoredTable, pd.DataFrame, pl.DataFrame, pa.Table])
+def test_a_downstream_partition_without_upstream_ones_gets_no_rows(
+    fake: FakeLangflow, instance: dg.DagsterInstance, form: type
+) -> None:
+    days = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-01-03")
+    by_day = flow_table(
+        asset="by_day",
+        rows=lambda: [{"id": 1, "text": "good", "day": "2026-01-01"}],
+        key="id",
+        input="{{ row.text }}",
+        partition_column="day",
+        partitions_def=days,
+    )
+    got: list[Any] = []
+
+    def read(by_day: Any) -> None:
+        got.append((len(by_day), list(by_day.schema.names if form is pa.Table else getattr(by_day, "columns", []))))
+
+    read.__annotations__["by_day"] = form
+    day_before = dg.TimeWindowPartitionMapping(
+        start_offset=-1, end_offset=-1, allow_nonexistent_upstream_partitions=True
+    )
+    downstream = dg.asset(read, partitions_def=days, ins={"by_day": dg.AssetIn(partition_mapping=day_before)})
+    materialize([by_day], instance, partition_key="2026-01-01")
+    assert materialize([by_day, downstream], instance, partition_key="2026-01-01", selection=[downstream]).success
+    ((count, columns),) = got
+    assert count == 0
+    assert form is list or columns[:2] == ["id", "answer"]
 
 
 def test_rows_of_files_and_queries_are_found_when_the_asset_is_materialized(
