@@ -18,7 +18,6 @@ IMPORTED = {
         ["ConfigurableResourceFactoryResourceDefinition"],
         "annotates an override of get_resource_definition",
     ),
-    "dagster._core.errors": (["DagsterExecutionInterruptedError"], "the interrupt that Dagster raises for a cancel"),
     "dagster._core.events": (
         ["EngineEventData", "JobFailureData", "RunFailureReason"],
         "what a run's log and failure are made of",

@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import dagster as dg
+
 from dagma.batches.answer_table import Averages
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import BatchStopped, TableError
@@ -112,7 +114,8 @@ class Asking:
         self._over.set()
         self._crew.dismiss()
         while self._crew.given:
-            with suppress(Exception):
+            # A thread that sees the cancel raises it as well.
+            with suppress(Exception, dg.DagsterExecutionInterruptedError):
                 outcome = self._crew.take(0)
                 if outcome is None:
                     break

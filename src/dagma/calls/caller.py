@@ -10,7 +10,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import dagster as dg
-from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -112,7 +111,7 @@ class Caller:
             DagsterExecutionInterruptedError: The run is cancelled.
         """
         if self.sees_cancel():
-            raise DagsterExecutionInterruptedError("The run is cancelled.")
+            raise dg.DagsterExecutionInterruptedError("The run is cancelled.")
 
 
 class EqualCalls:

@@ -26,6 +26,7 @@ from dagma.batches.ask_rows import ask_rows
 from dagma.batches.batch import Batch
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import BatchStopped, RowsError, TableError
+from dagma.batches.row_crew import Crew
 from dagma.batches.tables_database import TablesDatabase
 from dagma.calls.caller import Caller
 from dagma.langflow import Forbidden
@@ -371,6 +372,33 @@ def test_a_cancelled_batch_waits_for_no_call_and_the_next_one_finds_their_answer
     goes_on.set()
     assert all(result.error is None for result in ask(reviews(20)).values())
     assert len(flow.inputs) == len(set(flow.inputs)) == 20
+
+
+def test_a_cancelled_batch_takes_back_what_was_not_sent_though_a_thread_has_seen_the_cancel(
+    fake: FakeLangflow, flow: Flow, database: TablesDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled, seen = threading.Event(), threading.Event()
+    take = Crew.take
+
+    def take_once_the_threads_have_seen_it(crew: Crew[Any, Any], seconds: float) -> Any:
+        if cancelled.is_set():
+            wait_for("the ends of the calls in flight", lambda: not crew.working)
+            seen.set()
+        return take(crew, seconds)
+
+    def cancel_at_the_12th(asked: str) -> str:
+        if len(flow.inputs) == 12:
+            cancelled.set()
+        return f"You said {asked}."
+
+    flow.says = cancel_at_the_12th
+    monkeypatch.setattr(Crew, "take", take_once_the_threads_have_seen_it)
+    ask_until(cancelled, database)
+    assert seen.is_set()
+    assert {row["state"] for row in ledger_rows()} <= {"answered", "failed"}
+    sent = len(flow.inputs)
+    assert all(result.error is None for result in ask(reviews(20)).values())
+    assert (sent <= 16, len(flow.inputs)) == (True, 20)
 
 
 def test_a_cancelled_batch_does_not_wait_for_a_ledger_that_hangs(

@@ -7,7 +7,6 @@ from uuid import uuid4
 
 import dagster as dg
 import pytest
-from dagster._core.errors import DagsterExecutionInterruptedError
 from typing_extensions import override
 from unit.calls.conftest import Flow, Ran, execute, rows, wait_for
 
@@ -44,7 +43,7 @@ def leave_job(fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance, monk
 
     def leave() -> Ran:
         def die(_: DurableCall, job_id: str) -> None:
-            raise DagsterExecutionInterruptedError(job_id)
+            raise dg.DagsterExecutionInterruptedError(job_id)
 
         with monkeypatch.context() as patch:
             patch.setattr(DurableCall, "follow", die)
