@@ -72,13 +72,14 @@ class Answer:
         usage = response.get("usage") or ()
         try:
             listed = [usage] if isinstance(usage, Mapping) else usage
-            return cls(text=text, usages=tuple(Usage(**each).checked() for each in listed), session_id=session_id)
+            usages = tuple(Usage(**each).checked() for each in listed)
         except TypeError as error:
             raise MalformedResponse(
                 f"The usage in the backend's response can't be read: {error}.",
                 fix="Give model, input_tokens, output_tokens and total_tokens, or leave it out.",
                 outcome="failed",
             ) from None
+        return cls(text=text, usages=usages, session_id=None if session_id is None else str(session_id))
 
 
 def total_of(usages: Sequence[Usage], name: str) -> int | None:

@@ -28,6 +28,10 @@ def metered(request: CallRequest) -> Mapping[str, Any]:
     return {"text": f"In {request.session_id}.", "session_id": request.session_id, "usage": usage}
 
 
+def numbering(request: CallRequest) -> Mapping[str, Any]:
+    return {"text": request.input_value, "session_id": 7}
+
+
 def broken(request: CallRequest) -> str:
     raise KeyError(request.flow_id)
 

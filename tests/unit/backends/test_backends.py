@@ -33,6 +33,12 @@ def test_a_function_tells_session_and_usage() -> None:
     assert answer.usages[0].total == 1100
 
 
+def test_a_session_that_is_a_number_loses_no_answer() -> None:
+    backend = CallableBackend.of(examples.numbering)
+    answer = backend.read(backend.run_flow("hi"))
+    assert (answer.text, answer.session_id) == ("hi", "7")
+
+
 def test_a_function_must_be_importable() -> None:
     assert CallableBackend.of(examples.shout).target == f"{HERE}:shout"
     with pytest.raises(TargetError, match="<lambda>"):
