@@ -1,12 +1,12 @@
 """What a backend's response says."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from dagma.langflow import MalformedResponse
-from dagma.ledger import Usage
+from dagma.langflow import LangflowError, MalformedResponse
+from dagma.ledger import Begun, Ledger, Usage
 from dagma.ledger.call import reported
 
 
@@ -80,6 +80,41 @@ class Answer:
                 outcome="failed",
             ) from None
         return cls(text=text, usages=usages, session_id=None if session_id is None else str(session_id))
+
+
+def answer_or_nothing(read: Callable[[Mapping[str, Any]], Answer], response: dict[str, Any]) -> Answer:
+    """Read a response that was found. One that holds no answer is kept all the same: the next attempt rejects it."""
+    try:
+        return read(response)
+    except LangflowError:
+        return Answer(text=None)
+
+
+def keep_answer(
+    ledger: Ledger, begun: Begun, response: dict[str, Any], answer: Answer, seconds: float | None = None
+) -> None:
+    """Record an answer.
+
+    Args:
+        ledger: Where.
+        begun: What the ledger said of the call.
+        response: The raw response.
+        answer: What it says.
+        seconds: How long the call took, where the backend does not say.
+
+    Raises:
+        LedgerError: It is not recorded.
+        TypeError: JSON can't hold the response; or a ValueError.
+    """
+    ledger.finish(
+        begun,
+        raw=response,
+        answer=answer.text,
+        usages=answer.usages,
+        session_id=answer.session_id,
+        duration_seconds=seconds if answer.seconds is None else answer.seconds,
+        answer_characters=answer.characters,
+    )
 
 
 def total_of(usages: Sequence[Usage], name: str) -> int | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from dagma.calls.answer import Answer
+from dagma.calls.answer import Answer, keep_answer
 from dagma.calls.call_context import CallBackend, CallContext
 from dagma.calls.call_record import CallRecord, Origin, recording
 from dagma.calls.caller import Caller, EqualCalls
@@ -226,7 +226,7 @@ class Attempt:
         seconds = time.monotonic() - started
         if origin != "replayed":
             # The call may have begun before it was sent.
-            self._finish(response, answer, seconds if answer.seconds is None and origin == "sent" else answer.seconds)
+            self._finish(response, answer, seconds if origin == "sent" else None)
         return CallRecord(
             begun=self._begun,
             origin=origin,
@@ -240,15 +240,7 @@ class Attempt:
 
     def _finish(self, response: dict[str, Any], answer: Answer, seconds: float | None) -> None:
         try:
-            self._context.ledger.finish(
-                self._begun,
-                raw=response,
-                answer=answer.text,
-                usages=answer.usages,
-                session_id=answer.session_id,
-                duration_seconds=seconds,
-                answer_characters=answer.characters,
-            )
+            keep_answer(self._context.ledger, self._begun, response, answer, seconds)
         except LedgerError as error:
             if self._begun.mode == "job":
                 raise  # the retry finds the job

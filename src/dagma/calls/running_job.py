@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dagma.calls.answer import Answer
+from dagma.calls.answer import Answer, answer_or_nothing, keep_answer
 from dagma.calls.job_runner import Jobs
 from dagma.langflow import JobCancelled, JobLost, JobNotFound, JobSuspended, LangflowError
 from dagma.ledger import Begun, Ledger, LedgerError
@@ -142,23 +142,11 @@ class RunningJob:
         except LangflowError as error:
             judged = self.judge(error)
             return JobEnd(f"had ended before: {judged}", judged)
-        answer = self._read_if_possible(response)
-        self._ledger.finish(
-            self._begun,
-            raw=response,
-            answer=answer.text,
-            usages=answer.usages or self._jobs.spent(self._job_id),
-            session_id=answer.session_id,
-            duration_seconds=answer.seconds,
-            answer_characters=answer.characters,
-        )
+        answer = answer_or_nothing(self._read, response)
+        if not answer.usages:
+            answer = replace(answer, usages=self._jobs.spent(self._job_id))
+        keep_answer(self._ledger, self._begun, response, answer)
         return JobEnd("had ended before, and its answer is kept.")
-
-    def _read_if_possible(self, response: dict[str, Any]) -> Answer:
-        try:
-            return self._read(response)
-        except LangflowError:
-            return Answer(text=None)  # the retry, if there is one, rejects it
 
     def _fail(self, error: LangflowError) -> None:
         spent = self._jobs.spent(self._job_id) if error.outcome != "not_run" else ()

@@ -1,12 +1,11 @@
 """A call that was sent and whose end nobody saw: find out what became of it, so that it is not paid for twice."""
 
 import time
-from typing import Any
 
 from dagma.backoff import Backoff
+from dagma.calls.answer import answer_or_nothing, keep_answer
 from dagma.calls.call_context import CallContext
 from dagma.calls.finding import Answered, CannotTell, Failed, NoAnswer, Running
-from dagma.langflow import LangflowError
 from dagma.ledger import Begun
 
 BACKOFF = Backoff(first=0.25, longest=3.0)
@@ -42,7 +41,8 @@ class UnknownOutcome:
         match finding:
             case Answered(response=response):
                 self._context.log.info("%s Its answer was found.", told)
-                self._finish(response)
+                answer = answer_or_nothing(self._context.backend.read, response)
+                keep_answer(self._context.ledger, self._begun, response, answer)
             case Failed(error=error):
                 self._context.log.info("%s It has failed.", told)
                 self._context.ledger.fail(self._begun, type(error).__name__, str(error))
@@ -68,19 +68,3 @@ class UnknownOutcome:
             if time.monotonic() + wait > deadline:
                 return CannotTell(f"{finding.why} It was waited for as long as a call may take.")
             time.sleep(wait)
-
-    def _finish(self, response: dict[str, Any]) -> None:
-        try:
-            answer = self._context.backend.read(response)
-        except LangflowError:
-            # The next attempt reads it again, and rejects it as it would any other.
-            self._context.ledger.finish(self._begun, raw=response)
-            return
-        self._context.ledger.finish(
-            self._begun,
-            raw=response,
-            answer=answer.text,
-            usages=answer.usages,
-            session_id=answer.session_id,
-            duration_seconds=answer.seconds,
-        )

@@ -12,7 +12,10 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 
 from dagma.backends.backend import Backend
+from dagma.calls.answer import Answer
+from dagma.calls.finding import Answered, Finding
 from dagma.calls.request import CallRequest
+from dagma.ledger import Begun
 
 
 def shout(request: CallRequest) -> str:
@@ -60,6 +63,16 @@ class Shouting(Backend):
 class Broken(Shouting):
     def answer(self, request: CallRequest) -> dict[str, Any]:
         raise ConnectionError(f"no answer to {request.input_value}")
+
+
+class Forgetful(Broken):
+    """Loses its answers, which are data, and finds them again."""
+
+    def find_outcome(self, request: CallRequest, begun: Begun) -> Finding:  # noqa: ARG002
+        return Answered({"label": "yes", "of": ["much", "else", "that", "is", "no", "answer"]})
+
+    def read(self, response: Mapping[str, Any]) -> Answer:
+        return Answer(text=None, outputs={"label": response["label"]})
 
 
 class ProviderError(Exception):

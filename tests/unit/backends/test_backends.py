@@ -175,3 +175,9 @@ def test_a_setting_that_names_no_backend_is_refused_with_the_reason(
     monkeypatch.setenv("DAGMA_BACKEND", target)
     with pytest.raises(SettingError, match=reason):
         backend_from_environment()
+
+
+def test_data_that_is_found_later_is_estimated_as_long_as_it_is() -> None:
+    examples.Forgetful().run_flow("hi")
+    (row,) = all_calls(LedgerSettings.from_environment().open().database, Filter())
+    assert (row["state"], row["estimated_tokens"]) == ("answered", 2)
