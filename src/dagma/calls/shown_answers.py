@@ -1,7 +1,7 @@
 """An answer beside its materialization: a text, a table or JSON."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -28,7 +28,9 @@ def show_answer(answer: Answer) -> dict[str, Any]:
         # Plain text: as Markdown, an answer could make the reader's browser load an address of the model's choice.
         return {"answer": dg.MetadataValue.text(content)}
     if content and isinstance(content, list) and all(isinstance(row, Mapping) for row in content):
-        return {"answer": _table(content), **({"answer_rows": len(content)} if len(content) > MOST_ROWS else {})}
+        columns = list(dict.fromkeys(str(name) for row in content[:MOST_ROWS] for name in row))[:MOST_COLUMNS]
+        shown_rows = show_table(content[:MOST_ROWS], columns, MOST_CELL)
+        return {"answer": shown_rows, **({"answer_rows": len(content)} if len(content) > MOST_ROWS else {})}
     if content is None or content == {}:
         return {"answer": dg.MetadataValue.text("(The flow gave an output that holds nothing.)")}
     shown = json.dumps(content, ensure_ascii=False, indent=2)
@@ -38,16 +40,25 @@ def show_answer(answer: Answer) -> dict[str, Any]:
     return {"answer": dg.MetadataValue.json(content)}
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
-    shown = rows[:MOST_ROWS]
-    columns = list(dict.fromkeys(str(name) for row in shown for name in row))[:MOST_COLUMNS]
-    records = [dg.TableRecord({column: _cell(row.get(column)) for column in columns}) for row in shown]
-    return dg.MetadataValue.table(records, dg.TableSchema([dg.TableColumn(column, "any") for column in columns]))
+def show_table(
+    rows: Iterable[Mapping[str, Any]], columns: Sequence[str], most_characters: int
+) -> dg.TableMetadataValue:
+    """Show rows with plain cells: as Markdown, too, an answer could load an address of the model's choice.
+
+    Args:
+        rows: The rows.
+        columns: Which columns to show.
+        most_characters: How much of a cell is shown.
+    """
+    records = [dg.TableRecord({name: _cell(row.get(name), most_characters) for name in columns}) for row in rows]
+    return dg.MetadataValue.table(records, dg.TableSchema([dg.TableColumn(name, "any") for name in columns]))
 
 
-def _cell(value: Any) -> str | int | float | bool:
+def _cell(value: Any, most_characters: int) -> str | int | float | bool:
     """Write a value as Dagster's tables can hold it."""
+    if value is None:
+        return ""
     if isinstance(value, bool | int | float):
         return value
-    text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= MOST_CELL else f"{text[:MOST_CELL]}..."
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+    return text if len(text) <= most_characters else f"{text[:most_characters]}..."

@@ -12,18 +12,8 @@ from dagma import environment
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import RowsError
 from dagma.components.flow_table import table_asset
+from dagma.components.scaffolds import FlowTableScaffolder
 from dagma.project import project_folder
-
-EXAMPLE = """\
-type: {type_name}
-
-attributes:
-  asset: {name}
-  rows: {{csv: data/{name}.csv}}  # or the key of an upstream asset; relative paths start in project/
-  key: id
-  input: "{{{{ row.text }}}}\\nIs this positive or negative? Answer with one word."
-  output: {{label: {{enum: [positive, negative]}}}}
-"""
 
 
 class EnvironmentVariable(dg.Model):
@@ -83,16 +73,6 @@ class RowPartitions(dg.Model):
         if self.keys is not None:
             return dg.StaticPartitionsDefinition(self.keys)
         return dg.DailyPartitionsDefinition(start_date=str(self.daily_from))
-
-
-class FlowTableScaffolder(dg.Scaffolder[Any]):
-    """Writes a `defs.yaml` to begin with."""
-
-    @override
-    def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
-        request.target_path.mkdir(parents=True, exist_ok=True)
-        text = EXAMPLE.format(type_name=request.type_name, name=request.target_path.name)
-        (request.target_path / "defs.yaml").write_text(text)
 
 
 @dg.scaffold_with(FlowTableScaffolder)

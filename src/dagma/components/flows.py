@@ -18,7 +18,7 @@ from dagma.components.flow_calls import with_calls
 from dagma.components.flow_changes import flow_changes_sensor
 from dagma.components.flow_schedule import schedule_of
 from dagma.components.flow_settings import FlowSelection, FlowSettings
-from dagma.components.flows_scaffold import FlowsScaffolder
+from dagma.components.scaffolds import FlowsScaffolder
 from dagma.flows.graph_picture import picture_of
 from dagma.flows.known_flows import FolderFlows, KnownFlows, ServerFlows, fingerprint_of
 from dagma.flows.outline import FlowOutline

@@ -9,6 +9,7 @@ import dagster as dg
 from dagma.batches.answer_table import AnswerTable
 from dagma.batches.progress import Progress
 from dagma.calls.call_record import record_texts
+from dagma.calls.shown_answers import show_table
 
 PREVIEW_ROWS = 10
 PREVIEW_COLUMNS = 20
@@ -45,23 +46,10 @@ def describe_errors(errors: Mapping[str, int]) -> dict[str, Any]:
 
 
 def preview(table: AnswerTable) -> dict[str, Any]:
-    """Show the first rows of a table, unless answers are not to be recorded in Dagster, and how many rows it has.
-
-    Plain cells and not Markdown: in that an answer could make the reader's browser load an address of the model's
-    choice.
-    """
+    """Show the first rows of a table, unless answers are not to be recorded in Dagster, and how many rows it has."""
     count = {"dagster/row_count": table.count()}
     if not record_texts():
         return count
     columns = table.columns[:PREVIEW_COLUMNS]
     rows = itertools.islice(table.rows(columns), PREVIEW_ROWS)
-    records = [dg.TableRecord({column: _cell(row[column]) for column in columns}) for row in rows]
-    schema = dg.TableSchema([dg.TableColumn(column, "any") for column in columns])
-    return count | {"preview": dg.MetadataValue.table(records, schema)}
-
-
-def _cell(value: Any) -> str | int | float | bool:
-    if isinstance(value, bool | int | float):
-        return value
-    text = "" if value is None else str(value)
-    return text if len(text) <= PREVIEW_CHARACTERS else f"{text[:PREVIEW_CHARACTERS]}..."
+    return count | {"preview": show_table(rows, columns, PREVIEW_CHARACTERS)}

@@ -10,7 +10,7 @@ from unit.flow_assets.conftest import look, specs_of
 from yaml import safe_load
 
 from dagma import Flows
-from dagma.components.flows_scaffold import EXAMPLE
+from dagma.components.scaffolds import FlowsScaffolder
 from dagma.testing import FakeLangflow
 
 
@@ -96,7 +96,7 @@ def test_a_setting_that_there_is_not_is_refused(langflow: FakeLangflow, attribut
 
 
 def test_what_is_scaffolded_is_every_flow_and_becomes_the_example_without_its_marks(langflow: FakeLangflow) -> None:
-    text = EXAMPLE.format(type_name="dagma.Flows")
+    text = FlowsScaffolder.example.format(type_name="dagma.Flows")
     assert safe_load(text)["attributes"] == {"select": {"name": "*"}}
     kept = [line.replace("  # ", "  ") for line in text.splitlines() if not line.endswith(".")]
     assert specs_of(with_reviews(load(attributes_of("\n".join(kept))))).keys() == {"label_reviews", "reviews"}
