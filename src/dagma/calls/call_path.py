@@ -8,12 +8,11 @@ from typing import Any
 
 from dagma.calls.answer import Answer, keep_answer
 from dagma.calls.call_context import CallBackend, CallContext
-from dagma.calls.call_record import CallRecord, Origin, recording
+from dagma.calls.call_record import CallRecord, Origin, recording, shown_error
 from dagma.calls.caller import Caller, EqualCalls
 from dagma.calls.durable_call import DurableCall
 from dagma.calls.finding import Answered, CannotTell, NoAnswer
 from dagma.calls.request import CallRequest, FlowNotIdentified, FlowReference
-from dagma.calls.shown_errors import shown
 from dagma.calls.unknown_outcome import UnknownOutcome
 from dagma.langflow import BadRequest, JobLost, LangflowError, MalformedResponse
 from dagma.ledger import (
@@ -154,8 +153,7 @@ class CallPath:
                 raise OutcomeUnknownError(error.begun, finding.why) from error
 
     def _look(self, begun: Begun, seconds: float, error: Exception) -> Answered | NoAnswer | CannotTell:
-        unknown = UnknownOutcome(self._context, begun)
-        finding = unknown.find(seconds)
+        finding = UnknownOutcome(self._context, begun).find(seconds)
         if isinstance(finding, Answered):
             self._found.add(begun.call_id)
         elif isinstance(finding, NoAnswer):
@@ -206,7 +204,7 @@ class Attempt:
             explained = self._context.backend.explain(error)
             self._record_end(explained, self._context.backend.spent(error))
             # The lines that raised it, and not the exception itself, which Dagster would store with its message.
-            raise shown(explained, error).with_traceback(error.__traceback__) from None
+            raise shown_error(explained, error).with_traceback(error.__traceback__) from None
 
     def _by_job(self) -> dict[str, Any]:
         jobs = self._context.backend.jobs()
@@ -301,9 +299,9 @@ def _ledger_call(
         row=request.row,
         principal=caller.principal,
     )
-    if request.row is not None:
-        return call
-    if caller.run_id is not None and caller.step is None:
+    if request.row is not None or caller.run_id is None:
+        return call  # outside of Dagster each call has a scope of its own
+    if caller.step is None:
         # Neither its step nor the step's attempt is known, and so not which of several equal calls it is.
         raise BadRequest(
             "The call has no row and does not know its step, as in a thread without the step's context: a retry of the "

@@ -13,9 +13,12 @@ from dagma import environment
 from dagma.calls.answer import Answer, total_of
 from dagma.calls.request import CallRequest, FlowReference
 from dagma.calls.shown_answers import show_answer
-from dagma.ledger import Begun
+from dagma.langflow import LangflowError
+from dagma.ledger import Begun, TextPolicy
 
 UNPRICED = "unpriced: set DAGMA_PRICES"
+# As with answers: whoever sees the run may see what was said, and nobody a credential.
+_SHOWN = TextPolicy("full")
 Origin = Literal["sent", "re-attached", "replayed", "found"]
 """How the answer was come by: by sending the call, from its job of before, from the ledger, or from what the server
 keeps of an attempt whose end nobody saw."""
@@ -87,6 +90,25 @@ def recording() -> RecordedCalls:
 def record_texts() -> bool:
     """Whether answers are recorded in Dagster: `DAGMA_RECORD_TEXTS` is `full` (the default) or `none`."""
     return environment.choice("DAGMA_RECORD_TEXTS", ("full", "none"), default="full") == "full"
+
+
+def shown_error(explained: LangflowError, raised: Exception) -> LangflowError:
+    """Keep credentials out of an error that Dagster shows, and all texts where none are recorded.
+
+    Args:
+        explained: The error that the backend made of an exception of another kind, whose message can quote answers.
+        raised: That exception.
+
+    Returns:
+        The error, with a cause that may be shown.
+    """
+    if record_texts():
+        cause, excerpt = _SHOWN.of_error(explained.cause), _SHOWN.of_error(explained.excerpt)
+    else:
+        cause, excerpt = f"The backend raised {type(raised).__name__}.", ""
+    explained.cause, explained.excerpt = cause or "", excerpt or ""
+    explained.args = (explained.cause,)
+    return explained
 
 
 def describe_flow(flow: FlowReference) -> dict[str, Any]:

@@ -121,9 +121,7 @@ class DurableCall:
 
     def _end(self, jobs: Jobs) -> None:
         # The interrupt may have come before the reply to the submit: the same key gives the same job.
-        self._job_id = self._job_id or jobs.submit(
-            self._context.request, self._context.flow, self._begun.idempotency_key
-        )
+        self._job_id = self._job_id or self._submitted(jobs)
         ending = self._running(jobs, self._job_id).end()
         tell = self._context.log.warning if ending.error else self._context.log.info
         tell("Cancelled: job %s %s", self._job_id, ending.told)

@@ -36,7 +36,6 @@ class Template:
     """
 
     def __init__(self, source: str, what: str, names: Iterable[str]) -> None:
-        self.source = source
         self.what = what
         try:
             self._tree, self._template, self._expression = _compiled(source)

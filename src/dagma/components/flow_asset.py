@@ -19,7 +19,7 @@ POOL = "langflow"
 INPUT_FIELD = "input_value"
 """The field of a run's config that replaces the input."""
 
-_SCALARS: dict[type, type] = {bool: bool, int: int, float: float, str: str}
+_SCALARS = (bool, int, float, str)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,5 +208,5 @@ def _config_schema(asset: FlowAsset) -> dict[str, dg.Field]:
                 f"The config of the flow asset {asset.name!r} has {name}: {default!r}. Give a text, a number or a "
                 f"boolean as its default value, and another name than {INPUT_FIELD}."
             )
-        schema[name] = dg.Field(_SCALARS[type(default)], default_value=default)
+        schema[name] = dg.Field(type(default), default_value=default)
     return schema
