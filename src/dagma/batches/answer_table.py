@@ -36,10 +36,29 @@ from dagma.batches.values import Kind, common_kind, fitting, plain
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 CHUNK_ROWS = 1_000
 
-OWN_COLUMNS = (
-    *("row_key", "partition_key", "position", "asked", "generation", "error", "error_kind", "attempts", "call_id"),
-    *("flow_version", "model", "tokens", "cost_usd", "seconds", "answered_at", "vanished_at"),
-)
+
+def _own_columns() -> list[Column[Any]]:
+    return [
+        Column("row_key", Text, primary_key=True),
+        Column("partition_key", Text, primary_key=True),
+        Column("error", Text),
+        Column("error_kind", Text),
+        Column("attempts", Integer, nullable=False),
+        Column("call_id", Text),
+        Column("flow_version", Text),
+        Column("model", Text),
+        Column("tokens", BigInteger),
+        Column("cost_usd", Float(53)),
+        Column("seconds", Float(53)),
+        Column("answered_at", DateTime(timezone=True)),
+        Column("vanished_at", DateTime(timezone=True)),
+        Column("position", BigInteger, nullable=False),
+        Column("asked", Text),
+        Column("generation", Integer, nullable=False),
+    ]
+
+
+OWN_COLUMNS = tuple(column.name for column in _own_columns())
 """The columns that every table has. No column of the input or output can have one of these names."""
 INTERNAL_COLUMNS = ("row_key", "position", "asked", "generation", "vanished_at")
 """Columns that decide what is asked again, and tell people nothing of a row that is there."""
@@ -348,27 +367,9 @@ class AnswerTable:
         return found
 
     def _create(self, declared: Mapping[str, Kind]) -> None:
-        table = Table(
-            self.name,
-            MetaData(),
-            Column("row_key", Text, primary_key=True),
-            Column("partition_key", Text, primary_key=True),
-            *(Column(name, sql_type(kind)) for name, kind in declared.items()),
-            Column("error", Text),
-            Column("error_kind", Text),
-            Column("attempts", Integer, nullable=False),
-            Column("call_id", Text),
-            Column("flow_version", Text),
-            Column("model", Text),
-            Column("tokens", BigInteger),
-            Column("cost_usd", Float(53)),
-            Column("seconds", Float(53)),
-            Column("answered_at", DateTime(timezone=True)),
-            Column("vanished_at", DateTime(timezone=True)),
-            Column("position", BigInteger, nullable=False),
-            Column("asked", Text),
-            Column("generation", Integer, nullable=False),
-        )
+        row_key, partition_key, *others = _own_columns()
+        columns = (Column(name, sql_type(kind)) for name, kind in declared.items())
+        table = Table(self.name, MetaData(), row_key, partition_key, *columns, *others)
         with self._database.begin() as connection:
             table.create(connection, checkfirst=True)
 

@@ -4,7 +4,7 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import replace
 
 from dagma.backends.backend import Backend
@@ -101,7 +101,7 @@ class Batch:
                 f"The backend {self._backend.backend_name!r} takes no files. Leave files out, or ask Langflow."
             )
         flow = self._looked_up()
-        with StagedRows() as staged:
+        with closing(StagedRows()) as staged:
             staging = Staging(self._settings, self._flow_address(), flow.version, self._partition)
             staged.add(staging.rows(read_rows(self._rows)))
             scope = self._prepared(staging, flow)

@@ -251,13 +251,7 @@ class RowCalls:
         return CallPath.of(self._backend, request, flow, caller, self._ledger, self._equal_calls)
 
     def _read(self, answer: Answer) -> dict[str, object]:
-        if self._output is not None:
-            return columns_of(answer, self._output)
-        if answer.text is not None:
-            return {ANSWER: storable(answer.text)}
-        return (
-            {ANSWER: storable(json.dumps(dict(answer.outputs), ensure_ascii=False))} if answer.outputs else {ANSWER: ""}
-        )
+        return {ANSWER: storable(_said(answer))} if self._output is None else columns_of(answer, self._output)
 
     def _asked(
         self,
@@ -333,17 +327,21 @@ def asked_hash(row: StagedRow, flow: str, version: str | None, output: OutputCol
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def _said(answer: Answer) -> str:
+    if answer.text is not None:
+        return answer.text
+    return json.dumps(dict(answer.outputs), ensure_ascii=False) if answer.outputs else ""
+
+
 def _asked_again(question: str, answer: Answer, fault: AnswerFault) -> str:
-    said = answer.text if answer.text is not None else json.dumps(dict(answer.outputs), ensure_ascii=False)
     return (
-        f"{question}\n\nThe answer before was:\n{said[:MOST_QUOTED_CHARACTERS]}\n\n"
+        f"{question}\n\nThe answer before was:\n{_said(answer)[:MOST_QUOTED_CHARACTERS]}\n\n"
         f"It can't be used: {fault} Answer again, without this fault."
     )
 
 
 def _explained(fault: AnswerFault | None, answer: Answer) -> str:
-    said = answer.text if answer.text is not None else json.dumps(dict(answer.outputs), ensure_ascii=False)
-    return f"None of {MAX_ASKS} answers has the output columns. The last one: {fault} It was: {said[:300]}"
+    return f"None of {MAX_ASKS} answers has the output columns. The last one: {fault} It was: {_said(answer)[:300]}"
 
 
 def _seconds(record: CallRecord) -> float:

@@ -123,10 +123,9 @@ def check_names_differ(names: Iterable[str], where: str) -> None:
 def _checked_header(path: Path, header: list[str]) -> list[str]:
     if not header:
         raise RowsError(f"{path} has no header. Write the columns' names into its first line.")
-    twice = [name for name, count in Counter(header).items() if count > 1]
-    if twice or "" in header:
-        what = f"names {twice[0]!r} twice" if twice and twice[0] else "has a column without a name"
-        raise RowsError(f"{path}: the header {what}. Give each column a name of its own.")
+    if "" in header:
+        raise RowsError(f"{path}: the header has a column without a name. Give each column a name of its own.")
+    check_names_differ(header, f"{path}: the header")
     return header
 
 

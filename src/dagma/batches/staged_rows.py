@@ -9,8 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from dagma.batches.errors import RowsError
 from dagma.calls.attached_files import AttachedFile, BadFile, FieldFiles
@@ -86,7 +85,7 @@ class StagedRows:
         folder = storage_folder()
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-        self._contents = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by __exit__)
+        self._contents = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by close)
         self._places: dict[str, tuple[int, int]] = {}
         with tempfile.NamedTemporaryFile(dir=folder, prefix="dagma-batch-") as file:
             self._database = sqlite3.connect(file.name, isolation_level=None)
@@ -95,12 +94,8 @@ class StagedRows:
                 self._database.execute(f"PRAGMA {pragma}")
             self._database.execute(TABLE)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Free the files."""
         self._database.close()
         self._contents.close()
 

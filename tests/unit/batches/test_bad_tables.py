@@ -3,6 +3,7 @@
 import gzip
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,7 +23,7 @@ ID, TEXT = "id", "text"
 def staged(rows: Any, **options: Any) -> list[StagedRow]:
     """Stage rows as a batch does, and give them as they would be asked."""
     settings = BatchSettings(key=ID, input="{{ row.text }}", keep=(TEXT,), **options)
-    with StagedRows() as kept:
+    with closing(StagedRows()) as kept:
         kept.add(Staging(settings, "flow", "v1").rows(read_rows(rows)))
         kept.mark(list)
         return list(kept.to_ask())
@@ -108,7 +109,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "CSV without a header": (file("a.csv", ""), "has no header"),
     "CSV with a short line": (file("a.csv", "id,text\n1,a\n2\n"), "a.csv, line 3: 1 cells, and the header has 2"),
     "CSV with a long line": (file("a.csv", "id,text\n1,a,b\n"), "line 2: 3 cells"),
-    "CSV with a column twice": (file("a.csv", "id,id\n1,2\n"), "the header names 'id' twice"),
+    "CSV with a column twice": (file("a.csv", "id,id\n1,2\n"), "the header has two columns 'id'"),
     "CSV with a nameless column": (file("a.csv", "id,\n1,2\n"), "a column without a name"),
     "CSV with an open quote": (file("a.csv", 'id,text\n1,"a\n'), "line 2: unexpected end of data"),
     "CSV in Latin-1": (
