@@ -4,6 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import create_engine
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
 from dagma.batches.errors import RowsError
 from dagma.batches.row_files import (
     FILE_KINDS,
@@ -13,7 +17,6 @@ from dagma.batches.row_files import (
     read_json_lines,
     read_parquet,
 )
-from dagma.batches.row_query import read_query
 
 Row = Mapping[str, Any]
 Rows = Any
@@ -73,10 +76,34 @@ def _declared(source: Mapping[str, Any]) -> Iterator[Row]:
         case {"parquet": path, **rest} if not rest:
             return read_parquet(Path(path))
         case {"sql": query, "url": url, **rest} if not rest:
-            return read_query(query, url)
+            return _of_query(query, url)
     raise RowsError(
         f"Rows can't be read from an object of {', '.join(sorted(map(str, options))) or 'nothing'}. {FORMS}"
     )
+
+
+def _of_query(query: str, url: str) -> Iterator[Row]:
+    """Send a query as it stands, and read its rows a thousand at a time where the database can do that."""
+    try:
+        engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
+    except (ArgumentError, NoSuchModuleError, ImportError, ValueError):
+        raise RowsError(
+            "The URL of the rows' database can't be read, or its driver is not installed. Write "
+            "postgresql://user:password@host/database, and percent-encode @ : / in the password."
+        ) from None
+    try:
+        with engine.connect().execution_options(yield_per=CHUNK_ROWS, no_parameters=True) as connection:
+            found = connection.exec_driver_sql(query)
+            names = list(found.keys())
+            check_names_differ(names, "The rows' query")
+            for row in found:
+                # Bytes that a driver only points to would have another text each time.
+                values = (bytes(value) if isinstance(value, memoryview) else value for value in row)
+                yield dict(zip(names, values, strict=True))
+    except SQLAlchemyError as error:
+        cause = getattr(error, "orig", None) or error
+        reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+        raise RowsError(f"The rows' query failed ({type(cause).__name__}): {reason}.") from None
 
 
 def _of_pandas(frame: Any) -> Iterator[Row]:
