@@ -126,7 +126,7 @@ class Backend(FixedResource, ABC):
         caller = Caller.current(self._init_context())
         flow = flow or self.look_up(address)
         ledger = self._ledger or ledger_from_environment()
-        return CallPath.of(self, request, flow, caller, ledger, self._equal_calls).answered().response
+        return CallPath(self, request, flow, caller, ledger, self._equal_calls).answered().response
 
     @abstractmethod
     def answer(self, request: CallRequest) -> dict[str, Any]:

@@ -248,7 +248,7 @@ class RowCalls:
             path = None
 
     def _path(self, request: CallRequest, caller: Caller, flow: FlowReference) -> CallPath:
-        return CallPath.of(self._backend, request, flow, caller, self._ledger, self._equal_calls)
+        return CallPath(self._backend, request, flow, caller, self._ledger, self._equal_calls)
 
     def _read(self, answer: Answer) -> dict[str, object]:
         return {ANSWER: storable(_said(answer))} if self._output is None else columns_of(answer, self._output)

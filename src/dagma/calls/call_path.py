@@ -30,51 +30,40 @@ from dagma.ledger.errors import both_ways_on
 
 
 class CallPath:
-    """The attempts of a call, until one has an answer.
+    """The attempts of a call, until one has an answer. Nothing is recorded or sent before `answered`.
 
     Args:
-        context: What takes part in the call.
-        call: What the ledger is told of it.
+        backend: What answers it.
+        request: What to ask.
+        flow: The flow, looked up.
+        caller: Who asks.
+        ledger: Where it is recorded.
+        equal_calls: Tells it from equal calls of the same step.
 
     Attributes:
-        call: The same.
+        call: What the ledger is told of it.
+
+    Raises:
+        BadRequest: It can't be made so.
     """
 
-    def __init__(self, context: CallContext, call: Call) -> None:
-        self._context = context
-        self.call = call
-        self._found: set[str] = set()
-        self._resends = 0
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         backend: CallBackend,
         request: CallRequest,
         flow: FlowReference,
         caller: Caller,
         ledger: Ledger,
         equal_calls: EqualCalls,
-    ) -> "CallPath":
-        """Prepare a call; nothing is recorded or sent yet.
-
-        Args:
-            backend: What answers it.
-            request: What to ask.
-            flow: The flow, looked up.
-            caller: Who asks.
-            ledger: Where it is recorded.
-            equal_calls: Tells it from equal calls of the same step.
-
-        Raises:
-            BadRequest: It can't be made so.
-        """
+    ) -> None:
         if request.files and not backend.takes_files:
             raise BadRequest(
                 f"The backend {backend.backend_name!r} takes no files.", fix="Leave files out, or ask Langflow."
             )
-        call = _ledger_call(backend, request, flow, caller, equal_calls)
-        return cls(CallContext(backend, request.in_its_own_session(call.key), flow, caller, ledger), call)
+        self.call = _ledger_call(backend, request, flow, caller, equal_calls)
+        self._context = CallContext(backend, request.in_its_own_session(self.call.key), flow, caller, ledger)
+        self._found: set[str] = set()
+        self._resends = 0
 
     def answered(self) -> CallRecord:
         """Have the call answered once, whoever asks however often; send it again where an attempt was lost.
