@@ -84,12 +84,7 @@ def positive_number(name: str, default: float) -> float:
 
 
 def days(name: str, default: int, *, least: int = 1) -> int:
-    """Read for how many days something is kept, where 0 stands for ever.
-
-    Args:
-        name: The variable.
-        default: The days where it is not set.
-        least: The fewest days that make sense.
+    """Read for how many days something is kept, at least so many, where 0 stands for ever.
 
     Raises:
         SettingError: It is no such number.

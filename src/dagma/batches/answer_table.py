@@ -203,11 +203,7 @@ class AnswerTable:
             connection.execute(update(_registry).where(*self._mine(_registry)).values(refreshing=False))
 
     def known(self, rows: Mapping[str, StagedRow]) -> dict[str, KnownRow]:
-        """Look up what the table has of some rows.
-
-        Args:
-            rows: The rows, by key.
-        """
+        """Look up what the table has of some rows, by key."""
         table = self.table
         query = select(table).where(*self._these(rows))
         kept = next(iter(rows.values())).kept.keys() if rows else ()
@@ -224,12 +220,7 @@ class AnswerTable:
             }
 
     def keep_current(self, rows: Iterable[StagedRow], known: Mapping[str, KnownRow]) -> None:
-        """Bring rows up to date that are not asked: their kept columns, and that they are in the input.
-
-        Args:
-            rows: The rows.
-            known: What the table has of them.
-        """
+        """Bring rows up to date that are not asked: their kept columns, and that they are in the input."""
         current = [(row, self._fitting(row.kept)) for row in rows]
         with self._database.begin() as connection:
             for row, kept in current:

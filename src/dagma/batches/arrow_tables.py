@@ -41,14 +41,7 @@ def arrow_chunks(table: AnswerTable) -> Iterator[Any]:
 
 
 def write_parquet(table: AnswerTable, path: str) -> int:
-    """Write a table to a Parquet file, a chunk at a time.
-
-    Args:
-        table: The table.
-        path: The file.
-
-    Returns:
-        How many rows were written.
+    """Write a table to a Parquet file, a chunk at a time, and return how many rows it has.
 
     Raises:
         ImportError: pyarrow is not installed.

@@ -82,9 +82,6 @@ class Asking:
     def results(self, rows: Iterator[StagedRow]) -> Iterator[RowResult]:
         """Ask rows.
 
-        Args:
-            rows: The rows to ask.
-
         Yields:
             What became of them, after it was written.
 

@@ -94,11 +94,7 @@ class Pace:
             self._begin_measuring()
 
     def bound(self, slots: int) -> None:
-        """Keep to the part of the server's limit that this batch has.
-
-        Args:
-            slots: How many calls may be in flight.
-        """
+        """Keep to the part of the server's limit that this batch has: so many calls in flight."""
         with self._lock:
             if self._level == self._slots < slots:
                 # It would have gone on rising.

@@ -122,9 +122,6 @@ class RowCalls:
     def prepare(self, rows: Sequence[StagedRow]) -> tuple[list[ReadyRow], bool]:
         """Begin the first calls of rows in one transaction, before threads ask them.
 
-        Args:
-            rows: The rows.
-
         Returns:
             The rows; and whether the call of each has begun. The others are begun right before they are sent.
         """
@@ -148,9 +145,6 @@ class RowCalls:
     def ask(self, ready: ReadyRow) -> AskedRow:
         """Ask a row, until it has an answer that fits or has failed for good.
 
-        Args:
-            ready: The row.
-
         Returns:
             What became of it.
 
@@ -164,22 +158,11 @@ class RowCalls:
             return self._ask(ready, made)
 
     def settle(self, seconds: float) -> bool:
-        """Wait until the ledger has the end of each call that has ended.
-
-        Args:
-            seconds: How long to wait at most.
-
-        Returns:
-            Whether it has.
-        """
+        """Wait so many seconds at most for the ledger to have each call that has ended, and tell whether it has."""
         return self._ledger.flush(seconds)
 
     def take_back(self, seconds: float) -> None:
-        """Record that calls which have begun and which no thread has made were not sent.
-
-        Args:
-            seconds: How long to wait for that at most.
-        """
+        """Record, within so many seconds, that calls which have begun and which no thread has made were not sent."""
         self._ledger.take_back(seconds)
 
     def _ask(self, ready: ReadyRow, made: RecordedCalls) -> AskedRow:
@@ -313,14 +296,7 @@ def concerns_all_rows(error: LangflowError | LedgerError) -> bool:
 
 
 def asked_hash(row: StagedRow, flow: str, version: str | None, output: OutputColumns | None) -> str:
-    """Hash all that decides the answer of a row: its question and files, the flow's content, the output columns.
-
-    Args:
-        row: The row.
-        flow: The flow, as it is named.
-        version: The flow's content version.
-        output: The output columns.
-    """
+    """Hash all that decides the answer of a row: its question and files, the flow's content, the output columns."""
     parts: list[Any] = [row.input, row.session, row.tweaks, flow, version, output and output.schema]
     if row.files:
         parts.append(identity_of(row.files))

@@ -46,10 +46,7 @@ def read_csv(path: Path, encoding: str = "utf-8-sig", delimiter: str = ",") -> I
 
 
 def read_json_lines(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Read a file with a JSON object in each line; empty lines are left out.
-
-    Args:
-        path: The file, in UTF-8.
+    """Read a file with a JSON object in each line, in UTF-8; empty lines are left out.
 
     Raises:
         RowsError: It can't be read; the message names the line.
@@ -69,9 +66,6 @@ def read_json_lines(path: Path) -> Iterator[Mapping[str, Any]]:
 
 def read_parquet(path: Path) -> Iterator[Mapping[str, Any]]:
     """Read a Parquet file, a thousand rows at a time.
-
-    Args:
-        path: The file.
 
     Raises:
         RowsError: It can't be read, or pyarrow is not installed.

@@ -65,9 +65,6 @@ class RowTemplates:
     def fill(self, row: Mapping[str, Any]) -> Question:
         """Fill the templates with a row.
 
-        Args:
-            row: The row.
-
         Raises:
             BadTemplateError: The row lacks a column that a template names, or a template fails with its values.
             BadFile: A file can't be handed over.

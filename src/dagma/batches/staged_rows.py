@@ -102,9 +102,6 @@ class StagedRows:
     def add(self, rows: Iterable[StagedRow]) -> None:
         """Write rows, and check that no two have the same key.
 
-        Args:
-            rows: The rows.
-
         Raises:
             RowsError: Keys are there twice; the message names them.
         """

@@ -31,14 +31,7 @@ def kind_of(column: Column[Any]) -> Kind:
 
 
 def add_column(connection: Connection, table: Table, name: str, kind: Kind) -> None:
-    """Add a column to a table.
-
-    Args:
-        connection: In a transaction.
-        table: The table.
-        name: The column's name.
-        kind: What it is to hold.
-    """
+    """Add a column of a kind to a table, in the transaction of the connection."""
     written = sql_type(kind).compile(connection.dialect)
     _execute(connection, f"ALTER TABLE {_quoted(table.name)} ADD COLUMN {_quoted(name)} {written}")
 

@@ -82,9 +82,6 @@ def fitting(value: Any, kind: Kind) -> Any:
 def key_text(value: Any) -> str | None:
     """Write the key of a row as text, so that 1, 1.0 and "1" are the same key.
 
-    Args:
-        value: The value of the key's column.
-
     Returns:
         The text; None where the row has no key.
 

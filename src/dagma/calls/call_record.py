@@ -137,12 +137,7 @@ def describe_calls(calls: RecordedCalls, flow: FlowReference, *, texts: bool) ->
 
 
 def describe_call(call: CallRecord, *, texts: bool) -> dict[str, Any]:
-    """Tell the answer of a call, and what it took.
-
-    Args:
-        call: The call.
-        texts: Whether to tell the texts of input and answer.
-    """
+    """Tell the answer of a call, and what it took; the texts of input and answer where `texts` says so."""
     answer = call.answer
     models = ", ".join(dict.fromkeys(usage.model for usage in answer.usages if usage.model))
     known = _known(

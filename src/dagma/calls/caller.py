@@ -167,10 +167,6 @@ def principal_of(run: dg.DagsterRun) -> str:
 def retry_chain(run: dg.DagsterRun, instance: dg.DagsterInstance) -> list[str]:
     """Find the runs whose calls a run shares because it retries them.
 
-    Args:
-        run: The run.
-        instance: Where runs are stored.
-
     Returns:
         The ids of the run, of the one that it retries, and so on. The last one is their scope.
     """

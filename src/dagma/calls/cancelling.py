@@ -43,12 +43,7 @@ def is_cancelled(instance: dg.DagsterInstance, run_id: str, *, fresh_seconds: fl
 
 @contextmanager
 def stopping_on_cancel(sees_cancel: Callable[[], bool], stop: Callable[[], object]) -> Iterator[None]:
-    """Stop a job as soon as its run is cancelled, while the block waits for it.
-
-    Args:
-        sees_cancel: Tells whether the run is cancelled.
-        stop: Stops the job.
-    """
+    """Stop a job as soon as its run is cancelled, while the block waits for it."""
     over = threading.Event()
 
     def watch() -> None:

@@ -21,11 +21,6 @@ class Jobs(Protocol):
     def submit(self, request: CallRequest, flow: FlowReference, idempotency_key: str) -> str:
         """Start a job, or find the one that was started under the same key.
 
-        Args:
-            request: What to ask.
-            flow: The flow, looked up.
-            idempotency_key: The key.
-
         Returns:
             The job's id.
 
@@ -34,22 +29,14 @@ class Jobs(Protocol):
         """
 
     def follow(self, job_id: str, seconds: float) -> Iterator[str]:
-        """Tell what happens in a job, as it happens, until it is over or waits for a human.
-
-        Args:
-            job_id: The job.
-            seconds: How long to follow it.
+        """Tell what happens in a job, until it is over, waits for a human, or so many seconds have passed.
 
         Yields:
             Lines for the run's log, which hold no texts of inputs or answers.
         """
 
     def collect(self, job_id: str, seconds: float) -> dict[str, Any]:
-        """Wait for a job's end.
-
-        Args:
-            job_id: The job.
-            seconds: How long to wait.
+        """Wait for a job's end, at most so many seconds.
 
         Returns:
             The raw response, in the same shape as that of a direct call.
@@ -60,9 +47,6 @@ class Jobs(Protocol):
 
     def stop(self, job_id: str) -> bool:
         """Stop a job, within five seconds.
-
-        Args:
-            job_id: The job.
 
         Returns:
             Whether it was stopped; False if it had ended before.

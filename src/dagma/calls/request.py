@@ -59,14 +59,11 @@ class CallRequest:
         }
 
     def in_its_own_session(self, key: str) -> "CallRequest":
-        """Keep a call apart from all others, unless its caller names a session.
+        """Keep a call apart from all others by its key, unless its caller names a session.
 
         Langflow would use one session for all calls of a flow: memory would tell one call what another has said, and
         the author would find them all in a session of their own. A retry has the session of the call that it retries,
         so that what became of that can be found there.
-
-        Args:
-            key: The call's key.
         """
         return self if self.session_id is not None else replace(self, session_id=own_session(key))
 
@@ -103,9 +100,5 @@ class FlowNotIdentified(LangflowError):  # noqa: N818 (as the errors that it sta
 
 
 def own_session(key: str) -> str:
-    """Name the session of a call whose caller names none.
-
-    Args:
-        key: The call's key.
-    """
+    """Name the session of a call whose caller names none, by its key."""
     return f"{OWN_SESSION}{key[:32]}"

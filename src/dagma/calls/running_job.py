@@ -156,12 +156,7 @@ class RunningJob:
 
 @contextmanager
 def logging_what_is_missed(begun: Begun, log: Any) -> Iterator[None]:
-    """Tell the log what the ledger could not record, where another error has to be raised.
-
-    Args:
-        begun: The call.
-        log: Where to tell it.
-    """
+    """Tell the log what the ledger could not record, where another error has to be raised."""
     try:
         yield
     except LedgerError as missed:

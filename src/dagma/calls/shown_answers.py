@@ -16,11 +16,7 @@ MOST_CHARACTERS = 20_000
 
 
 def show_answer(answer: Answer) -> dict[str, Any]:
-    """Show an answer under the label `answer`; of a long table or JSON its beginning, and how much there is.
-
-    Args:
-        answer: The answer.
-    """
+    """Show an answer under the label `answer`; of a long table or JSON its beginning, and how much there is."""
     content: Any = answer.text
     if content is None:
         content = next(iter(answer.outputs.values())) if len(answer.outputs) == 1 else dict(answer.outputs)

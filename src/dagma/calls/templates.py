@@ -55,9 +55,6 @@ class Template:
     def text(self, values: Mapping[str, Any]) -> str:
         """Fill it in.
 
-        Args:
-            values: The values of its variables.
-
         Raises:
             BadTemplateError: It uses what the values do not have, or an expression fails on them.
         """
@@ -125,11 +122,7 @@ class NestedTemplates:
     def value(
         self, values: Mapping[str, Any], fill: Callable[[Template, Mapping[str, Any]], Any] = Template.value
     ) -> Any:
-        """Fill them in.
-
-        Args:
-            values: The values of their variables.
-            fill: Fills in one of them.
+        """Fill each of them in, by `fill`.
 
         Raises:
             BadTemplateError: One of them can't be filled in.

@@ -99,9 +99,6 @@ class Asked:
 class Question:
     """The templates of an asset, and the upstream values that they need.
 
-    Args:
-        asset: The asset.
-
     Raises:
         BadTemplateError: A template can't be used, or takes a value of an asset that is not among the deps.
         BadFile: A file is for no field, or for one that has a tweak.
