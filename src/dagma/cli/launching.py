@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dagma.cli.waiting import tell_why_it_waits
-from dagma.execution.webserver import Outcome, Webserver, WebserverError
+from dagma.execution.webserver import END_STATUSES, Outcome, Webserver, WebserverError
 from dagma.principal_tag import PRINCIPAL_TAG
 
 INTERRUPTED = 130
@@ -84,7 +84,7 @@ def _has_ended(webserver: Webserver, run_id: str, started: float, wait: float) -
     is_told = False
     for status in webserver.follow(run_id):
         waited = time.monotonic() - started
-        if waited > wait:
+        if waited > wait and status not in END_STATUSES:
             return False
         is_told = is_told or tell_why_it_waits(webserver, run_id, status, waited)
     return True

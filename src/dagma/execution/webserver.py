@@ -107,7 +107,21 @@ query Outcome($id: ID!) {
     ... on Run {
       status
       assetMaterializations { metadataEntries { ...entry } }
-      eventConnection {
+    }
+  }
+}
+"""
+)
+EVENTS = (
+    ENTRY
+    + """
+query Events($id: ID!, $cursor: String) {
+  runOrError(runId: $id) {
+    ... on Run {
+      status
+      eventConnection(afterCursor: $cursor) {
+        cursor
+        hasMore
         events {
           __typename
           ... on MessageEvent { message }
@@ -390,10 +404,7 @@ class Webserver:
     def follow(self, run_id: str, *, poll_seconds: float = 0.25) -> Iterator[str]:
         """Yield the run's status at every poll, until it has ended."""
         while True:
-            run = self.query(STATUS, id=run_id)["runOrError"]
-            status = run.get("status")
-            if status is None:
-                raise WebserverError(f"Run {run_id} was deleted.")
+            status = self._run(STATUS, run_id)["status"]
             yield status
             if status in END_STATUSES:
                 return
@@ -405,19 +416,32 @@ class Webserver:
         Raises:
             WebserverError: There is no answer, or the run was deleted.
         """
-        run = self.query(OUTCOME, id=run_id)["runOrError"]
-        if "status" not in run:
-            raise WebserverError(f"Run {run_id} was deleted.")
-        events = run["eventConnection"]["events"]
-        for event in events:
+        run = self._run(OUTCOME, run_id)
+        failure = ""
+        for event in self._events(run_id) if run["status"] != "SUCCESS" else ():
             if event["__typename"] == "ExecutionStepFailureEvent":
                 described = event["failureMetadata"] or {"metadataEntries": []}
                 return Outcome(run["status"], _values(described["metadataEntries"]), _innermost(event["error"] or {}))
+            if event["__typename"] == "RunFailureEvent":
+                failure = _plain(event["message"])
         materializations = run["assetMaterializations"]
         if materializations:
             return Outcome(run["status"], _values(materializations[-1]["metadataEntries"]))
-        messages = [event["message"] for event in events if event["__typename"] == "RunFailureEvent"]
-        return Outcome(run["status"], failure=_plain(messages[-1]) if messages else "")
+        return Outcome(run["status"], failure=failure)
+
+    def _events(self, run_id: str) -> Iterator[dict[str, Any]]:
+        """Yield the events of a run, of which an answer has a thousand at most."""
+        cursor, has_more = None, True
+        while has_more:
+            page = self._run(EVENTS, run_id, cursor=cursor)["eventConnection"]
+            yield from page["events"]
+            cursor, has_more = page["cursor"], page["hasMore"]
+
+    def _run(self, document: str, run_id: str, **variables: Any) -> dict[str, Any]:
+        run: dict[str, Any] = self.query(document, id=run_id, **variables)["runOrError"]
+        if "status" not in run:
+            raise WebserverError(f"Run {run_id} was deleted.")
+        return run
 
 
 def _values(entries: list[dict[str, Any]]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 RUN_ID = "0a1b2c3d"
+MOST_EVENTS = 1000
+"""As many as Dagster gives in an answer."""
 ENTRIES = [
     {"label": "status", "text": "completed"},
     {"label": "answer", "text": "The capital of France is Paris."},
@@ -52,7 +54,7 @@ class FakeDagster:
         """What it sends along."""
         self.authorizations: list[str | None] = []
 
-    def answer(self, query: str) -> dict[str, Any]:
+    def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         if "mutation Launch" in query:
             return {"launchRun": self.launched}
         if "mutation Reload" in query:
@@ -73,13 +75,13 @@ class FakeDagster:
                     "daemonHealth": {"allDaemonStatuses": self.daemons},
                 },
             }
-        return {
-            "runOrError": {
-                "status": self.statuses[-1],
-                "assetMaterializations": self.materializations,
-                "eventConnection": {"events": self.events},
-            }
-        }
+        run: dict[str, Any] = {"status": self.statuses[-1]}
+        if "query Events" in query:
+            begin = int(variables["cursor"] or 0)
+            end = begin + MOST_EVENTS
+            page = {"events": self.events[begin:end], "cursor": str(end), "hasMore": end < len(self.events)}
+            return {"runOrError": {**run, "eventConnection": page}}
+        return {"runOrError": {**run, "assetMaterializations": self.materializations}}
 
     @property
     def config(self) -> dict[str, Any]:
@@ -102,7 +104,7 @@ def dagster(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDagster]:
             for name, value in dagster.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(dagster.body or json.dumps({"data": dagster.answer(asked["query"])}).encode())
+            self.wfile.write(dagster.body or json.dumps({"data": dagster.answer(**asked)}).encode())
 
         def log_message(self, *_: object) -> None:
             pass

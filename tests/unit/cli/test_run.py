@@ -2,7 +2,7 @@ import getpass
 from typing import Any
 
 import pytest
-from unit.cli.fake_dagster import RUN_ID, FakeDagster
+from unit.cli.fake_dagster import MOST_EVENTS, RUN_ID, FakeDagster
 
 from dagma.cli import main
 
@@ -53,6 +53,18 @@ def test_a_run_whose_second_step_fails_says_why(dagster: FakeDagster, capsys: py
     dagster.events = [FAILED_STEP]
     assert main(["run", "reviews_job"]) == 1
     assert "The run ended as FAILURE. 3 rows have failed." in capsys.readouterr().out
+
+
+def test_the_cause_is_found_behind_a_thousand_events(dagster: FakeDagster, capsys: pytest.CaptureFixture[str]) -> None:
+    dagster.statuses = ["FAILURE"]
+    dagster.events = [{"__typename": "LogMessageEvent", "message": "a row was asked"}] * MOST_EVENTS + [FAILED_STEP]
+    assert main(["run", "reviews_job"]) == 1
+    assert "The run ended as FAILURE. 3 rows have failed." in capsys.readouterr().out
+
+
+def test_a_run_that_ends_as_the_wait_does_has_ended(dagster: FakeDagster) -> None:
+    dagster.statuses = ["SUCCESS"]
+    assert main(["run", "reviews_job", "--wait", "1e-9"]) == 0
 
 
 def test_a_run_that_goes_on_is_left_after_the_wait(dagster: FakeDagster, capsys: pytest.CaptureFixture[str]) -> None:
