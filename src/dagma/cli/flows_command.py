@@ -52,7 +52,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     def command(name: str, handler: Handler, summary: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=summary, description=handler.__doc__)
         added.add_argument("--dir", type=Path, default=FOLDER, help="folder of the files; default: %(default)s")
-        added.set_defaults(handler=_reporting(handler))
+        added.set_defaults(handler=handler)
         return added
 
     pushing = command("push", push, "create or update the flows of the files on the server")
@@ -192,16 +192,3 @@ def _report_problems(files: dict[Path, FlowDocument]) -> bool:
 
 def _line(word: str, name: str, remark: str) -> None:
     print(f"{word:<10} {name:<20} {remark}".rstrip(), flush=True)
-
-
-def _reporting(handler: Handler) -> Handler:
-    """Turn what can go wrong outside this program into one line and the exit code 1."""
-
-    def run(options: argparse.Namespace) -> int:
-        try:
-            return handler(options)
-        except (LangflowError, OSError, ValueError) as error:
-            print(f"dagma: {error}", file=sys.stderr)
-            return 1
-
-    return run

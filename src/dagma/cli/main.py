@@ -13,6 +13,8 @@ from dagma import __version__, environment
 from dagma.batches.errors import TableError
 from dagma.cli import ask, doctor, flows_command, prune, reload, run, table, validate
 from dagma.cli.launching import INTERRUPTED, UnfinishedError
+from dagma.flows.files import FlowFileError
+from dagma.langflow import LangflowError
 from dagma.ledger import LedgerError
 from dagma.ledger import commands as ledger
 
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader has seen enough (`| head`); Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (environment.SettingError, LedgerError, TableError, OSError) as error:
+    except (environment.SettingError, FlowFileError, LangflowError, LedgerError, TableError, OSError) as error:
         print(f"dagma: {error}", file=sys.stderr)
         return 1
     return exit_code

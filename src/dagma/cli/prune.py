@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import sys
 from collections.abc import Callable, Iterator
 
 from dagma import environment
@@ -28,12 +27,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def prune(options: argparse.Namespace) -> int:
     """Prune each store, print a line for each, and return 0 only if none fails."""
     failures = 0
-    try:
-        settings = RetentionSettings.from_environment()
-    except environment.SettingError as error:
-        print(f"dagma prune: {error}", file=sys.stderr)
-        return 1
-    for name, prune_store in stores(settings, dry_run=options.dry_run):
+    for name, prune_store in stores(RetentionSettings.from_environment(), dry_run=options.dry_run):
         try:
             print(f"{name:<9} {'would delete' if options.dry_run else 'deleted'}: {prune_store()}", flush=True)
         except (LangflowError, LedgerError, environment.SettingError, OSError) as error:

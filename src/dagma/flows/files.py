@@ -8,12 +8,16 @@ from pathlib import Path
 from dagma.flows.document import FlowDocument, to_text
 
 
+class FlowFileError(ValueError):
+    """A file holds no flow; the message says why, and the fix."""
+
+
 def read_flows(folder: Path) -> dict[Path, FlowDocument]:
     """Read the flows of a folder's .json files, by file, in the order of the files' names.
 
     Raises:
         FileNotFoundError: The folder does not exist.
-        ValueError: A file is no JSON object.
+        FlowFileError: A file is no JSON object.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder of flows at {folder}: name the right one with --dir")
@@ -54,20 +58,20 @@ def read_flow(path: Path) -> FlowDocument:
     """Read the flow of a file.
 
     Raises:
-        ValueError: It is no JSON object.
+        FlowFileError: It is no JSON object.
     """
     try:
         flow: FlowDocument = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON ({error}): fix the file, or pull the flow again") from error
+        raise FlowFileError(f"{path} is no JSON ({error}): fix the file, or pull the flow again") from error
     if not isinstance(flow, dict):
-        raise ValueError(f"{path} holds no flow: a flow is a JSON object with id, name and data")
+        raise FlowFileError(f"{path} holds no flow: a flow is a JSON object with id, name and data")
     return flow
 
 
 def _readable_flows(folder: Path) -> dict[Path, FlowDocument]:
     flows = {}
     for path in folder.glob("*.json"):
-        with suppress(ValueError):
+        with suppress(FlowFileError):
             flows[path] = read_flow(path)
     return flows

@@ -20,6 +20,7 @@ from dagma.flows.document import (
 from dagma.flows.files import write_flow
 from dagma.flows.validation import bound_variables, problems
 from dagma.langflow import Conflict, Flow, FlowNotFound, LangflowClient
+from dagma.langflow.untrusted_json import walk
 
 
 class Relation(Enum):
@@ -120,14 +121,16 @@ def pull(client: LangflowClient, folder: Path, names: list[str]) -> Iterator[Pul
         What was done with each flow.
 
     Raises:
-        ValueError: The server has no flow of one of the names.
+        FlowNotFound: The server has no flow of one of the names.
         FileExistsError: The file of a flow belongs to another.
         LangflowError: The server does not give them.
     """
     headers = [header for header in client.list_flows() if not header.raw.get("is_component")]
     known = {name for header in headers for name in names_of(header)}
     if unknown := [name for name in names if name not in known]:
-        raise ValueError(f"Langflow has no flow {', '.join(unknown)}: `dagma flows list` shows those it has")
+        raise FlowNotFound(
+            f"Langflow has no flow {', '.join(unknown)}.", fix="See those it has with `dagma flows list`."
+        )
     for header in headers:
         if names and not names_of(header) & set(names):
             continue
@@ -176,7 +179,7 @@ def upload(flow: FlowDocument, server: FlowDocument | None) -> FlowDocument:
         The flow with every optional field, so that what the file leaves out is reset, and the mark.
     """
     document = {**SERVER_DEFAULTS, **normalize(flow), "tags": marked_tags(flow, server)}
-    if viewport := ((server or {}).get("data") or {}).get("viewport"):
+    if viewport := walk(server, "data", "viewport"):
         document["data"]["viewport"] = viewport
     typed = {node.get("id"): template_fields(node) for node in nodes_of(server or {})}
     for node in nodes_of(document):

@@ -8,7 +8,7 @@ from unit.flows.conftest import FLOW_ID, FlowStore
 from dagma.flows import sync
 from dagma.flows.document import fingerprint, normalize, template_fields
 from dagma.flows.sync import Relation, Result
-from dagma.langflow import Conflict, LangflowClient
+from dagma.langflow import Conflict, FlowNotFound, LangflowClient
 
 
 def edit_on_server(store: FlowStore, name: str = "Edited") -> None:
@@ -143,7 +143,7 @@ def test_a_pull_takes_flows_by_any_of_their_names(client: LangflowClient, flow: 
     for name in ("two", "Second", second["id"]):
         assert [pulled.name for pulled in sync.pull(client, tmp_path, [name])] == ["Second"]
     assert len(list(sync.pull(client, tmp_path, []))) == 2
-    with pytest.raises(ValueError, match="no flow three"):
+    with pytest.raises(FlowNotFound, match="no flow three"):
         list(sync.pull(client, tmp_path, ["three"]))
 
 
