@@ -5,6 +5,8 @@ import hashlib
 import json
 from typing import Any
 
+from dagma.langflow.untrusted_json import objects, walk
+
 FlowDocument = dict[str, Any]
 """A flow as JSON: in a file, or as Langflow's API returns it."""
 
@@ -54,7 +56,7 @@ def normalize(flow: FlowDocument) -> FlowDocument:
     if tags := own_tags(flow):
         document["tags"] = tags
     document["data"] = {
-        "edges": [_pick(edge, _EDGE_FIELDS) for edge in (flow.get("data") or {}).get("edges") or []],
+        "edges": [_pick(edge, _EDGE_FIELDS) for edge in objects(walk(flow, "data", "edges"))],
         "nodes": [_normalized_node(node) for node in nodes_of(flow)],
     }
     return document
@@ -107,19 +109,20 @@ def marked_tags(flow: FlowDocument, server: FlowDocument | None) -> list[str]:
 
 def nodes_of(flow: FlowDocument) -> list[FlowDocument]:
     """Return the nodes of a flow: its components and notes; none where it has no graph."""
-    return [node for node in (flow.get("data") or {}).get("nodes") or [] if isinstance(node, dict)]
+    return objects(walk(flow, "data", "nodes"))
 
 
 def component_of(node: FlowDocument) -> dict[str, Any]:
     """Return what a node holds of its component: its fields, outputs and code; empty where it holds none."""
-    component = (node.get("data") or {}).get("node")
+    component = walk(node, "data", "node")
     return component if isinstance(component, dict) else {}
 
 
 def template_fields(node: FlowDocument) -> dict[str, dict[str, Any]]:
     """Return the input fields of a component's node by name; none for a note or a group without fields."""
-    template = component_of(node).get("template") or {}
-    return {name: field for name, field in template.items() if isinstance(field, dict)}
+    template = component_of(node).get("template")
+    fields = template if isinstance(template, dict) else {}
+    return {name: field for name, field in fields.items() if isinstance(field, dict)}
 
 
 def is_secret(field: dict[str, Any]) -> bool:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 from dagma.flows.document import FlowDocument, component_of, nodes_of, own_tags, template_fields
 from dagma.langflow import Flow
+from dagma.langflow.untrusted_json import objects, text_or_none, walk
 
 # What Langflow had before Run Flow, and still runs.
 _OLDER_CALLERS = ("SubFlow", "FlowTool")
@@ -63,14 +64,12 @@ class FlowOutline:
 
 
 def _title(node: FlowDocument) -> str:
-    kind = (node.get("data") or {}).get("type")
-    return str(component_of(node).get("display_name") or kind or node.get("id"))
+    return str(component_of(node).get("display_name") or walk(node, "data", "type") or node.get("id"))
 
 
 def _edges(document: FlowDocument) -> Iterator[tuple[str, str]]:
-    for edge in (document.get("data") or {}).get("edges") or []:
-        if isinstance(edge, Mapping):
-            yield str(edge.get("source")), str(edge.get("target"))
+    for edge in objects(walk(document, "data", "edges")):
+        yield str(edge.get("source")), str(edge.get("target"))
 
 
 def _calls(nodes: list[FlowDocument]) -> Iterator[str]:
@@ -78,12 +77,8 @@ def _calls(nodes: list[FlowDocument]) -> Iterator[str]:
     for node in nodes:
         fields = template_fields(node)
         names = ["flow_id_selected", "flow_name_selected"]
-        if (node.get("data") or {}).get("type") in _OLDER_CALLERS:
+        if walk(node, "data", "type") in _OLDER_CALLERS:
             names = ["flow_name"]
-        yield from [called for name in names if (called := _chosen(fields, name))][:1]
+        chosen = [called for name in names if (called := text_or_none(walk(fields, name, "value")))]
+        yield from chosen[:1]
         yield from _calls(nodes_of(component_of(node).get("flow") or {}))
-
-
-def _chosen(fields: Mapping[str, Mapping[str, Any]], name: str) -> str | None:
-    value = fields.get(name, {}).get("value")
-    return value if isinstance(value, str) and value else None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dagma.flows.document import FlowDocument, component_of, is_secret, nodes_of, template_fields
+from dagma.langflow.untrusted_json import objects, walk
 
 ENDPOINT_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -73,15 +74,15 @@ def _identity_problems(flow: FlowDocument) -> Iterator[str]:
 
 
 def _graph_problems(flow: FlowDocument) -> Iterator[str]:
-    data = flow.get("data")
-    if not isinstance(data, dict) or not isinstance(data.get("nodes"), list) or not isinstance(data.get("edges"), list):
-        yield "data must hold the lists nodes and edges"
+    data = {kind: walk(flow, "data", kind) for kind in ("nodes", "edges")}
+    if any(not isinstance(items, list) or items != objects(items) for items in data.values()):
+        yield "data must hold the lists nodes and edges, of objects"
         return
     if not data["nodes"]:
         yield "the flow has no component"
     nodes = {str(node.get("id")): node for node in data["nodes"]}
-    for kind in ("nodes", "edges"):
-        counted = Counter(str(item.get("id")) for item in data[kind])
+    for kind, items in data.items():
+        counted = Counter(str(item.get("id")) for item in items)
         yield from (f"{kind}: id {name!r} is taken {times} times" for name, times in counted.items() if times > 1)
     for edge in data["edges"]:
         ends = (str(edge.get("source")), str(edge.get("target")))
@@ -92,12 +93,11 @@ def _graph_problems(flow: FlowDocument) -> Iterator[str]:
 
 
 def _handle_problems(edge: FlowDocument, source: FlowDocument, target: FlowDocument) -> Iterator[str]:
-    handles = edge.get("data") or {}
-    output = (handles.get("sourceHandle") or {}).get("name")
-    outputs = [each.get("name") for each in component_of(source).get("outputs") or []]
+    output = walk(edge, "data", "sourceHandle", "name")
+    outputs = [each.get("name") for each in objects(component_of(source).get("outputs"))]
     if output and outputs and output not in outputs:
         yield f"an edge starts at output {output!r}, which {source['id']} does not have"
-    field = (handles.get("targetHandle") or {}).get("fieldName")
+    field = walk(edge, "data", "targetHandle", "fieldName")
     fields = template_fields(target)
     if field and fields and field not in fields:
         yield f"an edge ends at field {field!r}, which {target['id']} does not have"

@@ -14,6 +14,7 @@ from dagma.flows.document import component_of, nodes_of, template_fields
 from dagma.langflow import BadRequest, LangflowError
 from dagma.langflow.errors import nothing_runs_yet
 from dagma.langflow.flow import Flow
+from dagma.langflow.untrusted_json import walk
 
 VARIABLE = "DAGMA_RUN_CONFIG_TWEAKS"
 
@@ -99,7 +100,7 @@ def _check_by_document(
     Flow.of(document).check_tweaks(tweaks)
     for component, values in tweaks.items():
         node = nodes[component]
-        names = {component, (node.get("data") or {}).get("type"), component_of(node).get("display_name")}
+        names = {component, walk(node, "data", "type"), component_of(node).get("display_name")}
         for name, value in values.items():
             field = template_fields(node).get(name, {})
             if isinstance(value, Mapping) and field.get("type") not in OBJECT_TYPES:

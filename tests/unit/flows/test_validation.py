@@ -35,6 +35,9 @@ def test_an_endpoint_name_that_is_no_address(sound: dict[str, Any]) -> None:
 def test_a_flow_without_a_graph(sound: dict[str, Any]) -> None:
     sound["data"] = None
     assert "lists nodes and edges" in only_problem(sound)
+    for odd in ([1], {"nodes": ["Model-a"], "edges": []}, {"nodes": [{"id": "Model-a"}], "edges": [1]}):
+        sound["data"] = odd
+        assert "lists nodes and edges" in only_problem(sound)
     sound["data"] = {"nodes": [], "edges": []}
     assert "no component" in only_problem(sound)
 

@@ -1,16 +1,16 @@
 """Does Langflow work, does it let us in, and does its LLM answer?"""
 
 import uuid
-from collections.abc import Mapping
 from typing import Any
 
 from dagma import environment
 from dagma.backends.langflow.access_variables import langflow_client
 from dagma.cli.doctor.check import Problem, Skipped
+from dagma.flows.document import nodes_of, template_fields
 from dagma.langflow import CallTimeout, Flow, FlowNotFound, LangflowClient
 from dagma.langflow.auth.redact import bare_url
 from dagma.langflow.run_request import uuid_or_none
-from dagma.langflow.untrusted_json import objects, text_or_none, walk
+from dagma.langflow.untrusted_json import text_or_none, walk
 
 ASSISTANT = "da90a000-0000-4000-8000-000000000001"
 QUICK_SECONDS = 10.0
@@ -78,15 +78,14 @@ def one_token(flow: Flow) -> dict[str, Any]:
         Skipped: The flow has components that may do more than ask, or no model.
     """
     tweaks: dict[str, dict[str, Any]] = {}
-    for node in objects(walk(flow.raw, "data", "nodes")):
+    for node in nodes_of(dict(flow.raw)):
         kind = text_or_none(walk(node, "data", "type")) or text_or_none(walk(node, "type")) or "?"
         if kind not in _HARMLESS:
             raise Skipped(f"The flow `assistant`, which the LLM is asked by, now has a {kind}. {_HOW_TO_ASK}")
-        template = walk(node, "data", "node", "template")
-        fields: Mapping[str, Any] = template if isinstance(template, Mapping) else {}
+        fields = template_fields(node)
         tiny = {"max_tokens": 1, "should_store_message": False}
         if chosen := {name: value for name, value in tiny.items() if name in fields}:
-            tweaks[str(walk(node, "id"))] = chosen
+            tweaks[str(node.get("id"))] = chosen
     if not any("max_tokens" in fields for fields in tweaks.values()):
         raise Skipped(f"The flow `assistant`, which the LLM is asked by, has no model now. {_HOW_TO_ASK}")
     return tweaks
