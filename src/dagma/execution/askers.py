@@ -106,7 +106,9 @@ class Askers:
                 f"{principal[:MOST_PRINCIPAL_CHARACTERS]!r}."
             )
         if role is None:
-            raise NotProvenError(f"The gateway gives {principal} no role, but {word[:50]!r}: it is one of {_roles()}.")
+            raise NotProvenError(
+                f"The gateway gives {principal} no role, but {word[:50]!r}: it is one of {', '.join(map(str, Role))}."
+            )
         return Asker(principal, role)
 
 
@@ -116,7 +118,3 @@ def _only(headers: Headers, name: str) -> str:
     if len(values) > 1:
         raise NotProvenError(f"The header {name} is there more than once.")
     return "".join(values).encode("latin-1").decode(errors="replace")
-
-
-def _roles() -> str:
-    return ", ".join(map(str, Role))

@@ -29,11 +29,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 
 from dagma import environment
-from dagma.execution.allowed_hosts import OWN_HOSTS, allowed_hosts_from_environment
 from dagma.execution.asked_requests import AskedRequest, guard_mutations
 from dagma.execution.askers import Askers, asker_of
-from dagma.execution.gateway_secret import gateway_secret_from_environment
 from dagma.execution.roles import ROUTES, Role
+from dagma.execution.webserver_settings import (
+    OWN_HOSTS,
+    allowed_hosts_from_environment,
+    gateway_secret_from_environment,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -30,17 +30,15 @@ from celery.signals import task_postrun, worker_ready, worker_shutting_down
 from celery.worker import state
 from dagster._core.events import JobFailureData, RunFailureReason
 from dagster_celery.make_app import make_app
-from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
+from dagster_celery.tasks import create_execute_job_task
 
 from dagma import environment
 from dagma.execution.celery_settings import (
     CELERY_SETTINGS,
-    DEFAULT_SILENCE_SECONDS,
     READY_FILE,
     broker_url,
     result_backend_url,
 )
-from dagma.execution.code_locations import LOCATIONS
 from dagma.execution.launcher import task_id_of
 from dagma.execution.load_errors import describe
 from dagma.execution.pool_renewal import PoolRenewal
@@ -49,6 +47,7 @@ from dagma.ledger.prices import Prices
 
 logger = logging.getLogger(__name__)
 
+BUILT_IN = "dagma.definitions"
 DEFAULT_GRACE_SECONDS = 45.0
 CLEAN_UP_SECONDS = 15.0
 
@@ -57,7 +56,7 @@ def import_definitions() -> None:
     """Import the built-in definitions. If they don't load this is only told: a worker has to run the project's."""
     # A backend of somebody's own is a part of the project: the definitions would import it.
     is_built_in = environment.text("DAGMA_BACKEND", default="langflow").lower() == "langflow"
-    module = LOCATIONS["dagma"] if is_built_in else "dagma.defs.llm.assets"
+    module = BUILT_IN if is_built_in else "dagma.defs.llm.assets"
     try:
         importlib.import_module(module)
     except Exception as error:  # noqa: BLE001  # whatever it is, the worker starts
@@ -88,7 +87,6 @@ def make_worker_app() -> Celery:
 
 app = make_worker_app()
 execute_job = create_execute_job_task(app)
-resume_job = create_resume_job_task(app)
 
 
 def mark_ready(**_: Any) -> None:
@@ -102,7 +100,7 @@ def drain(sender: str, **_: Any) -> None:
 
 
 def _drain(hostname: str) -> None:
-    roll_call = RollCall(app, silence_seconds=DEFAULT_SILENCE_SECONDS)
+    roll_call = RollCall(app)
     try:
         roll_call.mark_draining(hostname, seconds=GRACE_SECONDS + CLEAN_UP_SECONDS)
     except BROKER_ERRORS as error:
@@ -124,7 +122,7 @@ def report_abandoned(sender: Any, **_: Any) -> None:
 
 
 def _report_abandoned(hostname: str) -> None:
-    roll_call = RollCall(app, silence_seconds=DEFAULT_SILENCE_SECONDS)
+    roll_call = RollCall(app)
     try:
         with dg.DagsterInstance.get() as instance:
             for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING])):

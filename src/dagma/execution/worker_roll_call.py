@@ -10,6 +10,8 @@ from celery import Celery
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from dagma.execution.celery_settings import DEFAULT_SILENCE_SECONDS
+
 FINISHED_STATES = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
 # kombu raises the transport's own errors as they are: Redis's, and the socket's.
 BROKER_ERRORS = (KombuError, RedisError, OSError)
@@ -64,7 +66,7 @@ class RollCall:
         self,
         app: Celery,
         *,
-        silence_seconds: float,
+        silence_seconds: float = DEFAULT_SILENCE_SECONDS,
         answer_seconds: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -10,8 +10,10 @@ from types import FrameType
 import dagster as dg
 
 from dagma import environment
-from dagma.execution.code_locations import LOCATIONS
 from dagma.execution.load_errors import LoadTimeoutError, describe
+
+LOCATIONS = ("dagma.definitions", "dagma.project_definitions")
+"""The modules of the code locations."""
 
 # More than a project takes on a busy machine, and less than a person waits.
 LOAD_SECONDS = 60
@@ -28,7 +30,7 @@ def definition_problems(seconds: int = LOAD_SECONDS) -> list[str]:
         `setting_problems`.
     """
     problems: list[str] = []
-    for module in LOCATIONS.values():
+    for module in LOCATIONS:
         try:
             # What the project's code prints is not a problem.
             with _time_limit(seconds), contextlib.redirect_stdout(sys.stderr):

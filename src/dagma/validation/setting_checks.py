@@ -10,10 +10,9 @@ from dagma import environment
 from dagma.backends.langflow.access_variables import FILE_VARIABLES, access_from_environment, base_url_from_environment
 from dagma.batches.server_share import in_flight_from_environment, per_second_from_environment
 from dagma.batches.tables_database import TablesDatabase
-from dagma.execution.allowed_hosts import further_hosts_from_environment
-from dagma.execution.gateway_secret import gateway_secret_from_environment
 from dagma.execution.load_errors import describe
 from dagma.execution.outbound_routes import routes_from_environment
+from dagma.execution.webserver_settings import further_hosts_from_environment, gateway_secret_from_environment
 from dagma.ledger import Ledger, Prices
 from dagma.ledger.quotas import parse_quotas
 from dagma.ledger.texts import TextPolicy

@@ -15,9 +15,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from dagma import environment
-from dagma.execution.allowed_hosts import OWN_HOSTS, allowed_hosts_from_environment
 from dagma.execution.guarded_webserver import OwnPagesOnly, allowed_hosts
 from dagma.execution.webserver import Webserver
+from dagma.execution.webserver_settings import OWN_HOSTS, allowed_hosts_from_environment
 
 QUERY = json.dumps({"query": "{ version }"})
 JSON = {"Content-Type": "application/json"}
@@ -208,6 +208,7 @@ def test_more_hosts_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
         ("DAGSTER_ALLOWED_HOSTS", "a.*.example"),
         ("DAGSTER_ALLOWED_HOSTS", "a.example:3000"),
         ("DAGSTER_PUBLIC_URL", "dagster.example.com"),
+        ("DAGSTER_PUBLIC_URL", "https://[2001:db8::1"),
     ],
 )
 def test_hosts_that_cannot_be_meant_are_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

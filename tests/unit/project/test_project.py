@@ -70,7 +70,7 @@ def test_definitions_that_do_not_load_keep_no_worker_from_starting(
 ) -> None:
     (tmp_path / "broken_entry_point.py").write_text("raise ValueError('no')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(worker, "LOCATIONS", {"dagma": "broken_entry_point"})
+    monkeypatch.setattr(worker, "BUILT_IN", "broken_entry_point")
     with caplog.at_level(logging.ERROR):
         worker.import_definitions()
     assert "Runs of code location dagma will fail, it does not load: ValueError: no" in caplog.text
