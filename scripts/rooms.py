@@ -16,7 +16,7 @@ PACKAGE = ROOT / "src" / "dagma"
 PICTURE = ROOT / "docs" / "pictures" / "rooms.svg"
 # From the ground. A room imports from floors below its own, and from no other room of its floor.
 FLOORS = (
-    ("environment", "backoff", "principal_tag"),
+    ("environment", "backoff", "principal_tag", "wording"),
     ("langflow", "ledger", "project"),
     ("calls", "flows", "execution", "retention"),
     ("run_config",),

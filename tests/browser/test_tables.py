@@ -78,7 +78,7 @@ def test_the_check_of_a_table_counts_the_rows_that_failed(
 ) -> None:
     page.goto(f"{stack.dagster_url}/assets/{TABLE}?view=checks")
     expect(page.get_by_text("No row of the table has failed.").first).to_be_visible()
-    expect(page.get_by_text(re.compile("TemplateFault: 1 rows")).first).to_be_visible()
+    expect(page.get_by_text(re.compile("TemplateFault: 1 row")).first).to_be_visible()
     picture(page, "dagster-table-check")
 
 

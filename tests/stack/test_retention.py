@@ -211,9 +211,9 @@ def test_a_store_that_is_away_fails_the_run_after_the_others_were_pruned(stack: 
 def test_by_hand_it_counts_first_and_prunes_then(stack: Stack, dagster: Dagster) -> None:
     old = old_call(stack, dagster)
     counted = stack.exec("user-code", "dagma", "prune", "--dry-run")
-    assert "Dagster   would delete: 1 runs" in counted
+    assert "Dagster   would delete: 1 run" in counted
     assert "Langflow  would delete: 2 messages, 1 traces" in counted
-    assert "ledger    would delete: 1 calls" in counted
+    assert "ledger    would delete: 1 call" in counted
     assert all(old.left(stack).values())
 
     stack.exec("user-code", "dagma", "prune")

@@ -23,6 +23,7 @@ from dagma.batches.row_result import RowResult
 from dagma.batches.staged_rows import StagedRow, StagedRows
 from dagma.langflow import LangflowError
 from dagma.ledger import LedgerError
+from dagma.wording import counted
 
 # How long an answer may wait to be written, and how many rows are written at a time.
 WRITE_SECONDS = 0.5
@@ -221,9 +222,9 @@ class Asking:
             kinds = ", ".join(f"{kind} {count:,}" for kind, count in progress.errors.most_common())
             self._stop(
                 BatchStopped(
-                    f"{progress.failed:,} rows have failed ({kinds}), and max_failed allows {self._most_failures:,}. "
-                    "What was answered is kept. Look at the column error of the table; the next materialization asks "
-                    "the failed rows again.",
+                    f"{counted(progress.failed, 'rows')} failed ({kinds}), and max_failed allows "
+                    f"{self._most_failures:,}. What was answered is kept. Look at the column error of the "
+                    "table; the next materialization asks the failed rows again.",
                     progress.errors,
                 )
             )
@@ -240,7 +241,7 @@ class Asking:
         self._stop(
             BatchStopped(
                 f"{progress.cost_usd:.4f} USD are spent, and max_cost_usd is {self._most_cost:g}: "
-                f"{progress.to_ask - progress.done:,} rows were not asked. What was answered is kept. Raise "
+                f"{counted(progress.to_ask - progress.done, 'rows')} not asked. What was answered is kept. Raise "
                 "max_cost_usd, or set sample to ask a part of the rest.",
                 progress.errors,
             )

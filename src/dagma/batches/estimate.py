@@ -6,6 +6,7 @@ from dagma.batches.answer_table import Averages
 from dagma.batches.errors import BatchStopped
 from dagma.batches.progress import duration
 from dagma.ledger.recent_calls import Means
+from dagma.wording import counted
 
 
 def averages_by(table: Averages | None, means: Callable[[], Means]) -> tuple[Averages, str]:
@@ -21,7 +22,7 @@ def averages_by(table: Averages | None, means: Callable[[], Means]) -> tuple[Ave
     if table is not None and (table.cost_usd is not None or table.tokens is not None):
         return table, "a row of this table"
     flow = means()
-    return Averages(flow.cost_usd, flow.tokens, flow.seconds), f"the latest {flow.calls:,} calls of the flow"
+    return Averages(flow.cost_usd, flow.tokens, flow.seconds), f"the latest {counted(flow.calls, 'calls')} of the flow"
 
 
 def refuse_if_dearer(averages: Averages, whose: str, rows: int, most_usd: float | None) -> None:
@@ -39,9 +40,9 @@ def refuse_if_dearer(averages: Averages, whose: str, rows: int, most_usd: float 
     if most_usd is None or averages.cost_usd is None or averages.cost_usd * rows <= most_usd:
         return
     raise BatchStopped(
-        f"{rows:,} rows will cost about {averages.cost_usd * rows:.4f} USD, by the {averages.cost_usd:.6f} USD that "
-        f"{whose} cost on average, and max_cost_usd is {most_usd:g}. Nothing was sent. Raise it, or set sample to ask "
-        "fewer rows."
+        f"{counted(rows, 'rows')} will cost about {averages.cost_usd * rows:.4f} USD, by the "
+        f"{averages.cost_usd:.6f} USD that {whose} cost on average, and max_cost_usd is {most_usd:g}. Nothing "
+        "was sent. Raise it, or set sample to ask fewer rows."
     )
 
 
@@ -53,9 +54,9 @@ def tell_estimate(averages: Averages, rows: int, rows_per_second: float) -> str:
         rows: How many rows there are to ask.
         rows_per_second: How fast they are asked; 0 where that is not known.
     """
-    parts = [f"{rows:,} rows"]
+    parts = [counted(rows, "rows")]
     if averages.tokens is not None:
-        parts.append(f"{averages.tokens * rows:,.0f} tokens")
+        parts.append(counted(round(averages.tokens * rows), "tokens"))
     parts.append("cost unknown" if averages.cost_usd is None else f"{averages.cost_usd * rows:.4f} USD")
     if rows_per_second:
         parts.append(duration(rows / rows_per_second))

@@ -3,6 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from dagma.wording import counted
+
 
 @dataclass
 class Progress:
@@ -57,7 +59,7 @@ class Progress:
         failed = f" ({self.failed:,} failed)" if self.failed else ""
         cost = f", {self.cost_usd:.4f} USD" if self.cost_usd else ""
         return (
-            f"{self.done:,} of {self.to_ask:,} rows{failed}, {self.rows_per_second:.1f} rows/s, "
+            f"{self.done:,} of {counted(self.to_ask, 'rows')}{failed}, {self.rows_per_second:.1f} rows/s, "
             f"{self.level} in flight at most{cost}{left}"
         )
 

@@ -12,6 +12,7 @@ from dagma.batches.staged_rows import StagedRow
 from dagma.batches.values import Kind, common_kind, key_text, kind_of, plain
 from dagma.calls.attached_files import BadFile
 from dagma.calls.templates import BadTemplateError
+from dagma.wording import counted
 
 SHOWN_ROWS = 10
 
@@ -62,7 +63,7 @@ class Staging:
         if count:
             more = f" and {count - SHOWN_ROWS:,} more" if count > SHOWN_ROWS else ""
             raise RowsError(
-                f"{count:,} rows have no key in the column {self._settings.key!r}: "
+                f"{counted(count, 'rows')} without a key in the column {self._settings.key!r}: "
                 f"{', '.join(self._without_key)}{more}. Nothing was sent. Give each row a key."
             )
 

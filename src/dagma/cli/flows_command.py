@@ -19,6 +19,7 @@ from dagma.langflow.auth.redact import bare_url
 from dagma.langflow.errors import CallTimeout, MalformedResponse
 from dagma.langflow.known_failures import fix_for
 from dagma.langflow.variables_api import VariableType
+from dagma.wording import counted
 
 Handler = Callable[[argparse.Namespace], int]
 FOLDER = Path("flows")
@@ -130,7 +131,7 @@ def validate(options: argparse.Namespace) -> int:
     files = read_flows(options.dir)
     if _report_problems(files):
         return 1
-    print(f"{len(files)} flows are sound")
+    print(f"{counted(len(files), 'flows')} checked: nothing is wrong")
     return 0
 
 

@@ -14,6 +14,7 @@ from dagma.batches.errors import TableError
 from dagma.batches.tables_database import tables_from_environment
 from dagma.ledger.formats import replacing, write_records
 from dagma.project import storage_folder
+from dagma.wording import counted
 
 Handler = Callable[[argparse.Namespace], int]
 SHOWN_ROWS = 20
@@ -63,7 +64,7 @@ def show(options: argparse.Namespace) -> int:
     write_records(itertools.islice(rows, options.rows), table.columns, "table", sys.stdout)
     count = sum(table.failures().values()) if options.failed else table.count()
     if count > options.rows:
-        print(f"... {count - options.rows:,} more rows; --rows {count} prints all")
+        print(f"... {counted(count - options.rows, 'more rows')}; --rows {count} prints all")
     return 0
 
 
@@ -80,7 +81,7 @@ def export(options: argparse.Namespace) -> int:
     else:
         with replacing(Path(options.file)) as out:
             count = write_records(table.rows(), table.columns, form, out)
-    print(f"{count:,} rows of {table.name} written to {options.file}", file=sys.stderr)
+    print(f"{counted(count, 'rows')} of {table.name} written to {options.file}", file=sys.stderr)
     return 0
 
 

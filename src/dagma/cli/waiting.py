@@ -5,6 +5,7 @@ import sys
 from dagma import environment
 from dagma.cli.celery_workers import BrokerError, find_workers
 from dagma.execution.webserver import Webserver
+from dagma.wording import counted
 
 QUEUE_DAEMON = "QUEUED_RUN_COORDINATOR"
 QUEUED = frozenset({"NOT_STARTED", "QUEUED"})
@@ -46,8 +47,8 @@ def _why_it_waits(webserver: Webserver, run_id: str, status: str) -> str:
         return f"the daemon, which takes runs off the queue, gives no heartbeat. {_LOOK_AT_DAEMON}"
     if status in QUEUED and queue.at_a_time is not None and others >= queue.at_a_time:
         return (
-            f"{others} other runs are in progress, as many as may run at a time. See {webserver.runs_url}; more at a "
-            "time: `make up WORKERS=2`."
+            f"{counted(others, 'other runs')} in progress, as many as may run at a time. See "
+            f"{webserver.runs_url}; more at a time: `make up WORKERS=2`."
         )
     if workers and all(worker.busy >= worker.slots for worker in workers):
         slots = sum(worker.slots for worker in workers)

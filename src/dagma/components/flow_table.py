@@ -17,6 +17,7 @@ from dagma.calls.retrying import CALL_ERRORS, retry_or_fail
 from dagma.components.stored_tables import stored_tables, table_name_of
 from dagma.components.table_metadata import describe_batch, describe_errors, preview
 from dagma.ledger.ledger_settings import ledger_from_environment
+from dagma.wording import counted
 
 CHECK = "rows_failed"
 """The check of every such asset: does the table hold rows that failed?"""
@@ -192,7 +193,7 @@ def _check(table: AnswerTable) -> dg.AssetCheckResult:
         check_name=CHECK,
         passed=not errors,
         severity=dg.AssetCheckSeverity.WARN,
-        description=", ".join(f"{kind}: {count:,} rows" for kind, count in errors.items()) or None,
+        description=", ".join(f"{kind}: {counted(count, 'rows')}" for kind, count in errors.items()) or None,
         metadata=describe_errors(errors),
     )
 
@@ -207,5 +208,5 @@ def _failure(error: Exception, progress: Progress) -> dg.Failure:
 
 
 def _ended(progress: Progress) -> str:
-    told = f"{progress.done:,} rows asked, {progress.unchanged:,} unchanged, {progress.failed:,} failed"
+    told = f"{counted(progress.done, 'rows')} asked, {progress.unchanged:,} unchanged, {progress.failed:,} failed"
     return f"{told}. All would take: {progress.estimate}." if progress.estimate else f"{told}."

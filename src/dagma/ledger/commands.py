@@ -33,6 +33,7 @@ from dagma.ledger.reports import (
 from dagma.ledger.resolve import add_resolve, run_resolve
 from dagma.ledger.tables import calls as calls_table
 from dagma.ledger.totals import GROUPS, By, Sums, groups, total_of, totals
+from dagma.wording import counted
 
 COLUMNS = [*calls_table.c.keys(), "rejected_at", "rejected_reason"]
 TAIL_COLUMNS = [
@@ -160,7 +161,7 @@ def run_export(arguments: argparse.Namespace) -> int:
     with replacing(path) if path else nullcontext(sys.stdout) as out:
         count = write_records(records, COLUMNS, arguments.format, out)
     if path:
-        print(f"{count} calls written to {path}", file=sys.stderr)
+        print(f"{counted(count, 'calls')} written to {path}", file=sys.stderr)
     return 0
 
 
@@ -214,7 +215,8 @@ def run_prune(arguments: argparse.Namespace) -> int:
     ledger = replace(settings, url=url, replay_hours=hours).open()
     calls = prune_calls(ledger.database, arguments.keep_days)
     replays = drop_replays(ledger.database, hours)
-    print(f"Deleted {calls} calls older than {arguments.keep_days} days and {replays} raw responses.")
+    deleted = f"{counted(calls, 'calls')} older than {arguments.keep_days} days and {counted(replays, 'raw responses')}"
+    print(f"Deleted {deleted}.")
     return 0
 
 

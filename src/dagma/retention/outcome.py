@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dagma.wording import counted
+
 
 @dataclass(frozen=True)
 class Pruned:
@@ -23,6 +25,6 @@ class Pruned:
     def __str__(self) -> str:
         if self.kept_for_ever:
             return "nothing: 0 days keep everything"
-        counts = ", ".join(f"{count} {kind}" for kind, count in self.deleted.items())
+        counts = ", ".join(counted(count, kind) for kind, count in self.deleted.items())
         counts += f" ({self.kept} older ones are still needed)" if self.kept else ""
         return counts if self.is_complete else f"{counts}; the rest is left for the next prune"

@@ -76,7 +76,7 @@ def database(query: str) -> Callable[[Path], Any]:
 REFUSED: dict[str, tuple[Any, str]] = {
     "no key column": ([{"text": "a"}], r"Row 1 has no column 'id', which is the key. It has: 'text'"),
     "no kept column": ([{"id": 1}], r"Row 1 has no column 'text', which is kept"),
-    "empty key": ([row(""), row(None), row(3)], r"2 rows have no key in the column 'id': row 1 \(empty\), row 2"),
+    "empty key": ([row(""), row(None), row(3)], r"2 rows without a key in the column 'id': row 1 \(empty\), row 2"),
     "blank key": ([row("  ")], "row 1 .empty."),
     "key that is not a number": ([row(float("nan"))], "row 1 .empty."),
     "key that is a list": ([row([1])], "row 1 .the value is a list."),
@@ -91,7 +91,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "key twice, as float": ([row(1), row(1.0)], "'1' .2 rows"),
     "key twice, as decimal": ([row(1), row(Decimal("1.00"))], "'1' .2 rows"),
     "keys that are the same once stored": ([row("\ud800"), row("\udbff")], r"'\?' \(2 rows"),
-    "many keys missing": ([row(None) for _ in range(30)], "30 rows have no key.*and 20 more"),
+    "many keys missing": ([row(None) for _ in range(30)], "30 rows without a key.*and 20 more"),
     "rows that are texts": (["a", "b"], "Row 1 is a str"),
     "rows that are tuples": ([(1, "a")], "Row 1 is a tuple"),
     "columns that are the same as text": ([{1: "a", "1": "b"} | row()], "Row 1 has two columns '1'"),

@@ -202,7 +202,7 @@ def test_more_failures_than_allowed_stop_the_batch_and_what_was_answered_is_kept
     fake: FakeLangflow, flow: Flow, database: TablesDatabase
 ) -> None:
     flow.says = lambda asked: "fine" if asked == "review 1" else 1 / 0  # type: ignore[return-value]
-    with pytest.raises(BatchStopped, match=r"2 rows have failed \(FlowFailed 2\), and max_failed allows 1") as stopped:
+    with pytest.raises(BatchStopped, match=r"2 rows failed \(FlowFailed 2\), and max_failed allows 1") as stopped:
         ask(reviews(30), max_failed="5%", concurrency=1)
     assert stopped.value.errors == {"FlowFailed": 2}
     assert [row["answer"] for row in stored(database, "labels")] == ["fine", None, None]
@@ -210,7 +210,7 @@ def test_more_failures_than_allowed_stop_the_batch_and_what_was_answered_is_kept
 
 
 def test_a_batch_stops_before_it_costs_more_than_allowed(fake: FakeLangflow, database: TablesDatabase) -> None:
-    with pytest.raises(BatchStopped, match=r"26 rows were not asked.*set sample to ask a part of the rest"):
+    with pytest.raises(BatchStopped, match=r"26 rows not asked.*set sample to ask a part of the rest"):
         ask(reviews(30), max_cost_usd=0.00065, concurrency=1)
     assert len(sends(fake)) == len(stored(database, "labels")) == 4
     with pytest.raises(BatchStopped, match=r"26 rows will cost about 0\.0040 USD.* Nothing was sent"):
@@ -227,14 +227,14 @@ def test_what_rows_will_take_is_told_before_the_first_is_asked_and_refused_over_
     ask(reviews(2), concurrency=1)
     assert "2 rows are asked. What they will take is not known yet." in caplog.text
     ask(reviews(102), sample=1)
-    assert "Estimate, by what a row of this table took: 1 rows, 38 tokens, 0.0002 USD" in caplog.text
+    assert "Estimate, by what a row of this table took: 1 row, 38 tokens, 0.0002 USD" in caplog.text
     with pytest.raises(BatchStopped, match=r"100 rows will cost about 0\.0155 USD.*latest 3 calls of the flow"):
         ask(reviews(100), table="another", max_cost_usd=0.01)
     with pytest.raises(BatchStopped, match="latest 3 calls of the flow"):
         ask(reviews(100), table=None, max_cost_usd=0.01)
     assert len(sends(fake)) == 3
     ask(reviews(1), table="another", max_cost_usd=0.01)
-    assert "Estimate, by what the latest 3 calls of the flow took: 1 rows, 38 tokens" in caplog.text
+    assert "Estimate, by what the latest 3 calls of the flow took: 1 row, 38 tokens" in caplog.text
 
 
 def test_an_estimate_that_the_ledger_fails_to_give_stops_a_batch_only_where_its_limit_needs_it(

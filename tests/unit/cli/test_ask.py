@@ -316,7 +316,7 @@ HINTS: dict[str, tuple[str, Any, dict[str, Any], str]] = {
     "no worker for the queue": ("QUEUED", [], {}, "no worker answers."),
     "no broker": ("STARTING", BrokerError("The broker at redis:6379 can't be reached."), {}, "broker at redis:6379"),
     "busy": ("STARTING", [BUSY], {}, "the workers are busy with as many runs as they take (2)."),
-    "full queue": ("QUEUED", [IDLE], {"in_progress": ["a", "b"]}, "2 other runs are in progress, as many as may run"),
+    "full queue": ("QUEUED", [IDLE], {"in_progress": ["a", "b"]}, "2 other runs in progress, as many as may run"),
     "only itself": ("STARTING", [IDLE], {"in_progress": [RUN_ID]}, "no worker has taken it yet."),
     "dead daemon": ("QUEUED", [IDLE], {"daemons": [{**DAEMON, "healthy": False}]}, "`make logs s=dagster-daemon`"),
     "idle": ("QUEUED", [IDLE], {}, "it is still in Dagster's queue."),

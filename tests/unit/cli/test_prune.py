@@ -30,7 +30,7 @@ def test_a_dry_run_counts_and_a_store_that_is_away_fails_it(
 ) -> None:
     assert main(["prune", "--dry-run"]) == 1
     dagster, langflow, ledger = capsys.readouterr().out.splitlines()
-    assert dagster == "Dagster   would delete: 1 runs"
+    assert dagster == "Dagster   would delete: 1 run"
     assert langflow.startswith("Langflow  FAILED: ")
     assert "127.0.0.1:9" in langflow
     assert ledger == "ledger    would delete: 0 calls"
@@ -43,7 +43,7 @@ def test_every_store_is_pruned(
     monkeypatch.setenv("DAGMA_RETENTION_LANGFLOW_DAYS", "0")
     assert main(["prune"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "Dagster   deleted: 1 runs",
+        "Dagster   deleted: 1 run",
         "Langflow  deleted: nothing: 0 days keep everything",
         "ledger    deleted: 0 calls, 0 raw responses",
     ]

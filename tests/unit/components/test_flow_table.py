@@ -93,7 +93,7 @@ def test_failed_rows_are_told_by_the_check_and_not_by_the_run(
     assert (check.passed, check.severity, check.description) == (
         False,
         dg.AssetCheckSeverity.WARN,
-        "AnswerFault: 1 rows",
+        "AnswerFault: 1 row",
     )
     assert metadata_of(result)["errors_by_kind"] == {"AnswerFault": 1}
 

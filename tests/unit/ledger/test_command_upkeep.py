@@ -29,7 +29,7 @@ def test_prune_deletes_what_is_past_its_retention(
     clock.advance(days=49)
     ledger.finish(ledger.begin(new_call()), raw="young")
     assert dagma("prune", "--keep-days", "45", "--replay-hours", "1") == 0
-    assert capsys.readouterr().out == "Deleted 1 calls older than 45 days and 1 raw responses.\n"
+    assert capsys.readouterr().out == "Deleted 1 call older than 45 days and 1 raw response.\n"
     assert dagma("prune", "--keep-days", "29") == 1
     assert "at least 30 days" in capsys.readouterr().err
 

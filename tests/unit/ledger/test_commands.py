@@ -193,7 +193,7 @@ def test_export_writes_csv_that_a_spreadsheet_does_not_run(
 ) -> None:
     path = tmp_path / "calls.csv"
     assert dagma("export", "--format", "csv", "-o", str(path), "--until", "90m") == 0
-    assert capsys.readouterr().err == f"1 calls written to {path}\n"
+    assert capsys.readouterr().err == f"1 call written to {path}\n"
     (row,) = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
     assert list(row) == COLUMNS
     assert row["input_text"] == 'Zürich, "quoted"\n2nd line'

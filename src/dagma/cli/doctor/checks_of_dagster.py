@@ -5,6 +5,7 @@ from dagma.cli.celery_workers import ANSWER_SECONDS, CONNECT_SECONDS, broker_add
 from dagma.cli.doctor.check import Problem, Skipped
 from dagma.execution.celery_settings import CELERY_SETTINGS
 from dagma.execution.webserver import Webserver
+from dagma.wording import counted
 
 
 def check_dagster() -> str:
@@ -68,8 +69,8 @@ def check_workers() -> str:
     serving = [worker for worker in workers if queue in worker.queues]
     if not serving:
         raise Problem(
-            f"None of the {len(workers)} workers that answer takes runs of the queue {queue!r}: runs wait. Start one "
-            f"with `--queues {queue}`, as docker-compose.yml does."
+            f"{counted(len(workers), 'workers')} answered, and none takes runs of the queue {queue!r}: they wait. "
+            f"Start one with `--queues {queue}`, as docker-compose.yml does."
         )
     busy, slots = sum(worker.busy for worker in serving), sum(worker.slots for worker in serving)
     return f"{len(serving)} answered and take runs of the queue {queue!r}; {busy} of {slots} slots are busy"

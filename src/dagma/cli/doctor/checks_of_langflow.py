@@ -11,6 +11,7 @@ from dagma.langflow import CallTimeout, Flow, FlowNotFound, LangflowClient
 from dagma.langflow.auth.redact import bare_url
 from dagma.langflow.run_request import uuid_or_none
 from dagma.langflow.untrusted_json import text_or_none, walk
+from dagma.wording import counted
 
 ASSISTANT = "da90a000-0000-4000-8000-000000000001"
 QUICK_SECONDS = 10.0
@@ -30,7 +31,7 @@ def check_langflow() -> str:
 def check_api_key() -> str:
     """List flows, which needs a valid key."""
     with langflow_client(QUICK_SECONDS) as client:
-        return f"Langflow takes it, and shows {len(client.list_flows())} flows"
+        return f"Langflow takes it, and shows {counted(len(client.list_flows()), 'flows')}"
 
 
 def check_default_flow() -> str:
