@@ -17,12 +17,7 @@ gateway_is_on() {
 use_gateway() {
   local files
   gateway_is_on || return 0
-  files=$(setting COMPOSE_FILE '')
-  if [ -z "$files" ]; then
-    # Compose's own choice, which it makes only where COMPOSE_FILE is not set.
-    files=docker-compose.yml
-    [ ! -f docker-compose.override.yml ] || files=$files:docker-compose.override.yml
-  fi
+  files=$(compose_files)
   case :$files: in
     *:docker-compose.gateway.yml:*) ;;
     *) export COMPOSE_FILE=$files:docker-compose.gateway.yml ;;

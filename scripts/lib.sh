@@ -55,6 +55,13 @@ setting() {
   printf '%s' "${value:-$2}"
 }
 
+# compose_files: those that Compose reads: COMPOSE_FILE, or where that is not set, Compose's own choice.
+compose_files() {
+  local override=""
+  [ ! -f docker-compose.override.yml ] || override=:docker-compose.override.yml
+  setting COMPOSE_FILE "docker-compose.yml$override"
+}
+
 # agree QUESTION: ask where there is a terminal; go on where there is none or with YES=1.
 agree() {
   local answer

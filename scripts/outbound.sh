@@ -8,13 +8,9 @@ OUTBOUND=.dev/outbound.yml
 # read_outbound: have every `docker compose` of this shell read the file, where it is, after those that it reads anyway.
 read_outbound() {
   local files
-  files=$(setting COMPOSE_FILE '')
+  files=$(compose_files)
   files=${files%":$OUTBOUND"}
   if [ -f "$OUTBOUND" ]; then
-    if [ -z "$files" ]; then
-      files=docker-compose.yml
-      [ ! -f docker-compose.override.yml ] || files=$files:docker-compose.override.yml
-    fi
     export COMPOSE_FILE=$files:$OUTBOUND
   elif [ -n "${COMPOSE_FILE:-}" ]; then
     export COMPOSE_FILE=$files
