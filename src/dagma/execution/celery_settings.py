@@ -9,9 +9,6 @@ from dagma import environment
 READY_FILE = Path(tempfile.gettempdir()) / "dagma-worker-ready"
 """Written by a worker that has started. In a container it is gone when the worker starts again."""
 
-DEFAULT_SILENCE_SECONDS = 30
-"""A worker that answers nothing for this long, while the broker works, is dead (see `worker_roll_call`)."""
-
 CELERY_SETTINGS: dict[str, Any] = {
     "task_default_queue": "dagster",
     # A worker takes a run only when it has a free process: none waits behind a long one while another worker idles.

@@ -1,10 +1,7 @@
 """Dagster's Celery run launcher, with a cancel that cancels and a health check that finds dead workers."""
 
-from collections.abc import Mapping
-from typing import Any, Self, cast
-
 from celery.canvas import Signature
-from dagster import DagsterRun, DagsterRunStatus, Field, IntSource, StringSource
+from dagster import DagsterRun, DagsterRunStatus
 from dagster._config.config_schema import UserConfigSchema
 from dagster._core.events import EngineEventData
 from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
@@ -13,61 +10,28 @@ from dagster_celery import launcher as dagster_celery_launcher
 from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG, DAGSTER_CELERY_TASK_ID_TAG
 from typing_extensions import override
 
-from dagma.execution.celery_settings import CELERY_SETTINGS, DEFAULT_SILENCE_SECONDS, broker_url, result_backend_url
+from dagma.execution.celery_settings import CELERY_SETTINGS, broker_url, result_backend_url
 from dagma.execution.worker_roll_call import BROKER_ERRORS, Presence, RollCall
 
 
 class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
     """Starts runs as Celery tasks, cancels them for good, and tells a dead worker from a busy one."""
 
-    def __init__(
-        self,
-        silence_seconds: int = DEFAULT_SILENCE_SECONDS,
-        broker: str | None = None,
-        backend: str | None = None,
-        config_source: Mapping[str, Any] | None = None,
-        inst_data: ConfigurableClassData | None = None,
-        **config: Any,
-    ) -> None:
-        """Configure the launcher.
-
-        Args:
-            silence_seconds: A worker that answers nothing for this long, while the broker works, is dead.
-            broker: Where the broker is; by default what the environment says, as for the workers.
-            backend: Where results are kept; by default what the environment says.
-            config_source: Celery settings over `dagma.execution.celery_settings.CELERY_SETTINGS`.
-            inst_data: Where Dagster read this configuration from.
-            config: The settings of dagster-celery's launcher.
-        """
+    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
+        """Configure the launcher by the environment, as the workers are."""
         super().__init__(
-            broker=broker or broker_url(),
-            backend=backend or result_backend_url(),
+            default_queue=CELERY_SETTINGS["task_default_queue"],
+            broker=broker_url(),
+            backend=result_backend_url(),
+            config_source=CELERY_SETTINGS,
             inst_data=inst_data,
-            config_source={**CELERY_SETTINGS, **(config_source or {})},
-            **config,
         )
-        self._roll_call = RollCall(self.celery, silence_seconds=silence_seconds)
+        self._roll_call = RollCall(self.celery)
 
     @override
     @classmethod
     def config_type(cls) -> UserConfigSchema:
-        return {
-            **cast("dict[str, Field]", super().config_type()),
-            # The library's has a default, which would hide what the environment says.
-            "backend": Field(StringSource, is_required=False, description="The URL of Celery's result backend."),
-            "silence_seconds": Field(
-                IntSource,
-                is_required=False,
-                default_value=DEFAULT_SILENCE_SECONDS,
-                description="A worker that answers nothing for this many seconds, while the broker works, is dead. "
-                "Longer than a worker takes to shut down, and to reconnect to a broker that was restarted.",
-            ),
-        }
-
-    @override
-    @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]) -> Self:
-        return cls(inst_data=inst_data, **config_value)
+        return {}
 
     @override
     def _launch_celery_task_run(self, run: DagsterRun, task_signature: Signature, routing_key: str) -> None:

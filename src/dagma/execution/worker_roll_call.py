@@ -10,7 +10,10 @@ from celery import Celery
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from dagma.execution.celery_settings import DEFAULT_SILENCE_SECONDS
+MISSES = 3
+SILENCE_SECONDS = 30.0
+"""Longer than a worker takes to shut down, and to reconnect to a broker that was restarted."""
+ANSWER_SECONDS = 2.0
 
 FINISHED_STATES = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
 # kombu raises the transport's own errors as they are: Redis's, and the socket's.
@@ -56,31 +59,13 @@ class RollCall:
     """Asks workers over the broker, bounded in time.
 
     A worker whose broker restarts answers nothing for a while, and its run goes on. So no single miss counts: a worker
-    is lost after `silence_seconds` and at least `MISSES` misses during which the broker worked. A worker that shuts
+    is lost after `SILENCE_SECONDS` and at least `MISSES` misses during which the broker worked. A worker that shuts
     down answers nothing either, for as long as its runs take: it leaves a mark in the result backend, which is Redis.
     """
 
-    MISSES = 3
-
-    def __init__(
-        self,
-        app: Celery,
-        *,
-        silence_seconds: float = DEFAULT_SILENCE_SECONDS,
-        answer_seconds: float = 2.0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Prepare to ask the workers of `app`.
-
-        Args:
-            app: The Celery app whose broker and result backend the workers use.
-            silence_seconds: After this long without an answer a worker is lost.
-            answer_seconds: How long to wait for an answer.
-            clock: Monotonic seconds.
-        """
+    def __init__(self, app: Celery, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Prepare to ask the workers of `app`, which have its broker and result backend."""
         self._app = app
-        self._silence_seconds = silence_seconds
-        self._answer_seconds = answer_seconds
         self._clock = clock
         self._silences: dict[str, Silence] = {}
 
@@ -105,9 +90,7 @@ class RollCall:
         Where the worker is not known, one that has not answered may be the one: nobody's having it is a silence.
         """
         try:
-            inspect = self._app.control.inspect(
-                destination=[hostname] if hostname else None, timeout=self._answer_seconds
-            )
+            inspect = self._app.control.inspect(destination=[hostname] if hostname else None, timeout=ANSWER_SECONDS)
             answers: dict[str, dict[str, Any]] = inspect.query_task(task_id) or {}
         except BROKER_ERRORS:
             self._start_over()
@@ -157,7 +140,7 @@ class RollCall:
             self._silences[task_id] = Silence(since=now)
             return Presence.SILENT
         silence.misses += 1
-        if silence.misses >= self.MISSES and now - silence.since >= self._silence_seconds:
+        if silence.misses >= MISSES and now - silence.since >= SILENCE_SECONDS:
             return Presence.LOST
         return Presence.SILENT
 

@@ -48,17 +48,11 @@ def roll_call() -> FakeRollCall:
 
 
 @pytest.fixture
-def instance(roll_call: FakeRollCall, dagster_home: str) -> Iterator[DagsterInstance]:
-    with dg.instance_for_test(
-        temp_dir=dagster_home,
-        overrides={
-            "run_launcher": {
-                "module": "dagma.execution.launcher",
-                "class": "CeleryRunLauncher",
-                "config": {"broker": "redis://127.0.0.1:1/0", "backend": "redis://127.0.0.1:1/1"},
-            }
-        },
-    ) as instance:
+def instance(roll_call: FakeRollCall, dagster_home: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
+    monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("CELERY_RESULT_BACKEND", "redis://127.0.0.1:1/1")
+    launcher = {"module": "dagma.execution.launcher", "class": "CeleryRunLauncher"}
+    with dg.instance_for_test(temp_dir=dagster_home, overrides={"run_launcher": launcher}) as instance:
         launcher_of(instance)._roll_call = roll_call  # type: ignore[assignment]  # the one seam to the network
         yield instance
 

@@ -67,7 +67,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def roll_call(workers: Workers, clock: Clock) -> RollCall:
-    return RollCall(workers, silence_seconds=30, clock=clock)  # type: ignore[arg-type]  # as much of an app as is used
+    return RollCall(workers, clock=clock)  # type: ignore[arg-type]  # as much of an app as is used
 
 
 def test_a_started_task_names_its_worker(roll_call: RollCall) -> None:
