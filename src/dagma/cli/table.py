@@ -37,7 +37,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     for each in (showing, exporting):
         each.add_argument("name", metavar="NAME", help="the table, which has the name of its asset")
         each.add_argument("--partition", default="", metavar="KEY", help="only this partition; default: all rows")
-    showing.add_argument("--rows", type=int, default=SHOWN_ROWS, metavar="N", help="how many; default: %(default)s")
+    showing.add_argument(
+        "--rows", type=_whole_number, default=SHOWN_ROWS, metavar="N", help="how many; default: %(default)s"
+    )
     showing.add_argument("--failed", action="store_true", help="only rows that have an error instead of an answer")
     exporting.add_argument(
         "file", metavar="FILE", help="where to: .csv, .jsonl or .parquet; - writes to standard output"
@@ -100,6 +102,12 @@ def _export_parquet(table: AnswerTable, file: str) -> int:
         raise TableError(
             "Parquet needs pyarrow. Add pyarrow to project/requirements.txt, then `make up`; or export .csv or .jsonl."
         ) from None
+
+
+def _whole_number(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return int(text)
 
 
 def _table(options: argparse.Namespace) -> AnswerTable:

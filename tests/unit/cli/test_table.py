@@ -52,6 +52,12 @@ def test_a_table_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown[2] == "... 2 more rows; --rows 3 prints all"
 
 
+def test_a_number_of_rows_that_there_can_not_be_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["table", "show", "reviews", "--rows", "-1"])
+    assert "'-1' is no whole number" in capsys.readouterr().err
+
+
 def test_failed_rows_are_shown_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["table", "show", "reviews", "--failed"]) == 0
     shown = capsys.readouterr().out
