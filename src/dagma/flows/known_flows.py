@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -54,11 +53,7 @@ class KnownFlows(ABC):
 
 
 class FolderFlows(KnownFlows):
-    """The flows of a folder's JSON files.
-
-    Args:
-        folder: The folder.
-    """
+    """The flows of a folder's JSON files."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -138,11 +133,9 @@ class ServerFlows(KnownFlows):
             return
         self._kept.parent.mkdir(parents=True, exist_ok=True)
         # Replaced as a whole: other processes read it at any time.
-        with tempfile.NamedTemporaryFile(dir=self._kept.parent, delete=False) as file:
-            file.write(OUTLINES.dump_json(outlines))
-        written = Path(file.name)
-        written.chmod(0o644)
-        written.replace(self._kept)
+        part = self._kept.with_name(f"{self._kept.name}.part")
+        part.write_bytes(OUTLINES.dump_json(outlines))
+        part.replace(self._kept)
 
 
 def fingerprint_of(outlines: Iterable[FlowOutline]) -> str:

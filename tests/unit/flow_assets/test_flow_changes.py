@@ -10,7 +10,9 @@ from unit.cli.fake_dagster import FakeDagster
 from unit.flow_assets.conftest import look, specs_of
 
 from dagma import FlowSelection, flow_assets
+from dagma.backends.langflow.access_variables import langflow_client
 from dagma.execution.webserver import WebserverError
+from dagma.flows.known_flows import ServerFlows
 from dagma.langflow import LangflowError
 from dagma.testing import FakeLangflow, Fault
 
@@ -73,6 +75,16 @@ def test_flows_that_appear_or_vanish_reload_it_and_others_do_not(langflow: FakeL
     look(loaded)
     assert len(reloads(dagster)) == before + 2
     assert specs_of(flow_assets(select=select)).keys() == {"label"}
+
+
+def test_what_can_not_be_kept_leaves_nothing_more_at_each_look(langflow: FakeLangflow, tmp_path: Path) -> None:
+    kept = tmp_path / "kept" / "flows.json"
+    kept.mkdir(parents=True)  # no file can take its place
+    flows = ServerFlows(kept, langflow_client, tmp_path)
+    for _ in range(3):
+        with pytest.raises(OSError, match=re.escape("flows.json")):
+            flows.renew(lambda _: True, 10.0)
+    assert len(list(kept.parent.iterdir())) == 2
 
 
 def test_only_flows_that_were_saved_since_are_read_again(langflow: FakeLangflow) -> None:
