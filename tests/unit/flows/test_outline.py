@@ -37,6 +37,11 @@ def test_an_outline_tells_of_components_and_not_of_notes() -> None:
     assert flow.version is not None
 
 
+@pytest.mark.parametrize("data", [[1], "text", {"type": "Prompt", "node": {"template": [1]}}, {"node": {"flow": "x"}}])
+def test_a_component_of_another_shape_does_no_harm(data: Any) -> None:
+    assert outline({"id": "A", "data": data}).components.keys() == {"A"}
+
+
 def test_a_header_has_no_version() -> None:
     flow = FlowOutline.of(Flow.of({"id": FLOW_ID, "name": "A flow", "data": None}), "Care")
     assert (flow.version, flow.components, flow.project) == (None, {}, "Care")
