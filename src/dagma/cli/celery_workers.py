@@ -53,14 +53,7 @@ def unreachable(broker_url: str, error: Exception) -> BrokerError:
 
 
 def find_workers(broker_url: str, *, answer_seconds: float = ANSWER_SECONDS) -> list[Worker]:
-    """Ask all workers at once.
-
-    Args:
-        broker_url: `CELERY_BROKER_URL`.
-        answer_seconds: How long to wait for the answers.
-
-    Returns:
-        The workers that answered.
+    """Ask all workers at once, and return those that answer in time.
 
     Raises:
         BrokerError: The broker can't be reached, or refuses the password.

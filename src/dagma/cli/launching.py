@@ -14,12 +14,7 @@ INTERRUPTED = 130
 
 
 class UnfinishedError(Exception):
-    """There is no end to report: the message says why, and where the run is.
-
-    Args:
-        message: That.
-        exit_code: What the command exits with.
-    """
+    """There is no end to report: the message says why, and where the run is."""
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
@@ -40,17 +35,10 @@ def run_to_end(
     wait: float,
     on_launch: Callable[[str], None] = lambda _: None,
 ) -> tuple[str, Outcome]:
-    """Launch a run of a job, as the user of this process, and wait for its end.
-
-    Args:
-        webserver: Where.
-        job: The job.
-        config: The run's config.
-        wait: For how many seconds.
-        on_launch: Called with the run's id once it is launched.
+    """Launch a run of a job, as the user of this process, and wait for its end, for `wait` seconds at most.
 
     Returns:
-        The run's id, and how it ended.
+        The run's id, which `on_launch` is told once it is launched, and how it ended.
 
     Raises:
         UnfinishedError: It was not launched, goes on, or can't be followed.

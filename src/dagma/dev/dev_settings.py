@@ -21,31 +21,23 @@ class NotReadyError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """What the processes share.
-
-    Args:
-        root: The repository.
-        state: Databases, logs and secrets of this instance.
-        dagster_port: Port of Dagster's UI.
-        langflow_port: Port of Langflow.
-        llm_port: Port of the local LLM.
-        langflow_url: A Langflow that runs already; None starts one.
-        llm_url: An OpenAI-compatible server to use instead of the local LLM; None starts that.
-        llm_model: Name of the model.
-        llm_api_key: Key of the OpenAI-compatible server; empty where it wants none.
-        secrets: The variables that Langflow's clients and users prove themselves with, by name.
-    """
+    """What the processes share."""
 
     root: Path
+    """The repository."""
     state: Path
+    """Databases, logs and secrets of this instance."""
     dagster_port: int
     langflow_port: int
     llm_port: int
     langflow_url: str | None
+    """A Langflow that runs already; None starts one."""
     llm_url: str | None
+    """An OpenAI-compatible server to use instead of the local LLM; None starts that."""
     llm_model: str
     llm_api_key: str = field(repr=False)
     secrets: Mapping[str, str] = field(repr=False)
+    """The variables that Langflow's clients and users prove themselves with, by name."""
 
     @property
     def starts_langflow(self) -> bool:

@@ -14,15 +14,10 @@ Run = Callable[[str, list[str], dict[str, str]], None]
 
 
 def ensure(settings: Settings, name: str, run: Run) -> Path:
-    """Install a virtual environment, unless it is there and its lock is the one it was made from.
-
-    Args:
-        settings: Where it goes.
-        name: `langflow` or `llm`: the folder of the lock under `docker/`.
-        run: Runs the commands.
+    """Install a virtual environment, unless it is there and its lock, of `docker/<name>`, is the one it was made from.
 
     Returns:
-        The environment's Python.
+        Its Python.
 
     Raises:
         NotReadyError: uv is missing.

@@ -13,17 +13,10 @@ from typing import Self
 
 
 class ChildEndedError(Exception):
-    """A process that should run has ended by itself.
+    """A process that should run has ended by itself; the message has the end of its output."""
 
-    Args:
-        name: Which process.
-        code: Its exit code.
-        log: The file with its output.
-    """
-
-    def __init__(self, name: str, code: int, log: Path) -> None:
-        super().__init__(f"{name} ended with exit code {code}; the end of {log}:\n{tail(log)}")
-        self.name = name
+    def __init__(self, child: "Child", code: int) -> None:
+        super().__init__(f"{child.name} ended with exit code {code}; the end of {child.log}:\n{tail(child.log)}")
 
 
 @dataclass(frozen=True)
@@ -56,14 +49,7 @@ class ProcessGroups:
         return self
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
-        """Start a process.
-
-        Args:
-            name: What to call it; its output goes to `<name>.log`.
-            command: Program and arguments.
-            environment: All of its environment variables.
-            folder: Its working directory.
-        """
+        """Start a process in a folder, with these environment variables alone; its output goes to `<name>.log`."""
         log = self._logs / f"{name}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(  # noqa: S603 - the commands are this package's own
@@ -96,7 +82,7 @@ class ProcessGroups:
             pause(0.1)
         self._children.remove(child)
         if code:
-            raise ChildEndedError(child.name, code, child.log)
+            raise ChildEndedError(child, code)
 
     def check(self) -> None:
         """Look whether all processes run.
@@ -106,7 +92,7 @@ class ProcessGroups:
         """
         for child in self._children:
             if (code := child.process.poll()) is not None:
-                raise ChildEndedError(child.name, code, child.log)
+                raise ChildEndedError(child, code)
 
     def __exit__(self, *_: object) -> None:
         """End every process and all that they started, by force after the grace period."""

@@ -19,13 +19,7 @@ DAGSTER_SECONDS = 180.0
 
 
 class Starter:
-    """Starts the local LLM, Langflow and Dagster, as far as they are not to be had elsewhere.
-
-    Args:
-        settings: The settings.
-        processes: Where the processes are started and ended.
-        interruption: Heeds Ctrl-C while this waits.
-    """
+    """Starts the local LLM, Langflow and Dagster, as far as they are not to be had elsewhere."""
 
     def __init__(self, settings: Settings, processes: ProcessGroups, interruption: Interruption) -> None:
         self._settings = settings

@@ -34,14 +34,10 @@ class NotProvenError(Exception):
 
 @dataclass(frozen=True)
 class Asker:
-    """Somebody who came through the gateway.
-
-    Attributes:
-        principal: Their e-mail address, subject or user name.
-        role: What they may do.
-    """
+    """Somebody who came through the gateway."""
 
     principal: str
+    """Their e-mail address, subject or user name."""
     role: Role
 
     def __str__(self) -> str:
@@ -69,12 +65,9 @@ def asker_of(scope: Scope) -> Asker | None:
 
 
 class Askers:
-    """Finds out who asks, and refuses what says that it came through the gateway and can't prove it.
+    """Finds out who asks, and refuses what says that it came through the gateway and can't prove it by the secret.
 
-    Args:
-        app: What answers the others.
-        secret: What the gateway proves itself by; None without a gateway: then everything asks as the stack, and the
-            headers mean nothing.
+    Without a secret there is no gateway: everything asks as the stack, and the headers mean nothing.
     """
 
     def __init__(self, app: ASGIApp, secret: str | None) -> None:

@@ -25,13 +25,7 @@ class BearerToken(AuthBase):
 
 
 def token_for(url: str) -> str | None:
-    """Read `DAGMA_TOKEN`, or the file that `DAGMA_TOKEN_FILE` names.
-
-    Args:
-        url: Where it would be sent.
-
-    Returns:
-        The token; None where there is none.
+    """Read the token to send to an address: `DAGMA_TOKEN`, or what is in the file that `DAGMA_TOKEN_FILE` names.
 
     Raises:
         SettingError: It is no token, or would go over the network for everybody to read.

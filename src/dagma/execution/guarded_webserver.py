@@ -60,12 +60,7 @@ def allowed_hosts() -> list[str]:
 
 
 class KnownHosts:
-    """Starlette's check of the host, with an answer that says what to do.
-
-    Args:
-        app: What answers requests for a known host.
-        hosts: The known hosts.
-    """
+    """Starlette's check of the host, with an answer that says what to do."""
 
     def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
         self._app = app
@@ -97,9 +92,7 @@ class KnownHosts:
 class OwnPagesOnly:
     """Refuses what a foreign web page could send, and tells browsers to keep foreign pages out.
 
-    Args:
-        app: What answers the others.
-        public_url: Where people's browsers reach it, if a gateway asks for it by another host.
+    `public_url` is where browsers reach it, if a gateway asks for it by another host.
     """
 
     def __init__(self, app: ASGIApp, public_url: str | None) -> None:
@@ -169,13 +162,7 @@ def _origin(url: str) -> tuple[str, str] | None:
 
 
 class OfRole:
-    """Refuses a route to those whose role does not allow it.
-
-    Args:
-        app: What answers the others.
-        path: The route's path, as Dagster writes it.
-        role: The role that it takes; None where it has none yet.
-    """
+    """Refuses a route to those whose role does not allow it; to everybody where it has no role yet."""
 
     def __init__(self, app: ASGIApp, path: str, role: Role | None) -> None:
         self._app = app

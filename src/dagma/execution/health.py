@@ -70,10 +70,6 @@ def check_code(host: str = "127.0.0.1", port: int = 4000) -> str:
 
     The request and the answer are read as bytes, since Dagster's own stubs import all of Dagster.
 
-    Args:
-        host: The address that it listens on, if it is not every one.
-        port: Its port.
-
     Raises:
         UnhealthyError: The server does not serve, or its code does not load.
     """

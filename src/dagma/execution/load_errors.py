@@ -12,14 +12,7 @@ class LoadTimeoutError(BaseException):
 
 
 def describe(error: BaseException) -> str:
-    """Tell an error in a line or two: what stands behind it, and where in the user's project it came from.
-
-    Args:
-        error: What loading raised.
-
-    Returns:
-        The cause; for an error of the project's code `project/file.py:line: Type: message`.
-    """
+    """Tell an error in a line or two: its cause; for the project's code `project/file.py:line: Type: message`."""
     chain = list(_chain(error))
     # Our own errors say the cause themselves; Dagster's wrap it.
     fallback = error if type(error).__module__.startswith("dagma.") else chain[-1]

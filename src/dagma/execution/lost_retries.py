@@ -35,17 +35,12 @@ MAX_REFUSALS = 3
 
 @dataclass(frozen=True)
 class LostRetry:
-    """The retry of a run that was given up and is still due.
-
-    Attributes:
-        run: The failed run.
-        number: Which retry this is, from 1.
-        instance: Where runs are stored.
-        webserver: What launches it.
-    """
+    """The retry of a run that was given up and is still due."""
 
     run: dg.DagsterRun
+    """The failed one."""
     number: int
+    """Which retry this is, from 1."""
     instance: dg.DagsterInstance
     webserver: Webserver
 
@@ -93,12 +88,7 @@ class LostRetry:
 
 
 def find_lost_retries(instance: dg.DagsterInstance, webserver: Webserver, since: datetime) -> Iterator[LostRetry]:
-    """Find the retries that were given up and are still due.
-
-    Args:
-        instance: Where runs are stored.
-        webserver: What launches them.
-        since: Runs that have not changed since then are left out.
+    """Find the retries that were given up and are still due, of runs that have changed since.
 
     Yields:
         Each retry; its run is read anew when it is asked for.

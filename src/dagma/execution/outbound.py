@@ -38,13 +38,7 @@ def _kept(serve: Serve) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def serve_door(route: Route, way_out: Address = WAY_OUT, listen: str | None = None) -> asyncio.Server:
-    """Pass every connection to the port of a route on to its host.
-
-    Args:
-        route: The host and the port.
-        way_out: Where the way out listens.
-        listen: The address to listen on; None: every one.
-    """
+    """Pass every connection to the port of a route on to its host; on every address of this machine, or `listen`."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -84,10 +78,7 @@ async def serve_way_out(
 ) -> asyncio.Server:
     """Connect doors to the hosts that they ask for, if those are among the routes.
 
-    Args:
-        routes: What may be asked for.
-        listen: Where to listen.
-        look_up: Gives the addresses of a route, in the order in which to try them.
+    `look_up` gives the addresses of a route, in the order in which to try them.
     """
     known = {str(route): route for route in routes}
 

@@ -111,14 +111,7 @@ def shared_engine(
 ) -> Engine:
     """Give this process's connections to a database, the same ones for all storages and instances.
 
-    Args:
-        postgres_url: The database.
-        token_provider: Gives passwords that expire.
-        statement_timeout: Of each statement, in milliseconds; None does not bound them.
-        pool: SQLAlchemy's settings of the pool.
-
-    Returns:
-        An engine that makes sure of each connection that it still works before it is used.
+    Each is tried before it is used. `statement_timeout` is in milliseconds; `pool` are SQLAlchemy's settings.
     """
     key = (postgres_url, statement_timeout, *sorted(pool.items()))
     if key not in _engines:

@@ -34,13 +34,10 @@ def sweep(
 ) -> dg.SkipReason:
     """Settle what is found; an evaluation that fails or leaves something does not move the cursor.
 
-    Args:
-        context: Of the evaluation.
-        find: Finds what to settle in the runs that have changed since a time. It is asked for one at a time.
-        nothing: What to say where there is nothing.
+    `find` looks in the runs that have changed since a time, and is asked for one leftover at a time.
 
     Returns:
-        What became of what was found.
+        What became of what was found; `nothing` where that is nothing.
 
     Raises:
         Exception: What settling one of them raised, once the others are settled.

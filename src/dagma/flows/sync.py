@@ -46,19 +46,15 @@ class Result(Enum):
 
 @dataclass(frozen=True)
 class Pulled:
-    """What a pull did with one flow.
-
-    Args:
-        name: The flow.
-        path: Its file; None where it was not written.
-        changed: Whether the file is new or other than before.
-        problems: Why it was not written.
-    """
+    """What a pull did with one flow."""
 
     name: str
     path: Path | None
+    """Its file; None where it was not written."""
     changed: bool
+    """Whether the file is new or other than before."""
     problems: tuple[str, ...] = ()
+    """Why it was not written."""
 
 
 def relation(file: FlowDocument | None, server: FlowDocument | None) -> Relation:
@@ -80,12 +76,9 @@ def relation(file: FlowDocument | None, server: FlowDocument | None) -> Relation
 
 
 def push(client: LangflowClient, flow: FlowDocument, *, force: bool = False) -> Result:
-    """Bring a flow to the server, unless the server's copy holds a change that the file does not.
+    """Bring a file's flow to the server, unless the server's copy holds a change that the file does not.
 
-    Args:
-        client: The server.
-        flow: The flow in the file.
-        force: Replace the server's copy whatever it is.
+    With `force` it replaces the server's copy whatever that is.
 
     Raises:
         Conflict: Another flow on the server has the name or the endpoint name.
@@ -110,12 +103,8 @@ def push(client: LangflowClient, flow: FlowDocument, *, force: bool = False) -> 
 def pull(client: LangflowClient, folder: Path, names: list[str]) -> Iterator[Pulled]:
     """Bring flows from the server into files.
 
-    A flow with something that looks like a secret is not written.
-
-    Args:
-        client: The server.
-        folder: The folder of flows.
-        names: Ids, endpoint names or names of flows; empty for all.
+    A flow with something that looks like a secret is not written. `names` are ids, endpoint names or names of flows;
+    empty for all.
 
     Yields:
         What was done with each flow.
@@ -169,14 +158,9 @@ def names_of(flow: Flow) -> set[str]:
 
 
 def upload(flow: FlowDocument, server: FlowDocument | None) -> FlowDocument:
-    """Prepare a flow for the server.
+    """Prepare a file's flow for the server: with every optional field, so that what it leaves out is reset, and marked.
 
-    Args:
-        flow: The flow in the file.
-        server: The copy that it replaces, if any: its viewport, and secrets typed into it, stay.
-
-    Returns:
-        The flow with every optional field, so that what the file leaves out is reset, and the mark.
+    Of the server's copy that it replaces, if any, the viewport and the secrets typed into it stay.
     """
     document = {**SERVER_DEFAULTS, **normalize(flow), "tags": marked_tags(flow, server)}
     if viewport := walk(server, "data", "viewport"):

@@ -18,12 +18,12 @@ from dagma.ledger.quotas import parse_quotas
 from dagma.ledger.texts import TextPolicy
 from dagma.retention.retention_settings import RetentionSettings
 
-SECONDS = {
+NUMBERS = {
+    "DAGMA_FILE_MAX_MB": 25.0,
     "LANGFLOW_TIMEOUT_SECONDS": 300.0,
     "LANGFLOW_JOB_TIMEOUT_SECONDS": 3600.0,
     "DAGMA_WORKER_GRACE_SECONDS": 45.0,
 }
-MEGABYTES = {"DAGMA_FILE_MAX_MB": 25.0}
 VARIABLE = re.compile(r"\b(?:CELERY|DAGMA|DAGSTER|LANGFLOW|LLM)_[A-Z_]+\b")
 
 # Opens nothing: settings of the ledger are read one by one, beside an address that is fine.
@@ -58,7 +58,7 @@ def refuse_bad_settings() -> None:
 
 def _checks() -> Iterator[tuple[str, Callable[[], Any]]]:
     """Yield the variable to name where an error names none, and what reads it."""
-    for variable, default in (SECONDS | MEGABYTES).items():
+    for variable, default in NUMBERS.items():
         yield variable, partial(environment.positive_number, variable, default=default)
     for variable in ("DAGMA_SCHEDULES_RUNNING", "LANGFLOW_VERIFY_TLS"):
         yield variable, partial(environment.flag, variable, default=False)

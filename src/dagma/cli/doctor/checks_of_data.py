@@ -3,7 +3,6 @@
 import os
 import shutil
 import time
-from pathlib import Path
 
 from sqlalchemy import text
 
@@ -16,6 +15,7 @@ from dagma.ledger import LedgerError
 from dagma.ledger.database import Database
 from dagma.ledger.ledger_settings import LedgerSettings
 from dagma.ledger.probe import write_and_read
+from dagma.project import storage_folder
 
 GIB = 1024**3
 # PostgreSQL stops when it can't write, and a Docker build alone takes gigabytes.
@@ -33,8 +33,8 @@ def check_ledger() -> str:
 
 def check_disk() -> str:
     """Look how much space is left where runs write, and how large the databases are."""
-    folder = environment.text("DAGMA_STORAGE_DIR") or environment.text("DAGSTER_HOME")
-    if folder is None or not Path(folder).exists():
+    folder = storage_folder()
+    if folder is None or not folder.exists():
         raise Skipped("Neither DAGMA_STORAGE_DIR nor DAGSTER_HOME names a folder of this machine.")
     usage = shutil.disk_usage(folder)
     found = f"{usage.free / GIB:.1f} of {usage.total / GIB:.1f} GiB are free at {folder}{_database_sizes()}"
