@@ -122,7 +122,7 @@ def show(options: argparse.Namespace) -> int:
             server = dict(client.get_flow(flow_id).raw) if flow_id in headers else None
             flow = file or server or {}
             stand = sync.relation(file, server).value
-            print(f"{flow_id}  {flow.get('endpoint_name') or '-':<20} {flow['name']:<24} {stand}")
+            print(f"{flow_id}  {flow.get('endpoint_name') or '-':<20} {flow.get('name') or '-':<24} {stand}")
     return 0
 
 

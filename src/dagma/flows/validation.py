@@ -69,7 +69,7 @@ def _identity_problems(flow: FlowDocument) -> Iterator[str]:
             yield f"id {identity} is a version 5 UUID, which Langflow keeps for itself: take a random one"
     if not flow.get("name"):
         yield "name is missing"
-    if (endpoint := flow.get("endpoint_name")) and not ENDPOINT_NAME.fullmatch(endpoint):
+    if (endpoint := flow.get("endpoint_name")) and not ENDPOINT_NAME.fullmatch(str(endpoint)):
         yield f"endpoint_name {endpoint!r} may hold letters, digits, '-' and '_' only"
 
 

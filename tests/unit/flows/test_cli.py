@@ -98,6 +98,12 @@ def test_a_pull_writes_and_lists(folder: Path, store: FlowStore, capsys: pytest.
     assert "the same" in capsys.readouterr().out
 
 
+def test_a_file_without_a_name_is_listed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "nameless.json").write_text("{}")
+    assert flows("list", folder) == 0
+    assert "None  -                    -                        not on the server" in capsys.readouterr().out
+
+
 def test_the_server_s_flows_are_listed_where_there_is_no_folder(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,8 +28,9 @@ def test_an_id_that_langflow_refuses(sound: dict[str, Any], flow_id: str | None,
 
 
 def test_an_endpoint_name_that_is_no_address(sound: dict[str, Any]) -> None:
-    sound["endpoint_name"] = "../greeter"
-    assert "endpoint_name" in only_problem(sound)
+    for name in ("../greeter", ["greeter"]):
+        sound["endpoint_name"] = name
+        assert "endpoint_name" in only_problem(sound)
 
 
 def test_a_flow_without_a_graph(sound: dict[str, Any]) -> None:
