@@ -55,7 +55,7 @@ def list_tables(_options: argparse.Namespace) -> int:
         print(f"There is no table in {database.name} yet.", file=sys.stderr)
     for name in names:
         table = AnswerTable(database, name)
-        print(f"{name:<40} {table.count():>10,} rows  {sum(table.failures().values()):>8,} failed")
+        print(f"{name:<40} {counted(table.count(), 'rows'):>15}  {sum(table.failures().values()):>8,} failed")
     return 0
 
 

@@ -26,5 +26,5 @@ class Pruned:
         if self.kept_for_ever:
             return "nothing: 0 days keep everything"
         counts = ", ".join(counted(count, kind) for kind, count in self.deleted.items())
-        counts += f" ({self.kept} older ones are still needed)" if self.kept else ""
+        counts += f" ({counted(self.kept, 'older ones')} still needed)" if self.kept else ""
         return counts if self.is_complete else f"{counts}; the rest is left for the next prune"

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from dagma.langflow import FlowEvent
+from dagma.wording import counted
 
 # An agent can go round for hours: the log gets every event up to here, and then only a count now and then.
 MAX_LINES = 300
@@ -29,7 +30,7 @@ def progress_lines(events: Iterable[FlowEvent]) -> Iterator[str]:
             yield line
         elif (tokens or line) and time.monotonic() - counted_at > COUNT_SECONDS:
             counted_at = time.monotonic()
-            yield f"{tokens} tokens so far{_progress(event)}"
+            yield f"{counted(tokens, 'tokens')} so far{_progress(event)}"
 
 
 def _line(event: FlowEvent) -> str | None:
