@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from dagma.dev.dev_settings import ASSISTANT
+from dagma.flows import ASSISTANT
 
 ROOT = Path(__file__).parents[2]
 # The environments may have to be installed first: Langflow alone has 480 packages.

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
-from dagma.dev.dev_settings import ASSISTANT, Settings
+from dagma.dev.dev_settings import Settings
+from dagma.flows import ASSISTANT
 
 # Nothing looked up or sent at start, and nothing loaded that flows don't use.
 _LANGFLOW_QUIET = {

@@ -11,9 +11,6 @@ from pathlib import Path
 DEFAULT_DAGSTER_PORT = 3000
 """Where `dagma ask` looks for Dagster by itself."""
 
-ASSISTANT = "da90a000-0000-4000-8000-000000000001"
-"""Id of the flow in flows/assistant.json."""
-
 
 class NotReadyError(Exception):
     """Something on this machine keeps the processes from starting; the message says what, and the fix."""

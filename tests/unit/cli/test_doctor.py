@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 from unit.cli.fake_dagster import DAEMON, FakeDagster
 
+from dagma import flows
 from dagma.cli import main
 from dagma.cli.celery_workers import Worker
 from dagma.cli.doctor import checks_of_dagster, checks_of_data, checks_of_langflow, command
@@ -36,7 +37,7 @@ CLEARED = (
     *("DAGMA_STORAGE_DIR", "CELERY_BROKER_URL", "DAGSTER_PG_HOST"),
 )
 ASSISTANT = {
-    "id": checks_of_langflow.ASSISTANT,
+    "id": flows.ASSISTANT,
     "endpoint_name": "assistant",
     "data": {
         "nodes": [
@@ -191,7 +192,7 @@ def test_a_flow_that_may_do_more_than_ask_is_not_run(added: str | None, reason: 
 def test_the_shipped_assistant_can_be_asked_for_one_token() -> None:
     file = Path(__file__).parents[3] / "flows" / "assistant.json"
     flow = json.loads(file.read_text())
-    assert flow["id"] == checks_of_langflow.ASSISTANT
+    assert flow["id"] == flows.ASSISTANT
     tweaks = checks_of_langflow.one_token(Flow.of(flow))
     assert tweaks["LanguageModel-assistant"] == {"max_tokens": 1}
     assert tweaks["ChatInput-assistant"] == tweaks["ChatOutput-assistant"] == {"should_store_message": False}

@@ -6,7 +6,8 @@ from unit.scripts.compose import ROOT, SERVICES
 
 from dagma.dev import commands, environments
 from dagma.dev.__main__ import screen
-from dagma.dev.dev_settings import ASSISTANT, NotReadyError, Settings, read_settings
+from dagma.dev.dev_settings import NotReadyError, Settings, read_settings
+from dagma.flows import ASSISTANT
 
 # What decides which web page may call Langflow, and who runs code in it.
 CHOICES = [

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dagma.dev.dev_settings import ASSISTANT
+from dagma.flows import ASSISTANT
 from dagma.flows.document import template_fields, to_text
 from dagma.flows.files import file_name
 from dagma.flows.validation import bound_variables, clashes, problems

@@ -6,6 +6,7 @@ from typing import Any
 from dagma import environment
 from dagma.backends.langflow.access_variables import langflow_client
 from dagma.cli.doctor.check import Problem, Skipped
+from dagma.flows import ASSISTANT
 from dagma.flows.document import nodes_of, template_fields
 from dagma.langflow import CallTimeout, Flow, FlowNotFound, LangflowClient
 from dagma.langflow.auth.redact import bare_url
@@ -13,7 +14,6 @@ from dagma.langflow.run_request import uuid_or_none
 from dagma.langflow.untrusted_json import text_or_none, walk
 from dagma.wording import counted
 
-ASSISTANT = "da90a000-0000-4000-8000-000000000001"
 QUICK_SECONDS = 10.0
 # The first call of a Langflow process loads the provider's client, and a small machine needs its time.
 LLM_SECONDS = 40.0
