@@ -11,10 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from dagma.environment import SettingError
 from dagma.ledger.call import State
 from dagma.ledger.database import Database, utc_now
-from dagma.ledger.errors import LedgerError, LedgerSettingsError
 from dagma.ledger.formats import FORMATS, replacing, show_decimal, show_value, write_records
 from dagma.ledger.ledger_settings import LedgerSettings, url_from
 from dagma.ledger.migrate import DEFAULT_APP_ROLE, migrate
@@ -30,7 +28,7 @@ from dagma.ledger.reports import (
     resolve_run,
     standings,
 )
-from dagma.ledger.resolve import add_resolve, run_resolve
+from dagma.ledger.resolve import add_resolve
 from dagma.ledger.tables import calls as calls_table
 from dagma.ledger.totals import GROUPS, By, Sums, groups, total_of, totals
 
@@ -48,11 +46,7 @@ AGES = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=
 
 
 def add_parser(subparsers: Any) -> None:
-    """Register `ledger` and its commands.
-
-    Args:
-        subparsers: What `ArgumentParser.add_subparsers` gave.
-    """
+    """Register `ledger` and its commands."""
     parser = subparsers.add_parser("ledger", help="look at calls, usage and quotas", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -81,7 +75,7 @@ def add_parser(subparsers: Any) -> None:
     _add_format(usage, "table")
     usage.set_defaults(handler=run_usage)
 
-    add_resolve(commands).set_defaults(handler=guarded(run_resolve))
+    add_resolve(commands)
 
     prune = commands.add_parser("prune", help="delete old calls and expired raw responses, as the tables' owner")
     prune.add_argument(
@@ -98,31 +92,6 @@ def add_parser(subparsers: Any) -> None:
     tables.set_defaults(handler=run_migrate)
 
 
-def guarded(handler: Any) -> Any:
-    """Make a handler print a ledger error and return 1 instead of raising it.
-
-    Args:
-        handler: Takes the arguments, returns the exit code.
-
-    Returns:
-        The handler.
-    """
-
-    def run(arguments: argparse.Namespace) -> int:
-        try:
-            return int(handler(arguments))
-        except LedgerError as error:
-            print(f"dagma ledger: {error}", file=sys.stderr)
-            return 1
-        except BrokenPipeError:
-            # The reader has seen enough (`| head`); Python would complain again when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
-
-    return run
-
-
-@guarded
 def run_tail(arguments: argparse.Namespace) -> int:
     """Show the last calls, and with `--follow` those that come."""
     database = LedgerSettings.from_environment().open().database
@@ -135,7 +104,6 @@ def run_tail(arguments: argparse.Namespace) -> int:
     return 0
 
 
-@guarded
 def run_show(arguments: argparse.Namespace) -> int:
     """Show every field of a call; a line per call, if several fit."""
     records = find_calls(LedgerSettings.from_environment().open().database, arguments.name)
@@ -151,7 +119,6 @@ def run_show(arguments: argparse.Namespace) -> int:
     return 0
 
 
-@guarded
 def run_export(arguments: argparse.Namespace) -> int:
     """Write all calls that fit, with all their fields."""
     database = LedgerSettings.from_environment().open().database
@@ -164,7 +131,6 @@ def run_export(arguments: argparse.Namespace) -> int:
     return 0
 
 
-@guarded
 def run_usage(arguments: argparse.Namespace) -> int:
     """Show where each quota stands and the totals of the current windows; with `--since` or `--by` the sums alone."""
     settings = LedgerSettings.from_environment()
@@ -204,7 +170,6 @@ def run_usage(arguments: argparse.Namespace) -> int:
     return 0
 
 
-@guarded
 def run_prune(arguments: argparse.Namespace) -> int:
     """Delete what is past its retention."""
     settings = LedgerSettings.from_environment()
@@ -218,16 +183,12 @@ def run_prune(arguments: argparse.Namespace) -> int:
     return 0
 
 
-@guarded
 def run_migrate(arguments: argparse.Namespace) -> int:
     """Create or upgrade the tables."""
     owner_url = arguments.url or url_from("DAGMA_LEDGER_OWNER_URL")
     url = owner_url or LedgerSettings.from_environment().url
-    try:
-        keep_days = keep_days_from_environment()
-    except SettingError as error:
-        raise LedgerSettingsError(str(error)) from None
-    version = migrate(url, arguments.app_role or os.environ.get("DAGMA_LEDGER_APP_ROLE"), keep_days)
+    app_role = arguments.app_role or os.environ.get("DAGMA_LEDGER_APP_ROLE")
+    version = migrate(url, app_role, keep_days_from_environment())
     print(f"The ledger's tables are at version {version}.")
     return 0
 
