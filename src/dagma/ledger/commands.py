@@ -1,7 +1,6 @@
 """`dagma ledger ...`: look at calls, export them, add up what was used, and keep the tables."""
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from typing import Any
 from dagma.ledger.call import State
 from dagma.ledger.database import Database, utc_now
 from dagma.ledger.formats import FORMATS, replacing, show_decimal, show_value, write_records
-from dagma.ledger.ledger_settings import LedgerSettings, url_from
+from dagma.ledger.ledger_settings import LedgerSettings, setting_from
 from dagma.ledger.migrate import DEFAULT_APP_ROLE, migrate
 from dagma.ledger.pruning import DEFAULT_DAYS, drop_replays, keep_days_from_environment, prune_calls
 from dagma.ledger.quotas import parse_quotas, window_start
@@ -175,7 +174,7 @@ def run_prune(arguments: argparse.Namespace) -> int:
     settings = LedgerSettings.from_environment()
     # Refused before anything is deleted, where one of them can't be used.
     hours = settings.replay_hours if arguments.replay_hours is None else arguments.replay_hours
-    url = url_from("DAGMA_LEDGER_OWNER_URL") or settings.url
+    url = setting_from("DAGMA_LEDGER_OWNER_URL") or settings.url
     ledger = replace(settings, url=url, replay_hours=hours).open()
     calls = prune_calls(ledger.database, arguments.keep_days)
     replays = drop_replays(ledger.database, hours)
@@ -185,9 +184,9 @@ def run_prune(arguments: argparse.Namespace) -> int:
 
 def run_migrate(arguments: argparse.Namespace) -> int:
     """Create or upgrade the tables."""
-    owner_url = arguments.url or url_from("DAGMA_LEDGER_OWNER_URL")
+    owner_url = arguments.url or setting_from("DAGMA_LEDGER_OWNER_URL")
     url = owner_url or LedgerSettings.from_environment().url
-    app_role = arguments.app_role or os.environ.get("DAGMA_LEDGER_APP_ROLE")
+    app_role = arguments.app_role or setting_from("DAGMA_LEDGER_APP_ROLE")
     version = migrate(url, app_role, keep_days_from_environment())
     print(f"The ledger's tables are at version {version}.")
     return 0

@@ -211,6 +211,29 @@ def test_the_database_can_stand_in_a_file(tmp_path: Path) -> None:
         LedgerSettings.from_environment({"DAGMA_LEDGER_URL_FILE": str(tmp_path / "none")})
 
 
+def test_every_setting_can_stand_in_a_file(tmp_path: Path) -> None:
+    variables = {"DAGSTER_HOME": str(tmp_path)}
+    for name, value in {
+        "DAGMA_LEDGER_TEXTS": "none",
+        "DAGMA_LEDGER_REDACT": "secret",
+        "DAGMA_LEDGER_ON_UNKNOWN": "resend",
+        "DAGMA_LEDGER_REPLAY_HOURS": "1.5",
+        "DAGMA_QUOTAS": "calls=5/day",
+        "DAGMA_PRICES": "tiny=1/2",
+    }.items():
+        (tmp_path / name).write_text(f"{value}\n")
+        variables[f"{name}_FILE"] = str(tmp_path / name)
+    assert LedgerSettings.from_environment(variables) == LedgerSettings(
+        url=f"sqlite:///{tmp_path}/ledger.db",
+        texts="none",
+        redact="secret",
+        on_unknown="resend",
+        replay_hours=1.5,
+        quotas="calls=5/day",
+        prices="tiny=1/2",
+    )
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
