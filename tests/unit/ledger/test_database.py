@@ -2,6 +2,7 @@ import subprocess
 import sys
 import traceback
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -137,6 +138,25 @@ def test_what_recent_calls_took_is_told_as_soon_as_the_database_is_back(
 
     monkeypatch.setattr(ledger.database, "check_version", connect)
     assert recent_means(ledger.database, "flow").calls == 1
+
+
+@pytest.mark.parametrize("file", ["blocked/ledger.db", "ledger.db"], ids=["its folder", "the folder of its locks"])
+def test_an_sqlite_ledger_whose_folder_can_not_be_made_is_unavailable(tmp_path: Path, file: str) -> None:
+    for name in ("blocked", "ledger.db.live"):
+        (tmp_path / name).touch()
+    with pytest.raises(LedgerUnavailableError, match=r"File exists: .*can be written"):
+        Ledger(f"sqlite:///{tmp_path}/{file}").begin(new_call())
+
+
+def test_a_report_that_gets_no_connection_says_that_the_ledger_is_unavailable(
+    make_ledger: MakeLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        database, "create_engine", partial(create_engine, pool_size=1, max_overflow=0, pool_timeout=0.01)
+    )
+    ledger = make_ledger()
+    with ledger.database.read(), pytest.raises(LedgerUnavailableError, match="QueuePool limit"):
+        last_calls(ledger.database, 1, Filter())
 
 
 def test_an_sqlite_ledger_makes_its_own_tables(tmp_path: Path) -> None:
