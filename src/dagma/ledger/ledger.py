@@ -22,7 +22,7 @@ from dagma.ledger.lost_callers import record_all_lost
 from dagma.ledger.meter import Meter
 from dagma.ledger.prices import Prices
 from dagma.ledger.quotas import Limit, parse_quotas
-from dagma.ledger.state_changes import Replay, change
+from dagma.ledger.state_changes import ENDS_FROM, Ending, change, end_all
 from dagma.ledger.tables import calls, rejections, replays
 from dagma.ledger.texts import TextPolicy, storable
 
@@ -46,8 +46,7 @@ SUBMITTED_JOBS = (
     .limit(MOST_JOBS)
 )
 EXPIRE = text("SELECT ledger_expire_replays()")
-ENDS_FROM: tuple[State, ...] = ("begun", "submitted", "unknown")
-"""The states of calls that can still end."""
+STATE = select(calls.c.state).where(calls.c.id == bindparam("of_call"))
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +150,7 @@ class Ledger:
                 values = {"state": "unknown", **self._error(type(error).__name__, str(error))}
                 with suppress(LedgerError):
                     # Not patiently: a run that is being cancelled has ten seconds.
-                    self._set_state(begun.call_id, values, ("begun",), patience_seconds=INTERRUPTED_PATIENCE_SECONDS)
+                    self._move(begun, values, ("begun",), INTERRUPTED_PATIENCE_SECONDS)
             raise
         finally:
             self.release(begun)
@@ -227,7 +226,9 @@ class Ledger:
             values["session_id"] = storable(session_id)
         if duration_seconds is not None and 0 <= duration_seconds < MOST_SECONDS:
             values["duration_ms"] = round(duration_seconds * 1000)
-        self._end(begun, now, values, Replay(body, self._replay_hours * 3600))
+        self._end_answered(
+            begun, Ending(begun.call_id, self._timed(begun, now, values), body, self._replay_hours * 3600)
+        )
 
     def fail(self, begun: Begun, error_class: str, message: str, *, usages: Sequence[Usage] = ()) -> None:
         """Record that the call failed for certain; a retry may send it again.
@@ -328,8 +329,15 @@ class Ledger:
         """Close this process's connections."""
         self.database.close()
 
-    def _end(self, begun: Begun, now: datetime, values: Mapping[str, Any], replay: Replay | None = None) -> None:
-        self._move(begun, self._timed(begun, now, values), ENDS_FROM, replay)
+    def _end(self, begun: Begun, now: datetime, values: Mapping[str, Any]) -> None:
+        self._move(begun, self._timed(begun, now, values), ENDS_FROM)
+        self._presence.forget(begun.call_id)
+
+    def _end_answered(self, begun: Begun, ending: Ending, patience_seconds: float | None = None) -> None:
+        def move(connection: Connection) -> bool:
+            return bool(end_all(connection, [ending], self._clock()))
+
+        self._record(begun, "answered", move, patience_seconds)
         self._presence.forget(begun.call_id)
 
     def _timed(self, begun: Begun, now: datetime, values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -343,33 +351,25 @@ class Ledger:
         begun: Begun,
         values: Mapping[str, Any],
         sources: Sequence[State],
-        replay: Replay | None = None,
         patience_seconds: float | None = None,
     ) -> None:
-        if not self._set_state(begun.call_id, values, sources, replay, patience_seconds):
-            logger.warning(
-                "Call %s is not recorded as %s: another caller has recorded it as finished.",
-                begun.call_id,
-                values["state"],
-            )
+        def move(connection: Connection) -> bool:
+            return change(connection, begun.call_id, values, sources, self._clock())
 
-    def _set_state(
-        self,
-        call_id: str,
-        values: Mapping[str, Any],
-        sources: Sequence[State],
-        replay: Replay | None = None,
-        patience_seconds: float | None = None,
-    ) -> bool:
+        self._record(begun, values["state"], move, patience_seconds)
+
+    def _record(
+        self, begun: Begun, state: State, move: Callable[[Connection], bool], patience_seconds: float | None
+    ) -> None:
         def work(connection: Connection) -> bool:
-            if change(connection, call_id, values, sources, self._clock(), replay):
-                return True
-            # True after a commit whose reply was lost.
-            now = connection.scalar(select(calls.c.state).where(calls.c.id == call_id))
-            return bool(now == values["state"])
+            # The row is in this state already after a commit whose reply was lost.
+            return move(connection) or connection.scalar(STATE, {"of_call": begun.call_id}) == state
 
         patience = self._patience_seconds if patience_seconds is None else patience_seconds
-        return self.database.transact(work, patience)
+        if not self.database.transact(work, patience):
+            logger.warning(
+                "Call %s is not recorded as %s: another caller has recorded it as finished.", begun.call_id, state
+            )
 
     def _expire_replays(self, connection: Connection) -> int:
         if not self.database.is_sqlite:
