@@ -14,7 +14,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, bindparam, select
 
 from dagma.backoff import Backoff
-from dagma.ledger.beginning import Beginning, as_recorded, insert_beginning, insert_beginnings
+from dagma.ledger.beginning import Beginning, as_recorded, insert_beginnings
 from dagma.ledger.call import Begun, Call
 from dagma.ledger.database import Database
 from dagma.ledger.errors import (
@@ -117,7 +117,7 @@ class Admission:
 
         def insert(connection: Connection) -> dict[str, Begun]:
             self._presence.hold(*direct)  # before anybody can see the rows
-            return self._insert_first(connection, own)
+            return self._insert(connection, own)
 
         try:
             # Without patience: where the database is away, each call waits for it by itself.
@@ -172,7 +172,7 @@ class Admission:
         if call.mode == "direct":
             self._presence.hold(call_id)  # before anybody can see the row
         attempt = 1
-        while not (begun := self._insert(connection, call, call_id, attempt)):
+        while not (begun := self._insert(connection, {call_id: call}, attempt).get(call_id)):
             last = connection.execute(LAST_ATTEMPT, {"of_key": call.key}).one()
             if last.id == call_id and last.state == "begun":  # committed before, and the reply was lost
                 return begun_from_row("new", last)
@@ -190,27 +190,28 @@ class Admission:
             attempt = last.attempt + 1
         return begun
 
-    def _insert(self, connection: Connection, call: Call, call_id: str, attempt: int) -> Begun | None:
-        """Insert an attempt unless it exists; the unique key makes concurrent callers take turns here."""
-        now, key = self._clock(), call.key
-        call = as_recorded(connection, call, now)
-        reservation = self._meter.reserve(connection, call, now)
-        beginning = Beginning.of(call, reservation, self._texts, key=key, call_id=call_id, attempt=attempt)
-        begun = insert_beginning(connection, beginning, now)
-        if begun is not None:
-            self._meter.check(connection, call, reservation, begun.begun_at)
-        return begun
+    def _insert(self, connection: Connection, new: Mapping[str, Call], attempt: int = 1) -> dict[str, Begun]:
+        """Insert attempts unless they exist, and refuse all where a limit leaves no room for one.
 
-    def _insert_first(self, connection: Connection, new: Mapping[str, Call]) -> dict[str, Begun]:
-        """Insert first attempts unless they exist, and refuse all where a limit leaves no room for one."""
+        The unique key makes concurrent callers take turns here.
+
+        Args:
+            connection: In a transaction.
+            new: The calls, by the id that each attempt is to have.
+            attempt: The attempt's number.
+
+        Returns:
+            What to do, by id, with those that did not exist.
+        """
         now, reservations, beginnings = self._clock(), dict[Any, Reservation](), []
         for call_id, given in new.items():
             call = as_recorded(connection, given, now)
             flow = (call.flow_id, call.flow_name)
             if flow not in reservations:
                 reservations[flow] = self._meter.reserve(connection, call, now)
-            reserved = reservations[flow]
-            beginnings.append(Beginning.of(call, reserved, self._texts, key=given.key, call_id=call_id, attempt=1))
+            beginnings.append(
+                Beginning.of(call, reservations[flow], self._texts, key=given.key, call_id=call_id, attempt=attempt)
+            )
         begun = insert_beginnings(connection, beginnings, now)
         # The totals count all of them by now: what has room for the last one of a flow,
         # principal and hour had it for the others.

@@ -146,26 +146,6 @@ class Beginning:
         )
 
 
-def insert_beginning(connection: Connection, beginning: Beginning, now: datetime) -> Begun | None:
-    """Insert an attempt unless it exists.
-
-    Args:
-        connection: In a transaction.
-        beginning: The attempt.
-        now: The time by this machine, which SQLite goes by.
-
-    Returns:
-        What to do; None where the attempt exists.
-    """
-    is_sqlite = connection.dialect.name == "sqlite"
-    row = {**beginning.row, "begun_at": now} if is_sqlite else beginning.row
-    inserted = insert_once(connection, calls, row, returning="begun_at")
-    if inserted is None:
-        return None
-    # PostgreSQL's own time, which the windows of limits go by whatever this machine's clock says.
-    return beginning.begun(now if is_sqlite else inserted[0].astimezone(UTC))
-
-
 def insert_beginnings(connection: Connection, beginnings: Sequence[Beginning], now: datetime) -> dict[str, Begun]:
     """Insert attempts unless they exist, in one statement where the database is a server.
 
@@ -180,34 +160,29 @@ def insert_beginnings(connection: Connection, beginnings: Sequence[Beginning], n
     # In one order of totals and keys, so that two transactions wait for each other and never both.
     ordered = sorted(beginnings, key=lambda each: (each.call.flow_id, each.row["principal"] or "", each.row["key"]))
     if connection.dialect.name == "sqlite":
-        inserted = [insert_beginning(connection, each, now) for each in ordered]
-        return {begun.call_id: begun for begun in inserted if begun is not None}
+        new = [each for each in ordered if insert_once(connection, calls, {**each.row, "begun_at": now})]
+        return {each.row["id"]: each.begun(now) for each in new}
     by_id = {each.row["id"]: each for each in ordered}
     rows = json.dumps([each.row for each in ordered], default=str)
-    begun_at = connection.execute(_insert_all_once(tuple(ordered[0].row)), {"rows": rows}) if ordered else ()
-    return {row.id: by_id[row.id].begun(row.begun_at.astimezone(UTC)) for row in begun_at}
+    inserted = connection.execute(_insert_all_once(tuple(ordered[0].row)), {"rows": rows}) if ordered else ()
+    # PostgreSQL's own time, which the windows of limits go by whatever this machine's clock says.
+    return {row.id: by_id[row.id].begun(row.begun_at.astimezone(UTC)) for row in inserted}
 
 
-def insert_once(connection: Connection, table: Table, values: dict[str, Any], returning: str) -> Any:
+def insert_once(connection: Connection, table: Table, values: dict[str, Any]) -> bool:
     """Insert a row unless its key is taken, waiting for whoever is inserting the same key now.
 
-    Args:
-        connection: In a transaction.
-        table: One of the ledger's tables.
-        values: The row.
-        returning: The column to return.
-
     Returns:
-        A row with that column; None where nothing was inserted.
+        Whether it was inserted.
     """
-    return connection.execute(_insert_once(table, tuple(values), returning), values).first()
+    return connection.execute(_insert_once(table, tuple(values)), values).rowcount > 0
 
 
 @cache
-def _insert_once(table: Table, names: tuple[str, ...], returning: str) -> TextClause:
+def _insert_once(table: Table, names: tuple[str, ...]) -> TextClause:
     # Both databases read this, and SQLAlchemy's own ON CONFLICT is compiled anew each time, which takes a millisecond.
     columns, values = ", ".join(names), ", ".join(f":{name}" for name in names)
-    statement = f"INSERT INTO {table.name} ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING RETURNING {returning}"  # noqa: S608 (names of our own)
+    statement = f"INSERT INTO {table.name} ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING"  # noqa: S608 (names of our own)
     return text(statement).bindparams(*(bindparam(name, type_=table.c[name].type) for name in names))
 
 

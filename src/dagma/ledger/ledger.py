@@ -275,9 +275,7 @@ class Ledger:
         if self.database.is_sqlite:
             values["rejected_at"] = self._clock()
         # Its raw response goes with it, by a trigger.
-        self.database.transact(
-            lambda connection: insert_once(connection, rejections, values, returning="call_id"), self._patience_seconds
-        )
+        self.database.transact(lambda connection: insert_once(connection, rejections, values), self._patience_seconds)
 
     def resend(self, begun: Begun, reason: str) -> None:
         """Record the decision that a call whose outcome is unknown may be sent again, and be paid for twice.

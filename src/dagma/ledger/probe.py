@@ -34,7 +34,7 @@ def write_and_read(settings: LedgerSettings) -> str:
     call = Call(flow_id="dagma-doctor", input_hash=name, scope=f"doctor-{name}", mode="job", backend="doctor")
 
     def work(connection: Connection) -> None:
-        ledger._admission._insert(connection, call, name, attempt=1)
+        ledger._admission._insert(connection, {name: call})
         found = connection.scalar(select(calls.c.state).where(calls.c.id == name))
         if found != "begun":
             raise LedgerUnavailableError(f"The ledger took a row and does not give it back; it reads {found!r}.")

@@ -117,8 +117,7 @@ class ServerLimits:
         query = select(servers.c.held_until, servers.c.next_start_at).where(servers.c.server == self._server)
         row = connection.execute(query.with_for_update()).first()
         if row is None:
-            values = {"server": self._server, "held_until": now, "next_start_at": now}
-            insert_once(connection, servers, values, returning="server")
+            insert_once(connection, servers, {"server": self._server, "held_until": now, "next_start_at": now})
             row = connection.execute(query.with_for_update()).one()
         return row.held_until, row.next_start_at
 
