@@ -64,7 +64,6 @@ class Admission:
         patience_seconds: float,
         clock: Callable[[], datetime],
     ):
-        """Join what a decision needs; `Ledger` says what each is."""
         self._database = database
         self._presence = presence
         self._meter = meter
@@ -75,15 +74,7 @@ class Admission:
         """Ids, by process and key, of calls that may have begun without a reply: nothing was sent for them."""
 
     def admit(self, call: Call, wait_seconds: float) -> Begun:
-        """Let a call in, as `Ledger.begin` says.
-
-        Args:
-            call: The call.
-            wait_seconds: How long to wait for another live caller of it, in seconds.
-
-        Returns:
-            What to do with it.
-        """
+        """Let a call in, as `Ledger.begin` says."""
         deadline = time.monotonic() + wait_seconds
         attempt = 0
         while True:
@@ -101,9 +92,6 @@ class Admission:
 
     def admit_new(self, new: Sequence[Call]) -> list[Begun | None]:
         """Let calls in that nobody has made before, in one transaction.
-
-        Args:
-            new: The calls.
 
         Returns:
             What to do with each; None where `admit` has to decide, since the call was made before, a limit may leave
@@ -132,11 +120,7 @@ class Admission:
         return [begun.get(call_id) for call_id in ids]
 
     def take_back(self, *call_ids: str) -> None:
-        """Record that calls that have begun were not sent. Where that fails, the next `begin` of each finds out.
-
-        Args:
-            call_ids: The ledger's ids of the calls.
-        """
+        """Record that calls that have begun were not sent. Where that fails, the next `begin` of each finds out."""
         values = {"state": "failed", "error_class": "Interrupted"}
 
         def work(connection: Connection) -> None:
@@ -191,17 +175,9 @@ class Admission:
         return begun
 
     def _insert(self, connection: Connection, new: Mapping[str, Call], attempt: int = 1) -> dict[str, Begun]:
-        """Insert attempts unless they exist, and refuse all where a limit leaves no room for one.
+        """Insert attempts by their ids, unless they exist, and refuse all where a limit leaves no room for one.
 
         The unique key makes concurrent callers take turns here.
-
-        Args:
-            connection: In a transaction.
-            new: The calls, by the id that each attempt is to have.
-            attempt: The attempt's number.
-
-        Returns:
-            What to do, by id, with those that did not exist.
         """
         now, reservations, beginnings = self._clock(), dict[Any, Reservation](), []
         for call_id, given in new.items():
@@ -261,13 +237,7 @@ def _replay(connection: Connection, row: Row[Any]) -> Begun | None:
 
 
 def begun_from_row(state: Literal["new", "answered", "running", "unknown"], row: Row[Any], raw: Any = None) -> Begun:
-    """Say what to do with a call.
-
-    Args:
-        state: As in `Begun`.
-        row: The call's row.
-        raw: The raw response of an answered call.
-    """
+    """Say what to do with a call, by its row; `raw` is the raw response of an answered one."""
     return Begun(
         state=state,
         call_id=row.id,

@@ -40,11 +40,6 @@ NEWEST_OF_ADDRESS = (
 def as_recorded(connection: Connection, call: Call, now: datetime) -> Call:
     """Give a call as the ledger records it. Its key is made of the call as its caller gave it.
 
-    Args:
-        connection: In the transaction that records it.
-        call: The call.
-        now: The time.
-
     Returns:
         The call with texts that the database can hold. A flow that was not looked up has the id and name that it had
         when it last was; where that is not known, its id is written as Langflow writes ids.
@@ -66,14 +61,9 @@ def _identified(connection: Connection, call: Call, now: datetime) -> Call:
 
 
 def row_of(call: Call, texts: TextPolicy) -> dict[str, Any]:
-    """Describe a call as its row does.
+    """Describe a call by the columns that never change.
 
-    Args:
-        call: The call, as it is recorded.
-        texts: What may be kept of its input.
-
-    Returns:
-        The columns that never change; who inserts the row adds its id, key, attempt, state and reservation.
+    Who inserts the row adds its id, key, attempt, state and reservation.
     """
     return {
         **{name: getattr(call, name) for name in NAMES},
@@ -105,16 +95,7 @@ class Beginning:
     def of(
         cls, call: Call, reservation: Reservation, texts: TextPolicy, *, key: str, call_id: str, attempt: int
     ) -> "Beginning":
-        """Describe an attempt.
-
-        Args:
-            call: The call, as it is recorded.
-            reservation: What it is taken to use.
-            texts: What may be kept of its input.
-            key: Its key, which is made of the call as its caller gave it.
-            call_id: The ledger's id of the attempt.
-            attempt: Its number.
-        """
+        """Describe an attempt. Its `key` is made of the call as its caller gave it; `call` is as it is recorded."""
         row = {
             **row_of(call, texts),
             "id": call_id,
@@ -127,11 +108,7 @@ class Beginning:
         return cls(call, reservation, row)
 
     def begun(self, begun_at: datetime) -> Begun:
-        """Say that the call is to be sent.
-
-        Args:
-            begun_at: When it has begun.
-        """
+        """Say that the call is to be sent."""
         return Begun(
             state="new",
             call_id=self.row["id"],
@@ -155,7 +132,7 @@ def insert_beginnings(connection: Connection, beginnings: Sequence[Beginning], n
         now: The time by this machine, which SQLite goes by.
 
     Returns:
-        What to do, by id, with those that did not exist.
+        By id, what to do with those that did not exist.
     """
     # In one order of totals and keys, so that two transactions wait for each other and never both.
     ordered = sorted(beginnings, key=lambda each: (each.call.flow_id, each.row["principal"] or "", each.row["key"]))
@@ -170,11 +147,7 @@ def insert_beginnings(connection: Connection, beginnings: Sequence[Beginning], n
 
 
 def insert_once(connection: Connection, table: Table, values: dict[str, Any]) -> bool:
-    """Insert a row unless its key is taken, waiting for whoever is inserting the same key now.
-
-    Returns:
-        Whether it was inserted.
-    """
+    """Insert a row unless its key is taken, waiting for whoever inserts that now; tell whether it was inserted."""
     return connection.execute(_insert_once(table, tuple(values)), values).rowcount > 0
 
 

@@ -195,12 +195,6 @@ def run_migrate(arguments: argparse.Namespace) -> int:
 def parse_time(text: str) -> datetime:
     """Read a time: a date, a date and time (UTC unless it names a zone), or an age such as `90m`, `24h`, `7d`.
 
-    Args:
-        text: What the user wrote.
-
-    Returns:
-        The time, aware.
-
     Raises:
         argparse.ArgumentTypeError: It is none of these.
     """

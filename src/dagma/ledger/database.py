@@ -49,11 +49,7 @@ _databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
 
 
 def utc_now() -> datetime:
-    """Give the time.
-
-    Returns:
-        Now, in UTC.
-    """
+    """Give the time, in UTC."""
     return datetime.now(UTC)
 
 
@@ -120,9 +116,6 @@ class Database:
             patience_seconds: How long to try again while the server is away or restarting.
             may_take_long: Let a statement take more than 30 seconds.
 
-        Returns:
-            What `work` returned.
-
         Raises:
             LedgerUnavailableError: The server stayed away, or refused a statement.
             LedgerNotMigratedError: The tables are missing or of another version.
@@ -149,11 +142,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open a transaction that only reads, for as long as it takes.
-
-        Yields:
-            The connection.
-        """
+        """Open a transaction that only reads, for as long as it takes."""
         try:
             self.check_version()
             with self._reading() as connection:
@@ -162,13 +151,9 @@ class Database:
             raise self.explain(error) from None
 
     def now(self, connection: Connection) -> datetime:
-        """Give the time by the clock that calls are timed by.
+        """Give the time that calls are timed by.
 
-        Args:
-            connection: To the database.
-
-        Returns:
-            The time of the PostgreSQL server, whatever that of the caller's machine; for an SQLite file the machine's.
+        It is the PostgreSQL server's, whatever the clock of this machine says; for an SQLite file the machine's.
         """
         if self.is_sqlite:
             return self.clock()
@@ -176,11 +161,7 @@ class Database:
         return now.astimezone(UTC)
 
     def allow_long_statements(self, connection: Connection) -> None:
-        """Let the statements of a transaction take more than 30 seconds.
-
-        Args:
-            connection: In the transaction.
-        """
+        """Let the statements of a transaction take more than 30 seconds."""
         if not self.is_sqlite:
             connection.execute(UNBOUNDED)
 

@@ -40,9 +40,6 @@ class GroupedLedger(Ledger):
     def begin_ahead(self, calls: Sequence[Call]) -> bool:
         """Begin calls that are about to be made, in one transaction: `begin` finds them then.
 
-        Args:
-            calls: The calls.
-
         Returns:
             Whether all of them have begun. `begin` decides about each of the others, and has the errors.
         """
@@ -57,10 +54,9 @@ class GroupedLedger(Ledger):
         return len(known) == len(calls)
 
     def take_back(self, seconds: float) -> None:
-        """Record that what was begun ahead and not made was not sent. Where that fails, the next `begin` finds out.
+        """Record that what was begun ahead and not made was not sent; wait for that for some seconds at most.
 
-        Args:
-            seconds: How long to wait for that at most.
+        Where it fails, the next `begin` of each call finds out.
         """
         with self._mutex:
             unsent, self._ahead = self._ahead, {}
@@ -70,13 +66,10 @@ class GroupedLedger(Ledger):
         self.flush(seconds)
 
     def flush(self, seconds: float | None = None) -> bool:
-        """Wait until the end of each call that has ended is written.
+        """Wait until the end of each call that has ended is written, and tell whether it is.
 
         Args:
             seconds: How long to wait at most; None for as long as it takes.
-
-        Returns:
-            Whether it is.
         """
         return self._endings.flush(seconds)
 

@@ -129,17 +129,10 @@ class Ledger:
 
     @contextmanager
     def attempt(self, call: Call, *, wait_seconds: float = 0.0) -> Iterator[Begun]:
-        """Begin a call, and let go of it at the end of the block, however that comes.
+        """Begin a call as `begin` does, and let go of it at the end of the block, however that comes.
 
         An exception that leaves the block makes a direct call `unknown`, unless it was recorded as ended before. A job
         goes on, and the next `begin` finds it.
-
-        Args:
-            call: The call.
-            wait_seconds: As for `begin`.
-
-        Yields:
-            What `begin` gives.
         """
         begun = self.begin(call, wait_seconds=wait_seconds)
         try:
@@ -156,12 +149,7 @@ class Ledger:
             self.release(begun)
 
     def submitted(self, begun: Begun, job_id: str) -> None:
-        """Record the job of a call, as soon as the server has named it.
-
-        Args:
-            begun: What `begin` gave.
-            job_id: The job.
-        """
+        """Record the job of a call, as soon as the server has named it."""
         self._move(begun, {"state": "submitted", "job_id": storable(job_id)}, ("begun",))
 
     def submitted_jobs(self, run_ids: Sequence[str], backend: str | None = None) -> list[Begun]:
@@ -243,33 +231,19 @@ class Ledger:
         self._end(begun, now, {**self._used(usages, now), "state": "failed", **self._error(error_class, message)})
 
     def unknown(self, begun: Begun, error_class: str, message: str) -> None:
-        """Record that the call was sent and nobody saw its end: a read time-out, a connection that broke.
-
-        Args:
-            begun: What `begin` gave.
-            error_class: The error's class name.
-            message: The error's message.
-        """
+        """Record that the call was sent and nobody saw its end: a read time-out, a connection that broke."""
         self._end(begun, self._clock(), {"state": "unknown", **self._error(error_class, message)})
 
     def cancelled(self, begun: Begun, *, usages: Sequence[Usage] = ()) -> None:
-        """Record that the call was cancelled on purpose, and its job stopped.
-
-        Args:
-            begun: What `begin` gave.
-            usages: What was used until then, as far as it is known.
-        """
+        """Record that the call was cancelled on purpose, and its job stopped; `usages` is what is known of its use."""
         now = self._clock()
         self._end(begun, now, {**self._used(usages, now), "state": "cancelled"})
 
     def reject(self, begun: Begun, reason: str) -> None:
         """Record that an answer is of no use (it can't be parsed, a check failed): the next `begin` sends anew.
 
-        Without this a retry would get the same bad answer again. The audit row stays as it is.
-
-        Args:
-            begun: What `begin` gave.
-            reason: Why, kept as error messages are.
+        Without this a retry would get the same bad answer again. The audit row stays as it is. The reason is kept as
+        error messages are.
         """
         values: dict[str, Any] = {"call_id": begun.call_id, "reason": self.texts.of_error(reason)}
         if self.database.is_sqlite:
@@ -278,20 +252,16 @@ class Ledger:
         self.database.transact(lambda connection: insert_once(connection, rejections, values), self._patience_seconds)
 
     def resend(self, begun: Begun, reason: str) -> None:
-        """Record the decision that a call whose outcome is unknown may be sent again, and be paid for twice.
+        """Record the decision that a call in the state `unknown` may be sent again, and be paid for twice.
 
-        Args:
-            begun: The call, in the state `unknown`.
-            reason: Who decided so, and where.
+        The reason says who decided so, and where.
         """
         self.reject(begun, reason)
 
     def give_up(self, begun: Begun, reason: str) -> None:
-        """Record the decision that a call whose outcome is unknown is not sent again.
+        """Record the decision that a call in the state `unknown` is not sent again.
 
-        Args:
-            begun: The call, in the state `unknown`.
-            reason: Who decided so, and where.
+        The reason says who decided so, and where.
         """
         self.unknown(begun, GIVEN_UP, reason)
 
@@ -299,18 +269,11 @@ class Ledger:
         """Let go of a call without saying how it ended, as a caller that dies does.
 
         The next `begin` finds a job again, and takes a direct call as `unknown`. Not needed after a call ended.
-
-        Args:
-            begun: What `begin` gave.
         """
         self._presence.release(begun.call_id)
 
     def expire_replays(self) -> int:
-        """Drop raw responses that are past their retention; `begin` does so by itself once an hour.
-
-        Returns:
-            How many were dropped.
-        """
+        """Drop raw responses that are past their retention, and return how many; `begin` does so once an hour."""
         return self.database.transact(self._expire_replays, self._patience_seconds, may_take_long=True)
 
     def warm_up(self) -> None:

@@ -44,9 +44,6 @@ class Prices:
         Args:
             text: Like `gpt-4o=2.5/10; smollm2*=0/0`: model, USD per million input tokens / output tokens.
 
-        Returns:
-            The prices.
-
         Raises:
             LedgerSettingsError: A clause can't be read.
         """

@@ -24,13 +24,6 @@ def record_refusal(connection: Connection, call: Call, refusal: Refusal, texts: 
 
     Refusals of one flow by one limit share a row for each run, principal and hour, which tells the first of them and
     counts the others. So a loop of refused calls fills no disk.
-
-    Args:
-        connection: In a transaction.
-        call: The call.
-        refusal: Why it was refused.
-        texts: What may be kept of its input and of the reason.
-        now: The time by this machine.
     """
     call = as_recorded(connection, call, now)
     shared = [

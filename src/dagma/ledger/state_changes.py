@@ -21,7 +21,7 @@ CHANGE = update(calls).where(calls.c.id == bindparam("of_id"), calls.c.state.in_
 def change(
     connection: Connection, call_id: str, values: Mapping[str, Any], sources: Sequence[State], now: datetime
 ) -> bool:
-    """Move a call on.
+    """Move a call on, and tell whether its row was in one of the states that it may be moved from.
 
     Args:
         connection: To the ledger's database.
@@ -29,9 +29,6 @@ def change(
         values: What its row is to say, its `state` among it. PostgreSQL adds the time of the change.
         sources: The states from which it may be moved.
         now: The time of the change on SQLite.
-
-    Returns:
-        Whether its row was in one of these states.
     """
     parameters = {"of_id": call_id, "sources": list(sources), **values}
     if connection.dialect.name == "sqlite":
@@ -60,7 +57,7 @@ def end_all(connection: Connection, endings: Sequence[Ending], now: datetime) ->
     """End answered calls and keep their raw responses, in one statement on PostgreSQL.
 
     Args:
-        connection: To the ledger's database; on SQLite in a transaction.
+        connection: In a transaction.
         endings: The ends.
         now: The time of the ends on SQLite.
 
