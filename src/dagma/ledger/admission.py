@@ -5,9 +5,8 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 from typing import Any, Literal
 
@@ -62,14 +61,12 @@ class Admission:
         meter: Meter,
         texts: TextPolicy,
         patience_seconds: float,
-        clock: Callable[[], datetime],
     ):
         self._database = database
         self._presence = presence
         self._meter = meter
         self._texts = texts
         self._patience_seconds = patience_seconds
-        self._clock = clock
         self._unconfirmed: dict[tuple[int, str], str] = {}
         """Ids, by process and key, of calls that may have begun without a reply: nothing was sent for them."""
 
@@ -125,7 +122,7 @@ class Admission:
 
         def work(connection: Connection) -> None:
             for call_id in call_ids:
-                change(connection, call_id, values, ("begun",), self._clock())
+                change(connection, call_id, values, ("begun",), self._database.clock())
 
         with suppress(LedgerError):
             self._database.transact(work)
@@ -179,7 +176,7 @@ class Admission:
 
         The unique key makes concurrent callers take turns here.
         """
-        now, reservations, beginnings = self._clock(), dict[Any, Reservation](), []
+        now, reservations, beginnings = self._database.clock(), dict[Any, Reservation](), []
         for call_id, given in new.items():
             call = as_recorded(connection, given, now)
             flow = (call.flow_id, call.flow_name)
@@ -206,10 +203,10 @@ class Admission:
         """Record that a direct call's sender died, unless it lives."""
         if self._presence.is_held(call_id, connection):
             raise CallInFlightError(call_id)
-        record_lost(connection, call_id, self._clock())
+        record_lost(connection, call_id, self._database.clock())
 
     def _record_refusal(self, call: Call, refusal: Refusal) -> None:
-        record = partial(record_refusal, call=call, refusal=refusal, texts=self._texts, now=self._clock())
+        record = partial(record_refusal, call=call, refusal=refusal, texts=self._texts, now=self._database.clock())
         try:
             self._database.transact(record, min(self._patience_seconds, REFUSAL_PATIENCE_SECONDS))
         except LedgerError as missed:

@@ -146,16 +146,16 @@ def insert_beginnings(connection: Connection, beginnings: Sequence[Beginning], n
     return {row.id: by_id[row.id].begun(row.begun_at.astimezone(UTC)) for row in inserted}
 
 
-def insert_once(connection: Connection, table: Table, values: dict[str, Any]) -> bool:
-    """Insert a row unless its key is taken, waiting for whoever inserts that now; tell whether it was inserted."""
-    return connection.execute(_insert_once(table, tuple(values)), values).rowcount > 0
+def insert_once(connection: Connection, table: Table, values: dict[str, Any], on_conflict: str = "DO NOTHING") -> bool:
+    """Insert a row unless its key is taken, waiting for whoever inserts that now; tell whether a row was written."""
+    return connection.execute(_insert_once(table, tuple(values), on_conflict), values).rowcount > 0
 
 
 @cache
-def _insert_once(table: Table, names: tuple[str, ...]) -> TextClause:
+def _insert_once(table: Table, names: tuple[str, ...], on_conflict: str) -> TextClause:
     # Both databases read this, and SQLAlchemy's own ON CONFLICT is compiled anew each time, which takes a millisecond.
     columns, values = ", ".join(names), ", ".join(f":{name}" for name in names)
-    statement = f"INSERT INTO {table.name} ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING"  # noqa: S608 (names of our own)
+    statement = f"INSERT INTO {table.name} ({columns}) VALUES ({values}) ON CONFLICT {on_conflict}"  # noqa: S608 (names of our own)
     return text(statement).bindparams(*(bindparam(name, type_=table.c[name].type) for name in names))
 
 

@@ -16,7 +16,7 @@ from dagma.ledger.formats import FORMATS, replacing, show_decimal, show_value, w
 from dagma.ledger.ledger_settings import LedgerSettings, setting_from
 from dagma.ledger.migrate import DEFAULT_APP_ROLE, migrate
 from dagma.ledger.pruning import DEFAULT_DAYS, drop_replays, keep_days_from_environment, prune_calls
-from dagma.ledger.quotas import parse_quotas, window_start
+from dagma.ledger.quotas import window_start
 from dagma.ledger.reports import (
     Filter,
     NamedFlow,
@@ -132,8 +132,8 @@ def run_export(arguments: argparse.Namespace) -> int:
 
 def run_usage(arguments: argparse.Namespace) -> int:
     """Show where each quota stands and the totals of the current windows; with `--since` or `--by` the sums alone."""
-    settings = LedgerSettings.from_environment()
-    database = settings.open().database
+    ledger = LedgerSettings.from_environment().open()
+    database = ledger.database
     with database.read() as connection:
         now = database.now(connection)
     flow = _flow(arguments, database)
@@ -149,7 +149,7 @@ def run_usage(arguments: argparse.Namespace) -> int:
             "left": standing.left,
             "frees_at": standing.frees_at,
         }
-        for standing in standings(database, parse_quotas(settings.quotas), now)
+        for standing in standings(database, ledger.limits, now)
         if flow is None or standing.flow is None or standing.flow in flow.names
     ]
     sums = [{**vars(total), "flow": total.flow or ALL} for total in totals(database, now, flow.ids if flow else None)]

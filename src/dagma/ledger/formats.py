@@ -28,8 +28,7 @@ def write_records(records: Iterable[Mapping[str, Any]], columns: Sequence[str], 
         form: `table`, `csv` or `jsonl`.
         out: Where to.
     """
-    chosen = ({column: record[column] for column in columns} for record in records)
-    return {"table": _write_table, "csv": _write_csv, "jsonl": _write_json_lines}[form](chosen, columns, out)
+    return {"table": _write_table, "csv": _write_csv, "jsonl": _write_json_lines}[form](records, columns, out)
 
 
 @contextmanager

@@ -98,7 +98,7 @@ class Ledger:
         self.on_unknown = on_unknown
         self._presence = presence_for(self.database)
         self._meter = Meter(self.limits)
-        self._admission = Admission(self.database, self._presence, self._meter, self.texts, patience_seconds, clock)
+        self._admission = Admission(self.database, self._presence, self._meter, self.texts, patience_seconds)
         self._replay_hours = replay_hours
         self._patience_seconds = patience_seconds
         self._clock = clock
