@@ -15,7 +15,7 @@ from dagma.ledger.database import Database, utc_now
 from dagma.ledger.formats import FORMATS, replacing, show_decimal, show_value, write_records
 from dagma.ledger.ledger_settings import LedgerSettings, setting_from
 from dagma.ledger.migrate import DEFAULT_APP_ROLE, migrate
-from dagma.ledger.pruning import DEFAULT_DAYS, drop_replays, keep_days_from_environment, prune_calls
+from dagma.ledger.pruning import drop_replays, keep_days_from_environment, prune_calls
 from dagma.ledger.quotas import window_start
 from dagma.ledger.reports import (
     Filter,
@@ -77,9 +77,7 @@ def add_parser(subparsers: Any) -> None:
     add_resolve(commands)
 
     prune = commands.add_parser("prune", help="delete old calls and expired raw responses, as the tables' owner")
-    prune.add_argument(
-        "--keep-days", type=int, default=DEFAULT_DAYS, help="days to keep calls, at least 30 (default: %(default)s)"
-    )
+    prune.add_argument("--keep-days", type=int, help="days to keep calls, at least 30 (default: as configured)")
     prune.add_argument("--replay-hours", type=float, help="hours to keep raw responses (default: as configured)")
     prune.set_defaults(handler=run_prune)
 
@@ -176,9 +174,13 @@ def run_prune(arguments: argparse.Namespace) -> int:
     hours = settings.replay_hours if arguments.replay_hours is None else arguments.replay_hours
     url = setting_from("DAGMA_LEDGER_OWNER_URL") or settings.url
     ledger = replace(settings, url=url, replay_hours=hours).open()
-    calls = prune_calls(ledger.database, arguments.keep_days)
+    keep_days = arguments.keep_days
+    if keep_days is None and not (keep_days := keep_days_from_environment()):
+        calls = "no calls, which are kept for ever,"
+    else:
+        calls = f"{prune_calls(ledger.database, keep_days)} calls older than {keep_days} days"
     replays = drop_replays(ledger.database, hours)
-    print(f"Deleted {calls} calls older than {arguments.keep_days} days and {replays} raw responses.")
+    print(f"Deleted {calls} and {replays} raw responses.")
     return 0
 
 
