@@ -8,7 +8,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from dagma.ledger.call import State
 from dagma.ledger.database import Database, utc_now
@@ -223,7 +223,7 @@ def _follow(database: Database, which: Filter, form: str, seen: set[str]) -> Non
 
 def _add_filter(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--flow", help="only this flow (its id or the beginning of it, its endpoint name or name)")
-    parser.add_argument("--state", choices=State.__args__, help="only calls in this state")  # type: ignore[attr-defined]
+    parser.add_argument("--state", choices=get_args(State), help="only calls in this state")
     parser.add_argument("--run", help="only calls of this Dagster run (the beginning of its id will do)")
     parser.add_argument("--since", type=parse_time, help="a time (UTC), or an age such as 24h or 7d")
     parser.add_argument("--until", type=parse_time, help="the same; calls before it")

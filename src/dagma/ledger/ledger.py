@@ -276,16 +276,6 @@ class Ledger:
         """Drop raw responses that are past their retention, and return how many; `begin` does so once an hour."""
         return self.database.transact(self._expire_replays, self._patience_seconds, may_take_long=True)
 
-    def warm_up(self) -> None:
-        """Do what is slow the first time (a second in all): connect, check the tables, load the price list.
-
-        Raises:
-            LedgerNotMigratedError: The tables are missing or of another version.
-            LedgerUnavailableError: The database can't be reached.
-        """
-        self.expire_replays()
-        self.prices.warm_up()
-
     def close(self) -> None:
         """Close this process's connections."""
         self.database.close()
