@@ -21,7 +21,7 @@ class Pruned:
     is_complete: bool = True
 
     def __str__(self) -> str:
-        if self.kept_for_ever:
+        if self.kept_for_ever and not any(self.deleted.values()):
             return "nothing: 0 days keep everything"
         counts = ", ".join(f"{count} {kind}" for kind, count in self.deleted.items())
         counts += f" ({self.kept} older ones are still needed)" if self.kept else ""
