@@ -36,7 +36,7 @@ def begin_without_reply(ledger: Ledger, call: Call, monkeypatch: pytest.MonkeyPa
             transact(work, *options, **more)
         raise LedgerUnavailableError("The reply was lost.")
 
-    ledger.warm_up()
+    ledger.database.check_version()
     with monkeypatch.context() as patch:
         patch.setattr(ledger, "_tidied_at", time.monotonic())
         patch.setattr(ledger.database, "transact", lose)
@@ -300,7 +300,6 @@ class ExactlyOnce:
 
     def test_a_duration_of_the_callers_own_is_kept(self, make_ledger: MakeLedger) -> None:
         ledger = make_ledger()
-        ledger.warm_up()
         ledger.finish(ledger.begin(new_call()), raw=RAW, duration_seconds=1.5)
         (row,) = last_calls(ledger.database, 10, Filter())
         assert row["duration_ms"] == 1500

@@ -5,16 +5,15 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, bindparam, select
 
 from dagma.backoff import Backoff
-from dagma.ledger.beginning import Beginning, as_recorded, insert_beginning, insert_beginnings
+from dagma.ledger.beginning import Beginning, as_recorded, insert_beginnings
 from dagma.ledger.call import Begun, Call
 from dagma.ledger.database import Database
 from dagma.ledger.errors import (
@@ -62,28 +61,17 @@ class Admission:
         meter: Meter,
         texts: TextPolicy,
         patience_seconds: float,
-        clock: Callable[[], datetime],
     ):
-        """Join what a decision needs; `Ledger` says what each is."""
         self._database = database
         self._presence = presence
         self._meter = meter
         self._texts = texts
         self._patience_seconds = patience_seconds
-        self._clock = clock
         self._unconfirmed: dict[tuple[int, str], str] = {}
         """Ids, by process and key, of calls that may have begun without a reply: nothing was sent for them."""
 
     def admit(self, call: Call, wait_seconds: float) -> Begun:
-        """Let a call in, as `Ledger.begin` says.
-
-        Args:
-            call: The call.
-            wait_seconds: How long to wait for another live caller of it, in seconds.
-
-        Returns:
-            What to do with it.
-        """
+        """Let a call in, as `Ledger.begin` says."""
         deadline = time.monotonic() + wait_seconds
         attempt = 0
         while True:
@@ -102,9 +90,6 @@ class Admission:
     def admit_new(self, new: Sequence[Call]) -> list[Begun | None]:
         """Let calls in that nobody has made before, in one transaction.
 
-        Args:
-            new: The calls.
-
         Returns:
             What to do with each; None where `admit` has to decide, since the call was made before, a limit may leave
             no room for it, or the database was away.
@@ -117,7 +102,7 @@ class Admission:
 
         def insert(connection: Connection) -> dict[str, Begun]:
             self._presence.hold(*direct)  # before anybody can see the rows
-            return self._insert_first(connection, own)
+            return self._insert(connection, own)
 
         try:
             # Without patience: where the database is away, each call waits for it by itself.
@@ -132,16 +117,12 @@ class Admission:
         return [begun.get(call_id) for call_id in ids]
 
     def take_back(self, *call_ids: str) -> None:
-        """Record that calls that have begun were not sent. Where that fails, the next `begin` of each finds out.
-
-        Args:
-            call_ids: The ledger's ids of the calls.
-        """
+        """Record that calls that have begun were not sent. Where that fails, the next `begin` of each finds out."""
         values = {"state": "failed", "error_class": "Interrupted"}
 
         def work(connection: Connection) -> None:
             for call_id in call_ids:
-                change(connection, call_id, values, ("begun",), self._clock())
+                change(connection, call_id, values, ("begun",), self._database.clock())
 
         with suppress(LedgerError):
             self._database.transact(work)
@@ -172,7 +153,7 @@ class Admission:
         if call.mode == "direct":
             self._presence.hold(call_id)  # before anybody can see the row
         attempt = 1
-        while not (begun := self._insert(connection, call, call_id, attempt)):
+        while not (begun := self._insert(connection, {call_id: call}, attempt).get(call_id)):
             last = connection.execute(LAST_ATTEMPT, {"of_key": call.key}).one()
             if last.id == call_id and last.state == "begun":  # committed before, and the reply was lost
                 return begun_from_row("new", last)
@@ -190,27 +171,20 @@ class Admission:
             attempt = last.attempt + 1
         return begun
 
-    def _insert(self, connection: Connection, call: Call, call_id: str, attempt: int) -> Begun | None:
-        """Insert an attempt unless it exists; the unique key makes concurrent callers take turns here."""
-        now, key = self._clock(), call.key
-        call = as_recorded(connection, call, now)
-        reservation = self._meter.reserve(connection, call, now)
-        beginning = Beginning.of(call, reservation, self._texts, key=key, call_id=call_id, attempt=attempt)
-        begun = insert_beginning(connection, beginning, now)
-        if begun is not None:
-            self._meter.check(connection, call, reservation, begun.begun_at)
-        return begun
+    def _insert(self, connection: Connection, new: Mapping[str, Call], attempt: int = 1) -> dict[str, Begun]:
+        """Insert attempts by their ids, unless they exist, and refuse all where a limit leaves no room for one.
 
-    def _insert_first(self, connection: Connection, new: Mapping[str, Call]) -> dict[str, Begun]:
-        """Insert first attempts unless they exist, and refuse all where a limit leaves no room for one."""
-        now, reservations, beginnings = self._clock(), dict[Any, Reservation](), []
+        The unique key makes concurrent callers take turns here.
+        """
+        now, reservations, beginnings = self._database.clock(), dict[Any, Reservation](), []
         for call_id, given in new.items():
             call = as_recorded(connection, given, now)
             flow = (call.flow_id, call.flow_name)
             if flow not in reservations:
                 reservations[flow] = self._meter.reserve(connection, call, now)
-            reserved = reservations[flow]
-            beginnings.append(Beginning.of(call, reserved, self._texts, key=given.key, call_id=call_id, attempt=1))
+            beginnings.append(
+                Beginning.of(call, reservations[flow], self._texts, key=given.key, call_id=call_id, attempt=attempt)
+            )
         begun = insert_beginnings(connection, beginnings, now)
         # The totals count all of them by now: what has room for the last one of a flow,
         # principal and hour had it for the others.
@@ -229,10 +203,10 @@ class Admission:
         """Record that a direct call's sender died, unless it lives."""
         if self._presence.is_held(call_id, connection):
             raise CallInFlightError(call_id)
-        record_lost(connection, call_id, self._clock())
+        record_lost(connection, call_id, self._database.clock())
 
     def _record_refusal(self, call: Call, refusal: Refusal) -> None:
-        record = partial(record_refusal, call=call, refusal=refusal, texts=self._texts, now=self._clock())
+        record = partial(record_refusal, call=call, refusal=refusal, texts=self._texts, now=self._database.clock())
         try:
             self._database.transact(record, min(self._patience_seconds, REFUSAL_PATIENCE_SECONDS))
         except LedgerError as missed:
@@ -260,13 +234,7 @@ def _replay(connection: Connection, row: Row[Any]) -> Begun | None:
 
 
 def begun_from_row(state: Literal["new", "answered", "running", "unknown"], row: Row[Any], raw: Any = None) -> Begun:
-    """Say what to do with a call.
-
-    Args:
-        state: As in `Begun`.
-        row: The call's row.
-        raw: The raw response of an answered call.
-    """
+    """Say what to do with a call, by its row; `raw` is the raw response of an answered one."""
     return Begun(
         state=state,
         call_id=row.id,

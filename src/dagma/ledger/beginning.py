@@ -40,11 +40,6 @@ NEWEST_OF_ADDRESS = (
 def as_recorded(connection: Connection, call: Call, now: datetime) -> Call:
     """Give a call as the ledger records it. Its key is made of the call as its caller gave it.
 
-    Args:
-        connection: In the transaction that records it.
-        call: The call.
-        now: The time.
-
     Returns:
         The call with texts that the database can hold. A flow that was not looked up has the id and name that it had
         when it last was; where that is not known, its id is written as Langflow writes ids.
@@ -66,14 +61,9 @@ def _identified(connection: Connection, call: Call, now: datetime) -> Call:
 
 
 def row_of(call: Call, texts: TextPolicy) -> dict[str, Any]:
-    """Describe a call as its row does.
+    """Describe a call by the columns that never change.
 
-    Args:
-        call: The call, as it is recorded.
-        texts: What may be kept of its input.
-
-    Returns:
-        The columns that never change; who inserts the row adds its id, key, attempt, state and reservation.
+    Who inserts the row adds its id, key, attempt, state and reservation.
     """
     return {
         **{name: getattr(call, name) for name in NAMES},
@@ -105,16 +95,7 @@ class Beginning:
     def of(
         cls, call: Call, reservation: Reservation, texts: TextPolicy, *, key: str, call_id: str, attempt: int
     ) -> "Beginning":
-        """Describe an attempt.
-
-        Args:
-            call: The call, as it is recorded.
-            reservation: What it is taken to use.
-            texts: What may be kept of its input.
-            key: Its key, which is made of the call as its caller gave it.
-            call_id: The ledger's id of the attempt.
-            attempt: Its number.
-        """
+        """Describe an attempt. Its `key` is made of the call as its caller gave it; `call` is as it is recorded."""
         row = {
             **row_of(call, texts),
             "id": call_id,
@@ -127,11 +108,7 @@ class Beginning:
         return cls(call, reservation, row)
 
     def begun(self, begun_at: datetime) -> Begun:
-        """Say that the call is to be sent.
-
-        Args:
-            begun_at: When it has begun.
-        """
+        """Say that the call is to be sent."""
         return Begun(
             state="new",
             call_id=self.row["id"],
@@ -146,26 +123,6 @@ class Beginning:
         )
 
 
-def insert_beginning(connection: Connection, beginning: Beginning, now: datetime) -> Begun | None:
-    """Insert an attempt unless it exists.
-
-    Args:
-        connection: In a transaction.
-        beginning: The attempt.
-        now: The time by this machine, which SQLite goes by.
-
-    Returns:
-        What to do; None where the attempt exists.
-    """
-    is_sqlite = connection.dialect.name == "sqlite"
-    row = {**beginning.row, "begun_at": now} if is_sqlite else beginning.row
-    inserted = insert_once(connection, calls, row, returning="begun_at")
-    if inserted is None:
-        return None
-    # PostgreSQL's own time, which the windows of limits go by whatever this machine's clock says.
-    return beginning.begun(now if is_sqlite else inserted[0].astimezone(UTC))
-
-
 def insert_beginnings(connection: Connection, beginnings: Sequence[Beginning], now: datetime) -> dict[str, Begun]:
     """Insert attempts unless they exist, in one statement where the database is a server.
 
@@ -175,39 +132,30 @@ def insert_beginnings(connection: Connection, beginnings: Sequence[Beginning], n
         now: The time by this machine, which SQLite goes by.
 
     Returns:
-        What to do, by id, with those that did not exist.
+        By id, what to do with those that did not exist.
     """
     # In one order of totals and keys, so that two transactions wait for each other and never both.
     ordered = sorted(beginnings, key=lambda each: (each.call.flow_id, each.row["principal"] or "", each.row["key"]))
     if connection.dialect.name == "sqlite":
-        inserted = [insert_beginning(connection, each, now) for each in ordered]
-        return {begun.call_id: begun for begun in inserted if begun is not None}
+        new = [each for each in ordered if insert_once(connection, calls, {**each.row, "begun_at": now})]
+        return {each.row["id"]: each.begun(now) for each in new}
     by_id = {each.row["id"]: each for each in ordered}
     rows = json.dumps([each.row for each in ordered], default=str)
-    begun_at = connection.execute(_insert_all_once(tuple(ordered[0].row)), {"rows": rows}) if ordered else ()
-    return {row.id: by_id[row.id].begun(row.begun_at.astimezone(UTC)) for row in begun_at}
+    inserted = connection.execute(_insert_all_once(tuple(ordered[0].row)), {"rows": rows}) if ordered else ()
+    # PostgreSQL's own time, which the windows of limits go by whatever this machine's clock says.
+    return {row.id: by_id[row.id].begun(row.begun_at.astimezone(UTC)) for row in inserted}
 
 
-def insert_once(connection: Connection, table: Table, values: dict[str, Any], returning: str) -> Any:
-    """Insert a row unless its key is taken, waiting for whoever is inserting the same key now.
-
-    Args:
-        connection: In a transaction.
-        table: One of the ledger's tables.
-        values: The row.
-        returning: The column to return.
-
-    Returns:
-        A row with that column; None where nothing was inserted.
-    """
-    return connection.execute(_insert_once(table, tuple(values), returning), values).first()
+def insert_once(connection: Connection, table: Table, values: dict[str, Any], on_conflict: str = "DO NOTHING") -> bool:
+    """Insert a row unless its key is taken, waiting for whoever inserts that now; tell whether a row was written."""
+    return connection.execute(_insert_once(table, tuple(values), on_conflict), values).rowcount > 0
 
 
 @cache
-def _insert_once(table: Table, names: tuple[str, ...], returning: str) -> TextClause:
+def _insert_once(table: Table, names: tuple[str, ...], on_conflict: str) -> TextClause:
     # Both databases read this, and SQLAlchemy's own ON CONFLICT is compiled anew each time, which takes a millisecond.
     columns, values = ", ".join(names), ", ".join(f":{name}" for name in names)
-    statement = f"INSERT INTO {table.name} ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING RETURNING {returning}"  # noqa: S608 (names of our own)
+    statement = f"INSERT INTO {table.name} ({columns}) VALUES ({values}) ON CONFLICT {on_conflict}"  # noqa: S608 (names of our own)
     return text(statement).bindparams(*(bindparam(name, type_=table.c[name].type) for name in names))
 
 

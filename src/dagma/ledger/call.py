@@ -11,8 +11,6 @@ from typing import Any, Literal
 
 Mode = Literal["direct", "job"]
 State = Literal["begun", "submitted", "answered", "failed", "unknown", "cancelled", "refused"]
-FINISHED: tuple[State, ...] = ("answered", "failed", "cancelled")
-"""States that never change again. `unknown` may still be settled by its own caller, if the answer comes late."""
 
 PRINCIPAL_CHARACTERS = 200
 """How many characters of a principal are kept; the others tell nobody apart."""

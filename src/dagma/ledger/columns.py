@@ -23,23 +23,12 @@ class Money(TypeDecorator[Decimal]):
     cache_ok = True
 
     def __init__(self, digits: int = MONEY_DIGITS):
-        """Set how many digits an amount may have.
-
-        Args:
-            digits: All of them, nine places after the point included.
-        """
+        """Set how many digits an amount may have, nine places after the point included."""
         super().__init__(digits, MONEY_PLACES)
         self.digits = digits
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Choose the column type of the database at hand.
-
-        Args:
-            dialect: SQLAlchemy's dialect.
-
-        Returns:
-            The type that the column is created with.
-        """
+        """Choose the column type of the database at hand."""
         if dialect.name == "sqlite":
             return dialect.type_descriptor(BigInteger())
         return dialect.type_descriptor(Numeric(self.digits, MONEY_PLACES))

@@ -1,7 +1,6 @@
 """`dagma ledger ...`: look at calls, export them, add up what was used, and keep the tables."""
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Mapping
@@ -9,17 +8,15 @@ from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from dagma.environment import SettingError
 from dagma.ledger.call import State
 from dagma.ledger.database import Database, utc_now
-from dagma.ledger.errors import LedgerError, LedgerSettingsError
 from dagma.ledger.formats import FORMATS, replacing, show_decimal, show_value, write_records
-from dagma.ledger.ledger_settings import LedgerSettings, url_from
+from dagma.ledger.ledger_settings import LedgerSettings, setting_from
 from dagma.ledger.migrate import DEFAULT_APP_ROLE, migrate
-from dagma.ledger.pruning import DEFAULT_DAYS, drop_replays, keep_days_from_environment, prune_calls
-from dagma.ledger.quotas import parse_quotas, window_start
+from dagma.ledger.pruning import drop_replays, keep_days_from_environment, prune_calls
+from dagma.ledger.quotas import window_start
 from dagma.ledger.reports import (
     Filter,
     NamedFlow,
@@ -30,7 +27,7 @@ from dagma.ledger.reports import (
     resolve_run,
     standings,
 )
-from dagma.ledger.resolve import add_resolve, run_resolve
+from dagma.ledger.resolve import add_resolve
 from dagma.ledger.tables import calls as calls_table
 from dagma.ledger.totals import GROUPS, By, Sums, groups, total_of, totals
 from dagma.wording import counted
@@ -49,11 +46,7 @@ AGES = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=
 
 
 def add_parser(subparsers: Any) -> None:
-    """Register `ledger` and its commands.
-
-    Args:
-        subparsers: What `ArgumentParser.add_subparsers` gave.
-    """
+    """Register `ledger` and its commands."""
     parser = subparsers.add_parser("ledger", help="look at calls, usage and quotas", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -82,12 +75,10 @@ def add_parser(subparsers: Any) -> None:
     _add_format(usage, "table")
     usage.set_defaults(handler=run_usage)
 
-    add_resolve(commands).set_defaults(handler=guarded(run_resolve))
+    add_resolve(commands)
 
     prune = commands.add_parser("prune", help="delete old calls and expired raw responses, as the tables' owner")
-    prune.add_argument(
-        "--keep-days", type=int, default=DEFAULT_DAYS, help="days to keep calls, at least 30 (default: %(default)s)"
-    )
+    prune.add_argument("--keep-days", type=int, help="days to keep calls, at least 30 (default: as configured)")
     prune.add_argument("--replay-hours", type=float, help="hours to keep raw responses (default: as configured)")
     prune.set_defaults(handler=run_prune)
 
@@ -99,31 +90,6 @@ def add_parser(subparsers: Any) -> None:
     tables.set_defaults(handler=run_migrate)
 
 
-def guarded(handler: Any) -> Any:
-    """Make a handler print a ledger error and return 1 instead of raising it.
-
-    Args:
-        handler: Takes the arguments, returns the exit code.
-
-    Returns:
-        The handler.
-    """
-
-    def run(arguments: argparse.Namespace) -> int:
-        try:
-            return int(handler(arguments))
-        except LedgerError as error:
-            print(f"dagma ledger: {error}", file=sys.stderr)
-            return 1
-        except BrokenPipeError:
-            # The reader has seen enough (`| head`); Python would complain again when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
-
-    return run
-
-
-@guarded
 def run_tail(arguments: argparse.Namespace) -> int:
     """Show the last calls, and with `--follow` those that come."""
     database = LedgerSettings.from_environment().open().database
@@ -136,7 +102,6 @@ def run_tail(arguments: argparse.Namespace) -> int:
     return 0
 
 
-@guarded
 def run_show(arguments: argparse.Namespace) -> int:
     """Show every field of a call; a line per call, if several fit."""
     records = find_calls(LedgerSettings.from_environment().open().database, arguments.name)
@@ -152,7 +117,6 @@ def run_show(arguments: argparse.Namespace) -> int:
     return 0
 
 
-@guarded
 def run_export(arguments: argparse.Namespace) -> int:
     """Write all calls that fit, with all their fields."""
     database = LedgerSettings.from_environment().open().database
@@ -165,11 +129,10 @@ def run_export(arguments: argparse.Namespace) -> int:
     return 0
 
 
-@guarded
 def run_usage(arguments: argparse.Namespace) -> int:
     """Show where each quota stands and the totals of the current windows; with `--since` or `--by` the sums alone."""
-    settings = LedgerSettings.from_environment()
-    database = settings.open().database
+    ledger = LedgerSettings.from_environment().open()
+    database = ledger.database
     with database.read() as connection:
         now = database.now(connection)
     flow = _flow(arguments, database)
@@ -185,7 +148,7 @@ def run_usage(arguments: argparse.Namespace) -> int:
             "left": standing.left,
             "frees_at": standing.frees_at,
         }
-        for standing in standings(database, parse_quotas(settings.quotas), now)
+        for standing in standings(database, ledger.limits, now)
         if flow is None or standing.flow is None or standing.flow in flow.names
     ]
     sums = [{**vars(total), "flow": total.flow or ALL} for total in totals(database, now, flow.ids if flow else None)]
@@ -205,43 +168,35 @@ def run_usage(arguments: argparse.Namespace) -> int:
     return 0
 
 
-@guarded
 def run_prune(arguments: argparse.Namespace) -> int:
     """Delete what is past its retention."""
     settings = LedgerSettings.from_environment()
     # Refused before anything is deleted, where one of them can't be used.
     hours = settings.replay_hours if arguments.replay_hours is None else arguments.replay_hours
-    url = url_from("DAGMA_LEDGER_OWNER_URL") or settings.url
+    url = setting_from("DAGMA_LEDGER_OWNER_URL") or settings.url
     ledger = replace(settings, url=url, replay_hours=hours).open()
-    calls = prune_calls(ledger.database, arguments.keep_days)
+    keep_days = arguments.keep_days
+    if keep_days is None and not (keep_days := keep_days_from_environment()):
+        calls = "no calls, which are kept for ever,"
+    else:
+        calls = f"{counted(prune_calls(ledger.database, keep_days), 'calls')} older than {counted(keep_days, 'days')}"
     replays = drop_replays(ledger.database, hours)
-    deleted = f"{counted(calls, 'calls')} older than {arguments.keep_days} days and {counted(replays, 'raw responses')}"
-    print(f"Deleted {deleted}.")
+    print(f"Deleted {calls} and {counted(replays, 'raw responses')}.")
     return 0
 
 
-@guarded
 def run_migrate(arguments: argparse.Namespace) -> int:
     """Create or upgrade the tables."""
-    owner_url = arguments.url or url_from("DAGMA_LEDGER_OWNER_URL")
+    owner_url = arguments.url or setting_from("DAGMA_LEDGER_OWNER_URL")
     url = owner_url or LedgerSettings.from_environment().url
-    try:
-        keep_days = keep_days_from_environment()
-    except SettingError as error:
-        raise LedgerSettingsError(str(error)) from None
-    version = migrate(url, arguments.app_role or os.environ.get("DAGMA_LEDGER_APP_ROLE"), keep_days)
+    app_role = arguments.app_role or setting_from("DAGMA_LEDGER_APP_ROLE")
+    version = migrate(url, app_role, keep_days_from_environment())
     print(f"The ledger's tables are at version {version}.")
     return 0
 
 
 def parse_time(text: str) -> datetime:
     """Read a time: a date, a date and time (UTC unless it names a zone), or an age such as `90m`, `24h`, `7d`.
-
-    Args:
-        text: What the user wrote.
-
-    Returns:
-        The time, aware.
 
     Raises:
         argparse.ArgumentTypeError: It is none of these.
@@ -269,7 +224,7 @@ def _follow(database: Database, which: Filter, form: str, seen: set[str]) -> Non
 
 def _add_filter(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--flow", help="only this flow (its id or the beginning of it, its endpoint name or name)")
-    parser.add_argument("--state", choices=State.__args__, help="only calls in this state")  # type: ignore[attr-defined]
+    parser.add_argument("--state", choices=get_args(State), help="only calls in this state")
     parser.add_argument("--run", help="only calls of this Dagster run (the beginning of its id will do)")
     parser.add_argument("--since", type=parse_time, help="a time (UTC), or an age such as 24h or 7d")
     parser.add_argument("--until", type=parse_time, help="the same; calls before it")

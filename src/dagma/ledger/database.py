@@ -37,6 +37,8 @@ POSTGRES_CONNECT_ARGS = {
 STATEMENT_SECONDS = 30
 UNBOUNDED = text("SET LOCAL statement_timeout = 0")
 NOW = text("SELECT ledger_now()")
+# The last is of an SQLite file's folder, or of the locks beside it.
+UNAVAILABLE = (DBAPIError, PoolTimeoutError, OSError)
 # PostgreSQL's classes and codes of errors that pass by themselves: connection lost, shutting down or starting up,
 # too many connections, serialization failure, deadlock.
 TRANSIENT_CODES = ("08", "57P", "53300", "40001", "40P01")
@@ -47,11 +49,7 @@ _databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
 
 
 def utc_now() -> datetime:
-    """Give the time.
-
-    Returns:
-        Now, in UTC.
-    """
+    """Give the time, in UTC."""
     return datetime.now(UTC)
 
 
@@ -118,9 +116,6 @@ class Database:
             patience_seconds: How long to try again while the server is away or restarting.
             may_take_long: Let a statement take more than 30 seconds.
 
-        Returns:
-            What `work` returned.
-
         Raises:
             LedgerUnavailableError: The server stayed away, or refused a statement.
             LedgerNotMigratedError: The tables are missing or of another version.
@@ -135,7 +130,7 @@ class Database:
                     if may_take_long:
                         self.allow_long_statements(connection)
                     return work(connection)
-            except (DBAPIError, PoolTimeoutError) as error:
+            except UNAVAILABLE as error:
                 if may_be_stale and _broke(error):
                     # Most likely long ago, and nobody has asked since. The pool forgets the others of its time as well.
                     may_be_stale = False
@@ -147,26 +142,18 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open a transaction that only reads, for as long as it takes.
-
-        Yields:
-            The connection.
-        """
+        """Open a transaction that only reads, for as long as it takes."""
         try:
             self.check_version()
             with self._reading() as connection:
                 yield connection
-        except DBAPIError as error:
+        except UNAVAILABLE as error:
             raise self.explain(error) from None
 
     def now(self, connection: Connection) -> datetime:
-        """Give the time by the clock that calls are timed by.
+        """Give the time that calls are timed by.
 
-        Args:
-            connection: To the database.
-
-        Returns:
-            The time of the PostgreSQL server, whatever that of the caller's machine; for an SQLite file the machine's.
+        It is the PostgreSQL server's, whatever the clock of this machine says; for an SQLite file the machine's.
         """
         if self.is_sqlite:
             return self.clock()
@@ -174,11 +161,7 @@ class Database:
         return now.astimezone(UTC)
 
     def allow_long_statements(self, connection: Connection) -> None:
-        """Let the statements of a transaction take more than 30 seconds.
-
-        Args:
-            connection: In the transaction.
-        """
+        """Let the statements of a transaction take more than 30 seconds."""
         if not self.is_sqlite:
             connection.execute(UNBOUNDED)
 
@@ -211,20 +194,16 @@ class Database:
                 self._engine = None
 
     def explain(self, error: Exception) -> LedgerError:
-        """Turn a driver's error into one that is fit to be shown: no statement, no values, no password.
-
-        Args:
-            error: What SQLAlchemy raised.
-
-        Returns:
-            The error to raise.
-        """
+        """Turn what the driver or the system raised into an error that quotes no statement, value or password."""
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
         # Only the first line: the lines after it (DETAIL, CONTEXT) can quote a row with its texts.
         reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+        if self.is_sqlite:
+            fix = "Check that it and its folder can be written, and that DAGMA_LEDGER_URL names the right file."
+        else:
+            fix = "Check that it runs and that DAGMA_LEDGER_URL has the right host, role and password."
         return LedgerUnavailableError(
-            f"The ledger's database {self.name} refused or did not answer ({type(cause).__name__}): {reason}. "
-            "Check that it runs and that DAGMA_LEDGER_URL has the right host, role and password."
+            f"The ledger's database {self.name} refused or did not answer ({type(cause).__name__}): {reason}. {fix}"
         )
 
     def _reading(self, may_be_stale: bool = True) -> Connection:

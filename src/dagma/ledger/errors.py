@@ -30,12 +30,6 @@ class CallInFlightError(LedgerError):
     """Another caller that is alive is sending this very call now: wait for it and begin again."""
 
     def __init__(self, call_id: str):
-        """Name the call that is in flight.
-
-        Args:
-            call_id: The ledger's id of that call.
-        """
-        self.call_id = call_id
         super().__init__(
             f"Call {call_id} is being sent by another caller that is alive. "
             "Begin again later, or pass wait_seconds to wait for its answer."
@@ -46,15 +40,9 @@ class OutcomeUnknownError(LedgerError):
     """An earlier attempt was sent and nobody saw its end."""
 
     def __init__(self, begun: Begun, why: str = ""):
-        """Name the call whose outcome is unknown.
-
-        Args:
-            begun: The attempt, in the state `unknown`.
-            why: Why its outcome could not be found out, if that was tried.
-        """
+        """Name the call, and why its outcome could not be found out, if that was tried."""
         self.begun = begun
         self.call_id = begun.call_id
-        self.why = why
         super().__init__(
             f"Call {self.call_id} was sent, and its caller died or lost the connection before the answer: it may have "
             f"been paid for. {f'{why} ' if why else ''}{both_ways_on(self.call_id)}"
@@ -65,12 +53,6 @@ class OutcomeGivenUpError(LedgerError):
     """An earlier attempt was sent and nobody saw its end, and somebody has decided not to send the call again."""
 
     def __init__(self, call_id: str):
-        """Name the call that was given up.
-
-        Args:
-            call_id: The ledger's id of the call.
-        """
-        self.call_id = call_id
         super().__init__(
             f"Call {call_id} was sent, nobody saw its end, and it was given up: it is not sent again. To send it all "
             f"the same, run `dagma ledger resolve {call_id[:8]} --resend` and retry the run from failure."
@@ -78,11 +60,7 @@ class OutcomeGivenUpError(LedgerError):
 
 
 def both_ways_on(call_id: str) -> str:
-    """Say what a person can do about a call whose outcome is unknown.
-
-    Args:
-        call_id: The ledger's id of the call.
-    """
+    """Say what a person can do about a call whose outcome is unknown."""
     return (
         f"To send it again, run `dagma ledger resolve {call_id[:8]} --resend` and retry the run from failure; to let "
         f"it fail for good, run `dagma ledger resolve {call_id[:8]} --give-up`."
@@ -93,12 +71,6 @@ class AnswerExpiredError(LedgerError):
     """The call was answered, and the raw response that a retry needs is past its retention."""
 
     def __init__(self, call_id: str):
-        """Name the call whose raw response is gone.
-
-        Args:
-            call_id: The ledger's id of that call.
-        """
-        self.call_id = call_id
         super().__init__(
             f"Call {call_id} was answered, but its raw response is past its retention (replay_hours) and can't be "
             "given to a retry. Re-execute the run from scratch to send the call again."
@@ -109,14 +81,8 @@ class FlowNotIdentifiedError(LedgerError):
     """A limit is for a flow by name or id, and whether this call is for that flow can't be told; nothing was sent."""
 
     def __init__(self, limit: str, flow: str):
-        """Name the limit and the flow.
-
-        Args:
-            limit: The limit as it is written in the settings.
-            flow: How the call names its flow.
-        """
+        """Name the limit as the settings do, and the flow as the call does."""
         self.limit = limit
-        self.flow = flow
         super().__init__(
             f"Quota {limit!r} may be for flow {flow!r}, which could not be looked up, and which the ledger does not "
             "know either. Nothing was sent. Try again later, or name the flow in DAGMA_QUOTAS as the call does."

@@ -20,30 +20,22 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_records(records: Iterable[Mapping[str, Any]], columns: Sequence[str], form: str, out: TextIO) -> int:
-    """Write records.
+    """Write records, and return how many.
 
     Args:
         records: The records; CSV and JSON lines are written one by one.
         columns: Which of their fields, in this order.
         form: `table`, `csv` or `jsonl`.
         out: Where to.
-
-    Returns:
-        How many were written.
     """
-    chosen = ({column: record[column] for column in columns} for record in records)
-    return {"table": _write_table, "csv": _write_csv, "jsonl": _write_json_lines}[form](chosen, columns, out)
+    return {"table": _write_table, "csv": _write_csv, "jsonl": _write_json_lines}[form](records, columns, out)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[TextIO]:
     """Open a file that takes the place of another when it is whole: what was there stays if anything fails.
 
-    Args:
-        path: The file. What is no plain file, such as a pipe, is written to directly.
-
-    Yields:
-        The file to write to.
+    What is no plain file, such as a pipe, is written to directly.
 
     Raises:
         LedgerError: It can't be written.
@@ -67,14 +59,7 @@ def replacing(path: Path) -> Iterator[TextIO]:
 
 
 def show_value(value: Any) -> str:
-    """Write a value for people: times in UTC to the second, exact amounts without an exponent, nothing as a dash.
-
-    Args:
-        value: The value.
-
-    Returns:
-        Its text.
-    """
+    """Write a value for people: times in UTC to the second, exact amounts without an exponent, nothing as a dash."""
     if value is None:
         return "-"
     if isinstance(value, datetime):
@@ -85,14 +70,7 @@ def show_value(value: Any) -> str:
 
 
 def show_decimal(value: Decimal) -> str:
-    """Write an exact number without an exponent and without trailing zeros.
-
-    Args:
-        value: The number.
-
-    Returns:
-        Its text.
-    """
+    """Write an exact number without an exponent and without trailing zeros."""
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 

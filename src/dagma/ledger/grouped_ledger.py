@@ -3,16 +3,14 @@
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
 from dagma.ledger.call import Begun, Call
 from dagma.ledger.errors import LedgerError
-from dagma.ledger.ledger import ENDS_FROM, Ledger
-from dagma.ledger.state_changes import Ending, Replay, end_all
+from dagma.ledger.ledger import Ledger
+from dagma.ledger.state_changes import Ending, end_all
 from dagma.ledger.write_behind import WriteBehind
 
 LONGEST = 100_000
@@ -42,9 +40,6 @@ class GroupedLedger(Ledger):
     def begin_ahead(self, calls: Sequence[Call]) -> bool:
         """Begin calls that are about to be made, in one transaction: `begin` finds them then.
 
-        Args:
-            calls: The calls.
-
         Returns:
             Whether all of them have begun. `begin` decides about each of the others, and has the errors.
         """
@@ -59,10 +54,9 @@ class GroupedLedger(Ledger):
         return len(known) == len(calls)
 
     def take_back(self, seconds: float) -> None:
-        """Record that what was begun ahead and not made was not sent. Where that fails, the next `begin` finds out.
+        """Record that what was begun ahead and not made was not sent; wait for that for some seconds at most.
 
-        Args:
-            seconds: How long to wait for that at most.
+        Where it fails, the next `begin` of each call finds out.
         """
         with self._mutex:
             unsent, self._ahead = self._ahead, {}
@@ -72,13 +66,10 @@ class GroupedLedger(Ledger):
         self.flush(seconds)
 
     def flush(self, seconds: float | None = None) -> bool:
-        """Wait until the end of each call that has ended is written.
+        """Wait until the end of each call that has ended is written, and tell whether it is.
 
         Args:
             seconds: How long to wait at most; None for as long as it takes.
-
-        Returns:
-            Whether it is.
         """
         return self._endings.flush(seconds)
 
@@ -102,13 +93,13 @@ class GroupedLedger(Ledger):
         if not is_unwritten:
             super().release(begun)
 
-    def _end(self, begun: Begun, now: datetime, values: Mapping[str, Any], replay: Replay | None = None) -> None:
-        if replay is None or len(replay.body) > LONGEST:
-            super()._end(begun, now, values, replay)
+    def _end_answered(self, begun: Begun, ending: Ending, patience_seconds: float | None = None) -> None:
+        if len(ending.body) > LONGEST:
+            super()._end_answered(begun, ending, patience_seconds)
             return
         with self._mutex:
             self._unwritten[begun.key] = begun
-        self._endings.put((begun, Ending(begun.call_id, self._timed(begun, now, values), ENDS_FROM, replay)))
+        self._endings.put((begun, ending))
 
     def _write(self, ended: Sequence[tuple[Begun, Ending | None]]) -> None:
         unsent = [begun.call_id for begun, ending in ended if ending is None]
@@ -136,12 +127,10 @@ class GroupedLedger(Ledger):
             written = set()
         give_up_at = time.monotonic() + self._patience_seconds
         for begun, ending in answered:
-            if begun.call_id not in written:
-                self._write_alone(begun, ending, patience_seconds=max(give_up_at - time.monotonic(), 0.0))
-
-    def _write_alone(self, begun: Begun, ending: Ending, patience_seconds: float) -> None:
-        try:
-            self._move(begun, ending.values, ending.sources, ending.replay, patience_seconds)
-        except LedgerError as error:
-            # The answer is here and paid for: an audit row without its end is the smaller loss.
-            logger.error("Call %s was answered, and is not recorded so: %s", begun.call_id, error)
+            if begun.call_id in written:
+                continue
+            try:
+                super()._end_answered(begun, ending, max(give_up_at - time.monotonic(), 0.0))
+            except LedgerError as error:
+                # The answer is here and paid for: an audit row without its end is the smaller loss.
+                logger.error("Call %s was answered, and is not recorded so: %s", begun.call_id, error)

@@ -22,7 +22,7 @@ from dagma.ledger.lost_callers import record_all_lost
 from dagma.ledger.meter import Meter
 from dagma.ledger.prices import Prices
 from dagma.ledger.quotas import Limit, parse_quotas
-from dagma.ledger.state_changes import Replay, change
+from dagma.ledger.state_changes import ENDS_FROM, Ending, change, end_all
 from dagma.ledger.tables import calls, rejections, replays
 from dagma.ledger.texts import TextPolicy, storable
 
@@ -46,8 +46,7 @@ SUBMITTED_JOBS = (
     .limit(MOST_JOBS)
 )
 EXPIRE = text("SELECT ledger_expire_replays()")
-ENDS_FROM: tuple[State, ...] = ("begun", "submitted", "unknown")
-"""The states of calls that can still end."""
+STATE = select(calls.c.state).where(calls.c.id == bindparam("of_call"))
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +98,7 @@ class Ledger:
         self.on_unknown = on_unknown
         self._presence = presence_for(self.database)
         self._meter = Meter(self.limits)
-        self._admission = Admission(self.database, self._presence, self._meter, self.texts, patience_seconds, clock)
+        self._admission = Admission(self.database, self._presence, self._meter, self.texts, patience_seconds)
         self._replay_hours = replay_hours
         self._patience_seconds = patience_seconds
         self._clock = clock
@@ -130,17 +129,10 @@ class Ledger:
 
     @contextmanager
     def attempt(self, call: Call, *, wait_seconds: float = 0.0) -> Iterator[Begun]:
-        """Begin a call, and let go of it at the end of the block, however that comes.
+        """Begin a call as `begin` does, and let go of it at the end of the block, however that comes.
 
         An exception that leaves the block makes a direct call `unknown`, unless it was recorded as ended before. A job
         goes on, and the next `begin` finds it.
-
-        Args:
-            call: The call.
-            wait_seconds: As for `begin`.
-
-        Yields:
-            What `begin` gives.
         """
         begun = self.begin(call, wait_seconds=wait_seconds)
         try:
@@ -151,18 +143,13 @@ class Ledger:
                 values = {"state": "unknown", **self._error(type(error).__name__, str(error))}
                 with suppress(LedgerError):
                     # Not patiently: a run that is being cancelled has ten seconds.
-                    self._set_state(begun.call_id, values, ("begun",), patience_seconds=INTERRUPTED_PATIENCE_SECONDS)
+                    self._move(begun, values, ("begun",), INTERRUPTED_PATIENCE_SECONDS)
             raise
         finally:
             self.release(begun)
 
     def submitted(self, begun: Begun, job_id: str) -> None:
-        """Record the job of a call, as soon as the server has named it.
-
-        Args:
-            begun: What `begin` gave.
-            job_id: The job.
-        """
+        """Record the job of a call, as soon as the server has named it."""
         self._move(begun, {"state": "submitted", "job_id": storable(job_id)}, ("begun",))
 
     def submitted_jobs(self, run_ids: Sequence[str], backend: str | None = None) -> list[Begun]:
@@ -227,7 +214,9 @@ class Ledger:
             values["session_id"] = storable(session_id)
         if duration_seconds is not None and 0 <= duration_seconds < MOST_SECONDS:
             values["duration_ms"] = round(duration_seconds * 1000)
-        self._end(begun, now, values, Replay(body, self._replay_hours * 3600))
+        self._end_answered(
+            begun, Ending(begun.call_id, self._timed(begun, now, values), body, self._replay_hours * 3600)
+        )
 
     def fail(self, begun: Begun, error_class: str, message: str, *, usages: Sequence[Usage] = ()) -> None:
         """Record that the call failed for certain; a retry may send it again.
@@ -242,57 +231,37 @@ class Ledger:
         self._end(begun, now, {**self._used(usages, now), "state": "failed", **self._error(error_class, message)})
 
     def unknown(self, begun: Begun, error_class: str, message: str) -> None:
-        """Record that the call was sent and nobody saw its end: a read time-out, a connection that broke.
-
-        Args:
-            begun: What `begin` gave.
-            error_class: The error's class name.
-            message: The error's message.
-        """
+        """Record that the call was sent and nobody saw its end: a read time-out, a connection that broke."""
         self._end(begun, self._clock(), {"state": "unknown", **self._error(error_class, message)})
 
     def cancelled(self, begun: Begun, *, usages: Sequence[Usage] = ()) -> None:
-        """Record that the call was cancelled on purpose, and its job stopped.
-
-        Args:
-            begun: What `begin` gave.
-            usages: What was used until then, as far as it is known.
-        """
+        """Record that the call was cancelled on purpose, and its job stopped; `usages` is what is known of its use."""
         now = self._clock()
         self._end(begun, now, {**self._used(usages, now), "state": "cancelled"})
 
     def reject(self, begun: Begun, reason: str) -> None:
         """Record that an answer is of no use (it can't be parsed, a check failed): the next `begin` sends anew.
 
-        Without this a retry would get the same bad answer again. The audit row stays as it is.
-
-        Args:
-            begun: What `begin` gave.
-            reason: Why, kept as error messages are.
+        Without this a retry would get the same bad answer again. The audit row stays as it is. The reason is kept as
+        error messages are.
         """
         values: dict[str, Any] = {"call_id": begun.call_id, "reason": self.texts.of_error(reason)}
         if self.database.is_sqlite:
             values["rejected_at"] = self._clock()
         # Its raw response goes with it, by a trigger.
-        self.database.transact(
-            lambda connection: insert_once(connection, rejections, values, returning="call_id"), self._patience_seconds
-        )
+        self.database.transact(lambda connection: insert_once(connection, rejections, values), self._patience_seconds)
 
     def resend(self, begun: Begun, reason: str) -> None:
-        """Record the decision that a call whose outcome is unknown may be sent again, and be paid for twice.
+        """Record the decision that a call in the state `unknown` may be sent again, and be paid for twice.
 
-        Args:
-            begun: The call, in the state `unknown`.
-            reason: Who decided so, and where.
+        The reason says who decided so, and where.
         """
         self.reject(begun, reason)
 
     def give_up(self, begun: Begun, reason: str) -> None:
-        """Record the decision that a call whose outcome is unknown is not sent again.
+        """Record the decision that a call in the state `unknown` is not sent again.
 
-        Args:
-            begun: The call, in the state `unknown`.
-            reason: Who decided so, and where.
+        The reason says who decided so, and where.
         """
         self.unknown(begun, GIVEN_UP, reason)
 
@@ -300,36 +269,26 @@ class Ledger:
         """Let go of a call without saying how it ended, as a caller that dies does.
 
         The next `begin` finds a job again, and takes a direct call as `unknown`. Not needed after a call ended.
-
-        Args:
-            begun: What `begin` gave.
         """
         self._presence.release(begun.call_id)
 
     def expire_replays(self) -> int:
-        """Drop raw responses that are past their retention; `begin` does so by itself once an hour.
-
-        Returns:
-            How many were dropped.
-        """
+        """Drop raw responses that are past their retention, and return how many; `begin` does so once an hour."""
         return self.database.transact(self._expire_replays, self._patience_seconds, may_take_long=True)
-
-    def warm_up(self) -> None:
-        """Do what is slow the first time (a second in all): connect, check the tables, load the price list.
-
-        Raises:
-            LedgerNotMigratedError: The tables are missing or of another version.
-            LedgerUnavailableError: The database can't be reached.
-        """
-        self.expire_replays()
-        self.prices.warm_up()
 
     def close(self) -> None:
         """Close this process's connections."""
         self.database.close()
 
-    def _end(self, begun: Begun, now: datetime, values: Mapping[str, Any], replay: Replay | None = None) -> None:
-        self._move(begun, self._timed(begun, now, values), ENDS_FROM, replay)
+    def _end(self, begun: Begun, now: datetime, values: Mapping[str, Any]) -> None:
+        self._move(begun, self._timed(begun, now, values), ENDS_FROM)
+        self._presence.forget(begun.call_id)
+
+    def _end_answered(self, begun: Begun, ending: Ending, patience_seconds: float | None = None) -> None:
+        def move(connection: Connection) -> bool:
+            return bool(end_all(connection, [ending], self._clock()))
+
+        self._record(begun, "answered", move, patience_seconds)
         self._presence.forget(begun.call_id)
 
     def _timed(self, begun: Begun, now: datetime, values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -343,33 +302,25 @@ class Ledger:
         begun: Begun,
         values: Mapping[str, Any],
         sources: Sequence[State],
-        replay: Replay | None = None,
         patience_seconds: float | None = None,
     ) -> None:
-        if not self._set_state(begun.call_id, values, sources, replay, patience_seconds):
-            logger.warning(
-                "Call %s is not recorded as %s: another caller has recorded it as finished.",
-                begun.call_id,
-                values["state"],
-            )
+        def move(connection: Connection) -> bool:
+            return change(connection, begun.call_id, values, sources, self._clock())
 
-    def _set_state(
-        self,
-        call_id: str,
-        values: Mapping[str, Any],
-        sources: Sequence[State],
-        replay: Replay | None = None,
-        patience_seconds: float | None = None,
-    ) -> bool:
+        self._record(begun, values["state"], move, patience_seconds)
+
+    def _record(
+        self, begun: Begun, state: State, move: Callable[[Connection], bool], patience_seconds: float | None
+    ) -> None:
         def work(connection: Connection) -> bool:
-            if change(connection, call_id, values, sources, self._clock(), replay):
-                return True
-            # True after a commit whose reply was lost.
-            now = connection.scalar(select(calls.c.state).where(calls.c.id == call_id))
-            return bool(now == values["state"])
+            # The row is in this state already after a commit whose reply was lost.
+            return move(connection) or connection.scalar(STATE, {"of_call": begun.call_id}) == state
 
         patience = self._patience_seconds if patience_seconds is None else patience_seconds
-        return self.database.transact(work, patience)
+        if not self.database.transact(work, patience):
+            logger.warning(
+                "Call %s is not recorded as %s: another caller has recorded it as finished.", begun.call_id, state
+            )
 
     def _expire_replays(self, connection: Connection) -> int:
         if not self.database.is_sqlite:

@@ -18,11 +18,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LedgerSettings:
-    """What `DAGMA_LEDGER_*`, `DAGMA_QUOTAS` and `DAGMA_PRICES` say.
+    """What `DAGMA_LEDGER_*`, `DAGMA_QUOTAS` and `DAGMA_PRICES` say; each may stand in the file that `NAME_FILE` names.
 
     Attributes:
-        url: `DAGMA_LEDGER_URL`, or the file that `DAGMA_LEDGER_URL_FILE` names; by default an SQLite file in
-            `DAGSTER_HOME`.
+        url: `DAGMA_LEDGER_URL`; by default an SQLite file in `DAGSTER_HOME`.
         texts: `DAGMA_LEDGER_TEXTS`: `full`, `redacted` (default) or `none`.
         redact: `DAGMA_LEDGER_REDACT`: one more regular expression to redact.
         on_unknown: `DAGMA_LEDGER_ON_UNKNOWN`: `fail` (default) or `resend`.
@@ -43,35 +42,30 @@ class LedgerSettings:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "LedgerSettings":
         """Read the settings; an empty variable counts as absent.
 
-        Args:
-            environment: The variables.
-
-        Returns:
-            The settings.
-
         Raises:
-            LedgerSettingsError: There is no database to use, its file can't be read, or a number is none.
+            LedgerSettingsError: There is no database to use, a file can't be read, or a number is none.
         """
-        hours = environment.get("DAGMA_LEDGER_REPLAY_HOURS") or str(DEFAULT_REPLAY_HOURS)
+
+        def read(name: str, default: str = "") -> str:
+            return setting_from(name, environment) or default
+
+        hours = read("DAGMA_LEDGER_REPLAY_HOURS", str(DEFAULT_REPLAY_HOURS))
         try:
             replay_hours = float(hours)
         except ValueError:
             raise LedgerSettingsError(f"DAGMA_LEDGER_REPLAY_HOURS is {hours!r}; write hours, such as 72.") from None
         return cls(
-            url=url_from("DAGMA_LEDGER_URL", environment) or _default_url(environment),
-            texts=environment.get("DAGMA_LEDGER_TEXTS") or "redacted",
-            redact=environment.get("DAGMA_LEDGER_REDACT", ""),
-            on_unknown=environment.get("DAGMA_LEDGER_ON_UNKNOWN") or "fail",
+            url=read("DAGMA_LEDGER_URL") or _default_url(environment),
+            texts=read("DAGMA_LEDGER_TEXTS", "redacted"),
+            redact=read("DAGMA_LEDGER_REDACT"),
+            on_unknown=read("DAGMA_LEDGER_ON_UNKNOWN", "fail"),
             replay_hours=replay_hours,
-            quotas=environment.get("DAGMA_QUOTAS", ""),
-            prices=environment.get("DAGMA_PRICES", ""),
+            quotas=read("DAGMA_QUOTAS"),
+            prices=read("DAGMA_PRICES"),
         )
 
     def open(self) -> Ledger:
-        """Make a ledger of these settings.
-
-        Returns:
-            The ledger; nothing is opened before its first use.
+        """Make a ledger of these settings; nothing is opened before its first use.
 
         Raises:
             LedgerSettingsError: A setting can't be read.
@@ -93,7 +87,7 @@ def ledger_from_environment() -> Ledger:
         LedgerSettingsError: A setting can't be read.
     """
     environment: Mapping[str, str] = os.environ
-    if not url_from("DAGMA_LEDGER_URL") and not environment.get("DAGSTER_HOME"):
+    if not setting_from("DAGMA_LEDGER_URL") and not environment.get("DAGSTER_HOME"):
         environment = {**environment, "DAGSTER_HOME": _temporary_home().name}
     return _open(LedgerSettings.from_environment(environment))
 
@@ -112,15 +106,8 @@ def _temporary_home() -> "tempfile.TemporaryDirectory[str]":
     return tempfile.TemporaryDirectory(prefix="dagma-ledger-")
 
 
-def url_from(name: str, environment: Mapping[str, str] = os.environ) -> str | None:
-    """Read a database's URL from a variable, or from the file that `NAME_FILE` names.
-
-    Args:
-        name: `DAGMA_LEDGER_URL`, or `DAGMA_LEDGER_OWNER_URL`: the same database, as the tables' owner.
-        environment: The variables.
-
-    Returns:
-        The URL; None where it is not set.
+def setting_from(name: str, environment: Mapping[str, str] = os.environ) -> str | None:
+    """Read a setting from a variable, or from the file that `NAME_FILE` names; None where it is not set.
 
     Raises:
         LedgerSettingsError: The file can't be read.

@@ -41,54 +41,23 @@ class Presence(Protocol):
     """Marks calls as being sent, and asks for such marks."""
 
     def hold(self, *call_ids: str) -> None:
-        """Mark calls as being sent by this process, until `release` or the process's death.
-
-        Args:
-            call_ids: The ledger's ids of the calls.
-        """
+        """Mark calls as being sent by this process, until `release` or the process's death."""
 
     def release(self, *call_ids: str) -> None:
-        """Take this process's marks away, where there are any; never fails.
-
-        Args:
-            call_ids: The ledger's ids of the calls.
-        """
+        """Take this process's marks away, where there are any; never fails."""
 
     def forget(self, *call_ids: str) -> None:
-        """Take the marks of calls away whose end is recorded, which nobody asks for any more; never fails.
-
-        Args:
-            call_ids: The ledger's ids of the calls.
-        """
+        """Take the marks of calls away whose end is recorded, which nobody asks for any more; never fails."""
 
     def is_mine(self, call_id: str) -> bool:
-        """Tell whether this process marks the call, without asking anybody.
-
-        Args:
-            call_id: The ledger's id of the call.
-        """
+        """Tell whether this process marks the call, without asking anybody."""
 
     def is_held(self, call_id: str, connection: Connection) -> bool:
-        """Tell whether anybody alive marks the call.
-
-        Args:
-            call_id: The ledger's id of the call.
-            connection: A connection to the ledger's database, in a transaction.
-
-        Returns:
-            Whether somebody does.
-        """
+        """Tell whether anybody alive marks the call; the connection is in a transaction."""
 
 
 def presence_for(database: Database) -> Presence:
-    """Choose the kind of lock that fits the database.
-
-    Args:
-        database: The ledger's database.
-
-    Returns:
-        Locks on files beside an SQLite database, advisory locks on PostgreSQL.
-    """
+    """Choose the locks that fit the database: files beside an SQLite database, advisory locks on PostgreSQL."""
     return FilePresence(Path(f"{database.url.database}.live")) if database.is_sqlite else SessionPresence(database)
 
 
@@ -96,11 +65,7 @@ class FilePresence:
     """One locked file per call that is being sent. The kernel unlocks it when the process dies."""
 
     def __init__(self, folder: Path):
-        """Keep the files in a folder, which is made at first use.
-
-        Args:
-            folder: Where the files are; local to the machine, as an SQLite database is.
-        """
+        """Keep the files in a folder of this machine, which is made at first use."""
         self._folder = folder
         self._held: dict[str, int] = {}
         _presences.add(self)
@@ -163,8 +128,7 @@ class SessionPresence:
     def __init__(self, database: Database):
         """Remember the database; the connection is opened at the first hold.
 
-        Args:
-            database: The ledger's PostgreSQL database. A pooler between keeps sessions apart (PgBouncer: session mode).
+        A pooler between has to keep sessions apart (PgBouncer: session mode).
         """
         self._database = database
         self._session: Connection | None = None

@@ -28,13 +28,7 @@ OLDEST_LEFT = select(func.min(calls.c.begun_at, type_=UtcTime)).where(OLD_DIRECT
 
 
 def record_lost(connection: Connection, call_id: str, now: datetime) -> None:
-    """Record that a direct call's caller died before it told the end.
-
-    Args:
-        connection: In a transaction.
-        call_id: The ledger's id of the call.
-        now: The time.
-    """
+    """Record that a direct call's caller died before it told the end."""
     change(connection, call_id, {"state": "unknown", "error_class": "CallerLost"}, ("begun",), now)
 
 

@@ -36,14 +36,7 @@ class Reservation:
     cost: Decimal = Decimal(0)
 
     def of(self, unit: Unit) -> Decimal:
-        """Give the reservation in a limit's unit.
-
-        Args:
-            unit: The unit.
-
-        Returns:
-            The amount; 1 for calls.
-        """
+        """Give the reservation in a limit's unit; 1 for calls."""
         return {"calls": Decimal(1), "tokens": Decimal(self.tokens), "cost": self.cost}[unit]
 
 
@@ -51,20 +44,10 @@ class Meter:
     """The limits, applied to calls that are about to be sent."""
 
     def __init__(self, limits: Sequence[Limit]):
-        """Set the limits.
-
-        Args:
-            limits: What `parse_quotas` gave.
-        """
         self.limits = tuple(limits)
 
     def reserve(self, connection: Connection, call: Call, now: datetime) -> Reservation:
         """Estimate what a call will use, where a limit on tokens or cost applies to it.
-
-        Args:
-            connection: In the transaction that begins the call.
-            call: The call.
-            now: The time.
 
         Returns:
             What the limits declare as `reserve`, else the mean of the flow's calls of the last 31 days, else nothing.
@@ -81,28 +64,12 @@ class Meter:
         return Reservation(tokens=round(amounts.get("tokens", 0)), cost=amounts.get("cost", Decimal(0)))
 
     def declared(self, flow_id: str, flow_name: str | None) -> dict[Unit, Decimal]:
-        """Tell what the limits on a flow declare as `reserve`.
-
-        Args:
-            flow_id: The flow's id.
-            flow_name: The flow's endpoint name, if it has one.
-
-        Returns:
-            The greatest of each unit that has one.
-        """
+        """Give the greatest `reserve` of each unit that the limits on a flow declare."""
         # None of one principal has a reserve.
         return _declared([limit for limit in self.limits if limit.applies_to(flow_id, flow_name)])
 
     def limits_cost(self, flow_id: str, flow_name: str | None) -> bool:
-        """Tell whether a limit on cost applies to a flow.
-
-        Args:
-            flow_id: The flow's id.
-            flow_name: The flow's endpoint name, if it has one.
-
-        Returns:
-            Whether one does.
-        """
+        """Tell whether a limit on cost applies to a flow."""
         return any(limit.unit == "cost" and limit.applies_to(flow_id, flow_name) for limit in self.limits)
 
     def check(self, connection: Connection, call: Call, reservation: Reservation, now: datetime) -> None:

@@ -69,11 +69,7 @@ def migrate(url: str, app_role: str | None = None, keep_days: int | None = None)
 
 
 def alembic_config() -> Config:
-    """Tell Alembic where the migrations are.
-
-    Returns:
-        Its configuration, without a connection.
-    """
+    """Tell Alembic where the migrations are."""
     config = Config()
     config.set_main_option("script_location", "dagma.ledger:migrations")
     return config

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from fnmatch import fnmatchcase
 
 from dagma.ledger.call import Usage
 from dagma.ledger.columns import MOST_USD
@@ -25,6 +24,10 @@ class ModelPrice:
     input: Decimal
     output: Decimal
 
+    def fits(self, model: str) -> bool:
+        """Tell whether this is the price of a model, whose name is in lower case."""
+        return re.fullmatch(re.escape(self.pattern).replace(r"\*", ".*"), model) is not None
+
 
 class Prices:
     """The price of tokens by model."""
@@ -43,9 +46,6 @@ class Prices:
 
         Args:
             text: Like `gpt-4o=2.5/10; smollm2*=0/0`: model, USD per million input tokens / output tokens.
-
-        Returns:
-            The prices.
 
         Raises:
             LedgerSettingsError: A clause can't be read.
@@ -85,7 +85,7 @@ class Prices:
         if usage.model is None:
             return None
         name = usage.model.lower()
-        own = next((price for price in self.own if fnmatchcase(name, price.pattern)), None)
+        own = next((price for price in self.own if price.fits(name)), None)
         if own is not None and own.input == own.output and usage.total is not None:
             return own.input * usage.total / MILLION
         if usage.input_tokens is None or usage.output_tokens is None:

@@ -32,7 +32,7 @@ def keep_days_from_environment() -> int:
 
 
 def prune_expired(database: Database, keep_days: int, most: int = CALLS_AT_ONCE) -> int:
-    """Delete the oldest calls past their days, with their replays and rejections. Hourly totals stay.
+    """Delete the oldest calls past their days, with replays and rejections, and return how many. Hourly totals stay.
 
     On PostgreSQL the application's role may do so: the database goes by the days that the tables' owner wrote when it
     migrated, whatever the application says.
@@ -41,9 +41,6 @@ def prune_expired(database: Database, keep_days: int, most: int = CALLS_AT_ONCE)
         database: The ledger's database.
         keep_days: How many days to keep on SQLite, where the application owns the file; 0 for ever.
         most: How many calls to delete at most.
-
-    Returns:
-        How many calls were deleted.
 
     Raises:
         LedgerUnavailableError: The database can't be reached, or refuses.
@@ -62,10 +59,6 @@ def prune_expired(database: Database, keep_days: int, most: int = CALLS_AT_ONCE)
 def count_expired(database: Database, keep_days: int) -> int:
     """Count the calls that `prune_expired` would delete.
 
-    Args:
-        database: The ledger's database.
-        keep_days: As for `prune_expired`.
-
     Raises:
         LedgerUnavailableError: The database can't be reached.
     """
@@ -79,14 +72,11 @@ def count_expired(database: Database, keep_days: int) -> int:
 
 
 def prune_calls(database: Database, keep_days: int) -> int:
-    """Delete calls that began longer ago, with their replays and rejections. Hourly totals stay.
+    """Delete calls that began longer ago, with their replays and rejections, and return how many. Hourly totals stay.
 
     Args:
         database: The ledger's database, on PostgreSQL as the owner of its tables.
         keep_days: How many days to keep, from 30 to 36,500.
-
-    Returns:
-        How many calls were deleted.
 
     Raises:
         LedgerSettingsError: Fewer or more days, or a role that may not delete.
@@ -113,14 +103,11 @@ def prune_calls(database: Database, keep_days: int) -> int:
 
 
 def drop_replays(database: Database, keep_hours: float) -> int:
-    """Delete raw responses that expired, and those that are older than some hours.
+    """Delete raw responses that expired, and those that are older than some hours, and return how many.
 
     Args:
         database: The ledger's database, on PostgreSQL as the owner of its tables.
         keep_hours: How many hours to keep them, whatever the setting was when they came.
-
-    Returns:
-        How many were deleted.
     """
 
     def work(connection: Connection) -> int:

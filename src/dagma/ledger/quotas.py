@@ -52,37 +52,15 @@ class Limit:
         return f"{flow}{principal}{self.unit}={self.amount:f}/{self.window}{reserve}"
 
     def applies_to(self, flow_id: str, flow_name: str | None) -> bool:
-        """Tell whether calls of a flow count for this limit.
-
-        Args:
-            flow_id: The flow's id.
-            flow_name: The flow's endpoint name, if it has one.
-
-        Returns:
-            Whether they do.
-        """
+        """Tell whether calls of a flow count for this limit."""
         return self.flow in (None, EVERY, flow_id) or (flow_name is not None and self.flow == flow_name)
 
     def concerns(self, principal: str) -> bool:
-        """Tell whether calls that a principal asks for count for this limit.
-
-        Args:
-            principal: Who asks; empty where nobody is named.
-
-        Returns:
-            Whether they do.
-        """
+        """Tell whether calls that a principal asks for count for this limit; empty where nobody is named."""
         return self.principal in (None, EVERY, principal)
 
     def may_apply_to(self, address: str) -> bool:
-        """Tell whether a flow of which only one of id and name is known may be this limit's, by the other.
-
-        Args:
-            address: The flow's id or endpoint name.
-
-        Returns:
-            Whether it may.
-        """
+        """Tell whether a flow of which only its id or its name is known may be this limit's, by the other."""
         return self.flow not in (None, EVERY) and _is_id(str(self.flow)) != _is_id(address)
 
 
@@ -93,9 +71,6 @@ def parse_quotas(text: str) -> tuple[Limit, ...]:
         text: Clauses separated by semicolons:
             `[flow:NAME] [principal:NAME] calls|tokens|cost=AMOUNT/hour|day|month [reserve=AMOUNT]`.
 
-    Returns:
-        The limits; none for an empty text.
-
     Raises:
         LedgerSettingsError: A clause can't be read.
     """
@@ -103,14 +78,7 @@ def parse_quotas(text: str) -> tuple[Limit, ...]:
 
 
 def canonical_flow(flow: str) -> str:
-    """Write a flow's id as Langflow does, in lower case and with dashes.
-
-    Args:
-        flow: The flow's id, however it is written, or its endpoint name.
-
-    Returns:
-        The id; a name as it is.
-    """
+    """Write a flow's id as Langflow does, in lower case and with dashes; an endpoint name stays as it is."""
     return str(uuid.UUID(flow)) if _is_id(flow) else flow
 
 
@@ -158,15 +126,7 @@ def _parse(clause: str) -> Limit:
 
 
 def window_start(window: Window, at: datetime) -> datetime:
-    """Give the beginning of the calendar window that holds a time.
-
-    Args:
-        window: The kind of window.
-        at: An aware time.
-
-    Returns:
-        The window's first instant, in UTC.
-    """
+    """Give the first instant (UTC) of the calendar window that holds an aware time."""
     hour = at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     if window == "hour":
         return hour
@@ -175,15 +135,7 @@ def window_start(window: Window, at: datetime) -> datetime:
 
 
 def window_end(window: Window, at: datetime) -> datetime:
-    """Give the end of the calendar window that holds a time, which is when its limit frees.
-
-    Args:
-        window: The kind of window.
-        at: An aware time.
-
-    Returns:
-        The first instant after the window, in UTC.
-    """
+    """Give the first instant (UTC) after the calendar window that holds an aware time: its limit frees then."""
     start = window_start(window, at)
     if window == "month":
         return (start + timedelta(days=32)).replace(day=1)

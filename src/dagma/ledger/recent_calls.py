@@ -37,10 +37,6 @@ class Means:
 def recent_means(database: Database, flow_id: str) -> Means:
     """Give the means of the latest hundred answered calls of a flow, of the last 31 days.
 
-    Args:
-        database: The ledger's database.
-        flow_id: The flow's id.
-
     Raises:
         LedgerUnavailableError: The database stayed away, or took longer than any statement may.
     """

@@ -5,11 +5,10 @@ import json
 import uuid
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
 
-from sqlalchemy import Connection, TextClause, bindparam, text
+from sqlalchemy import Connection
 
-from dagma.ledger.beginning import as_recorded, row_of
+from dagma.ledger.beginning import as_recorded, insert_once, row_of
 from dagma.ledger.call import Call
 from dagma.ledger.errors import FlowNotIdentifiedError, QuotaExceededError
 from dagma.ledger.quotas import window_start
@@ -24,13 +23,6 @@ def record_refusal(connection: Connection, call: Call, refusal: Refusal, texts: 
 
     Refusals of one flow by one limit share a row for each run, principal and hour, which tells the first of them and
     counts the others. So a loop of refused calls fills no disk.
-
-    Args:
-        connection: In a transaction.
-        call: The call.
-        refusal: Why it was refused.
-        texts: What may be kept of its input and of the reason.
-        now: The time by this machine.
     """
     call = as_recorded(connection, call, now)
     shared = [
@@ -53,18 +45,8 @@ def record_refusal(connection: Connection, call: Call, refusal: Refusal, texts: 
         "error_class": type(refusal).__name__,
         "error_message": texts.of_error(str(refusal)),
     }
-    if connection.dialect.name != "postgresql":
+    count = "(key, attempt) DO UPDATE SET refusals = calls.refusals + 1"
+    if connection.dialect.name == "sqlite":  # PostgreSQL sets the times by itself
         row.update(begun_at=now, finished_at=now)
-    connection.execute(_count_refusal(tuple(row)), row)
-
-
-@cache
-def _count_refusal(names: tuple[str, ...]) -> TextClause:
-    columns, values = ", ".join(names), ", ".join(f":{name}" for name in names)
-    # PostgreSQL sets the time by itself.
-    last = ", finished_at = excluded.finished_at" if "finished_at" in names else ""
-    statement = (
-        f"INSERT INTO calls ({columns}) VALUES ({values}) "  # noqa: S608 (names of our own)
-        f"ON CONFLICT (key, attempt) DO UPDATE SET refusals = calls.refusals + 1{last}"
-    )
-    return text(statement).bindparams(*(bindparam(name, type_=calls.c[name].type) for name in names))
+        count += ", finished_at = excluded.finished_at"
+    insert_once(connection, calls, row, count)

@@ -61,11 +61,7 @@ class Filter:
     until: datetime | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """Give the filter as SQL.
-
-        Returns:
-            Conditions that must all hold.
-        """
+        """Give the filter as SQL conditions that must all hold."""
         conditions: list[ColumnElement[bool]] = []
         if self.flow_ids is not None:
             conditions.append(calls.c.flow_id.in_(self.flow_ids))
@@ -105,30 +101,14 @@ class Standing:
 
 
 def last_calls(database: Database, count: int, which: Filter) -> list[Record]:
-    """Give the newest calls.
-
-    Args:
-        database: The ledger's database.
-        count: How many at most.
-        which: Which calls.
-
-    Returns:
-        The calls, the oldest of them first.
-    """
+    """Give the newest calls, the oldest of them first."""
     query = QUERY.where(*which.conditions()).order_by(calls.c.begun_at.desc(), calls.c.id.desc()).limit(count)
     with database.read() as connection:
         return [dict(row) for row in reversed(connection.execute(query).mappings().all())]
 
 
 def find_calls(database: Database, name: str) -> list[Record]:
-    """Find a call by its id, or the calls of a key, a run or a job; the beginning of each will do.
-
-    Args:
-        database: The ledger's database.
-        name: The id, key, run or job.
-
-    Returns:
-        The calls, the oldest first.
+    """Find a call by its id, or the calls of a key, a run or a job, the oldest first; the beginning of each will do.
 
     Raises:
         NoSuchRecordError: There is none, or several have ids, keys, runs or jobs that begin so.
@@ -146,13 +126,6 @@ def find_calls(database: Database, name: str) -> list[Record]:
 def resolve_run(database: Database, name: str) -> str:
     """Find the run that the beginning of its id names.
 
-    Args:
-        database: The ledger's database.
-        name: The beginning of its id, as `tail` prints it.
-
-    Returns:
-        The id.
-
     Raises:
         NoSuchRecordError: No call is of such a run, or several runs begin so.
     """
@@ -165,10 +138,6 @@ def resolve_run(database: Database, name: str) -> str:
 
 def resolve_flow(database: Database, name: str) -> NamedFlow:
     """Find the flow that an id, the beginning of an id, an endpoint name or a name stands for.
-
-    Args:
-        database: The ledger's database.
-        name: One of these.
 
     Returns:
         The flow; all flows of the name, where several have or had it.
@@ -215,15 +184,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def all_calls(database: Database, which: Filter) -> Iterator[Record]:
-    """Give calls one by one, however many there are, as they stand at one moment.
-
-    Args:
-        database: The ledger's database.
-        which: Which calls.
-
-    Yields:
-        The calls, the oldest first.
-    """
+    """Yield calls one by one, the oldest first, however many there are, as they stand at one moment."""
     with database.read() as connection:
         query = QUERY.where(*which.conditions()).order_by(calls.c.begun_at, calls.c.id)
         streaming = connection.execution_options(yield_per=ROWS_AT_A_TIME)
@@ -234,13 +195,8 @@ def all_calls(database: Database, which: Filter) -> Iterator[Record]:
 def standings(database: Database, limits: Sequence[Limit], now: datetime) -> list[Standing]:
     """Tell where one stands with each limit.
 
-    Args:
-        database: The ledger's database.
-        limits: The limits; one on each flow, or each principal, gives a line for each that was active in its window.
-        now: The time.
-
     Returns:
-        A line per limit, flow and principal.
+        A line per limit; for one on each flow, or each principal, a line for each that was active in its window.
     """
     found: list[Standing] = []
     with database.read() as connection:

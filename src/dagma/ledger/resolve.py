@@ -14,18 +14,9 @@ from dagma.ledger.reports import Record, find_calls
 DECISIONS = {"resend": "is sent again by the next retry of its run", "give_up": "is not sent again"}
 
 
-def add_resolve(commands: Any) -> argparse.ArgumentParser:
-    """Register the command.
-
-    Args:
-        commands: What `ArgumentParser.add_subparsers` gave.
-
-    Returns:
-        Its parser, which has no handler yet.
-    """
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "resolve", help="decide on a call whose outcome is unknown", description=__doc__
-    )
+def add_resolve(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser("resolve", help="decide on a call whose outcome is unknown", description=__doc__)
     parser.add_argument("name", help="the beginning of its id, as `tail` and the failure of its run show it")
     choice = parser.add_mutually_exclusive_group(required=True)
     choice.add_argument(
@@ -42,7 +33,7 @@ def add_resolve(commands: Any) -> argparse.ArgumentParser:
         const="give_up",
         help="each retry of its run fails at it, without a look for its answer",
     )
-    return parser
+    parser.set_defaults(handler=run_resolve)
 
 
 def run_resolve(arguments: argparse.Namespace) -> int:

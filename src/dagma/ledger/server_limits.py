@@ -77,13 +77,7 @@ class ServerLimits:
         self._most_per_second = most_per_second
 
     def renew(self, wish: Wish) -> Share:
-        """Take or renew this batch's share.
-
-        Args:
-            wish: What the batch would like.
-
-        Returns:
-            What it may do. All shares together are never more than the limit.
+        """Take or renew this batch's share. All shares together are never more than the limit.
 
         Raises:
             LedgerError: The database is away.
@@ -117,8 +111,7 @@ class ServerLimits:
         query = select(servers.c.held_until, servers.c.next_start_at).where(servers.c.server == self._server)
         row = connection.execute(query.with_for_update()).first()
         if row is None:
-            values = {"server": self._server, "held_until": now, "next_start_at": now}
-            insert_once(connection, servers, values, returning="server")
+            insert_once(connection, servers, {"server": self._server, "held_until": now, "next_start_at": now})
             row = connection.execute(query.with_for_update()).one()
         return row.held_until, row.next_start_at
 
@@ -159,13 +152,7 @@ class ServerLimits:
 def fair_share(total: int, own: int, others: Sequence[int]) -> int:
     """Share out what there is: who wants less than an equal part gets it all, and leaves the rest to the others.
 
-    Args:
-        total: What there is.
-        own: What this one wants.
-        others: What each other one wants.
-
-    Returns:
-        What this one gets: 1 at least, since a batch that waits for its turn wants the first that is free.
+    Who wants more gets 1 at least: a batch that waits for its turn wants the first that is free.
     """
     left, wishes = total, sorted([own, *others])
     for number, wish in enumerate(wishes):

@@ -13,56 +13,27 @@ from sqlalchemy.dialects import postgresql
 from dagma.ledger.call import State
 from dagma.ledger.tables import calls, replays
 
+ENDS_FROM: tuple[State, ...] = ("begun", "submitted", "unknown")
+"""The states of calls that can still end."""
 CHANGE = update(calls).where(calls.c.id == bindparam("of_id"), calls.c.state.in_(bindparam("sources", expanding=True)))
 
 
-@dataclass(frozen=True)
-class Replay:
-    """A raw response to keep for retries.
-
-    Attributes:
-        body: The response as JSON, whose hash is the call's `answer_hash`.
-        keep_seconds: How long to keep it.
-    """
-
-    body: str
-    keep_seconds: float
-
-
 def change(
-    connection: Connection,
-    call_id: str,
-    values: Mapping[str, Any],
-    sources: Sequence[State],
-    now: datetime,
-    replay: Replay | None = None,
+    connection: Connection, call_id: str, values: Mapping[str, Any], sources: Sequence[State], now: datetime
 ) -> bool:
-    """Move a call on.
+    """Move a call on, and tell whether its row was in one of the states that it may be moved from.
 
     Args:
-        connection: To the ledger's database; on SQLite in a transaction.
+        connection: To the ledger's database.
         call_id: The ledger's id of the call.
         values: What its row is to say, its `state` among it. PostgreSQL adds the time of the change.
         sources: The states from which it may be moved.
         now: The time of the change on SQLite.
-        replay: The raw response to keep for retries, if there is one.
-
-    Returns:
-        Whether its row was in one of these states.
     """
     parameters = {"of_id": call_id, "sources": list(sources), **values}
-    if connection.dialect.name == "postgresql":
-        if replay is None:
-            return connection.execute(CHANGE, parameters).rowcount > 0
-        kept = {"replay_body": replay.body, "keep_seconds": replay.keep_seconds}
-        return connection.execute(_change_and_keep(tuple(values)), {**parameters, **kept}).first() is not None
-    parameters["submitted_at" if values["state"] == "submitted" else "finished_at"] = now
-    if connection.execute(CHANGE, parameters).rowcount == 0:
-        return False
-    if replay is not None:
-        times = {"created_at": now, "expires_at": now + timedelta(seconds=replay.keep_seconds)}
-        connection.execute(insert(replays).values(call_id=call_id, body=replay.body, **times))
-    return True
+    if connection.dialect.name == "sqlite":
+        parameters["submitted_at" if values["state"] == "submitted" else "finished_at"] = now
+    return connection.execute(CHANGE, parameters).rowcount > 0
 
 
 @dataclass(frozen=True)
@@ -72,42 +43,36 @@ class Ending:
     Attributes:
         call_id: The ledger's id of the call.
         values: What its row is to say.
-        sources: The states from which it may end.
-        replay: The raw response to keep for retries.
+        body: The raw response as JSON, whose hash is the call's `answer_hash`.
+        keep_seconds: How long to keep it for retries.
     """
 
     call_id: str
     values: Mapping[str, Any]
-    sources: Sequence[State]
-    replay: Replay
+    body: str
+    keep_seconds: float
 
 
 def end_all(connection: Connection, endings: Sequence[Ending], now: datetime) -> set[str]:
-    """End calls, in one statement on PostgreSQL.
+    """End answered calls and keep their raw responses, in one statement on PostgreSQL.
 
     Args:
-        connection: To the ledger's database; on SQLite in a transaction.
+        connection: In a transaction.
         endings: The ends.
         now: The time of the ends on SQLite.
 
     Returns:
-        The ids of those whose row was in one of its states.
+        The ids of those that had not ended.
     """
-    if connection.dialect.name != "postgresql":
-        return {
-            each.call_id
-            for each in endings
-            if change(connection, each.call_id, each.values, each.sources, now, each.replay)
-        }
+    if connection.dialect.name == "sqlite":
+        changed = [each for each in endings if change(connection, each.call_id, each.values, ENDS_FROM, now)]
+        for each in changed:
+            times = {"created_at": now, "expires_at": now + timedelta(seconds=each.keep_seconds)}
+            connection.execute(insert(replays).values(call_id=each.call_id, body=each.body, **times))
+        return {each.call_id for each in changed}
     names = tuple(dict.fromkeys(name for each in endings for name in each.values))
     rows = [
-        {
-            **each.values,
-            "id": each.call_id,
-            "sources": list(each.sources),
-            "replay_body": each.replay.body,
-            "keep_seconds": each.replay.keep_seconds,
-        }
+        {**each.values, "id": each.call_id, "replay_body": each.body, "keep_seconds": each.keep_seconds}
         for each in endings
     ]
     return set(connection.scalars(_end_all(names), {"rows": json.dumps(rows, default=str)}))
@@ -119,25 +84,13 @@ def _end_all(names: tuple[str, ...]) -> TextClause:
     columns = ", ".join(f"{name} = COALESCE(given.{name}, calls.{name})" for name in names)
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     types = ", ".join(f"{name} {calls.c[name].type.compile(dialect)}" for name in names)
+    sources = ", ".join(f"'{state}'" for state in ENDS_FROM)
     statement = (
         f"WITH given AS (SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS given ({types}, "  # noqa: S608 (names of our own)
-        "id text, sources text[], replay_body text, keep_seconds float)), "
+        "id text, replay_body text, keep_seconds float)), "
         f"changed AS (UPDATE calls SET {columns} FROM given WHERE calls.id = given.id "
-        "AND calls.state = ANY(given.sources) RETURNING calls.id, replay_body, keep_seconds) "
+        f"AND calls.state IN ({sources}) RETURNING calls.id, replay_body, keep_seconds) "
         "INSERT INTO replays (call_id, body, expires_at) "
         "SELECT id, replay_body, ledger_now() + make_interval(secs => keep_seconds) FROM changed RETURNING call_id"
     )
     return text(statement)
-
-
-@cache
-def _change_and_keep(names: tuple[str, ...]) -> TextClause:
-    # SQLAlchemy's own would be built anew for each call.
-    columns = ", ".join(f"{name} = :{name}" for name in names)
-    statement = (
-        f"WITH changed AS (UPDATE calls SET {columns} WHERE id = :of_id AND state = ANY(:sources) RETURNING id) "  # noqa: S608 (names of our own)
-        "INSERT INTO replays (call_id, body, expires_at) "
-        "SELECT id, :replay_body, ledger_now() + make_interval(secs => :keep_seconds) FROM changed RETURNING call_id"
-    )
-    typed = [bindparam(name, type_=calls.c[name].type) for name in names]
-    return text(statement).bindparams(*typed)

@@ -68,23 +68,13 @@ class TextPolicy:
         self._all = [*own, *self._secrets, *((label, re.compile(pattern)) for label, pattern in PERSONAL)]
 
     def of_text(self, text: str | None) -> str | None:
-        """Give what may be kept of an input or an answer.
-
-        Args:
-            text: The input or answer.
-
-        Returns:
-            It, or what is left of it.
-        """
+        """Give what may be kept of an input or an answer."""
         if text is None or self.keep == "none":
             return None
         return storable(text if self.keep == "full" else _replace(self._all, text))
 
     def of_error(self, message: str | None) -> str | None:
         """Give what may be kept of an error's message, which can quote inputs and answers.
-
-        Args:
-            message: The message.
 
         Returns:
             At most 1,000 characters of it, always without credentials; None if texts are not kept at all.
@@ -98,14 +88,7 @@ class TextPolicy:
 
 
 def storable(text: str) -> str:
-    """Replace what PostgreSQL's text can't hold: NUL, and halves of surrogate pairs.
-
-    Args:
-        text: Any text.
-
-    Returns:
-        The text, with U+FFFD or `?` where it could not be stored.
-    """
+    """Replace what PostgreSQL's text can't hold, NUL and halves of surrogate pairs, by U+FFFD or `?`."""
     return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
 
 

@@ -80,11 +80,6 @@ class Group(Sums):
 def totals(database: Database, now: datetime, flow_ids: Collection[str] | None = None) -> list[Total]:
     """Sum what each flow used in the current hour, day and month, and all flows together.
 
-    Args:
-        database: The ledger's database.
-        now: The time.
-        flow_ids: Only of the flows of these ids.
-
     Returns:
         A line per window and flow, and one per window for all flows where there are several.
     """
@@ -102,15 +97,9 @@ def totals(database: Database, now: datetime, flow_ids: Collection[str] | None =
 
 
 def groups(database: Database, by: By, since: datetime, flow_ids: Collection[str] | None = None) -> list[Group]:
-    """Sum what was used since a time, group by group.
+    """Sum what was used since a time, group by group; the whole UTC hour that holds the time counts.
 
     Sums by flow and day outlive pruned calls; those by principal and model are made of the calls that are kept.
-
-    Args:
-        database: The ledger's database.
-        by: What makes a group.
-        since: The time; the whole UTC hour that holds it counts.
-        flow_ids: Only of the flows of these ids.
 
     Returns:
         A line per group; days in their order, others by name.
@@ -130,14 +119,7 @@ def groups(database: Database, by: By, since: datetime, flow_ids: Collection[str
 
 
 def total_of(lines: Sequence[Sums]) -> Sums:
-    """Add lines up.
-
-    Args:
-        lines: The lines; no call may be in two of them.
-
-    Returns:
-        Their sum.
-    """
+    """Add lines up; no call may be in two of them."""
 
     def add(name: str) -> Any:
         known = [value for line in lines if (value := getattr(line, name)) is not None]

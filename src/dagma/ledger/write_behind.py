@@ -43,13 +43,10 @@ class WriteBehind(Generic[Entry]):
             self._changed.notify_all()
 
     def flush(self, seconds: float | None = None) -> bool:
-        """Wait until everything is written that was handed in before.
+        """Wait until everything is written that was handed in before, and tell whether it is.
 
         Args:
             seconds: How long to wait at most; None for as long as it takes.
-
-        Returns:
-            Whether it is.
         """
         with self._changed:
             wanted = self._wanted = self._given

@@ -23,7 +23,7 @@ class Pruned:
     is_complete: bool = True
 
     def __str__(self) -> str:
-        if self.kept_for_ever:
+        if self.kept_for_ever and not any(self.deleted.values()):
             return "nothing: 0 days keep everything"
         counts = ", ".join(counted(count, kind) for kind, count in self.deleted.items())
         counts += f" ({counted(self.kept, 'older ones')} still needed)" if self.kept else ""

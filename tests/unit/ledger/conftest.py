@@ -1,4 +1,3 @@
-import argparse
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -9,8 +8,8 @@ pytest.register_assert_rewrite("ledger_suites")
 from ledger_suites.fixtures import make_ledger  # noqa: E402 (after the rewriting of its assertions)
 from ledger_suites.tools import Clock, MakeLedger, new_call  # noqa: E402
 
+from dagma.cli.main import main  # noqa: E402
 from dagma.ledger import Ledger, Usage  # noqa: E402
-from dagma.ledger.commands import add_parser  # noqa: E402
 from dagma.ledger.database import utc_now  # noqa: E402
 
 __all__ = ["Dagma", "make_ledger"]
@@ -29,14 +28,7 @@ def dagma(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> Dagma:
     monkeypatch.setenv("DAGMA_LEDGER_URL", ledger_url)
     monkeypatch.setenv("DAGMA_PRICES", "tiny=1/2")
 
-    def run(*arguments: str) -> int:
-        parser = argparse.ArgumentParser("dagma")
-        add_parser(parser.add_subparsers())
-        parsed = parser.parse_args(["ledger", *arguments])
-        code: int = parsed.handler(parsed)
-        return code
-
-    return run
+    return lambda *arguments: main(["ledger", *arguments])
 
 
 @pytest.fixture

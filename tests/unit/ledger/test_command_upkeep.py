@@ -34,6 +34,29 @@ def test_prune_deletes_what_is_past_its_retention(
     assert "at least 30 days" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        ("0", "no calls, which are kept for ever,"),
+        ("600", "0 calls older than 600 days"),
+        ("", "1 calls older than 400 days"),
+    ],
+)
+def test_prune_keeps_calls_for_as_long_as_is_configured(
+    dagma: Dagma,
+    make_ledger: MakeLedger,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    days: str,
+    said: str,
+) -> None:
+    monkeypatch.setenv("DAGMA_RETENTION_LEDGER_DAYS", days)
+    ledger = make_ledger(clock=Clock(utc_now() - timedelta(days=500)))
+    ledger.finish(ledger.begin(new_call()), raw="old")
+    assert dagma("prune") == 0
+    assert capsys.readouterr().out.startswith(f"Deleted {said} and ")
+
+
 @pytest.mark.parametrize("hours", ["-1", "0", "nan", "inf"])
 def test_prune_deletes_nothing_where_it_is_told_nonsense(
     dagma: Dagma, make_ledger: MakeLedger, capsys: pytest.CaptureFixture[str], hours: str

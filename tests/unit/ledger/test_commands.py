@@ -73,11 +73,7 @@ def test_tail_shows_what_was_asked_for(
 
 
 def test_tail_follows_new_calls(make_ledger: MakeLedger, ledger: Ledger, ledger_url: str) -> None:
-    script = (
-        "import argparse, dagma.ledger.commands as c; p = argparse.ArgumentParser();"
-        "c.add_parser(p.add_subparsers()); a = p.parse_args(['ledger', 'tail', '-f', '--format', 'jsonl']);"
-        "raise SystemExit(a.handler(a))"
-    )
+    script = "from dagma.cli.main import main; raise SystemExit(main(['ledger', 'tail', '-f', '--format', 'jsonl']))"
     follower = subprocess.Popen(
         [sys.executable, "-c", script],
         stdout=subprocess.PIPE,
@@ -244,10 +240,7 @@ def test_a_reader_that_stops_is_no_error(make_ledger: MakeLedger, ledger_url: st
     ledger = make_ledger(texts="full")
     for _ in range(100):
         ledger.begin(new_call(mode="job", input_text="x" * 5000))
-    script = (
-        "import argparse, dagma.ledger.commands as c; p = argparse.ArgumentParser();"
-        "c.add_parser(p.add_subparsers()); a = p.parse_args(['ledger', 'export']); raise SystemExit(a.handler(a))"
-    )
+    script = "from dagma.cli.main import main; raise SystemExit(main(['ledger', 'export']))"
     exporter = subprocess.Popen(
         [sys.executable, "-c", script],
         stdout=subprocess.PIPE,
@@ -385,7 +378,7 @@ def test_an_error_is_one_line_and_exit_code_1(
     assert dagma("usage") == 1
     output = capsys.readouterr()
     assert output.out == ""
-    assert output.err.startswith("dagma ledger: Quota 'lots' can't be read.")
+    assert output.err.startswith("dagma: Quota 'lots' can't be read.")
     assert output.err.count("\n") == 1
 
 

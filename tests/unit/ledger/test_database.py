@@ -2,6 +2,7 @@ import subprocess
 import sys
 import traceback
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -139,6 +140,25 @@ def test_what_recent_calls_took_is_told_as_soon_as_the_database_is_back(
     assert recent_means(ledger.database, "flow").calls == 1
 
 
+@pytest.mark.parametrize("file", ["blocked/ledger.db", "ledger.db"], ids=["its folder", "the folder of its locks"])
+def test_an_sqlite_ledger_whose_folder_can_not_be_made_is_unavailable(tmp_path: Path, file: str) -> None:
+    for name in ("blocked", "ledger.db.live"):
+        (tmp_path / name).touch()
+    with pytest.raises(LedgerUnavailableError, match=r"File exists: .*can be written"):
+        Ledger(f"sqlite:///{tmp_path}/{file}").begin(new_call())
+
+
+def test_a_report_that_gets_no_connection_says_that_the_ledger_is_unavailable(
+    make_ledger: MakeLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        database, "create_engine", partial(create_engine, pool_size=1, max_overflow=0, pool_timeout=0.01)
+    )
+    ledger = make_ledger()
+    with ledger.database.read(), pytest.raises(LedgerUnavailableError, match="QueuePool limit"):
+        last_calls(ledger.database, 1, Filter())
+
+
 def test_an_sqlite_ledger_makes_its_own_tables(tmp_path: Path) -> None:
     ledger = Ledger(f"sqlite:///{tmp_path}/made/for/me/ledger.db")
     assert ledger.begin(new_call()).state == "new"
@@ -209,6 +229,29 @@ def test_the_database_can_stand_in_a_file(tmp_path: Path) -> None:
     assert LedgerSettings.from_environment(variables).url == "postgresql://dagma:of-the-file@db/dagma"
     with pytest.raises(LedgerSettingsError, match=r"DAGMA_LEDGER_URL_FILE is .*can't be read"):
         LedgerSettings.from_environment({"DAGMA_LEDGER_URL_FILE": str(tmp_path / "none")})
+
+
+def test_every_setting_can_stand_in_a_file(tmp_path: Path) -> None:
+    variables = {"DAGSTER_HOME": str(tmp_path)}
+    for name, value in {
+        "DAGMA_LEDGER_TEXTS": "none",
+        "DAGMA_LEDGER_REDACT": "secret",
+        "DAGMA_LEDGER_ON_UNKNOWN": "resend",
+        "DAGMA_LEDGER_REPLAY_HOURS": "1.5",
+        "DAGMA_QUOTAS": "calls=5/day",
+        "DAGMA_PRICES": "tiny=1/2",
+    }.items():
+        (tmp_path / name).write_text(f"{value}\n")
+        variables[f"{name}_FILE"] = str(tmp_path / name)
+    assert LedgerSettings.from_environment(variables) == LedgerSettings(
+        url=f"sqlite:///{tmp_path}/ledger.db",
+        texts="none",
+        redact="secret",
+        on_unknown="resend",
+        replay_hours=1.5,
+        quotas="calls=5/day",
+        prices="tiny=1/2",
+    )
 
 
 @pytest.mark.parametrize(

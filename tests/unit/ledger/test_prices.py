@@ -25,6 +25,11 @@ def test_an_own_price_wins() -> None:
     assert cost("gpt-*=1/1; gpt-4o=5/5", used("gpt-4o")) == Decimal("0.0011")
 
 
+def test_only_a_star_stands_for_something_else_in_a_models_name() -> None:
+    assert cost("sonnet[1m]=1/10", used("Sonnet[1m]")) == Decimal("0.002")
+    assert cost("sonnet?=1/10", used("sonnet5")) is None
+
+
 def test_a_local_model_can_be_free() -> None:
     assert cost("smollm2*=0/0", used("SmolLM2-135M-Instruct")) == 0
 

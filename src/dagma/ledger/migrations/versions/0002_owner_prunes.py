@@ -7,8 +7,6 @@ from dagma.ledger.migrations.scripts import run_script
 
 revision = "0002"
 down_revision = "0001"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:

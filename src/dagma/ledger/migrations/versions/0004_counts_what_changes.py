@@ -6,8 +6,6 @@ from dagma.ledger.migrations.scripts import run_script
 
 revision = "0004"
 down_revision = "0003"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:

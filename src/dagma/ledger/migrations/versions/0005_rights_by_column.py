@@ -4,8 +4,6 @@ from dagma.ledger.migrations.scripts import run_script
 
 revision = "0005"
 down_revision = "0004"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:

@@ -7,8 +7,6 @@ from dagma.ledger.columns import UtcTime
 
 revision = "0008"
 down_revision = "0007"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
