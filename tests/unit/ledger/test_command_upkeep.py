@@ -39,7 +39,7 @@ def test_prune_deletes_what_is_past_its_retention(
     [
         ("0", "no calls, which are kept for ever,"),
         ("600", "0 calls older than 600 days"),
-        ("", "1 calls older than 400 days"),
+        ("", "1 call older than 400 days"),
     ],
 )
 def test_prune_keeps_calls_for_as_long_as_is_configured(
