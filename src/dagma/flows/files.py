@@ -7,6 +7,9 @@ from pathlib import Path
 
 from dagma.flows.document import FlowDocument, to_text
 
+# File systems take 255 bytes for a name. All characters of a stem are ASCII.
+LONGEST_STEM = 255 - len(".json")
+
 
 class FlowFileError(ValueError):
     """A file holds no flow; the message says why, and the fix."""
@@ -25,9 +28,15 @@ def read_flows(folder: Path) -> dict[Path, FlowDocument]:
 
 
 def file_name(flow: FlowDocument) -> str:
-    """Name the file of a flow: by its endpoint name, or by its name in lower case with dashes."""
+    """Name the file of a flow: by its endpoint name, or by its name in lower case with dashes.
+
+    A name that is too long for a file system is cut, and ends with the flow's id.
+    """
     wanted = flow.get("endpoint_name") or str(flow.get("name", "")).lower()
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", wanted).strip("-")
+    if len(stem) > LONGEST_STEM:
+        ending = f"-{flow['id']}"
+        stem = stem[: LONGEST_STEM - len(ending)].rstrip("-") + ending
     return f"{stem or flow['id']}.json"
 
 

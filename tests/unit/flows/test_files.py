@@ -41,6 +41,21 @@ def test_file_names(endpoint_name: str | None, name: str, expected: str) -> None
     assert file_name({"id": "the-id", "endpoint_name": endpoint_name, "name": name}) == expected
 
 
+@pytest.mark.parametrize("field", ["endpoint_name", "name"])
+def test_flows_with_very_long_names_have_a_file_each(tmp_path: Path, flow: dict[str, Any], field: str) -> None:
+    first = {**flow, "endpoint_name": None, field: "a" * 5_000}
+    second = {**first, "id": "33333333-3333-4333-8333-333333333333"}
+    for each in (first, second):
+        path, _ = write_flow(each, tmp_path)
+        assert write_flow(each, tmp_path) == (path, False)
+    assert {each["id"] for each in read_flows(tmp_path).values()} == {first["id"], second["id"]}
+
+
+def test_the_longest_name_that_a_file_can_have_is_kept_whole(tmp_path: Path, flow: dict[str, Any]) -> None:
+    path, _ = write_flow({**flow, "endpoint_name": "a" * 250}, tmp_path)
+    assert path.stem == "a" * 250
+
+
 @pytest.mark.parametrize(("text", "said"), [("{", "is no JSON"), ("[]", "holds no flow")])
 def test_a_file_that_is_no_flow_is_named(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "broken.json").write_text(text)
