@@ -2,6 +2,8 @@
 
 import argparse
 import itertools
+import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -76,23 +78,35 @@ def export(options: argparse.Namespace) -> int:
     form = options.format or FORMATS.get(Path(options.file).suffix.lower())
     if form is None:
         raise TableError(f"{options.file!r} tells no format. Name it .csv, .jsonl or .parquet, or give --format.")
+    instead = _instead(options, form)
     if form == "parquet":
-        count = _export_parquet(table, options.file)
+        count = _export_parquet(table, options.file, instead)
     elif options.file == "-":
         count = write_records(table.rows(), table.columns, form, sys.stdout)
     else:
-        with replacing(Path(options.file)) as out:
+        with replacing(Path(options.file), instead) as out:
             count = write_records(table.rows(), table.columns, form, out)
     print(f"{counted(count, 'rows')} of {table.name} written to {options.file}", file=sys.stderr)
     return 0
 
 
-def _export_parquet(table: AnswerTable, file: str) -> int:
+def _instead(options: argparse.Namespace, form: str) -> str:
+    """Tell what to do where the file can't be written."""
+    words = ["dagma", "table", "export", options.name, "-", "--format", form]
+    if options.partition:
+        words += ["--partition", options.partition]
+    return (
+        "Name a file that you may write. Inside the stack, whose containers are read-only: "
+        f"`docker compose exec -T user-code {shlex.join(words)} > {shlex.quote(options.file)}`."
+    )
+
+
+def _export_parquet(table: AnswerTable, file: str, instead: str) -> int:
     if file == "-" and sys.stdout.isatty():
         raise TableError("Parquet can't be shown on a terminal. Send it to a file: `> table.parquet`.")
     try:
         if file != "-":
-            return write_parquet(table, file)
+            return _write_parquet_file(table, file, instead)
         # Parquet's writer asks where it is in the file, which a pipe can't tell.
         with tempfile.NamedTemporaryFile(dir=storage_folder()) as whole:
             count = write_parquet(table, whole.name)
@@ -102,6 +116,15 @@ def _export_parquet(table: AnswerTable, file: str) -> int:
         raise TableError(
             "Parquet needs pyarrow. Add pyarrow to project/requirements.txt, then `make up`; or export .csv or .jsonl."
         ) from None
+
+
+def _write_parquet_file(table: AnswerTable, file: str, instead: str) -> int:
+    try:
+        return write_parquet(table, file)
+    except OSError as error:
+        # Of pyarrow's text, which names the file once more, only the cause.
+        cause = os.strerror(error.errno) if error.errno else error
+        raise TableError(f"{file} can't be written: {cause}. {instead}") from None
 
 
 def _whole_number(text: str) -> int:

@@ -40,6 +40,10 @@ LIMIT_COLUMNS = ["limit", "flow", "principal", "used", "left", "frees_at"]
 FIGURES = list(Sums.__dataclass_fields__)
 TOTAL_COLUMNS = ["window", "flow", *FIGURES]
 ALL = "all"
+INSTEAD = (
+    "Name a file that you may write. Inside the stack, whose containers are read-only: "
+    "`docker compose exec -T user-code dagma ledger export --format csv > calls.csv`."
+)
 FOLLOW_SECONDS = 1.0
 FOLLOW_ROWS = 200
 AGES = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -122,7 +126,7 @@ def run_export(arguments: argparse.Namespace) -> int:
     database = LedgerSettings.from_environment().open().database
     records = all_calls(database, _filter(arguments, database))
     path: Path | None = arguments.output
-    with replacing(path) if path else nullcontext(sys.stdout) as out:
+    with replacing(path, INSTEAD) if path else nullcontext(sys.stdout) as out:
         count = write_records(records, COLUMNS, arguments.format, out)
     if path:
         print(f"{counted(count, 'calls')} written to {path}", file=sys.stderr)

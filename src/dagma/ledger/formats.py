@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -32,10 +32,11 @@ def write_records(records: Iterable[Mapping[str, Any]], columns: Sequence[str], 
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[TextIO]:
+def replacing(path: Path, instead: str) -> Iterator[TextIO]:
     """Open a file that takes the place of another when it is whole: what was there stays if anything fails.
 
-    What is no plain file, such as a pipe, is written to directly.
+    What is no plain file, such as a pipe, is written to directly. `instead` is the sentence of the error that
+    says what to do where it can't be written.
 
     Raises:
         LedgerError: It can't be written.
@@ -52,10 +53,12 @@ def replacing(path: Path) -> Iterator[TextIO]:
         if part:
             part.replace(target)
     except OSError as error:
-        raise LedgerError(f"{path} can't be written: {error.strerror}. Name a file that you may write.") from None
+        raise LedgerError(f"{path} can't be written: {error.strerror}. {instead}") from None
     finally:
         if part:
-            part.unlink(missing_ok=True)
+            # On a read-only file system this fails although there is no such file.
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
 
 def show_value(value: Any) -> str:

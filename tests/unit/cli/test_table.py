@@ -89,6 +89,19 @@ def test_parquet_goes_to_a_pipe(capsysbinary: pytest.CaptureFixture[bytes]) -> N
     assert pq.read_table(io.BytesIO(capsysbinary.readouterr().out)).column("id").to_pylist() == [1, 2, 3]
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_a_folder_that_can_not_be_written_is_told_with_the_way_that_works(
+    tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Below a plain file nothing can be made, nor removed, whoever asks; as in a read-only container.
+    file = tmp_path / "tables.db" / f"out.{form}"
+    assert main(["table", "export", "reviews", str(file), "--partition", "of May"]) == 1
+    said = capsys.readouterr().err
+    assert f"{file} can't be written: Not a directory." in said
+    shown = f"dagma table export reviews - --format {form} --partition 'of May' > {file}`"
+    assert f"`docker compose exec -T user-code {shown}" in said
+
+
 def test_a_database_without_tables_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,7 +115,7 @@ def test_a_database_without_tables_says_so(
     [
         (["show", "reviewz"], "There is no table 'reviewz' in .*It has reviews"),
         (["export", "reviews", "out.xlsx"], "tells no format"),
-        (["export", "reviews", "/nowhere/at/all.csv"], "can't be written"),
+        (["export", "reviews", "/nowhere/at/all.csv"], "can't be written: No such file"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -199,7 +199,9 @@ def test_export_writes_csv_that_a_spreadsheet_does_not_run(
 
 def test_export_says_so_where_it_can_not_write(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
     assert dagma("export", "-o", "/nonexistent/calls.csv") == 1
-    assert "/nonexistent/calls.csv can't be written: No such file" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "/nonexistent/calls.csv can't be written: No such file" in said
+    assert "docker compose exec -T user-code dagma ledger export --format csv > calls.csv" in said
 
 
 def test_an_export_that_fails_leaves_the_file_of_before(
