@@ -113,6 +113,7 @@ preflight() {
   check_memory
   check_disk
   check_env_file
+  check_project_env_file
   check_whole_number WORKERS 1
   check_whole_number WORKER_CONCURRENCY 2
   if gateway_is_on; then

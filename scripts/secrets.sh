@@ -109,6 +109,7 @@ unchanged() {
 
 write_secrets() {
   local folder group name value changed=" "
+  check_project_env_file
   folder=$(dotenv DAGMA_SECRETS_DIR)
   folder=${folder:-.secrets}
   mkdir -p "$folder/revisions"
@@ -133,20 +134,17 @@ write_secrets() {
   write_project_secrets "$folder/project"
 }
 
-# write_project_secrets FOLDER: the project's own variables, those of project/.env. What runs the project's code sees the
-# folder, and so a value that has changed.
-write_project_secrets() {
-  local folder=$1 file name value names=""
-  if [ -f project/.env ]; then
-    names=$(sed -n 's/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}\([A-Za-z_][A-Za-z0-9_]*\)[[:space:]]*=.*/\2/p' project/.env | sort -u)
-  fi
-  mkdir -p "$folder"
-  # Containers enter it by a mount, as users of their own; on this machine the folder above keeps others out.
-  chmod 755 "$folder"
-  for file in "$folder"/*; do
-    # shellcheck disable=SC2086  # one argument a name
-    [ ! -f "$file" ] || printf '%s\n' $names | grep -qxF "${file##*/}" || rm -f "$file"
-  done
+# A line of project/.env that sets a variable.
+PROJECT_VARIABLE='^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}\([A-Za-z_][A-Za-z0-9_]*\)[[:space:]]*='
+
+# The names of the project's own variables, those of project/.env.
+project_variables() { [ ! -f project/.env ] || sed -n "s/$PROJECT_VARIABLE.*/\2/p" project/.env | sort -u; }
+
+# Of a line that can't be used the message has the number, and not the text, which may be a secret.
+check_project_env_file() {
+  local name names line
+  [ -f project/.env ] || return 0
+  names=$(project_variables)
   for name in $names; do
     case $name in
       CELERY_* | DAGMA_* | DAGSTER_* | LANGFLOW_* | LLM_*) die "project/.env has $name, a setting of the stack" "move it to .env" ;;
@@ -155,6 +153,26 @@ write_project_secrets() {
         die "project/.env has $name, which every shell or container sets itself" "give it a name of its own, such as SHOP_$name"
         ;;
     esac
+    dotenv "$name" project/.env >/dev/null
+  done
+  line=$(sed -n -e '/^[[:space:]]*$/d' -e '/^[[:space:]]*#/d' -e "/$PROJECT_VARIABLE/d" -e = -e q project/.env)
+  [ -z "$line" ] || die "project/.env, line $line: this is not NAME=value, with a name of letters, digits and _" \
+    "correct the line, or put # in front of it"
+}
+
+# write_project_secrets FOLDER: the project's own variables. What runs the project's code sees the folder, and so a value
+# that has changed.
+write_project_secrets() {
+  local folder=$1 file name value names
+  names=$(project_variables)
+  mkdir -p "$folder"
+  # Containers enter it by a mount, as users of their own; on this machine the folder above keeps others out.
+  chmod 755 "$folder"
+  for file in "$folder"/*; do
+    # shellcheck disable=SC2086  # one argument a name
+    [ ! -f "$file" ] || printf '%s\n' $names | grep -qxF "${file##*/}" || rm -f "$file"
+  done
+  for name in $names; do
     value=$(dotenv "$name" project/.env)
     if [ -f "$folder/$name" ] && [ "$(cat "$folder/$name")" = "$value" ]; then continue; fi
     printf '%s' "$value" >"$folder/$name.new"

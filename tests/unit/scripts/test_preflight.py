@@ -216,6 +216,14 @@ def test_preflight_changes_nothing(machine: Machine, free_port: int) -> None:
     assert sorted(machine.folder.iterdir()) == before
 
 
+def test_preflight_refuses_a_broken_line_of_the_project(machine: Machine, free_port: int) -> None:
+    machine.add_docker(ENGINE)
+    (machine.folder / "project").mkdir()
+    machine.write("project/.env", "BROKEN LINE\n")
+    ports = {"DAGSTER_PORT": str(free_port), "LANGFLOW_PORT": str(free_port)}
+    assert "project/.env, line 1: " in machine.refusal("MIN_MEMORY_MIB=1; MIN_DISK_GIB=0; preflight", **ports)
+
+
 def test_a_checkout_that_containers_cannot_read_is_refused(machine: Machine) -> None:
     (machine.folder / "flows").unlink()
     (machine.folder / "flows").mkdir()

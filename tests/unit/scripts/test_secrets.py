@@ -233,3 +233,19 @@ def test_a_variable_of_the_project_that_cannot_be_used_is_refused(
 ) -> None:
     own.write_text(line + "\n")
     assert cause in made.refusal("write_secrets")
+
+
+@pytest.mark.parametrize(
+    "line", ["BROKEN LINE", "my secret", "MAIL-KEY=secret", "1KEY=secret", "=secret", "KEY: secret"]
+)
+def test_a_line_of_the_project_that_sets_nothing_is_told_by_its_number_and_changes_nothing(
+    made: Machine, own: Path, line: str
+) -> None:
+    own.write_text(f"# a comment\n\n  MAIL_KEY=k\r\n{line}\nSHOP_KEY=s")
+    set_variable(made, f"{KEY}=new")
+    for check in ("write_secrets", "check_project_env_file"):
+        said = made.refusal(check)
+        assert "error: project/.env, line 4: this is not NAME=value" in said
+        assert "secret" not in said
+    assert secret(made, KEY) == ""
+    assert not list((made.folder / ".secrets" / "project").iterdir())
