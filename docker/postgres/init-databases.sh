@@ -27,6 +27,7 @@ CREATE DATABASE tables OWNER tables ENCODING 'UTF8' TEMPLATE template0;
 
 REVOKE ALL ON DATABASE postgres, dagster, langflow, dagma, tables FROM PUBLIC;
 GRANT CONNECT ON DATABASE dagma TO dagma;
+\i /opt/dagma-postgres/limits.sql
 -- By the socket alone, as who it is to the system (pg_hba.conf): no password is asked for, and none is right.
 ALTER ROLE postgres PASSWORD NULL;
 SQL

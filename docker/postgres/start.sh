@@ -1,6 +1,6 @@
 #!/bin/bash
 # Entry point of the service postgres, before the image's own. At each start, since a volume outlives networks and
-# passwords, it writes pg_hba.conf for the networks that the container is on, and sets the roles' passwords.
+# passwords, it writes pg_hba.conf for the networks that the container is on, and sets the roles' passwords and limits.
 set -Eeuo pipefail
 
 HBA_FILE=/var/run/postgresql/pg_hba.conf
@@ -86,10 +86,14 @@ set_passwords() {
   alone "$statements" >/dev/null
 }
 
+# So that a volume of an earlier version has them, and a change of them counts.
+set_limits() { alone "$(grep '^ALTER' /opt/dagma-postgres/limits.sql)" >/dev/null; }
+
 write_hba
 if [ -s "$PGDATA/PG_VERSION" ]; then
   add_tables
   set_passwords
+  set_limits
 else
   # The image's entry point asks for one, and init-databases.sh takes it away again.
   POSTGRES_PASSWORD=$(od -An -tx1 -N24 /dev/urandom | tr -d ' \n')

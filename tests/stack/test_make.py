@@ -235,6 +235,9 @@ def test_an_llm_that_langflow_refuses_is_said_once_by_our_variable_and_no_other_
 def test_a_key_and_a_password_that_a_person_changed_reach_those_who_read_them(clone: Clone) -> None:
     # The test before has left Langflow with a wrong key.
     before = clone.containers()
+    # As on a volume of before there were limits.
+    superuser = ("psql", "-U", "postgres", "-tAqc")
+    clone.docker("exec", before["postgres"], *superuser, "ALTER ROLE langflow CONNECTION LIMIT -1")
     clone.change_settings(LLM_API_KEY="'a new $key #1'", LANGFLOW_PG_PASSWORD=secrets.token_hex(24))
     # It ends when Langflow is healthy, which asks its database.
     assert "Dagma is up (" in clone.make("up")
@@ -244,6 +247,8 @@ def test_a_key_and_a_password_that_a_person_changed_reach_those_who_read_them(cl
     assert replaced >= {"langflow", "postgres"}
     assert not replaced & {"redis", "llm"}
     assert clone.docker("exec", after["langflow"], "cat", "/run/secrets/LLM_API_KEY") == "a new $key #1"
+    unlimited = "SELECT rolname FROM pg_roles WHERE rolcanlogin AND rolconnlimit = -1"
+    assert clone.docker("exec", after["postgres"], *superuser, unlimited).split() == ["postgres"]
     clone.make("up")
     assert clone.containers() == after
 

@@ -33,6 +33,27 @@ for role, password, database in json.load(sys.stdin):
         print(json.dumps([role, database, " ".join(str(error).split())]))
 """
 
+# Opens connections as the first role until it is refused, and keeps them while the others try.
+FLOOD = """
+import json, psycopg2, sys
+def connect(host, role, password, database):
+    return psycopg2.connect(host=host, user=role, password=password, dbname=database, connect_timeout=5)
+flooding, *others = json.load(sys.stdin)
+opened, answers = [], {}
+try:
+    while True:
+        opened.append(connect(*flooding))
+except psycopg2.OperationalError as error:
+    answers[flooding[1]] = " ".join(str(error).split())
+for other in others:
+    try:
+        connect(*other).close()
+        answers[other[1]] = "let in"
+    except psycopg2.OperationalError as error:
+        answers[other[1]] = " ".join(str(error).split())
+print(json.dumps(answers))
+"""
+
 
 def attempts(
     stack: Stack, service: str, driver: str, host: str, logins: list[tuple[str, str, str]]
@@ -68,6 +89,24 @@ def test_a_container_on_both_networks_is_on_either_what_the_others_there_are(sta
 def test_a_wrong_password_is_refused_where_the_role_is_let_in(stack: Stack) -> None:
     answers = attempts(stack, *PLACES["flows"], [("langflow", "wrong", "langflow")])
     assert "password authentication failed" in answers["langflow", "langflow"]
+
+
+@pytest.mark.parametrize("flooding", ["langflow", "tables"])
+def test_a_role_that_opens_all_connections_it_can_keeps_no_other_out(stack: Stack, flooding: str) -> None:
+    """From a worker, which is on both networks. Code in Langflow can do the same as the role `langflow`."""
+    logins = [
+        (PLACES[network][2], role, stack.settings[PASSWORDS[role]], database)
+        for network, let_in in LET_IN.items()
+        for role, database in let_in
+    ]
+    logins.sort(key=lambda login: login[1] != flooding)
+    answers = json.loads(stack.exec("worker", "python3", "-c", FLOOD, stdin=json.dumps(logins)))
+    assert f'too many connections for role "{flooding}"' in answers.pop(flooding)
+    assert answers == dict.fromkeys(PASSWORDS.keys() - {flooding}, "let in")
+
+
+def test_every_role_but_the_superuser_has_a_limit_of_connections(stack: Stack) -> None:
+    assert stack.sql("postgres", "SELECT rolname FROM pg_roles WHERE rolcanlogin AND rolconnlimit = -1") == "postgres\n"
 
 
 def test_nobody_is_let_in_over_tcp_from_postgres_own_container(stack: Stack) -> None:
