@@ -51,6 +51,7 @@ class FlowsApi(Connection):
         Raises:
             LangflowError: It can't be had.
         """
+        check_flow_id(flow_id)
         deadline = deadline or self._quick_deadline()
         return self._get_flow(uuid_or_none(flow_id) or self._id_of(flow_id, deadline), deadline)
 

@@ -44,6 +44,27 @@ def test_a_job_gives_the_response_and_the_figures_of_a_direct_call(
     assert (row["mode"], row["state"], row["job_id"], row["total_tokens"]) == ("job", "answered", fake.jobs[0].id, 38)
 
 
+@pytest.mark.parametrize(
+    ("config", "error", "told"),
+    [
+        ({"input_value": "a\0b"}, "BadRequest", "input_value holds a NUL character"),
+        ({"session_id": "a\0b"}, "BadRequest", "session_id holds a NUL character"),
+        ({"flow_id": "a\0b"}, "BadRequest", "flow_id holds a NUL character"),
+        ({"flow_id": "a/b"}, "FlowNotFound", "'a/b'"),
+    ],
+    ids=ascii,
+)
+@pytest.mark.parametrize("mode", ["auto", "direct"])
+def test_what_can_not_be_sent_fails_at_once_and_is_neither_sent_nor_recorded(
+    fake: FakeLangflow, instance: dg.DagsterInstance, mode: str, config: dict[str, Any], error: str, told: str
+) -> None:
+    ran = execute(instance, mode=mode, **config)
+    assert (ran.retries, ran.failure["error"], ran.failure["may_have_run"]) == (0, error, False)
+    assert told in ran.failure["cause"]
+    assert sends(fake) == []
+    assert rows() == []
+
+
 def test_the_runs_log_tells_the_progress_as_it_happens_and_no_text(
     fake: FakeLangflow, flow: Flow, instance_on_disk: dg.DagsterInstance
 ) -> None:

@@ -21,6 +21,7 @@ from dagma.langflow import (
     ApiKey,
     BadRequest,
     CallTimeout,
+    FlowNotFound,
     LangflowClient,
     RedirectRefused,
     RetryPolicy,
@@ -372,6 +373,9 @@ def test_a_deadline_that_has_passed_sends_nothing(fake_langflow: FakeLangflow, m
         ({"tweaks": {"Component-1": 3}}, "tweaks must map"),
         ({"tweaks": {1: {}}}, "tweaks must map"),
         ({"session_id": 7}, "session_id must be a text"),
+        ({"input_value": "a\0b"}, "input_value holds a NUL character"),
+        ({"session_id": "a\0b"}, "session_id holds a NUL character"),
+        ({"tweaks": {"A-1": {"rows": [{"name": "a\0b"}]}}}, r"tweaks\.A-1\.rows\.name holds a NUL character"),
     ],
     ids=str,
 )
@@ -397,7 +401,7 @@ def test_a_tweak_that_json_can_not_hold_is_refused_before_the_run_is_sent(
     assert [request.path for request in fake_langflow.requests] == [f"/api/v1/flows/{flow_id}"]
 
 
-@pytest.mark.parametrize("flow_id", ["", " ", ".", "..", "../..", None, 7])
+@pytest.mark.parametrize("flow_id", ["", " ", ".", "..", "../..", None, 7, "a\0b"])
 @pytest.mark.parametrize("way", ["run", "stream", "run_workflow", "submit"])
 def test_a_flow_id_that_is_none_is_refused_before_it_is_sent(
     fake_langflow: FakeLangflow, make_client: MakeClient, way: str, flow_id: object
@@ -405,6 +409,17 @@ def test_a_flow_id_that_is_none_is_refused_before_it_is_sent(
     with pytest.raises(BadRequest, match="flow_id") as caught:
         list(getattr(make_client(), way)(flow_id, "hello"))
     assert caught.value.outcome == "not_run"
+    assert fake_langflow.requests == []
+
+
+@pytest.mark.parametrize("flow_id", ["a/b", "<b>x</b>", "x" * 1_000_000], ids=["slash", "markup", "huge"])
+@pytest.mark.parametrize("way", ["run", "stream", "run_workflow", "submit"])
+def test_a_name_that_no_flow_can_have_is_not_found_and_not_sent(
+    fake_langflow: FakeLangflow, make_client: MakeClient, way: str, flow_id: str
+):
+    with pytest.raises(FlowNotFound, match="No flow has the id or endpoint name") as caught:
+        list(getattr(make_client(), way)(flow_id, "hello"))
+    assert len(str(caught.value)) < 1_000
     assert fake_langflow.requests == []
 
 

@@ -44,7 +44,7 @@ from dagma.langflow import (
 )
 from dagma.langflow.auth.redact import bare_url
 from dagma.langflow.flows_api import is_refused_look_up
-from dagma.langflow.run_request import uuid_or_none
+from dagma.langflow.run_request import check_flow_id, uuid_or_none, v1_body
 from dagma.langflow.untrusted_json import text_or_none
 from dagma.ledger import Begun
 from dagma.ledger.call import Mode
@@ -208,6 +208,7 @@ class LangflowRestResource(Backend):
 
     @override
     def choose_mode(self, request: CallRequest, flow: FlowReference) -> Mode:
+        _refuse_unsendable(request)
         mode = request.mode or self.mode
         # v2 takes no types, and gives the events of a job instead of a stream.
         is_plain = request.input_type == "chat" and request.output_type == "chat" and not request.stream
@@ -261,7 +262,7 @@ class LangflowRestResource(Backend):
             flow = self._find_flow(flow_id)
         except LangflowError as error:
             # The call itself will say whatever is wrong, and more patiently.
-            logger.warning("Flow %s could not be looked up for its name and version: %s", flow_id, error)
+            logger.warning("Flow %.100s could not be looked up for its name and version: %s", flow_id, error)
             return replace(self.refer_to(flow_id), look_up_error=error)
         found = FlowReference(
             flow.id,
@@ -295,6 +296,24 @@ class LangflowRestResource(Backend):
 
     def _access(self) -> Access:
         return Access(**{field.name: _stripped(getattr(self, field.name)) for field in fields(Access)})
+
+
+def _refuse_unsendable(request: CallRequest) -> None:
+    """Raise if Langflow can't be sent this request in any mode.
+
+    Called before the call is recorded: a job's submit would fail as if the server were at fault, and be retried.
+
+    Raises:
+        LangflowError: It can't be sent; the error names the field.
+    """
+    check_flow_id(request.flow_id)
+    v1_body(
+        request.input_value,
+        input_type=request.input_type,
+        output_type=request.output_type,
+        tweaks=request.tweaks,
+        session_id=request.session_id,
+    )
 
 
 def _stripped(setting: Any) -> Any:
