@@ -115,6 +115,13 @@ def test_the_run_is_tagged_with_the_flow_by_its_name(
     assert langflow.runs
 
 
+def test_a_name_of_a_flow_that_no_tag_can_hold_is_tagged_as_far_as_one_can() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert run_asset(instance=instance, backend=Canned(), flow_id="a\0" + "b" * 100_000).success
+        (stored,) = instance.get_runs()
+    assert stored.tags["dagma/flow"] == "a\N{REPLACEMENT CHARACTER}" + "b" * 498
+
+
 @pytest.mark.parametrize(
     ("tweaks", "told"),
     [

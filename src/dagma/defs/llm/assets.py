@@ -10,12 +10,15 @@ from dagma.calls.call_record import describe_attempts, describe_calls, describe_
 from dagma.calls.request import CallMode, OnUnknown
 from dagma.calls.retrying import CALL_ERRORS, retry_or_fail
 from dagma.langflow import InputType, OutputType
+from dagma.ledger.texts import storable
 from dagma.run_config.launch_tweaks import check_launch_tweaks
 from dagma.run_config.plain_config import PlainConfig
 
 POOL = "langflow"
 FLOW_TAG = "dagma/flow"
 """Tag of a run with the flow that it asks, by endpoint name where it has one."""
+LONGEST_TAG = 500
+"""Characters of a tag's value: Dagster's index on PostgreSQL holds up to 2,700 bytes."""
 
 
 class FlowRunConfig(PlainConfig):
@@ -70,7 +73,9 @@ def langflow_run_flow(context: dg.AssetExecutionContext, backend: Backend) -> dg
         return dg.MaterializeResult(value={"status": "skipped"}, metadata={"status": "skipped"})
 
     flow = backend.look_up(flow_id)
-    context.instance.add_run_tags(context.run.run_id, {FLOW_TAG: flow.endpoint_name or flow.name or flow.flow_id})
+    # Any text may stand in the run's config, and so in the id of a flow that is not there.
+    tag = storable(flow.endpoint_name or flow.name or flow.flow_id)[:LONGEST_TAG]
+    context.instance.add_run_tags(context.run.run_id, {FLOW_TAG: tag})
     with record_calls() as calls:
         try:
             if config.tweaks:
