@@ -311,7 +311,7 @@ def _said(answer: Answer) -> str:
 
 def _asked_again(question: str, answer: Answer, fault: AnswerFault) -> str:
     return (
-        f"{question}\n\nThe answer before was:\n{_said(answer)[:MOST_QUOTED_CHARACTERS]}\n\n"
+        f"{question}\n\nThe answer before was:\n{storable(_said(answer))[:MOST_QUOTED_CHARACTERS]}\n\n"
         f"It can't be used: {fault} Answer again, without this fault."
     )
 

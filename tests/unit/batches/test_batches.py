@@ -171,6 +171,12 @@ def test_an_answer_that_does_not_fit_is_asked_for_again_with_its_fault(fake: Fak
     assert len(ledger_rows()) == 2
 
 
+def test_an_answer_with_a_nul_character_is_quoted_without_it(fake: FakeLangflow, flow: Flow) -> None:
+    flow.says = lambda asked: labels(asked) if "can't be used" in asked else "none\0"
+    assert ask(reviews(1), output=LABELS)["1"].error is None
+    assert "none\N{REPLACEMENT CHARACTER}" in flow.inputs[1]
+
+
 def test_answers_that_never_fit_fail_the_row_and_are_not_replayed(fake: FakeLangflow, flow: Flow) -> None:
     flow.says = lambda _: "no idea"
     failed = ask(reviews(1), output=LABELS)["1"]
