@@ -35,12 +35,19 @@ class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
 
     @override
     def _launch_celery_task_run(self, run: DagsterRun, task_signature: Signature, routing_key: str) -> None:
-        """Send the run's task, under the run's own id.
+        """Send the run's task to the one queue that the workers serve, under the run's own id.
 
         The id is known, and stored as a tag, before the task is sent: no crash in between leaves a run whose task
-        can't be found.
+        can't be found. In a queue that its tags name the run would wait for a worker that there is not, in a slot.
         """
-        queue = run.tags.get(DAGSTER_CELERY_QUEUE_TAG, self.default_queue)
+        queue = self.default_queue
+        if (asked := run.tags.get(DAGSTER_CELERY_QUEUE_TAG, queue)) != queue:
+            self._instance.report_engine_event(
+                f"The tag {DAGSTER_CELERY_QUEUE_TAG} is ignored: it names the queue {asked[:100]!r}, and the workers "
+                f"serve {queue!r} only. Remove the tag.",
+                run,
+                cls=type(self),
+            )
         self._instance.add_run_tags(run.run_id, {DAGSTER_CELERY_TASK_ID_TAG: run.run_id})
         task_signature.apply_async(
             task_id=run.run_id,
