@@ -8,6 +8,7 @@ no foreign origin. Behind the gateway of the stack, everybody may do what their 
 host of `DAGSTER_PUBLIC_URL`.
 """
 
+import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,8 +23,8 @@ from graphene import Schema
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
@@ -188,6 +189,23 @@ def _guard_routes(routes: Iterable[BaseRoute]) -> None:
             raise TypeError(f"This version of Dagster has a route that nobody can guard: {route!r}.")
 
 
+def graphql_fault(body: bytes) -> str | None:
+    """Say why a body is no GraphQL request; None where it is one, whatever Dagster makes of its query.
+
+    Dagster's own endpoint fails on such a body, as if the server were at fault.
+    """
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError):
+        return "The body is not JSON."
+    if not isinstance(asked, dict):
+        return 'The body must be one JSON object, such as {"query": "{ version }"}. Send a list as several requests.'
+    for name, types in (("query", str), ("variables", dict | str), ("operationName", str)):
+        if not isinstance(asked.get(name), types | None):
+            return f"{name} must be {'an object' if name == 'variables' else 'a text'}."
+    return None
+
+
 class GuardedWebserver(DagsterWebserver[Any, WorkspaceRequestContext]):
     """Dagster's webserver with the guard in front of everything that it serves."""
 
@@ -217,6 +235,13 @@ class GuardedWebserver(DagsterWebserver[Any, WorkspaceRequestContext]):
     def request_context(self, conn: HTTPConnection) -> Iterator[WorkspaceRequestContext]:
         with super().request_context(conn) as context, AskedRequest(context, asker_of(conn.scope)) as request:
             yield request
+
+    @override
+    async def graphql_http_endpoint(self, request: Request) -> Response:
+        if request.method == "POST" and (fault := graphql_fault(await request.body())):
+            return PlainTextResponse(f"{fault}\n", status_code=400)
+        answer: Response = await super().graphql_http_endpoint(request)
+        return answer
 
     @override
     async def gen_graphql_response(
