@@ -1,5 +1,6 @@
 """Rows from whatever holds them, read as they come: lists, generators, data frames, Arrow, files, SQL queries."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ Rows = Any
 """What `read_rows` takes. Its types are those of libraries that need not be installed."""
 
 CHUNK_ROWS = 1_000
+# What drivers say of a host that no name server knows, and so of each that a worker has no route to.
+UNKNOWN_HOST = re.compile(r"name or service not known|name resolution|(translate|resolve) host", re.IGNORECASE)
 FORMS = (
     "Give a list or generator of dicts, a pandas or polars DataFrame, an Arrow table, {csv: path}, {jsonl: path}, "
     "{parquet: path}, or {sql: query, url: address}."
@@ -103,7 +106,13 @@ def _of_query(query: str, url: str) -> Iterator[Row]:
     except SQLAlchemyError as error:
         cause = getattr(error, "orig", None) or error
         reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
-        raise RowsError(f"The rows' query failed ({type(cause).__name__}): {reason}.") from None
+        fix = ""
+        if UNKNOWN_HOST.search(reason):
+            fix = (
+                " Correct the host in the URL. If it is outside the stack, add it with its port to DAGMA_OUTBOUND in "
+                ".env, then `make up`."
+            )
+        raise RowsError(f"The rows' query failed ({type(cause).__name__}): {reason}.{fix}") from None
 
 
 def _of_pandas(frame: Any) -> Iterator[Row]:

@@ -147,6 +147,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "JSON that is too deep": (file("a.jsonl", "[" * 100_000), "line 1: no JSON"),
     "a database that is not there": ({"sql": "select 1", "url": "sqlite:////nowhere/at/all.db"}, "query failed"),
     "a database of no kind": ({"sql": "select 1", "url": "no url"}, "URL of the rows' database can't be read"),
+    "a database on an unknown host": (
+        {"sql": "select 1", "url": "postgresql://reader:secret@db..example.com/shop"},
+        r"host name .* Correct the host in the URL.*DAGMA_OUTBOUND in \.env",
+    ),
     "a query with a column twice": (database("select 1 as id, 2 as id, 'a' as text"), "query has two columns 'id'"),
     "a query that is no query": (database("create table more (id)"), "does not return rows"),
     "a query of a text that is none": (
