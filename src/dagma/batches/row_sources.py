@@ -18,6 +18,7 @@ from dagma.batches.row_files import (
     read_json_lines,
     read_parquet,
 )
+from dagma.project import project_folder
 
 Row = Mapping[str, Any]
 Rows = Any
@@ -157,7 +158,9 @@ def _checked(rows: Iterable[Any]) -> Iterator[Row]:
             if not isinstance(row, Mapping):
                 raise RowsError(f"Row {number} is a {type(row).__name__}, not a dict of columns. {FORMS}")
             yield row if all(isinstance(name, str) for name in row) else _with_texts_as_names(row, number)
-    except RowsError:
+    except RowsError as error:
+        # As people know the folder; a worker has a copy of it elsewhere.
+        error.args = (str(error).replace(f"{project_folder()}/", "project/"),)
         raise
     except Exception as error:
         # The code that gives the rows knows better than this whether to try again.

@@ -16,6 +16,7 @@ from dagma.batches.errors import RowsError
 from dagma.batches.row_sources import read_rows
 from dagma.batches.row_staging import Staging
 from dagma.batches.staged_rows import StagedRow, StagedRows
+from dagma.components.flow_table_component import FileRows
 
 ID, TEXT = "id", "text"
 
@@ -166,6 +167,16 @@ def test_a_table_that_cant_be_used_is_refused_with_its_cause(name: str, tmp_path
     rows, told = REFUSED[name]
     with pytest.raises(RowsError, match=told):
         staged(rows(tmp_path) if callable(rows) else rows)
+
+
+def test_a_file_of_the_project_is_named_as_people_know_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tmp_path / "5c0ffee0"
+    (project / "data").mkdir(parents=True)
+    (project / "data" / "x.csv").write_text("id,text\n1\n")
+    (tmp_path / "current").symlink_to(project)
+    monkeypatch.setenv("DAGMA_PROJECT_DIR", str(tmp_path / "current"))
+    with pytest.raises(RowsError, match=r"^project/data/x\.csv, line 2: 1 cells"):
+        staged(FileRows(csv="data/x.csv").source())
 
 
 READ: dict[str, tuple[Any, list[str]]] = {
