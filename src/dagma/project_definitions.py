@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from dagma.components.found_flows import without_flows_of_taken_names
 from dagma.defs.llm.resources import resources_from_environment
 from dagma.project import add_to_path, project_folder
 from dagma.validation.setting_checks import refuse_bad_settings
@@ -42,7 +43,7 @@ def load_project() -> dg.Definitions:
     if not _has_definitions(folder / "defs"):
         return dg.Definitions()
     add_to_path()
-    return dg.load_from_defs_folder(path_within_project=folder)
+    return without_flows_of_taken_names(dg.load_from_defs_folder(path_within_project=folder))
 
 
 def _has_definitions(folder: Path) -> bool:

@@ -64,8 +64,11 @@ class FlowAsset:
         """What people call it in errors: the asset's key."""
         return self.spec.key.to_user_string()
 
-    def definition(self) -> dg.AssetsDefinition:
+    def definition(self, op_tags: Mapping[str, str] | None = None) -> dg.AssetsDefinition:
         """Make the asset.
+
+        Args:
+            op_tags: Tags of its step.
 
         Raises:
             BadTemplateError: A template can't be used.
@@ -79,6 +82,7 @@ class FlowAsset:
             ins={name: dg.AssetIn(key) for name, key in question.inputs.items()},
             config_schema=_config_schema(self),
             pool=self.pool,
+            op_tags=op_tags,
         )
         def ask(context: dg.AssetExecutionContext, backend: Backend, **inputs: Any) -> dg.MaterializeResult[Any]:
             return _ask(self, question.fill_in(context, inputs), context, backend)

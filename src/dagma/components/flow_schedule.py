@@ -1,6 +1,6 @@
 """The schedule of a flow's asset."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
@@ -8,10 +8,14 @@ from dagma import environment
 from dagma.components.flow_asset import FlowAsset
 
 
-def schedule_of(asset: FlowAsset) -> dg.ScheduleDefinition:
+def schedule_of(asset: FlowAsset, metadata: Mapping[str, str] | None = None) -> dg.ScheduleDefinition:
     """Make the schedule that materializes a flow's asset.
 
     Its time zone is `DAGMA_TIMEZONE`; whether it is on until somebody switches it, `DAGMA_SCHEDULES_RUNNING` says.
+
+    Args:
+        asset: The asset.
+        metadata: Metadata of the schedule.
 
     Raises:
         DagsterInvalidDefinitionError: The schedule is no cron expression.
@@ -39,5 +43,6 @@ def schedule_of(asset: FlowAsset) -> dg.ScheduleDefinition:
         execution_timezone=environment.text("DAGMA_TIMEZONE", default="UTC"),
         execution_fn=requests,
         description=f"Materializes {asset.name}.",
+        metadata=metadata,
         default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
     )

@@ -18,6 +18,7 @@ from dagma.components.flow_calls import with_calls
 from dagma.components.flow_changes import flow_changes_sensor
 from dagma.components.flow_schedule import schedule_of
 from dagma.components.flow_settings import FlowSelection, FlowSettings
+from dagma.components.found_flows import FOUND_FLOW
 from dagma.components.scaffolds import FlowsScaffolder
 from dagma.flows.graph_picture import picture_of
 from dagma.flows.known_flows import FolderFlows, KnownFlows, ServerFlows, fingerprint_of
@@ -107,9 +108,10 @@ class Flows(dg.Component, dg.Resolvable):
         pairs = with_calls(self._assets([*self._not_seen(known), *known]))
         assets, schedules = [], []
         for flow, asset in pairs:
+            mark = {} if self._declared(flow) else {FOUND_FLOW: f"{flow.name!r} ({flow.id}) of {name!r}"}
             with self._broken_flows_left_out(flow):
-                assets.append(asset.definition())
-                schedules += [schedule_of(asset)] if asset.schedule else []
+                assets.append(asset.definition(mark))
+                schedules += [schedule_of(asset, mark)] if asset.schedule else []
         sensor = flow_changes_sensor(f"{_slug(name)}_changes", source, fingerprint_of(known), self._takes)
         return dg.Definitions(assets=assets, schedules=schedules, sensors=[sensor])
 

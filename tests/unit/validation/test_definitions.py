@@ -96,7 +96,14 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]
     misnamed, emptied = (make_project(root / name, file, "x: 1\n") for name, file in NOTHING_TO_LOAD.items())
     for folder in (misnamed, emptied):
         (folder / "defs/mine.py").unlink()
+    with_flows = make_project(root / "a flow of a taken name", "defs/flows/defs.yaml", "type: dagma.Flows\n")
+    (with_flows / "flows").mkdir()
+    (with_flows / "flows/mine.json").write_text('{"id": "1", "name": "Mine", "data": {}}')
     environments |= {
+        "a flow of a taken name": {
+            "DAGMA_PROJECT_DIR": str(with_flows),
+            "DAGMA_FLOWS_DIR": str(with_flows / "flows"),
+        },
         "a misnamed component": {"DAGMA_PROJECT_DIR": str(misnamed)},
         "an emptied project": {"DAGMA_PROJECT_DIR": str(emptied)},
         "an asset": {"DAGMA_PROJECT_DIR": str(make_project(root / "an asset"))},
@@ -128,7 +135,8 @@ def test_a_bad_setting_is_said_once_beside_a_mistake_of_the_project(said: dict[s
 
 
 @pytest.mark.parametrize(
-    "project", ["an asset", "a backend", "the shipped project", "no project", "an emptied project"]
+    "project",
+    ["an asset", "a backend", "a flow of a taken name", "the shipped project", "no project", "an emptied project"],
 )
 def test_what_loads_is_passed_in_silence(project: str, said: dict[str, tuple[int, str]]) -> None:
     assert said[project] == (0, "")
