@@ -27,13 +27,30 @@ start_stack() {
 HAS_FAILED=' exited Exited ([1-9]'
 
 wait_for_services() {
-  local waiting deadline=$((SECONDS + START_SECONDS))
+  local waiting service deadline=$((SECONDS + START_SECONDS))
   while waiting=$(unready) && [ -n "$waiting" ]; do
     [ "$SECONDS" -lt "$deadline" ] || explain_unready
     # A one-shot that has ended with a failure is not started again, and waiting is no use.
     if grep -q "$HAS_FAILED" <<<"$waiting"; then explain_unready; fi
+    for service in project-code user-code; do
+      if grep -q "^$service running " <<<"$waiting"; then restart_red_code "$service"; fi
+    done
     sleep 1
   done
+}
+
+# restart_red_code SERVICE: a code server whose definitions did not load does not try others by itself, and those that are
+# current now were checked. Once: what they find in the stack, such as Langflow's flows, may keep them from loading too.
+RESTARTED=""
+restart_red_code() {
+  local container
+  case $RESTARTED in *"$1"*) return ;; esac
+  container=$(docker ps --quiet --filter "label=com.docker.compose.project=$(setting COMPOSE_PROJECT_NAME dagma)" \
+    --filter "label=com.docker.compose.service=$1")
+  if docker inspect --format '{{json .State.Health.Log}}' "$container" | grep -q 'the code does not load'; then
+    RESTARTED="$RESTARTED $1"
+    docker restart "$container" >/dev/null
+  fi
 }
 
 # start_red: start what can run although definitions don't load: the UI first of all, which shows them as red.

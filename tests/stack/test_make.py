@@ -60,17 +60,8 @@ attributes:
   input: "{{ row.word }}"
 """
 JOB_OF_TABLE = 'import dagster as dg\n\nwords_job = dg.define_asset_job("words_job", ["words_echoed"])\n'
-LASTING = {
-    "dagster-daemon",
-    "dagster-webserver",
-    "langflow",
-    "llm",
-    "postgres",
-    "project-code",
-    "redis",
-    "user-code",
-    "worker",
-}
+OF_DAGSTER = {"dagster-daemon", "dagster-webserver", "project-code", "user-code", "worker"}
+LASTING = OF_DAGSTER | {"langflow", "llm", "postgres", "redis"}
 
 
 @dataclass(frozen=True)
@@ -115,8 +106,7 @@ class Clone:
 
     def stop_dagster(self) -> None:
         """Stop all that loads definitions or shows them; the rest takes a minute to start again, and is not asked."""
-        services = ("dagster-daemon", "dagster-webserver", "project-code", "user-code", "worker")
-        self.docker("rm", "--force", *(each for service, each in self.containers().items() if service in services))
+        self.docker("rm", "--force", *(each for service, each in self.containers().items() if service in OF_DAGSTER))
 
     def workers(self) -> set[str]:
         """The ids of the workers' containers."""
@@ -345,12 +335,17 @@ def test_a_mistake_in_the_project_is_told_and_what_runs_keeps_its_version(clone:
     clone.docker("restart", before["project-code"], before["worker"])
     wait_until("the location project", lambda: is_loaded("project"), seconds=60)
     mistake.unlink()
+    # Where one is in what runs, the location comes back with the next make up that finds none.
+    mistake = clone.write(".dev/project/current/defs/mistake.py", MISTAKE)
+    clone.docker("restart", before["project-code"])
+    wait_until("the mistake", lambda: "'undefined'" in load_error("project"), seconds=60)
+    mistake.unlink()
+    assert "Dagma is up (" in clone.make("up")
+    wait_until("the location project", lambda: is_loaded("project"), seconds=60)
 
 
 @pytest.mark.usefixtures("screen")
 def test_an_edit_of_the_project_replaces_no_container_and_no_run_that_goes_on(clone: Clone) -> None:
-    # The test before has stopped another make up.
-    clone.make("up")
     before = clone.containers()
     word = clone.write("project/data/word.txt", "hello")
     word.chmod(0o644)
@@ -407,8 +402,11 @@ def test_flows_are_assets_and_those_that_are_drawn_later_too(clone: Clone) -> No
     drawn = {**json.loads((clone.folder / "flows" / "echo.json").read_text()), "name": "Drawn later"}
     drawn |= {"endpoint_name": "drawn-later", "id": "da90a000-0000-4000-8000-0000000000f2"}
     with LangflowClient(LANGFLOW, auth=ApiKey(clone.settings()["LANGFLOW_API_KEY"])) as langflow:
+        # The project has an asset of that name, and keeps it.
+        shout = {"name": "Shout", "endpoint_name": "shout", "id": "da90a000-0000-4000-8000-0000000000f3"}
+        langflow.upsert_flow(drawn | shout)
         langflow.upsert_flow(drawn)
-    wait_until("the flow that was drawn later", lambda: "drawn_later" in assets(), seconds=90)
+    wait_until("the flow that was drawn later", lambda: {"drawn_later", "shout"} <= assets(), seconds=90)
 
 
 @pytest.mark.usefixtures("screen")

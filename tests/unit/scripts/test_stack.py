@@ -38,3 +38,21 @@ def test_services_that_are_late_are_all_named(machine: Machine) -> None:
     for said in ("langflow running Up 1 second (health: starting)", "loading components", "(unhealthy)", "no broker"):
         assert said in stderr
     assert "flows-push" not in stderr
+
+
+def test_a_code_server_that_could_not_load_is_restarted_once_the_copy_is_current(machine: Machine) -> None:
+    for name in ("logs", "project"):
+        (machine.folder / ".dev" / name).mkdir(parents=True)
+    machine.add_docker(
+        """"compose up "*|"compose ps --quiet "*) ;;
+"ps --all "*) if [ -e restarted ]; then echo "project-code running Up 9 seconds (healthy)"
+  else printf '%s\\n' 'project-code running Up 1 hour (unhealthy)' 'user-code running Up 1 second (unhealthy)'; fi ;;
+"ps --quiet "*service=project-code) echo 4711 ;;
+"ps --quiet "*service=user-code) echo 4712 ;;
+"inspect "*" 4711") echo '[{"Output": "unhealthy: the code does not load: Duplicate asset key"}]' ;;
+"inspect "*" 4712") echo '[{"Output": "unhealthy: failed to connect"}]' ;;
+"restart 4711") find .dev/project -name current -printf '%l' >restarted ;;"""
+    )
+    done = machine.run("START_SECONDS=60; COPY=0123456789ab; start_stack")
+    assert done.returncode == 0, done
+    assert (machine.folder / "restarted").read_text() == "0123456789ab"
