@@ -256,6 +256,11 @@ def _enum(where: str, options: Mapping[str, Any]) -> tuple[Any, ...]:
     enum = options.get("enum", ())
     if "enum" in options and (not isinstance(enum, list | tuple) or not enum):
         raise RowsError(f"{where} has an enum without values. Write it as in {EXAMPLE}.")
+    if any(isinstance(value, bool) for value in enum):
+        raise RowsError(
+            f"{where} lists true or false, which YAML makes of yes, no, on and off. If they are words, quote them: "
+            "'yes'; else write boolean without an enum."
+        )
     return tuple(enum)
 
 
