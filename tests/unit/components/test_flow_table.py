@@ -261,6 +261,11 @@ def test_a_mistake_in_the_declaration_is_told_when_it_is_loaded(fake: FakeLangfl
     for wrong, told in (
         (YAML + "refresh: some\n", "refresh"),
         (YAML + "partitions: {column: country}\n", "either keys or daily_from"),
+        (YAML + "partitions: {column: day, daily_from: '2026-13-45'}\n", "'2026-13-45', which is no day"),
+        (YAML + "partitions: {column: country, keys: [de, '']}\n", "Give each partition a key"),
+        (YAML.replace("rows: reviews", "rows: {csv: a, jsonl: b}"), "an object of one kind"),
+        (YAML.replace("rows: reviews", "rows: {csv: a, delimiter: ;;}"), "';;' is not one character"),
+        (YAML.replace("rows: reviews", "rows: {csv: a, encoding: utf-99}"), "no encoding 'utf-99'"),
         (YAML.replace("row.text", "text"), "uses text, which there is not"),
         (YAML.replace("reviews_labelled", "a/b c"), "no name for a table"),
     ):
