@@ -1,6 +1,7 @@
 """`type: dagma.FlowTable`: a table that a flow answers, declared in YAML."""
 
 import codecs
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -94,12 +95,16 @@ def _checked_rows(rows: Any) -> Any:
         raise RowsError(f"Unknown {'option' if kinds else 'kind'} {unknown!r}{meant} {told}")
     if len(kinds) != 1:
         raise RowsError(f"Rows are an asset's key, or an object of one kind, such as {{csv: data/reviews.csv}}. {told}")
-    if kinds == ["sql"] and not isinstance(rows.get("url"), Mapping):
+    if kinds == ["sql"] and not _names_a_variable(rows.get("url")):
         raise RowsError(
             "The url names a variable, so that no password is in this file. Write url: {env: SHOP_DB_URL} here, and "
             "SHOP_DB_URL='...' into project/.env."
         )
     return rows
+
+
+def _names_a_variable(url: Any) -> bool:
+    return isinstance(url, Mapping) and re.fullmatch(r"\w+", str(url.get("env"))) is not None
 
 
 class RowPartitions(dg.Model):

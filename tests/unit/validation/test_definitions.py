@@ -77,6 +77,12 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         {},
         "project/defs/a/defs.yaml:6: rows: The url names a variable, so that no password is in this file.",
     ),
+    "a password as a variable's name": (
+        "defs/a/defs.yaml",
+        f"{TABLE}  rows: {{sql: select 1, url: {{env: 'postgresql://me:secret@db/shop'}}}}\n",
+        {},
+        "project/defs/a/defs.yaml:6: rows: The url names a variable, so that no password is in this file.",
+    ),
     "a password in an attribute that there is not": (
         "defs/a/defs.yaml",
         f"{TABLE}  rows: r\n  url: postgresql://me:secret@db/shop\n",
