@@ -7,6 +7,8 @@ import dagster as dg
 
 from dagma.components.found_flows import without_flows_of_taken_names
 from dagma.defs.llm.resources import resources_from_environment
+from dagma.execution.load_errors import first_cause
+from dagma.execution.yaml_faults import yaml_fault
 from dagma.project import add_to_path, project_folder
 from dagma.validation.setting_checks import refuse_bad_settings
 
@@ -37,13 +39,20 @@ def load_project() -> dg.Definitions:
     """Load `project/defs`; where it is missing or empty, the project defines nothing.
 
     Raises:
-        ProjectError: Dagster would fail on the files without naming one.
+        ProjectError: A file of a component can't be read, or Dagster finds a fault in it.
     """
     folder = project_folder()
     if not _has_definitions(folder / "defs"):
         return dg.Definitions()
     add_to_path()
-    return without_flows_of_taken_names(dg.load_from_defs_folder(path_within_project=folder))
+    try:
+        project = dg.load_from_defs_folder(path_within_project=folder)
+    except Exception as error:
+        # Dagster shows what stands beside the fault, also where that is a password.
+        if (told := yaml_fault(first_cause(error))) is not None:
+            raise ProjectError(told) from None
+        raise
+    return without_flows_of_taken_names(project)
 
 
 def _has_definitions(folder: Path) -> bool:
@@ -59,7 +68,11 @@ def _has_definitions(folder: Path) -> bool:
 
 
 def _check_component(file: Path) -> None:
-    text = file.read_text(encoding="utf-8")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ProjectError(f"{file}:{line}: The file is not in UTF-8. Save it as UTF-8.") from None
     if not any(line and not line.startswith("#") for line in map(str.strip, text.splitlines())):
         raise ProjectError(f"{file} is empty. Write a component into it (type: dagma.FlowTable ...), or delete it.")
     for found in OWN_TYPE.finditer(text):

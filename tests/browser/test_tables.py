@@ -77,7 +77,7 @@ def test_the_check_of_a_table_counts_the_rows_that_failed(
     page: Page, stack: Stack, ended: str, picture: Picture
 ) -> None:
     page.goto(f"{stack.dagster_url}/assets/{TABLE}?view=checks")
-    expect(page.get_by_text("No row of the table has failed.").first).to_be_visible()
+    expect(page.get_by_text("Fails if rows of the table have no answer.").first).to_be_visible()
     expect(page.get_by_text(re.compile("TemplateFault: 1 row")).first).to_be_visible()
     picture(page, "dagster-table-check")
 

@@ -27,6 +27,7 @@ from dagma.langflow.flows_api import is_refused_look_up
 from dagma.ledger import Ledger, LedgerError, input_hash
 from dagma.ledger.grouped_ledger import GroupedLedger
 from dagma.ledger.recent_calls import Means, recent_means
+from dagma.wording import counted
 
 # Progress is told every 5 s at first, and then ever less often: under 300 times in a day.
 PROGRESS_SECONDS = 5.0
@@ -90,7 +91,7 @@ class Batch:
             The rows, after they were written to the table.
 
         Raises:
-            RowsError: The rows or their keys can't be used. Nothing was sent.
+            RowsError: The rows or their keys can't be used, or not one row can be asked. Nothing was sent.
             BatchStopped: A limit was reached.
             TableError: The table can't be written.
             LangflowError: No row can be asked. What was answered before is kept, as it is after each other error.
@@ -107,6 +108,7 @@ class Batch:
             scope = self._prepared(staging, flow)
             staged.mark(self._needed)
             self._count(staged)
+            self._refuse_if_none_can_be_asked(staged)
             self._estimate(staged, flow)
             if self._table is not None and self._settings.sample is None:
                 self._table.begin_refresh(self._generation)
@@ -161,6 +163,15 @@ class Batch:
         if self._settings.sample is not None:
             # Of rows that ask the same, the sample asks one, and all others get its answer.
             self.progress.to_ask = min(to_ask, self._settings.sample)
+
+    def _refuse_if_none_can_be_asked(self, staged: StagedRows) -> None:
+        """Refuse rows that all have a fault: a row may be bad, and if all are, the declaration is."""
+        if self.progress.to_ask and (row := staged.first_if_all_faulty()) is not None:
+            raise RowsError(
+                f"None of {counted(self.progress.rows, 'rows')} can be asked. The first one has the key {row.key!r} "
+                f"and the fault {row.fault_kind}: {row.fault} Nothing was sent or written. Correct the template or the "
+                "rows."
+            )
 
     def _estimate(self, staged: StagedRows, flow: FlowReference) -> None:
         """Tell what the rows will take, and refuse what will cost too much."""

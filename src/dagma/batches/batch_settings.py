@@ -84,6 +84,11 @@ class BatchSettings:
         Raises:
             RowsError: Something can't be used; the message says what, and what would do.
         """
+        if isinstance(self.keep, str):
+            raise RowsError(f"keep is {self.keep!r}. Write a list of columns: [{self.keep}].")
+        tweaks = {} if self.tweaks is None else self.tweaks
+        if not isinstance(tweaks, Mapping) or not all(isinstance(fields, Mapping) for fields in tweaks.values()):
+            raise RowsError("tweaks name a field without its component. Write {component id: {field: value}}.")
         object.__setattr__(self, "keep", tuple(dict.fromkeys((self.key, *self.keep))))
         self._check_names()
         _ = self.templates
@@ -92,8 +97,8 @@ class BatchSettings:
         _number("concurrency", self.concurrency, 1, MOST_CONCURRENCY)
         if self.sample is not None:
             _number("sample", self.sample, 1, None)
-        if self.max_cost_usd is not None and not 0 < self.max_cost_usd < float("inf"):
-            raise RowsError(f"max_cost_usd is {self.max_cost_usd}. Write USD, such as 5 or 0.5.")
+        if self.max_cost_usd is not None and not _is_amount(self.max_cost_usd):
+            raise RowsError(f"max_cost_usd is {self.max_cost_usd!r}. Write USD as a number, such as 5 or 0.5.")
         self.most_failures(0)
 
     @cached_property
@@ -149,17 +154,22 @@ class BatchSettings:
             if not OUTPUT_NAME.fullmatch(name):
                 raise RowsError(f"The output column {name!r} is no name. Use letters, digits and underscores.")
         taken: dict[str, str] = dict.fromkeys((*OWN_COLUMNS, *SYSTEM_COLUMNS), "a column of every table")
-        for name, what in [*((name, "input") for name in self.keep), *((name, "output") for name in outputs)]:
+        inputs = [(name, "key" if name == self.key else "keep") for name in self.keep]
+        for name, what in [*inputs, *((name, "output") for name in outputs)]:
             if not name or storable(name) != name or len(name.encode()) > MOST_NAME_BYTES:
-                raise RowsError(f"The {what} column {name[:80]!r} has a name that no table can have. Rename it.")
+                raise RowsError(f"The column {name[:80]!r} of {what} has a name that no table can have. Rename it.")
             if (other := taken.get(name.lower())) is not None:
-                raise RowsError(f"The {what} column {name!r} has the name of {other}. Rename it.")
-            taken[name.lower()] = f"the {what} column {name!r}"
+                raise RowsError(f"The column {name!r} of {what} has the name of {other}. Rename it.")
+            taken[name.lower()] = f"the column {name!r} of {what}"
 
 
 def _choice(name: str, word: Any, words: tuple[str, ...]) -> None:
     if word not in words:
         raise RowsError(f"{name} is {word!r}. Choose one of: {', '.join(words)}.")
+
+
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
 
 
 def _number(name: str, value: Any, least: int, most: int | None) -> None:

@@ -25,13 +25,15 @@ def columns_of(answer: Answer, output: OutputColumns) -> dict[str, Any]:
         AnswerFault: It does not give them; the message says why.
     """
     fault: AnswerFault | None = None
-    for found in _objects_of(answer):
+    for found in _objects_of(answer, output.told_form):
         try:
             return output.checked(found)
         except AnswerFault as error:
             fault = fault or error
     if fault is not None:
         raise fault
+    if output.form in (answer.text or ""):
+        raise AnswerFault("It repeats the form, and answers nothing.")
     if answer.text is not None and len(output.columns) == 1:
         return output.checked({output.columns[0].name: answer.text.strip()})
     raise AnswerFault("There is no JSON object in it.")
@@ -100,13 +102,14 @@ def closed(text: str) -> str:
     return "".join([*written, *reversed(opened)])
 
 
-def _objects_of(answer: Answer) -> Iterator[Mapping[str, Any]]:
+def _objects_of(answer: Answer, told_form: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the objects of an answer; the form in a question that was repeated is none."""
     if answer.text is not None:
-        yield from objects_in(answer.text)
+        yield from objects_in(answer.text.replace(told_form, ""))
         return
     for value in answer.outputs.values():
         if isinstance(value, str):
-            yield from objects_in(value)
+            yield from objects_in(value.replace(told_form, ""))
         elif isinstance(value, Mapping):
             yield value
             yield from (inner for inner in value.values() if isinstance(inner, Mapping))

@@ -10,7 +10,8 @@ from dagma.batches.errors import RowsError
 from dagma.batches.values import MOST_INTEGER, Kind, kind_of
 
 TYPES: Mapping[str, Kind] = {"string": "text", "integer": "integer", "number": "number", "boolean": "boolean"}
-FORMS = {"string": '"..."', "integer": "1", "number": "1.5", "boolean": "true or false"}
+PLACEHOLDER = "..."
+FORMS = {"string": f'"{PLACEHOLDER}"', "integer": "1", "number": "1.5", "boolean": "true or false"}
 """How values are shown to the model."""
 # A text that is longer says more than a word of `enum`.
 LONGEST_SAYING = 60
@@ -141,6 +142,8 @@ class OutputColumn:
         fits = isinstance(value, list) if self.type == "array" else _fits(value, TYPES[self.type])
         if not fits:
             return f"is {shown}, and not {'an' if self.type[0] in 'ai' else 'a'} {self.type}"
+        if self.type == "string" and not self.enum and value.strip() == PLACEHOLDER:
+            return f"is {shown}, the placeholder of the form and no answer"
         if self.enum and value not in self.enum:
             return f"is {shown}, which is none of {', '.join(map(_shown, self.enum))}"
         if self.minimum is not None and value < self.minimum:
@@ -201,6 +204,16 @@ class OutputColumns:
             "required": [column.name for column in self.columns if not column.optional],
         }
 
+    @property
+    def form(self) -> str:
+        """How an answer is written, such as `{"label": "positive" or "negative", "reason": "..."}`."""
+        return f"{{{', '.join(f'{json.dumps(column.name)}: {column.form}' for column in self.columns)}}}"
+
+    @property
+    def told_form(self) -> str:
+        """The sentence that tells the model the form."""
+        return f"Answer with JSON only, in this form: {self.form}"
+
     def instructions(self, question: str) -> str:
         """Say what the model is told about how to answer. By an example: small models give a schema back.
 
@@ -215,8 +228,7 @@ class OutputColumns:
             words = [str(value) for value in self.columns[0].enum]
             told = [] if all(word in question for word in words) else [f"Answer with one of: {', '.join(words)}."]
         else:
-            columns = ", ".join(f"{json.dumps(column.name)}: {column.form}" for column in self.columns)
-            told = [f"Answer with JSON only, in this form: {{{columns}}}"]
+            told = [self.told_form]
         return "\n".join([*told, *notes])
 
     def checked(self, answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -244,6 +256,11 @@ def _enum(where: str, options: Mapping[str, Any]) -> tuple[Any, ...]:
     enum = options.get("enum", ())
     if "enum" in options and (not isinstance(enum, list | tuple) or not enum):
         raise RowsError(f"{where} has an enum without values. Write it as in {EXAMPLE}.")
+    if any(isinstance(value, bool) for value in enum):
+        raise RowsError(
+            f"{where} lists true or false, which YAML makes of yes, no, on and off. If they are words, quote them: "
+            "'yes'; else write boolean without an enum."
+        )
     return tuple(enum)
 
 

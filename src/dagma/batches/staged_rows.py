@@ -134,6 +134,13 @@ class StagedRows:
             return int(self._database.execute("SELECT count(*) FROM staged").fetchone()[0])
         return int(self._database.execute("SELECT count(*) FROM staged WHERE state = ?", [state]).fetchone()[0])
 
+    def first_if_all_faulty(self) -> StagedRow | None:
+        """Give the first row if no row can be asked, since each has a fault; else None."""
+        if self._database.execute("SELECT 1 FROM staged WHERE fault IS NULL LIMIT 1").fetchone():
+            return None
+        record = self._database.execute("SELECT * FROM staged ORDER BY position LIMIT 1").fetchone()
+        return None if record is None else self._row(record)
+
     def to_ask(self) -> Iterator[StagedRow]:
         """Yield the rows that are to be asked, in the order of the input, those with a fault among them."""
         for rows in self._chunks("state = 'ask'"):

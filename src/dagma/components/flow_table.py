@@ -15,7 +15,7 @@ from dagma.batches.tables_database import tables_from_environment
 from dagma.calls.caller import Caller
 from dagma.calls.retrying import CALL_ERRORS, retry_or_fail
 from dagma.components.stored_tables import stored_tables, table_name_of
-from dagma.components.table_metadata import describe_batch, describe_errors, preview
+from dagma.components.table_metadata import describe_batch, describe_errors, preview, tell_errors
 from dagma.ledger.ledger_settings import ledger_from_environment
 from dagma.wording import counted
 
@@ -136,7 +136,9 @@ def table_asset(
         "description": f"The answers of {flow} to {source}.",
         **spec,
         "key": asset_key,
-        "check_specs": [dg.AssetCheckSpec(CHECK, asset=asset_key, description="No row of the table has failed.")],
+        "check_specs": [
+            dg.AssetCheckSpec(CHECK, asset=asset_key, description="Fails if rows of the table have no answer.")
+        ],
         "io_manager_def": stored_tables,
         "partitions_def": partitions_def,
         "pool": pool,
@@ -193,7 +195,7 @@ def _check(table: AnswerTable) -> dg.AssetCheckResult:
         check_name=CHECK,
         passed=not errors,
         severity=dg.AssetCheckSeverity.WARN,
-        description=", ".join(f"{kind}: {counted(count, 'rows')}" for kind, count in errors.items()) or None,
+        description=tell_errors(errors) or None,
         metadata=describe_errors(errors),
     )
 

@@ -1,18 +1,26 @@
 """`type: dagma.FlowTable`: a table that a flow answers, declared in YAML."""
 
+import codecs
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import dagster as dg
-from pydantic import Field
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 from typing_extensions import override
 
 from dagma import environment
+from dagma.batches.answer_table import checked_table_name
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import RowsError
+from dagma.components.component_file import naming_the_file
 from dagma.components.flow_table import table_asset
 from dagma.components.scaffolds import FlowTableScaffolder
+from dagma.components.stored_tables import table_name_of
 from dagma.project import project_folder
 
 
@@ -30,6 +38,20 @@ class FileRows(dg.Model):
     parquet: str | None = Field(default=None, description="A Parquet file; needs pyarrow.")
     encoding: str | None = Field(default=None, description="The CSV file's encoding. Default: UTF-8.")
     delimiter: str | None = Field(default=None, description="What stands between its cells. Default: a comma.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.csv is None and (self.encoding or self.delimiter):
+            raise RowsError("Only a CSV file has an encoding and a delimiter. Leave them out.")
+        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
+            raise RowsError(f"The delimiter {self.delimiter!r} is not one character that can stand between cells.")
+        if self.encoding is not None:
+            try:
+                codecs.lookup(self.encoding)
+            except (LookupError, ValueError):
+                told = f"There is no encoding {self.encoding!r}. Name one such as utf-8, latin-1 or utf-16."
+                raise RowsError(told) from None
+        return self
 
     def source(self) -> dict[str, Any]:
         """Give what `read_rows` takes."""
@@ -53,6 +75,38 @@ class QueryRows(dg.Model):
         return {"sql": self.sql, "url": url}
 
 
+ROW_KINDS = ("csv", "jsonl", "parquet", "sql")
+ROW_NAMES = (*ROW_KINDS, "encoding", "delimiter", "url")
+
+
+def _checked_rows(rows: Any) -> Any:
+    """Say in one sentence what is wrong with a declaration of rows, and never what a URL holds.
+
+    Raises:
+        RowsError: It is neither an asset's key nor an object of one kind.
+    """
+    if isinstance(rows, str):
+        return rows
+    kinds = [name for name in rows if name in ROW_KINDS] if isinstance(rows, Mapping) else []
+    told = f"The kinds are {', '.join(ROW_KINDS)}."
+    for unknown in [str(name) for name in rows if name not in ROW_NAMES] if isinstance(rows, Mapping) else []:
+        close = get_close_matches(unknown, ROW_NAMES, n=1)
+        meant = f", did you mean {close[0]}?" if close else "."
+        raise RowsError(f"Unknown {'option' if kinds else 'kind'} {unknown!r}{meant} {told}")
+    if len(kinds) != 1:
+        raise RowsError(f"Rows are an asset's key, or an object of one kind, such as {{csv: data/reviews.csv}}. {told}")
+    if kinds == ["sql"] and not _names_a_variable(rows.get("url")):
+        raise RowsError(
+            "The url names a variable, so that no password is in this file. Write url: {env: SHOP_DB_URL} here, and "
+            "SHOP_DB_URL='...' into project/.env."
+        )
+    return rows
+
+
+def _names_a_variable(url: Any) -> bool:
+    return isinstance(url, Mapping) and re.fullmatch(r"\w+", str(url.get("env"))) is not None
+
+
 class RowPartitions(dg.Model):
     """Partitions of a table by a column of its rows."""
 
@@ -62,17 +116,33 @@ class RowPartitions(dg.Model):
         default=None, description="The first day, as in 2026-01-31: a partition for each day since."
     )
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self.definition()
+        return self
+
     def definition(self) -> dg.PartitionsDefinition[Any]:
         """Give Dagster's definition.
 
         Raises:
-            RowsError: It names both kinds, or none.
+            RowsError: It names both kinds, or none, or one that can't be used.
         """
         if (self.keys is None) == (self.daily_from is None):
             raise RowsError("The partitions name either keys or daily_from.")
-        if self.keys is not None:
+        if self.keys is None:
+            try:
+                return dg.DailyPartitionsDefinition(start_date=date.fromisoformat(str(self.daily_from)).isoformat())
+            except ValueError:
+                told = (
+                    f"The partitions begin at daily_from {self.daily_from!r}, which is no day. Write it as 2026-01-31."
+                )
+                raise RowsError(told) from None
+        if not self.keys or not all(self.keys):
+            raise RowsError("The partitions have no keys, or an empty one. Give each partition a key.")
+        try:
             return dg.StaticPartitionsDefinition(self.keys)
-        return dg.DailyPartitionsDefinition(start_date=str(self.daily_from))
+        except dg.DagsterError as error:
+            raise RowsError(f"The partitions can't have these keys: {error}") from None
 
 
 @dg.scaffold_with(FlowTableScaffolder)
@@ -83,6 +153,7 @@ class FlowTable(BatchSettings, dg.Component, dg.Resolvable):
     asset: Annotated[str, dg.Resolver.default(description="The asset's key. The table has its name.")]
     rows: Annotated[
         str | FileRows | QueryRows,
+        BeforeValidator(_checked_rows),
         dg.Resolver.passthrough(
             description="The key of an upstream asset, {csv|jsonl|parquet: path}, or {sql: query, url: {env: NAME}}."
         ),
@@ -96,6 +167,17 @@ class FlowTable(BatchSettings, dg.Component, dg.Resolvable):
     pool: Annotated[
         str | None, dg.Resolver.default(description="A pool that limits how many materializations run at a time.")
     ] = None
+
+    @override
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked_table_name(table_name_of(dg.AssetKey.from_user_string(self.asset)))
+
+    @override
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
+        with naming_the_file(context, getattr(attributes, "asset", None)):
+            return super().load(attributes, context)
 
     @override
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:

@@ -13,6 +13,7 @@ import dagster as dg
 
 from dagma import environment
 from dagma.backends.langflow.access_variables import DEFAULT_BASE_URL, base_url_from_environment, langflow_client
+from dagma.components.component_file import naming_the_file
 from dagma.components.flow_asset import POOL, FlowAsset
 from dagma.components.flow_calls import with_calls
 from dagma.components.flow_changes import flow_changes_sensor
@@ -95,7 +96,8 @@ class Flows(dg.Component, dg.Resolvable):
         """Make the definitions of a `defs.yaml`."""
         place = context.component_path
         name = place.file_path.with_suffix("").name
-        return self.definitions(f"{name}_{place.instance_key}" if place.instance_key else name)
+        with naming_the_file(context):
+            return self.definitions(f"{name}_{place.instance_key}" if place.instance_key else name)
 
     def definitions(self, name: str = "flows") -> dg.Definitions:
         """Make the assets, their schedules, and the sensor that keeps them current.

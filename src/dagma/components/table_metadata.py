@@ -10,6 +10,7 @@ from dagma.batches.answer_table import AnswerTable
 from dagma.batches.progress import Progress
 from dagma.calls.call_record import record_texts
 from dagma.calls.shown_answers import show_table
+from dagma.wording import counted
 
 PREVIEW_ROWS = 10
 PREVIEW_COLUMNS = 20
@@ -41,8 +42,13 @@ def describe_batch(progress: Progress) -> dict[str, Any]:
 
 
 def describe_errors(errors: Mapping[str, int]) -> dict[str, Any]:
-    """Tell how many rows failed, by kind of error; nothing where none did."""
-    return {"errors_by_kind": dg.MetadataValue.json(dict(errors))} if errors else {}
+    """Tell how many rows failed, by kind of error; nothing where none did. As a text, which the UI shows at once."""
+    return {"errors_by_kind": tell_errors(errors)} if errors else {}
+
+
+def tell_errors(errors: Mapping[str, int]) -> str:
+    """Say how many rows failed, by kind of error: `AnswerFault: 2 rows, BadFile: 1 row`."""
+    return ", ".join(f"{kind}: {counted(count, 'rows')}" for kind, count in errors.items())
 
 
 def preview(table: AnswerTable) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from dagma.execution.yaml_faults import yaml_fault
 from dagma.project import project_folder
 
 
@@ -20,6 +21,11 @@ def describe(error: BaseException) -> str:
     place = _place(cause)
     message = _message(cause)
     return f"{place}: {message}" if place else message
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """Give what an error was raised from in the end."""
+    return list(_chain(error))[-1]
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -48,6 +54,8 @@ def _name(file: Path, folder: Path, line: int | None) -> str:
 
 
 def _message(error: BaseException) -> str:
+    if (told := yaml_fault(error)) is not None:
+        return told
     # Settings and Dagster say all of it in the message; of Python's own errors the type is half of it.
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     lines = [line for line in text.splitlines() if "https://errors.pydantic.dev" not in line]

@@ -142,6 +142,29 @@ def test_what_plainly_means_a_value_is_taken_as_it(said: str, score: int) -> Non
     assert read(said) == {"label": "positive", "score": score}
 
 
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ("string", "..."),
+        ("string", '{"said": "..."}'),
+        ("string", "{question}"),
+        ("integer", "{question}"),
+        ({"type": "string", "optional": True}, '{"said": "..." or null}'),
+        ({"items": "string"}, '{"said": ["..."]}'),
+    ],
+)
+def test_the_form_of_the_instructions_is_no_answer(column: Any, said: str) -> None:
+    columns = OutputColumns.of({"said": column})
+    with pytest.raises(AnswerFault, match=r"the placeholder|repeats the form"):
+        columns_of(Answer(text=said.replace("{question}", f"Hello?\n\n{columns.instructions('')}")), columns)
+
+
+def test_an_answer_beside_the_repeated_question_is_taken() -> None:
+    columns = OutputColumns.of({"stars": "integer"})
+    assert columns_of(Answer(text=f'{columns.instructions("")}\n{{"stars": 4}}'), columns) == {"stars": 4}
+    assert columns_of(Answer(text='{"stars": 1}'), columns) == {"stars": 1}, "as in the form, and an answer"
+
+
 def test_one_column_needs_no_json() -> None:
     label = OutputColumns.of({"label": {"enum": ["positive", "negative"]}})
     assert columns_of(Answer(text=" Negative. "), label) == {"label": "negative"}

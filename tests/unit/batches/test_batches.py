@@ -476,7 +476,11 @@ def test_an_argument_that_cant_be_used_is_told_before_anything_is_read(fake: Fak
         ({"output": {"label": {"enum": []}}}, "enum without values"),
         ({"output": {"label": "word"}}, "the type 'word'"),
         ({"output": {"error": "string"}}, "a column of every table"),
-        ({"output": {"id": "string"}}, "the input column 'id'"),
+        ({"output": {"id": "string"}}, "the column 'id' of key"),
+        ({"keep": "text"}, "Write a list of columns"),
+        ({"max_cost_usd": "5$"}, "Write USD as a number"),
+        ({"tweaks": {"temperature": 0}}, "Write {component id: {field: value}}"),
+        ({"output": {"label": {"enum": [True, False]}}}, "quote them: 'yes'"),
         ({"keep": ["call_id"]}, "a column of every table"),
     ):
         with pytest.raises(RowsError, match=told.replace("(", r"\(")):

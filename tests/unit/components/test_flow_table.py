@@ -68,6 +68,8 @@ def test_five_lines_of_yaml_make_a_table_that_is_shown_and_checked(
     assert metadata["preview"].records[1].data["label"] == "negative"
     (check,) = result.get_asset_check_evaluations()
     assert (check.check_name, check.passed) == ("rows_failed", True)
+    (spec,) = declared(YAML).check_specs
+    assert spec.description == "Fails if rows of the table have no answer."
     calls = list(all_calls(LedgerSettings.from_environment().open().database, Filter()))
     assert sorted((call["run_id"], call["row_key"]) for call in calls) == [(result.run_id, "1"), (result.run_id, "2")]
 
@@ -95,7 +97,8 @@ def test_failed_rows_are_told_by_the_check_and_not_by_the_run(
         dg.AssetCheckSeverity.WARN,
         "AnswerFault: 1 row",
     )
-    assert metadata_of(result)["errors_by_kind"] == {"AnswerFault": 1}
+    assert check.metadata["errors_by_kind"].value == "AnswerFault: 1 row", "a text, which the UI shows at once"
+    assert metadata_of(result)["errors_by_kind"] == "AnswerFault: 1 row"
 
 
 def test_over_max_failed_the_run_fails_with_the_errors_by_kind(
@@ -106,7 +109,7 @@ def test_over_max_failed_the_run_fails_with_the_errors_by_kind(
     assert not result.success
     failure = result.failure_data_for_node("reviews_labelled").user_failure_data
     assert failure is not None
-    assert failure.metadata["errors_by_kind"].value == {"AnswerFault": 1}
+    assert failure.metadata["errors_by_kind"].value == "AnswerFault: 1 row"
     assert "max_failed allows 0" in str(failure.description)
     assert len(result.get_asset_check_evaluations()) == 1
     assert stored(database, "reviews_labelled", "label")[0] == {"label": "positive"}
@@ -261,6 +264,11 @@ def test_a_mistake_in_the_declaration_is_told_when_it_is_loaded(fake: FakeLangfl
     for wrong, told in (
         (YAML + "refresh: some\n", "refresh"),
         (YAML + "partitions: {column: country}\n", "either keys or daily_from"),
+        (YAML + "partitions: {column: day, daily_from: '2026-13-45'}\n", "'2026-13-45', which is no day"),
+        (YAML + "partitions: {column: country, keys: [de, '']}\n", "Give each partition a key"),
+        (YAML.replace("rows: reviews", "rows: {csv: a, jsonl: b}"), "an object of one kind"),
+        (YAML.replace("rows: reviews", "rows: {csv: a, delimiter: ;;}"), "';;' is not one character"),
+        (YAML.replace("rows: reviews", "rows: {csv: a, encoding: utf-99}"), "no encoding 'utf-99'"),
         (YAML.replace("row.text", "text"), "uses text, which there is not"),
         (YAML.replace("reviews_labelled", "a/b c"), "no name for a table"),
     ):

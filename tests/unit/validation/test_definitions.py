@@ -12,6 +12,7 @@ from unit.scripts.compose import ROOT
 
 LOAD_PROJECTS = Path(__file__).parent / "load_projects.py"
 ASSET = "import dagster as dg\n\n\n@dg.asset\ndef mine() -> None: ...\n"
+TABLE = 'type: dagma.FlowTable\nattributes:\n  asset: mine\n  key: id\n  input: "{{ row.text }}"\n'
 BAD_SETTING = {"DAGMA_QUOTAS": "calls=many/day"}
 
 # Name of the case: file of the project, its text, further settings, and what has to be said.
@@ -38,14 +39,67 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         {},
         "resource with key 'gone' required by op 'needy' was not provided.",
     ),
-    "yaml": ("defs/a/defs.yaml", "typ: dagster.PythonScriptComponent\n", {}, "`type at project/defs/a/defs.yaml:1`"),
-    "yaml syntax": ("defs/a/defs.yaml", "type: [dagster\n", {}, 'in "project/defs/a/defs.yaml", line 1, column 7'),
+    "yaml": (
+        "defs/a/defs.yaml",
+        "typ: dagster.PythonScriptComponent\n",
+        {},
+        "project/defs/a/defs.yaml:1: type: Field required\n",
+    ),
+    "yaml syntax": ("defs/a/defs.yaml", "type: [dagster\n", {}, "project/defs/a/defs.yaml:1: while parsing a flow s"),
     "yaml without a component": ("defs/a/defs.yaml", "# later\n", {}, "project/defs/a/defs.yaml is empty. Write a "),
     "yaml with a misspelled component": (
         "defs/a/defs.yaml",
         "# mine\ntype: dagma.FlowTabel  # of reviews\n",
         {},
         "project/defs/a/defs.yaml:2: There is no component dagma.FlowTabel. There are dagma.Flows and dagma.FlowTable.",
+    ),
+    "yaml with an unknown attribute": (
+        "defs/a/defs.yaml",
+        "type: dagma.FlowTable\nattributes:\n  colour: red\n",
+        {},
+        "project/defs/a/defs.yaml:3: colour: Extra inputs are not permitted\n",
+    ),
+    "the second table of a file": (
+        "defs/a/defs.yaml",
+        f"{TABLE}  rows: r\n---\n{TABLE}  rows: r\n  concurrency: 0\n",
+        {},
+        "project/defs/a/defs.yaml:14: mine: concurrency is 0. Write a whole number from 1 to 200.\n",
+    ),
+    "a kind of rows": (
+        "defs/a/defs.yaml",
+        f"{TABLE}  rows: {{cvs: a.csv}}\n",
+        {},
+        "project/defs/a/defs.yaml:6: rows: Unknown kind 'cvs', did you mean csv? The kinds are csv, ",
+    ),
+    "a password": (
+        "defs/a/defs.yaml",
+        f"{TABLE}  rows: {{sql: select 1, url: 'postgresql://me:secret@db/shop'}}\n",
+        {},
+        "project/defs/a/defs.yaml:6: rows: The url names a variable, so that no password is in this file.",
+    ),
+    "a password as a variable's name": (
+        "defs/a/defs.yaml",
+        f"{TABLE}  rows: {{sql: select 1, url: {{env: 'postgresql://me:secret@db/shop'}}}}\n",
+        {},
+        "project/defs/a/defs.yaml:6: rows: The url names a variable, so that no password is in this file.",
+    ),
+    "a password in an attribute that there is not": (
+        "defs/a/defs.yaml",
+        f"{TABLE}  rows: r\n  url: postgresql://me:secret@db/shop\n",
+        {},
+        "project/defs/a/defs.yaml:7: url: Extra inputs are not permitted\n",
+    ),
+    "a word of flows": (
+        "defs/a/defs.yaml",
+        "type: dagma.Flows\nattributes:\n  flows: {label: {mode: jbo}}\n",
+        {},
+        "project/defs/a/defs.yaml:3: flows: mode is 'jbo'. Set it to one of: auto, direct, job.\n",
+    ),
+    "a template of flows": (
+        "defs/a/defs.yaml",
+        "type: dagma.Flows\nattributes:\n  flows: {label: {input: '{{ row.text }}'}}\n",
+        {},
+        "project/defs/a/defs.yaml: The input of the flow asset 'label' uses row, which there is not.",
     ),
     "backend": (
         "mine.py",
@@ -120,6 +174,7 @@ def test_a_mistake_is_told_with_its_cause_and_its_line_alone(mistake: str, said:
     assert code == 1
     assert MISTAKES[mistake][3] in text
     assert "Traceback" not in text
+    assert "secret" not in text
     assert "bye" not in text, "what the project prints is not a problem"
     assert "errors.pydantic.dev" not in text
 
