@@ -41,7 +41,7 @@ def test_a_run_and_a_flow_that_nobody_knows_are_errors(stack: Stack) -> None:
     ):
         command = " ".join(("dagma", "ledger", *arguments))
         printed = stack.exec("user-code", "sh", "-c", f"{command} 2>&1; echo exit $?")
-        assert printed.splitlines()[0].startswith("dagma ledger: "), printed
+        assert printed.splitlines()[0].startswith("dagma: "), printed
         assert printed.splitlines()[-1] == "exit 1"
 
 

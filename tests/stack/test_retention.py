@@ -212,7 +212,7 @@ def test_by_hand_it_counts_first_and_prunes_then(stack: Stack, dagster: Dagster)
     old = old_call(stack, dagster)
     counted = stack.exec("user-code", "dagma", "prune", "--dry-run")
     assert "Dagster   would delete: 1 run" in counted
-    assert "Langflow  would delete: 2 messages, 1 traces" in counted
+    assert "Langflow  would delete: 2 messages, 1 trace, " in counted
     assert "ledger    would delete: 1 call" in counted
     assert all(old.left(stack).values())
 
