@@ -1,10 +1,11 @@
 """How long PostgreSQL may take for a statement of the ledger's."""
 
+import hashlib
 import threading
 
 import pytest
 from ledger_suites.tools import MakeLedger, new_call
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 from stack.ledger_fixtures import (
     LedgerPostgres,
     ledger_postgres,
@@ -17,11 +18,13 @@ from stack.ledger_fixtures import (
 from dagma.ledger import Ledger, LedgerUnavailableError
 from dagma.ledger import database as database_module
 from dagma.ledger.migrate import MIGRATION_LOCK, migrate
+from dagma.ledger.state_changes import Ending, end_all
 
 __all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
 
 BOUND = text("SHOW statement_timeout")
 SLOW = text("SELECT pg_sleep(0.4)")
+ROWS_PASSED = text("SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'calls'")
 
 
 @pytest.fixture
@@ -81,3 +84,22 @@ def test_a_migration_waits_for_another(ledger_postgres: LedgerPostgres, monkeypa
         migrate(ledger_postgres.owner_url, ledger_postgres.app_role)
         timer.join()
     engine.dispose()
+
+
+def test_the_end_of_a_call_does_not_read_the_other_calls(
+    make_ledger: MakeLedger, ledger_postgres: LedgerPostgres
+) -> None:
+    ledger = make_ledger()
+    begun = ledger.begin(new_call())
+    assert all(ledger._admission.admit_new([new_call(mode="job") for _ in range(2_000)]))
+    engine = create_engine(ledger_postgres.owner_url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as owner:
+        owner.execute(text("ANALYZE calls"))
+    engine.dispose()
+
+    def end(connection: Connection) -> int:
+        values = {"state": "answered", "answer_hash": hashlib.sha256(b"{}").hexdigest()}
+        assert end_all(connection, [Ending(begun.call_id, values, "{}", 60)], begun.begun_at)
+        return int(connection.scalar(ROWS_PASSED) or 0)
+
+    assert ledger.database.transact(end) == 0

@@ -75,7 +75,8 @@ def end_all(connection: Connection, endings: Sequence[Ending], now: datetime) ->
         {**each.values, "id": each.call_id, "replay_body": each.body, "keep_seconds": each.keep_seconds}
         for each in endings
     ]
-    return set(connection.scalars(_end_all(names), {"rows": json.dumps(rows, default=str)}))
+    ids = [each.call_id for each in endings]
+    return set(connection.scalars(_end_all(names), {"rows": json.dumps(rows, default=str), "ids": ids}))
 
 
 @cache
@@ -88,7 +89,8 @@ def _end_all(names: tuple[str, ...]) -> TextClause:
     statement = (
         f"WITH given AS (SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS given ({types}, "  # noqa: S608 (names of our own)
         "id text, replay_body text, keep_seconds float)), "
-        f"changed AS (UPDATE calls SET {columns} FROM given WHERE calls.id = given.id "
+        # The ids once more, since PostgreSQL takes any JSON for a hundred rows and would read the whole table.
+        f"changed AS (UPDATE calls SET {columns} FROM given WHERE calls.id = given.id AND calls.id = ANY(:ids) "
         f"AND calls.state IN ({sources}) RETURNING calls.id, replay_body, keep_seconds) "
         "INSERT INTO replays (call_id, body, expires_at) "
         "SELECT id, replay_body, ledger_now() + make_interval(secs => keep_seconds) FROM changed RETURNING call_id"
