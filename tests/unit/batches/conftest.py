@@ -15,6 +15,8 @@ from dagma.batches.ask_rows import ask_rows
 from dagma.batches.row_result import RowResult
 from dagma.batches.tables_database import TablesDatabase, tables_from_environment
 from dagma.calls.call_policy import CallPolicy
+from dagma.ledger.ledger_settings import ledger_from_environment
+from dagma.ledger.reports import Filter, all_calls
 from dagma.testing import FakeAnswer, FakeCall, FakeLangflow, RecordedRequest
 
 FLOW_ID = "5c0ffee0-3333-4000-8000-000000000001"
@@ -76,6 +78,11 @@ def ask(rows: Any, **options: Any) -> dict[str, RowResult]:
     if "backend" not in options:
         defaults["backend"] = langflow_from_environment(QUICK)
     return {result.key: result for result in ask_rows(rows, **{**defaults, **options})}
+
+
+def ledger_rows() -> list[dict[str, Any]]:
+    """The calls that the ledger has."""
+    return [dict(row) for row in all_calls(ledger_from_environment().database, Filter())]
 
 
 def sends(fake: FakeLangflow) -> list[RecordedRequest]:

@@ -1,22 +1,16 @@
 """Calls of rows begin in the ledger a moment before they are sent, where that loses nothing."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
-from unit.batches.conftest import Flow, ask, reviews
+from unit.batches.conftest import Flow, ask, ledger_rows, reviews
 
 from dagma import Backend, CallRequest
 from dagma.batches.errors import BatchStopped
-from dagma.ledger import LedgerSettings
-from dagma.ledger.reports import Filter, all_calls
 from dagma.testing import FakeLangflow
 
 IN_FLIGHT = 2
-
-
-def ledger_rows() -> list[Any]:
-    return list(all_calls(LedgerSettings.from_environment().open().database, Filter()))
 
 
 def states() -> set[str]:
