@@ -8,13 +8,16 @@ Usage: python -m bench.overhead [CALLS]    Needs DAGMA_LEDGER_URL.
 
 import statistics
 import sys
+from contextlib import closing
 from typing import Any
 
+import psycopg2
 import requests
 from bench.fake_process import FakeProcess, fake_langflow
 from bench.figures import Figure, spread
 from bench.turns import Call, take_turns
 
+from dagma import environment
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
 
 CALLS = 300
@@ -70,12 +73,28 @@ def bare_job(fake: FakeProcess) -> Call:
     return call
 
 
+def bare_commits(connection: Any) -> Call:
+    """Two transactions that are on disk when they end, as a call has them: no less tells a sent call from a new one."""
+
+    def call() -> None:
+        for _ in range(2):
+            with connection, connection.cursor() as cursor:
+                cursor.execute("SELECT pg_logical_emit_message(true, 'bench', 'a line of the log')")
+
+    return call
+
+
 def measure(count: int) -> list[Figure]:
     """Measure v1 and v2."""
-    with fake_langflow() as fake, requests.Session() as session:
+    with (
+        fake_langflow() as fake,
+        requests.Session() as session,
+        closing(psycopg2.connect(environment.text("DAGMA_LEDGER_URL") or "")) as database,
+    ):
         backend = LangflowRestResource(base_url=fake.base_url, api_key=fake.api_key)
         flow_id = fake.flow_id
         calls: dict[str, Call] = {
+            "two commits": bare_commits(database),
             "v1 requests.post": bare_run(fake, requests),
             "v1 session.post": bare_run(fake, session),
             "v1 call path": lambda: backend.run_flow(QUESTION, flow_id=flow_id, mode="direct"),
@@ -91,6 +110,7 @@ def measure(count: int) -> list[Figure]:
         return 1000 * (statistics.median(seconds[ours]) - statistics.median(seconds[bare]))
 
     return [
+        Figure("two_commits", 1000 * statistics.median(seconds["two commits"]), "ms"),
         Figure("added_per_call_v1", added("v1 call path", "v1 requests.post"), "ms", CALL_TARGET),
         Figure("added_per_call_v1_over_a_kept_connection", added("v1 call path", "v1 session.post"), "ms", CALL_TARGET),
         Figure("added_per_call_v2", added("v2 call path", "v2 job requests"), "ms", JOB_TARGET),
