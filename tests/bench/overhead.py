@@ -38,19 +38,6 @@ def bare_run(fake: FakeProcess, session: Any) -> Call:
     return call
 
 
-def bare_sync(fake: FakeProcess) -> Call:
-    """A v2 run in the mode sync, which nothing can find again: one `requests.post`."""
-    url, headers = f"{fake.base_url}/api/v2/workflows", {"x-api-key": fake.api_key}
-    body = {"flow_id": fake.flow_id, "input_value": QUESTION, "mode": "sync"}
-
-    def call() -> object:
-        response = requests.post(url, json=body, headers=headers, timeout=30)
-        response.raise_for_status()
-        return response.json()["output"]
-
-    return call
-
-
 def bare_job(fake: FakeProcess) -> Call:
     """A v2 background job by the requests that it can't do without: submit, events until the end, state, tokens."""
     base, headers = fake.base_url, {"x-api-key": fake.api_key}
@@ -98,7 +85,6 @@ def measure(count: int) -> list[Figure]:
             "v1 requests.post": bare_run(fake, requests),
             "v1 session.post": bare_run(fake, session),
             "v1 call path": lambda: backend.run_flow(QUESTION, flow_id=flow_id, mode="direct"),
-            "v2 sync requests.post": bare_sync(fake),
             "v2 job requests": bare_job(fake),
             "v2 call path": lambda: backend.run_flow(QUESTION, flow_id=flow_id, mode="job"),
         }
@@ -114,7 +100,6 @@ def measure(count: int) -> list[Figure]:
         Figure("added_per_call_v1", added("v1 call path", "v1 requests.post"), "ms", CALL_TARGET),
         Figure("added_per_call_v1_over_a_kept_connection", added("v1 call path", "v1 session.post"), "ms", CALL_TARGET),
         Figure("added_per_call_v2", added("v2 call path", "v2 job requests"), "ms", JOB_TARGET),
-        Figure("added_per_call_v2_over_one_sync_post", added("v2 call path", "v2 sync requests.post"), "ms"),
     ]
 
 

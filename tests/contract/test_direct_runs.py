@@ -1,4 +1,4 @@
-"""Facts about v1 runs, v1 streams and v2 runs in the mode sync, and what the client makes of them."""
+"""Facts about v1 runs and v1 streams, and what the client makes of them."""
 
 import socket
 from urllib.parse import urlsplit
@@ -14,7 +14,6 @@ from dagma.langflow import (
     Conflict,
     FlowFailed,
     FlowNotFound,
-    JobSuspended,
     LangflowClient,
 )
 
@@ -34,7 +33,6 @@ def test_the_session_is_the_flow_by_default(client: LangflowClient, flows: Flows
 @pytest.mark.parametrize("text", ["", "ÄÖÜ 你好 🙂", 'quotes " and \\ and \n newlines', "{}", "x" * 100_000])
 def test_texts_arrive_as_they_were_sent(client: LangflowClient, flows: Flows, text: str):
     assert client.run(flows.echo, text).answer == text
-    assert client.run_workflow(flows.echo, text).answer == text
 
 
 @pytest.mark.parametrize(
@@ -86,41 +84,30 @@ def test_v1_ignores_unknown_fields_and_v2_refuses_them(langflow_server: Langflow
     assert v2.status_code == 422
 
 
-@pytest.mark.parametrize("mode", ["v1", "sync"])
 def test_tweaks_of_unknown_components_are_ignored_and_the_client_refuses_them(
-    langflow_server: LangflowServer, client: LangflowClient, flows: Flows, mode: str
+    langflow_server: LangflowServer, client: LangflowClient, flows: Flows
 ):
     tweaks = {"Nobody-1": {"seconds": 1}}
-    if mode == "v1":
-        body = {"input_value": "hello", "tweaks": tweaks}
-        response = langflow_server.request("POST", f"/api/v1/run/{flows.behave}", json=body)
-        call = client.run
-    else:
-        body = {"flow_id": flows.behave, "input_value": "hello", "tweaks": tweaks}
-        response = langflow_server.request("POST", "/api/v2/workflows", json=body)
-        call = client.run_workflow
+    body = {"input_value": "hello", "tweaks": tweaks}
+    response = langflow_server.request("POST", f"/api/v1/run/{flows.behave}", json=body)
     assert response.status_code == 200
     with pytest.raises(BadRequest, match="no component with the id 'Nobody-1'"):
-        call(flows.behave, "hello", tweaks=tweaks)
+        client.run(flows.behave, "hello", tweaks=tweaks)
 
 
 def test_tweaks_change_a_run(client: LangflowClient, flows: Flows):
     tweaks = {"Behave-1": {"repeat": 3}}
     assert client.run(flows.behave, "ab", tweaks=tweaks).answer == "ababab"
-    assert client.run_workflow(flows.behave, "ab", tweaks=tweaks).answer == "ababab"
 
 
 def test_an_endpoint_name_is_taken_and_a_flow_that_is_not_there_is_404(client: LangflowClient, flows: Flows):
     endpoint_name = client.get_flow(flows.echo).endpoint_name
     assert endpoint_name is not None
     assert client.run(endpoint_name, "hello").answer == "hello"
-    assert client.run_workflow(endpoint_name, "hello").answer == "hello"
     for nobody in (str(uuid4()), "no such flow"):
         with pytest.raises(FlowNotFound) as caught:
             client.run(nobody, "hello")
         assert caught.value.outcome == "not_run"
-        with pytest.raises(FlowNotFound):
-            client.run_workflow(nobody, "hello")
 
 
 def test_v1_does_not_take_a_display_name(client: LangflowClient, langflow_server: LangflowServer):
@@ -147,13 +134,7 @@ def test_a_component_that_raises_is_a_500_with_json_in_a_string_in_v1(langflow_s
     assert isinstance(response.json()["detail"], str)
 
 
-def test_a_component_that_raises_is_a_200_in_v2_sync(langflow_server: LangflowServer, flows: Flows):
-    body = {"flow_id": flows.behave, "input_value": "hello", "tweaks": FAIL}
-    response = langflow_server.request("POST", "/api/v2/workflows", json=body)
-    assert (response.status_code, response.json()["status"]) == (200, "failed")
-
-
-@pytest.mark.parametrize("way", ["run", "stream", "run_workflow"])
+@pytest.mark.parametrize("way", ["run", "stream"])
 @pytest.mark.parametrize(
     ("message", "retryable"), [("The model is away.", False), ("Connection error.", True), ("Key not found", False)]
 )
@@ -196,7 +177,6 @@ def test_a_v1_stream_has_the_tokens_of_a_component_that_streams(client: Langflow
 
 def test_a_missing_variable_is_an_empty_field_in_direct_runs(client: LangflowClient, flows: Flows):
     assert client.run(flows.unbound, "hello").answer == "hello"
-    assert client.run_workflow(flows.unbound, "hello").answer == "hello"
 
 
 def test_a_flow_that_asks_a_human_is_refused_by_v1(client: LangflowClient, flows: Flows):
@@ -204,17 +184,7 @@ def test_a_flow_that_asks_a_human_is_refused_by_v1(client: LangflowClient, flows
         client.run(flows.approval, "May I?")
 
 
-def test_a_flow_that_asks_a_human_is_called_completed_by_v2_sync(
-    langflow_server: LangflowServer, client: LangflowClient, flows: Flows
-):
-    body = {"flow_id": flows.approval, "input_value": "May I?"}
-    response = langflow_server.request("POST", "/api/v2/workflows", json=body).json()
-    assert (response["status"], response["output"]["text"]) == ("completed", "")
-    with pytest.raises(JobSuspended):
-        client.run_workflow(flows.approval, "May I?")
-
-
-@pytest.mark.parametrize("way", ["v1_run", "v1_stream", "v2_sync"])
+@pytest.mark.parametrize("way", ["v1_run", "v1_stream"])
 def test_a_direct_run_is_timed_and_has_a_trace(client: LangflowClient, flows: Flows, way: str):
     result = run_directly(client, flows.behave, way)
     assert result.way == way
@@ -233,8 +203,6 @@ def run_directly(client: LangflowClient, flow_id: str, way: str) -> CallResult:
     tweaks = {"Behave-1": {"seconds": 0.2}}
     if way == "v1_run":
         return client.run(flow_id, "hello", tweaks=tweaks)
-    if way == "v2_sync":
-        return client.run_workflow(flow_id, "hello", tweaks=tweaks)
     (result,) = [event.result for event in client.stream(flow_id, "hello", tweaks=tweaks) if event.result]
     return result
 

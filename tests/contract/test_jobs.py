@@ -175,7 +175,7 @@ def test_stopping_a_job_that_finished_changes_nothing(client: LangflowClient, fl
 
 
 def test_a_direct_run_is_no_job_to_stop(langflow_server: LangflowServer, client: LangflowClient, flows: Flows):
-    run_id = client.run_workflow(flows.echo, "hello").job_id
+    run_id = client.run(flows.echo, "hello").job_id
     response = langflow_server.request("POST", "/api/v2/workflows/stop", json={"job_id": run_id})
     assert (response.status_code, response.json()["detail"]["code"]) == (409, "JOB_NOT_CANCELLABLE")
 

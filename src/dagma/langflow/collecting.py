@@ -110,7 +110,7 @@ class CollectingApi(FollowingApi):
             with quoting(lambda: redactor.excerpt(json.dumps(status.raw, ensure_ascii=False))):
                 if status.state == "cancelled":
                     raise JobCancelled(f"The job {status.job_id} was stopped.")
-                result = CallResult.from_v2(status.raw, way="v2_background", redactor=redactor)
+                result = CallResult.from_v2(status.raw, redactor=redactor)
         except CompletedWithoutOutput as error:
             raise self._explained(error, status.job_id) from None
         return self.with_trace(self.with_data(self._uncut(result)))

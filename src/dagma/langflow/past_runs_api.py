@@ -134,7 +134,7 @@ class PastRunsApi(CollectingApi, HistoryApi):
         try:
             if reply.status != 200:
                 raise CompletedWithoutOutput("Langflow does not know the job of the run any more.")
-            result = CallResult.from_v2(json_object(reply), way="v2_background", redactor=redactor)
+            result = CallResult.from_v2(json_object(reply), redactor=redactor)
         except CompletedWithoutOutput:
             # Langflow keeps what components gave for the last runs of a flow only.
             result = _from_trace(run)

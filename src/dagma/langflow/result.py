@@ -9,7 +9,7 @@ from dagma.langflow.error_responses import flow_failed
 from dagma.langflow.errors import CompletedWithoutOutput, MalformedResponse
 from dagma.langflow.untrusted_json import text_or_none, walk
 
-Way = Literal["v1_run", "v1_stream", "v2_sync", "v2_background"]
+Way = Literal["v1_run", "v1_stream", "v2_background"]
 Reason = Literal["single", "multiple", "none", "non_string"]
 
 
@@ -132,14 +132,11 @@ class CallResult:
         )
 
     @classmethod
-    def from_v2(
-        cls, body: Mapping[str, Any], *, way: Way = "v2_sync", redactor: Redactor = NOTHING_SECRET
-    ) -> "CallResult":
-        """Read the body of a v2 run or of the status of a completed job.
+    def from_v2(cls, body: Mapping[str, Any], *, redactor: Redactor = NOTHING_SECRET) -> "CallResult":
+        """Read the state of a completed job.
 
         Args:
             body: The body.
-            way: How the call was made.
             redactor: Hides the client's secrets in errors that quote the flow.
 
         Raises:
@@ -162,7 +159,7 @@ class CallResult:
         ):
             raise MalformedResponse("Langflow answered 200 with an output that contradicts itself.", status=200)
         return cls(
-            way=way,
+            way="v2_background",
             answer=text if reason == "single" else None,
             reason=reason,
             outputs={component: walk(entry, "content") for component, entry in outputs.items()},

@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from dagma.langflow.error_responses import error_of, flow_failed
-from dagma.langflow.errors import CompletedWithoutOutput, JobSuspended, LangflowError, MalformedResponse, quoting
+from dagma.langflow.errors import MalformedResponse, quoting
 from dagma.langflow.events import EventReader, FlowEvent, error_component
 from dagma.langflow.flows_api import FlowsApi
 from dagma.langflow.http.event_stream import lines
 from dagma.langflow.http.patience import Deadline
 from dagma.langflow.http.transport import Request, StreamReply
 from dagma.langflow.result import CallResult
-from dagma.langflow.run_request import InputType, OutputType, refuse_ignored_input, v1_body, v1_path, v2_body
+from dagma.langflow.run_request import InputType, OutputType, refuse_ignored_input, v1_body, v1_path
 from dagma.langflow.untrusted_json import json_object
 
 
@@ -105,65 +105,6 @@ class RunsApi(FlowsApi):
         )
         with stack:
             yield from self._events(reply, flow_id, input_value)
-
-    def run_workflow(
-        self,
-        flow_id: str,
-        input_value: str,
-        *,
-        tweaks: Mapping[str, Any] | None = None,
-        session_id: str | None = None,
-        timeout: float | None = None,
-    ) -> CallResult:
-        """Run a flow and wait for its answer, by `POST /api/v2/workflows` in the mode `sync`.
-
-        Its arguments are those of `run`. Langflow keeps its trace under the result's `job_id`; `with_trace` adds tokens
-        and times.
-
-        Raises:
-            JobSuspended: The flow asks a human, which only a background job can wait for.
-            LangflowError: There is no answer; its `outcome` says whether the flow may have run.
-        """
-        deadline = self._deadline(timeout)
-        key = self._resolved(flow_id, deadline)
-        body = v2_body(key, input_value, mode="sync", tweaks=tweaks, session_id=session_id)
-        if tweaks:
-            self._check_tweaks(key, tweaks, deadline)
-        reply = self._send(
-            "POST",
-            "/api/v2/workflows",
-            f"run of flow {flow_id!r}",
-            deadline=deadline,
-            idempotent=False,
-            payload=body,
-        )
-        with quoting(lambda: reply.excerpt):
-            result = replace(CallResult.from_v2(json_object(reply), redactor=reply.redactor), seconds=reply.seconds)
-        if result.answer == "" and self._asks_human(flow_id, key, deadline):
-            # Langflow calls it completed, with an empty text.
-            raise JobSuspended(
-                f"The flow {flow_id!r} asks a human, which a direct run can't wait for.",
-                fix="Submit it as a background job.",
-                outcome="failed",
-            )
-        return result
-
-    def _asks_human(self, flow_id: str, key: str, deadline: Deadline) -> bool:
-        """Look up whether a flow that ran asks a human.
-
-        Raises:
-            CompletedWithoutOutput: It can't be looked up.
-        """
-        try:
-            return self.find_flow(key, deadline=deadline).asks_human
-        except LangflowError as error:
-            # Not the error itself: it is about the look-up, and says that nothing ran and may be sent again.
-            raise CompletedWithoutOutput(
-                f"The flow {flow_id!r} answered nothing, and whether it asks a human can't be looked up: {error.cause}",
-                fix="Make the look-up work, or submit the call as a background job, which needs none.",
-                status=error.status,
-                excerpt=error.excerpt,
-            ) from error
 
     def _opened(self, flow_id: str, body: Mapping[str, Any], deadline: Deadline) -> tuple[ExitStack, StreamReply]:
         request = Request("POST", v1_path(flow_id), params={"stream": "true"}, payload=body)

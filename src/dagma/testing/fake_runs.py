@@ -1,4 +1,4 @@
-"""Direct runs of a fake Langflow: v1, v1 streamed, and v2 in the mode sync."""
+"""Direct runs of a fake Langflow."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -67,21 +67,6 @@ class FakeRuns:
         if streamed:
             return FakeResponse(200, stream=_stream(*_v1_events(call, answer, said, result)))
         return FakeResponse(200, result)
-
-    def v2_sync(self, flow: dict[str, Any], body: Mapping[str, Any]) -> FakeResponse:
-        """Answer a run in the mode sync."""
-        call = _call(flow, body)
-        run = self.history.begin(flow, call)
-        try:
-            answer, by_model = _run(self._store.behaviour(flow["id"]), call)
-        except ComponentFailed as failure:
-            self.history.fail(run, _error(failure))
-            return FakeResponse(200, shapes.v2_failure(flow["id"], run.id, failure.component, failure.message))
-        except HumanNeeded:
-            # Langflow calls it completed, with an empty text.
-            answer, by_model = FakeAnswer(""), False
-        output, _ = self._complete(run, answer, by_model=by_model)
-        return FakeResponse(200, shapes.v2_result(flow["id"], call.session_id, run.id, output, answer.text))
 
     def _complete(self, run: KeptRun, answer: FakeAnswer, *, by_model: bool) -> tuple[str, dict[str, Any]]:
         """Keep what a run answered, and return the component that said it and its message."""

@@ -71,8 +71,8 @@ class FakeWorkflows:
         flow = self._store.find_flow(flow_id)
         if flow is None:
             return FakeResponse(404, shapes.refusal("FLOW_NOT_FOUND", "Flow not found", flow_id=flow_id))
-        if body.get("mode", "sync") == "sync":
-            return self._runs.v2_sync(flow, body)
+        if body.get("mode") != "background":
+            return FakeResponse(501, {"detail": "The fake runs workflows in the background only"})
         call = FakeCall(body.get("input_value", ""), body.get("tweaks") or {}, body.get("session_id") or flow_id)
         job = self._jobs.submit(flow, call, self._store.behaviour(flow_id), body.get("idempotency_key"))
         # Whatever became of the job, and whichever flow it runs: Langflow says queued, and the flow that was asked for.

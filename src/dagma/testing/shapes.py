@@ -101,18 +101,6 @@ def v2_result(flow_id: str, session_id: str, job_id: str, output: str | None, te
     }
 
 
-def v2_failure(flow_id: str, job_id: str, component: str, text: str) -> dict[str, Any]:
-    """Return the body of a v2 run whose component raised."""
-    said = f"Error running graph: Error building Component {component}: \n\n{text}"
-    return v2_result(flow_id, flow_id, job_id, None, None) | {
-        "status": "failed",
-        "session_id": None,
-        "output": {"reason": "failed", "text": None, "source": None},
-        "errors": [{"error": said, "code": "EXECUTION_ERROR"}],
-        "has_errors": True,
-    }
-
-
 def v2_job(flow_id: str, job_id: str, state: str) -> dict[str, Any]:
     """Return the body about a job that is not completed."""
     links = {"status": f"/api/v2/workflows?job_id={job_id}", "events": f"/api/v2/workflows/{job_id}/events"}

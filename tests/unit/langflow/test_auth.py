@@ -195,7 +195,7 @@ def test_a_token_that_is_refused_twice_is_unauthorized(fake_langflow: FakeLangfl
     assert sent_tokens(fake_langflow) == ["Bearer first", "Bearer second"]
 
 
-@pytest.mark.parametrize("way", ["run", "stream", "run_workflow"])
+@pytest.mark.parametrize("way", ["run", "stream"])
 @pytest.mark.parametrize(
     "detail",
     [
@@ -210,8 +210,7 @@ def test_a_flow_whose_own_login_has_expired_is_run_once(
     calls: list[str] = []
     flow_id = fake_langflow.add_flow("counted", lambda call: calls.append(call.input_value) or "done")
     fake_langflow.script(token("first"), token("second"))
-    answer = Fault(method="POST", status=401, after_work=True, body={"detail": detail})
-    fake_langflow.script(replace(answer, path="/workflows"), replace(answer, path="/run"))
+    fake_langflow.script(Fault(path="/run", status=401, after_work=True, body={"detail": detail}))
     client = make_client(auth=[credentials(fake_langflow), ApiKey(fake_langflow.api_key)])
     with pytest.raises(FlowFailed, match=r"Connect the mailbox again\.") as caught:
         list(getattr(client, way)(flow_id, "hello"))

@@ -76,14 +76,6 @@ def test_a_stream_that_fails_is_quoted(
     assert caught.value.excerpt == body
 
 
-def test_a_workflow_that_failed_is_quoted(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
-    body = {"status": "failed", "errors": [{"error": "boom"}]}
-    fake_langflow.script(Fault(path="/api/v2/workflows", status=200, body=body))
-    with pytest.raises(FlowFailed, match="boom") as caught:
-        client.run_workflow(echo, "hello")
-    assert json.loads(caught.value.excerpt) == body
-
-
 def test_a_job_without_output_is_quoted(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
     job_id = client.submit(echo, "hello", idempotency_key="key")
     body: dict[str, Any] = {

@@ -272,7 +272,7 @@ def test_a_503_that_langflow_explains_is_sent_again(
     fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, code: str
 ):
     fake_langflow.script(Fault(status=503, body={"detail": {"code": code}}))
-    assert make_client().run_workflow(echo, "hello").answer == "hello"
+    assert make_client().run(echo, "hello").answer == "hello"
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_a_503_that_may_follow_a_run_is_not_sent_again(
 ):
     fake_langflow.script(Fault(status=503, headers=headers, body={"detail": {"code": code}}))
     with pytest.raises(ServerError) as caught:
-        make_client().run_workflow(echo, "hello")
+        make_client().run(echo, "hello")
     assert caught.value.outcome == "unknown"
     assert len(fake_langflow.requests) == 1
 
@@ -299,22 +299,6 @@ def test_a_run_that_was_done_before_the_connection_broke_is_not_sent_again(
     with pytest.raises(Unreachable) as caught:
         make_client().run(flow_id, "hello")
     assert (caught.value.outcome, calls) == ("unknown", ["hello"])
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [Fault(status=403), Fault(status=404), Fault(status=429, headers={"Retry-After": "0"}), Fault(drop=True)],
-    ids=["403", "404", "429", "drop"],
-)
-def test_an_empty_answer_whose_flow_can_not_be_looked_up_is_no_call_that_did_not_run(
-    fake_langflow: FakeLangflow, make_client: MakeClient, fault: Fault
-):
-    calls: list[str] = []
-    flow_id = fake_langflow.add_flow("silent", lambda call: calls.append(call.input_value) or "")
-    fake_langflow.script(replace(fault, path="/api/v1/flows", times=0))
-    with pytest.raises(CompletedWithoutOutput, match="can't be looked up") as caught:
-        make_client().run_workflow(flow_id, "hello")
-    assert (caught.value.outcome, caught.value.retryable, calls) == ("failed", False, ["hello"])
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 400])
@@ -387,7 +371,7 @@ def test_an_echoed_key_is_redacted(fake_langflow: FakeLangflow, make_client: Mak
 
 
 @pytest.mark.parametrize("before", ["", "x" * 290], ids=["whole", "across the cut"])
-@pytest.mark.parametrize("way", ["run", "stream", "run_workflow"])
+@pytest.mark.parametrize("way", ["run", "stream"])
 def test_a_key_that_a_flow_fails_with_is_redacted(
     fake_langflow: FakeLangflow, make_client: MakeClient, way: str, before: str
 ):
@@ -401,7 +385,6 @@ def test_a_key_that_a_flow_fails_with_is_redacted(
     bodies = {
         "run": result,
         "stream": json.dumps({"event": "error", "data": message}) + "\n\n",
-        "run_workflow": {"status": "failed", "errors": [{"error": message["text"]}]},
     }
     fake_langflow.script(Fault(method="POST", status=200, body=bodies[way]))
     with pytest.raises(FlowFailed) as caught:

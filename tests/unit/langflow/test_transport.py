@@ -402,7 +402,7 @@ def test_a_tweak_that_json_can_not_hold_is_refused_before_the_run_is_sent(
 
 
 @pytest.mark.parametrize("flow_id", ["", " ", ".", "..", "../..", None, 7, "a\0b"])
-@pytest.mark.parametrize("way", ["run", "stream", "run_workflow", "submit"])
+@pytest.mark.parametrize("way", ["run", "stream", "submit"])
 def test_a_flow_id_that_is_none_is_refused_before_it_is_sent(
     fake_langflow: FakeLangflow, make_client: MakeClient, way: str, flow_id: object
 ):
@@ -413,7 +413,7 @@ def test_a_flow_id_that_is_none_is_refused_before_it_is_sent(
 
 
 @pytest.mark.parametrize("flow_id", ["a/b", "<b>x</b>", "x" * 1_000_000], ids=["slash", "markup", "huge"])
-@pytest.mark.parametrize("way", ["run", "stream", "run_workflow", "submit"])
+@pytest.mark.parametrize("way", ["run", "stream", "submit"])
 def test_a_name_that_no_flow_can_have_is_not_found_and_not_sent(
     fake_langflow: FakeLangflow, make_client: MakeClient, way: str, flow_id: str
 ):

@@ -70,7 +70,7 @@ def test_a_flow_is_found_by_its_endpoint_name(fake_langflow: FakeLangflow, make_
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])
-@pytest.mark.parametrize("way", ["run", "stream", "run_workflow", "submit"])
+@pytest.mark.parametrize("way", ["run", "stream", "submit"])
 def test_a_look_up_that_fails_runs_nothing(
     fake_langflow: FakeLangflow, make_client: MakeClient, flow_id: str, way: str, status: int
 ):
