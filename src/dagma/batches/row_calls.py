@@ -29,7 +29,7 @@ from dagma.langflow import (
     TLSFailure,
     Unauthorized,
 )
-from dagma.langflow.http.patience import telling_of_waits
+from dagma.langflow.http.connection import telling_of_waits
 from dagma.ledger import (
     AnswerExpiredError,
     CallInFlightError,

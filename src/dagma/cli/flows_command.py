@@ -15,7 +15,7 @@ from dagma.flows.files import read_flows
 from dagma.flows.sync import Relation, Result
 from dagma.flows.validation import clashes, problems
 from dagma.langflow import LangflowClient, LangflowError, ServerError, Unreachable
-from dagma.langflow.auth.redact import bare_url
+from dagma.langflow.auth.credential import bare_url
 from dagma.langflow.errors import CallTimeout, MalformedResponse
 from dagma.langflow.known_failures import fix_for
 from dagma.langflow.variables_api import VariableType

@@ -24,7 +24,7 @@ from dagma.components.scaffolds import FlowsScaffolder
 from dagma.flows.graph_picture import picture_of
 from dagma.flows.known_flows import FolderFlows, KnownFlows, ServerFlows, fingerprint_of
 from dagma.flows.outline import FlowOutline
-from dagma.langflow.run_request import uuid_or_none
+from dagma.langflow.flow import uuid_or_none
 from dagma.project import flows_folder, storage_folder
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ import requests
 
 from dagma import environment
 from dagma.execution.gateway_token import BearerToken, token_for
-from dagma.langflow.auth.redact import bare_url
+from dagma.langflow.auth.credential import bare_url
 
 DEFAULT_URL = "http://127.0.0.1:3000"
 REQUEST_TIMEOUT_SECONDS = 30.0

@@ -30,14 +30,13 @@ from dagma.langflow.errors import (
 )
 from dagma.langflow.events import EventKind, FlowEvent
 from dagma.langflow.files_api import StoredFile
-from dagma.langflow.flow import Flow, content_version
+from dagma.langflow.flow import Flow, InputType, OutputType, content_version
 from dagma.langflow.history_api import StoredRecord
+from dagma.langflow.http.connection import RetryPolicy
 from dagma.langflow.http.connection_settings import TLS, Timeouts
-from dagma.langflow.http.patience import RetryPolicy
 from dagma.langflow.job_state import HumanRequest, JobPolicy, JobState, JobStatus
 from dagma.langflow.past_runs_api import PastRun
 from dagma.langflow.result import CallResult, TokenUsage
-from dagma.langflow.run_request import InputType, OutputType
 from dagma.langflow.trace import Trace
 from dagma.langflow.variables_api import Variable
 

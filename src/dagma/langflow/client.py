@@ -2,11 +2,10 @@
 
 from dagma.langflow.files_api import FilesApi
 from dagma.langflow.past_runs_api import PastRunsApi
-from dagma.langflow.runs_api import RunsApi
 from dagma.langflow.variables_api import VariablesApi
 
 
-class LangflowClient(RunsApi, PastRunsApi, VariablesApi, FilesApi):
+class LangflowClient(PastRunsApi, VariablesApi, FilesApi):
     """Calls Langflow's API; safe for threads, and a context manager that closes its connections.
 
     Args:

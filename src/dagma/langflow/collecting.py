@@ -16,15 +16,15 @@ from dagma.langflow.errors import (
     LangflowError,
     MalformedResponse,
     TruncatedAnswer,
-    quoting,
 )
 from dagma.langflow.events import EventKind, EventReader, FlowEvent
+from dagma.langflow.flow import checked_uuid, uuid_or_none
 from dagma.langflow.following import FollowingApi
-from dagma.langflow.http.patience import Deadline
+from dagma.langflow.http.transport import quoting
+from dagma.langflow.http.watched_http import Deadline
 from dagma.langflow.job_state import JobStatus
 from dagma.langflow.jobs_api import not_over
 from dagma.langflow.result import CallResult, given_data
-from dagma.langflow.run_request import checked_uuid, uuid_or_none
 from dagma.langflow.trace import Trace
 from dagma.langflow.untrusted_json import json_object, walk
 from dagma.langflow.whole_answers import perhaps_cut, uncut

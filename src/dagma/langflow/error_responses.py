@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from dagma.langflow.auth.redact import Redactor
+from dagma.langflow.auth.credential import Redactor
 from dagma.langflow.errors import (
     BadRequest,
     CallTimeout,

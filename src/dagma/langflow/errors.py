@@ -6,7 +6,7 @@ server said is redacted before it becomes an `excerpt`.
 
 # ruff: noqa: N818 (the names say the cause; "Error" after each would say nothing more)
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar, Literal, TypedDict, Unpack
 
@@ -74,20 +74,6 @@ def nothing_runs_yet() -> Iterator[None]:
         yield
     except LangflowError as error:
         error.outcome = "not_run"
-        raise
-
-
-@contextmanager
-def quoting(excerpt: Callable[[], str]) -> Iterator[None]:
-    """Let every error in here that quotes nothing yet quote the response that it is about.
-
-    Args:
-        excerpt: Gives the start of the body, redacted.
-    """
-    try:
-        yield
-    except LangflowError as error:
-        error.excerpt = error.excerpt or excerpt()
         raise
 
 

@@ -10,9 +10,9 @@ from typing import Any
 from urllib3.filepost import encode_multipart_formdata
 
 from dagma.langflow.errors import BadRequest, FlowNotFound, nothing_runs_yet
+from dagma.langflow.flow import checked_uuid
 from dagma.langflow.http.connection import Connection
 from dagma.langflow.http.transport import Reply
-from dagma.langflow.run_request import checked_uuid
 from dagma.langflow.untrusted_json import json_object, json_objects, malformed, moment_or_none, text_or_none
 
 # Langflow refuses some characters, and looks for names that are taken with LIKE, to which _ and % stand for others.

@@ -1,24 +1,29 @@
-"""The flows on a Langflow server."""
+"""The flows on a Langflow server, and direct runs of them: one request, one answer."""
 
 import logging
-from collections.abc import Mapping
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import Any
 
+from dagma.langflow.error_responses import error_of, flow_failed
 from dagma.langflow.errors import (
     BadRequest,
     FlowNotFound,
     Forbidden,
     LangflowError,
+    MalformedResponse,
     Unauthorized,
     nothing_runs_yet,
-    quoting,
 )
-from dagma.langflow.flow import Flow
+from dagma.langflow.events import EventReader, FlowEvent, error_component
+from dagma.langflow.flow import Flow, InputType, OutputType, check_flow_id, checked_uuid, uuid_or_none, v1_body, v1_path
 from dagma.langflow.http.connection import Connection
-from dagma.langflow.http.patience import Deadline
-from dagma.langflow.http.transport import Reply
-from dagma.langflow.run_request import check_flow_id, checked_uuid, uuid_or_none
+from dagma.langflow.http.event_stream import lines
+from dagma.langflow.http.transport import Reply, Request, StreamReply, quoting
+from dagma.langflow.http.watched_http import Deadline
+from dagma.langflow.result import CallResult
 from dagma.langflow.untrusted_json import json_object, json_objects, text_or_none
 
 logger = logging.getLogger(__name__)
@@ -28,7 +33,7 @@ _UNCHECKED: set[tuple[str, str]] = set()
 
 
 class FlowsApi(Connection):
-    """Reads and writes flows."""
+    """Reads, writes and runs flows."""
 
     def get_flow(self, flow_id: str) -> Flow:
         """Return a flow.
@@ -124,6 +129,91 @@ class FlowsApi(Connection):
         # Not idempotent: the second of two deletions is answered with 404.
         self._send("DELETE", f"/api/v1/flows/{key}", f"deletion of flow {key!r}", idempotent=False)
 
+    def run(
+        self,
+        flow_id: str,
+        input_value: str,
+        *,
+        input_type: InputType = "chat",
+        output_type: OutputType = "chat",
+        tweaks: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
+        timeout: float | None = None,
+    ) -> CallResult:
+        """Run a flow and wait for its answer, by `POST /api/v1/run/{flow_id}`.
+
+        A connection that breaks does not stop the flow: it runs to its end and is paid for. So this is sent again
+        only where it surely did not run.
+
+        Args:
+            flow_id: Id or endpoint name of the flow.
+            input_value: The input.
+            input_type: Which kind of input component gets it.
+            output_type: Which kind of output component is asked for.
+            tweaks: Values by field, by component id, for this run.
+            session_id: Session whose memory the flow uses; the flow's id by default.
+            timeout: Seconds for the whole call, retries included; the time-outs' `total` by default.
+
+        Returns:
+            The result, with the response as it came in `raw`.
+
+        Raises:
+            LangflowError: There is no answer; its `outcome` says whether the flow may have run.
+        """
+        body = v1_body(
+            input_value, input_type=input_type, output_type=output_type, tweaks=tweaks, session_id=session_id
+        )
+        path, deadline = v1_path(flow_id), self._deadline(timeout)
+        if tweaks:
+            self._check_tweaks(flow_id, tweaks, deadline)
+        reply = self._send(
+            "POST",
+            path,
+            f"run of flow {flow_id!r}",
+            deadline=deadline,
+            idempotent=False,
+            payload=body,
+        )
+        raw = json_object(reply)
+        with quoting(lambda: reply.excerpt):
+            _refuse_ignored_input(raw, input_value)
+            # An error or an answer without output inside a 200 is an error.
+            return replace(CallResult.from_v1(raw, redactor=reply.redactor), seconds=reply.seconds)
+
+    def stream(
+        self,
+        flow_id: str,
+        input_value: str,
+        *,
+        input_type: InputType = "chat",
+        output_type: OutputType = "chat",
+        tweaks: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Iterator[FlowEvent]:
+        """Run a flow and yield its events, by `POST /api/v1/run/{flow_id}?stream=true`.
+
+        Tokens come one by one where the component's `stream` is on. Breaking off the iteration stops the flow, other
+        than in a plain `run`, whose arguments it takes.
+
+        Yields:
+            The events. The last has the kind `finished` and the `result`.
+
+        Raises:
+            LangflowError: There is no answer; its `outcome` says whether the flow may have run.
+        """
+        body = v1_body(
+            input_value, input_type=input_type, output_type=output_type, tweaks=tweaks, session_id=session_id
+        )
+        deadline = self._deadline(timeout)
+        if tweaks:
+            self._check_tweaks(flow_id, tweaks, deadline)
+        stack, reply = self._retry.call(
+            lambda: self._opened(flow_id, body, deadline), deadline=deadline, idempotent=False
+        )
+        with stack:
+            yield from self._events(reply, flow_id, input_value)
+
     def _check_tweaks(self, flow_id: str, tweaks: Mapping[str, Any], deadline: Deadline) -> None:
         """Refuse tweaks of components or fields that a flow does not have, which Langflow ignores without a word.
 
@@ -177,6 +267,47 @@ class FlowsApi(Connection):
             self._flow_cache.put(flow_id, flow)
         return flow.id
 
+    def _opened(self, flow_id: str, body: Mapping[str, Any], deadline: Deadline) -> tuple[ExitStack, StreamReply]:
+        request = Request("POST", v1_path(flow_id), params={"stream": "true"}, payload=body)
+        with ExitStack() as stack:
+            reply = stack.enter_context(self._transport.stream(request, deadline))
+            if not reply.is_ok:
+                raise error_of(self._transport.read(reply), f"stream of flow {flow_id!r}")
+            return stack.pop_all(), reply
+
+    def _events(self, reply: StreamReply, flow_id: str, input_value: str) -> Iterator[FlowEvent]:
+        reader = EventReader()
+        for line in lines(reply.chunks, longest=self._transport.max_body_bytes):
+            # Langflow 1.13 sends bare JSON where the content type promises "data: ".
+            text = line.strip().removeprefix("data:").strip()
+            if not text or text.startswith(":"):
+                continue
+            for event in reader.read(text):
+                data = event.data.get("data")
+                data = data if isinstance(data, Mapping) else {}
+                if event.kind == "failed":
+                    raise flow_failed(
+                        event.text or "",
+                        f"stream of flow {flow_id!r}",
+                        {"status": 200},
+                        error_component(data),
+                        redactor=self._transport.redactor(),
+                    )
+                if event.kind == "finished":
+                    raw = data.get("result")
+                    if not isinstance(raw, Mapping):
+                        raise MalformedResponse("The stream's end event holds no result.", status=200)
+                    _refuse_ignored_input(raw, input_value)
+                    result = CallResult.from_v1(raw, way="v1_stream", redactor=self._transport.redactor())
+                    yield replace(event, result=replace(result, seconds=time.monotonic() - reply.started))
+                    return
+                yield event
+        raise MalformedResponse(
+            f"The stream of flow {flow_id!r} ended before the flow did.",
+            fix="Look for a proxy that ends long responses, and at Langflow's log.",
+            status=200,
+        )
+
 
 def is_refused_look_up(error: LangflowError) -> bool:
     """Whether a server does not let a flow be looked up, or knows no such request; it may run the flow all the same."""
@@ -186,3 +317,22 @@ def is_refused_look_up(error: LangflowError) -> bool:
 def _read_flow(reply: Reply) -> Flow:
     with quoting(lambda: reply.excerpt):
         return Flow.of(json_object(reply, outcome="not_run"))
+
+
+def _refuse_ignored_input(body: Mapping[str, Any], input_value: str) -> None:
+    """Raise if a v1 run says that it ran without the input that was sent.
+
+    Raises:
+        MalformedResponse: It ran on an empty input.
+    """
+    runs = body.get("outputs")
+    if not input_value or not isinstance(runs, list):
+        return
+    for run in runs:
+        if isinstance(run, Mapping) and run.get("inputs") == {}:
+            raise MalformedResponse(
+                "Langflow could not read the request and ran the flow on an empty input.",
+                fix="Look for 'Failed to parse request body' in Langflow's log.",
+                status=200,
+                outcome="failed",
+            )

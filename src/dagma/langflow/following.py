@@ -9,12 +9,12 @@ from dagma.backoff import Backoff
 from dagma.langflow.error_responses import error_of
 from dagma.langflow.errors import LangflowError
 from dagma.langflow.events import EventReader, FlowEvent
+from dagma.langflow.flow import checked_uuid
 from dagma.langflow.http.event_stream import Frame, frames, lines
-from dagma.langflow.http.patience import Deadline
 from dagma.langflow.http.transport import Request
+from dagma.langflow.http.watched_http import Deadline
 from dagma.langflow.job_state import JobStatus
 from dagma.langflow.jobs_api import JobsApi, not_over
-from dagma.langflow.run_request import checked_uuid
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dagma.langflow.errors import FlowNotFound, MalformedResponse
+from dagma.langflow.flow import checked_uuid
 from dagma.langflow.http.connection import Connection
-from dagma.langflow.run_request import checked_uuid
 from dagma.langflow.untrusted_json import (
     json_object,
     json_objects,

@@ -8,12 +8,12 @@ from typing import Any
 from uuid import uuid4
 
 from dagma.backoff import Backoff
-from dagma.langflow.errors import CallTimeout, JobLost, LangflowError, MalformedResponse, quoting
+from dagma.langflow.errors import CallTimeout, JobLost, LangflowError, MalformedResponse
+from dagma.langflow.flow import checked_uuid, v2_body
 from dagma.langflow.flows_api import FlowsApi
-from dagma.langflow.http.patience import Deadline
-from dagma.langflow.http.transport import Request
+from dagma.langflow.http.transport import Request, quoting
+from dagma.langflow.http.watched_http import Deadline
 from dagma.langflow.job_state import HumanRequest, JobStatus
-from dagma.langflow.run_request import checked_uuid, v2_body
 from dagma.langflow.untrusted_json import json_object, json_objects, malformed, text_or_none
 
 # Langflow takes 255 characters; the digest that binds a key to its payload has 32 and a separator.

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dagma.langflow.auth.redact import NOTHING_SECRET, Redactor
+from dagma.langflow.auth.credential import NOTHING_SECRET, Redactor
 from dagma.langflow.error_responses import flow_failed
 from dagma.langflow.errors import CompletedWithoutOutput, MalformedResponse
 from dagma.langflow.untrusted_json import text_or_none, walk

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dagma.langflow.errors import MalformedResponse
+from dagma.langflow.flow import checked_uuid
 from dagma.langflow.http.connection import Connection
-from dagma.langflow.run_request import checked_uuid
 from dagma.langflow.untrusted_json import json_object, json_objects, text_or_none
 
 VariableType = Literal["Generic", "Credential"]

@@ -19,7 +19,7 @@ from dagma.langflow import (
     MalformedResponse,
     Unreachable,
 )
-from dagma.langflow.auth.redact import Redactor
+from dagma.langflow.auth.credential import Redactor
 from dagma.testing import FakeLangflow, Fault
 
 RUN = "/api/v1/run"

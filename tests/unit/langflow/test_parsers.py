@@ -21,7 +21,7 @@ from dagma.langflow import (
     Trace,
     Variable,
 )
-from dagma.langflow.auth.redact import Redactor
+from dagma.langflow.auth.credential import Redactor
 from dagma.langflow.error_responses import error_of, retry_after
 from dagma.langflow.events import EventReader
 from dagma.langflow.http.event_stream import Frame, frames, lines

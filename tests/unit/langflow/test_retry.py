@@ -5,8 +5,8 @@ import pytest
 
 from dagma.backoff import Backoff
 from dagma.langflow import CallTimeout, LangflowError, RateLimited, RetryPolicy, ServerError, Unreachable
-from dagma.langflow.http import patience
-from dagma.langflow.http.patience import Deadline
+from dagma.langflow.http import connection
+from dagma.langflow.http.watched_http import Deadline
 
 
 class Script:
@@ -26,7 +26,7 @@ class Script:
 
 def call(script: Script, policy: RetryPolicy, *, idempotent: bool, seconds: float = 60.0) -> str:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(patience, "time", SimpleNamespace(monotonic=time.monotonic, sleep=script.waits.append))
+        patch.setattr(connection, "time", SimpleNamespace(monotonic=time.monotonic, sleep=script.waits.append))
         return policy.call(script, deadline=Deadline.after(seconds), idempotent=idempotent)
 
 

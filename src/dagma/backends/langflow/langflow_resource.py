@@ -42,9 +42,9 @@ from dagma.langflow import (
     Timeouts,
     TokenUsage,
 )
-from dagma.langflow.auth.redact import bare_url
+from dagma.langflow.auth.credential import bare_url
+from dagma.langflow.flow import check_flow_id, uuid_or_none, v1_body
 from dagma.langflow.flows_api import is_refused_look_up
-from dagma.langflow.run_request import check_flow_id, uuid_or_none, v1_body
 from dagma.langflow.untrusted_json import text_or_none
 from dagma.ledger import Begun
 from dagma.ledger.call import Mode

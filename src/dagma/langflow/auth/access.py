@@ -10,8 +10,8 @@ from typing import Any, Literal
 from dagma.langflow.auth.client_credentials import ClientCredentials
 from dagma.langflow.auth.credential import ApiKey, BasicAuth, BearerToken, Credential, header_value
 from dagma.langflow.client import LangflowClient
+from dagma.langflow.http.connection import RetryPolicy
 from dagma.langflow.http.connection_settings import TLS, Timeouts, checked_token_url
-from dagma.langflow.http.patience import RetryPolicy
 from dagma.langflow.job_state import JobPolicy
 
 # A header that the settings write must not stand among the further headers as well.

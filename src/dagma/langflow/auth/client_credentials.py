@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit
 
-from dagma.langflow.auth.credential import BasicAuth, Credential, header_value
-from dagma.langflow.auth.redact import bare_url
+from dagma.langflow.auth.credential import BasicAuth, Credential, bare_url, header_value
 from dagma.langflow.error_responses import retry_after
 from dagma.langflow.errors import (
     CallTimeout,
@@ -23,9 +22,8 @@ from dagma.langflow.errors import (
     nothing_runs_yet,
 )
 from dagma.langflow.http.connection_settings import TLS, checked_token_url
-from dagma.langflow.http.patience import Deadline
 from dagma.langflow.http.transport import Reply, Request, Transport
-from dagma.langflow.http.watched_http import seconds_left
+from dagma.langflow.http.watched_http import Deadline, seconds_left
 from dagma.langflow.untrusted_json import finite_number, json_or_none, text_or_none, walk
 
 # How long before its expiry a token is fetched anew.

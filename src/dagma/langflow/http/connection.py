@@ -1,23 +1,97 @@
 """What every part of the client stands on: settings, and requests sent with retries and typed errors."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from copy import copy
+from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+from dagma.backoff import Backoff
 from dagma.langflow.auth.credential import Credential, Credentials
 from dagma.langflow.error_responses import error_of, flow_ran
+from dagma.langflow.errors import LangflowError, RateLimited
 from dagma.langflow.flow import FlowCache
 from dagma.langflow.http.connection_settings import TLS, Timeouts
-from dagma.langflow.http.patience import Deadline, RetryPolicy
 from dagma.langflow.http.transport import DEFAULT_MAX_BODY_BYTES, Reply, Request, Transport
+from dagma.langflow.http.watched_http import Deadline
 from dagma.langflow.job_state import JobPolicy
 from dagma.langflow.untrusted_json import json_object, malformed
 
+T = TypeVar("T")
+_BACKOFF = Backoff(first=0.5, longest=20.0)
 # Requests that run no flow are answered in milliseconds; whoever waits for them has no use for a flow's patience.
 _QUICK_SECONDS = 30.0
+
+_tell: ContextVar[Callable[[float], None]] = ContextVar("dagma_tell_of_waits", default=lambda _: None)
+
+
+@contextmanager
+def telling_of_waits(tell: Callable[[float], None]) -> Iterator[None]:
+    """Tell of each wait that a server asks for in the block, so that other callers can hold back as well.
+
+    Args:
+        tell: Given the seconds, before the wait begins, in the thread of the call.
+    """
+    token = _tell.set(tell)
+    try:
+        yield
+    finally:
+        _tell.reset(token)
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """When to send a request again, within the deadline of the call.
+
+    A request that runs a flow is sent again only after an error whose `outcome` is `not_run`: the connection was
+    refused or no byte was sent, 429, or a 503 that says it was refused (Langflow's own code, or `Retry-After`). After
+    a read time-out or a connection that broke off it never is, since the flow may go on and be paid for. A request
+    that runs no flow is sent again after every error that is `retryable`.
+
+    Args:
+        attempts: How often to send at most; 1 turns retries off.
+        backoff: How long to wait in between.
+    """
+
+    attempts: int = 4
+    backoff: Backoff = _BACKOFF
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or self.backoff.first < 0 or self.backoff.longest < 0:
+            raise ValueError("A retry policy needs at least 1 attempt and waits of at least 0 seconds.")
+
+    def call(self, request: Callable[[], T], *, deadline: Deadline, idempotent: bool) -> T:
+        """Send until there is an answer, an error that is not to be retried, or no time or attempt left.
+
+        Args:
+            request: Sends once.
+            deadline: When to give up; a wait that would pass it is not begun.
+            idempotent: Whether sending twice is harmless.
+
+        Raises:
+            LangflowError: The last error; its `outcome` is `not_run` only if that of each one before was.
+        """
+        may_have_run = False
+        for attempt in range(1, self.attempts + 1):
+            try:
+                return request()
+            except LangflowError as error:
+                if may_have_run and error.outcome == "not_run":
+                    error.outcome = "unknown"
+                may_have_run = error.outcome != "not_run"
+                may_retry = error.retryable and (idempotent or error.outcome == "not_run")
+                wait = self.backoff.seconds(attempt, error.retry_after)
+                if attempt == self.attempts or not may_retry or wait >= deadline.remaining():
+                    raise
+                if error.retry_after is not None or isinstance(error, RateLimited):
+                    _tell.get()(wait)
+                time.sleep(wait)
+        raise AssertionError("unreachable: every attempt returns or raises")
 
 
 class Connection:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import urllib3
 
-from dagma.langflow.auth.redact import Redactor
+from dagma.langflow.auth.credential import Redactor
 from dagma.langflow.errors import CallTimeout, LangflowError, MalformedResponse, Outcome, TLSFailure, Unreachable
 from dagma.langflow.http.watched_http import Watch
 

@@ -14,13 +14,11 @@ from urllib.parse import urlencode
 from urllib3 import BaseHTTPResponse, HTTPHeaderDict, Timeout
 from urllib3.exceptions import HTTPError
 
-from dagma.langflow.auth.credential import Credential, Credentials, header_value
-from dagma.langflow.auth.redact import Redactor, bare_url
-from dagma.langflow.errors import BadRequest, MalformedResponse, RedirectRefused, quoting
+from dagma.langflow.auth.credential import Credential, Credentials, Redactor, bare_url, header_value
+from dagma.langflow.errors import BadRequest, LangflowError, MalformedResponse, RedirectRefused
 from dagma.langflow.http.connection_settings import TLS, Timeouts, checked_base_url
 from dagma.langflow.http.network_errors import network_error, timed_out
-from dagma.langflow.http.patience import Deadline
-from dagma.langflow.http.watched_http import Watch, watched_pools
+from dagma.langflow.http.watched_http import Deadline, Watch, watched_pools
 
 DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 65_536
@@ -90,6 +88,20 @@ class StreamReply:
     def is_ok(self) -> bool:
         """Whether the status is one of 2xx."""
         return 200 <= self.status < 300
+
+
+@contextmanager
+def quoting(excerpt: Callable[[], str]) -> Iterator[None]:
+    """Let every error in here that quotes nothing yet quote the response that it is about.
+
+    Args:
+        excerpt: Gives the start of the body, redacted.
+    """
+    try:
+        yield
+    except LangflowError as error:
+        error.excerpt = error.excerpt or excerpt()
+        raise
 
 
 class Transport:

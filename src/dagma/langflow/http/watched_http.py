@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,13 +29,52 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
+from dagma.langflow.errors import CallTimeout
 from dagma.langflow.http.connection_settings import TLS, check_authorities, checked_address
-from dagma.langflow.http.patience import Deadline
 
 # Langflow closes a connection that has been idle for 2 s under gunicorn, as in its image; uvicorn alone does after 5 s.
 LONGEST_IDLE_SECONDS = 1.5
 
 _current: ContextVar["Watch | None"] = ContextVar("dagma_langflow_watch", default=None)
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A moment on the monotonic clock, shared by the attempts, waits and reads of an operation.
+
+    Args:
+        at: The moment, as `time.monotonic()` counts, in seconds.
+        seconds: The time that was given, for messages.
+    """
+
+    at: float
+    seconds: float
+
+    @classmethod
+    def after(cls, seconds: float) -> "Deadline":
+        """Return the deadline that lies `seconds` ahead."""
+        return cls(time.monotonic() + seconds, seconds)
+
+    def at_most(self, other: "Deadline") -> "Deadline":
+        """Return the earlier of two deadlines."""
+        return min(self, other, key=lambda deadline: deadline.at)
+
+    def remaining(self) -> float:
+        """Return the seconds left, never below zero."""
+        return max(0.0, self.at - time.monotonic())
+
+    def passed(self) -> bool:
+        """Return whether no time is left."""
+        return self.remaining() <= 0.0
+
+    def check(self, doing: str) -> None:
+        """Raise if no time is left to begin something that runs no flow unless it is sent.
+
+        Raises:
+            CallTimeout: No time is left; nothing was sent.
+        """
+        if self.passed():
+            raise CallTimeout(f"The deadline of {self.seconds:g} s passed before {doing}.", outcome="not_run")
 
 
 class Alarms:
