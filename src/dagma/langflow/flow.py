@@ -126,81 +126,75 @@ class Flow:
 
 
 class FlowCache:
-    """Keeps flows by the id or endpoint name that they were asked for; safe for threads.
+    """Keeps flows for a while by the id or endpoint name that they were asked for; safe for threads.
 
     Args:
-        seconds: How long a flow is taken as current.
+        seconds: How long, counted from when a flow is asked for.
     """
 
     def __init__(self, seconds: float = 10.0) -> None:
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._flows: dict[str, tuple[float, Flow]] = {}
-        self._fetching: dict[str, Future[Flow]] = {}
+        self._flows: dict[str, tuple[float, Future[Flow]]] = {}
 
     def get(self, key: str) -> Flow | None:
-        """Return the flow, if it is kept and current."""
+        """Return the flow, if it is kept."""
         with self._lock:
-            return self._kept(key, self._seconds)
+            kept = self._kept(key)
+        return None if kept is None else _flow_in(kept)
 
     def get_or_fetch(self, key: str, fetch: Callable[[], Flow]) -> Flow:
         """Return the flow, fetched by one of the callers that ask for it at the same time.
-
-        Meanwhile the others take the one that is kept, up to twice its time, and else wait for that caller.
 
         Args:
             key: Its id or endpoint name.
             fetch: Fetches it; what it raises, all callers that wait for it get.
         """
         while True:
-            with self._lock:
-                if flow := self._kept(key, self._seconds):
-                    return flow
-                running = self._fetching.get(key)
-                if running is None:
-                    mine = self._fetching[key] = Future[Flow]()
-                elif flow := self._kept(key, 2 * self._seconds):
-                    return flow
-            if running is None:
-                return self._fetch(key, fetch, mine)
+            mine = Future[Flow]()
             try:
-                return running.result()
+                with self._lock:
+                    kept = self._kept(key)
+                    if kept is None:
+                        self._flows[key] = (time.monotonic(), mine)
+                return _fetched(fetch, mine) if kept is None else kept.result()
             except CancelledError:
                 continue
-
-    def _fetch(self, key: str, fetch: Callable[[], Flow], told: "Future[Flow]") -> Flow:
-        try:
-            flow = fetch()
-            self.put(key, flow)
-        except Exception as error:
-            told.set_exception(error)
-            raise
-        else:
-            told.set_result(flow)
-            return flow
-        finally:
-            with self._lock:
-                del self._fetching[key]
-            # An interrupt of this caller is none of the others'.
-            told.cancel()
-
-    def _kept(self, key: str, seconds: float) -> Flow | None:
-        kept_at, flow = self._flows.get(key, (float("-inf"), None))
-        return flow if time.monotonic() - kept_at < seconds else None
+            finally:
+                # If this caller is interrupted, those that wait for it fetch the flow themselves.
+                mine.cancel()
 
     def put(self, key: str, flow: Flow) -> None:
-        """Keep a flow, also by its id."""
+        """Keep a flow."""
+        kept = Future[Flow]()
+        kept.set_result(flow)
         with self._lock:
-            self._flows[key] = self._flows[flow.id] = (time.monotonic(), flow)
+            self._flows[key] = (time.monotonic(), kept)
 
-    def forget(self, flow_id: str) -> None:
-        """Drop a flow, under whichever key it is kept."""
+    def forget(self) -> None:
+        """Drop all flows."""
         with self._lock:
-            self._flows = {
-                key: (kept_at, flow)
-                for key, (kept_at, flow) in self._flows.items()
-                if flow_id not in (key, flow.id, flow.endpoint_name)
-            }
+            self._flows.clear()
+
+    def _kept(self, key: str) -> "Future[Flow] | None":
+        """Return what is fetched or was a moment ago, unless it failed."""
+        asked_at, kept = self._flows.get(key, (0.0, None))
+        if kept is None or time.monotonic() - asked_at >= self._seconds:
+            return None
+        return None if kept.done() and _flow_in(kept) is None else kept
+
+
+def _fetched(fetch: Callable[[], Flow], told: "Future[Flow]") -> Flow:
+    try:
+        told.set_result(fetch())
+    except Exception as error:  # noqa: BLE001 (raised below, to each caller)
+        told.set_exception(error)
+    return told.result()
+
+
+def _flow_in(told: "Future[Flow]") -> Flow | None:
+    is_there = told.done() and not told.cancelled() and told.exception() is None
+    return told.result() if is_there else None
 
 
 def check_flow_id(flow_id: str) -> None:

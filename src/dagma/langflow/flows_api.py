@@ -114,7 +114,7 @@ class FlowsApi(Connection):
         key = checked_uuid("flow_id", flow_id or flow.get("id") or "")
         subject = f"upload of flow {key!r}"
         reply = self._send("PUT", f"/api/v1/flows/{key}", subject, payload={**flow, "id": key})
-        self._flow_cache.forget(key)
+        self._flow_cache.forget()
         return _read_flow(reply), reply.status == 201
 
     def delete_flow(self, flow_id: str) -> None:
@@ -125,7 +125,7 @@ class FlowsApi(Connection):
             LangflowError: It can't be deleted.
         """
         key = checked_uuid("flow_id", flow_id)
-        self._flow_cache.forget(key)
+        self._flow_cache.forget()
         # Not idempotent: the second of two deletions is answered with 404.
         self._send("DELETE", f"/api/v1/flows/{key}", f"deletion of flow {key!r}", idempotent=False)
 

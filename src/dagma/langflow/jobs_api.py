@@ -64,7 +64,7 @@ class JobsApi(FlowsApi):
         key = self._resolved(flow_id, deadline)
         body = v2_body(key, input_value, mode="background", tweaks=tweaks, session_id=session_id)
         if tweaks:
-            self._check_tweaks(key, tweaks, deadline)
+            self._check_tweaks(flow_id, tweaks, deadline)
         bound = body
         if bound_tweaks is not None:
             bound = v2_body(key, input_value, mode="background", tweaks=bound_tweaks, session_id=session_id)

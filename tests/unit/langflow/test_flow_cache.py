@@ -57,29 +57,39 @@ def test_callers_at_the_same_time_get_the_flow_that_one_of_them_fetched() -> Non
     assert server.asked == 1
 
 
-def test_while_one_caller_fetches_the_others_take_the_flow_that_is_kept(clock: list[float]) -> None:
+def test_a_flow_that_is_old_is_fetched_again_and_those_who_ask_meanwhile_wait_for_it(clock: list[float]) -> None:
     cache, server = FlowCache(10), Server(lambda: flow("new"))
     cache.put("ask", flow("old"))
-    clock[0] += 11
-    with ThreadPoolExecutor(1) as pool:
-        fetching = pool.submit(cache.get_or_fetch, "ask", server.fetch)
-        assert server.is_asked.wait(10)
-        assert cache.get_or_fetch("ask", server.fetch).name == "old"
-        server.may_answer.set()
-        assert fetching.result(10).name == "new"
-    assert server.asked == 1
-    assert cache.get_or_fetch("ask", server.fetch).name == "new"
-
-
-def test_a_flow_that_is_kept_for_more_than_twice_its_time_is_waited_for(clock: list[float]) -> None:
-    cache, server = FlowCache(10), Server(lambda: flow("new"))
-    cache.put("ask", flow("old"))
-    clock[0] += 21
+    clock[0] += 9
+    assert cache.get_or_fetch("ask", server.fetch).name == "old"
+    clock[0] += 1
+    assert cache.get("ask") is None
     with ThreadPoolExecutor(2) as pool:
         futures = [pool.submit(cache.get_or_fetch, "ask", server.fetch) for _ in range(2)]
         assert server.is_asked.wait(10)
+        assert cache.get("ask") is None
         server.may_answer.set()
         assert [future.result(10).name for future in futures] == ["new", "new"]
+    assert server.asked == 1
+
+
+def test_a_fetch_that_hangs_is_waited_for_no_longer_than_a_flow_is_kept(clock: list[float]) -> None:
+    cache, server = FlowCache(10), Server(lambda: flow("old"))
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(cache.get_or_fetch, "ask", server.fetch)
+        assert server.is_asked.wait(10)
+        clock[0] += 10
+        assert cache.get_or_fetch("ask", lambda: flow("new")).name == "new"
+        server.may_answer.set()
+        assert first.result(10).name == "old"
+    assert cache.get_or_fetch("ask", server.fetch).name == "new"
+
+
+def test_a_flow_that_is_forgotten_is_fetched_again() -> None:
+    cache = FlowCache(10)
+    cache.put("ask", flow("old"))
+    cache.forget()
+    assert cache.get_or_fetch("ask", lambda: flow("new")).name == "new"
 
 
 def test_a_failure_is_everybodys_who_waits_and_nobodys_who_asks_later() -> None:
@@ -88,11 +98,12 @@ def test_a_failure_is_everybodys_who_waits_and_nobodys_who_asks_later() -> None:
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(cache.get_or_fetch, "ask", server.fetch)
         assert server.is_asked.wait(10)
-        running = cache._fetching["ask"]
+        _, told = cache._flows["ask"]
         server.may_answer.set()
-        for get in (first.result, running.result):
+        for get in (first.result, told.result):
             with pytest.raises(FlowNotFound):
                 get(10)
+    assert cache.get("ask") is None
     assert cache.get_or_fetch("ask", server.fetch).name == "new"
 
 
