@@ -10,7 +10,7 @@ import pytest
 from contract.conftest import FLOWS, LangflowServer
 
 from dagma.langflow import ApiKey, LangflowClient
-from dagma.langflow.history_api import StoredRecord
+from dagma.langflow.past_runs_api import StoredRecord
 
 
 @pytest.fixture(scope="module")

@@ -31,13 +31,11 @@ from dagma.langflow.errors import (
 from dagma.langflow.events import EventKind, FlowEvent
 from dagma.langflow.files_api import StoredFile
 from dagma.langflow.flow import Flow, InputType, OutputType, content_version
-from dagma.langflow.history_api import StoredRecord
 from dagma.langflow.http.connection import RetryPolicy
 from dagma.langflow.http.connection_settings import TLS, Timeouts
 from dagma.langflow.job_state import HumanRequest, JobPolicy, JobState, JobStatus
-from dagma.langflow.past_runs_api import PastRun
-from dagma.langflow.result import CallResult, TokenUsage
-from dagma.langflow.trace import Trace
+from dagma.langflow.past_runs_api import PastRun, StoredRecord
+from dagma.langflow.result import CallResult, TokenUsage, Trace
 from dagma.langflow.variables_api import Variable
 
 __all__ = [

@@ -24,8 +24,7 @@ from dagma.langflow.http.transport import quoting
 from dagma.langflow.http.watched_http import Deadline
 from dagma.langflow.job_state import JobStatus
 from dagma.langflow.jobs_api import not_over
-from dagma.langflow.result import CallResult, given_data
-from dagma.langflow.trace import Trace
+from dagma.langflow.result import CallResult, Trace, given_data
 from dagma.langflow.untrusted_json import json_object, walk
 from dagma.langflow.whole_answers import perhaps_cut, uncut
 

@@ -17,10 +17,9 @@ from dagma.langflow.errors import (
     Unauthorized,
     nothing_runs_yet,
 )
-from dagma.langflow.events import EventReader, FlowEvent, error_component
+from dagma.langflow.events import EventReader, FlowEvent, error_component, lines
 from dagma.langflow.flow import Flow, InputType, OutputType, check_flow_id, checked_uuid, uuid_or_none, v1_body, v1_path
 from dagma.langflow.http.connection import Connection
-from dagma.langflow.http.event_stream import lines
 from dagma.langflow.http.transport import Reply, Request, StreamReply, quoting
 from dagma.langflow.http.watched_http import Deadline
 from dagma.langflow.result import CallResult

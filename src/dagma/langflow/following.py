@@ -8,9 +8,8 @@ from contextlib import closing
 from dagma.backoff import Backoff
 from dagma.langflow.error_responses import error_of
 from dagma.langflow.errors import LangflowError
-from dagma.langflow.events import EventReader, FlowEvent
+from dagma.langflow.events import EventReader, FlowEvent, Frame, frames, lines
 from dagma.langflow.flow import checked_uuid
-from dagma.langflow.http.event_stream import Frame, frames, lines
 from dagma.langflow.http.transport import Request
 from dagma.langflow.http.watched_http import Deadline
 from dagma.langflow.job_state import JobStatus

@@ -1,4 +1,4 @@
-"""Runs that were asked for before, found again by their session: what became of a call whose caller saw no end of it.
+"""What past runs have left on a server: listed, deleted, and read for what became of a call whose caller saw no end.
 
 Langflow keeps a session's messages, which name their run, and a trace of each run that has ended. It keeps a run's
 state as a job's, whose heartbeat ends with the process that runs it: a run that died with Langflow is known as lost.
@@ -6,28 +6,33 @@ state as a job's, whose heartbeat ends with the process that runs it: a run that
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from dagma.backoff import Backoff
 from dagma.langflow.collecting import CollectingApi
 from dagma.langflow.error_responses import error_of, flow_failed
-from dagma.langflow.errors import CompletedWithoutOutput, FlowFailed
+from dagma.langflow.errors import CompletedWithoutOutput, FlowFailed, FlowNotFound, MalformedResponse
 from dagma.langflow.events import FlowEvent, error_component
-from dagma.langflow.history_api import PAGE, HistoryApi
+from dagma.langflow.flow import checked_uuid
 from dagma.langflow.http.transport import Reply, Request
 from dagma.langflow.result import CallResult
 from dagma.langflow.untrusted_json import (
     json_object,
+    json_objects,
     json_or_none,
     malformed,
     moment_or_none,
+    objects,
     text_or_none,
     walk,
 )
 from dagma.langflow.whole_answers import perhaps_cut, uncut
 
+PAGE = 200
+"""Langflow gives no more at a time."""
 RunState = Literal["running", "completed", "failed", "lost", "gone"]
 _STATES: Mapping[str, RunState] = {
     "queued": "running",
@@ -67,8 +72,23 @@ class PastRun:
     trace: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
-class PastRunsApi(CollectingApi, HistoryApi):
-    """Finds runs again, and what they answered."""
+@dataclass(frozen=True)
+class StoredRecord:
+    """A message or a trace, without its content.
+
+    Attributes:
+        id: Its id.
+        session_id: The session that it belongs to.
+        at: When it was stored, or when the run began.
+    """
+
+    id: str
+    session_id: str
+    at: datetime
+
+
+class PastRunsApi(CollectingApi):
+    """Finds runs again, and what they answered; lists and deletes their messages and traces."""
 
     def past_runs(self, session_id: str, *, flow_id: str | None = None) -> list[PastRun]:
         """Return the runs of a session: those that have stored a message, and those that have ended.
@@ -141,6 +161,69 @@ class PastRunsApi(CollectingApi, HistoryApi):
         if perhaps_cut(result):
             result = uncut(result, [_event(message) for message in reversed(run.messages)])
         return self.with_trace(replace(result, outputs=_with_data(result, run), session_id=run.session_id))
+
+    def list_messages(self, flow_id: str, *, offset: int = 0, limit: int = PAGE) -> list[StoredRecord]:
+        """Return messages of a flow, the newest first.
+
+        Args:
+            flow_id: Id of the flow.
+            offset: How many newer ones to pass over.
+            limit: How many at most, up to 200.
+
+        Raises:
+            LangflowError: They can't be had.
+        """
+        listed = self._messages(
+            flow_id=checked_uuid("flow_id", flow_id), order="DESC", offset=str(offset), limit=str(limit)
+        )
+        return [_record(each, "session_id", "timestamp") for each in listed]
+
+    def delete_messages(self, message_ids: Sequence[str]) -> None:
+        """Delete messages; ids that are gone already are passed over.
+
+        Raises:
+            LangflowError: They can't be deleted.
+        """
+        payload = [checked_uuid("message_id", each) for each in message_ids]
+        self._send("DELETE", "/api/v1/monitor/messages", "deletion of messages", payload=payload)
+
+    def list_traces(self, until: datetime, *, page: int = 1) -> list[StoredRecord]:
+        """Return a page of 200 traces of the runs that began before a time, the newest first.
+
+        Args:
+            until: The time, aware.
+            page: Which page, from 1.
+
+        Raises:
+            LangflowError: They can't be had.
+        """
+        listed = self._traces(end_time=until.astimezone(UTC).isoformat(), page=str(page))
+        return [_record(each, "sessionId", "startTime") for each in listed]
+
+    def delete_trace(self, trace_id: str) -> bool:
+        """Delete a trace with its spans.
+
+        Returns:
+            False where there was none.
+
+        Raises:
+            LangflowError: It can't be deleted.
+        """
+        with suppress(FlowNotFound):
+            self._send("DELETE", f"/api/v1/monitor/traces/{checked_uuid('trace_id', trace_id)}", "deletion of a trace")
+            return True
+        return False
+
+    def _messages(self, **params: str) -> list[dict[str, Any]]:
+        reply = self._send("GET", "/api/v1/monitor/messages", "list of messages", {"limit": str(PAGE), **params})
+        return json_objects(reply)
+
+    def _traces(self, **params: str) -> list[dict[str, Any]]:
+        reply = self._send("GET", "/api/v1/monitor/traces", "list of traces", {"size": str(PAGE), **params})
+        listed = json_object(reply, outcome="not_run").get("traces")
+        if not isinstance(listed, list):
+            raise malformed(reply, "no list of traces", outcome="not_run")
+        return objects(listed)
 
     def _past_run(
         self, run_id: str, session_id: str, messages: list[Mapping[str, Any]], trace: Mapping[str, Any] | None
@@ -228,3 +311,10 @@ def _with_data(result: CallResult, run: PastRun) -> Mapping[str, Any]:
 def _event(message: Mapping[str, Any]) -> FlowEvent:
     source = text_or_none(walk(message, "properties", "source", "id"))
     return FlowEvent("message", component=source, text=text_or_none(message.get("text")), data={"data": message})
+
+
+def _record(body: Mapping[str, Any], session: str, moment: str) -> StoredRecord:
+    key, at = text_or_none(body.get("id")), moment_or_none(body.get(moment))
+    if key is None or at is None:
+        raise MalformedResponse("Langflow listed a record without an id or a time.", outcome="not_run")
+    return StoredRecord(key, text_or_none(body.get(session)) or "", at)

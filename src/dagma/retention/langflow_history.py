@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from dagma.langflow import LangflowClient
-from dagma.langflow.history_api import PAGE, StoredRecord
+from dagma.langflow.past_runs_api import PAGE, StoredRecord
 from dagma.retention.outcome import Pruned
 from dagma.retention.pace import Pace
 

@@ -9,7 +9,7 @@ import pytest
 from dagma.defs.retention import prune_job, prune_schedule_from_environment
 from dagma.environment import SettingError
 from dagma.langflow import LangflowClient
-from dagma.langflow.history_api import StoredRecord
+from dagma.langflow.past_runs_api import StoredRecord
 from dagma.ledger import Call, Ledger
 from dagma.ledger.ledger_settings import ledger_from_environment
 

@@ -23,8 +23,7 @@ from dagma.langflow import (
 )
 from dagma.langflow.auth.credential import Redactor
 from dagma.langflow.error_responses import error_of, retry_after
-from dagma.langflow.events import EventReader
-from dagma.langflow.http.event_stream import Frame, frames, lines
+from dagma.langflow.events import EventReader, Frame, frames, lines
 from dagma.langflow.http.transport import Reply
 
 JSON = st.recursive(

@@ -8,7 +8,7 @@ import pytest
 
 from dagma.calls.request import own_session
 from dagma.langflow import Flow, StoredFile
-from dagma.langflow.history_api import PAGE, StoredRecord
+from dagma.langflow.past_runs_api import PAGE, StoredRecord
 from dagma.ledger import Call, input_hash
 from dagma.retention.langflow_history import CALL_SESSION, LangflowPruner
 from dagma.retention.outcome import Pruned
