@@ -10,7 +10,7 @@ from dagma.cli.doctor.checks_of_dagster import (
     check_schedules,
     check_workers,
 )
-from dagma.cli.doctor.checks_of_data import check_clock, check_disk, check_ledger
+from dagma.cli.doctor.checks_of_data import check_disk, check_ledger
 from dagma.cli.doctor.checks_of_langflow import check_api_key, check_default_flow, check_langflow, check_llm
 from dagma.cli.doctor.checks_of_settings import check_settings
 
@@ -30,7 +30,6 @@ CHECKS = (
     Check("workers", check_workers, needs="broker"),
     Check("ledger", check_ledger),
     Check("disk", check_disk),
-    Check("clocks", check_clock),
 )
 
 

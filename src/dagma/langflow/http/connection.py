@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
 from dataclasses import dataclass
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -181,18 +179,6 @@ class Connection:
         if not isinstance(version, str):
             raise malformed(reply, "no version", outcome="not_run")
         return version
-
-    def server_time(self) -> datetime | None:
-        """Return the time by the server's own clock, in whole seconds; None where it does not tell.
-
-        Raises:
-            LangflowError: It can't be asked.
-        """
-        date = self._send("GET", "/health_check", "time").headers.get("Date", "")
-        try:
-            return parsedate_to_datetime(date)
-        except (ValueError, OverflowError):
-            return None
 
     def _send(
         self,
