@@ -28,8 +28,7 @@ from dagma.ledger.errors import (
 )
 from dagma.ledger.live_callers import Presence
 from dagma.ledger.lost_callers import record_lost
-from dagma.ledger.meter import Meter, Reservation
-from dagma.ledger.quotas import window_start
+from dagma.ledger.quotas import Meter, Reservation, window_start
 from dagma.ledger.refusals import Refusal, record_refusal
 from dagma.ledger.state_changes import change
 from dagma.ledger.tables import calls, rejections, replays
@@ -176,20 +175,27 @@ class Admission:
 
         The unique key makes concurrent callers take turns here.
         """
-        now, reservations, beginnings = self._database.clock(), dict[Any, Reservation](), []
+        now, beginnings = self._database.clock(), []
+        reservations: dict[tuple[str, str | None], Reservation] = {}
         for call_id, given in new.items():
             call = as_recorded(connection, given, now)
             flow = (call.flow_id, call.flow_name)
-            if flow not in reservations:
+            if self._meter.limits and flow not in reservations:
                 reservations[flow] = self._meter.reserve(connection, call, now)
+            reservation = reservations.get(flow, Reservation())
             beginnings.append(
-                Beginning.of(call, reservations[flow], self._texts, key=given.key, call_id=call_id, attempt=attempt)
+                Beginning.of(call, reservation, self._texts, key=given.key, call_id=call_id, attempt=attempt)
             )
         begun = insert_beginnings(connection, beginnings, now)
+        if self._meter.limits:
+            self._check_limits(connection, beginnings, begun)
+        return begun
+
+    def _check_limits(self, connection: Connection, new: Sequence[Beginning], begun: Mapping[str, Begun]) -> None:
         # The totals count all of them by now: what has room for the last one of a flow,
         # principal and hour had it for the others.
         last = {}
-        for each in beginnings:
+        for each in new:
             if inserted := begun.get(each.row["id"]):
                 hour = window_start("hour", inserted.begun_at)
                 call = each.call
@@ -197,7 +203,6 @@ class Admission:
                 last[shared] = each, inserted
         for each, inserted in last.values():
             self._meter.check(connection, each.call, each.reservation, inserted.begun_at)
-        return begun
 
     def _declare_lost(self, connection: Connection, call_id: str) -> None:
         """Record that a direct call's sender died, unless it lives."""

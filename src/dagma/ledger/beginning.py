@@ -11,8 +11,7 @@ from sqlalchemy import Connection, Table, TextClause, bindparam, or_, select, te
 
 from dagma.ledger.call import Begun, Call
 from dagma.ledger.columns import UtcTime
-from dagma.ledger.meter import Reservation
-from dagma.ledger.quotas import canonical_flow
+from dagma.ledger.quotas import Reservation, canonical_flow
 from dagma.ledger.tables import calls
 from dagma.ledger.texts import TextPolicy, storable
 

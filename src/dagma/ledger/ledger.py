@@ -19,9 +19,8 @@ from dagma.ledger.errors import LedgerError, LedgerSettingsError
 from dagma.ledger.estimates import fill_in
 from dagma.ledger.live_callers import presence_for
 from dagma.ledger.lost_callers import record_all_lost
-from dagma.ledger.meter import Meter
 from dagma.ledger.prices import Prices
-from dagma.ledger.quotas import Limit, parse_quotas
+from dagma.ledger.quotas import Limit, Meter, parse_quotas
 from dagma.ledger.state_changes import ENDS_FROM, Ending, change, end_all
 from dagma.ledger.tables import calls, rejections, replays
 from dagma.ledger.texts import TextPolicy, storable
