@@ -10,9 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Table, TextClause, bindparam, or_, select, text
 
 from dagma.ledger.call import Begun, Call
-from dagma.ledger.columns import UtcTime
 from dagma.ledger.quotas import Reservation, canonical_flow
-from dagma.ledger.tables import calls
+from dagma.ledger.tables import UtcTime, calls
 from dagma.ledger.texts import TextPolicy, storable
 
 NAMES = (

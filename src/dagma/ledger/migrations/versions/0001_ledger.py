@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-from dagma.ledger.columns import Money, UtcTime
 from dagma.ledger.migrations.scripts import run_script
+from dagma.ledger.tables import Money, UtcTime
 
 revision = "0001"
 down_revision = None

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from alembic import op
 
-from dagma.ledger.columns import UtcTime
+from dagma.ledger.tables import UtcTime
 
 revision = "0003"
 down_revision = "0002"

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from dagma.ledger.columns import UtcTime
+from dagma.ledger.tables import UtcTime
 
 revision = "0008"
 down_revision = "0007"
