@@ -12,9 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select, text
 
 from dagma.ledger.admission import GIVEN_UP, Admission, begun_from_row
-from dagma.ledger.beginning import insert_once
 from dagma.ledger.call import MOST_TOKENS, Begun, Call, State, Usage, reported
-from dagma.ledger.database import Database, utc_now
+from dagma.ledger.database import Database, insert_once, utc_now
 from dagma.ledger.errors import LedgerError, LedgerSettingsError
 from dagma.ledger.estimates import fill_in
 from dagma.ledger.live_callers import presence_for
