@@ -30,7 +30,7 @@ from dagma.ledger import (
 )
 from dagma.ledger.database import Database
 from dagma.ledger.migrate import migrate
-from dagma.ledger.pruning import prune_calls, prune_expired
+from dagma.ledger.pruning import prune_expired
 
 __all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
 
@@ -104,11 +104,6 @@ def test_not_even_the_owner_changes_history_by_a_plain_statement(
         connection.exec_driver_sql(statement)
 
 
-def test_the_application_is_told_who_prunes(ledger_postgres: LedgerPostgres) -> None:
-    with pytest.raises(LedgerSettingsError, match=r"may not delete calls.*DAGMA_LEDGER_OWNER_URL"):
-        prune_calls(Database(ledger_postgres.app_url), 400)
-
-
 def test_the_application_has_no_say_in_how_long_calls_are_kept(
     ledger_postgres: LedgerPostgres, make_ledger: MakeLedger
 ) -> None:
@@ -147,7 +142,6 @@ def test_a_database_of_the_first_version_is_upgraded_and_pruning_taken_from_the_
         ledger.close()
         with connected(app_url) as connection, pytest.raises(DBAPIError, match="does not exist"):
             connection.exec_driver_sql("SELECT ledger_prune(400)")
-        assert prune_calls(Database(owner_url), 400) == 0
     finally:
         ledger_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
