@@ -149,7 +149,7 @@ def run_usage(arguments: argparse.Namespace) -> int:
         for standing in standings(database, ledger.limits, now)
         if flow is None or standing.flow is None or standing.flow in flow.names
     ]
-    sums = [{**vars(total), "flow": total.flow or ALL} for total in totals(database, now, flow.ids if flow else None)]
+    sums = [{**vars(total), "flow": total.name or ALL} for total in totals(database, now, flow.ids if flow else None)]
     if arguments.format == "table":
         if limits:
             write_records(limits, LIMIT_COLUMNS, "table", sys.stdout)
