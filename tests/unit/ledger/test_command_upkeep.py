@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from unit.ledger.conftest import Dagma
 
 from dagma.ledger import Ledger
@@ -29,6 +29,16 @@ def test_the_owners_url_can_stand_in_a_file(
 def test_migrate_tells_the_version(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
     assert dagma("migrate") == 0
     assert capsys.readouterr().out == f"The ledger's tables are at version {HEAD}.\n"
+
+
+@pytest.mark.parametrize("version", ["0005", "9999"])
+def test_migrate_refuses_a_version_that_it_does_not_know_with_the_fix(
+    dagma: Dagma, ledger: Ledger, capsys: pytest.CaptureFixture[str], version: str
+) -> None:
+    with ledger.database.engine.begin() as connection:
+        connection.execute(text("UPDATE ledger_version SET version_num = :version"), {"version": version})
+    assert dagma("migrate") == 1
+    assert f"'{version}'). If it is older, run `dagma ledger migrate` of an older dagma" in capsys.readouterr().err
 
 
 def test_migrate_writes_for_how_many_days_calls_are_kept(
