@@ -92,7 +92,7 @@ class ManyAtATime:
         for call in calls:
             ledger.finish(ledger.begin(call), raw="", usages=[Usage(total_tokens=7)])
         ledger.flush()
-        assert [(line.flow, line.calls, line.tokens) for line in totals(ledger.database, NOON)][:3] == [
+        assert [(line.name, line.calls, line.tokens) for line in totals(ledger.database, NOON)][:3] == [
             ("flow-0", 15, 105),
             ("flow-1", 15, 105),
             (None, 30, 210),

@@ -278,7 +278,7 @@ class Metering:
         ledger = make_ledger(prices="tiny=1/1", clock=Clock())
         spend(ledger, 1000, model="nobody-knows", flow_name="assistant")
         hour, day, month = totals(ledger.database, Clock().now)
-        assert (hour.flow, hour.calls, hour.tokens, hour.cost, hour.unpriced_calls) == ("assistant", 1, 1000, None, 1)
+        assert (hour.name, hour.calls, hour.tokens, hour.cost, hour.unpriced_calls) == ("assistant", 1, 1000, None, 1)
         spend(ledger, 1000, model="tiny")
         spend(ledger, None)
         hour, day, month = totals(ledger.database, Clock().now)

@@ -4,13 +4,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from ledger_suites.migrations import migrate_to
 from ledger_suites.tools import MakeLedger, new_call
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from stack.ledger_fixtures import (
     LedgerPostgres,
-    LedgerServer,
     ledger_postgres,
     ledger_postgres_url,
     ledger_server,
@@ -19,8 +17,6 @@ from stack.ledger_fixtures import (
 )
 
 from dagma.ledger import AnswerExpiredError, Begun, Ledger, QuotaExceededError, Usage
-from dagma.ledger.database import Database
-from dagma.ledger.migrate import migrate
 from dagma.ledger.reports import Filter, last_calls
 
 __all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
@@ -334,45 +330,3 @@ def test_a_refused_call_is_counted_and_nothing_else(attacker: Connection, make_l
         assert "dagma ledger:" in attack(attacker, f"UPDATE calls SET {change}")  # noqa: S608 (own text)
     attacker.exec_driver_sql("UPDATE calls SET refusals = refusals + 1")
     assert attacker.exec_driver_sql("SELECT count(*) FROM usage_hours").scalar() == 0
-
-
-def test_an_upgrade_takes_back_what_older_versions_allowed(ledger_server: LedgerServer) -> None:
-    name = f"{ledger_server.template}_older"
-    ledger_server.execute(f"CREATE DATABASE {name} OWNER {ledger_server.owner}")
-    app_url = ledger_server.url(ledger_server.app, name).render_as_string(hide_password=False)
-    owner_url = ledger_server.url(ledger_server.owner, name).render_as_string(hide_password=False)
-    older = (
-        "INSERT INTO calls (id, key, attempt, scope, flow_id, backend, mode, state, begun_at, reserved_tokens,"
-        " reserved_cost, input_hash) VALUES ('old', 'k', 1, 's', 'f', 'b', 'direct', 'begun', now(), -5, 0, 'x')",
-        "UPDATE calls SET state = 'answered', finished_at = now(), duration_ms = -7, total_tokens = 5",
-        "INSERT INTO replays VALUES ('old', '1', now())",
-        "INSERT INTO rejections VALUES ('old', now(), 'wrong')",
-    )
-    try:
-        migrate_to(owner_url, "0004")
-        engine = create_engine(owner_url)
-        with engine.begin() as owner:
-            for statement in older:
-                owner.exec_driver_sql(statement)
-            owner.exec_driver_sql(
-                f"GRANT INSERT, UPDATE, DELETE ON calls, replays, rejections, housekeeping TO {ledger_server.app}"
-            )
-        migrate(owner_url, ledger_server.app)
-        with engine.connect() as owner:
-            assert owner.exec_driver_sql("SELECT expires_at - created_at FROM replays").scalar() == timedelta(hours=72)
-            assert owner.exec_driver_sql("SELECT tokens, estimated_tokens FROM usage_hours").one() == (5, 0)
-        engine.dispose()
-        (row,) = last_calls(Database(owner_url), 9, Filter())
-        assert (row["state"], row["total_tokens"], row["rejected_reason"], row["principal"]) == (
-            "answered",
-            5,
-            "wrong",
-            None,
-        )
-        attacker = create_engine(app_url, isolation_level="AUTOCOMMIT")
-        with attacker.connect() as connection:
-            for statement in ("DELETE FROM replays", older[0], "UPDATE housekeeping SET lost_until = 'infinity'"):
-                assert attack(connection, statement)
-        attacker.dispose()
-    finally:
-        ledger_server.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from threading import Timer
 
 import pytest
-from ledger_suites.migrations import migrate_to
 from ledger_suites.tools import Clock, MakeLedger, new_call
 from sqlalchemy import Connection, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
@@ -30,7 +29,7 @@ from dagma.ledger import (
 )
 from dagma.ledger.database import Database
 from dagma.ledger.migrate import migrate
-from dagma.ledger.pruning import prune_calls, prune_expired
+from dagma.ledger.pruning import prune_expired
 
 __all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
 
@@ -104,11 +103,6 @@ def test_not_even_the_owner_changes_history_by_a_plain_statement(
         connection.exec_driver_sql(statement)
 
 
-def test_the_application_is_told_who_prunes(ledger_postgres: LedgerPostgres) -> None:
-    with pytest.raises(LedgerSettingsError, match=r"may not delete calls.*DAGMA_LEDGER_OWNER_URL"):
-        prune_calls(Database(ledger_postgres.app_url), 400)
-
-
 def test_the_application_has_no_say_in_how_long_calls_are_kept(
     ledger_postgres: LedgerPostgres, make_ledger: MakeLedger
 ) -> None:
@@ -128,28 +122,6 @@ def test_migrating_without_days_leaves_them_as_they_are(ledger_postgres: LedgerP
     migrate(ledger_postgres.owner_url, ledger_postgres.app_role)
     with connected(ledger_postgres.app_url) as connection:
         assert connection.exec_driver_sql("SELECT keep_days FROM retention").scalars().all() == [99]
-
-
-def test_a_database_of_the_first_version_is_upgraded_and_pruning_taken_from_the_application(
-    ledger_server: LedgerServer,
-) -> None:
-    name = f"{ledger_server.template}_first"
-    ledger_server.execute(f"CREATE DATABASE {name} OWNER {ledger_server.owner}")
-    app_url = ledger_server.url(ledger_server.app, name).render_as_string(hide_password=False)
-    owner_url = ledger_server.url(ledger_server.owner, name).render_as_string(hide_password=False)
-    try:
-        migrate_to(owner_url, "0001")
-        with connected(owner_url) as connection:
-            connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION ledger_prune(integer) TO {ledger_server.app}")
-        migrate(owner_url, ledger_server.app)
-        ledger = Ledger(app_url)
-        assert ledger.begin(new_call()).state == "new"
-        ledger.close()
-        with connected(app_url) as connection, pytest.raises(DBAPIError, match="does not exist"):
-            connection.exec_driver_sql("SELECT ledger_prune(400)")
-        assert prune_calls(Database(owner_url), 400) == 0
-    finally:
-        ledger_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_a_temporary_table_does_not_stand_in_for_a_real_one(

@@ -7,15 +7,16 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache, partial
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, bindparam, select
+from sqlalchemy import Connection, Row, TextClause, bindparam, or_, select, text
 
 from dagma.backoff import Backoff
-from dagma.ledger.beginning import Beginning, as_recorded, insert_beginnings
 from dagma.ledger.call import Begun, Call
-from dagma.ledger.database import Database
+from dagma.ledger.database import Database, insert_once
 from dagma.ledger.errors import (
     AnswerExpiredError,
     CallInFlightError,
@@ -28,12 +29,11 @@ from dagma.ledger.errors import (
 )
 from dagma.ledger.live_callers import Presence
 from dagma.ledger.lost_callers import record_lost
-from dagma.ledger.meter import Meter, Reservation
-from dagma.ledger.quotas import window_start
+from dagma.ledger.quotas import Meter, Reservation, canonical_flow, window_start
 from dagma.ledger.refusals import Refusal, record_refusal
 from dagma.ledger.state_changes import change
-from dagma.ledger.tables import calls, rejections, replays
-from dagma.ledger.texts import TextPolicy
+from dagma.ledger.tables import UtcTime, calls, rejections, replays
+from dagma.ledger.texts import TextPolicy, storable
 
 BACKOFF = Backoff(first=0.05, longest=2.0)
 REFUSAL_PATIENCE_SECONDS = 2.0
@@ -47,8 +47,57 @@ ANSWER = (
     .select_from(calls.outerjoin(replays).outerjoin(rejections))
     .where(calls.c.id == bindparam("of_call"))
 )
+NAMES = (
+    *("scope", "flow_id", "flow_name", "flow_title", "flow_version"),
+    *("backend", "session_id", "run_id", "step"),
+)
+"""Texts of a call that have a column of the same name."""
+# As far back as the longest window of a limit, so that what is not found costs no walk through all that ever was.
+KNOWN_DAYS = 31
+NEWEST_OF_ADDRESS = (
+    select(calls.c.flow_id, calls.c.flow_name)
+    .where(
+        or_(calls.c.flow_id == bindparam("address"), calls.c.flow_name == bindparam("address")),
+        calls.c.backend == bindparam("of_backend"),
+        # Only calls whose flow was looked up have one.
+        calls.c.flow_version.is_not(None),
+        calls.c.begun_at >= bindparam("since", type_=UtcTime),
+    )
+    .order_by(calls.c.begun_at.desc())
+    .limit(1)
+)
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Beginning:
+    """An attempt that is about to begin.
+
+    Attributes:
+        call: The call, as it is recorded.
+        reservation: What it is taken to use.
+        row: Its row. PostgreSQL adds the time.
+    """
+
+    call: Call
+    reservation: Reservation
+    row: dict[str, Any]
+
+    def begun(self, begun_at: datetime) -> Begun:
+        """Say that the call is to be sent."""
+        return Begun(
+            state="new",
+            call_id=self.row["id"],
+            key=self.row["key"],
+            attempt=self.row["attempt"],
+            begun_at=begun_at,
+            mode=self.call.mode,
+            flow_id=self.call.flow_id,
+            flow_name=self.call.flow_name,
+            input_characters=self.row["input_characters"],
+            reserved_cost=self.reservation.cost,
+        )
 
 
 class Admission:
@@ -176,20 +225,34 @@ class Admission:
 
         The unique key makes concurrent callers take turns here.
         """
-        now, reservations, beginnings = self._database.clock(), dict[Any, Reservation](), []
+        now, beginnings = self._database.clock(), []
+        reservations: dict[tuple[str, str | None], Reservation] = {}
         for call_id, given in new.items():
-            call = as_recorded(connection, given, now)
+            call = _as_recorded(connection, given, now)
             flow = (call.flow_id, call.flow_name)
-            if flow not in reservations:
+            if self._meter.limits and flow not in reservations:
                 reservations[flow] = self._meter.reserve(connection, call, now)
-            beginnings.append(
-                Beginning.of(call, reservations[flow], self._texts, key=given.key, call_id=call_id, attempt=attempt)
-            )
-        begun = insert_beginnings(connection, beginnings, now)
+            reservation = reservations.get(flow, Reservation())
+            row = {
+                **_row_of(call, self._texts),
+                "id": call_id,
+                "key": given.key,  # made of the call as its caller gave it
+                "attempt": attempt,
+                "state": "begun",
+                "reserved_tokens": reservation.tokens,
+                "reserved_cost": reservation.cost,
+            }
+            beginnings.append(_Beginning(call, reservation, row))
+        begun = _insert_rows(connection, beginnings, now)
+        if self._meter.limits:
+            self._check_limits(connection, beginnings, begun)
+        return begun
+
+    def _check_limits(self, connection: Connection, new: Sequence[_Beginning], begun: Mapping[str, Begun]) -> None:
         # The totals count all of them by now: what has room for the last one of a flow,
         # principal and hour had it for the others.
         last = {}
-        for each in beginnings:
+        for each in new:
             if inserted := begun.get(each.row["id"]):
                 hour = window_start("hour", inserted.begun_at)
                 call = each.call
@@ -197,7 +260,6 @@ class Admission:
                 last[shared] = each, inserted
         for each, inserted in last.values():
             self._meter.check(connection, each.call, each.reservation, inserted.begun_at)
-        return begun
 
     def _declare_lost(self, connection: Connection, call_id: str) -> None:
         """Record that a direct call's sender died, unless it lives."""
@@ -206,11 +268,91 @@ class Admission:
         record_lost(connection, call_id, self._database.clock())
 
     def _record_refusal(self, call: Call, refusal: Refusal) -> None:
-        record = partial(record_refusal, call=call, refusal=refusal, texts=self._texts, now=self._database.clock())
+        now = self._database.clock()
+
+        def record(connection: Connection) -> None:
+            recorded = _as_recorded(connection, call, now)
+            row = {**_row_of(recorded, self._texts), "error_message": self._texts.of_error(str(refusal))}
+            record_refusal(connection, recorded, row, refusal, now)
+
         try:
             self._database.transact(record, min(self._patience_seconds, REFUSAL_PATIENCE_SECONDS))
         except LedgerError as missed:
             logger.warning("That a call was refused is not recorded: %s", missed)
+
+
+def _as_recorded(connection: Connection, call: Call, now: datetime) -> Call:
+    """Give a call as the ledger records it. Its key is made of the call as its caller gave it.
+
+    Returns:
+        The call with texts that the database can hold. A flow that was not looked up has the id and name that it had
+        when it last was; where that is not known, its id is written as Langflow writes ids.
+    """
+    names = (*NAMES, "partition", "row", "principal", "flow_address")
+    given = {name: value for name in names if (value := getattr(call, name)) is not None}
+    changed: dict[str, Any] = {name: kept for name, value in given.items() if (kept := storable(value)) != value}
+    call = replace(call, **changed) if changed else call
+    return call if call.flow_looked_up else _identified(connection, call, now)
+
+
+def _identified(connection: Connection, call: Call, now: datetime) -> Call:
+    address = call.flow_address or call.flow_id
+    values = {"address": canonical_flow(address), "of_backend": call.backend, "since": now - timedelta(days=KNOWN_DAYS)}
+    known = connection.execute(NEWEST_OF_ADDRESS, values).first()
+    if known is None:
+        return replace(call, flow_id=canonical_flow(call.flow_id), flow_address=address)
+    return replace(call, flow_id=known.flow_id, flow_name=known.flow_name, flow_address=address, flow_looked_up=True)
+
+
+def _row_of(call: Call, texts: TextPolicy) -> dict[str, Any]:
+    """Describe a call by the columns that never change.
+
+    Who inserts the row adds its id, key, attempt, state and reservation.
+    """
+    return {
+        **{name: getattr(call, name) for name in NAMES},
+        "partition_key": call.partition,
+        "row_key": call.row,
+        "mode": call.mode,
+        "principal": call.counted_principal or None,
+        "input_characters": len(call.input_text or ""),
+        "input_hash": call.input_hash,
+        "input_text": texts.of_text(call.input_text),
+    }
+
+
+def _insert_rows(connection: Connection, beginnings: Sequence[_Beginning], now: datetime) -> dict[str, Begun]:
+    """Insert attempts unless they exist, in one statement where the database is a server.
+
+    Args:
+        connection: In a transaction.
+        beginnings: The attempts.
+        now: The time by this machine, which SQLite goes by.
+
+    Returns:
+        By id, what to do with those that did not exist.
+    """
+    # In one order of totals and keys, so that two transactions wait for each other and never both.
+    ordered = sorted(beginnings, key=lambda each: (each.call.flow_id, each.row["principal"] or "", each.row["key"]))
+    if connection.dialect.name == "sqlite":
+        new = [each for each in ordered if insert_once(connection, calls, {**each.row, "begun_at": now})]
+        return {each.row["id"]: each.begun(now) for each in new}
+    by_id = {each.row["id"]: each for each in ordered}
+    rows = json.dumps([each.row for each in ordered], default=str)
+    inserted = connection.execute(_insert_rows_once(tuple(ordered[0].row)), {"rows": rows}) if ordered else ()
+    # PostgreSQL's own time, which the windows of limits go by whatever this machine's clock says.
+    return {row.id: by_id[row.id].begun(row.begun_at.astimezone(UTC)) for row in inserted}
+
+
+@cache
+def _insert_rows_once(names: tuple[str, ...]) -> TextClause:
+    # One statement and one parameter for any number of rows. Totals are counted after the last row was inserted: nobody
+    # who waits for a row here holds a total that its inserter needs.
+    columns = ", ".join(names)
+    rows = "json_populate_recordset(NULL::calls, CAST(:rows AS json))"
+    return text(
+        f"INSERT INTO calls ({columns}) SELECT {columns} FROM {rows} ON CONFLICT DO NOTHING RETURNING id, begun_at"  # noqa: S608 (names of our own)
+    )
 
 
 def _refuse_unknown(connection: Connection, row: Row[Any]) -> None:

@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
@@ -15,7 +14,7 @@ from dagma.ledger.database import Database, utc_now
 from dagma.ledger.formats import FORMATS, replacing, show_decimal, show_value, write_records
 from dagma.ledger.ledger_settings import LedgerSettings, setting_from
 from dagma.ledger.migrate import DEFAULT_APP_ROLE, migrate
-from dagma.ledger.pruning import drop_replays, keep_days_from_environment, prune_calls
+from dagma.ledger.pruning import keep_days_from_environment
 from dagma.ledger.quotas import window_start
 from dagma.ledger.reports import (
     Filter,
@@ -80,11 +79,6 @@ def add_parser(subparsers: Any) -> None:
     usage.set_defaults(handler=run_usage)
 
     add_resolve(commands)
-
-    prune = commands.add_parser("prune", help="delete old calls and expired raw responses, as the tables' owner")
-    prune.add_argument("--keep-days", type=int, help="days to keep calls, at least 30 (default: as configured)")
-    prune.add_argument("--replay-hours", type=float, help="hours to keep raw responses (default: as configured)")
-    prune.set_defaults(handler=run_prune)
 
     tables = commands.add_parser("migrate", help="create or upgrade the tables, as their owner")
     tables.add_argument("--url", help="the owner's URL (default: DAGMA_LEDGER_OWNER_URL, else DAGMA_LEDGER_URL)")
@@ -155,7 +149,7 @@ def run_usage(arguments: argparse.Namespace) -> int:
         for standing in standings(database, ledger.limits, now)
         if flow is None or standing.flow is None or standing.flow in flow.names
     ]
-    sums = [{**vars(total), "flow": total.flow or ALL} for total in totals(database, now, flow.ids if flow else None)]
+    sums = [{**vars(total), "flow": total.name or ALL} for total in totals(database, now, flow.ids if flow else None)]
     if arguments.format == "table":
         if limits:
             write_records(limits, LIMIT_COLUMNS, "table", sys.stdout)
@@ -169,23 +163,6 @@ def run_usage(arguments: argparse.Namespace) -> int:
         lines = [{**empty, "kind": "limit", **line} for line in limits]
         lines += [{**empty, "kind": "total", **line} for line in sums]
         write_records(lines, merged, arguments.format, sys.stdout)
-    return 0
-
-
-def run_prune(arguments: argparse.Namespace) -> int:
-    """Delete what is past its retention."""
-    settings = LedgerSettings.from_environment()
-    # Refused before anything is deleted, where one of them can't be used.
-    hours = settings.replay_hours if arguments.replay_hours is None else arguments.replay_hours
-    url = setting_from("DAGMA_LEDGER_OWNER_URL") or settings.url
-    ledger = replace(settings, url=url, replay_hours=hours).open()
-    keep_days = arguments.keep_days
-    if keep_days is None and not (keep_days := keep_days_from_environment()):
-        calls = "no calls, which are kept for ever,"
-    else:
-        calls = f"{counted(prune_calls(ledger.database, keep_days), 'calls')} older than {counted(keep_days, 'days')}"
-    replays = drop_replays(ledger.database, hours)
-    print(f"Deleted {calls} and {counted(replays, 'raw responses')}.")
     return 0
 
 

@@ -8,10 +8,11 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, Table, TextClause, bindparam, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -274,6 +275,19 @@ class Database:
         if self._engine is not None:
             self._engine.dispose(close=False)
             self._engine = None
+
+
+def insert_once(connection: Connection, table: Table, values: dict[str, Any], on_conflict: str = "DO NOTHING") -> bool:
+    """Insert a row unless its key is taken, waiting for whoever inserts that now; tell whether a row was written."""
+    return connection.execute(_insert_once(table, tuple(values), on_conflict), values).rowcount > 0
+
+
+@cache
+def _insert_once(table: Table, names: tuple[str, ...], on_conflict: str) -> TextClause:
+    # Both databases read this, and SQLAlchemy's own ON CONFLICT is compiled anew each time, which takes a millisecond.
+    columns, values = ", ".join(names), ", ".join(f":{name}" for name in names)
+    statement = f"INSERT INTO {table.name} ({columns}) VALUES ({values}) ON CONFLICT {on_conflict}"  # noqa: S608 (names of our own)
+    return text(statement).bindparams(*(bindparam(name, type_=table.c[name].type) for name in names))
 
 
 @contextmanager

@@ -12,16 +12,14 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select, text
 
 from dagma.ledger.admission import GIVEN_UP, Admission, begun_from_row
-from dagma.ledger.beginning import insert_once
 from dagma.ledger.call import MOST_TOKENS, Begun, Call, State, Usage, reported
-from dagma.ledger.database import Database, utc_now
+from dagma.ledger.database import Database, insert_once, utc_now
 from dagma.ledger.errors import LedgerError, LedgerSettingsError
 from dagma.ledger.estimates import fill_in
 from dagma.ledger.live_callers import presence_for
 from dagma.ledger.lost_callers import record_all_lost
-from dagma.ledger.meter import Meter
 from dagma.ledger.prices import Prices
-from dagma.ledger.quotas import Limit, parse_quotas
+from dagma.ledger.quotas import Limit, Meter, parse_quotas
 from dagma.ledger.state_changes import ENDS_FROM, Ending, change, end_all
 from dagma.ledger.tables import calls, rejections, replays
 from dagma.ledger.texts import TextPolicy, storable

@@ -4,10 +4,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, and_, bindparam, func, select, update
 
-from dagma.ledger.columns import UtcTime
 from dagma.ledger.live_callers import Presence
 from dagma.ledger.state_changes import change
-from dagma.ledger.tables import calls, housekeeping
+from dagma.ledger.tables import UtcTime, calls, housekeeping
 
 # Whether a caller lives is no question of time. The youngest are left out because most of them are in good hands.
 LOST_MINUTES = 10

@@ -42,7 +42,7 @@ def migrate(url: str, app_role: str | None = None, keep_days: int | None = None)
 
     Raises:
         LedgerSettingsError: There is no role of that name.
-        LedgerNotMigratedError: The database is at a version that this code does not know.
+        LedgerNotMigratedError: The database is at a version that this code does not know, older or newer.
         LedgerUnavailableError: The database can't be reached, or the role may not create tables.
     """
     database = Database(url)
@@ -59,8 +59,11 @@ def migrate(url: str, app_role: str | None = None, keep_days: int | None = None)
             if not database.is_sqlite:
                 _grant(connection, app_role)
     except CommandError as error:
-        cause = f"The ledger can't be migrated: {error}. Is its database newer than this dagma? Then upgrade dagma."
-        raise LedgerNotMigratedError(cause) from None
+        raise LedgerNotMigratedError(
+            f"The ledger's database {database.name} is at a version that this dagma can't bring to {HEAD} ({error}). "
+            "If it is older, run `dagma ledger migrate` of an older dagma first, or name a new database in "
+            "DAGMA_LEDGER_URL. If it is newer, upgrade dagma."
+        ) from None
     except DBAPIError as error:
         raise database.explain(error) from None
     finally:

@@ -1,21 +1,17 @@
-"""What the ledger drops after a while."""
+"""For how many days calls are kept, and the deletion of those that are older."""
 
-from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, text
+from sqlalchemy import ColumnElement, delete, func, select, text
 
 from dagma import environment
 from dagma.ledger.database import Database
-from dagma.ledger.errors import LedgerSettingsError
-from dagma.ledger.tables import calls, replays
+from dagma.ledger.tables import calls
 
 MINIMUM_DAYS = 30
 """The database itself refuses to delete younger calls: see `migrations/`."""
-MAXIMUM_DAYS = 36_500
 DEFAULT_DAYS = 400
 CALLS_AT_ONCE = 2000
-MAY_DELETE = text("SELECT has_table_privilege('calls', 'DELETE')")
 PRUNE_EXPIRED = text("SELECT ledger_prune_expired(:most)")
 COUNT_EXPIRED = text(
     "SELECT count(*) FROM calls, retention WHERE keep_days > 0 AND begun_at < now() - make_interval(days => keep_days)"
@@ -69,53 +65,6 @@ def count_expired(database: Database, keep_days: int) -> int:
             return 0
         expired = select(func.count()).select_from(calls).where(calls.c.begun_at < _days_ago(keep_days))
         return int(connection.scalar(expired) or 0)
-
-
-def prune_calls(database: Database, keep_days: int) -> int:
-    """Delete calls that began longer ago, with their replays and rejections, and return how many. Hourly totals stay.
-
-    Args:
-        database: The ledger's database, on PostgreSQL as the owner of its tables.
-        keep_days: How many days to keep, from 30 to 36,500.
-
-    Raises:
-        LedgerSettingsError: Fewer or more days, or a role that may not delete.
-    """
-    if keep_days < MINIMUM_DAYS:
-        raise LedgerSettingsError(f"The audit log keeps calls for at least {MINIMUM_DAYS} days, not {keep_days}.")
-    if keep_days > MAXIMUM_DAYS:
-        raise LedgerSettingsError(f"Calls can be kept for {MAXIMUM_DAYS} days at most, not {keep_days}.")
-
-    def work(connection: Connection) -> int:
-        # By the database's clock, which its guard of young calls goes by too.
-        if database.is_sqlite:
-            old = _days_ago(keep_days)
-        else:
-            if not connection.scalar(MAY_DELETE):
-                raise LedgerSettingsError(
-                    "The application's role may not delete calls: only the owner of the tables prunes. Set "
-                    "DAGMA_LEDGER_OWNER_URL; in the stack: docker compose run --rm ledger-migrate dagma ledger prune"
-                )
-            old = func.now() - func.make_interval(0, 0, 0, keep_days)
-        return connection.execute(delete(calls).where(calls.c.begun_at < old)).rowcount
-
-    return database.transact(work, may_take_long=True)
-
-
-def drop_replays(database: Database, keep_hours: float) -> int:
-    """Delete raw responses that expired, and those that are older than some hours, and return how many.
-
-    Args:
-        database: The ledger's database, on PostgreSQL as the owner of its tables.
-        keep_hours: How many hours to keep them, whatever the setting was when they came.
-    """
-
-    def work(connection: Connection) -> int:
-        now = database.now(connection)
-        old = or_(replays.c.expires_at < now, replays.c.created_at < now - timedelta(hours=keep_hours))
-        return connection.execute(delete(replays).where(old)).rowcount
-
-    return database.transact(work, may_take_long=True)
 
 
 def _days_ago(days: int) -> ColumnElement[Any]:

@@ -1,15 +1,22 @@
-"""Limits on calls, tokens and cost, as they are written in the settings."""
+"""Limits on calls, tokens and cost: how settings write them, and whether they leave room for a call.
+
+That is decided inside the transaction that begins the call.
+"""
 
 import re
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Literal, cast
+from functools import cache
+from typing import Any, Literal, cast
 
-from dagma.ledger.call import MOST_TOKENS
-from dagma.ledger.columns import MOST_USD
-from dagma.ledger.errors import LedgerSettingsError
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, or_, select, text, true
+
+from dagma.ledger.call import MOST_TOKENS, Call
+from dagma.ledger.errors import FlowNotIdentifiedError, LedgerSettingsError, QuotaExceededError
+from dagma.ledger.tables import MOST_USD, UtcTime, usage_hours
 
 Unit = Literal["calls", "tokens", "cost"]
 Window = Literal["hour", "day", "month"]
@@ -22,6 +29,17 @@ CLAUSE = re.compile(
     rf"(?P<unit>calls|tokens|cost)\s*=\s*(?P<amount>{NUMBER})\s*/\s*(?P<window>hour|day|month)"
     rf"(?:\s+reserve\s*=\s*(?P<reserve>{NUMBER}))?"
 )
+# Mean use is taken over this long, so that an estimate follows what the flow does these days.
+ESTIMATE_DAYS = 31
+NEVER = datetime.max.replace(tzinfo=UTC)
+LOCK = text("SELECT pg_advisory_xact_lock(hashtext('dagma quota'), hashtext(:scope))")
+COLUMNS = {"calls": usage_hours.c.calls, "tokens": usage_hours.c.tokens, "cost": usage_hours.c.cost}
+RECENT_MEANS = select(
+    func.sum(usage_hours.c.metered_tokens + usage_hours.c.estimated_tokens).label("tokens"),
+    func.sum(usage_hours.c.metered_calls + usage_hours.c.estimated_calls).label("metered"),
+    func.sum(usage_hours.c.priced_cost + usage_hours.c.estimated_cost, type_=usage_hours.c.cost.type).label("cost"),
+    func.sum(usage_hours.c.priced_calls + usage_hours.c.estimated_costs).label("priced"),
+).where(usage_hours.c.flow_id == bindparam("of_flow"), usage_hours.c.hour >= bindparam("since"))
 
 
 @dataclass(frozen=True)
@@ -140,3 +158,184 @@ def window_end(window: Window, at: datetime) -> datetime:
     if window == "month":
         return (start + timedelta(days=32)).replace(day=1)
     return start + (timedelta(hours=1) if window == "hour" else timedelta(days=1))
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """What a call is taken to use while it is in flight: tokens, and cost in USD."""
+
+    tokens: int = 0
+    cost: Decimal = Decimal(0)
+
+    def of(self, unit: Unit) -> Decimal:
+        """Give the reservation in a limit's unit; 1 for calls."""
+        return {"calls": Decimal(1), "tokens": Decimal(self.tokens), "cost": self.cost}[unit]
+
+
+class Meter:
+    """The limits, applied to calls that are about to be sent."""
+
+    def __init__(self, limits: Sequence[Limit]):
+        self.limits = tuple(limits)
+
+    def reserve(self, connection: Connection, call: Call, now: datetime) -> Reservation:
+        """Estimate what a call will use, where a limit on tokens or cost applies to it.
+
+        Returns:
+            What the limits declare as `reserve`, else the mean of the flow's calls of the last 31 days, else nothing.
+        """
+        limits = [limit for limit in self._limits_of(call) if limit.unit != "calls"]
+        amounts = _declared(limits)
+        if missing := {limit.unit for limit in limits} - amounts.keys():
+            recent = {"of_flow": call.flow_id, "since": now - timedelta(days=ESTIMATE_DAYS)}
+            means = connection.execute(RECENT_MEANS, recent).one()
+            if "tokens" in missing and means.metered:
+                amounts["tokens"] = Decimal(means.tokens) / Decimal(means.metered)
+            if "cost" in missing and means.priced:
+                amounts["cost"] = Decimal(means.cost) / Decimal(means.priced)
+        return Reservation(tokens=round(amounts.get("tokens", 0)), cost=amounts.get("cost", Decimal(0)))
+
+    def declared(self, flow_id: str, flow_name: str | None) -> dict[Unit, Decimal]:
+        """Give the greatest `reserve` of each unit that the limits on a flow declare."""
+        # None of one principal has a reserve.
+        return _declared([limit for limit in self.limits if limit.applies_to(flow_id, flow_name)])
+
+    def limits_cost(self, flow_id: str, flow_name: str | None) -> bool:
+        """Tell whether a limit on cost applies to a flow."""
+        return any(limit.unit == "cost" and limit.applies_to(flow_id, flow_name) for limit in self.limits)
+
+    def check(self, connection: Connection, call: Call, reservation: Reservation, now: datetime) -> None:
+        """Refuse a call that was just inserted, if a limit leaves no room for it.
+
+        Callers that share a limit pass here one after the other: each holds a lock until its transaction ends, and
+        sees what those before it took. (SQLite's writers come one at a time anyway.)
+
+        Args:
+            connection: In the transaction that inserted the call; the hourly totals count it already.
+            call: The call.
+            reservation: What `reserve` gave.
+            now: The time.
+
+        Raises:
+            QuotaExceededError: Roll the transaction back: the call may not be sent.
+            FlowNotIdentifiedError: The same, because nobody knows whether a limit applies.
+        """
+        self._refuse_unidentified(call)
+        limits = self._limits_of(call)
+        if not limits:
+            return
+        if connection.dialect.name == "postgresql":
+            # The sum must be a statement of its own after the lock: a statement sees what was committed when it began.
+            for scope in _lock_scopes(limits, call):
+                connection.execute(LOCK, {"scope": scope})
+        used = used_of(connection, limits, now, call.flow_id, call.flow_name, call.counted_principal)
+        refusals: list[QuotaExceededError] = []
+        for limit, counted in zip(limits, used, strict=True):
+            needed = reservation.of(limit.unit)
+            before = counted - needed
+            if counted > limit.amount or before >= limit.amount:
+                fits = 0 < limit.amount >= needed
+                frees_at = window_end(limit.window, now) if fits else None
+                refusals.append(QuotaExceededError(str(limit), before, needed, frees_at))
+        if refusals:
+            # The one that frees last: when another frees, the call would still be refused.
+            raise max(refusals, key=lambda refusal: refusal.frees_at or NEVER)
+
+    def _refuse_unidentified(self, call: Call) -> None:
+        if call.flow_looked_up:
+            return
+        for limit in self.limits:
+            if limit.concerns(call.counted_principal) and limit.may_apply_to(call.flow_id):
+                raise FlowNotIdentifiedError(str(limit), call.flow_id)
+
+    def _limits_of(self, call: Call) -> list[Limit]:
+        return [
+            limit
+            for limit in self.limits
+            if limit.applies_to(call.flow_id, call.flow_name) and limit.concerns(call.counted_principal)
+        ]
+
+
+def _declared(limits: Sequence[Limit]) -> dict[Unit, Decimal]:
+    declared: dict[Unit, Decimal] = {}
+    for limit in limits:
+        if limit.reserve is not None:
+            declared[limit.unit] = max(limit.reserve, declared.get(limit.unit, limit.reserve))
+    return declared
+
+
+def _lock_scopes(limits: Sequence[Limit], call: Call) -> list[str]:
+    if any(limit.flow is None and limit.principal is None for limit in limits):
+        return ["all flows"]  # all callers come here, so that one lock does for every limit
+    shared: set[str] = set()
+    for limit in limits:
+        if limit.flow is None:
+            shared.add(f"principal {call.counted_principal}")
+            continue
+        # Several flows may have the name of a limit; one flow may be called under its id and its name.
+        shared.update([call.flow_id, call.flow_name or call.flow_id] if limit.flow == EVERY else [limit.flow])
+    return sorted(shared)  # in one order, so that no two callers wait for each other
+
+
+def used_of(
+    connection: Connection,
+    limits: Sequence[Limit],
+    now: datetime,
+    flow_id: str | None = None,
+    flow_name: str | None = None,
+    principal: str | None = None,
+) -> list[Decimal]:
+    """Sum what the current windows of limits hold.
+
+    Args:
+        connection: To the ledger's database.
+        limits: The limits.
+        now: The time.
+        flow_id: The flow that limits of one flow and of each flow are asked for; limits of one flow count all flows of
+            its name beside it. None goes by the limit's own name.
+        flow_name: The endpoint name of that flow, under which calls count that were made before its id was known.
+        principal: The principal that limits of each principal are asked for.
+
+    Returns:
+        The amount per limit, calls in flight included, in USD for cost.
+    """
+    if not limits:
+        return []
+    windows: dict[str, datetime] = {limit.window: window_start(limit.window, now) for limit in limits}
+    values: dict[str, Any] = {**windows, "oldest": min(windows.values())}
+    if flow_id is not None:
+        values.update(of_flow=flow_id, of_name=flow_name or flow_id)
+    if principal is not None:
+        values["of_principal"] = principal
+    row = connection.execute(_sums_of(tuple(limits), flow_id is not None), values).one()
+    return [Decimal(amount or 0) for amount in row]
+
+
+@cache
+def _sums_of(limits: tuple[Limit, ...], of_flow: bool) -> Select[Any]:
+    # Kept, because building it takes longer than running it.
+    sums: list[ColumnElement[Any]] = []
+    for limit in limits:
+        since = usage_hours.c.hour >= bindparam(limit.window, type_=UtcTime)
+        counts = and_(since, _flow_condition(limit, of_flow), _principal_condition(limit))
+        column = COLUMNS[limit.unit]
+        sums.append(func.sum(case((counts, column), else_=0), type_=column.type))
+    return select(*sums).where(usage_hours.c.hour >= bindparam("oldest", type_=UtcTime))
+
+
+def _flow_condition(limit: Limit, of_flow: bool) -> ColumnElement[bool]:
+    if limit.flow is None:
+        return true()
+    of_call = usage_hours.c.flow_id.in_([bindparam("of_flow"), bindparam("of_name")])
+    if limit.flow == EVERY:
+        if not of_flow:
+            raise ValueError("A limit on each flow has a sum only for a given flow.")
+        return of_call
+    named = or_(usage_hours.c.flow_id == limit.flow, usage_hours.c.flow_name == limit.flow)
+    return or_(named, of_call) if of_flow else named
+
+
+def _principal_condition(limit: Limit) -> ColumnElement[bool]:
+    if limit.principal is None:
+        return true()
+    return usage_hours.c.principal == (bindparam("of_principal") if limit.principal == EVERY else limit.principal)

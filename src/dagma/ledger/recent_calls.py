@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from dagma.ledger.database import Database
-from dagma.ledger.meter import ESTIMATE_DAYS
+from dagma.ledger.quotas import ESTIMATE_DAYS
 from dagma.ledger.tables import calls
 
 LATEST = 100

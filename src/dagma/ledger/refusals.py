@@ -3,28 +3,37 @@
 import hashlib
 import json
 import uuid
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import Connection
 
-from dagma.ledger.beginning import as_recorded, insert_once, row_of
 from dagma.ledger.call import Call
+from dagma.ledger.database import insert_once
 from dagma.ledger.errors import FlowNotIdentifiedError, QuotaExceededError
 from dagma.ledger.quotas import window_start
 from dagma.ledger.tables import calls
-from dagma.ledger.texts import TextPolicy
 
 Refusal = QuotaExceededError | FlowNotIdentifiedError
 
 
-def record_refusal(connection: Connection, call: Call, refusal: Refusal, texts: TextPolicy, now: datetime) -> None:
+def record_refusal(
+    connection: Connection, call: Call, described: Mapping[str, Any], refusal: Refusal, now: datetime
+) -> None:
     """Record that a call was refused, in a transaction of its own: the one that would have begun it is rolled back.
 
     Refusals of one flow by one limit share a row for each run, principal and hour, which tells the first of them and
     counts the others. So a loop of refused calls fills no disk.
+
+    Args:
+        connection: In a transaction.
+        call: The call, as it is recorded.
+        described: What its row says of it, and the error's message.
+        refusal: Why it was refused.
+        now: The time by this machine.
     """
-    call = as_recorded(connection, call, now)
     shared = [
         "refused",
         refusal.limit,
@@ -34,7 +43,7 @@ def record_refusal(connection: Connection, call: Call, refusal: Refusal, texts: 
         window_start("hour", now).isoformat(),
     ]
     row = {
-        **row_of(call, texts),
+        **described,
         "id": uuid.uuid4().hex,
         "key": hashlib.sha256(json.dumps(shared).encode()).hexdigest(),
         "attempt": 0,
@@ -43,7 +52,6 @@ def record_refusal(connection: Connection, call: Call, refusal: Refusal, texts: 
         "reserved_tokens": 0,
         "reserved_cost": Decimal(0),
         "error_class": type(refusal).__name__,
-        "error_message": texts.of_error(str(refusal)),
     }
     count = "(key, attempt) DO UPDATE SET refusals = calls.refusals + 1"
     if connection.dialect.name == "sqlite":  # PostgreSQL sets the times by itself

@@ -11,8 +11,7 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from dagma.ledger.database import Database
 from dagma.ledger.errors import NoSuchRecordError
-from dagma.ledger.meter import used_of
-from dagma.ledger.quotas import EVERY, Limit, canonical_flow, window_end, window_start
+from dagma.ledger.quotas import EVERY, Limit, canonical_flow, used_of, window_end, window_start
 from dagma.ledger.tables import calls, rejections, usage_hours
 
 Record = Mapping[str, Any]

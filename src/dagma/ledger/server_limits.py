@@ -10,8 +10,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, insert, or_, select, update
 
-from dagma.ledger.beginning import insert_once
-from dagma.ledger.database import Database
+from dagma.ledger.database import Database, insert_once
 from dagma.ledger.tables import servers, shares
 
 # A batch renews its share far more often, unless it has died.

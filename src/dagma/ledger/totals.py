@@ -54,46 +54,22 @@ class Sums:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Total(Sums):
-    """What a flow used in the current window of a kind.
-
-    Attributes:
-        window: The kind of window.
-        flow: The flow's endpoint name, else its name, else its id; None for all flows together.
-    """
-
-    window: Window
-    flow: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Group(Sums):
     """What the calls of a group used.
 
     Attributes:
-        name: The flow, day, principal or model; None where a call has none.
+        name: The day, principal or model, None where a call has none; of a flow its endpoint name, else its name, else
+            its id.
     """
 
     name: str | None
 
 
-def totals(database: Database, now: datetime, flow_ids: Collection[str] | None = None) -> list[Total]:
-    """Sum what each flow used in the current hour, day and month, and all flows together.
+@dataclass(frozen=True, kw_only=True)
+class Total(Group):
+    """What a flow used in the current window of a kind; all flows together have no name."""
 
-    Returns:
-        A line per window and flow, and one per window for all flows where there are several.
-    """
-    found: list[Total] = []
-    windows: tuple[Window, ...] = ("hour", "day", "month")
-    with database.read() as connection:
-        for window in windows:
-            query = _hours_of(window_start(window, now), flow_ids)
-            by_flow = connection.execute(query.add_columns(FLOW_SHOWN).group_by(usage_hours.c.flow_id)).all()
-            lines = [Total(**_sums(row), window=window, flow=row.flow) for row in by_flow]
-            found += sorted(lines, key=lambda line: line.flow or "")
-            if len(lines) > 1:
-                found.append(Total(**vars(total_of(lines)), window=window, flow=None))
-    return found
+    window: Window
 
 
 def groups(database: Database, by: By, since: datetime, flow_ids: Collection[str] | None = None) -> list[Group]:
@@ -116,6 +92,22 @@ def groups(database: Database, by: By, since: datetime, flow_ids: Collection[str
             query = _hours_of(since, flow_ids).add_columns(FLOW_SHOWN.label("name")).group_by(usage_hours.c.flow_id)
         found = [Group(**_sums(row), name=row.name) for row in connection.execute(query)]
     return sorted(found, key=lambda group: group.name or "")
+
+
+def totals(database: Database, now: datetime, flow_ids: Collection[str] | None = None) -> list[Total]:
+    """Sum what each flow used in the current hour, day and month, and all flows together.
+
+    Returns:
+        A line per window and flow, and one per window for all flows where there are several.
+    """
+    found: list[Total] = []
+    windows: tuple[Window, ...] = get_args(Window)
+    for window in windows:
+        flows = groups(database, "flow", window_start(window, now), flow_ids)
+        found += [Total(**vars(flow), window=window) for flow in flows]
+        if len(flows) > 1:
+            found.append(Total(**vars(total_of(flows)), name=None, window=window))
+    return found
 
 
 def total_of(lines: Sequence[Sums]) -> Sums:

@@ -1,15 +1,13 @@
 import subprocess
 import sys
 import traceback
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ledger_suites.migrations import migrate_to
 from ledger_suites.tools import Clock, MakeLedger, new_call
-from sqlalchemy import create_engine, select, text
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from dagma.ledger import (
@@ -25,9 +23,6 @@ from dagma.ledger.database import Database, utc_now
 from dagma.ledger.grouped_ledger import GroupedLedger
 from dagma.ledger.recent_calls import recent_means
 from dagma.ledger.reports import Filter, last_calls
-from dagma.ledger.schema_version import HEAD
-from dagma.ledger.tables import replays
-from dagma.ledger.totals import totals
 
 PASSWORD = "hunter2-secret"
 
@@ -170,20 +165,18 @@ def test_a_new_sqlite_ledger_is_for_its_owner_only(tmp_path: Path, make_ledger: 
     assert modes == dict.fromkeys(("ledger.db", "ledger.db-wal", "ledger.db-shm"), 0)
 
 
-def test_an_sqlite_ledger_of_the_first_version_is_upgraded(ledger_url: str, make_ledger: MakeLedger) -> None:
-    migrate_to(ledger_url, "0001")
-    ledger = make_ledger()
-    assert ledger.begin(new_call()).state == "new"
-    with ledger.database.read() as connection:
-        assert connection.scalar(text("SELECT version_num FROM ledger_version")) == HEAD
-
-
-def test_a_ledger_newer_than_the_code_is_left_alone(make_ledger: MakeLedger) -> None:
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [("0005", r"can't bring to .*'0005'.*DAGMA_LEDGER_URL"), ("9999", r"9999, newer .*Upgrade dagma")],
+)
+def test_a_ledger_of_a_version_that_the_code_does_not_know_is_left_alone(
+    make_ledger: MakeLedger, version: str, reason: str
+) -> None:
     ledger = make_ledger()
     ledger.begin(new_call())
     with ledger.database.engine.begin() as connection:
-        connection.execute(text("UPDATE ledger_version SET version_num = '9999'"))
-    with pytest.raises(LedgerNotMigratedError, match=r"9999, newer .*Upgrade dagma"):
+        connection.execute(text("UPDATE ledger_version SET version_num = :version"), {"version": version})
+    with pytest.raises(LedgerNotMigratedError, match=reason):
         make_ledger().begin(new_call())
 
 
@@ -282,44 +275,3 @@ def test_the_ledger_needs_neither_dagster_nor_a_client_of_langflow() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
-
-
-def test_a_file_of_an_older_version_is_written_anew_with_all_that_it_holds(
-    ledger_url: str, make_ledger: MakeLedger
-) -> None:
-    migrate_to(ledger_url, "0004")
-    engine = create_engine(ledger_url)
-    with engine.begin() as connection:
-        for call_id, state in (("live", "begun"), ("done", "begun"), ("gone", "begun")):
-            connection.exec_driver_sql(
-                "INSERT INTO calls (id, key, attempt, scope, flow_id, backend, mode, state, begun_at, reserved_tokens,"  # noqa: S608
-                f" reserved_cost, input_hash) VALUES ('{call_id}', '{call_id}', 1, 's', 'f', 'b', 'job', '{state}',"
-                " '2026-03-10 12:00:00.000000', -5, 7, 'x')"
-            )
-        connection.exec_driver_sql(
-            "UPDATE calls SET state = 'answered', finished_at = '2026-03-10 12:00:01.000000', duration_ms = -3,"
-            " total_tokens = 9, cost = 11, answer_hash = 'h', answer_text = 'Paris' WHERE id <> 'live'"
-        )
-        connection.exec_driver_sql("INSERT INTO replays VALUES ('done', '1', '2026-03-10 12:00:01.000000')")
-        connection.exec_driver_sql("INSERT INTO rejections VALUES ('gone', '2026-03-10 12:00:02.000000', 'wrong')")
-    engine.dispose()
-    ledger = make_ledger(clock=Clock())
-    rows = {row["id"]: row for row in last_calls(ledger.database, 9, Filter())}
-    assert {name: row["state"] for name, row in rows.items()} == {
-        "live": "begun",
-        "done": "answered",
-        "gone": "answered",
-    }
-    done = rows["done"]
-    assert (done["total_tokens"], str(done["cost"]), done["answer_text"]) == (9, "1.1E-8", "Paris")
-    assert (done["duration_ms"], done["reserved_tokens"], str(done["reserved_cost"])) == (0, 0, "7E-9")
-    assert rows["gone"]["rejected_reason"] == "wrong"
-    with ledger.database.read() as connection:
-        assert connection.execute(select(replays)).all() == [
-            ("done", "1", *(datetime(2026, 3, day, 12, 0, 1, tzinfo=UTC) for day in (10, 13)))
-        ]
-        names = set(connection.exec_driver_sql("SELECT name FROM sqlite_schema WHERE name LIKE '%_before'").scalars())
-        assert names == set()
-    assert ledger.expire_replays() == 0
-    (hour, *_) = totals(ledger.database, datetime(2026, 3, 10, 12, tzinfo=UTC))
-    assert (hour.calls, hour.tokens) == (3, 18)

@@ -1,34 +1,231 @@
--- Totals of calls that have ended stay as nobody's: calls that are pruned can't tell any more whose they were.
+-- The ledger on PostgreSQL. Statements are separated by lines of two dashes.
+-- {schema} is the one that the migration runs in. The functions of the owner's name it, and pg_temp after it: else a
+-- caller could put a temporary table in the place of a real one.
 
-ALTER TABLE usage_hours
-    ADD COLUMN principal text NOT NULL DEFAULT '',
-    DROP CONSTRAINT usage_hours_pkey,
-    ADD PRIMARY KEY (flow_id, hour, principal)
+-- A page keeps room for the ends of the calls that have begun on it. No index is of what changes at a call's end: each
+-- end would be twice as much work.
+CREATE TABLE calls (
+    id varchar(32) PRIMARY KEY,
+    key varchar(64) NOT NULL,
+    attempt integer NOT NULL,
+    scope text NOT NULL,
+    flow_id text NOT NULL,
+    flow_name text,
+    flow_version text,
+    backend text NOT NULL,
+    mode text NOT NULL,
+    session_id text,
+    job_id text,
+    run_id text,
+    step text,
+    partition_key text,
+    row_key text,
+    state text NOT NULL,
+    begun_at timestamptz NOT NULL,
+    submitted_at timestamptz,
+    finished_at timestamptz,
+    duration_ms bigint,
+    model text,
+    input_tokens bigint,
+    output_tokens bigint,
+    total_tokens bigint,
+    cost numeric(18, 9),
+    reserved_tokens bigint NOT NULL,
+    reserved_cost numeric(18, 9) NOT NULL,
+    error_class text,
+    error_message text,
+    input_hash varchar(64) NOT NULL,
+    answer_hash varchar(64),
+    input_text text,
+    answer_text text,
+    flow_title text,
+    principal text,
+    input_characters bigint,
+    estimated_tokens bigint,
+    estimated_cost numeric(18, 9),
+    refusals bigint,
+    CONSTRAINT calls_key_attempt UNIQUE (key, attempt),
+    CONSTRAINT calls_mode CHECK (mode IN ('direct', 'job')),
+    CONSTRAINT calls_state CHECK (
+        state IN ('begun', 'submitted', 'answered', 'failed', 'unknown', 'cancelled', 'refused')
+    ),
+    CONSTRAINT calls_attempt CHECK (
+        attempt >= 0 AND (attempt = 0) = (state = 'refused') AND (refusals IS NOT NULL) = (state = 'refused')
+    ),
+    -- Not-a-number is greater than every number.
+    CONSTRAINT calls_amounts CHECK (
+        reserved_tokens BETWEEN 0 AND 1000000000000
+        AND reserved_cost >= 0 AND reserved_cost < 1000000000
+        AND COALESCE(input_tokens, 0) BETWEEN 0 AND 1000000000000
+        AND COALESCE(output_tokens, 0) BETWEEN 0 AND 1000000000000
+        AND COALESCE(total_tokens, 0) BETWEEN 0 AND 1000000000000
+        AND COALESCE(estimated_tokens, 0) BETWEEN 0 AND 1000000000000
+        AND COALESCE(cost, 0) >= 0 AND COALESCE(cost, 0) < 1000000000
+        AND COALESCE(estimated_cost, 0) >= 0 AND COALESCE(estimated_cost, 0) < 1000000000
+        AND COALESCE(duration_ms, 0) BETWEEN 0 AND 1000000000000
+        AND COALESCE(input_characters, 0) BETWEEN 0 AND 1000000000000
+        AND COALESCE(refusals, 1) > 0
+    ),
+    CONSTRAINT calls_ends CHECK (
+        (finished_at IS NULL) = (state IN ('begun', 'submitted'))
+        AND (state <> 'submitted' OR (submitted_at IS NOT NULL AND job_id IS NOT NULL))
+        AND (
+            state NOT IN ('begun', 'submitted', 'refused')
+            OR COALESCE(input_tokens, output_tokens, total_tokens, duration_ms) IS NULL AND cost IS NULL
+        )
+    ),
+    CONSTRAINT calls_estimates CHECK (
+        (estimated_tokens IS NULL OR (state = 'answered' AND total_tokens IS NULL))
+        AND (estimated_cost IS NULL OR (state = 'answered' AND cost IS NULL))
+    ),
+    CONSTRAINT calls_texts CHECK (
+        COALESCE(length(principal), 0) <= 200
+        AND COALESCE(length(error_class), 0) <= 200
+        AND COALESCE(length(error_message), 0) <= 1000
+    )
+) WITH (fillfactor = 80)
 --
--- What calls have reserved that may end yet moves to whose they are, where their end is counted.
-INSERT INTO usage_hours (
-    flow_id, hour, principal, flow_name, flow_title, calls, tokens, cost,
-    metered_calls, metered_tokens, estimated_calls, estimated_tokens, priced_calls, priced_cost,
-    estimated_costs, estimated_cost
+CREATE INDEX calls_begun_at ON calls (begun_at)
+--
+CREATE INDEX calls_run_id ON calls (run_id)
+--
+CREATE TABLE replays (
+    call_id varchar(32) PRIMARY KEY CONSTRAINT replays_call REFERENCES calls (id) ON DELETE CASCADE,
+    body text NOT NULL,
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL
 )
-SELECT
-    flow_id, date_trunc('hour', begun_at, 'UTC'), principal, max(flow_name), max(flow_title),
-    count(*), sum(reserved_tokens), sum(reserved_cost), 0, 0, 0, 0, 0, 0, 0, 0
-FROM calls
-WHERE state IN ('begun', 'submitted', 'unknown') AND principal <> ''
-GROUP BY 1, 2, 3
 --
-UPDATE usage_hours AS totals
-SET calls = totals.calls - moved.calls, tokens = totals.tokens - moved.tokens, cost = totals.cost - moved.cost
-FROM (
-    SELECT flow_id, hour, sum(calls) AS calls, sum(tokens) AS tokens, sum(cost) AS cost
-    FROM usage_hours
-    WHERE principal <> ''
-    GROUP BY flow_id, hour
-) AS moved
-WHERE totals.flow_id = moved.flow_id AND totals.hour = moved.hour AND totals.principal = ''
+CREATE INDEX ix_replays_expires_at ON replays (expires_at)
 --
-CREATE OR REPLACE FUNCTION ledger_count_call() RETURNS trigger
+CREATE TABLE rejections (
+    call_id varchar(32) PRIMARY KEY CONSTRAINT rejections_call REFERENCES calls (id) ON DELETE CASCADE,
+    rejected_at timestamptz NOT NULL,
+    reason text
+)
+--
+CREATE TABLE usage_hours (
+    flow_id text NOT NULL,
+    hour timestamptz NOT NULL,
+    flow_name text,
+    calls bigint NOT NULL,
+    tokens bigint NOT NULL,
+    cost numeric(28, 9) NOT NULL,
+    metered_calls bigint NOT NULL,
+    metered_tokens bigint NOT NULL,
+    priced_calls bigint NOT NULL,
+    priced_cost numeric(28, 9) NOT NULL,
+    flow_title text,
+    estimated_calls bigint NOT NULL DEFAULT 0,
+    estimated_tokens bigint NOT NULL DEFAULT 0,
+    estimated_costs bigint NOT NULL DEFAULT 0,
+    estimated_cost numeric(28, 9) NOT NULL DEFAULT 0,
+    principal text NOT NULL DEFAULT '',
+    PRIMARY KEY (flow_id, hour, principal)
+)
+--
+CREATE INDEX ix_usage_hours_hour ON usage_hours (hour)
+--
+CREATE TABLE housekeeping (lost_until timestamptz NOT NULL)
+--
+INSERT INTO housekeeping VALUES ('1970-01-01 00:00:00+00')
+--
+CREATE TABLE retention (
+    keep_days integer NOT NULL,
+    CONSTRAINT retention_days CHECK (keep_days = 0 OR keep_days BETWEEN 30 AND 36500)
+)
+--
+INSERT INTO retention VALUES (400)
+--
+CREATE TABLE servers (
+    server text PRIMARY KEY,
+    held_until timestamptz NOT NULL,
+    next_start_at timestamptz NOT NULL
+)
+--
+CREATE TABLE shares (
+    server text NOT NULL,
+    holder varchar(32) NOT NULL,
+    wants integer NOT NULL,
+    slots integer NOT NULL,
+    expires_at timestamptz NOT NULL,
+    PRIMARY KEY (server, holder)
+)
+--
+-- Its owner alone may replace the ledger's clock.
+CREATE FUNCTION ledger_now() RETURNS timestamptz LANGUAGE sql VOLATILE AS 'SELECT clock_timestamp()'
+--
+CREATE FUNCTION ledger_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'dagma ledger: %', TG_ARGV[0] USING ERRCODE = 'integrity_constraint_violation';
+END $$
+--
+CREATE TRIGGER calls_start_begun BEFORE INSERT ON calls FOR EACH ROW
+    WHEN (NEW.state NOT IN ('begun', 'refused'))
+    EXECUTE FUNCTION ledger_refuse('a call starts in the state begun')
+--
+CREATE FUNCTION ledger_time_begin() RETURNS trigger LANGUAGE plpgsql SET search_path = {schema}, pg_temp AS $$
+BEGIN
+    NEW.begun_at := ledger_now();
+    NEW.submitted_at := NULL;
+    NEW.finished_at := CASE WHEN NEW.state = 'refused' THEN NEW.begun_at END;
+    RETURN NEW;
+END $$
+--
+CREATE TRIGGER calls_time_begin BEFORE INSERT ON calls FOR EACH ROW EXECUTE FUNCTION ledger_time_begin()
+--
+CREATE TRIGGER calls_finished_stay BEFORE UPDATE ON calls FOR EACH ROW
+    WHEN (OLD.state IN ('answered', 'failed', 'cancelled'))
+    EXECUTE FUNCTION ledger_refuse('a finished call can not be changed')
+--
+CREATE FUNCTION ledger_move_call() RETURNS trigger LANGUAGE plpgsql SET search_path = {schema}, pg_temp AS $$
+BEGIN
+    IF OLD.state = 'refused' THEN
+        IF NEW.refusals IS DISTINCT FROM OLD.refusals + 1
+            OR to_jsonb(NEW) - 'refusals' IS DISTINCT FROM to_jsonb(OLD) - 'refusals'
+        THEN
+            RAISE EXCEPTION 'dagma ledger: a refused call is counted, and nothing else of it can be changed'
+                USING ERRCODE = 'integrity_constraint_violation';
+        END IF;
+        NEW.finished_at := GREATEST(ledger_now(), OLD.finished_at);
+        RETURN NEW;
+    END IF;
+    NEW.submitted_at := OLD.submitted_at;
+    NEW.finished_at := OLD.finished_at;
+    IF NEW.state <> OLD.state THEN
+        IF NEW.state IN ('begun', 'refused') OR (OLD.state = 'unknown' AND NEW.state = 'submitted') THEN
+            RAISE EXCEPTION 'dagma ledger: a call that is % does not become %', OLD.state, NEW.state
+                USING ERRCODE = 'integrity_constraint_violation';
+        END IF;
+        -- The clock of the server may have been set back since.
+        IF NEW.state = 'submitted' THEN
+            NEW.submitted_at := GREATEST(ledger_now(), OLD.begun_at);
+        ELSE
+            NEW.finished_at := GREATEST(ledger_now(), OLD.begun_at);
+            IF NEW.state <> 'unknown' AND NEW.duration_ms IS NULL THEN
+                NEW.duration_ms := round(extract(epoch FROM NEW.finished_at - OLD.begun_at) * 1000);
+            END IF;
+        END IF;
+    END IF;
+    RETURN NEW;
+END $$
+--
+CREATE TRIGGER calls_move BEFORE UPDATE ON calls FOR EACH ROW EXECUTE FUNCTION ledger_move_call()
+--
+CREATE TRIGGER calls_identity_stays BEFORE UPDATE OF
+    id, key, attempt, scope, flow_id, flow_name, flow_title, flow_version, backend, mode, run_id, step, partition_key,
+    row_key, principal, begun_at, reserved_tokens, reserved_cost, input_characters, input_hash, input_text
+    ON calls FOR EACH ROW
+    EXECUTE FUNCTION ledger_refuse('what identifies a call can not be changed')
+--
+CREATE TRIGGER calls_young_stay BEFORE DELETE ON calls FOR EACH ROW
+    WHEN (OLD.begun_at > now() - interval '30 days')
+    EXECUTE FUNCTION ledger_refuse('a call younger than 30 days can not be deleted')
+--
+CREATE TRIGGER calls_never_truncated BEFORE TRUNCATE ON calls
+    EXECUTE FUNCTION ledger_refuse('calls can not be truncated')
+--
+CREATE FUNCTION ledger_count_call() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
 DECLARE
     spared boolean;
@@ -71,3 +268,110 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$
+--
+CREATE TRIGGER calls_counted AFTER INSERT ON calls FOR EACH ROW
+    WHEN (NEW.state = 'begun')
+    EXECUTE FUNCTION ledger_count_call()
+--
+-- A change of a call that changes no total, as when its job is named, leaves the totals alone.
+CREATE TRIGGER calls_counted_anew AFTER UPDATE ON calls FOR EACH ROW
+    WHEN (
+        (OLD.total_tokens, OLD.cost, OLD.estimated_tokens, OLD.estimated_cost)
+        IS DISTINCT FROM (NEW.total_tokens, NEW.cost, NEW.estimated_tokens, NEW.estimated_cost)
+        OR (NEW.state IN ('failed', 'cancelled') AND (OLD.reserved_tokens, OLD.reserved_cost) <> (0, 0))
+    )
+    EXECUTE FUNCTION ledger_count_call()
+--
+CREATE FUNCTION ledger_keep_replay() RETURNS trigger LANGUAGE plpgsql SET search_path = {schema}, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT 1 FROM calls
+        WHERE id = NEW.call_id AND state = 'answered'
+            AND answer_hash = encode(sha256(convert_to(NEW.body, 'UTF8')), 'hex')
+    ) THEN
+        RAISE EXCEPTION 'dagma ledger: a raw response is kept for the call that it answered'
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    NEW.created_at := ledger_now();
+    NEW.expires_at := LEAST(GREATEST(NEW.expires_at, NEW.created_at), NEW.created_at + interval '3650 days');
+    RETURN NEW;
+END $$
+--
+CREATE TRIGGER replays_of_their_call BEFORE INSERT ON replays FOR EACH ROW EXECUTE FUNCTION ledger_keep_replay()
+--
+CREATE FUNCTION ledger_expire_replays() RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
+DECLARE
+    expired bigint;
+BEGIN
+    DELETE FROM replays WHERE expires_at < ledger_now();
+    GET DIAGNOSTICS expired = ROW_COUNT;
+    RETURN expired;
+END $$
+--
+CREATE FUNCTION ledger_reject_answer() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM calls WHERE id = NEW.call_id AND state IN ('answered', 'unknown')) THEN
+        RAISE EXCEPTION 'dagma ledger: only a call that is answered or unknown can be rejected'
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    NEW.rejected_at := ledger_now();
+    NEW.reason := left(NEW.reason, 1000);
+    DELETE FROM replays WHERE call_id = NEW.call_id;
+    RETURN NEW;
+END $$
+--
+CREATE TRIGGER rejections_of_answers BEFORE INSERT ON rejections FOR EACH ROW EXECUTE FUNCTION ledger_reject_answer()
+--
+CREATE TRIGGER rejections_stay BEFORE UPDATE ON rejections FOR EACH ROW
+    EXECUTE FUNCTION ledger_refuse('a rejection can not be changed')
+--
+CREATE FUNCTION ledger_keep_rejection() RETURNS trigger LANGUAGE plpgsql SET search_path = {schema}, pg_temp AS $$
+BEGIN
+    -- Of a call that is being deleted no row is seen here any more.
+    IF EXISTS (SELECT 1 FROM calls WHERE id = OLD.call_id) THEN
+        RAISE EXCEPTION 'dagma ledger: a rejection is deleted with its call only'
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN OLD;
+END $$
+--
+CREATE TRIGGER rejections_go_with_their_call BEFORE DELETE ON rejections FOR EACH ROW
+    EXECUTE FUNCTION ledger_keep_rejection()
+--
+CREATE TRIGGER rejections_never_truncated BEFORE TRUNCATE ON rejections
+    EXECUTE FUNCTION ledger_refuse('rejections can not be truncated')
+--
+CREATE FUNCTION ledger_look_further() RETURNS trigger LANGUAGE plpgsql SET search_path = {schema}, pg_temp AS $$
+BEGIN
+    IF NEW.lost_until NOT BETWEEN OLD.lost_until AND ledger_now() THEN
+        RAISE EXCEPTION 'dagma ledger: lost calls were not looked for until then'
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NEW;
+END $$
+--
+CREATE TRIGGER housekeeping_goes_on BEFORE UPDATE ON housekeeping FOR EACH ROW EXECUTE FUNCTION ledger_look_further()
+--
+-- The application prunes what is past its days, and has no say in how many days those are.
+CREATE FUNCTION ledger_prune_expired(most integer) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
+DECLARE
+    pruned bigint;
+BEGIN
+    DELETE FROM calls WHERE id IN (
+        SELECT id FROM calls
+        WHERE begun_at < now() - (SELECT make_interval(days => keep_days) FROM retention WHERE keep_days > 0)
+        ORDER BY begun_at LIMIT most
+        FOR UPDATE SKIP LOCKED
+    );
+    GET DIAGNOSTICS pruned = ROW_COUNT;
+    RETURN pruned;
+END $$
+--
+REVOKE ALL ON FUNCTION
+    ledger_refuse(), ledger_time_begin(), ledger_move_call(), ledger_count_call(), ledger_keep_replay(),
+    ledger_expire_replays(), ledger_reject_answer(), ledger_keep_rejection(), ledger_look_further(),
+    ledger_prune_expired(integer)
+    FROM PUBLIC

@@ -1,4 +1,4 @@
-"""The part of a migration that each database has its own words for: functions, triggers and rights."""
+"""Migrations are SQL, with a file for each database: types, functions, triggers and rights differ."""
 
 from importlib import resources
 
