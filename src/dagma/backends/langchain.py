@@ -14,6 +14,7 @@ from dagma.calls.answer import Answer
 from dagma.calls.request import CallRequest
 from dagma.langflow import BadRequest, Forbidden, LangflowError, MalformedResponse, RateLimited, Unauthorized
 from dagma.langflow.error_responses import retry_after
+from dagma.langflow.errors import Outcome
 from dagma.ledger import Usage
 
 # Raised by code of the chain: by its prompts, its parsers (ValueError), its functions, and where a package is missing.
@@ -47,10 +48,15 @@ class LangChainBackend(Backend):
     @override
     def answer(self, request: CallRequest) -> dict[str, Any]:
         # Imported here: the image of the stack has no LangChain, and Dagster loads definitions without running them.
-        from langchain_core.callbacks import UsageMetadataCallbackHandler
-
         if self._runnable is None:
             self._runnable = load_target(self.target)
+        try:
+            from langchain_core.callbacks import UsageMetadataCallbackHandler
+        except ModuleNotFoundError as error:
+            raise BadRequest(
+                f"LangChain is not installed: {error}.",
+                fix="Put langchain-core into project/requirements.txt, then `make up`.",
+            ) from error
         meter = UsageMetadataCallbackHandler()
         config = {
             "configurable": {**(request.tweaks or {}), "session_id": request.session_id},
@@ -63,21 +69,22 @@ class LangChainBackend(Backend):
                 given = reduce(add, self._runnable.stream(asked, config))
             else:
                 given = self._runnable.invoke(asked, config)
+            text = _text(given)
         except Exception as error:
             # Kept on the error itself: threads share the backend.
-            vars(error)[_SPENT] = _usages(meter)
+            vars(error)[_SPENT] = spent = _usages(meter)
+            if isinstance(error, LangflowError) and spent:
+                error.outcome = _after_spending(error.outcome)
             raise
-        return Answer(
-            text=_text(given), usages=_usages(meter) or _own_usage(given), session_id=request.session_id
-        ).to_response()
+        usages = _usages(meter) or _own_usage(given)
+        return Answer(text=text, usages=usages, session_id=request.session_id).to_response()
 
     @override
     def explain(self, error: Exception) -> LangflowError:
         """Tell errors of model providers by the HTTP status that most of their clients' errors carry."""
         explained = self._by_status(error)
-        if explained.outcome == "not_run" and self.spent(error):
-            # Refused in the middle of a chain, whose models before that are paid.
-            explained.outcome = "failed"
+        if self.spent(error):
+            explained.outcome = _after_spending(explained.outcome)
         return explained
 
     @override
@@ -114,6 +121,11 @@ class LangChainBackend(Backend):
     @override
     def default_flow(self) -> str:
         return self.flow or self.target.partition(":")[2]
+
+
+def _after_spending(outcome: Outcome) -> Outcome:
+    """Say how a call ended that was refused in the middle of a chain, whose models before that are paid."""
+    return "failed" if outcome == "not_run" else outcome
 
 
 def _text(given: Any) -> str:

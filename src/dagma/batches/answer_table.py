@@ -166,11 +166,11 @@ class AnswerTable:
         with self._database.begin() as connection:
             connection.execute(CreateTable(_registry, if_not_exists=True))
         declared = {**kept, **output}
-        existing = self._found()
-        if existing is None:
-            self._create(declared)
-        else:
-            self._alter(existing, declared)
+        try:
+            self._create_or_alter(declared)
+        except TableError:
+            # Another batch may have made the table, or a column, a moment ago.
+            self._create_or_alter(declared)
         self._table = None
         return self._registered()
 
@@ -254,32 +254,35 @@ class AnswerTable:
         with self._database.begin() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), records)
 
-    def remove_vanished(self, missing: Callable[[Sequence[str]], list[str]], *, drop: bool) -> int:
-        """Mark or drop the rows that are not in the input any more.
+    def remove_vanished(self, missing: Callable[[Sequence[str]], list[str]], *, since: datetime, drop: bool) -> int:
+        """Mark or drop the rows that are not in the input any more, and those of before the table was partitioned.
+
+        The same the other way round, once it is partitioned no more.
 
         Args:
             missing: Gives those of some keys that the input lacks.
+            since: When the input was read. What others have written since then is of a later one.
             drop: Drop them.
 
         Returns:
             How many.
         """
-        table, last, count = self.table, "", 0
-        mine = table.c.partition_key == self.partition
+        table, last = self.table, ""
+        old = table.c.answered_at < since if drop else (table.c.answered_at < since) & table.c.vanished_at.is_(None)
+        other_kind = table.c.partition_key == "" if self.partition else table.c.partition_key != ""
+        gone_from = delete(table) if drop else update(table).values(vanished_at=datetime.now(UTC))
+        with self._database.begin() as connection:
+            count = connection.execute(gone_from.where(other_kind, old)).rowcount
         while True:
-            query = select(table.c.row_key).where(mine, table.c.row_key > last)
-            if not drop:
-                query = query.where(table.c.vanished_at.is_(None))
+            query = select(table.c.row_key).where(table.c.partition_key == self.partition, old, table.c.row_key > last)
             with self._database.begin() as connection:
                 keys = list(connection.scalars(query.order_by(table.c.row_key).limit(CHUNK_ROWS)))
                 if not keys:
                     return count
                 last = keys[-1]
                 gone = missing(keys)
-                if gone and drop:
-                    connection.execute(delete(table).where(*self._these(gone)))
-                elif gone:
-                    connection.execute(update(table).where(*self._these(gone)).values(vanished_at=datetime.now(UTC)))
+                if gone:
+                    connection.execute(gone_from.where(*self._these(gone)))
                 count += len(gone)
 
     def rows(
@@ -298,7 +301,7 @@ class AnswerTable:
         table = self.table
         query = select(*(table.c[name] for name in columns or self.columns)).where(*self._current())
         if keys is not None:
-            query = query.where(table.c.row_key.in_(keys))
+            query = query.where(*self._these(keys))
         if failed:
             query = query.where(table.c.error_kind.is_not(None))
         query = query.order_by(table.c.partition_key, table.c.position, table.c.row_key)
@@ -356,6 +359,13 @@ class AnswerTable:
                 "name another table or database."
             )
         return found
+
+    def _create_or_alter(self, declared: Mapping[str, Kind]) -> None:
+        existing = self._found()
+        if existing is None:
+            self._create(declared)
+        else:
+            self._alter(existing, declared)
 
     def _create(self, declared: Mapping[str, Kind]) -> None:
         row_key, partition_key, *others = _own_columns()
@@ -439,6 +449,16 @@ def table_names(database: TablesDatabase) -> list[str]:
         return []
     with database.begin() as connection:
         return sorted(set(connection.scalars(select(_registry.c.name))) & set(existing))
+
+
+def partitions_of(database: TablesDatabase, name: str) -> list[str]:
+    """List the partitions that a table of answers has; one that is empty where it has none.
+
+    Raises:
+        TableError: The database can't be used.
+    """
+    with database.begin() as connection:
+        return sorted(connection.scalars(select(_registry.c.partition_key).where(_registry.c.name == name)))
 
 
 def _aware(value: Any) -> Any:

@@ -146,7 +146,8 @@ class Asking:
             if not count:
                 if self._crew.given:
                     return True
-                self._stop_at_cost()
+                if next(rows, None) is not None:
+                    self._stop_at_cost()
                 return False
             group = list(itertools.islice(rows, count))
             if not group:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from dagma.backends.backend import Backend
 from dagma.batches.answer_table import AnswerTable, KnownRow
@@ -13,6 +14,7 @@ from dagma.batches.asking import Asking
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import RowsError
 from dagma.batches.estimate import averages_by, refuse_if_dearer, tell_estimate
+from dagma.batches.output_columns import ANSWER
 from dagma.batches.pace import Pace
 from dagma.batches.progress import Progress
 from dagma.batches.row_calls import RowCalls
@@ -26,7 +28,7 @@ from dagma.calls.request import FlowReference
 from dagma.langflow.flows_api import is_refused_look_up
 from dagma.ledger import Ledger, LedgerError, input_hash
 from dagma.ledger.grouped_ledger import GroupedLedger
-from dagma.ledger.recent_calls import Means, recent_means
+from dagma.ledger.recent_calls import Means, recent_means, spent_in_run
 from dagma.wording import counted
 
 # Progress is told every 5 s at first, and then ever less often: under 300 times in a day.
@@ -79,6 +81,7 @@ class Batch:
         self._over = threading.Event()
         self._generation = 0
         self._told_at = PROGRESS_SECONDS
+        self._begun_at = datetime.now(UTC)
         self.progress = Progress()
 
     def results(self, *, with_unchanged: bool = False) -> Iterator[RowResult]:
@@ -105,6 +108,14 @@ class Batch:
         with closing(StagedRows()) as staged:
             staging = Staging(self._settings, self._flow_address(), flow.version, self._partition)
             staged.add(staging.rows(read_rows(self._rows)))
+            if staging.left_out and not staged.count():
+                column, value = self._partition or ("", "")
+                self._caller.log.warning(
+                    "None of %s is of this partition: no value of %r is %r. Check the partitions' keys and the column.",
+                    counted(staging.left_out, "rows"),
+                    column,
+                    value,
+                )
             scope = self._prepared(staging, flow)
             staged.mark(self._needed)
             self._count(staged)
@@ -114,7 +125,7 @@ class Batch:
                 self._table.begin_refresh(self._generation)
             if with_unchanged and self._table is not None:
                 yield from self._unchanged(self._table, staged)
-            yield from self._ask(staged, scope)
+            yield from self._ask(staged, flow, scope)
             self._finish(staged)
 
     def _looked_up(self) -> FlowReference:
@@ -139,7 +150,11 @@ class Batch:
         columns = self._settings.columns
         variant = input_hash({"version": flow.version, "output": columns and columns.schema, "of": self._generation})
         partition = f"/{self._table.partition}" if self._table.partition else ""
-        return f"table:{self._table.name}{partition}:{table_id}:{variant[:16]}"
+        of_table = f"table:{self._table.name}{partition}:{table_id}:"
+        if self._caller.run_id is not None:
+            # By the attempts of the step before this one.
+            self.progress.cost_usd = spent_in_run(self._ledger.database, self._caller.run_id, of_table)
+        return f"{of_table}{variant[:16]}"
 
     def _needed(self, rows: Mapping[str, StagedRow]) -> list[str]:
         """Say which of some rows have to be asked."""
@@ -200,7 +215,7 @@ class Batch:
             return Means(0, None, None, None)
 
     def _unchanged(self, table: AnswerTable, staged: StagedRows) -> Iterator[RowResult]:
-        outputs = list(self._settings.output_kinds)
+        columns = self._settings.columns
         for rows in staged.unchanged():
             stored = {
                 row["row_key"]: row for row in table.rows(["row_key", *table.columns], keys=[r.key for r in rows])
@@ -211,11 +226,11 @@ class Batch:
                 yield RowResult(
                     key=row.key,
                     row=row.kept,
-                    output={name: values[name] for name in outputs},
+                    output={ANSWER: values[ANSWER]} if columns is None else columns.restored(values),
                     **{name: values[name] for name in names},
                 )
 
-    def _ask(self, staged: StagedRows, scope: str) -> Iterator[RowResult]:
+    def _ask(self, staged: StagedRows, flow: FlowReference, scope: str) -> Iterator[RowResult]:
         # The key of a call names neither run nor step: the next batch of the table finds it, whoever runs that.
         caller = self._caller if self._table is None else replace(self._caller, step=None, partition=None)
         calls = RowCalls(
@@ -226,6 +241,7 @@ class Batch:
             self._settings.columns,
             self._pace,
             self._over,
+            flow_version=None if self._table is None else flow.version,
         )
         asking = Asking(calls, staged, self._settings, self._pace, self.progress, self._write, self._tick, self._over)
         with self._backend.keeping_files() if self._settings.files else nullcontext():
@@ -254,4 +270,5 @@ class Batch:
         if self._table is None or self._settings.sample is not None:
             return
         self._table.end_refresh()
-        self.progress.vanished = self._table.remove_vanished(staged.lacks, drop=self._settings.vanished == "drop")
+        drop = self._settings.vanished == "drop"
+        self.progress.vanished = self._table.remove_vanished(staged.lacks, since=self._begun_at, drop=drop)

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from dagma.langflow import LangflowError
+
 
 class RowsError(ValueError):
     """The rows, their keys or the declaration of the table can't be used as they are; nothing was sent."""
@@ -9,6 +11,14 @@ class RowsError(ValueError):
 
 class TableError(Exception):
     """The tables' database can't be used; the message says why, without its password."""
+
+
+class FlowChanged(LangflowError):  # noqa: N818 (as the errors that it stands beside)
+    """The flow was edited while its rows were asked: what the table would say of them is not true any more."""
+
+    default_fix = "Materialize the table again: it asks the rows that the flow has not answered as it is now."
+    default_retryable = True
+    default_outcome = "not_run"
 
 
 class BatchStopped(Exception):  # noqa: N818 (it says what happened)

@@ -160,7 +160,7 @@ class OutputColumn:
         if self.type in ("integer", "number") and isinstance(value, str):
             try:
                 value = json.loads(value.strip())
-            except ValueError:
+            except (ValueError, RecursionError):
                 return value
         if self.type == "integer" and isinstance(value, float) and value.is_integer():
             return int(value)
@@ -171,7 +171,8 @@ class OutputColumn:
     def _said_by(self, text: str) -> str:
         """Give the value of `enum` that a text such as "It is positive." says; the text where it says none, or more."""
         folded = text.casefold()
-        said = [word for word in self.enum if re.search(rf"(?<!\w){re.escape(word.casefold())}(?!\w)", folded)]
+        # Of one letter it may be an article: it is the answer's last word, as in "The answer is B."
+        said = [word for word in self.enum if _says(folded, word.casefold(), at_end=len(word) == 1)]
         # Of "very good" and "good" the longer one.
         said = [word for word in said if not any(word != other and word in other for other in said)]
         is_plain = len(text) <= LONGEST_SAYING and not re.search(r"\bnot\b|n't\b", folded)
@@ -226,10 +227,17 @@ class OutputColumns:
         notes = [column.notes for column in self.columns if column.notes]
         if len(self.columns) == 1 and self.columns[0].enum:
             words = [str(value) for value in self.columns[0].enum]
-            told = [] if all(word in question for word in words) else [f"Answer with one of: {', '.join(words)}."]
+            literal = re.sub(r"\{\{.*?\}\}|\{%.*?%\}", " ", question, flags=re.DOTALL)
+            told = [] if all(_says(literal, word) for word in words) else [f"Answer with one of: {', '.join(words)}."]
         else:
             told = [self.told_form]
         return "\n".join([*told, *notes])
+
+    def restored(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the columns as `checked` gave them, of a row of a table, which keeps arrays as JSON."""
+        values = {column.name: stored[column.name] for column in self.columns}
+        arrays = [column.name for column in self.columns if column.type == "array"]
+        return values | {name: json.loads(values[name]) for name in arrays if values[name] is not None}
 
     def checked(self, answer: Mapping[str, Any]) -> dict[str, Any]:
         """Give the columns of an answer; what it has beside them is left out.
@@ -290,6 +298,15 @@ def _fits(value: Any, kind: Kind) -> bool:
     return found == kind or (found, kind) == ("integer", "number")
 
 
+def _says(text: str, word: str, *, at_end: bool = False) -> bool:
+    """Tell whether a text has a word, as a whole."""
+    end = r"\W*$" if at_end else r"(?!\w)"
+    return re.search(rf"(?<!\w){re.escape(word)}{end}", text) is not None
+
+
 def _shown(value: Any) -> str:
-    shown = json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        shown = json.dumps(value, ensure_ascii=False, default=str)
+    except RecursionError:
+        return "nested too deeply"
     return shown if len(shown) <= 80 else f"{shown[:80]}..."

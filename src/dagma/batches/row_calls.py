@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dagma.backends.backend import Backend
+from dagma.batches.errors import FlowChanged
 from dagma.batches.json_answers import columns_of
 from dagma.batches.output_columns import ANSWER, AnswerFault, OutputColumns
 from dagma.batches.pace import Pace
@@ -98,6 +99,7 @@ class RowCalls:
         output: The output columns; None for the answer's text.
         pace: Told of servers that ask to slow down.
         over: Set when nobody waits for answers any more.
+        flow_version: The only version of the flow whose answers are wanted; None for any.
     """
 
     def __init__(
@@ -109,9 +111,11 @@ class RowCalls:
         output: OutputColumns | None,
         pace: Pace,
         over: threading.Event,
+        flow_version: str | None = None,
     ) -> None:
         self._backend = backend
         self._flow = flow
+        self._flow_version = flow_version
         self._caller = caller
         self._ledger = ledger
         self._output = output
@@ -127,7 +131,7 @@ class RowCalls:
         """
         if not rows:
             return [], True
-        flow = self._backend.look_up(self._flow)
+        flow = self._current_flow()
         # Rows differ in what their fields hold, and not in which fields they have.
         tells_unsent = self._backend.tells_unsent(self._request(rows[0], rows[0].input, 0))
         ready = [ReadyRow(row, self._first_call(row, flow, tells_unsent)) for row in rows]
@@ -209,11 +213,12 @@ class RowCalls:
             scope = self._caller.scope if not expired else f"{self._caller.scope}+{expired}"
             try:
                 if path is None:
-                    flow = self._backend.look_up(self._flow)  # kept for some seconds, and current after an edit
-                    path = self._path(request, replace(self._caller, scope=scope), flow)
+                    path = self._path(request, replace(self._caller, scope=scope), self._current_flow())
                 # A request that the server refuses is sent again within its call: the others hold back with it.
                 with telling_of_waits(self._pace.slow_down):
                     return path.answered()
+            except FlowChanged:
+                raise
             except AnswerExpiredError:
                 expired += 1
                 if expired > MOST_EXPIRED:
@@ -229,6 +234,17 @@ class RowCalls:
                     self._pace.slow_down(wait)
                 self._over.wait(wait)
             path = None
+
+    def _current_flow(self) -> FlowReference:
+        """Look the flow up, which is kept for some seconds.
+
+        Raises:
+            FlowChanged: It is another one than that of the rows before.
+        """
+        flow = self._backend.look_up(self._flow)
+        if self._flow_version is not None and flow.version not in (None, self._flow_version):
+            raise FlowChanged(f"The flow {self._flow!r} was edited while its rows were asked.")
+        return flow
 
     def _path(self, request: CallRequest, caller: Caller, flow: FlowReference) -> CallPath:
         return CallPath(self._backend, request, flow, caller, self._ledger, self._equal_calls)
@@ -246,9 +262,12 @@ class RowCalls:
         error_kind: str | None = None,
     ) -> AskedRow:
         records = made.answered
-        usages = [usage for record in records for usage in record.answer.usages]
+        answered_at = datetime.now(UTC)
+        usages = [*(usage for record in records for usage in record.answer.usages), *made.spent]
         costs = [self._cost(record) for record in records]
-        known = [cost for cost in costs if cost is not None]
+        lost = self._ledger.prices.cost(made.spent, answered_at) if made.spent else None
+        of_failed = [] if lost is None else [float(lost)]
+        known = [cost for cost in (*costs, *of_failed) if cost is not None]
         calls = list(dict.fromkeys(begun.call_id for begun in made.begun))
         result = RowResult(
             key=row.key,
@@ -261,11 +280,11 @@ class RowCalls:
             flow_version=records[-1].flow.version if records else None,
             model=storable(", ".join(dict.fromkeys(usage.model for usage in usages if usage.model))) or None,
             tokens=total_of(usages, "total"),
-            cost_usd=sum(known) if known and len(known) == len(costs) else None,
+            cost_usd=sum(known) if known and None not in costs else None,
             seconds=round(sum(_seconds(record) for record in records), 3) if records else None,
-            answered_at=datetime.now(UTC),
+            answered_at=answered_at,
         )
-        paid = [cost for record, cost in zip(records, costs, strict=True) if record.origin != "replayed"]
+        paid = [cost for record, cost in zip(records, costs, strict=True) if record.origin != "replayed"] + of_failed
         return AskedRow(
             row,
             result,

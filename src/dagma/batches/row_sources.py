@@ -74,11 +74,11 @@ def _declared(source: Mapping[str, Any]) -> Iterator[Row]:
     options = {name: value for name, value in source.items() if value is not None}
     match options:
         case {"csv": path, **rest} if not rest.keys() - {"encoding", "delimiter"}:
-            return read_csv(Path(path), **rest)
+            return read_csv(project_folder() / path, **rest)
         case {"jsonl": path, **rest} if not rest:
-            return read_json_lines(Path(path))
+            return read_json_lines(project_folder() / path)
         case {"parquet": path, **rest} if not rest:
-            return read_parquet(Path(path))
+            return read_parquet(project_folder() / path)
         case {"sql": query, "url": url, **rest} if not rest:
             return _of_query(query, url)
     raise RowsError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from dagma.batches.batch_settings import BatchSettings
@@ -36,6 +37,8 @@ class Staging:
         self._partition = partition
         self._kinds: dict[str, Kind | None] = dict.fromkeys(settings.keep)
         self._without_key: list[str] = []
+        self.left_out = 0
+        """How many rows were of other partitions."""
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -54,6 +57,7 @@ class Staging:
         count = 0
         for position, row in enumerate(rows, start=1):
             if not self._is_mine(row, position):
+                self.left_out += 1
                 continue
             key = self._key(row, position)
             if key is None:
@@ -72,7 +76,9 @@ class Staging:
             return True
         column, value = self._partition
         try:
-            return key_text(_cell(row, column, position, "partitions are told apart by")) == value
+            cell = _cell(row, column, position, "partitions are told apart by")
+            # A time belongs to its day.
+            return key_text(cell) == value or (isinstance(cell, datetime) and str(cell.date()) == value)
         except ValueError as error:
             if isinstance(error, RowsError):
                 raise

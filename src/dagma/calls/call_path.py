@@ -187,7 +187,7 @@ class Attempt:
         try:
             return self._context.backend.answer(self._context.request)
         except LangflowError as error:
-            self._record_end(error)
+            self._record_end(error, self._context.backend.spent(error))
             raise
         except Exception as error:  # noqa: BLE001 (explained, and raised as what it means)
             explained = self._context.backend.explain(error)
@@ -210,6 +210,14 @@ class Attempt:
         except LangflowError as error:
             self._reject(response, error)
             raise
+        except Exception as error:  # noqa: BLE001 (the backend's own code, of a response of any shape)
+            cause = (
+                f"What {self._context.backend.backend_name} answered can't be read: {type(error).__name__}: {error}."
+            )
+            fix = 'Let answer() return what read() takes: {"text": "..."}, unless the backend has a read() of its own.'
+            unread = shown_error(MalformedResponse(cause, fix=fix, outcome="failed"), error)
+            self._reject(response, unread)
+            raise unread.with_traceback(error.__traceback__) from None
         seconds = time.monotonic() - started
         if origin != "replayed":
             # The call may have begun before it was sent.
@@ -255,6 +263,7 @@ class Attempt:
                 )
                 self._context.ledger.unknown(self._begun, type(error).__name__, str(error))
             else:
+                recording().spent.extend(usages)
                 self._context.ledger.fail(self._begun, type(error).__name__, str(error), usages=usages)
         except LedgerError as missed:
             self._context.log.error("The end of call %s is not recorded: %s", self._begun.call_id, missed)
@@ -262,7 +271,11 @@ class Attempt:
     def _reject(self, response: dict[str, Any], error: LangflowError) -> None:
         """Record an answer that is of no use, so that a retry sends the call anew."""
         if self._begun.state != "answered":
-            self._context.ledger.finish(self._begun, raw=response)
+            try:
+                self._context.ledger.finish(self._begun, raw=response)
+            except (TypeError, ValueError):  # it can't be written as JSON
+                self._record_end(error)
+                return
         self._context.ledger.reject(self._begun, str(error))
 
 

@@ -14,7 +14,7 @@ from dagma.calls.answer import Answer, total_of
 from dagma.calls.request import CallRequest, FlowReference
 from dagma.calls.shown_answers import show_answer
 from dagma.langflow import LangflowError
-from dagma.ledger import Begun, TextPolicy
+from dagma.ledger import Begun, TextPolicy, Usage
 
 UNPRICED = "unpriced: set DAGMA_PRICES"
 # As with answers: whoever sees the run may see what was said, and nobody a credential.
@@ -56,10 +56,12 @@ class RecordedCalls:
     Attributes:
         answered: Those with an answer.
         begun: Every attempt that the ledger let in, answered or not.
+        spent: What those used that failed, as far as it is known.
     """
 
     answered: list[CallRecord] = field(default_factory=list)
     begun: list[Begun] = field(default_factory=list)
+    spent: list[Usage] = field(default_factory=list)
 
 
 _recording: ContextVar[RecordedCalls | None] = ContextVar("dagma_recorded_calls", default=None)
@@ -179,10 +181,12 @@ def describe_attempts(attempts: Sequence[Begun]) -> dict[str, Any]:
 
 
 def _cost(call: CallRecord) -> dg.MetadataValue[Any] | None:
-    """Tell the cost, or that the model has no known price; nothing where no model reported tokens."""
+    """Tell the cost, or that the model has no known price; nothing where not every model reported its tokens."""
     if call.cost is not None:
         return dg.MetadataValue.float(float(call.cost))
-    return dg.MetadataValue.text(UNPRICED) if call.answer.usages else None
+    usages = call.answer.usages
+    is_counted = bool(usages) and all(usage.input_tokens and usage.output_tokens for usage in usages)
+    return dg.MetadataValue.text(UNPRICED) if is_counted else None
 
 
 def _known(metadata: dict[str, Any]) -> dict[str, Any]:

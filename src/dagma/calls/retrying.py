@@ -7,7 +7,7 @@ import dagster as dg
 
 from dagma.calls.call_policy import CallPolicy
 from dagma.calls.running_job import JobOutOfReachError
-from dagma.langflow import FlowFailed, LangflowError
+from dagma.langflow import FlowFailed, JobLost, LangflowError
 from dagma.ledger import CallInFlightError, LedgerError, LedgerUnavailableError, QuotaExceededError
 
 CALL_ERRORS = (LangflowError, LedgerError)
@@ -58,6 +58,8 @@ def is_free_to_retry(error: LangflowError | LedgerError) -> bool:
     """
     if isinstance(error, LedgerError):
         return isinstance(error, LedgerUnavailableError | CallInFlightError)
+    if isinstance(error, JobLost):
+        return False  # the call path has sent it again as often as it may
     return error.retryable and (error.outcome == "not_run" or isinstance(error, FlowFailed | JobOutOfReachError))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dagma.calls.answer import Answer, answer_or_nothing, keep_answer
+from dagma.calls.call_record import recording
 from dagma.calls.job_runner import Jobs
 from dagma.langflow import JobCancelled, JobLost, JobNotFound, JobSuspended, LangflowError
 from dagma.ledger import Begun, Ledger, LedgerError
@@ -150,6 +151,7 @@ class RunningJob:
 
     def _fail(self, error: LangflowError) -> None:
         spent = self._jobs.spent(self._job_id) if error.outcome != "not_run" else ()
+        recording().spent.extend(spent)
         with logging_what_is_missed(self._begun, self._log):
             self._ledger.fail(self._begun, type(error).__name__, str(error), usages=spent)
 

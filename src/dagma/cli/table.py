@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from dagma.batches.answer_table import AnswerTable, table_names
+from dagma.batches.answer_table import AnswerTable, partitions_of, table_names
 from dagma.batches.arrow_tables import write_parquet
 from dagma.batches.errors import TableError
 from dagma.batches.tables_database import tables_from_environment
@@ -139,4 +139,8 @@ def _table(options: argparse.Namespace) -> AnswerTable:
     if options.name not in names:
         known = f" It has {', '.join(names[:20])}." if names else " It has none."
         raise TableError(f"There is no table {options.name!r} in {database.name}.{known}")
+    partitions = partitions_of(database, options.name)
+    if options.partition and options.partition not in partitions:
+        known = f" It has {', '.join(filter(None, partitions[:20]))}." if any(partitions) else " It has none."
+        raise TableError(f"The table {options.name!r} has no partition {options.partition!r}.{known}")
     return AnswerTable(database, options.name, options.partition)

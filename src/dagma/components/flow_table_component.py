@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Annotated, Any, Self
 
 import dagster as dg
@@ -21,7 +20,6 @@ from dagma.components.component_file import naming_the_file
 from dagma.components.flow_table import table_asset
 from dagma.components.scaffolds import FlowTableScaffolder
 from dagma.components.stored_tables import table_name_of
-from dagma.project import project_folder
 
 
 class EnvironmentVariable(dg.Model):
@@ -55,10 +53,7 @@ class FileRows(dg.Model):
 
     def source(self) -> dict[str, Any]:
         """Give what `read_rows` takes."""
-        source = {name: value for name, value in self if value is not None}
-        for kind in source.keys() & {"csv", "jsonl", "parquet"}:
-            source[kind] = project_folder() / Path(source[kind])
-        return source
+        return {name: value for name, value in self if value is not None}
 
 
 class QueryRows(dg.Model):

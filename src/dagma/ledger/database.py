@@ -23,6 +23,7 @@ from dagma.ledger.schema_version import HEAD, VERSION_TABLE
 T = TypeVar("T")
 
 BACKOFF = Backoff(first=0.1, longest=2.0)
+DRIVERS = ("postgresql", "postgresql+psycopg2", "sqlite", "sqlite+pysqlite")
 SQLITE_BUSY_SECONDS = 30
 POSTGRES_CONNECT_ARGS = {
     "connect_timeout": 5,
@@ -71,6 +72,10 @@ class Database:
         if self.url.get_backend_name() not in ("postgresql", "sqlite"):
             raise LedgerSettingsError(
                 f"The ledger runs on PostgreSQL or SQLite, not on {self.url.get_backend_name()!r}. Change its URL."
+            )
+        if self.url.drivername not in DRIVERS:
+            raise LedgerSettingsError(
+                f"The ledger's URL names the driver {self.url.drivername!r}. Write {self.url.get_backend_name()}://..."
             )
         if self.is_sqlite and self.url.database in (None, "", ":memory:"):
             raise LedgerSettingsError(

@@ -60,6 +60,23 @@ def recent_means(database: Database, flow_id: str) -> Means:
     return Means(len(rows), _mean(tokens), _mean(costs), None if took is None else took / 1000)
 
 
+def spent_in_run(database: Database, run_id: str, scope: str) -> float:
+    """Sum what a run's calls have cost, in USD, as far as it is known.
+
+    Args:
+        database: The ledger's.
+        run_id: The run.
+        scope: How the calls' scope begins.
+
+    Raises:
+        LedgerUnavailableError: As in `recent_means`.
+    """
+    cost = func.coalesce(calls.c.cost, calls.c.estimated_cost, type_=calls.c.cost.type)
+    query = select(cost).where(calls.c.run_id == run_id, calls.c.scope.startswith(scope, autoescape=True))
+    costs = database.transact(lambda connection: connection.scalars(query).all(), PATIENCE_SECONDS)
+    return float(sum(each for each in costs if each is not None))
+
+
 def _mean(figures: Sequence[Any]) -> float | None:
     known = [float(figure) for figure in figures if figure is not None]
     return fmean(known) if known else None

@@ -82,7 +82,8 @@ def check_launch_tweaks(tweaks: Mapping[str, Any], flow: FlowReference) -> None:
         _check_unseen(tweaks, flow.look_up_error, allowed)
     else:
         for component, field in _pairs(tweaks, flow.flow_id):
-            what = _held_by_name(component) or _held_by_name(field)
+            around = None if component == flow.flow_id else _held_by_name(component)
+            what = around or _held_by_name(field)
             if what and (component, field) not in allowed:
                 raise _refused(component, field, f"by its name it holds {what}")
 
@@ -157,10 +158,20 @@ def _held_by_name(name: str) -> str | None:
 def _pairs(tweaks: Mapping[str, Any], flow_id: str) -> Iterator[tuple[str, str]]:
     """List every name that tweaks hold, each with the one around it; the flow's id around the outermost."""
     for name, value in tweaks.items():
-        if isinstance(value, Mapping):
-            yield from _pairs(value, name)
-        else:
+        inner = list(_mappings(value))
+        for each in inner:
+            yield from _pairs(each, name)
+        if not inner:
             yield flow_id, name
+
+
+def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Give a value if it is an object; of a list, the objects in it."""
+    if isinstance(value, Mapping):
+        yield value
+    elif isinstance(value, list):
+        for each in value:
+            yield from _mappings(each)
 
 
 def _refused(component: str, field: str, why: str) -> BadRequest:

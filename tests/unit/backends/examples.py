@@ -15,6 +15,7 @@ from dagma.backends.backend import Backend
 from dagma.calls.answer import Answer
 from dagma.calls.finding import Answered, Finding
 from dagma.calls.request import CallRequest
+from dagma.langflow import RateLimited
 from dagma.ledger import Begun
 
 
@@ -92,6 +93,10 @@ def refuse(_: Any) -> str:
     raise ProviderError(429)
 
 
+def limit(_: Any) -> str:
+    raise RateLimited("Too many searches.")
+
+
 def reply(tokens: int) -> AIMessage:
     return AIMessage(
         content="Paris.",
@@ -108,6 +113,8 @@ def endless_replies() -> Any:
 chat_model = FakeListChatModel(responses=["Paris.", "It is Paris.", "Paris, again."])
 metered_model = GenericFakeChatModel(messages=endless_replies())
 chain = ChatPromptTemplate.from_messages([("human", "Answer shortly: {question}")]) | metered_model | StrOutputParser()
+numbering_chain = metered_model | RunnableLambda(lambda _: {"n": 1})
+limited_chain = metered_model | RunnableLambda(limit)
 agent = RunnableLambda(lambda text: {"messages": [AIMessage(content=[{"type": "text", "text": f"About {text}"}])]})
 configured = RunnableLambda(lambda _, config: str(sorted(config["configurable"].items())))
 numbers = RunnableLambda(lambda _: 42)

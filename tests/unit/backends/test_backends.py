@@ -1,12 +1,13 @@
 """What is particular to each backend, and how one is chosen."""
 
+import sys
 from typing import Any
 
 import pytest
 from langchain_core.exceptions import OutputParserException
 from unit.backends import examples
 
-from dagma import CallableBackend, LangChainBackend
+from dagma import CallableBackend, CallRequest, LangChainBackend
 from dagma.backends.backend import Backend, BackendError
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
 from dagma.backends.selection import backend_from_environment
@@ -181,3 +182,58 @@ def test_data_that_is_found_later_is_estimated_as_long_as_it_is() -> None:
     examples.Forgetful().run_flow("hi")
     (row,) = all_calls(LedgerSettings.from_environment().open().database, Filter())
     assert (row["state"], row["estimated_tokens"]) == ("answered", 2)
+
+
+class Odd(Backend):
+    """Gives what it is told to, which is no answer."""
+
+    _gives: Any = None
+
+    def answer(self, request: CallRequest) -> Any:  # noqa: ARG002
+        return self._gives
+
+    def default_flow(self) -> str:
+        return "odd"
+
+
+@pytest.mark.parametrize("given", [None, "x", {"text": b"x"}, {"said": "x"}, [1]])
+def test_what_no_answer_can_be_read_of_has_failed_and_is_sent_again(given: Any) -> None:
+    backend = Odd()
+    backend._gives = given
+    for _ in range(2):
+        with pytest.raises(MalformedResponse) as caught:
+            backend.run_flow("hi")
+        assert caught.value.outcome == "failed"
+    assert "unknown" not in {
+        row["state"] for row in all_calls(LedgerSettings.from_environment().open().database, Filter())
+    }
+
+
+def test_an_answer_that_cannot_be_read_is_not_quoted_where_no_texts_are_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Quoting(Odd):
+        def read(self, response: Any) -> Any:  # noqa: ARG002
+            raise KeyError("what the customer said")
+
+    monkeypatch.setenv("DAGMA_RECORD_TEXTS", "none")
+    with pytest.raises(MalformedResponse) as caught:
+        Quoting().run_flow("hi")
+    assert "customer" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["numbering_chain", "limited_chain"])
+def test_tokens_of_a_chain_that_ends_in_an_error_are_metered(name: str) -> None:
+    with pytest.raises(LangflowError) as caught:
+        LangChainBackend(target=f"{HERE}:{name}").run_flow("hi")
+    assert caught.value.outcome == "failed", "its model was paid"
+    (row,) = all_calls(LedgerSettings.from_environment().open().database, Filter())
+    assert (row["state"], row["total_tokens"]) == ("failed", 9)
+
+
+def test_a_target_that_is_not_there_is_told_before_langchain_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "langchain_core.callbacks", None)
+    with pytest.raises(LangflowError, match=r"project/requirements\.txt"):
+        LangChainBackend(target="nowhere.chains:qa").run_flow("hi")
+    with pytest.raises(LangflowError, match=r"LangChain is not installed.*Put langchain-core into project"):
+        LangChainBackend(target=f"{HERE}:chain").run_flow("hi")

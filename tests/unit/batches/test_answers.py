@@ -219,3 +219,35 @@ def test_a_question_that_names_the_values_of_the_only_column_needs_no_more() -> 
 def test_the_format_stands_where_a_template_places_it() -> None:
     placed = RowTemplates("{{ output_format }} {{ row.text }}", output_format="JSON!").fill({"text": "Rate."})
     assert placed.input == "JSON! Rate."
+
+
+def test_an_answer_that_is_nested_too_deeply_is_a_fault_and_no_error() -> None:
+    column = OutputColumns.of({"n": "integer"})
+    with pytest.raises(AnswerFault, match="not an integer"):
+        column.checked({"n": "[" * 100_000})
+
+
+@pytest.mark.parametrize(
+    ("text", "grade"),
+    [("b", "b"), ("The answer is B.", "b"), ("(c)", "c"), ("This is a hard question.", None), ("a) or b)", "b")],
+)
+def test_a_value_of_one_letter_is_the_last_word_of_what_says_it(text: str, grade: str | None) -> None:
+    grades = OutputColumns.of({"grade": {"enum": ["a", "b", "c"]}})
+    if grade is None:
+        with pytest.raises(AnswerFault):
+            grades.checked({"grade": text})
+    else:
+        assert grades.checked({"grade": text}) == {"grade": grade}
+
+
+@pytest.mark.parametrize(
+    ("question", "is_told"),
+    [
+        ("Is it in or out? {{ row.text }}", False),
+        ("{{ row.text }} Answer with one word about anything.", True),
+        ("{{ row.in }} or {{ row.out }}?", True),
+    ],
+)
+def test_values_are_told_unless_the_question_names_each_as_a_word(question: str, is_told: bool) -> None:
+    told = OutputColumns.of({"place": {"enum": ["in", "out"]}}).instructions(question)
+    assert told == ("Answer with one of: in, out." if is_told else "")

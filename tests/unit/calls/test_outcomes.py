@@ -2,7 +2,9 @@
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
 
 import dagster as dg
 import pytest
@@ -10,9 +12,16 @@ from unit.calls.conftest import FLOW_ID, NO_HISTORY, Flow, Ran, execute, rows, s
 from unit.calls.quick_policy import set_policy
 
 from dagma.backends.langflow import langflow_outcomes
+from dagma.backends.langflow.langflow_jobs import Clients
+from dagma.backends.langflow.langflow_outcomes import LangflowOutcomes
 from dagma.backends.langflow.langflow_resource import langflow_from_environment
+from dagma.calls.finding import CannotTell
+from dagma.calls.request import CallRequest, own_session
 from dagma.cli import main
-from dagma.ledger import input_hash
+from dagma.langflow import Flow as LangflowFlow
+from dagma.langflow import PastRun
+from dagma.langflow.past_runs_api import RunState
+from dagma.ledger import Begun, input_hash
 from dagma.testing import ComponentFailed, FakeLangflow, Fault
 
 BREAKS_OFF_AFTER_THE_ANSWER = Fault(path="/api/v1/run", after_work=True, drop=True)
@@ -114,6 +123,33 @@ def test_a_call_whose_flow_failed_meanwhile_fails_with_its_reason(
     assert retry.failure["error"] == "FlowFailed"
     assert "no such model" in retry.failure["cause"]
     assert (states(), len(sends(fake))) == ([(1, "failed")], 1)
+
+
+def test_a_call_whose_flow_failed_for_a_cause_that_may_pass_is_sent_again(
+    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
+) -> None:
+    flow.raises = ComponentFailed("Model", "Connection error.")
+    first = left_unknown(fake, instance, BREAKS_OFF_AFTER_THE_ANSWER)
+    flow.raises = None
+    retry = execute(instance, parent=first, retry=True, input_value="hi")
+    assert (retry.success, states(), len(sends(fake))) == (True, [(1, "failed"), (2, "answered")], 2)
+
+
+@pytest.mark.parametrize("state", ["completed", "failed"])
+def test_the_run_of_a_call_before_it_is_not_taken_for_its_own(state: RunState) -> None:
+    began = datetime(2026, 3, 1, tzinfo=UTC)
+    session = own_session("key") if state == "failed" else "chat"
+    run = PastRun("run-1", session, state, began_at=began, asked="next")
+    client = SimpleNamespace(past_runs=lambda *_, **__: [run])
+    clients = cast("Clients", SimpleNamespace(client=client, quick_client=client))
+    begun = Begun(
+        state="unknown", call_id="c", key="key", attempt=2, begun_at=began + timedelta(seconds=3), mode="direct"
+    )
+    flow = LangflowFlow("f", "F", "f", {})
+    found = LangflowOutcomes(clients, lambda _: flow).find(
+        CallRequest(flow_id="f", input_value="next", session_id=session), begun
+    )
+    assert isinstance(found, CannotTell)
 
 
 def test_a_call_that_never_began_is_sent_by_the_same_run(fake: FakeLangflow, instance: dg.DagsterInstance) -> None:

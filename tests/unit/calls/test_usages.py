@@ -4,11 +4,15 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from dagma.backends.langflow.langflow_jobs import Clients, LangflowJobs, run_response
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
 from dagma.calls.answer import Answer
+from dagma.calls.call_record import CallRecord, describe_call
+from dagma.calls.request import CallRequest, FlowReference
 from dagma.langflow import CallResult, TokenUsage, Trace
-from dagma.ledger import Prices, Usage
+from dagma.ledger import Begun, Prices, Usage
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -85,3 +89,22 @@ def test_an_answer_that_is_no_single_text_tells_how_long_it_is() -> None:
     answer = LangflowRestResource().read({"outputs": [{"outputs": [table]}]})
     assert (answer.text, answer.characters) == (None, len('{"data": [1, 2]}'))
     assert LangflowRestResource().read({"outputs": [{"outputs": [output("A", {})]}]}).characters is None
+
+
+@pytest.mark.parametrize(
+    ("usage", "told"),
+    [
+        (Usage(model="my-model", input_tokens=7, output_tokens=2), "unpriced: set DAGMA_PRICES"),
+        (Usage(model="gpt-4o", total_tokens=500), None),
+        (Usage(model="gpt-4o", input_tokens=0, output_tokens=0), None),
+    ],
+)
+def test_a_model_is_called_unpriced_only_where_its_tokens_are_known(usage: Usage, told: str | None) -> None:
+    begun = Begun(state="new", call_id="c", key="k", attempt=1, begun_at=AT, mode="direct")
+    request, flow = CallRequest(flow_id="f", input_value="hi"), FlowReference("f")
+    answer = Answer(text="yes", usages=(usage,))
+    call = CallRecord(
+        begun=begun, origin="sent", flow=flow, request=request, response={}, answer=answer, seconds=1.0, cost=None
+    )
+    cost = describe_call(call, texts=False).get("cost_usd")
+    assert (cost and cost.value) == told

@@ -95,10 +95,10 @@ def test_a_folder_that_can_not_be_written_is_told_with_the_way_that_works(
 ) -> None:
     # Below a plain file nothing can be made, nor removed, whoever asks; as in a read-only container.
     file = tmp_path / "tables.db" / f"out.{form}"
-    assert main(["table", "export", "reviews", str(file), "--partition", "of May"]) == 1
+    assert main(["table", "export", "reviews", str(file)]) == 1
     said = capsys.readouterr().err
     assert f"{file} can't be written: Not a directory." in said
-    shown = f"dagma table export reviews - --format {form} --partition 'of May' > {file}`"
+    shown = f"dagma table export reviews - --format {form} > {file}`"
     assert f"`docker compose exec -T user-code {shown}" in said
 
 
@@ -123,3 +123,8 @@ def test_a_mistake_is_told_in_one_line(arguments: list[str], told: str, capsys: 
     said = capsys.readouterr().err
     assert re.search(told, said)
     assert said.count("\n") == 1
+
+
+def test_a_partition_that_a_table_does_not_have_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["table", "show", "reviews", "--partition", "dee"]) == 1
+    assert "The table 'reviews' has no partition 'dee'. It has none." in capsys.readouterr().err

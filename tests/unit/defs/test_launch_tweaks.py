@@ -208,3 +208,9 @@ def test_a_backend_that_describes_no_fields_keeps_its_addresses_keys_and_models(
 
 def test_no_tweaks_ask_for_nothing() -> None:
     check_launch_tweaks({}, FlowReference("f", look_up_error=Unreachable("away", fix="")))
+
+
+def test_the_name_of_a_flow_without_fields_decides_nothing() -> None:
+    check_launch_tweaks({"temperature": 0.2}, FlowReference("code_review_model"))
+    with pytest.raises(BadRequest, match="an address or a file"):
+        check_launch_tweaks({"choices": [{"size": 1}, [{"base_url": "http://evil"}]]}, FlowReference("chain"))

@@ -38,6 +38,7 @@ def ledger_url(tmp_path: Path) -> str:
     [
         ("nonsense", "can't be read"),
         ("mysql://root@db/dagma", "PostgreSQL or SQLite"),
+        ("postgresql+psycopg://me@db/dagma", "Write postgresql://"),
         ("sqlite://", "Name a file"),
         ("sqlite:///:memory:", "Name a file"),
     ],

@@ -21,6 +21,8 @@ from dagma.ledger import Begun
 
 # How far the clocks of Langflow and of the ledger may be apart.
 CLOCK_SKEW = timedelta(seconds=5)
+# The same where they are kept right.
+SYNCED_CLOCKS = timedelta(seconds=1)
 # How long Langflow has to have answered without a gap until a request that it had got before must have begun: its flow
 # is read and its graph is built before the first component stores a message.
 SETTLING_SECONDS = 15.0
@@ -108,6 +110,10 @@ class LangflowOutcomes:
         if not is_own and len(mine) > 1:
             return CannotTell(f"Its session {session!r} was named by its caller, and holds {len(mine)} such calls.")
         for run in sorted(mine, key=lambda run: _ORDER.index(run.state)):
+            # Of an earlier attempt only a run without an answer can be left.
+            may_be_anothers = not is_own or (begun.attempt > 1 and run.state in ("failed", "lost"))
+            if may_be_anothers and run.began_at is not None and run.began_at < begun.begun_at - SYNCED_CLOCKS:
+                return CannotTell("The run in its session began before it, by Langflow's clock.")
             return self._told_by(run)
         if not is_own:
             return Running(f"Langflow knows no run of it in the session {session!r}, which its caller named.")
@@ -129,9 +135,11 @@ class LangflowOutcomes:
         try:
             response = run_response(self.clients.client.past_answer(run))
         except LangflowError as error:
+            if error.outcome == "failed":
+                return Failed(error)
             if error.retryable:
                 raise
-            return Failed(error) if error.outcome == "failed" else CannotTell(f"It has ended: {error.cause}")
+            return CannotTell(f"It has ended: {error.cause}")
         return Answered({**response, "rebuilt": "from what Langflow keeps of the run"})
 
     def _without_a_run(self, request: CallRequest, flow: Flow, begun: Begun) -> Finding:
