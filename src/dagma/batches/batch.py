@@ -12,14 +12,12 @@ from dagma.batches.answer_table import AnswerTable, KnownRow
 from dagma.batches.asking import Asking
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import RowsError
-from dagma.batches.estimate import averages_by, refuse_if_dearer, tell_estimate
-from dagma.batches.pace import Pace
-from dagma.batches.progress import Progress
+from dagma.batches.pace import Pace, ServerShare
+from dagma.batches.progress import Progress, averages_by, refuse_if_dearer, tell_estimate
 from dagma.batches.row_calls import RowCalls
 from dagma.batches.row_result import RowResult
 from dagma.batches.row_sources import Rows, read_rows
 from dagma.batches.row_staging import Staging
-from dagma.batches.server_share import ServerShare
 from dagma.batches.staged_rows import StagedRow, StagedRows
 from dagma.calls.caller import Caller
 from dagma.calls.request import FlowReference
