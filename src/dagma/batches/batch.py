@@ -19,6 +19,7 @@ from dagma.batches.row_result import RowResult
 from dagma.batches.row_sources import Rows, read_rows
 from dagma.batches.row_staging import Staging
 from dagma.batches.staged_rows import StagedRow, StagedRows
+from dagma.batches.table_columns import RESULT_COLUMNS
 from dagma.calls.caller import Caller
 from dagma.calls.request import FlowReference
 from dagma.langflow.flows_api import is_refused_look_up
@@ -205,12 +206,11 @@ class Batch:
             }
             for row in rows:
                 values = stored[row.key]
-                names = ("attempts", "call_id", "flow_version", "model", "tokens", "cost_usd", "seconds", "answered_at")
                 yield RowResult(
                     key=row.key,
                     row=row.kept,
                     output={name: values[name] for name in outputs},
-                    **{name: values[name] for name in names},
+                    **{name: values[name] for name in RESULT_COLUMNS},
                 )
 
     def _ask(self, staged: StagedRows, scope: str) -> Iterator[RowResult]:
