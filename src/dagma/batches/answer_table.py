@@ -179,7 +179,7 @@ class AnswerTable:
         """Look up what the table has of some rows, by key."""
         table = self.table
         query = select(table).where(*self._these(rows))
-        kept = next(iter(rows.values())).kept.keys() if rows else ()
+        kept = next(iter(rows.values())).kept
         with self._database.begin() as connection:
             return {
                 row["row_key"]: KnownRow(
@@ -211,8 +211,6 @@ class AnswerTable:
             results: The rows, and what became of them.
             generation: What `generation_for` gave.
         """
-        if not results:
-            return
         table = self.table
         binds = _binds(table.columns.keys())
         # In one order, so that two batches wait for each other and never both.
@@ -282,7 +280,7 @@ class AnswerTable:
     def count(self) -> int:
         """Count the rows, without those that have vanished."""
         with self._database.begin() as connection:
-            return int(connection.scalar(select(func.count()).select_from(self.table).where(*self._current())) or 0)
+            return connection.execute(select(func.count()).select_from(self.table).where(*self._current())).scalar_one()
 
     def failures(self) -> dict[str, int]:
         """Count the rows that have an error instead of an answer, by its kind."""
