@@ -386,7 +386,7 @@ def test_a_table_is_answered_into_postgres_and_only_what_changed_is_asked(clone:
     words.write_text(words.read_text() + "3,again\n")
     assert asked() == (1, 2)
     containers = clone.containers()
-    export = ("dagma", "table", "export", "words_echoed", "-", "--format", "csv")
+    export = ("dagma", "table", "export", "words_echoed", "--format", "csv")
     exported = clone.docker("exec", containers["user-code"], *export)
     assert exported.splitlines()[0].startswith("id,answer,")
     rows = ("-tAc", "SELECT id, answer FROM words_echoed ORDER BY id")

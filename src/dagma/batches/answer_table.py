@@ -8,11 +8,9 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     Column,
     DateTime,
-    Float,
     Integer,
     MetaData,
     Table,
@@ -29,39 +27,13 @@ from sqlalchemy.schema import CreateTable
 from dagma.batches.errors import TableError
 from dagma.batches.row_result import RowResult
 from dagma.batches.staged_rows import StagedRow
-from dagma.batches.table_columns import add_column, kind_of, sql_type, widen_column
+from dagma.batches.table_columns import INTERNAL_COLUMNS, OWN_COLUMNS, RESULT_COLUMNS, create_table, fit_table, kind_of
 from dagma.batches.tables_database import TablesDatabase
-from dagma.batches.values import Kind, common_kind, fitting, plain
+from dagma.batches.values import Kind, fitting, plain
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 CHUNK_ROWS = 1_000
 
-
-def _own_columns() -> list[Column[Any]]:
-    return [
-        Column("row_key", Text, primary_key=True),
-        Column("partition_key", Text, primary_key=True),
-        Column("error", Text),
-        Column("error_kind", Text),
-        Column("attempts", Integer, nullable=False),
-        Column("call_id", Text),
-        Column("flow_version", Text),
-        Column("model", Text),
-        Column("tokens", BigInteger),
-        Column("cost_usd", Float(53)),
-        Column("seconds", Float(53)),
-        Column("answered_at", DateTime(timezone=True)),
-        Column("vanished_at", DateTime(timezone=True)),
-        Column("position", BigInteger, nullable=False),
-        Column("asked", Text),
-        Column("generation", Integer, nullable=False),
-    ]
-
-
-OWN_COLUMNS = tuple(column.name for column in _own_columns())
-"""The columns that every table has. No column of the input or output can have one of these names."""
-INTERNAL_COLUMNS = ("row_key", "position", "asked", "generation", "vanished_at")
-"""Columns that decide what is asked again, and tell people nothing of a row that is there."""
 
 _registry = Table(
     "dagma_tables",
@@ -206,7 +178,7 @@ class AnswerTable:
         """Look up what the table has of some rows, by key."""
         table = self.table
         query = select(table).where(*self._these(rows))
-        kept = next(iter(rows.values())).kept.keys() if rows else ()
+        kept = next(iter(rows.values())).kept
         with self._database.begin() as connection:
             return {
                 row["row_key"]: KnownRow(
@@ -238,8 +210,6 @@ class AnswerTable:
             results: The rows, and what became of them.
             generation: What `generation_for` gave.
         """
-        if not results:
-            return
         table = self.table
         binds = _binds(table.columns.keys())
         # In one order, so that two batches wait for each other and never both.
@@ -312,7 +282,7 @@ class AnswerTable:
     def count(self) -> int:
         """Count the rows, without those that have vanished."""
         with self._database.begin() as connection:
-            return int(connection.scalar(select(func.count()).select_from(self.table).where(*self._current())) or 0)
+            return connection.execute(select(func.count()).select_from(self.table).where(*self._current())).scalar_one()
 
     def failures(self) -> dict[str, int]:
         """Count the rows that have an error instead of an answer, by its kind."""
@@ -352,7 +322,7 @@ class AnswerTable:
         return (table.c.name == self.name, table.c.partition_key == self.partition)
 
     def _found(self) -> Table | None:
-        found: Table | None = self._database.reflected(self.name)
+        found = self._database.reflected(self.name)
         if found is not None and not set(OWN_COLUMNS) <= set(found.columns.keys()):
             raise TableError(
                 f"{self._database.name} has a table {self.name!r} that is no table of answers. Rename the asset, or "
@@ -362,28 +332,11 @@ class AnswerTable:
 
     def _create_or_alter(self, declared: Mapping[str, Kind]) -> None:
         existing = self._found()
-        if existing is None:
-            self._create(declared)
-        else:
-            self._alter(existing, declared)
-
-    def _create(self, declared: Mapping[str, Kind]) -> None:
-        row_key, partition_key, *others = _own_columns()
-        columns = (Column(name, sql_type(kind)) for name, kind in declared.items())
-        table = Table(self.name, MetaData(), row_key, partition_key, *columns, *others)
         with self._database.begin() as connection:
-            table.create(connection, checkfirst=True)
-
-    def _alter(self, table: Table, declared: Mapping[str, Kind]) -> None:
-        with self._database.begin() as connection:
-            if self._database.dialect == "sqlite":
-                # Python's driver begins no transaction for such statements, and half of a change would stay.
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            for name, kind in declared.items():
-                if name not in table.columns:
-                    add_column(connection, table, name, kind)
-                elif common_kind(kind_of(table.columns[name]), kind) != kind_of(table.columns[name]):
-                    widen_column(connection, table.columns[name], kind)
+            if existing is None:
+                create_table(connection, self.name, declared)
+            else:
+                fit_table(connection, existing, declared)
 
     def _registered(self) -> str:
         values = {
@@ -399,28 +352,16 @@ class AnswerTable:
             return str(connection.scalar(select(_registry.c.id).where(*self._mine(_registry))))
 
     def _record(self, row: StagedRow, result: RowResult, generation: int) -> dict[str, Any]:
-        values: dict[str, Any] = dict.fromkeys(self.table.columns.keys())
-        return (
-            values
-            | self._fitting({**row.kept, **(result.output or {})})
-            | {
-                "row_key": row.key,
-                "partition_key": self.partition,
-                "error": result.error,
-                "error_kind": result.error_kind,
-                "attempts": result.attempts,
-                "call_id": result.call_id,
-                "flow_version": result.flow_version,
-                "model": result.model,
-                "tokens": result.tokens,
-                "cost_usd": result.cost_usd,
-                "seconds": result.seconds,
-                "answered_at": result.answered_at,
-                "position": row.position,
-                "asked": row.asked,
-                "generation": generation,
-            }
-        )
+        return {
+            **dict.fromkeys(self.table.columns.keys()),
+            **self._fitting({**row.kept, **(result.output or {})}),
+            **{name: getattr(result, name) for name in RESULT_COLUMNS},
+            "row_key": row.key,
+            "partition_key": self.partition,
+            "position": row.position,
+            "asked": row.asked,
+            "generation": generation,
+        }
 
     def _fitting(self, values: Mapping[str, Any]) -> dict[str, Any]:
         columns = self.table.columns

@@ -40,8 +40,8 @@ def arrow_chunks(table: AnswerTable) -> Iterator[Any]:
         yield pa.Table.from_pylist(chunk, schema=schema)
 
 
-def write_parquet(table: AnswerTable, path: str) -> int:
-    """Write a table to a Parquet file, a chunk at a time, and return how many rows it has.
+def write_parquet(table: AnswerTable, path: str) -> None:
+    """Write a table to a Parquet file, a chunk at a time.
 
     Raises:
         ImportError: pyarrow is not installed.
@@ -49,8 +49,5 @@ def write_parquet(table: AnswerTable, path: str) -> int:
     import pyarrow.parquet as pq
 
     with pq.ParquetWriter(path, arrow_schema(table)) as writer:
-        count = 0
         for chunk in arrow_chunks(table):
             writer.write_table(chunk)
-            count += chunk.num_rows
-    return count

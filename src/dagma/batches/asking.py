@@ -17,8 +17,7 @@ from dagma.batches.errors import BatchStopped, TableError
 from dagma.batches.pace import Pace
 from dagma.batches.progress import Progress
 from dagma.batches.row_calls import Abandoned, AskedRow, RowCalls
-from dagma.batches.row_crew import Crew
-from dagma.batches.row_groups import MOST_ROWS, RowGroups
+from dagma.batches.row_crew import MOST_ROWS, Crew, RowGroups
 from dagma.batches.row_result import RowResult
 from dagma.batches.staged_rows import StagedRow, StagedRows
 from dagma.langflow import LangflowError

@@ -13,16 +13,15 @@ from dagma.batches.answer_table import AnswerTable, KnownRow
 from dagma.batches.asking import Asking
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import RowsError
-from dagma.batches.estimate import averages_by, refuse_if_dearer, tell_estimate
 from dagma.batches.output_columns import ANSWER
-from dagma.batches.pace import Pace
-from dagma.batches.progress import Progress
+from dagma.batches.pace import Pace, ServerShare
+from dagma.batches.progress import Progress, averages_by, refuse_if_dearer, tell_estimate
 from dagma.batches.row_calls import RowCalls
 from dagma.batches.row_result import RowResult
 from dagma.batches.row_sources import Rows, read_rows
 from dagma.batches.row_staging import Staging
-from dagma.batches.server_share import ServerShare
 from dagma.batches.staged_rows import StagedRow, StagedRows
+from dagma.batches.table_columns import RESULT_COLUMNS
 from dagma.calls.caller import Caller
 from dagma.calls.request import FlowReference
 from dagma.langflow.flows_api import is_refused_look_up
@@ -222,12 +221,11 @@ class Batch:
             }
             for row in rows:
                 values = stored[row.key]
-                names = ("attempts", "call_id", "flow_version", "model", "tokens", "cost_usd", "seconds", "answered_at")
                 yield RowResult(
                     key=row.key,
                     row=row.kept,
                     output={ANSWER: values[ANSWER]} if columns is None else columns.restored(values),
-                    **{name: values[name] for name in names},
+                    **{name: values[name] for name in RESULT_COLUMNS},
                 )
 
     def _ask(self, staged: StagedRows, flow: FlowReference, scope: str) -> Iterator[RowResult]:

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal, get_args
 
 import dagster as dg
 
-from dagma.batches.answer_table import OWN_COLUMNS
 from dagma.batches.errors import RowsError
 from dagma.batches.output_columns import ANSWER, OutputColumns
 from dagma.batches.row_templates import RowTemplates
+from dagma.batches.table_columns import OWN_COLUMNS
 from dagma.batches.values import Kind
 from dagma.ledger.texts import storable
 

@@ -1,12 +1,10 @@
 """The calls of one row: sent by the one path of all calls, retried, and asked again where the answer does not fit."""
 
-import hashlib
 import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from dagma.backends.backend import Backend
 from dagma.batches.errors import FlowChanged
@@ -16,7 +14,6 @@ from dagma.batches.pace import Pace
 from dagma.batches.row_result import RowResult
 from dagma.batches.staged_rows import StagedRow
 from dagma.calls.answer import Answer, total_of
-from dagma.calls.attached_files import identity_of
 from dagma.calls.call_path import CallPath
 from dagma.calls.call_record import CallRecord, RecordedCalls, record_calls
 from dagma.calls.caller import Caller, EqualCalls
@@ -312,14 +309,6 @@ def concerns_all_rows(error: LangflowError | LedgerError) -> bool:
     if isinstance(error, LedgerError):
         return not isinstance(error, OF_ONE_ROW)
     return isinstance(error, OF_ALL_ROWS) or (error.retryable and error.outcome == "not_run")
-
-
-def asked_hash(row: StagedRow, flow: str, version: str | None, output: OutputColumns | None) -> str:
-    """Hash all that decides the answer of a row: its question and files, the flow's content, the output columns."""
-    parts: list[Any] = [row.input, row.session, row.tweaks, flow, version, output and output.schema]
-    if row.files:
-        parts.append(identity_of(row.files))
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _said(answer: Answer) -> str:

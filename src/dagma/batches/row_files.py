@@ -128,8 +128,6 @@ def _opened(path: Path, encoding: str) -> TextIO:
         return path.open(encoding=encoding, newline="")
     except LookupError:
         raise RowsError(f"There is no encoding {encoding!r}. Name one such as utf-8, latin-1 or utf-16.") from None
-    except ValueError as error:
-        raise RowsError(f"{str(path)!r} can't be opened: {error}. Name a file that is there.") from None
 
 
 @contextmanager

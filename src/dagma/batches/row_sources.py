@@ -117,24 +117,21 @@ def _of_query(query: str, url: str) -> Iterator[Row]:
 
 
 def _of_pandas(frame: Any) -> Iterator[Row]:
-    if not hasattr(frame, "columns"):
-        raise RowsError(f"A pandas {type(frame).__name__} has no columns. Give a DataFrame, as of .reset_index().")
-    check_names_differ(frame.columns, "The DataFrame")
-    for start in range(0, len(frame), CHUNK_ROWS):
-        yield from frame.iloc[start : start + CHUNK_ROWS].to_dict("records")
+    with explained("The pandas rows can't be read", "Give a DataFrame, as of .reset_index()."):
+        check_names_differ(frame.columns, "The DataFrame")
+        for start in range(0, len(frame), CHUNK_ROWS):
+            yield from frame.iloc[start : start + CHUNK_ROWS].to_dict("records")
 
 
 def _of_polars(frame: Any) -> Iterator[Row]:
-    with explained("The polars rows can't be read", "Collect them into a DataFrame first."):
+    with explained("The polars rows can't be read", "Give a DataFrame, or a LazyFrame that can be collected."):
         if hasattr(frame, "collect"):
             frame = frame.collect()
-        if not hasattr(frame, "iter_rows"):
-            raise RowsError(f"A polars {type(frame).__name__} has no rows. Give a DataFrame or a LazyFrame.")
         yield from frame.iter_rows(named=True)
 
 
 def _of_arrow(table: Any) -> Iterator[Row]:
-    with explained("The Arrow rows can't be read", "Give a table that `to_pylist` can read."):
+    with explained("The Arrow rows can't be read", "Give a Table."):
         for batch in _arrow_batches(table):
             check_names_differ(batch.schema.names, "The Arrow table")
             for start in range(0, batch.num_rows, CHUNK_ROWS):
@@ -146,8 +143,6 @@ def _arrow_batches(table: Any) -> Iterable[Any]:
         return table.to_batches()  # type: ignore[no-any-return]
     if hasattr(table, "num_rows"):
         return [table]  # a batch itself
-    if not hasattr(table, "schema"):
-        raise RowsError(f"A pyarrow {type(table).__name__} has no columns. Give a Table.")
     return table  # type: ignore[no-any-return]  # a reader
 
 

@@ -1,5 +1,7 @@
 """From rows as they come to rows as they are asked: their keys checked, their templates filled."""
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -7,11 +9,11 @@ from typing import Any
 
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import RowsError
-from dagma.batches.row_calls import asked_hash
+from dagma.batches.output_columns import OutputColumns
 from dagma.batches.row_sources import Row
 from dagma.batches.staged_rows import StagedRow
 from dagma.batches.values import Kind, common_kind, key_text, kind_of, plain
-from dagma.calls.attached_files import BadFile
+from dagma.calls.attached_files import BadFile, identity_of
 from dagma.calls.templates import BadTemplateError
 from dagma.wording import counted
 
@@ -99,7 +101,7 @@ class Staging:
     def _staged(self, row: Row, position: int, key: str) -> StagedRow:
         kept: dict[str, Any] = {}
         for name in self._settings.keep:
-            kept[name] = value = _plain(_cell(row, name, position, "is kept"), name, position)
+            kept[name] = value = plain(_cell(row, name, position, "is kept"))
             self._kinds[name] = common_kind(self._kinds[name], kind_of(value))
         staged = StagedRow(position=position, key=key, kept=kept)
         try:
@@ -115,17 +117,15 @@ class Staging:
             tweaks=question.tweaks,
             files=question.files,
         )
-        return replace(staged, asked=asked_hash(staged, self._flow, self._version, self._settings.columns))
+        return replace(staged, asked=_asked_hash(staged, self._flow, self._version, self._settings.columns))
 
 
-def _plain(value: Any, column: str, position: int) -> Any:
-    try:
-        return plain(value)
-    except Exception as error:  # noqa: BLE001 (what an object of any class raises when it is to be a text)
-        raise RowsError(
-            f"Row {position} has a {type(value).__name__} in the column {column!r} that can't be kept "
-            f"({type(error).__name__}: {error}). Give texts, numbers, times, or lists and dicts of them."
-        ) from None
+def _asked_hash(row: StagedRow, flow: str, version: str | None, output: OutputColumns | None) -> str:
+    """Hash all that decides the answer of a row: its question and files, the flow's content, the output columns."""
+    parts: list[Any] = [row.input, row.session, row.tweaks, flow, version, output and output.schema]
+    if row.files:
+        parts.append(identity_of(row.files))
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _cell(row: Row, column: str, position: int, why: str) -> Any:

@@ -74,7 +74,7 @@ class RowTemplates:
         return Question(
             input=f"{text}\n\n{self._output_format}" if self._adds_format else text,
             session=None if self._session is None else storable(self._session.text(values)),
-            tweaks=None if self._tweaks is None else _written(self._tweaks.value(values, _tweak)),
+            tweaks=None if self._tweaks is None else jsonable(self._tweaks.value(values, _tweak)),
             files=None if self._files is None else attach_files(self._files.value(values)),
         )
 
@@ -83,12 +83,3 @@ def _tweak(template: Template, values: Mapping[str, Any]) -> Any:
     """Fill in a template; where a row has no value, the field is empty, and not null."""
     value = template.value(values)
     return "" if is_missing(value) else value
-
-
-def _written(tweaks: Any) -> Any:
-    try:
-        return jsonable(tweaks)
-    except Exception as error:  # noqa: BLE001 (what an object of any class raises when it is to be a text)
-        raise BadTemplateError(
-            f"The template of tweaks gives a value that JSON can't hold ({type(error).__name__}: {str(error)[:200]})."
-        ) from None

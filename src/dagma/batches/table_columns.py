@@ -1,11 +1,12 @@
-"""The columns of a table of answers: their types, and how a table that is there gets others."""
+"""The columns of a table of answers: those that each has, their types, and how a table that is there gets others."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Connection, Float, Integer, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Connection, DateTime, Float, Integer, MetaData, Table, Text
 from sqlalchemy.types import TypeEngine
 
+from dagma.batches.row_result import RowResult
 from dagma.batches.values import Kind, common_kind
 
 _TYPES: Mapping[Kind, Callable[[], TypeEngine[Any]]] = {
@@ -16,9 +17,52 @@ _TYPES: Mapping[Kind, Callable[[], TypeEngine[Any]]] = {
 }
 
 
-def sql_type(kind: Kind) -> TypeEngine[Any]:
-    """Give the type of a column that holds values of a kind."""
-    return _TYPES[kind]()
+def _own_columns() -> list[Column[Any]]:
+    return [
+        Column("row_key", Text, primary_key=True),
+        Column("partition_key", Text, primary_key=True),
+        Column("error", Text),
+        Column("error_kind", Text),
+        Column("attempts", Integer, nullable=False),
+        Column("call_id", Text),
+        Column("flow_version", Text),
+        Column("model", Text),
+        Column("tokens", BigInteger),
+        Column("cost_usd", Float(53)),
+        Column("seconds", Float(53)),
+        Column("answered_at", DateTime(timezone=True)),
+        Column("vanished_at", DateTime(timezone=True)),
+        Column("position", BigInteger, nullable=False),
+        Column("asked", Text),
+        Column("generation", Integer, nullable=False),
+    ]
+
+
+OWN_COLUMNS = tuple(column.name for column in _own_columns())
+"""The columns that every table has. No column of the input or output can have one of these names."""
+RESULT_COLUMNS = tuple(name for name in OWN_COLUMNS if name in RowResult.__dataclass_fields__)
+"""Those that hold the fields of a `RowResult` of the same names."""
+INTERNAL_COLUMNS = ("row_key", "position", "asked", "generation", "vanished_at")
+"""Columns that decide what is asked again, and tell people nothing of a row that is there."""
+
+
+def create_table(connection: Connection, name: str, declared: Mapping[str, Kind]) -> None:
+    """Create a table of answers, with the columns that are declared."""
+    row_key, partition_key, *others = _own_columns()
+    columns = (Column(column, _TYPES[kind]()) for column, kind in declared.items())
+    Table(name, MetaData(), row_key, partition_key, *columns, *others).create(connection, checkfirst=True)
+
+
+def fit_table(connection: Connection, table: Table, declared: Mapping[str, Kind]) -> None:
+    """Let a table that is there hold what is declared: with new columns, and with wider ones."""
+    if connection.dialect.name == "sqlite":
+        # Python's driver begins no transaction for such statements, and half of a change would stay.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    for name, kind in declared.items():
+        if name not in table.columns:
+            _add_column(connection, table, name, kind)
+        elif common_kind(kind_of(table.columns[name]), kind) != kind_of(table.columns[name]):
+            _widen_column(connection, table.columns[name], kind)
 
 
 def kind_of(column: Column[Any]) -> Kind:
@@ -30,13 +74,13 @@ def kind_of(column: Column[Any]) -> Kind:
     return "number" if isinstance(column.type, Float) else "text"
 
 
-def add_column(connection: Connection, table: Table, name: str, kind: Kind) -> None:
+def _add_column(connection: Connection, table: Table, name: str, kind: Kind) -> None:
     """Add a column of a kind to a table, in the transaction of the connection."""
-    written = sql_type(kind).compile(connection.dialect)
+    written = _TYPES[kind]().compile(connection.dialect)
     _execute(connection, f"ALTER TABLE {_quoted(table.name)} ADD COLUMN {_quoted(name)} {written}")
 
 
-def widen_column(connection: Connection, column: Column[Any], kind: Kind) -> None:
+def _widen_column(connection: Connection, column: Column[Any], kind: Kind) -> None:
     """Let a column hold another kind as well; SQLite can't change a type, so a new column takes its place.
 
     Args:
@@ -47,14 +91,14 @@ def widen_column(connection: Connection, column: Column[Any], kind: Kind) -> Non
     table, old, new = _quoted(column.table.name), _quoted(column.name), _quoted("dagma_widened")
     before = kind_of(column)
     wide = common_kind(before, kind) or "text"
-    written = sql_type(wide).compile(connection.dialect)
+    written = _TYPES[wide]().compile(connection.dialect)
     value = f"CAST({old} AS {written})"
     if before == "boolean":
         value = f"CASE WHEN {old} IS NULL THEN NULL WHEN {old} THEN 'true' ELSE 'false' END"
     if connection.dialect.name == "postgresql":
         _execute(connection, f"ALTER TABLE {table} ALTER COLUMN {old} TYPE {written} USING {value}")
         return
-    add_column(connection, column.table, "dagma_widened", wide)
+    _add_column(connection, column.table, "dagma_widened", wide)
     _execute(connection, f"UPDATE {table} SET {new} = {value}")  # noqa: S608 (quoted names)
     _execute(connection, f"ALTER TABLE {table} DROP COLUMN {old}")
     _execute(connection, f"ALTER TABLE {table} RENAME COLUMN {new} TO {old}")

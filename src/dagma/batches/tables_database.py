@@ -5,12 +5,12 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event, inspect, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy import URL, Connection, Engine, MetaData, Table, create_engine, event, inspect, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchTableError, SQLAlchemyError
 
 from dagma import environment
 from dagma.batches.errors import TableError
@@ -75,18 +75,15 @@ class TablesDatabase:
         with self._explained(), self.engine.connect().execution_options(yield_per=chunk_rows) as connection:
             yield connection
 
-    def reflected(self, name: str) -> Any:
+    def reflected(self, name: str) -> Table | None:
         """Look a table up as it is in the database; None where there is none.
 
         Raises:
             TableError: The database can't be reached.
         """
-        with self._explained():
-            if not inspect(self.engine).has_table(name):
-                return None
-            metadata = MetaData()
-            metadata.reflect(self.engine, only=[name])
-            return metadata.tables[name]
+        with self._explained(), suppress(NoSuchTableError):
+            return Table(name, MetaData(), autoload_with=self.engine)
+        return None
 
     def table_names(self) -> list[str]:
         """List all tables.

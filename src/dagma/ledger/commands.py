@@ -4,14 +4,13 @@ import argparse
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, get_args
 
 from dagma.ledger.call import State
 from dagma.ledger.database import Database, utc_now
-from dagma.ledger.formats import FORMATS, replacing, show_decimal, show_value, write_records
+from dagma.ledger.formats import FORMATS, show_decimal, show_value, write_records
 from dagma.ledger.ledger_settings import LedgerSettings, setting_from
 from dagma.ledger.migrate import DEFAULT_APP_ROLE, migrate
 from dagma.ledger.pruning import keep_days_from_environment
@@ -29,7 +28,6 @@ from dagma.ledger.reports import (
 from dagma.ledger.resolve import add_resolve
 from dagma.ledger.tables import calls as calls_table
 from dagma.ledger.totals import GROUPS, By, Sums, groups, total_of, totals
-from dagma.wording import counted
 
 COLUMNS = [*calls_table.c.keys(), "rejected_at", "rejected_reason"]
 TAIL_COLUMNS = [
@@ -39,10 +37,6 @@ LIMIT_COLUMNS = ["limit", "flow", "principal", "used", "left", "frees_at"]
 FIGURES = list(Sums.__dataclass_fields__)
 TOTAL_COLUMNS = ["window", "flow", *FIGURES]
 ALL = "all"
-INSTEAD = (
-    "Name a file that you may write. Inside the stack, whose containers are read-only: "
-    "`docker compose exec -T user-code dagma ledger export --format csv > calls.csv`."
-)
 FOLLOW_SECONDS = 1.0
 FOLLOW_ROWS = 200
 AGES = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -65,8 +59,7 @@ def add_parser(subparsers: Any) -> None:
     _add_format(show, "table")
     show.set_defaults(handler=run_show)
 
-    export = commands.add_parser("export", help="write calls as CSV or JSON lines")
-    export.add_argument("-o", "--output", type=Path, help="a file (default: standard output)")
+    export = commands.add_parser("export", help="write calls to standard output as JSON lines, CSV or a table")
     _add_filter(export)
     _add_format(export, "jsonl")
     export.set_defaults(handler=run_export)
@@ -118,12 +111,7 @@ def run_show(arguments: argparse.Namespace) -> int:
 def run_export(arguments: argparse.Namespace) -> int:
     """Write all calls that fit, with all their fields."""
     database = LedgerSettings.from_environment().open().database
-    records = all_calls(database, _filter(arguments, database))
-    path: Path | None = arguments.output
-    with replacing(path, INSTEAD) if path else nullcontext(sys.stdout) as out:
-        count = write_records(records, COLUMNS, arguments.format, out)
-    if path:
-        print(f"{counted(count, 'calls')} written to {path}", file=sys.stderr)
+    write_records(all_calls(database, _filter(arguments, database)), COLUMNS, arguments.format, sys.stdout)
     return 0
 
 

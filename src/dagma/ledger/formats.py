@@ -2,16 +2,10 @@
 
 import csv
 import json
-import os
-import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, TextIO
-
-from dagma.ledger.errors import LedgerError
 
 FORMATS = ("table", "csv", "jsonl")
 CELL_CHARACTERS = 60
@@ -19,8 +13,8 @@ CELL_CHARACTERS = 60
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def write_records(records: Iterable[Mapping[str, Any]], columns: Sequence[str], form: str, out: TextIO) -> int:
-    """Write records, and return how many.
+def write_records(records: Iterable[Mapping[str, Any]], columns: Sequence[str], form: str, out: TextIO) -> None:
+    """Write records.
 
     Args:
         records: The records; CSV and JSON lines are written one by one.
@@ -28,37 +22,7 @@ def write_records(records: Iterable[Mapping[str, Any]], columns: Sequence[str], 
         form: `table`, `csv` or `jsonl`.
         out: Where to.
     """
-    return {"table": _write_table, "csv": _write_csv, "jsonl": _write_json_lines}[form](records, columns, out)
-
-
-@contextmanager
-def replacing(path: Path, instead: str) -> Iterator[TextIO]:
-    """Open a file that takes the place of another when it is whole: what was there stays if anything fails.
-
-    What is no plain file, such as a pipe, is written to directly. `instead` is the sentence of the error that
-    says what to do where it can't be written.
-
-    Raises:
-        LedgerError: It can't be written.
-    """
-    part: Path | None = None
-    try:
-        target = path.resolve()  # the file itself, where the path is a link to it
-        if target.is_file() or not target.exists():
-            part = target.with_name(f"{target.name}.{os.getpid()}.part")
-        with (part or target).open("w", encoding="utf-8", newline="") as out:
-            if part and target.exists():
-                shutil.copymode(target, part)
-            yield out
-        if part:
-            part.replace(target)
-    except OSError as error:
-        raise LedgerError(f"{path} can't be written: {error.strerror}. {instead}") from None
-    finally:
-        if part:
-            # On a read-only file system this fails although there is no such file.
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
+    {"table": _write_table, "csv": _write_csv, "jsonl": _write_json_lines}[form](records, columns, out)
 
 
 def show_value(value: Any) -> str:
@@ -78,32 +42,25 @@ def show_decimal(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _write_table(records: Iterable[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> int:
+def _write_table(records: Iterable[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> None:
     rows = [[_cell(record[column]) for column in columns] for record in records]
     titles = [column.upper().replace("_", " ") for column in columns]
     widths = [max(map(len, cells)) for cells in zip(titles, *rows, strict=True)]
     for row in [titles, *rows]:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         out.write(line.rstrip() + "\n")
-    return len(rows)
 
 
-def _write_csv(records: Iterable[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> int:
+def _write_csv(records: Iterable[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> None:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
-    count = 0
     for record in records:
         writer.writerow([_spreadsheet_cell(record[column]) for column in columns])
-        count += 1
-    return count
 
 
-def _write_json_lines(records: Iterable[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> int:
-    count = 0
+def _write_json_lines(records: Iterable[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> None:
     for record in records:
         out.write(json.dumps({column: _plain(record[column]) for column in columns}, ensure_ascii=False) + "\n")
-        count += 1
-    return count
 
 
 def _cell(value: Any) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from dagma import environment
 from dagma.backends.langflow.access_variables import FILE_VARIABLES, access_from_environment, base_url_from_environment
-from dagma.batches.server_share import in_flight_from_environment, per_second_from_environment
+from dagma.batches.pace import in_flight_from_environment, per_second_from_environment
 from dagma.batches.tables_database import TablesDatabase
 from dagma.execution.load_errors import describe
 from dagma.execution.outbound_routes import routes_from_environment

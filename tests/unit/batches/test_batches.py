@@ -335,18 +335,3 @@ def test_an_argument_that_cant_be_used_is_told_before_anything_is_read(fake: Fak
     ):
         with pytest.raises(RowsError, match=told.replace("(", r"\(")):
             ask(iter([json]), **options)
-
-
-class Unwritable:
-    """A value of a class of somebody's own."""
-
-    def __str__(self) -> str:
-        raise RuntimeError("there is no text of it")
-
-
-def test_a_row_whose_tweaks_can_not_be_written_fails_by_itself(fake: FakeLangflow) -> None:
-    rows = [{"id": 1, "text": "a", "size": 1}, {"id": 2, "text": "b", "size": Unwritable()}]
-    results = ask(rows, tweaks={"ChatInput-1": {"should_store_message": "{{ row.size }}"}})
-    assert results["1"].error is None
-    assert results["2"].error_kind == "TemplateFault"
-    assert "gives a value that JSON can't hold (RuntimeError: there is no text of it)" in str(results["2"].error)

@@ -64,11 +64,11 @@ def test_a_parquet_file_that_is_cut_off_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
-        (pd.Series([1, 2]), "A pandas Series has no columns. Give a DataFrame"),
+        (pd.Series([1, 2]), "The pandas rows can't be read.*Give a DataFrame"),
         (pd.DataFrame([[1, 2]], columns=["id", "id"]), "id"),
-        (pl.Series([1, 2]), "A polars Series has no rows. Give a DataFrame or a LazyFrame"),
+        (pl.Series([1, 2]), "The polars rows can't be read.*Give a DataFrame, or a LazyFrame"),
         (pl.LazyFrame({"id": [1]}).select("text"), "The polars rows can't be read"),
-        (pa.array([1, 2]), "has no columns. Give a Table"),
+        (pa.array([1, 2]), "The Arrow rows can't be read.*Give a Table"),
         (pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["id", "id"]), "id"),
     ],
     ids=["a column of pandas", "pandas twice", "a column of polars", "no such column", "an Arrow array", "Arrow twice"],

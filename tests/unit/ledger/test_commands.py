@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from threading import Timer
 
 import pytest
@@ -184,47 +183,13 @@ def test_export_writes_json_lines_word_for_word(dagma: Dagma, capsys: pytest.Cap
 
 
 @pytest.mark.usefixtures("ledger")
-def test_export_writes_csv_that_a_spreadsheet_does_not_run(
-    dagma: Dagma, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "calls.csv"
-    assert dagma("export", "--format", "csv", "-o", str(path), "--until", "90m") == 0
-    assert capsys.readouterr().err == f"1 call written to {path}\n"
-    (row,) = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+def test_export_writes_csv_that_a_spreadsheet_does_not_run(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dagma("export", "--format", "csv", "--until", "90m") == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert list(row) == COLUMNS
     assert row["input_text"] == 'Zürich, "quoted"\n2nd line'
     assert row["answer_text"] == '\'=HYPERLINK("http://evil")'
     assert (row["error_class"], row["cost"]) == ("", "0.002")
-
-
-def test_export_says_so_where_it_can_not_write(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
-    assert dagma("export", "-o", "/nonexistent/calls.csv") == 1
-    said = capsys.readouterr().err
-    assert "/nonexistent/calls.csv can't be written: No such file" in said
-    assert "docker compose exec -T user-code dagma ledger export --format csv > calls.csv" in said
-
-
-def test_an_export_that_fails_leaves_the_file_of_before(
-    dagma: Dagma, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "exports/calls.csv"
-    path.parent.mkdir()
-    path.write_text("of before")
-    monkeypatch.setenv("DAGMA_LEDGER_URL", "postgresql://dagma@127.0.0.1:9/dagma")
-    assert dagma("export", "-o", str(path)) == 1
-    assert (path.read_text(), list(path.parent.iterdir())) == ("of before", [path])
-
-
-@pytest.mark.usefixtures("ledger")
-def test_an_export_takes_the_place_of_the_one_before(dagma: Dagma, tmp_path: Path) -> None:
-    path, link = tmp_path / "calls.jsonl", tmp_path / "link.jsonl"
-    path.write_text("of before")
-    path.chmod(0o600)
-    link.symlink_to(path)
-    assert dagma("export", "-o", str(link)) == 0
-    assert len(path.read_text().splitlines()) == 3
-    assert (path.stat().st_mode & 0o777, link.is_symlink()) == (0o600, True)
-    assert dagma("export", "-o", "/dev/null") == 0
 
 
 def test_export_is_complete_beyond_one_batch(
