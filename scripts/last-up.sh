@@ -14,10 +14,9 @@ digest_stack() {
   } 2>/dev/null | digest
 }
 
-# all_but_the_project_is_up: every container runs, and is what it would be made anew.
+# all_but_the_project_is_up: every container runs, and is what it would be made anew. Needs what write_secrets has written.
 all_but_the_project_is_up() {
   [ -f .env ] && [ -f "$LAST_UP" ] || return 1
-  write_secrets
   [ "$(head -n 1 "$LAST_UP")" = "$(digest_stack)" ] && [ -z "$(unready)" ]
 }
 

@@ -47,8 +47,8 @@ secret() {
     DAGMA_LEDGER_OWNER_URL) value=$(dotenv DAGMA_PG_OWNER_PASSWORD) && printf 'postgresql://dagma_owner:%s@postgres-control:5432/dagma' "$value" ;;
     DAGMA_TABLES_URL)
       # A database of one's own, or the stack's.
-      value=$(dotenv DAGMA_TABLES_URL)
-      [ -n "$value" ] || { value=$(dotenv TABLES_PG_PASSWORD) && value="postgresql://tables:$value@postgres-control:5432/tables"; }
+      value=$(dotenv DAGMA_TABLES_URL) || return 1
+      [ -n "$value" ] || { value=$(dotenv TABLES_PG_PASSWORD) && value="postgresql://tables:$value@postgres-control:5432/tables"; } || return 1
       printf '%s' "$value"
       ;;
     LANGFLOW_GATEWAY_SECRET) value=$(derived langflow) && printf '%s' "$value" ;;
@@ -107,6 +107,8 @@ unchanged() {
   esac
 }
 
+# No file is replaced before every value is known to be right. `|| exit 1`, here and below: a function that is called in a
+# condition or in $(...) goes on after a failure, and a value that can't be read would become an empty one.
 write_secrets() {
   local folder group name value changed=" "
   check_project_env_file
@@ -114,14 +116,15 @@ write_secrets() {
   folder=${folder:-.secrets}
   mkdir -p "$folder/revisions"
   chmod 700 "$folder"
+  rm -f "$folder"/*.new  # of a time that stopped
   for name in $(all_secrets); do
-    # Assigned before it is used: where it can't be read, this stops.
-    value=$(secret "$name")
+    value=$(secret "$name") || exit 1
     if [ -f "$folder/$name" ] && [ "$(cat "$folder/$name")" = "$value" ]; then continue; fi
     printf '%s' "$value" >"$folder/$name.new"
     chmod 444 "$folder/$name.new"
     changed="$changed$name "
   done
+  copy_certificate "$folder/gateway-tls"
   # Revisions first: where this is interrupted, the next `make up` still finds files that differ.
   for group in $SECRET_GROUPS; do
     for name in $(secrets_of "$group"); do
@@ -130,7 +133,6 @@ write_secrets() {
   done
   # By new files: what runs keeps those that it started with, until it is replaced.
   for name in $changed; do mv -f "$folder/$name.new" "$folder/$name"; done
-  copy_certificate "$folder/gateway-tls"
   write_project_secrets "$folder/project"
 }
 
@@ -173,7 +175,7 @@ write_project_secrets() {
     [ ! -f "$file" ] || printf '%s\n' $names | grep -qxF "${file##*/}" || rm -f "$file"
   done
   for name in $names; do
-    value=$(dotenv "$name" project/.env)
+    value=$(dotenv "$name" project/.env) || exit 1
     if [ -f "$folder/$name" ] && [ "$(cat "$folder/$name")" = "$value" ]; then continue; fi
     printf '%s' "$value" >"$folder/$name.new"
     chmod 444 "$folder/$name.new"
@@ -188,7 +190,7 @@ revise() { printf 'DAGMA_SECRETS_REVISION_%s=%s\n' "$(tr '[:lower:]' '[:upper:]'
 # named_file NAME: the file on this machine that a setting names; empty where it names none.
 named_file() {
   local file
-  file=$(dotenv "$1")
+  file=$(dotenv "$1") || exit 1
   [ -n "$file" ] || return 0
   [ -f "$file" ] && [ -r "$file" ] || die "$1 is $file, and there is no such file that can be read" "correct $1 in .env"
   printf '%s' "$file"
@@ -197,15 +199,15 @@ named_file() {
 # copy_certificate FOLDER: bring GATEWAY_TLS_CERT and GATEWAY_TLS_KEY to where the gateway reads them.
 copy_certificate() {
   local certificate key
-  mkdir -p "$1"
-  # In a folder that only its owner can enter, and readable by the container's user.
-  chmod 755 "$1"
-  certificate=$(named_file GATEWAY_TLS_CERT)
-  key=$(named_file GATEWAY_TLS_KEY)
+  certificate=$(named_file GATEWAY_TLS_CERT) || exit 1
+  key=$(named_file GATEWAY_TLS_KEY) || exit 1
   [ -z "$certificate$key" ] || { [ -n "$certificate" ] && [ -n "$key" ]; } ||
     die "of GATEWAY_TLS_CERT and GATEWAY_TLS_KEY one is empty" "set both in .env, or neither"
   [ -z "$certificate" ] || [ -z "$(setting GATEWAY_ACME '')" ] ||
     die "GATEWAY_TLS_CERT and GATEWAY_ACME are both set" "leave one of them empty in .env"
+  mkdir -p "$1"
+  # In a folder that only its owner can enter, and readable by the container's user.
+  chmod 755 "$1"
   copy_if_changed "$certificate" "$1/cert.pem"
   copy_if_changed "$key" "$1/key.pem"
 }

@@ -23,6 +23,11 @@ mkdir -p .dev/logs
 . scripts/last-up.sh
 
 limit_runs
+# Not inside the condition below, where a failure would not stop it.
+if [ -f .env ] && [ -f "$LAST_UP" ]; then
+  check_env_file
+  write_secrets
+fi
 if all_but_the_project_is_up; then
   copy_project
   if [ "$COPY" != "$(running_copy)" ]; then
