@@ -6,10 +6,12 @@
 GATEWAY_AUTHORITY=.dev/gateway-authority.pem
 
 gateway_is_on() {
-  case "$(setting GATEWAY '')" in
+  local value
+  value=$(setting GATEWAY '') || exit 1
+  case $value in
     1) return 0 ;;
     '' | 0) return 1 ;;
-    *) die "GATEWAY is \"$(setting GATEWAY '')\"" "set it to 1, or leave it empty" ;;
+    *) die "GATEWAY is \"$value\"" "set it to 1, or leave it empty" ;;
   esac
 }
 

@@ -68,43 +68,8 @@ derived() {
 # Before the first user there is no file.
 users_of_gateway() {
   local file
-  file=$(dotenv GATEWAY_USERS_FILE) || return 1
-  file=${file:-gateway-users}
+  file=$(setting GATEWAY_USERS_FILE gateway-users) || return 1
   [ ! -f "$file" ] || cat "$file"
-}
-
-# dotenv NAME [FILE]: the value as Compose would read it, from the environment or .env. Where Compose would change what
-# stands there, this stops: a key that was cut is hard to find.
-dotenv() {
-  local name=$1 file=${2:-.env} value
-  if printenv "$name"; then return; fi
-  value=$(sed -n "s/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}${name}[[:space:]]*=[[:space:]]*//p" "$file" | tail -n 1) || return 1
-  case $value in
-    \'*\'*)
-      value=${value#\'}
-      value=${value%%\'*}
-      ;;
-    \"*\"*)
-      value=${value#\"}
-      value=${value%%\"*}
-      unchanged "$name" "$file" "\\" "$value"
-      unchanged "$name" "$file" "\$" "$value"
-      ;;
-    \'* | \"*) die "$name in $file has a quote that does not end on its line" "write it on one line: $name='...'" ;;
-    *)
-      value=${value%%[[:space:]]\#*}
-      value=${value%"${value##*[![:space:]]}"}
-      unchanged "$name" "$file" "\$" "$value"
-      ;;
-  esac
-  printf '%s' "$value"
-}
-
-# unchanged NAME FILE SIGN VALUE: refuse a sign that Compose replaces where it stands.
-unchanged() {
-  case $4 in
-    *"$3"*) die "$1 in $2 has a $3, which Compose replaces" "put the value into single quotes: $1='...'" ;;
-  esac
 }
 
 # No file is replaced before every value is known to be right. `|| exit 1`, here and below: a function that is called in a
@@ -112,8 +77,7 @@ unchanged() {
 write_secrets() {
   local folder group name value changed=" "
   check_project_env_file
-  folder=$(dotenv DAGMA_SECRETS_DIR)
-  folder=${folder:-.secrets}
+  folder=$(setting DAGMA_SECRETS_DIR .secrets)
   mkdir -p "$folder/revisions"
   chmod 700 "$folder"
   rm -f "$folder"/*.new  # of a time that stopped

@@ -53,6 +53,11 @@ def test_without_it_everything_is_as_it_was(machine: Machine, value: str) -> Non
     assert machine.run('echo "${COMPOSE_FILE-} ${DAGSTER_PUBLIC_URL-}"', GATEWAY=value).stdout == " \n"
 
 
+def test_a_comment_behind_its_number_is_no_part_of_it(machine: Machine) -> None:
+    machine.write(".env", "GATEWAY=1 # on\n")
+    assert machine.run("gateway_is_on").returncode == 0
+
+
 def test_it_lays_its_file_over_those_that_compose_takes_by_itself(machine: Machine) -> None:
     shown = 'echo "$COMPOSE_FILE"'
     assert machine.run(shown, GATEWAY="1").stdout == "docker-compose.yml:docker-compose.gateway.yml\n"
