@@ -20,13 +20,13 @@ $(foreach name,$(.VARIABLES),\
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: ## Bring the stack up: make up [WORKERS=3] [GATEWAY=1] [YES=1]
+up: ## Bring the stack up: make up [WORKERS=3] [YES=1]
 	@scripts/up.sh
 
 secrets: ## Write .secrets from .env, as `make up` does
 	@$(strict); . scripts/lib.sh; . scripts/env-file.sh; . scripts/secrets.sh; write_secrets
 
-gateway-user: ## Let somebody log in at the gateway: make gateway-user NAME=anna
+gateway-user: ## Let somebody log in at the gateway, which GATEWAY=1 in .env turns on: make gateway-user NAME=anna
 	@scripts/gateway-user.sh
 
 down: ## Stop and remove the containers; data stays
