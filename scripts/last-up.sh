@@ -8,8 +8,9 @@ LAST_UP=.dev/last-up
 digest_stack() {
   {
     docker compose config
-    find .env .secrets docker dagster_home flows src docker-compose.yml docker-compose.{gateway,outbound}.yml pyproject.toml README.md \
-      project/requirements.txt "$(setting DAGMA_CA_BUNDLE /dev/null)" -type f ! -path '*/__pycache__/*' -exec cksum {} + | LC_ALL=C sort
+    find .env "$(setting DAGMA_SECRETS_DIR .secrets)" docker dagster_home flows src docker-compose.yml \
+      docker-compose.{gateway,outbound}.yml pyproject.toml README.md project/requirements.txt \
+      "$(setting DAGMA_CA_BUNDLE /dev/null)" -type f ! -path '*/__pycache__/*' -exec cksum {} + | LC_ALL=C sort
     docker compose ps --quiet | sort
   } 2>/dev/null | digest
 }

@@ -78,6 +78,11 @@ write_secrets() {
   local folder group name value changed=" "
   check_project_env_file
   folder=$(setting DAGMA_SECRETS_DIR .secrets)
+  # Another folder of the checkout would not be ignored by git; ~ would be one of that name.
+  case $folder in
+    .secrets | /*) ;;
+    *) die "DAGMA_SECRETS_DIR is \"$folder\"" "set it to .secrets, or to a path that begins with /" ;;
+  esac
   mkdir -p "$folder/revisions"
   chmod 700 "$folder"
   rm -f "$folder"/*.new  # of a time that stopped

@@ -63,6 +63,17 @@ def test_any_other_change_is_for_the_whole_of_make_up(up: Machine, change: Calla
     assert not is_up(up)
 
 
+def test_a_certificate_that_was_renewed_is_a_change_wherever_secrets_are(up: Machine, tmp_path: Path) -> None:
+    folder = tmp_path / "secrets of mine"
+    folder.mkdir()
+    up.env["DAGMA_SECRETS_DIR"] = str(folder)
+    (folder / "cert.pem").write_text("old")
+    assert up.run(SOURCED + "remember_this_up", WORKERS="1").returncode == 0
+    assert is_up(up)
+    (folder / "cert.pem").write_text("new")
+    assert not is_up(up)
+
+
 def test_a_setting_of_the_command_line_is_a_change(up: Machine) -> None:
     assert not is_up(up, workers="2")
 
