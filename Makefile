@@ -1,29 +1,32 @@
-# Everything that people do with this repository. `make` lists it.
+# Everything that people do with this repository. `make` lists it. It has to work with macOS' GNU make 3.81.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.SHELLFLAGS := -eu -o pipefail -c
+# At the start of a recipe of several commands, and not in .SHELLFLAGS, which make 3.81 ignores.
+strict := set -euo pipefail
 
 # With the gateway and the way out, where they are on.
-compose := . scripts/lib.sh; . scripts/gateway.sh; . scripts/outbound.sh; docker compose
+compose := $(strict); . scripts/lib.sh; . scripts/gateway.sh; . scripts/outbound.sh; docker compose
 venv := .venv/bin
 
 # What stands on the command line reaches the recipes as it was typed, as variables of their shell: make would take a $
 # in a question for a variable of its own, and the shell would read quotes in a text that make has put into a recipe.
+# (In one line, `override export NAME := ...`, make 3.81 would set a variable that is called "export NAME".)
 $(foreach name,$(.VARIABLES),\
-  $(if $(filter command,$(firstword $(origin $(name)))),$(eval override export $(name) := $$(value $(name)))))
+  $(if $(filter command,$(firstword $(origin $(name)))),\
+    $(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 
 .PHONY: help up secrets gateway-user down ps logs ask example flows-push flows-pull dev test test-unit pictures chaos bench lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: ## Bring the stack up: make up [WORKERS=3] [GATEWAY=1] [YES=1]
+up: ## Bring the stack up: make up [WORKERS=3] [YES=1]
 	@scripts/up.sh
 
 secrets: ## Write .secrets from .env, as `make up` does
-	@. scripts/lib.sh; . scripts/env-file.sh; . scripts/secrets.sh; write_secrets
+	@$(strict); . scripts/lib.sh; . scripts/env-file.sh; . scripts/secrets.sh; write_secrets
 
-gateway-user: ## Let somebody log in at the gateway: make gateway-user NAME=anna
+gateway-user: ## Let somebody log in at the gateway, which GATEWAY=1 in .env turns on: make gateway-user NAME=anna
 	@scripts/gateway-user.sh
 
 down: ## Stop and remove the containers; data stays

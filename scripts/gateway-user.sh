@@ -3,7 +3,7 @@
 #
 # Usage: make gateway-user NAME=anna        asks for the password
 #        make gateway-user NAME=anna <file  reads it from the file's first line
-# It touches: the file that GATEWAY_USERS_FILE names. Afterwards: make up. To remove somebody, delete their line.
+# It touches: the file that GATEWAY_USERS_FILE names. Afterwards, with GATEWAY=1 in .env: make up. To remove somebody, delete their line.
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -13,7 +13,7 @@ name=${NAME:-}
 file=$(setting GATEWAY_USERS_FILE gateway-users)
 image=dagma/gateway:$(setting DAGMA_TAG local)
 if ! docker image inspect "$image" >/dev/null 2>&1; then
-  die "there is no image $image yet, whose htpasswd makes the hash" "GATEWAY=1 make up, which builds it and then says that nobody can log in"
+  die "there is no image $image yet, whose htpasswd makes the hash" "set GATEWAY=1 in .env, then make up, which builds it and says that nobody can log in"
 fi
 
 if [ -t 0 ]; then
@@ -37,4 +37,4 @@ touch "$file"
   printf '%s\n' "$line"
 } >"$file.new"
 mv -f "$file.new" "$file"
-log "$name is in $file; now: make up"
+log "$name is in $file; now set GATEWAY=1 in .env, unless it is there, then: make up"

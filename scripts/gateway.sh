@@ -6,10 +6,12 @@
 GATEWAY_AUTHORITY=.dev/gateway-authority.pem
 
 gateway_is_on() {
-  case "$(setting GATEWAY '')" in
+  local value
+  value=$(setting GATEWAY '') || exit 1
+  case $value in
     1) return 0 ;;
     '' | 0) return 1 ;;
-    *) die "GATEWAY is \"$(setting GATEWAY '')\"" "set it to 1, or leave it empty" ;;
+    *) die "GATEWAY is \"$value\"" "set it to 1 or 0, or leave it empty" ;;
   esac
 }
 
@@ -36,6 +38,16 @@ gateway_address() {
 }
 
 use_gateway
+
+# check_gateway_stays: a gateway that runs is taken away where GATEWAY=0 says so, and not where somebody forgot GATEWAY=1.
+check_gateway_stays() {
+  local running
+  [ -z "$(setting GATEWAY '')" ] || return 0
+  running=$(docker ps --quiet --filter "label=com.docker.compose.project=$(setting COMPOSE_PROJECT_NAME dagma)" \
+    --filter label=com.docker.compose.service=gateway)
+  [ -z "$running" ] || die "the gateway runs, and GATEWAY is not set: without it, both UIs would be open on 127.0.0.1 again" \
+    "set GATEWAY=1 in .env to keep it, or GATEWAY=0 to take it away; then: make up"
+}
 
 # check_gateway: read its settings in the new image, before anything is replaced.
 check_gateway() {

@@ -8,16 +8,16 @@ LAST_UP=.dev/last-up
 digest_stack() {
   {
     docker compose config
-    find .env .secrets docker dagster_home flows src docker-compose.yml docker-compose.{gateway,outbound}.yml pyproject.toml README.md \
-      project/requirements.txt "$(setting DAGMA_CA_BUNDLE /dev/null)" -type f ! -path '*/__pycache__/*' -exec cksum {} + | LC_ALL=C sort
+    find .env "$(setting DAGMA_SECRETS_DIR .secrets)" docker dagster_home flows src docker-compose.yml \
+      docker-compose.{gateway,outbound}.yml pyproject.toml README.md project/requirements.txt \
+      "$(setting DAGMA_CA_BUNDLE /dev/null)" -type f ! -path '*/__pycache__/*' -exec cksum {} + | LC_ALL=C sort
     docker compose ps --quiet | sort
   } 2>/dev/null | digest
 }
 
-# all_but_the_project_is_up: every container runs, and is what it would be made anew.
+# all_but_the_project_is_up: every container runs, and is what it would be made anew. Needs what write_secrets has written.
 all_but_the_project_is_up() {
   [ -f .env ] && [ -f "$LAST_UP" ] || return 1
-  write_secrets
   [ "$(head -n 1 "$LAST_UP")" = "$(digest_stack)" ] && [ -z "$(unready)" ]
 }
 

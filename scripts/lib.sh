@@ -45,13 +45,45 @@ engine_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1
 # Standard input's SHA-256, with a tail of its own in either tool.
 digest() { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi; }
 
-# setting NAME DEFAULT: from the environment, else from .env, without quotes around it as for Compose, else the default.
+# dotenv NAME [FILE]: the value as Compose would read it, from the environment or .env. Where Compose would change what
+# stands there, this stops: a key that was cut is hard to find.
+dotenv() {
+  local name=$1 file=${2:-.env} value
+  if printenv "$name"; then return; fi
+  value=$(sed -n "s/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}${name}[[:space:]]*=[[:space:]]*//p" "$file" | tail -n 1) || return 1
+  case $value in
+    \'*\'*)
+      value=${value#\'}
+      value=${value%%\'*}
+      ;;
+    \"*\"*)
+      value=${value#\"}
+      value=${value%%\"*}
+      unchanged "$name" "$file" "\\" "$value"
+      unchanged "$name" "$file" "\$" "$value"
+      ;;
+    \'* | \"*) die "$name in $file has a quote that does not end on its line" "write it on one line: $name='...'" ;;
+    *)
+      value=${value%%[[:space:]]\#*}
+      value=${value%"${value##*[![:space:]]}"}
+      unchanged "$name" "$file" "\$" "$value"
+      ;;
+  esac
+  printf '%s' "$value"
+}
+
+# unchanged NAME FILE SIGN VALUE: refuse a sign that Compose replaces where it stands.
+unchanged() {
+  case $4 in
+    *"$3"*) die "$1 in $2 has a $3, which Compose replaces" "put the value into single quotes: $1='...'" ;;
+  esac
+}
+
+# setting NAME DEFAULT: the same, or the default where it is empty. There may be no .env yet.
 setting() {
-  local value
-  if ! value=$(printenv "$1"); then
-    value=$(sed -n "s/^$1=//p" .env 2>/dev/null | tail -n 1)
-    case $value in \'*\' | \"*\") value=${value#?} value=${value%?} ;; esac
-  fi
+  local file=.env value
+  [ -f "$file" ] || file=/dev/null
+  value=$(dotenv "$1" "$file") || return 1
   printf '%s' "${value:-$2}"
 }
 

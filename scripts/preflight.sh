@@ -68,7 +68,7 @@ check_port() {
 }
 
 check_env_file() {
-  local project name missing=""
+  local project name value missing=""
   project=$(setting COMPOSE_PROJECT_NAME dagma)
   if [ ! -f .env ]; then
     if docker volume inspect "${project}_postgres-data" >/dev/null 2>&1; then
@@ -81,7 +81,8 @@ check_env_file() {
   for name in $(sed -n 's/^\([A-Z_]*\)=<random.*/\1/p' .env.example); do
     # An .env of before the gateway goes on without it.
     [ "$name" != DAGMA_GATEWAY_SECRET ] || gateway_is_on || continue
-    [ -n "$(setting "$name" '')" ] || missing="$missing $name"
+    value=$(setting "$name" '') || exit 1
+    [ -n "$value" ] || missing="$missing $name"
   done
   [ -z "$missing" ] || die ".env lacks:$missing" "add each with a value of its own, as .env.example says; an existing .env is never changed by a script"
 }
@@ -114,8 +115,6 @@ preflight() {
   check_disk
   check_env_file
   check_project_env_file
-  check_whole_number WORKERS 1
-  check_whole_number WORKER_CONCURRENCY 2
   if gateway_is_on; then
     check_port GATEWAY_PORT 8443 gateway 8443
     check_port GATEWAY_LANGFLOW_PORT 8444 gateway 8444

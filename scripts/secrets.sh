@@ -47,8 +47,8 @@ secret() {
     DAGMA_LEDGER_OWNER_URL) value=$(dotenv DAGMA_PG_OWNER_PASSWORD) && printf 'postgresql://dagma_owner:%s@postgres-control:5432/dagma' "$value" ;;
     DAGMA_TABLES_URL)
       # A database of one's own, or the stack's.
-      value=$(dotenv DAGMA_TABLES_URL)
-      [ -n "$value" ] || { value=$(dotenv TABLES_PG_PASSWORD) && value="postgresql://tables:$value@postgres-control:5432/tables"; }
+      value=$(dotenv DAGMA_TABLES_URL) || return 1
+      [ -n "$value" ] || { value=$(dotenv TABLES_PG_PASSWORD) && value="postgresql://tables:$value@postgres-control:5432/tables"; } || return 1
       printf '%s' "$value"
       ;;
     LANGFLOW_GATEWAY_SECRET) value=$(derived langflow) && printf '%s' "$value" ;;
@@ -68,60 +68,32 @@ derived() {
 # Before the first user there is no file.
 users_of_gateway() {
   local file
-  file=$(dotenv GATEWAY_USERS_FILE) || return 1
-  file=${file:-gateway-users}
+  file=$(setting GATEWAY_USERS_FILE gateway-users) || return 1
   [ ! -f "$file" ] || cat "$file"
 }
 
-# dotenv NAME [FILE]: the value as Compose would read it, from the environment or .env. Where Compose would change what
-# stands there, this stops: a key that was cut is hard to find.
-dotenv() {
-  local name=$1 file=${2:-.env} value
-  if printenv "$name"; then return; fi
-  value=$(sed -n "s/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}${name}[[:space:]]*=[[:space:]]*//p" "$file" | tail -n 1) || return 1
-  case $value in
-    \'*\'*)
-      value=${value#\'}
-      value=${value%%\'*}
-      ;;
-    \"*\"*)
-      value=${value#\"}
-      value=${value%%\"*}
-      unchanged "$name" "$file" "\\" "$value"
-      unchanged "$name" "$file" "\$" "$value"
-      ;;
-    \'* | \"*) die "$name in $file has a quote that does not end on its line" "write it on one line: $name='...'" ;;
-    *)
-      value=${value%%[[:space:]]\#*}
-      value=${value%"${value##*[![:space:]]}"}
-      unchanged "$name" "$file" "\$" "$value"
-      ;;
-  esac
-  printf '%s' "$value"
-}
-
-# unchanged NAME FILE SIGN VALUE: refuse a sign that Compose replaces where it stands.
-unchanged() {
-  case $4 in
-    *"$3"*) die "$1 in $2 has a $3, which Compose replaces" "put the value into single quotes: $1='...'" ;;
-  esac
-}
-
+# No file is replaced before every value is known to be right. `|| exit 1`, here and below: a function that is called in a
+# condition or in $(...) goes on after a failure, and a value that can't be read would become an empty one.
 write_secrets() {
   local folder group name value changed=" "
   check_project_env_file
-  folder=$(dotenv DAGMA_SECRETS_DIR)
-  folder=${folder:-.secrets}
+  folder=$(setting DAGMA_SECRETS_DIR .secrets)
+  # Another folder of the checkout would not be ignored by git; ~ would be one of that name.
+  case $folder in
+    .secrets | /*) ;;
+    *) die "DAGMA_SECRETS_DIR is \"$folder\"" "set it to .secrets, or to a path that begins with /" ;;
+  esac
   mkdir -p "$folder/revisions"
   chmod 700 "$folder"
+  rm -f "$folder"/*.new  # of a time that stopped
   for name in $(all_secrets); do
-    # Assigned before it is used: where it can't be read, this stops.
-    value=$(secret "$name")
+    value=$(secret "$name") || exit 1
     if [ -f "$folder/$name" ] && [ "$(cat "$folder/$name")" = "$value" ]; then continue; fi
     printf '%s' "$value" >"$folder/$name.new"
     chmod 444 "$folder/$name.new"
     changed="$changed$name "
   done
+  copy_certificate "$folder/gateway-tls"
   # Revisions first: where this is interrupted, the next `make up` still finds files that differ.
   for group in $SECRET_GROUPS; do
     for name in $(secrets_of "$group"); do
@@ -130,7 +102,6 @@ write_secrets() {
   done
   # By new files: what runs keeps those that it started with, until it is replaced.
   for name in $changed; do mv -f "$folder/$name.new" "$folder/$name"; done
-  copy_certificate "$folder/gateway-tls"
   write_project_secrets "$folder/project"
 }
 
@@ -173,7 +144,7 @@ write_project_secrets() {
     [ ! -f "$file" ] || printf '%s\n' $names | grep -qxF "${file##*/}" || rm -f "$file"
   done
   for name in $names; do
-    value=$(dotenv "$name" project/.env)
+    value=$(dotenv "$name" project/.env) || exit 1
     if [ -f "$folder/$name" ] && [ "$(cat "$folder/$name")" = "$value" ]; then continue; fi
     printf '%s' "$value" >"$folder/$name.new"
     chmod 444 "$folder/$name.new"
@@ -188,7 +159,7 @@ revise() { printf 'DAGMA_SECRETS_REVISION_%s=%s\n' "$(tr '[:lower:]' '[:upper:]'
 # named_file NAME: the file on this machine that a setting names; empty where it names none.
 named_file() {
   local file
-  file=$(dotenv "$1")
+  file=$(dotenv "$1") || exit 1
   [ -n "$file" ] || return 0
   [ -f "$file" ] && [ -r "$file" ] || die "$1 is $file, and there is no such file that can be read" "correct $1 in .env"
   printf '%s' "$file"
@@ -197,15 +168,15 @@ named_file() {
 # copy_certificate FOLDER: bring GATEWAY_TLS_CERT and GATEWAY_TLS_KEY to where the gateway reads them.
 copy_certificate() {
   local certificate key
-  mkdir -p "$1"
-  # In a folder that only its owner can enter, and readable by the container's user.
-  chmod 755 "$1"
-  certificate=$(named_file GATEWAY_TLS_CERT)
-  key=$(named_file GATEWAY_TLS_KEY)
+  certificate=$(named_file GATEWAY_TLS_CERT) || exit 1
+  key=$(named_file GATEWAY_TLS_KEY) || exit 1
   [ -z "$certificate$key" ] || { [ -n "$certificate" ] && [ -n "$key" ]; } ||
     die "of GATEWAY_TLS_CERT and GATEWAY_TLS_KEY one is empty" "set both in .env, or neither"
   [ -z "$certificate" ] || [ -z "$(setting GATEWAY_ACME '')" ] ||
     die "GATEWAY_TLS_CERT and GATEWAY_ACME are both set" "leave one of them empty in .env"
+  mkdir -p "$1"
+  # In a folder that only its owner can enter, and readable by the container's user.
+  chmod 755 "$1"
   copy_if_changed "$certificate" "$1/cert.pem"
   copy_if_changed "$key" "$1/key.pem"
 }

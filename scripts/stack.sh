@@ -3,6 +3,8 @@
 
 # The run queue holds back what the workers have no slot for.
 limit_runs() {
+  check_whole_number WORKERS 1
+  check_whole_number WORKER_CONCURRENCY 2
   DAGMA_MAX_CONCURRENT_RUNS=$(($(setting WORKERS 1) * $(setting WORKER_CONCURRENCY 2)))
   export DAGMA_MAX_CONCURRENT_RUNS
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Bring the stack up, from a bare machine or from any state between.
 #
-# Usage: make up [WORKERS=3] [GATEWAY=1] [YES=1]
+# Usage: make up [WORKERS=3] [YES=1]
 # It touches: .env (written once, never changed), .secrets (written from it), .dev, project/data (made where it is
 # missing), the images, containers, networks and volumes of the Compose project; where there is no Docker engine and this
 # is root on Debian or Ubuntu, Docker's packages, after asking.
@@ -23,6 +23,11 @@ mkdir -p .dev/logs
 . scripts/last-up.sh
 
 limit_runs
+# Not inside the condition below, where a failure would not stop it.
+if [ -f .env ] && [ -f "$LAST_UP" ]; then
+  check_env_file
+  write_secrets
+fi
 if all_but_the_project_is_up; then
   copy_project
   if [ "$COPY" != "$(running_copy)" ]; then
@@ -38,6 +43,7 @@ else
   phase engine ensure_engine
   # Once more, where preflight had no engine to ask.
   check_engine
+  check_gateway_stays
   check_env_file
   make_env_file
   write_secrets

@@ -38,7 +38,7 @@ def advice(host: str, directory: str) -> str:
         f"GATEWAY_ACME: {directory} has signed no new certificate for {host}; the line above says why. "
         f"Fix: this container has to reach the authority and trust its CA (DAGMA_CA_BUNDLE), and the authority has to "
         f"reach http://{host}/ on port 80 (GATEWAY_HTTP_PORT=80). It is tried again by itself, and at once by: "
-        "docker compose restart gateway"
+        "docker compose exec gateway python3 /opt/gateway/start.py reload"
     )
 
 

@@ -24,6 +24,17 @@ NUMBERS = {
     "LANGFLOW_JOB_TIMEOUT_SECONDS": 3600.0,
     "DAGMA_WORKER_GRACE_SECONDS": 45.0,
 }
+FLAGS = (
+    "DAGMA_SCHEDULES_RUNNING",
+    "LANGFLOW_VERIFY_TLS",
+    # From here on Langflow's own, which only the container that validates is given.
+    "LANGFLOW_AGENTIC_EXPERIENCE",
+    "LANGFLOW_ALLOW_CUSTOM_COMPONENTS",
+    "LANGFLOW_BLOCK_CODE_INTERPRETER_COMPONENTS",
+    "LANGFLOW_CUSTOM_COMPONENT_ADMIN_ONLY",
+    "LANGFLOW_SECURE_COOKIES",
+    "LLM_STREAM_USAGE",
+)
 VARIABLE = re.compile(r"\b(?:CELERY|DAGMA|DAGSTER|LANGFLOW|LLM)_[A-Z_]+\b")
 
 # Opens nothing: settings of the ledger are read one by one, beside an address that is fine.
@@ -60,7 +71,7 @@ def _checks() -> Iterator[tuple[str, Callable[[], Any]]]:
     """Yield the variable to name where an error names none, and what reads it."""
     for variable, default in NUMBERS.items():
         yield variable, partial(environment.positive_number, variable, default=default)
-    for variable in ("DAGMA_SCHEDULES_RUNNING", "LANGFLOW_VERIFY_TLS"):
+    for variable in FLAGS:
         yield variable, partial(environment.flag, variable, default=False)
     for variable in ("LANGFLOW_PUBLIC_URL", "DAGSTER_PUBLIC_URL", "DAGSTER_WEBSERVER_URL", "LLM_BASE_URL"):
         yield variable, partial(_web_address, variable)
@@ -74,8 +85,17 @@ def _checks() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "DAGMA_MAX_PER_SECOND", per_second_from_environment
     yield "DAGMA_RETENTION_*", RetentionSettings.from_environment
     yield "DAGMA_TABLES_URL", partial(_read_if_set, "DAGMA_TABLES_URL", TablesDatabase)
+    yield from _checks_of_langflow()
     yield from _checks_of_ledger()
     yield from _checks_of_definitions()
+
+
+def _checks_of_langflow() -> Iterator[tuple[str, Callable[[], Any]]]:
+    levels = ("debug", "info", "warning", "error", "critical")
+    yield "LANGFLOW_LOG_LEVEL", partial(environment.choice, "LANGFLOW_LOG_LEVEL", levels, "info")
+    yield "LANGFLOW_MAX_TEXT_LENGTH", partial(_whole_number, "LANGFLOW_MAX_TEXT_LENGTH")
+    yield "LANGFLOW_API_KEY_SOURCE", partial(_exact_word, "LANGFLOW_API_KEY_SOURCE", ("env", "db"))
+    yield "LANGFLOW_TWEAKS_POLICY", partial(_exact_word, "LANGFLOW_TWEAKS_POLICY", ("declared", "permissive", "off"))
 
 
 def _checks_of_ledger() -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -119,6 +139,19 @@ def _read_if_set(variable: str, read: Callable[[str], Any]) -> None:
 def _replay_hours() -> None:
     hours = environment.positive_number("DAGMA_LEDGER_REPLAY_HOURS", default=1.0)
     Ledger(_NO_LEDGER, replay_hours=hours)
+
+
+def _whole_number(variable: str) -> None:
+    text = environment.text(variable, "1")
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise environment.SettingError(f"{variable} is {text!r}. Set it to a whole number above 0, such as 1000000.")
+
+
+def _exact_word(variable: str, words: tuple[str, ...]) -> None:
+    # Langflow takes no capitals here, as `environment.choice` does.
+    text = environment.text(variable)
+    if text is not None and text not in words:
+        raise environment.SettingError(f"{variable} is {text!r}. Set it to one of: {', '.join(words)}.")
 
 
 def _web_address(variable: str) -> None:

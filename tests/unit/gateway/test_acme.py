@@ -1,13 +1,15 @@
 """docker/gateway/acme.py: what follows from mod_md's events."""
 
 import json
+import re
 import threading
 from pathlib import Path
 
 import pytest
 from unit.gateway import conftest  # noqa: F401  # it makes the module below known
+from unit.scripts.compose import ROOT
 
-from acme import forget_failure, is_certified, wait_for_note  # type: ignore[import-not-found]  # isort: skip
+from acme import advice, forget_failure, is_certified, wait_for_note  # type: ignore[import-not-found]  # isort: skip
 
 
 def test_a_reload_waits_until_mod_md_has_noted_that_it_told_of_the_certificate(tmp_path: Path) -> None:
@@ -37,6 +39,15 @@ def test_only_a_failure_is_forgotten(tmp_path: Path, job: dict[str, object], is_
     (folder / "job.json").write_text(json.dumps(job))
     forget_failure("dagma.example.com", tmp_path)
     assert folder.exists() == is_kept
+
+
+def test_what_is_advised_works_without_the_overlay_that_has_the_gateway() -> None:
+    """`exec` finds the container by its labels; other commands look for the service in the Compose files."""
+    said = advice("dagma.example.com", "https://ca.example.com/directory")
+    (command,) = re.findall(r"docker compose .*", said)
+    assert command == "docker compose exec gateway python3 /opt/gateway/start.py reload"
+    page = (ROOT / "docs" / "gateway.md").read_text()
+    assert re.findall(r"docker compose \w+ gateway[^`]*", page) == [command]
 
 
 def test_a_certificate_of_another_host_does_not_count(tmp_path: Path) -> None:

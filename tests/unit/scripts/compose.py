@@ -26,8 +26,10 @@ LASTING = sorted(SERVICES.keys() - ONE_SHOTS)
 OF_ONE_SERVICE = {
     "DAGMA_LEDGER_APP_ROLE": "ledger-migrate",
     "DAGMA_LEDGER_OWNER_URL": "ledger-migrate",
+    "LANGFLOW_SECURE_COOKIES": "validate",
     "LLM_API_KEY": "flows-push",
     "LLM_BASE_URL": "flows-push",
+    **dict.fromkeys(COMPOSE["x-langflow-choices"], "validate"),
 }
 # The image sets it.
 OF_THE_IMAGE = {"DAGMA_FLOWS_DIR", "DAGMA_PROJECT_DIR", "DAGMA_PROJECT_SECRETS_DIR", "DAGSTER_HOME"}

@@ -255,7 +255,9 @@ def test_what_loads_definitions_has_the_project_its_data_and_the_flows(name: str
 
 def test_what_validates_sees_the_environment_of_what_runs_and_reaches_nothing() -> None:
     validate = SERVICES["validate"]
-    assert SHARED.items() <= validate["environment"].items()
+    of_langflow = COMPOSE["x-langflow-choices"]
+    assert (SHARED | of_langflow).items() <= validate["environment"].items()
+    assert of_langflow.items() <= SERVICES["langflow"]["environment"].items()
     assert validate["network_mode"] == "none"
     assert not [volume for volume in validate["volumes"] if not volume.endswith(":ro")]
     assert validate["profiles"], "it is no part of the stack"

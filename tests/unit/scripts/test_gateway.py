@@ -1,5 +1,6 @@
 """docker-compose.gateway.yml and scripts/gateway.sh: what GATEWAY=1 changes, and that nothing else does."""
 
+import socket
 import subprocess
 from pathlib import Path
 
@@ -51,6 +52,11 @@ def test_a_changed_secret_replaces_who_reads_it(group: str, services: list[str])
 @pytest.mark.parametrize("value", ["", "0"])
 def test_without_it_everything_is_as_it_was(machine: Machine, value: str) -> None:
     assert machine.run('echo "${COMPOSE_FILE-} ${DAGSTER_PUBLIC_URL-}"', GATEWAY=value).stdout == " \n"
+
+
+def test_a_comment_behind_its_number_is_no_part_of_it(machine: Machine) -> None:
+    machine.write(".env", "GATEWAY=1 # on\n")
+    assert machine.run("gateway_is_on").returncode == 0
 
 
 def test_it_lays_its_file_over_those_that_compose_takes_by_itself(machine: Machine) -> None:
@@ -146,6 +152,48 @@ def test_a_certificate_that_can_not_be_used_is_refused(machine: Machine, variabl
     assert said in machine.refusal("write_secrets", **variables)
 
 
+@pytest.fixture
+def guarded(machine: Machine) -> Machine:
+    """A machine on which the gateway runs."""
+    machine.add_docker(
+        """info*MemTotal*) echo 8589934592 ;;
+info*DockerRootDir*) echo / ;;
+version*) echo 28.0.0 ;;
+"compose version "*) echo 2.30.0 ;;
+"buildx version"|"image inspect "*) ;;
+"ps --quiet "*project=dagma\\ *service=gateway) echo 4711 ;;
+*) echo "$*" >>done-else; exit 1 ;;"""
+    )
+    return machine
+
+
+def free_ports() -> dict[str, str]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+    return {"DAGSTER_PORT": port, "LANGFLOW_PORT": port}
+
+
+def test_make_up_takes_no_gateway_away_because_nobody_said_that_it_stays(guarded: Machine) -> None:
+    guarded.run("make_env_file")
+    done = guarded.run_program("scripts/up.sh", **free_ports())
+    assert done.returncode == 1
+    assert "error: the gateway runs, and GATEWAY is not set" in done.stderr, done
+    assert "set GATEWAY=1 in .env to keep it, or GATEWAY=0 to take it away" in done.stderr
+    assert not (guarded.folder / "done-else").exists(), "nothing is replaced, nor is an image built"
+
+
+@pytest.mark.parametrize("value", ["0", "1"])
+def test_a_gateway_stays_or_goes_where_the_setting_says_so(guarded: Machine, value: str) -> None:
+    assert guarded.run("check_gateway_stays", GATEWAY=value).returncode == 0
+    guarded.write(".env", f"GATEWAY={value}\n")
+    assert guarded.run("check_gateway_stays").returncode == 0
+
+
+def test_the_gateway_of_another_project_is_none_of_this_one(guarded: Machine) -> None:
+    guarded.add_docker('"ps --quiet "*) ;;')
+    assert guarded.run("check_gateway_stays").returncode == 0
+
+
 def test_settings_that_the_gateway_refuses_stop_make_up_with_its_words(machine: Machine) -> None:
     (machine.folder / ".dev/logs").mkdir(parents=True)
     machine.add_docker(
@@ -195,7 +243,8 @@ def htpasswd(machine: Machine) -> Machine:
 def test_a_user_is_added_once_and_gets_a_new_password(htpasswd: Machine) -> None:
     gateway_user(htpasswd, "anna", "a first password")
     gateway_user(htpasswd, "bob", "bob's password".replace("'", ""))
-    assert gateway_user(htpasswd, "anna", "another password").returncode == 0
+    done = gateway_user(htpasswd, "anna", "another password")
+    assert done.stdout == "anna is in gateway-users; now set GATEWAY=1 in .env, unless it is there, then: make up\n"
     lines = Path(htpasswd.folder, "gateway-users").read_text().splitlines()
     assert lines == ["bob:$2y$12$of-bobs password", "anna:$2y$12$of-another password"]
 

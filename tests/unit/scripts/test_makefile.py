@@ -70,6 +70,22 @@ def test_a_variable_reaches_its_script_as_it_was_typed(
     assert make(folder, target, **{name: typed}) == typed
 
 
+def test_make_3_81_exports_what_is_typed() -> None:
+    """It reads both words in one line as a part of the variable's name."""
+    assert not re.search(r"eval override export|eval export override", (ROOT / "Makefile").read_text())
+
+
+@pytest.mark.parametrize("target", ["secrets", "down", "ps", "logs", "flows-push", "flows-pull"])
+def test_a_recipe_stops_at_its_first_failure_also_with_make_3_81(folder: Path, script: Path, target: str) -> None:
+    for name in ("env-file", "gateway", "outbound"):
+        (script / f"{name}.sh").write_text("")
+    (script / "secrets.sh").write_text("write_secrets() { echo written; }\n")
+    (script / "lib.sh").write_text("false\n")
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        make(folder, target, ".SHELLFLAGS=-c")  # which that make does not read
+    assert caught.value.stdout == ""
+
+
 def test_a_variable_that_is_not_typed_is_not_set(folder: Path, script: Path) -> None:
     (script / "up.sh").write_text('#!/bin/bash\nprintf "%s" "${WORKERS-not set}"\n')
     (script / "up.sh").chmod(0o755)

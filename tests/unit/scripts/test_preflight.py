@@ -167,6 +167,14 @@ def test_a_number_of_workers_that_is_none_is_refused(machine: Machine, value: st
     assert f'WORKERS is "{value}", which is no whole number above 0' in machine.refusal("check_whole_number WORKERS 1")
 
 
+@pytest.mark.parametrize("name", ["WORKERS", "WORKER_CONCURRENCY"])
+def test_a_number_of_runs_is_checked_before_it_is_computed_with(machine: Machine, name: str) -> None:
+    assert f'{name} is "two", which is no whole number above 0' in machine.refusal("limit_runs", **{name: "two"})
+    machine.write(".env", f"{name}=3  # three\n")
+    other = {"WORKERS": 2, "WORKER_CONCURRENCY": 1}[name]
+    assert machine.run('limit_runs; echo "$DAGMA_MAX_CONCURRENT_RUNS"').stdout == f"{3 * other}\n"
+
+
 def test_a_setting_that_compose_cannot_use_is_told_by_its_own_words(machine: Machine) -> None:
     machine.add_docker('"compose config --quiet") echo "services.worker.mem_limit: invalid size: 4x" >&2; exit 1 ;;')
     stderr = machine.refusal("check_compose_file")

@@ -69,6 +69,16 @@ def test_the_folder_can_be_another(made: Machine, tmp_path: Path) -> None:
     assert (tmp_path / "quoted" / "REDIS_PASSWORD").read_text() == secret(made, "REDIS_PASSWORD")
 
 
+@pytest.mark.parametrize("folder", ["~/dagma-secrets", "secrets", "../secrets", "./.secrets"])
+def test_a_folder_that_git_would_not_ignore_is_refused(machine: Machine, folder: str) -> None:
+    machine.run("make_env_file")
+    before = sorted(machine.folder.iterdir())
+    said = machine.refusal("write_secrets", DAGMA_SECRETS_DIR=folder)
+    assert f'DAGMA_SECRETS_DIR is "{folder}"' in said
+    assert "a path that begins with /" in said
+    assert sorted(machine.folder.iterdir()) == before
+
+
 def test_an_env_of_before_has_no_folder_and_gets_the_usual_one(machine: Machine) -> None:
     machine.run("make_env_file")
     env = machine.folder / ".env"

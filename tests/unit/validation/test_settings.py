@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from unit.scripts.compose import COMPOSE, exemplified
 
 from dagma import environment
 from dagma.validation import setting_problems
@@ -15,6 +16,12 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith(("DAGMA_", "DAGSTER_", "LANGFLOW_", "LLM_")):
             monkeypatch.delenv(name)
+
+
+def test_what_env_example_has_for_langflow_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*COMPOSE["x-langflow-choices"], "LANGFLOW_SECURE_COOKIES"):
+        monkeypatch.setenv(name, exemplified()[name])
+    assert setting_problems() == []
 
 
 def test_nothing_set_is_fine() -> None:
@@ -40,6 +47,17 @@ def test_nothing_set_is_fine() -> None:
         ("DAGMA_OUTBOUND", "redis:6379", "the stack's own"),
         ("DAGMA_GATEWAY_SECRET", "guessable", "at least 32 letters and digits"),
         ("DAGMA_RUN_CONFIG_TWEAKS", "model_name", "Give component.field"),
+        ("LANGFLOW_TWEAKS_POLICY", "none", "declared, permissive, off"),
+        ("LANGFLOW_TWEAKS_POLICY", "Declared", "declared, permissive, off"),
+        ("LANGFLOW_API_KEY_SOURCE", "user", "env, db"),
+        ("LANGFLOW_MAX_TEXT_LENGTH", "1e6x", "a whole number above 0"),
+        ("LANGFLOW_LOG_LEVEL", "verbose", "debug, info, warning, error, critical"),
+        ("LANGFLOW_SECURE_COOKIES", "ture", "Set it to true or false"),
+        ("LANGFLOW_ALLOW_CUSTOM_COMPONENTS", "none", "Set it to true or false"),
+        ("LANGFLOW_CUSTOM_COMPONENT_ADMIN_ONLY", "none", "Set it to true or false"),
+        ("LANGFLOW_BLOCK_CODE_INTERPRETER_COMPONENTS", "none", "Set it to true or false"),
+        ("LANGFLOW_AGENTIC_EXPERIENCE", "none", "Set it to true or false"),
+        ("LLM_STREAM_USAGE", "never", "Set it to true or false"),
         ("LLM_BASE_URL", "llm:8080/v1", "http://host:port"),
         ("LANGFLOW_CA_BUNDLE", "/nowhere/ca.pem", "No such file: /nowhere/ca.pem"),
         ("LANGFLOW_HEADERS", "{not json", "must be a JSON object"),
