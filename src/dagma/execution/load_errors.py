@@ -3,6 +3,7 @@
 Of a fault in YAML, the values are left out: one may be a password.
 """
 
+import re
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from dagma.project import project_folder
 
 TYPES = ("str", "int", "float", "bool")
 """How pydantic names the types of an attribute that may have several."""
+TYPE_PREFIX = re.compile(r"^(ValueError|dagster\.\S+): ")
+"""The type of an error whose message says all of it."""
 
 
 class LoadTimeoutError(BaseException):
@@ -90,7 +93,7 @@ def _yaml_faults(error: BaseException) -> Iterator[str]:
             first, *_, cause = [line for line in str(error).splitlines() if line.strip()] or [""]
             place, divider, attribute = first.partition(" - ")
             if divider:
-                yield f"{place}: {attribute.removeprefix('attributes.')}: {cause.removeprefix('ValueError: ')}"
+                yield f"{place}: {attribute.removeprefix('attributes.')}: {TYPE_PREFIX.sub('', cause)}"
 
 
 def _attribute_faults(error: ValidationError) -> Iterator[str]:
@@ -105,5 +108,5 @@ def _attribute_faults(error: ValidationError) -> Iterator[str]:
         faults.setdefault((place, parts[0]), []).append((is_ours, parts, fault["msg"].removeprefix("Value error, ")))
     for (place, attribute), told in faults.items():
         is_ours, parts, message = max(told, key=lambda each: (each[0], len(each[1])))
-        names_more = not is_ours and parts[-1] not in (attribute, *TYPES)
+        names_more = not is_ours and parts[-1] not in (attribute, *TYPES) and not parts[-1].startswith("tagged-union")
         yield f"{place}: {attribute}{f', {parts[-1]}' if names_more else ''}: {message}"
