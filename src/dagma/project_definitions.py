@@ -7,8 +7,7 @@ import dagster as dg
 
 from dagma.components.found_flows import without_flows_of_taken_names
 from dagma.defs.llm.resources import resources_from_environment
-from dagma.execution.load_errors import first_cause
-from dagma.execution.yaml_faults import yaml_fault
+from dagma.execution.load_errors import first_cause, yaml_fault
 from dagma.project import add_to_path, project_folder
 from dagma.validation.setting_checks import refuse_bad_settings
 

@@ -24,11 +24,10 @@ from typing_extensions import override
 
 from dagma.calls.answer import Answer
 from dagma.calls.attached_files import attach_files
+from dagma.calls.call_backend import CannotTell, Finding, Jobs
 from dagma.calls.call_path import CallPath
 from dagma.calls.call_policy import CallPolicy
 from dagma.calls.caller import Caller, EqualCalls
-from dagma.calls.finding import CannotTell, Finding
-from dagma.calls.job_runner import Jobs
 from dagma.calls.request import CallMode, CallRequest, FlowReference, OnUnknown
 from dagma.langflow import BadRequest, InputType, LangflowError, OutputType
 from dagma.ledger import Begun, Ledger, LedgerError, Usage

@@ -2,6 +2,7 @@
 
 import importlib
 import re
+from operator import attrgetter
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
@@ -39,15 +40,13 @@ def load_target(target: str) -> Any:
     module_name, _, path = checked_target(target).partition(":")
     add_to_path()
     try:
-        found = importlib.import_module(module_name)
+        module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise TargetError(
             f"{target!r} can't be imported: {error}. Put the module into project/, or its package into "
             "project/requirements.txt; then `make up`."
         ) from error
-    for name in path.split("."):
-        try:
-            found = getattr(found, name)
-        except AttributeError as error:
-            raise TargetError(f"{target!r} does not exist: {error}.") from None
-    return found
+    try:
+        return attrgetter(path)(module)
+    except AttributeError as error:
+        raise TargetError(f"{target!r} does not exist: {error}.") from None

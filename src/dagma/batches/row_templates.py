@@ -7,8 +7,7 @@ from typing import Any
 from dagma.batches.errors import RowsError
 from dagma.batches.values import jsonable
 from dagma.calls.attached_files import BadFile, FieldFiles, attach_files, check_file_fields
-from dagma.calls.template_sandbox import is_missing
-from dagma.calls.templates import BadTemplateError, NestedTemplates, Template
+from dagma.calls.templates import BadTemplateError, NestedTemplates, Template, is_missing
 from dagma.ledger.texts import storable
 
 OUTPUT_FORMAT = "output_format"

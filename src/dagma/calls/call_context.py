@@ -1,63 +1,12 @@
 """What takes part in a call: one object, which every step of its path gets."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from dagma.calls.answer import Answer
-from dagma.calls.call_policy import CallPolicy
+from dagma.calls.call_backend import CallBackend
 from dagma.calls.caller import Caller
-from dagma.calls.finding import Finding
-from dagma.calls.job_runner import Jobs
 from dagma.calls.request import CallRequest, FlowReference
-from dagma.langflow import LangflowError
-from dagma.ledger import Begun, Ledger, Usage
-from dagma.ledger.call import Mode
-
-
-class CallBackend(Protocol):
-    """What the path of a call asks of a backend; `dagma.Backend` describes each method."""
-
-    @property
-    def backend_name(self) -> str:
-        """Name the backend for the ledger."""
-
-    @property
-    def policy(self) -> CallPolicy:
-        """Say how patiently its calls are made."""
-
-    @property
-    def identity(self) -> str:
-        """Tell it from backends that may answer otherwise."""
-
-    @property
-    def takes_files(self) -> bool:
-        """Whether it hands files to flows."""
-
-    @property
-    def outcome_seconds(self) -> float:
-        """Say how long to look for an outcome, in seconds."""
-
-    def choose_mode(self, request: CallRequest, flow: FlowReference) -> Mode:
-        """Choose how the call is sent."""
-
-    def answer(self, request: CallRequest) -> dict[str, Any]:
-        """Send the call and wait for its raw response."""
-
-    def read(self, response: Mapping[str, Any]) -> Answer:
-        """Say what a raw response means."""
-
-    def explain(self, error: Exception) -> LangflowError:
-        """Say what an exception of `answer` means."""
-
-    def spent(self, error: Exception) -> tuple[Usage, ...]:
-        """Tell what a call used that has failed."""
-
-    def jobs(self) -> Jobs | None:
-        """Give what runs durable jobs, if the backend has any."""
-
-    def find_outcome(self, request: CallRequest, begun: Begun) -> Finding:
-        """Find out what became of a call whose end nobody saw."""
+from dagma.ledger import Ledger
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dagma.calls.answer import Answer, keep_answer
-from dagma.calls.call_context import CallBackend, CallContext
+from dagma.calls.call_backend import Answered, CallBackend, CannotTell, NoAnswer
+from dagma.calls.call_context import CallContext
 from dagma.calls.call_record import CallRecord, Origin, recording, shown_error
 from dagma.calls.caller import Caller, EqualCalls
 from dagma.calls.durable_call import DurableCall
-from dagma.calls.finding import Answered, CannotTell, NoAnswer
 from dagma.calls.request import CallRequest, FlowNotIdentified, FlowReference
 from dagma.calls.unknown_outcome import UnknownOutcome
 from dagma.langflow import BadRequest, JobLost, LangflowError, MalformedResponse

@@ -1,10 +1,16 @@
-"""Who makes a call: the Dagster run, step, partition and attempt that its key is made of."""
+"""Who makes a call: the run, step, partition and attempt that its key is made of, and whether the run is cancelled.
+
+Dagster interrupts the main thread of a run's worker. Calls in other threads, and those of runs that were marked as
+cancelled by force, look at the run's status.
+"""
 
 import logging
 import threading
+import time
 import uuid
 from collections import Counter
-from collections.abc import Hashable, Set
+from collections.abc import Callable, Hashable, Iterator, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -24,14 +30,20 @@ from dagster._core.storage.tags import (
     SENSOR_NAME_TAG,
 )
 
-from dagma.calls import cancelling
-from dagma.calls.cancelling import is_cancelled
+from dagma.langflow import LangflowError
 from dagma.principal_tag import PRINCIPAL_TAG
 
 logger = logging.getLogger(__name__)
 
+# How old the status of a run may be that a call goes by: a batch of short calls asks once a second.
+FRESH_SECONDS = 1.0
+# How often the status is looked at while a job runs.
+POLL_SECONDS = 2.0
+
 # Found once for a run: every call of a batch asks for it, and the answer is several queries away.
 _SCOPES: WeakKeyDictionary[dg.DagsterInstance, dict[str, str]] = WeakKeyDictionary()
+# When each run was looked at, and whether it was cancelled.
+_SEEN: WeakKeyDictionary[dg.DagsterInstance, dict[str, tuple[float, bool]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +103,7 @@ class Caller:
 
     def is_cancelled(self) -> bool:
         """Tell a user's cancel from a worker that is shut down: both interrupt the step in the same way."""
-        return self.instance is not None and self.run_id is not None and is_cancelled(self.instance, self.run_id)
+        return self.instance is not None and self.run_id is not None and _is_cancelled(self.instance, self.run_id)
 
     def sees_cancel(self) -> bool:
         """Tell of a cancel up to a second late, and never raise: for callers that ask often."""
@@ -99,7 +111,7 @@ class Caller:
         if self.instance is None or self.run_id is None or self.instance.is_ephemeral:
             return False
         try:
-            return is_cancelled(self.instance, self.run_id, fresh_seconds=cancelling.FRESH_SECONDS)
+            return _is_cancelled(self.instance, self.run_id, fresh_seconds=FRESH_SECONDS)
         except Exception as error:  # noqa: BLE001 (a call does not fail because Dagster's database is away)
             logger.warning("Whether run %s is cancelled can't be told: %s", self.run_id, error)
             return False
@@ -112,6 +124,28 @@ class Caller:
         """
         if self.sees_cancel():
             raise dg.DagsterExecutionInterruptedError("The run is cancelled.")
+
+    @contextmanager
+    def stopping_on_cancel(self, stop: Callable[[], object]) -> Iterator[None]:
+        """Stop a job as soon as the run is cancelled, while the block waits for it."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(POLL_SECONDS):
+                if not self.sees_cancel():
+                    continue
+                try:
+                    stop()
+                except LangflowError as error:
+                    logger.warning("The run is cancelled, and its job could not be stopped yet: %s", error)
+                else:
+                    return
+
+        threading.Thread(target=watch, name="dagma-cancel-watch", daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
 
 
 class EqualCalls:
@@ -180,6 +214,18 @@ def retry_chain(run: dg.DagsterRun, instance: dg.DagsterInstance) -> list[str]:
             break
         run = parent
     return chain
+
+
+def _is_cancelled(instance: dg.DagsterInstance, run_id: str, *, fresh_seconds: float = 0.0) -> bool:
+    """Tell whether a user has cancelled a run, by what was seen so many seconds ago. A cancelled run stays so."""
+    known = _SEEN.setdefault(instance, {})
+    seen_at, was_cancelled = known.get(run_id, (float("-inf"), False))
+    if was_cancelled or time.monotonic() - seen_at < fresh_seconds:
+        return was_cancelled
+    run = instance.get_run_by_id(run_id)
+    found = run is not None and run.status in (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
+    known[run_id] = (time.monotonic(), found)
+    return found
 
 
 def _scope(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:

@@ -3,9 +3,8 @@
 import time
 from typing import Any
 
+from dagma.calls.call_backend import Jobs
 from dagma.calls.call_context import CallContext
-from dagma.calls.cancelling import stopping_on_cancel
-from dagma.calls.job_runner import Jobs
 from dagma.calls.running_job import JobOutOfReachError, RunningJob, logging_what_is_missed
 from dagma.langflow import CallTimeout, Conflict, LangflowError
 from dagma.ledger import Begun
@@ -68,7 +67,7 @@ class DurableCall:
 
     def _answer(self, job_id: str) -> dict[str, Any]:
         try:
-            with stopping_on_cancel(self._context.caller.sees_cancel, lambda: self._jobs.stop(job_id)):
+            with self._context.caller.stopping_on_cancel(lambda: self._jobs.stop(job_id)):
                 self.follow(job_id)
                 return self._jobs.collect(job_id, self._seconds_left())
         except CallTimeout as error:

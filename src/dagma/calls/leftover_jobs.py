@@ -13,9 +13,8 @@ from typing import Any
 import dagster as dg
 from dagster._core.storage.tags import ROOT_RUN_ID_TAG
 
-from dagma.calls.call_context import CallBackend
+from dagma.calls.call_backend import CallBackend, Jobs
 from dagma.calls.caller import retry_chain
-from dagma.calls.job_runner import Jobs
 from dagma.calls.running_job import JobEnd, RunningJob
 from dagma.langflow import JobNotFound
 from dagma.ledger import Begun

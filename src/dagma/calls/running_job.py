@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dagma.calls.answer import Answer, answer_or_nothing, keep_answer
+from dagma.calls.call_backend import Jobs
 from dagma.calls.call_record import recording
-from dagma.calls.job_runner import Jobs
 from dagma.langflow import JobCancelled, JobLost, JobNotFound, JobSuspended, LangflowError
 from dagma.ledger import Begun, Ledger, LedgerError
 

@@ -1,19 +1,19 @@
 """Templates of what is asked, for flows and rows alike: Jinja2, and strict about names that do not exist."""
 
+import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from functools import lru_cache
 from typing import Any
 
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, nodes
 from jinja2 import Template as CompiledTemplate
-from jinja2 import TemplateError, TemplateSyntaxError, Undefined, nodes
 from jinja2.environment import TemplateExpression
 from jinja2.meta import find_undeclared_variables
-
-from dagma.calls.template_sandbox import TemplateSandbox, joined, time_limit, whole
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from typing_extensions import override
 
 _EXPRESSION = re.compile(r"\s*\{\{[-+]?(.*?)-?\}\}\s*", re.DOTALL)
-_SANDBOX = TemplateSandbox()
 _LONGEST_CAUSE = 500
 
 
@@ -59,8 +59,7 @@ class Template:
             BadTemplateError: It uses what the values do not have, or an expression fails on them.
         """
         try:
-            with time_limit():
-                return joined(self._template.generate(values))
+            return self._template.render(values)
         except Exception as error:
             raise self._failed(error) from error
 
@@ -73,8 +72,7 @@ class Template:
         if self._expression is None:
             return self.text(values)
         try:
-            with time_limit():
-                value = whole(self._expression(values))
+            value = _whole(self._expression(values))
             if isinstance(value, Undefined):
                 str(value)  # raises, and says what is missing
         except Exception as error:
@@ -137,11 +135,73 @@ class NestedTemplates:
         return self._parsed
 
 
+def is_missing(value: Any) -> bool:
+    """Tell whether a value stands for none: None, NaN, or what pandas, which need not be installed, has for it."""
+    is_nan = isinstance(value, float) and value != value
+    return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox, which writes values as a model reads them.
+
+    - A name that does not exist is an error, which lists the names that do.
+    - `row.items` is the key `items` where there is one, and only else the method.
+    - Nothing differs from one run to the next: what has not changed is not asked again.
+    """
+
+    def __init__(self) -> None:
+        # Nothing is escaped: what is filled in is text for a model, and no page.
+        super().__init__(undefined=StrictUndefined, autoescape=False, finalize=_shown)
+        # Jinja's own writes < as \u003c, for pages.
+        self.filters["tojson"] = _json
+        del self.filters["random"], self.globals["lipsum"]
+
+    @override
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        if not isinstance(obj, Mapping):
+            return super().getattr(obj, attribute)
+        return obj[attribute] if attribute in obj else self._told(obj, attribute, super().getattr(obj, attribute))
+
+    @override
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        found = super().getitem(obj, argument)
+        return self._told(obj, argument, found) if isinstance(obj, Mapping) else found
+
+    def _told(self, obj: Mapping[Any, Any], name: Any, found: Any) -> Any:
+        """Say of a key that is missing which ones there are."""
+        if not isinstance(found, StrictUndefined) or hasattr(obj, str(name)):
+            return found  # or refused, which says more
+        names = ", ".join(map(str, list(obj)[:20]))
+        return self.undefined(f"there is no {name!r}{f', only {names}' if names else ''}", obj=obj, name=name)
+
+
+def _whole(value: Any) -> Any:
+    """Give the keys of a dict, a set, or what a filter such as `map` yields bit by bit, as the list that it means."""
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=repr)  # else in another order in each process
+    return list(value) if isinstance(value, Iterator | KeysView | ValuesView | ItemsView) else value
+
+
+def _shown(value: Any) -> Any:
+    """Write a value as text: what a model reads, and not Python's own notation."""
+    value = _whole(value)
+    if is_missing(value):
+        return ""
+    return _json(value) if isinstance(value, dict | list | tuple) else value
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    return json.dumps(_whole(value), ensure_ascii=False, default=str, indent=indent)
+
+
+_ENVIRONMENT = _Environment()
+
+
 @lru_cache(maxsize=128)
 def _compiled(source: str) -> tuple[nodes.Template, CompiledTemplate, TemplateExpression | None]:
     """Compile a template; many flows have the same."""
-    tree = _SANDBOX.parse(source)
-    return tree, _SANDBOX.from_string(source), _single_expression(source, tree)
+    tree = _ENVIRONMENT.parse(source)
+    return tree, _ENVIRONMENT.from_string(source), _single_expression(source, tree)
 
 
 def _single_expression(source: str, tree: nodes.Template) -> TemplateExpression | None:
@@ -151,7 +211,7 @@ def _single_expression(source: str, tree: nodes.Template) -> TemplateExpression 
             expressions = [each for each in inner if not isinstance(each, nodes.TemplateData) or each.data.strip()]
             if len(expressions) == 1 and not isinstance(expressions[0], nodes.TemplateData):
                 found = _EXPRESSION.fullmatch(source)
-                return _SANDBOX.compile_expression(found[1], undefined_to_none=False) if found else None
+                return _ENVIRONMENT.compile_expression(found[1], undefined_to_none=False) if found else None
     return None
 
 

@@ -4,8 +4,8 @@ import time
 
 from dagma.backoff import Backoff
 from dagma.calls.answer import answer_or_nothing, keep_answer
+from dagma.calls.call_backend import Answered, CannotTell, Failed, NoAnswer, Running
 from dagma.calls.call_context import CallContext
-from dagma.calls.finding import Answered, CannotTell, Failed, NoAnswer, Running
 from dagma.ledger import Begun
 
 BACKOFF = Backoff(first=0.25, longest=3.0)

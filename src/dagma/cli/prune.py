@@ -10,9 +10,7 @@ from dagma.langflow import LangflowError
 from dagma.ledger import LedgerError, LedgerSettings
 from dagma.retention.calls import prune_ledger
 from dagma.retention.langflow_history import LangflowPruner
-from dagma.retention.outcome import Pruned
-from dagma.retention.pace import Pace
-from dagma.retention.retention_settings import RetentionSettings
+from dagma.retention.store_pruning import Pace, Pruned, RetentionSettings
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

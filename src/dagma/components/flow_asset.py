@@ -1,11 +1,12 @@
-"""One flow as an asset: what is said of it, and the step that calls it."""
+"""One flow as an asset: what is said of it, the step that calls it, and its schedule."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 
+from dagma import environment
 from dagma.backends.backend import Backend
 from dagma.calls.answer import Answer
 from dagma.calls.attached_files import check_file_fields
@@ -88,6 +89,44 @@ class FlowAsset:
             return _ask(self, question.fill_in(context, inputs), context, backend)
 
         return ask
+
+    def schedule_definition(self, metadata: Mapping[str, str] | None = None) -> dg.ScheduleDefinition:
+        """Make the schedule that materializes the asset.
+
+        Its time zone is `DAGMA_TIMEZONE`; whether it is on until somebody switches it, `DAGMA_SCHEDULES_RUNNING` says.
+
+        Args:
+            metadata: Metadata of the schedule.
+
+        Raises:
+            DagsterInvalidDefinitionError: The schedule is no cron expression.
+        """
+        running = environment.flag("DAGMA_SCHEDULES_RUNNING", default=False)
+        partitions = self.spec.partitions_def
+
+        def requests(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+            if partitions is None:
+                yield dg.RunRequest()
+            elif isinstance(partitions, dg.TimeWindowPartitionsDefinition):
+                with dg.partition_loading_context(effective_dt=context.scheduled_execution_time):
+                    latest = partitions.get_last_partition_key()
+                yield from [dg.RunRequest(partition_key=latest)] if latest else []
+            else:
+                store = context.instance if isinstance(partitions, dg.DynamicPartitionsDefinition) else None
+                for key in partitions.get_partition_keys(dynamic_partitions_store=store):
+                    # A key of its own for each run of each time: Dagster launches one of those with the same key.
+                    yield dg.RunRequest(run_key=f"{context.scheduled_execution_time}: {key}", partition_key=key)
+
+        return dg.ScheduleDefinition(
+            name=f"{self.spec.key.to_python_identifier()}_schedule",
+            target=dg.AssetSelection.assets(self.spec.key),
+            cron_schedule=str(self.schedule),
+            execution_timezone=environment.text("DAGMA_TIMEZONE", default="UTC"),
+            execution_fn=requests,
+            description=f"Materializes {self.name}.",
+            metadata=metadata,
+            default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
+        )
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from dagster.components.resolved.core_models import (
     WeeklyPartitionsDefinitionModel,
     resolve_partitions_def,
 )
+from pydantic import Field
 
 from dagma.calls.request import CallMode
 from dagma.flows.outline import FlowOutline
@@ -22,13 +23,22 @@ from dagma.langflow import InputType, OutputType
 
 # Filled in when a run calls the flow, and not when the YAML is loaded.
 _AtRun = dg.Resolver.passthrough()
-_Partitions = (
-    HourlyPartitionsDefinitionModel
-    | DailyPartitionsDefinitionModel
-    | WeeklyPartitionsDefinitionModel
-    | TimeWindowPartitionsDefinitionModel
-    | StaticPartitionsDefinitionModel
-)
+ResolvedPartitions = Annotated[
+    dg.PartitionsDefinition | None,
+    dg.Resolver(
+        resolve_partitions_def,
+        # By the type alone, so that a mistake is told of the kind that is meant.
+        model_field_type=Annotated[
+            HourlyPartitionsDefinitionModel
+            | DailyPartitionsDefinitionModel
+            | WeeklyPartitionsDefinitionModel
+            | TimeWindowPartitionsDefinitionModel
+            | StaticPartitionsDefinitionModel,
+            Field(discriminator="type"),
+        ],
+        description="The asset's partitions, such as {type: static, partition_keys: [de, fr]}.",
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +120,7 @@ class FlowSettings(dg.Resolvable):
     tags: dict[str, str] | None = None
     kinds: list[str] | None = None
     metadata: dict[str, Any] | None = None
-    partitions_def: Annotated[
-        dg.PartitionsDefinition | None, dg.Resolver(resolve_partitions_def, model_field_type=_Partitions)
-    ] = None
+    partitions_def: ResolvedPartitions = None
     automation_condition: Annotated[
         dg.AutomationCondition[Any] | None, dg.Resolver.default(model_field_type=str | None)
     ] = None

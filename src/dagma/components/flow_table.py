@@ -125,8 +125,7 @@ def table_asset(
     **spec: Any,
 ) -> dg.AssetsDefinition:
     """Make an asset, as `flow_table` does, of settings that were read elsewhere."""
-    if (partitions_def is None) != (partition_column is None):
-        raise RowsError("Partitions need both: partitions_def, and the partition_column that tells their rows apart.")
+    check_partitions(partitions_def, partition_column)
     asset_key = dg.AssetKey.from_coercible(asset)
     upstream = dg.AssetKey.from_coercible(rows) if isinstance(rows, str | dg.AssetKey) else None
     source = f"each row of {upstream.to_user_string()}" if upstream else "each row"
@@ -187,6 +186,19 @@ def table_asset(
 
         made = dg.asset(**options)(materialize_source)
     return made
+
+
+def check_partitions(partitions_def: dg.PartitionsDefinition | None, partition_column: str | None) -> None:
+    """Refuse partitions whose rows can't be told apart.
+
+    Raises:
+        RowsError: One of the two is missing, or a key is.
+    """
+    if (partitions_def is None) != (partition_column is None):
+        raise RowsError("Partitions need both: partitions_def, and the partition_column that tells their rows apart.")
+    keys = partitions_def.get_partition_keys() if isinstance(partitions_def, dg.StaticPartitionsDefinition) else None
+    if keys is not None and not all(keys or [""]):
+        raise RowsError("The partitions_def has no keys, or an empty one. Give each partition a key.")
 
 
 def _check(table: AnswerTable) -> dg.AssetCheckResult:

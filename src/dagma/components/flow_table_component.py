@@ -4,7 +4,6 @@ import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from difflib import get_close_matches
 from typing import Annotated, Any, Self
 
@@ -17,7 +16,8 @@ from dagma.batches.answer_table import checked_table_name
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import RowsError
 from dagma.components.component_file import naming_the_file
-from dagma.components.flow_table import table_asset
+from dagma.components.flow_settings import ResolvedPartitions
+from dagma.components.flow_table import check_partitions, table_asset
 from dagma.components.scaffolds import FlowTableScaffolder
 from dagma.components.stored_tables import table_name_of
 
@@ -102,44 +102,6 @@ def _names_a_variable(url: Any) -> bool:
     return isinstance(url, Mapping) and re.fullmatch(r"\w+", str(url.get("env"))) is not None
 
 
-class RowPartitions(dg.Model):
-    """Partitions of a table by a column of its rows."""
-
-    column: str = Field(description="The column whose value is the partition's key.")
-    keys: list[str] | None = Field(default=None, description="The keys of all partitions.")
-    daily_from: str | None = Field(
-        default=None, description="The first day, as in 2026-01-31: a partition for each day since."
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        self.definition()
-        return self
-
-    def definition(self) -> dg.PartitionsDefinition[Any]:
-        """Give Dagster's definition.
-
-        Raises:
-            RowsError: It names both kinds, or none, or one that can't be used.
-        """
-        if (self.keys is None) == (self.daily_from is None):
-            raise RowsError("The partitions name either keys or daily_from.")
-        if self.keys is None:
-            try:
-                return dg.DailyPartitionsDefinition(start_date=date.fromisoformat(str(self.daily_from)).isoformat())
-            except ValueError:
-                told = (
-                    f"The partitions begin at daily_from {self.daily_from!r}, which is no day. Write it as 2026-01-31."
-                )
-                raise RowsError(told) from None
-        if not self.keys or not all(self.keys):
-            raise RowsError("The partitions have no keys, or an empty one. Give each partition a key.")
-        try:
-            return dg.StaticPartitionsDefinition(self.keys)
-        except dg.DagsterError as error:
-            raise RowsError(f"The partitions can't have these keys: {error}") from None
-
-
 @dg.scaffold_with(FlowTableScaffolder)
 @dataclass(frozen=True, kw_only=True)
 class FlowTable(BatchSettings, dg.Component, dg.Resolvable):
@@ -153,11 +115,9 @@ class FlowTable(BatchSettings, dg.Component, dg.Resolvable):
             description="The key of an upstream asset, {csv|jsonl|parquet: path}, or {sql: query, url: {env: NAME}}."
         ),
     ]
-    partitions: Annotated[
-        RowPartitions | None,
-        dg.Resolver.passthrough(
-            description="Partitions: {column: country, keys: [de, fr]}, or {column: day, daily_from: date}."
-        ),
+    partitions_def: ResolvedPartitions = None
+    partition_column: Annotated[
+        str | None, dg.Resolver.default(description="The column whose value is the key of a row's partition.")
     ] = None
     pool: Annotated[
         str | None, dg.Resolver.default(description="A pool that limits how many materializations run at a time.")
@@ -167,6 +127,7 @@ class FlowTable(BatchSettings, dg.Component, dg.Resolvable):
     def __post_init__(self) -> None:
         super().__post_init__()
         checked_table_name(table_name_of(dg.AssetKey.from_user_string(self.asset)))
+        check_partitions(self.partitions_def, self.partition_column)
 
     @override
     @classmethod
@@ -185,7 +146,7 @@ class FlowTable(BatchSettings, dg.Component, dg.Resolvable):
             self,
             asset=dg.AssetKey.from_user_string(self.asset),
             rows=dg.AssetKey.from_user_string(source) if isinstance(source, str) else source.source,
-            partitions_def=None if self.partitions is None else self.partitions.definition(),
-            partition_column=None if self.partitions is None else self.partitions.column,
+            partitions_def=self.partitions_def,
+            partition_column=self.partition_column,
             pool=self.pool,
         )

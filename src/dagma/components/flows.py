@@ -17,7 +17,6 @@ from dagma.components.component_file import naming_the_file
 from dagma.components.flow_asset import POOL, FlowAsset
 from dagma.components.flow_calls import with_calls
 from dagma.components.flow_changes import flow_changes_sensor
-from dagma.components.flow_schedule import schedule_of
 from dagma.components.flow_settings import FlowSelection, FlowSettings
 from dagma.components.found_flows import FOUND_FLOW
 from dagma.components.scaffolds import FlowsScaffolder
@@ -113,7 +112,7 @@ class Flows(dg.Component, dg.Resolvable):
             mark = {} if self._declared(flow) else {FOUND_FLOW: f"{flow.name!r} ({flow.id}) of {name!r}"}
             with self._broken_flows_left_out(flow):
                 assets.append(asset.definition(mark))
-                schedules += [schedule_of(asset, mark)] if asset.schedule else []
+                schedules += [asset.schedule_definition(mark)] if asset.schedule else []
         sensor = flow_changes_sensor(f"{_slug(name)}_changes", source, fingerprint_of(known), self._takes)
         return dg.Definitions(assets=assets, schedules=schedules, sensors=[sensor])
 

@@ -15,9 +15,8 @@ from dagma.ledger import LedgerError
 from dagma.ledger.ledger_settings import ledger_from_environment
 from dagma.retention.calls import prune_ledger
 from dagma.retention.langflow_history import LangflowPruner
-from dagma.retention.outcome import Pruned
-from dagma.retention.retention_settings import RetentionSettings
 from dagma.retention.runs import RunPruner
+from dagma.retention.store_pruning import Pruned, RetentionSettings
 
 # Of such runs one executes at a time: see `run_queue` in dagster.yaml. Others go first.
 TAGS = {"dagma/prune": "true", "dagster/priority": "-10"}

@@ -1,11 +1,23 @@
-"""Errors of loading, as a person needs them: the cause, and the line of their own file."""
+"""Errors of loading, as a person needs them: the cause, and the line of their own file.
 
+Of a fault in YAML, the values are left out: one may be a password.
+"""
+
+import re
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from dagma.execution.yaml_faults import yaml_fault
+from dagster.components.resolved.errors import ResolutionException
+from pydantic import ValidationError
+from yaml import MarkedYAMLError
+
 from dagma.project import project_folder
+
+TYPES = ("str", "int", "float", "bool")
+"""How pydantic names the types of an attribute that may have several."""
+TYPE_PREFIX = re.compile(r"^(ValueError|dagster\.\S+): ")
+"""The type of an error whose message says all of it."""
 
 
 class LoadTimeoutError(BaseException):
@@ -26,6 +38,12 @@ def describe(error: BaseException) -> str:
 def first_cause(error: BaseException) -> BaseException:
     """Give what an error was raised from in the end."""
     return list(_chain(error))[-1]
+
+
+def yaml_fault(error: BaseException) -> str | None:
+    """Tell a fault that Dagster found in a YAML file, as `project/defs/a/defs.yaml:3: cause`; None for other errors."""
+    told = "\n".join(_yaml_faults(error))
+    return told.replace(str(project_folder()), "project") or None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -62,3 +80,33 @@ def _message(error: BaseException) -> str:
     text = "\n".join(lines).replace(str(project_folder()), "project")
     is_ours = type(error).__module__.startswith(("dagma.", "dagster"))
     return text if is_ours and text else f"{type(error).__name__}: {text}".rstrip(": ")
+
+
+def _yaml_faults(error: BaseException) -> Iterator[str]:
+    match error:
+        case ValidationError():
+            yield from _attribute_faults(error)
+        case MarkedYAMLError() if (mark := error.context_mark or error.problem_mark) is not None:
+            yield f"{mark.name}:{mark.line + 1}: {', '.join(filter(None, (error.context, error.problem)))}"
+        case ResolutionException():
+            # The place and the attribute first, then the lines of the file, then what was raised.
+            first, *_, cause = [line for line in str(error).splitlines() if line.strip()] or [""]
+            place, divider, attribute = first.partition(" - ")
+            if divider:
+                yield f"{place}: {attribute.removeprefix('attributes.')}: {TYPE_PREFIX.sub('', cause)}"
+
+
+def _attribute_faults(error: ValidationError) -> Iterator[str]:
+    """Yield one fault for each attribute: of the types that it may have, the one that fits best."""
+    faults: dict[tuple[str, str], list[tuple[bool, list[str], str]]] = {}
+    for fault in error.errors(include_url=False, include_input=False, include_context=False):
+        path, divider, place = str(fault["loc"][0]).rpartition(" at ") if fault["loc"] else ("", "", "")
+        if not divider:
+            return  # of something else than a file
+        parts = path.removeprefix("attributes.").split(".")
+        is_ours = fault["type"] == "value_error"
+        faults.setdefault((place, parts[0]), []).append((is_ours, parts, fault["msg"].removeprefix("Value error, ")))
+    for (place, attribute), told in faults.items():
+        is_ours, parts, message = max(told, key=lambda each: (each[0], len(each[1])))
+        names_more = not is_ours and parts[-1] not in (attribute, *TYPES) and not parts[-1].startswith("tagged-union")
+        yield f"{place}: {attribute}{f', {parts[-1]}' if names_more else ''}: {message}"

@@ -2,8 +2,7 @@
 
 from dagma.ledger import Ledger
 from dagma.ledger.pruning import CALLS_AT_ONCE, count_expired, prune_expired
-from dagma.retention.outcome import Pruned
-from dagma.retention.pace import Pace
+from dagma.retention.store_pruning import Pace, Pruned
 
 
 def prune_ledger(ledger: Ledger, *, days: int, pace: Pace | None = None, dry_run: bool = False) -> Pruned:

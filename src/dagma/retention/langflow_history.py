@@ -17,8 +17,7 @@ from datetime import UTC, datetime, timedelta
 
 from dagma.langflow import LangflowClient
 from dagma.langflow.past_runs_api import PAGE, StoredRecord
-from dagma.retention.outcome import Pruned
-from dagma.retention.pace import Pace
+from dagma.retention.store_pruning import Pace, Pruned
 
 CALL_SESSION = re.compile(r"call-[0-9a-f]{32}")
 """The sessions that Dagma makes for its calls."""

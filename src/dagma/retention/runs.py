@@ -16,8 +16,7 @@ from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.tags import BACKFILL_ID_TAG
 
-from dagma.retention.outcome import Pruned
-from dagma.retention.pace import Pace
+from dagma.retention.store_pruning import Pace, Pruned
 
 RUNS_AT_ONCE = 50
 RUNNING_BACKFILLS = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]

@@ -16,7 +16,7 @@ from dagma.execution.webserver_settings import further_hosts_from_environment, g
 from dagma.ledger import Ledger, Prices
 from dagma.ledger.quotas import parse_quotas
 from dagma.ledger.texts import TextPolicy
-from dagma.retention.retention_settings import RetentionSettings
+from dagma.retention.store_pruning import RetentionSettings
 
 NUMBERS = {
     "DAGMA_FILE_MAX_MB": 25.0,

@@ -13,7 +13,7 @@ from langchain_core.runnables import RunnableLambda
 
 from dagma.backends.backend import Backend
 from dagma.calls.answer import Answer
-from dagma.calls.finding import Answered, Finding
+from dagma.calls.call_backend import Answered, Finding
 from dagma.calls.request import CallRequest
 from dagma.langflow import RateLimited
 from dagma.ledger import Begun

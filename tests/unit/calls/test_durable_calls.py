@@ -18,7 +18,7 @@ import pytest
 from unit.calls.conftest import FLOW_ID, Flow, Ran, execute, rows, sends, wait_for
 from unit.calls.quick_policy import set_policy
 
-from dagma.backends.langflow import job_progress, langflow_resource
+from dagma.backends.langflow import langflow_jobs, langflow_resource
 from dagma.langflow import ApiKey, JobPolicy, LangflowClient
 from dagma.testing import ComponentFailed, FakeAnswer, FakeCall, FakeLangflow, Fault, HumanNeeded, VariableMissing
 
@@ -104,9 +104,9 @@ def test_the_runs_log_tells_the_progress_as_it_happens_and_no_text(
 def test_the_log_of_an_endless_flow_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     from dagma.langflow import FlowEvent
 
-    monkeypatch.setattr(job_progress, "COUNT_SECONDS", 0.0)
+    monkeypatch.setattr(langflow_jobs, "COUNT_SECONDS", 0.0)
     events = [FlowEvent("component_started", component="A")] * 310 + [FlowEvent("token", text="secret")] * 3
-    lines = list(job_progress.progress_lines(events))
+    lines = list(langflow_jobs.progress_lines(events))
     assert lines[:300] == ["A has started"] * 300
     assert lines[-1] == "3 tokens so far"
 

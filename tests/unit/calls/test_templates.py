@@ -1,6 +1,5 @@
 """Templates of inputs and tweaks."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,31 +34,19 @@ def test_values_are_filled_in_as_a_model_reads_them(source: str, values: dict[st
 @pytest.mark.parametrize(
     ("source", "cause"),
     [
-        ("{{ row.txt }}", "The input can't be filled in: there is no 'txt', only text, file."),
-        ("{{ row['txt'] }}", "The input can't be filled in: there is no 'txt', only text, file."),
+        ("{{ row.txt }}", "The input can't be filled in: there is no 'txt', only text."),
+        ("{{ row['txt'] }}", "The input can't be filled in: there is no 'txt', only text."),
         ("{{ row.text + 1 }}", "The input can't be filled in: TypeError: can only concatenate str"),
         ("{{ row.__class__.__mro__ }}", "access to attribute '__class__' of 'dict' object is unsafe"),
         ("{{ row.text.__init__.__globals__ }}", "access to attribute '__init__' of 'str' object is unsafe"),
         ("{{ row.clear() }}", "access to attribute 'clear' of 'dict' object is unsafe"),
-        ("{{ row.file.read_text() }}", "it calls Path.read_text, and may call methods of texts, numbers"),
-        ("{{ row.text * 10 ** 9 }}", "it writes more than 50,000,000 characters"),
-        ("{% for _ in range(9999) %}{{ row.text * 9999 }}{% endfor %}", "it writes more than 50,000,000 characters"),
-        ("{{ 9 ** 99 ** 99 }}", "it computes a power of more than 10,000 bits"),
+        ("{{ row.txt.upper() }}", "The input can't be filled in: there is no 'txt', only text."),
     ],
 )
 def test_what_is_missing_fails_or_is_not_allowed_is_told(source: str, cause: str) -> None:
     with pytest.raises(BadTemplateError) as raised:
-        filled(source, row={"text": "x", "file": Path("/etc/hostname")})
-    assert cause in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    "source", ["{% for _ in range(99) %}{% for _ in range(99) %}{% endfor %}{% endfor %}", "{{ row.text }}"]
-)
-def test_a_template_that_takes_too_long_is_ended(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dagma.calls.template_sandbox.MOST_SECONDS", -1.0)
-    with pytest.raises(BadTemplateError, match=r"The input can't be filled in: it took longer than -1 s\."):
         filled(source, row={"text": "x"})
+    assert cause in str(raised.value)
 
 
 def test_a_template_that_cannot_work_is_refused_before_it_is_filled_in() -> None:

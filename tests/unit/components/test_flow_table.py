@@ -26,6 +26,13 @@ key: id
 input: "{{ row.text }}"
 output: {label: {enum: [positive, negative]}, reason: string}
 """
+PARTITIONED = (
+    YAML
+    + """
+partitions_def: {type: static, partition_keys: [de, fr]}
+partition_column: country
+"""
+)
 
 
 @dg.asset
@@ -263,9 +270,14 @@ def test_without_recorded_texts_dagster_has_no_preview(
 def test_a_mistake_in_the_declaration_is_told_when_it_is_loaded(fake: FakeLangflow) -> None:
     for wrong, told in (
         (YAML + "refresh: some\n", "refresh"),
-        (YAML + "partitions: {column: country}\n", "either keys or daily_from"),
-        (YAML + "partitions: {column: day, daily_from: '2026-13-45'}\n", "'2026-13-45', which is no day"),
-        (YAML + "partitions: {column: country, keys: [de, '']}\n", "Give each partition a key"),
+        (YAML + "partitions_def: {type: static, partition_keys: [de]}\n", "Partitions need both"),
+        (YAML + "partition_column: country\n", "Partitions need both"),
+        (PARTITIONED.replace("static", "statik"), "'statik' found using 'type' does not match"),
+        (PARTITIONED.replace("partition_keys", "partition_keyz"), r"partition_keys at .*\n  Field required"),
+        (PARTITIONED.replace("[de, fr]", "[de, de]"), "must be unique"),
+        (PARTITIONED.replace("[de, fr]", "[de, '']"), "Give each partition a key"),
+        (PARTITIONED.replace("[de, fr]", "[]"), "Give each partition a key"),
+        (YAML + "partitions_def: {type: daily, start_date: '2026-13-45'}\n", "'2026-13-45' does not match"),
         (YAML.replace("rows: reviews", "rows: {csv: a, jsonl: b}"), "an object of one kind"),
         (YAML.replace("rows: reviews", "rows: {csv: a, delimiter: ;;}"), "';;' is not one character"),
         (YAML.replace("rows: reviews", "rows: {csv: a, encoding: utf-99}"), "no encoding 'utf-99'"),

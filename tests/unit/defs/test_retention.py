@@ -22,7 +22,7 @@ def stores(monkeypatch: pytest.MonkeyPatch, ledger_url: str) -> None:
         monkeypatch.delenv(f"DAGMA_RETENTION_{name}_DAYS", raising=False)
     monkeypatch.setenv("LANGFLOW_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("DAGMA_LEDGER_URL", ledger_url)
-    monkeypatch.setattr("dagma.retention.pace.time.sleep", lambda _: None)
+    monkeypatch.setattr("dagma.retention.store_pruning.time.sleep", lambda _: None)
 
 
 @pytest.fixture

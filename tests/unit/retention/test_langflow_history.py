@@ -11,8 +11,7 @@ from dagma.langflow import Flow, StoredFile
 from dagma.langflow.past_runs_api import PAGE, StoredRecord
 from dagma.ledger import Call, input_hash
 from dagma.retention.langflow_history import CALL_SESSION, LangflowPruner
-from dagma.retention.outcome import Pruned
-from dagma.retention.pace import Pace
+from dagma.retention.store_pruning import Pace, Pruned
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 CALL = "call-0123456789abcdef0123456789abcdef"

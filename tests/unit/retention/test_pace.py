@@ -1,6 +1,6 @@
 """How long and how hard a store is pruned."""
 
-from dagma.retention.pace import Pace
+from dagma.retention.store_pruning import Pace
 
 
 class Clock:

@@ -10,8 +10,8 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._core.storage.runs.schema import RunsTable
 
-from dagma.retention.pace import Pace
 from dagma.retention.runs import RunPruner
+from dagma.retention.store_pruning import Pace
 
 PARTITIONS = dg.StaticPartitionsDefinition(["a", "b"])
 

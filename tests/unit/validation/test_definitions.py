@@ -71,6 +71,24 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         {},
         "project/defs/a/defs.yaml:6: rows: Unknown kind 'cvs', did you mean csv? The kinds are csv, ",
     ),
+    "a kind of partitions": (
+        "defs/a/defs.yaml",
+        f"{TABLE}  rows: r\n  partition_column: day\n  partitions_def: {{type: dayly, start_date: 2026-01-31}}\n",
+        {},
+        "project/defs/a/defs.yaml:8: partitions_def: Input tag 'dayly' found using 'type' does not match any of the ",
+    ),
+    "an option of partitions": (
+        "defs/a/defs.yaml",
+        f"{TABLE}  rows: r\n  partition_column: day\n  partitions_def: {{type: daily, start: 2026-01-31}}\n",
+        {},
+        "project/defs/a/defs.yaml:8: partitions_def, start_date: Field required\n",
+    ),
+    "keys of partitions": (
+        "defs/a/defs.yaml",
+        f"{TABLE}  rows: r\n  partition_column: c\n  partitions_def: {{type: static, partition_keys: [de, de]}}\n",
+        {},
+        "project/defs/a/defs.yaml:8: partitions_def: Partition keys must be unique.",
+    ),
     "a password": (
         "defs/a/defs.yaml",
         f"{TABLE}  rows: {{sql: select 1, url: 'postgresql://me:secret@db/shop'}}\n",

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from dagma.backends.langflow.langflow_jobs import Clients, run_response
-from dagma.calls.finding import Answered, CannotTell, Failed, Finding, NoAnswer, Running
+from dagma.calls.call_backend import Answered, CannotTell, Failed, Finding, NoAnswer, Running
 from dagma.calls.request import OWN_SESSION, CallRequest, own_session
 from dagma.langflow import Flow, LangflowError, PastRun
 from dagma.langflow.untrusted_json import objects, walk

@@ -27,8 +27,8 @@ from dagma.backends.langflow.langflow_outcomes import Answering, LangflowOutcome
 from dagma.backends.langflow.uploaded_files import UploadedFiles
 from dagma.backoff import Backoff
 from dagma.calls.answer import Answer
+from dagma.calls.call_backend import Finding
 from dagma.calls.call_policy import CallPolicy
-from dagma.calls.finding import Finding
 from dagma.calls.request import CallMode, CallRequest, FlowReference
 from dagma.langflow import (
     Access,
