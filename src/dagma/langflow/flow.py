@@ -157,7 +157,11 @@ class FlowCache:
                     kept = self._kept(key)
                     if kept is None:
                         self._flows[key] = (time.monotonic(), mine)
-                return _fetched(fetch, mine) if kept is None else kept.result()
+                if kept is not None:
+                    return kept.result()
+                flow = _fetched(fetch, mine)
+                self.put(flow.id, flow)  # for those who know it by its id
+                return flow
             except CancelledError:
                 continue
             finally:

@@ -15,7 +15,7 @@ from dagma.backends.langflow import langflow_outcomes
 from dagma.backends.langflow.langflow_jobs import Clients
 from dagma.backends.langflow.langflow_outcomes import LangflowOutcomes
 from dagma.backends.langflow.langflow_resource import langflow_from_environment
-from dagma.calls.finding import CannotTell
+from dagma.calls.call_backend import CannotTell
 from dagma.calls.request import CallRequest, own_session
 from dagma.cli import main
 from dagma.langflow import Flow as LangflowFlow

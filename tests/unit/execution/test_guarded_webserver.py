@@ -22,6 +22,7 @@ from dagma.execution.webserver_settings import OWN_HOSTS, allowed_hosts_from_env
 QUERY = json.dumps({"query": "{ version }"})
 JSON = {"Content-Type": "application/json"}
 EVIL = "http://evil.example"
+ROOT = Path(__file__).parents[3]
 PUBLIC = "https://dagster.example.com"
 
 
@@ -35,8 +36,10 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     process = subprocess.Popen(
         [sys.executable, "-m", "dagma.execution.guarded_webserver", "--port", str(port), "--empty-workspace"],
+        cwd=home,  # where there is no .env, which Dagster would load
         env={
             **os.environ,
+            "PYTHONPATH": str(ROOT / "src"),
             "DAGSTER_HOME": str(home),
             "DAGSTER_PUBLIC_URL": PUBLIC,
             "DAGSTER_ALLOWED_HOSTS": "inner.example, *.lan",
