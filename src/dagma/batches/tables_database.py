@@ -7,17 +7,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, MetaData, Table, create_engine, event, inspect, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchTableError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, NoSuchTableError, SQLAlchemyError
 
 from dagma import environment
 from dagma.batches.errors import TableError
+from dagma.ledger.database import SQLITE_BUSY_SECONDS, write_ahead
 
 VARIABLE = "DAGMA_TABLES_URL"
 FORM = "Write postgresql://user:password@host/database or sqlite:////path.db"
-BUSY_SECONDS = 30
 
 logger = logging.getLogger(__name__)
 
@@ -110,8 +109,8 @@ class TablesDatabase:
     def _connect(self) -> Engine:
         if self.dialect == "sqlite":
             Path(self._url.database or "").parent.mkdir(parents=True, exist_ok=True)
-            engine = create_engine(self._url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
-            event.listen(engine, "connect", _write_ahead)
+            engine = create_engine(self._url, connect_args={"timeout": SQLITE_BUSY_SECONDS}, hide_parameters=True)
+            event.listen(engine, "connect", lambda connection, _: write_ahead(connection))
             return engine
         # Many rows in one message to the server, which is an option of this driver.
         options = {"executemany_mode": "values_plus_batch"} if self._url.get_driver_name() == "psycopg2" else {}
@@ -158,11 +157,12 @@ def _checked_url(url: str) -> URL:
         ) from None
     if read.get_backend_name() not in ("postgresql", "sqlite"):
         raise environment.SettingError(f"{VARIABLE} names a {read.get_backend_name()} database. {FORM}.")
+    try:
+        read.get_dialect().import_dbapi()
+    except (NoSuchModuleError, ImportError):
+        raise environment.SettingError(
+            f"{VARIABLE} names the driver {read.drivername!r}, which is not installed. {FORM}."
+        ) from None
     if read.get_backend_name() == "sqlite" and read.database in (None, "", ":memory:"):
         raise environment.SettingError(f"{VARIABLE} names a database in memory, which ends with its process. {FORM}.")
     return read
-
-
-def _write_ahead(connection: Any, _record: Any) -> None:
-    # Readers see the table while a batch writes to it.
-    connection.execute("PRAGMA journal_mode=WAL")

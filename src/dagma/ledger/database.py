@@ -345,7 +345,14 @@ def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:
     dbapi_connection.isolation_level = None
     for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         dbapi_connection.execute(f"PRAGMA {pragma}")
-    # On a new file only one connection can switch, and SQLite does not let the others wait for it.
+    write_ahead(dbapi_connection)
+
+
+def write_ahead(dbapi_connection: Any) -> None:
+    """Have readers see an SQLite file while somebody writes to it.
+
+    On a new file only one connection can switch to that, and SQLite does not let the others wait for it.
+    """
     deadline = time.monotonic() + SQLITE_BUSY_SECONDS
     while True:
         try:

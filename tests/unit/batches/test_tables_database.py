@@ -1,0 +1,36 @@
+"""The tables' database: which URLs it takes, and a new file that two batches open at once."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dagma.batches.tables_database import TablesDatabase
+from dagma.environment import SettingError
+
+
+@pytest.mark.parametrize("url", ["postgresql+psycopg://me@db/tables", "postgresql+nosuch://me@db/tables"])
+def test_a_driver_that_is_not_installed_is_refused(url: str) -> None:
+    with pytest.raises(SettingError, match=r"which is not installed\. Write postgresql://"):
+        TablesDatabase(url)
+
+
+def test_a_new_file_that_another_batch_switches_at_the_same_moment_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Raced(sqlite3.Connection):
+        tries = 0
+
+        def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
+            if "journal_mode=WAL" in statement:
+                Raced.tries += 1
+                if Raced.tries == 1:
+                    raise sqlite3.OperationalError("database is locked")
+            return super().execute(statement, *parameters)
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3.dbapi2, "connect", lambda *args, **options: connect(*args, factory=Raced, **options))
+    with TablesDatabase(f"sqlite:///{tmp_path}/tables.db").begin() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    assert Raced.tries == 2
