@@ -48,6 +48,7 @@ class Asking:
         write: Writes rows to the table.
         tick: Called several times a second, with how many calls are in flight, and whether there are more rows.
         over: Set here when no more answers are wanted.
+        row_cost: What a row is taken to cost until one of this batch has told, in USD; None where that is not known.
     """
 
     def __init__(
@@ -60,8 +61,10 @@ class Asking:
         write: Callable[[Sequence[Written]], None],
         tick: Callable[[int, bool], None],
         over: threading.Event,
+        row_cost: float | None = None,
     ) -> None:
         self._calls = calls
+        self._row_cost = row_cost
         self._crew = Crew(calls.ask)
         self._groups = RowGroups()
         self._staged = staged
@@ -231,10 +234,13 @@ class Asking:
 
     def _affordable(self, rows: int) -> int:
         """Say how many of some rows can be asked, if each costs what the others did, those under way among them."""
-        if self._most_cost is None or not self._cost:
+        if self._most_cost is None:
             return rows
         left = self._most_cost - self._progress.cost_usd
-        return max(min(rows, int(left / (self._cost / self._priced)) - self._crew.given), 0)
+        cost = self._cost / self._priced if self._cost else self._row_cost
+        if left <= 0 or not cost:
+            return rows if left > 0 else 0
+        return max(min(rows, int(left / cost) - self._crew.given), 0)
 
     def _stop_at_cost(self) -> None:
         progress = self._progress

@@ -81,6 +81,7 @@ class Batch:
         self._generation = 0
         self._told_at = PROGRESS_SECONDS
         self._begun_at = datetime.now(UTC)
+        self._row_cost: float | None = None
         self.progress = Progress()
 
     def results(self, *, with_unchanged: bool = False) -> Iterator[RowResult]:
@@ -118,6 +119,7 @@ class Batch:
             scope = self._prepared(staging, flow)
             staged.mark(self._needed)
             self._count(staged)
+            self._count_spent(scope)
             self._refuse_if_none_can_be_asked(staged)
             self._estimate(staged, flow)
             if self._table is not None and self._settings.sample is None:
@@ -149,11 +151,7 @@ class Batch:
         columns = self._settings.columns
         variant = input_hash({"version": flow.version, "output": columns and columns.schema, "of": self._generation})
         partition = f"/{self._table.partition}" if self._table.partition else ""
-        of_table = f"table:{self._table.name}{partition}:{table_id}:"
-        if self._caller.run_id is not None:
-            # By the attempts of the step before this one.
-            self.progress.cost_usd = spent_in_run(self._ledger.database, self._caller.run_id, of_table)
-        return f"{of_table}{variant[:16]}"
+        return f"table:{self._table.name}{partition}:{table_id}:{variant[:16]}"
 
     def _needed(self, rows: Mapping[str, StagedRow]) -> list[str]:
         """Say which of some rows have to be asked."""
@@ -178,6 +176,13 @@ class Batch:
             # Of rows that ask the same, the sample asks one, and all others get its answer.
             self.progress.to_ask = min(to_ask, self._settings.sample)
 
+    def _count_spent(self, scope: str) -> None:
+        """Begin with what the attempts of the step before this one have paid."""
+        run_id = self._caller.run_id
+        if self._table is not None and self._caller.retry_number and run_id is not None and self.progress.to_ask:
+            of_table = scope.rpartition(":")[0]
+            self.progress.cost_usd = spent_in_run(self._ledger.database, run_id, of_table)
+
     def _refuse_if_none_can_be_asked(self, staged: StagedRows) -> None:
         """Refuse rows that all have a fault: a row may be bad, and if all are, the declaration is."""
         if self.progress.to_ask and (row := staged.first_if_all_faulty()) is not None:
@@ -195,6 +200,7 @@ class Batch:
             return
         of_table = None if self._table is None else self._table.averages()
         averages, whose = averages_by(of_table, lambda: self._recent_means(flow))
+        self._row_cost = averages.cost_usd
         refuse_if_dearer(averages, whose, rows, self._settings.max_cost_usd)
         if averages.tokens is None and averages.seconds is None:
             self._caller.log.info("%s rows are asked. What they will take is not known yet.", f"{rows:,}")
@@ -241,7 +247,10 @@ class Batch:
             self._over,
             flow_version=None if self._table is None else flow.version,
         )
-        asking = Asking(calls, staged, self._settings, self._pace, self.progress, self._write, self._tick, self._over)
+        asking = Asking(
+            *(calls, staged, self._settings, self._pace, self.progress, self._write, self._tick, self._over),
+            row_cost=self._row_cost,
+        )
         with self._backend.keeping_files() if self._settings.files else nullcontext():
             try:
                 yield from asking.results(itertools.islice(staged.to_ask(), self._settings.sample))

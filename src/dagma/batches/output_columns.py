@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,10 +172,11 @@ class OutputColumn:
     def _said_by(self, text: str) -> str:
         """Give the value of `enum` that a text such as "It is positive." says; the text where it says none, or more."""
         folded = text.casefold()
-        # Of one letter it may be an article: it is the answer's last word, as in "The answer is B."
-        said = [word for word in self.enum if _says(folded, word.casefold(), at_end=len(word) == 1)]
+        said = [word for word in self.enum if _says(folded, word.casefold())]
         # Of "very good" and "good" the longer one.
         said = [word for word in said if not any(word != other and word in other for other in said)]
+        if len(said) == 1 and said[0].casefold() in ("a", "i") and not _says(folded, said[0].casefold(), at_end=True):
+            return text  # an article or a pronoun, other than in "The answer is A."
         is_plain = len(text) <= LONGEST_SAYING and not re.search(r"\bnot\b|n't\b", folded)
         return said[0] if len(said) == 1 and (is_plain or folded.strip(".\"'`*") == said[0].casefold()) else text
 
@@ -237,7 +239,10 @@ class OutputColumns:
         """Give the columns as `checked` gave them, of a row of a table, which keeps arrays as JSON."""
         values = {column.name: stored[column.name] for column in self.columns}
         arrays = [column.name for column in self.columns if column.type == "array"]
-        return values | {name: json.loads(values[name]) for name in arrays if values[name] is not None}
+        for name in arrays:
+            with suppress(TypeError, ValueError):  # of a row from when the column was no array
+                values[name] = json.loads(values[name])
+        return values
 
     def checked(self, answer: Mapping[str, Any]) -> dict[str, Any]:
         """Give the columns of an answer; what it has beside them is left out.

@@ -161,7 +161,7 @@ def _pairs(tweaks: Mapping[str, Any], flow_id: str) -> Iterator[tuple[str, str]]
         inner = list(_mappings(value))
         for each in inner:
             yield from _pairs(each, name)
-        if not inner:
+        if not inner or isinstance(value, list):
             yield flow_id, name
 
 

@@ -229,9 +229,12 @@ def test_an_answer_that_is_nested_too_deeply_is_a_fault_and_no_error() -> None:
 
 @pytest.mark.parametrize(
     ("text", "grade"),
-    [("b", "b"), ("The answer is B.", "b"), ("(c)", "c"), ("This is a hard question.", None), ("a) or b)", "b")],
+    [
+        *(("b", "b"), ("The answer is B.", "b"), ("b) Paris", "b"), ("Option A", "a"), ("The answer is a.", "a")),
+        *(("This is a hard question.", None), ("a or b", None), ("B, rather than A", None)),
+    ],
 )
-def test_a_value_of_one_letter_is_the_last_word_of_what_says_it(text: str, grade: str | None) -> None:
+def test_a_value_that_is_an_article_too_is_the_last_word_of_what_says_it(text: str, grade: str | None) -> None:
     grades = OutputColumns.of({"grade": {"enum": ["a", "b", "c"]}})
     if grade is None:
         with pytest.raises(AnswerFault):
@@ -251,3 +254,8 @@ def test_a_value_of_one_letter_is_the_last_word_of_what_says_it(text: str, grade
 def test_values_are_told_unless_the_question_names_each_as_a_word(question: str, is_told: bool) -> None:
     told = OutputColumns.of({"place": {"enum": ["in", "out"]}}).instructions(question)
     assert told == ("Answer with one of: in, out." if is_told else "")
+
+
+def test_a_stored_text_that_was_never_a_list_is_given_as_it_is() -> None:
+    tags = OutputColumns.of({"tags": {"type": "array", "items": "string"}})
+    assert [tags.restored({"tags": stored})["tags"] for stored in ('["a"]', "a, b", None)] == [["a"], "a, b", None]

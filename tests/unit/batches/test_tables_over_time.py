@@ -50,11 +50,16 @@ def edited(databases: None) -> Edited:
 
 
 def batch(
-    rows: Any, table: AnswerTable, backend: Backend, partition: tuple[str, str] | None = None, **options: Any
+    rows: Any,
+    table: AnswerTable,
+    backend: Backend,
+    partition: tuple[str, str] | None = None,
+    retry_number: int = 0,
+    **options: Any,
 ) -> Batch:
     """A batch of a table or of one of its partitions, as an asset makes it."""
     settings = BatchSettings(key="id", input="{{ row.text }}", concurrency=1, **options)
-    caller = replace(Caller.current(None), run_id="a-run")
+    caller = replace(Caller.current(None), run_id="a-run", retry_number=retry_number)
     ledger = ledger_from_environment()
     return Batch(rows, settings, backend=backend, caller=caller, ledger=ledger, table=table, partition=partition)
 
@@ -197,10 +202,12 @@ def test_what_an_earlier_attempt_of_the_step_has_paid_counts_for_the_limit(
     with pytest.raises(Unreachable):
         list(batch(reviews(7), table, backend, max_cost_usd=0.0126).results())
     backend._fails_at = ""
-    with pytest.raises(BatchStopped, match=r"2 rows not asked"):
-        list(batch(reviews(7), table, backend, max_cost_usd=0.0126).results())
+    for retry_number in (1, 2):
+        with pytest.raises(BatchStopped, match=r"2 rows not asked"):
+            list(batch(reviews(7), table, backend, retry_number=retry_number, max_cost_usd=0.0126).results())
     assert len(backend._asked) == 5
     assert sum(float(row["cost"]) for row in ledger_rows() if row["cost"]) <= 0.0126
+    list(batch(reviews(7), table, backend, max_cost_usd=0.0126).results())  # another batch of the run has its own limit
 
 
 def test_a_limit_that_the_last_row_has_used_up_fails_no_batch(table: AnswerTable) -> None:

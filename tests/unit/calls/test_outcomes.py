@@ -15,11 +15,11 @@ from dagma.backends.langflow import langflow_outcomes
 from dagma.backends.langflow.langflow_jobs import Clients
 from dagma.backends.langflow.langflow_outcomes import LangflowOutcomes
 from dagma.backends.langflow.langflow_resource import langflow_from_environment
-from dagma.calls.call_backend import CannotTell
+from dagma.calls.call_backend import CannotTell, Failed, Finding
 from dagma.calls.request import CallRequest, own_session
 from dagma.cli import main
 from dagma.langflow import Flow as LangflowFlow
-from dagma.langflow import PastRun
+from dagma.langflow import FlowFailed, PastRun
 from dagma.langflow.past_runs_api import RunState
 from dagma.ledger import Begun, input_hash
 from dagma.testing import ComponentFailed, FakeLangflow, Fault
@@ -135,21 +135,35 @@ def test_a_call_whose_flow_failed_for_a_cause_that_may_pass_is_sent_again(
     assert (retry.success, states(), len(sends(fake))) == (True, [(1, "failed"), (2, "answered")], 2)
 
 
-@pytest.mark.parametrize("state", ["completed", "failed"])
-def test_the_run_of_a_call_before_it_is_not_taken_for_its_own(state: RunState) -> None:
-    began = datetime(2026, 3, 1, tzinfo=UTC)
-    session = own_session("key") if state == "failed" else "chat"
-    run = PastRun("run-1", session, state, began_at=began, asked="next")
-    client = SimpleNamespace(past_runs=lambda *_, **__: [run])
+BEGAN = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def found(*runs: PastRun) -> Finding:
+    """What is found of a second attempt that began at `BEGAN`, in the session of these runs."""
+
+    def past_answer(run: PastRun) -> Any:
+        raise FlowFailed(f"{run.run_id} has failed.", outcome="failed")
+
+    client = SimpleNamespace(past_runs=lambda *_, **__: list(runs), past_answer=past_answer)
     clients = cast("Clients", SimpleNamespace(client=client, quick_client=client))
-    begun = Begun(
-        state="unknown", call_id="c", key="key", attempt=2, begun_at=began + timedelta(seconds=3), mode="direct"
-    )
-    flow = LangflowFlow("f", "F", "f", {})
-    found = LangflowOutcomes(clients, lambda _: flow).find(
-        CallRequest(flow_id="f", input_value="next", session_id=session), begun
-    )
-    assert isinstance(found, CannotTell)
+    begun = Begun(state="unknown", call_id="c", key="key", attempt=2, begun_at=BEGAN, mode="direct")
+    request = CallRequest(flow_id="f", input_value="next", session_id=runs[0].session_id)
+    return LangflowOutcomes(clients, lambda _: LangflowFlow("f", "F", "f", {})).find(request, begun)
+
+
+@pytest.mark.parametrize(("session", "state"), [("chat", "completed"), (own_session("key"), "failed")])
+def test_the_run_of_a_call_before_it_is_not_taken_for_its_own(session: str, state: RunState) -> None:
+    before = PastRun("before", session, state, began_at=BEGAN - timedelta(seconds=3), asked="next")
+    assert isinstance(found(before), CannotTell)
+
+
+def test_its_own_run_is_told_from_the_one_of_the_attempt_before_it() -> None:
+    session = own_session("key")
+    before = PastRun("before", session, "failed", began_at=BEGAN - timedelta(seconds=3))
+    own = PastRun("own", session, "failed", began_at=BEGAN + timedelta(seconds=0.1))
+    told = found(before, own)
+    assert isinstance(told, Failed)
+    assert told.error.cause == "own has failed."
 
 
 def test_a_call_that_never_began_is_sent_by_the_same_run(fake: FakeLangflow, instance: dg.DagsterInstance) -> None:

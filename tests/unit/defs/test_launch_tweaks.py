@@ -214,3 +214,5 @@ def test_the_name_of_a_flow_without_fields_decides_nothing() -> None:
     check_launch_tweaks({"temperature": 0.2}, FlowReference("code_review_model"))
     with pytest.raises(BadRequest, match="an address or a file"):
         check_launch_tweaks({"choices": [{"size": 1}, [{"base_url": "http://evil"}]]}, FlowReference("chain"))
+    with pytest.raises(BadRequest, match="a secret"):
+        check_launch_tweaks({"C-1": {"api_key": [{}, "sk"]}}, FlowReference("chain"))

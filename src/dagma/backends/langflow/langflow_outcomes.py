@@ -109,12 +109,11 @@ class LangflowOutcomes:
         mine = _of_attempt(runs, request, begun, is_own=is_own)
         if not is_own and len(mine) > 1:
             return CannotTell(f"Its session {session!r} was named by its caller, and holds {len(mine)} such calls.")
-        for run in sorted(mine, key=lambda run: _ORDER.index(run.state)):
-            # Of an earlier attempt only a run without an answer can be left.
-            may_be_anothers = not is_own or (begun.attempt > 1 and run.state in ("failed", "lost"))
-            if may_be_anothers and run.began_at is not None and run.began_at < begun.begun_at - SYNCED_CLOCKS:
-                return CannotTell("The run in its session began before it, by Langflow's clock.")
+        certain = [run for run in mine if not _may_be_anothers(run, begun, is_own=is_own)]
+        for run in sorted(certain, key=lambda run: _ORDER.index(run.state)):
             return self._told_by(run)
+        if mine:
+            return CannotTell("The run in its session began before it, by Langflow's clock.")
         if not is_own:
             return Running(f"Langflow knows no run of it in the session {session!r}, which its caller named.")
         if any(run.state not in ("failed", "lost") for run in runs):
@@ -172,6 +171,13 @@ def _of_attempt(runs: Sequence[PastRun], request: CallRequest, begun: Begun, *, 
     since = begun.begun_at - CLOCK_SKEW
     recent = [run for run in runs if run.began_at is not None and run.began_at >= since]
     return recent if is_own else [run for run in recent if run.asked == request.input_value]
+
+
+def _may_be_anothers(run: PastRun, begun: Begun, *, is_own: bool) -> bool:
+    """Whether a run that clocks may make look like this attempt's is of one before it, or of another call."""
+    # Of an earlier attempt only a run without an answer can be left.
+    may_be = not is_own or (begun.attempt > 1 and run.state in ("failed", "lost"))
+    return may_be and run.began_at is not None and run.began_at < begun.begun_at - SYNCED_CLOCKS
 
 
 def _stores_input(flow: Flow, request: CallRequest) -> bool:
