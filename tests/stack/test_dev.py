@@ -33,6 +33,7 @@ class Dev:
             **{name: value for name, value in os.environ.items() if not name.startswith(left_out)},
             **{name: str(port) for name, port in self.ports.items()},
             "DAGMA_DEV_DIR": str(self.state),
+            "UV_COMPILE_BYTECODE": "0",  # which takes minutes, and pays from the second start on
             "PYTHONPATH": str(ROOT / "src"),
         }
         with self.screen.open("wb") as output:

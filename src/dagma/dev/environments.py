@@ -38,7 +38,7 @@ def ensure(settings: Settings, name: str, run: Run) -> Path:
     settings.environments.mkdir(parents=True, exist_ok=True)
     made_from.unlink(missing_ok=True)
     # The CAs that the machine trusts, for a proxy that re-signs TLS. Bytecode halves Langflow's start.
-    environment = {"UV_SYSTEM_CERTS": "true", **os.environ, "UV_COMPILE_BYTECODE": "1"}
+    environment = {"UV_SYSTEM_CERTS": "true", "UV_COMPILE_BYTECODE": "1", **os.environ}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     run(f"venv-{name}", [uv, "venv", "--clear", "--python", sys.executable, str(folder)], environment)
     install = [uv, "pip", "install", "--python", str(python), "--no-deps", "--require-hashes", "-r", str(lock)]
