@@ -225,9 +225,7 @@ class AnswerTable:
             connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), records)
 
     def remove_vanished(self, missing: Callable[[Sequence[str]], list[str]], *, since: datetime, drop: bool) -> int:
-        """Mark or drop the rows that are not in the input any more, and those of before the table was partitioned.
-
-        The same the other way round, once it is partitioned no more.
+        """Mark or drop the rows that are not in the input any more, or are from before partitions came or went.
 
         Args:
             missing: Gives those of some keys that the input lacks.

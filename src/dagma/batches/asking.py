@@ -237,9 +237,11 @@ class Asking:
         if self._most_cost is None:
             return rows
         left = self._most_cost - self._progress.cost_usd
+        if left <= 0:
+            return 0
         cost = self._cost / self._priced if self._cost else self._row_cost
-        if left <= 0 or not cost:
-            return rows if left > 0 else 0
+        if not cost:
+            return rows
         return max(min(rows, int(left / cost) - self._crew.given), 0)
 
     def _stop_at_cost(self) -> None:

@@ -25,7 +25,7 @@ class Progress:
         found: Rows whose answer an earlier batch had paid for already.
         vanished: Rows of the table that are not in the input any more.
         tokens: Tokens that the calls used, as far as they were reported.
-        cost_usd: What this batch has paid, in USD, as far as prices are known; by earlier attempts of its step as well.
+        cost_usd: What this batch and earlier attempts of its step have paid, in USD, as far as prices are known.
         unpriced: Rows that were asked and whose cost is not known.
         seconds: For how long it has been asking.
         level: How many calls are in flight at most.

@@ -21,12 +21,22 @@ from dagma.calls.request import CallMode
 from dagma.flows.outline import FlowOutline
 from dagma.langflow import InputType, OutputType
 
+PARTITIONS_EXAMPLE = "{type: static, partition_keys: [de, fr]}"
+
+
+def _resolved_partitions(context: dg.ResolutionContext, declared: Any) -> dg.PartitionsDefinition[Any] | None:
+    # Dagster's model also accepts a text, since it may be a template, and then fails on it.
+    if isinstance(declared, str):
+        raise ValueError(f"{declared!r} is no object. Write it as in {PARTITIONS_EXAMPLE}.")
+    return resolve_partitions_def(context, declared)
+
+
 # Filled in when a run calls the flow, and not when the YAML is loaded.
 _AtRun = dg.Resolver.passthrough()
 ResolvedPartitions = Annotated[
     dg.PartitionsDefinition | None,
     dg.Resolver(
-        resolve_partitions_def,
+        _resolved_partitions,
         # By the type alone, so that a mistake is told of the kind that is meant.
         model_field_type=Annotated[
             HourlyPartitionsDefinitionModel
@@ -36,7 +46,7 @@ ResolvedPartitions = Annotated[
             | StaticPartitionsDefinitionModel,
             Field(discriminator="type"),
         ],
-        description="The asset's partitions, such as {type: static, partition_keys: [de, fr]}.",
+        description=f"The asset's partitions, such as {PARTITIONS_EXAMPLE}.",
     ),
 ]
 

@@ -21,7 +21,7 @@ from dagma.ledger import Begun
 
 # How far the clocks of Langflow and of the ledger may be apart.
 CLOCK_SKEW = timedelta(seconds=5)
-# The same where they are kept right.
+# The same on machines that keep their time by NTP.
 SYNCED_CLOCKS = timedelta(seconds=1)
 # How long Langflow has to have answered without a gap until a request that it had got before must have begun: its flow
 # is read and its graph is built before the first component stores a message.
