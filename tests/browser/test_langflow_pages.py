@@ -69,6 +69,9 @@ def new_flow(page: Page, stack: Stack) -> Iterator[Page]:
     """What "New Flow" opens; the flow is deleted afterwards."""
     page.goto(stack.langflow_url)
     log_in(page, stack)
+    # Until it has read what this server offers, the page takes everything for offered.
+    with page.expect_response("**/api/v1/config"):
+        page.reload()
     page.get_by_role("button", name="New Flow").click()
     expect(page.get_by_test_id("flow-builder-welcome")).to_be_visible()
     flow_id = page.url.split("/flow/")[1].split("/")[0]

@@ -171,6 +171,14 @@ class Stack:
         options = [] if stdin is None else ["--interactive"]
         return printed(["docker", "exec", *options, first.id, *command], check, os.environ, stdin)
 
+    def check(self, service: str) -> bool:
+        """Whether the service's health check passes now, as Docker would run it."""
+        container = self.container(service)
+        kind, *command = self.inspect(container)["Config"]["Healthcheck"]["Test"]
+        shell = ["sh", "-c"] if kind == "CMD-SHELL" else []
+        asked = subprocess.run(["docker", "exec", container.id, *shell, *command], capture_output=True, check=False)
+        return asked.returncode == 0
+
     def sql(self, database: str, statement: str) -> str:
         """Run a statement as Postgres' superuser; return its rows, fields separated by |."""
         return self.exec("postgres", "psql", "-U", "postgres", "-d", database, "-tAqc", statement)

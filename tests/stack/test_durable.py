@@ -1,34 +1,21 @@
 """Calls as jobs on the shipped stack: they outlive workers and code servers, end with a cancel, and are sent once."""
 
-import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 from harness.stack import Stack, wait_until
-from stack.conftest import Dagster, retry_of, rows, sleeping
+from stack.conftest import Dagster, retry_of, rows
+from stack.in_flight import launch_job
 
 from dagma.langflow import ApiKey, JobLost, JobPolicy, LangflowClient
 
-FOLLOWING = re.compile(r"Following job (?P<job>[0-9a-f-]{36})")
 STOP_SECONDS = 5.0
 # How long it may take from a worker's death to the retry of its run.
 FOUND_SECONDS = 60.0
 # How long the sensor may take from the moment in which a run is CANCELED; ten seconds of these it waits on purpose.
 SWEEP_SECONDS = 60.0
-
-
-def launch_job(dagster: Dagster, flow_id: str, seconds: float) -> tuple[str, str]:
-    """Launch a call that takes this long as a job; return the run's id and the job's, once Langflow runs the job."""
-    run_id = dagster.launch(input_value="slept", flow_id=flow_id, tweaks=sleeping(seconds), mode="job")
-
-    def job() -> str | None:
-        log = "\n".join(dagster.messages(run_id))
-        found = FOLLOWING.search(log)
-        return found["job"] if found and "Behave-1 has started" in log else None
-
-    return run_id, wait_until("the job", job, seconds=60) or ""
 
 
 def test_the_log_of_a_run_tells_what_happens_in_its_job_while_it_happens(
@@ -151,40 +138,6 @@ def test_a_retry_that_was_lost_with_the_code_server_is_made_up_for(stack: Stack,
     outcome = dagster.finish(retry_of(dagster, run_id))
     assert (outcome.status, outcome.metadata["answer"]) == ("SUCCESS", "slept")
     assert (outcome.metadata["job_id"], outcome.metadata["origin"]) == (job_id, "re-attached")
-
-
-def test_a_job_that_langflow_lost_is_sent_again_by_the_same_run(stack: Stack, dagster: Dagster, behave: str) -> None:
-    run_id, job_id = launch_job(dagster, behave, seconds=20)
-    stack.run("restart", "--timeout", "0", "langflow")  # SIGKILL at once
-    stack.wait_health("langflow", "healthy", seconds=300)
-
-    outcome = dagster.finish(run_id, seconds=240)
-    assert (outcome.status, outcome.metadata["answer"]) == ("SUCCESS", "slept")
-    assert outcome.metadata["attempt"] == 2
-    assert outcome.metadata["job_id"] != job_id
-    assert [(row["attempt"], row["state"]) for row in rows(stack, run_id)] == [(1, "failed"), (2, "answered")]
-
-
-def test_a_job_that_langflow_forgot_in_its_queue_is_lost_and_its_key_is_free_again(
-    stack: Stack, langflow: LangflowClient, behave: str
-) -> None:
-    for _ in range(5):  # as many as Langflow runs at a time
-        langflow.submit(behave, "slept", tweaks=sleeping(60))
-    key = f"forgotten-{uuid.uuid4()}"
-    job_id = langflow.submit(behave, "waits", idempotency_key=key)
-    assert langflow.status(job_id).state == "queued"
-    stack.kill("langflow")
-    stack.wait_health("langflow", "healthy", seconds=300)
-
-    assert langflow.status(job_id).state == "queued", "as it will be for ever"
-    assert langflow.submit(behave, "waits", idempotency_key=key) == job_id
-    impatient = JobPolicy(queued=3.0)
-    auth = ApiKey(stack.settings["LANGFLOW_API_KEY"])
-    with LangflowClient(stack.langflow_url, auth=auth, jobs=impatient) as client, pytest.raises(JobLost):
-        client.collect(job_id)
-    again = langflow.submit(behave, "waits", idempotency_key=key)
-    assert again != job_id
-    assert langflow.collect(again).answer == "waits"
 
 
 def test_a_job_that_langflow_dropped_is_lost_and_its_key_is_free_again(

@@ -33,7 +33,7 @@ os.kill(-1, signal.SIGKILL)
 """
 
 
-@pytest.mark.parametrize("service", ["dagster-webserver", "dagster-daemon", "user-code", "worker", "redis", "langflow"])
+@pytest.mark.parametrize("service", ["dagster-webserver", "dagster-daemon", "user-code", "worker", "redis"])
 def test_works_again_without_help_after_a_restart_of(service: str, stack: Stack, dagster: Dagster) -> None:
     stack.run("restart", service)
     stack.wait_health(service, "healthy", seconds=180)
