@@ -107,17 +107,12 @@ show_stack() {
   local login
   if gateway_is_on; then
     login=$'\n'$(who_may_log_in)
-    show_screen "" "$login"
-    return
+  elif [ -t 1 ]; then
+    login="   login: $(setting LANGFLOW_SUPERUSER admin) / $(setting LANGFLOW_SUPERUSER_PASSWORD '')"
+  else
+    # A password belongs on a person's screen, not in the log of a CI job.
+    login="   login: $(setting LANGFLOW_SUPERUSER admin), password: grep LANGFLOW_SUPERUSER_PASSWORD .env"
   fi
-  login="$(setting LANGFLOW_SUPERUSER admin), password: grep LANGFLOW_SUPERUSER_PASSWORD .env"
-  # A password belongs on a person's screen, not in the log of a CI job.
-  if [ -t 1 ]; then login="$(setting LANGFLOW_SUPERUSER admin) / $(setting LANGFLOW_SUPERUSER_PASSWORD '')"; fi
-  show_screen "   login: $login" ""
-}
-
-# show_screen BESIDE_LANGFLOW BELOW
-show_screen() {
   cat <<SCREEN
 
 Dagma is up (${PHASES:-nothing has changed}).
@@ -125,7 +120,7 @@ Dagma is up (${PHASES:-nothing has changed}).
 $(docker compose ps --format '{{.Service}}\t{{.Status}}' | expand -t 20 | sed 's/^/  /')
 
   Dagster   $(dagster_address)
-  Langflow  $(setting LANGFLOW_PUBLIC_URL "http://127.0.0.1:$(setting LANGFLOW_PORT 7860)")$1$2
+  Langflow  $(setting LANGFLOW_PUBLIC_URL "http://127.0.0.1:$(setting LANGFLOW_PORT 7860)")$login
 
 Next:  make ask Q="What is the capital of France?"
 SCREEN

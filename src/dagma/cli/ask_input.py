@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,10 @@ def read_question(question: str | None, file: str | None) -> str:
             'There is no question. Give it as an argument, "What is the capital of France?", or --file PATH, or - to '
             "read standard input."
         )
-    if STANDARD_INPUT in (question, file):
-        text = _decoded(_read_standard_input(), "Standard input")
-    elif file is not None:
-        text = _decoded(_read_file(file), file)
+    if file is not None:
+        text = _read(file)
+    elif question == STANDARD_INPUT:
+        text = _read(STANDARD_INPUT)
     else:
         text = str(question)
         if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
@@ -74,23 +75,14 @@ def _refuse_constant(word: str) -> None:
     raise ValueError(f"{word} is no number of JSON")
 
 
-def _read_standard_input() -> bytes:
+def _read(path: str) -> str:
+    source = "Standard input" if path == STANDARD_INPUT else path
     try:
-        return sys.stdin.buffer.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"Standard input can't be read: {error.strerror}.") from None
-
-
-def _read_file(path: str) -> bytes:
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(MOST_BYTES + 1)
+        with nullcontext(sys.stdin.buffer) if path == STANDARD_INPUT else Path(path).open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise InputError(f"{path} can't be read: {reason}. Name a readable file.") from None
-
-
-def _decoded(content: bytes, source: str) -> str:
+        raise InputError(f"{source} can't be read: {reason}. Name a readable file.") from None
     if len(content) > MOST_BYTES:
         raise InputError(f"{source} is larger than {MOST_BYTES:,} bytes. Give less.")
     try:

@@ -19,7 +19,6 @@ class BrokerError(Exception):
 class Worker:
     """A worker that answered."""
 
-    name: str
     queues: frozenset[str]
     slots: int
     """How many runs it executes at a time."""
@@ -81,7 +80,6 @@ def find_workers(broker_url: str, *, answer_seconds: float = ANSWER_SECONDS) -> 
         raise unreachable(broker_url, error) from None
     return [
         Worker(
-            name=name.removeprefix("celery@"),
             queues=frozenset(str(queue["name"]) for queue in served),
             slots=int(((stats.get(name) or {}).get("pool") or {}).get("max-concurrency") or 0),
             busy=len(active.get(name) or []),

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from dagma import __version__, environment
 from dagma.batches.errors import TableError
-from dagma.cli import ask, doctor, flows_command, prune, reload, run, table, validate
+from dagma.cli import ask, flows_command, prune, reload, run, table, validate
+from dagma.cli.doctor import command as doctor
 from dagma.cli.launching import INTERRUPTED, UnfinishedError
 from dagma.flows.files import FlowFileError
 from dagma.langflow import LangflowError

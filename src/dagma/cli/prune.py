@@ -2,7 +2,6 @@
 
 import argparse
 import math
-from collections.abc import Callable, Iterator
 
 from dagma import environment
 from dagma.backends.langflow.access_variables import langflow_client
@@ -24,36 +23,36 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def prune(options: argparse.Namespace) -> int:
     """Prune each store, print a line for each, and return 0 only if none fails."""
+    settings = RetentionSettings.from_environment()
     failures = 0
-    for name, prune_store in stores(RetentionSettings.from_environment(), dry_run=options.dry_run):
+    for name, prune_store in STORES.items():
         try:
-            print(f"{name:<9} {'would delete' if options.dry_run else 'deleted'}: {prune_store()}", flush=True)
+            pruned = prune_store(settings, options.dry_run)
+            print(f"{name:<9} {'would delete' if options.dry_run else 'deleted'}: {pruned}", flush=True)
         except (LangflowError, LedgerError, environment.SettingError, OSError) as error:
             failures += 1
             print(f"{name:<9} FAILED: {error}", flush=True)
     return 1 if failures else 0
 
 
-def stores(settings: RetentionSettings, *, dry_run: bool) -> Iterator[tuple[str, Callable[[], Pruned]]]:
-    """Yield each store's name, and what prunes it to the end."""
+def _prune_runs(settings: RetentionSettings, dry_run: bool) -> Pruned:
+    import dagster as dg  # two seconds, of which the other commands have no use
 
-    def prune_runs() -> Pruned:
-        import dagster as dg  # two seconds, of which the other commands have no use
+    from dagma.retention.runs import RunPruner
 
-        from dagma.retention.runs import RunPruner
+    with dg.DagsterInstance.get() as instance:
+        return RunPruner(instance, days=settings.runs, pace=Pace(math.inf), dry_run=dry_run).prune()
 
-        with dg.DagsterInstance.get() as instance:
-            return RunPruner(instance, days=settings.runs, pace=Pace(math.inf), dry_run=dry_run).prune()
 
-    def prune_langflow() -> Pruned:
-        with langflow_client() as client:
-            days, chats_days, pace = settings.langflow, settings.chats, Pace(math.inf)
-            return LangflowPruner(client, days=days, chats_days=chats_days, pace=pace, dry_run=dry_run).prune()
+def _prune_langflow(settings: RetentionSettings, dry_run: bool) -> Pruned:
+    with langflow_client() as client:
+        days, chats_days = settings.langflow, settings.chats
+        return LangflowPruner(client, days=days, chats_days=chats_days, pace=Pace(math.inf), dry_run=dry_run).prune()
 
-    def prune_calls() -> Pruned:
-        ledger = LedgerSettings.from_environment().open()
-        return prune_ledger(ledger, days=settings.ledger, pace=Pace(math.inf), dry_run=dry_run)
 
-    yield "Dagster", prune_runs
-    yield "Langflow", prune_langflow
-    yield "ledger", prune_calls
+def _prune_calls(settings: RetentionSettings, dry_run: bool) -> Pruned:
+    ledger = LedgerSettings.from_environment().open()
+    return prune_ledger(ledger, days=settings.ledger, pace=Pace(math.inf), dry_run=dry_run)
+
+
+STORES = {"Dagster": _prune_runs, "Langflow": _prune_langflow, "ledger": _prune_calls}

@@ -12,11 +12,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def validate(options: argparse.Namespace) -> int:
-    """Print a paragraph for each problem, and return 0 only if there is none."""
+    """Print a paragraph for each problem, and return 0 only if there is none; nothing is asked over a network."""
     del options
-    from dagma.validation import find_problems
+    # Here, because they import Dagster, for which no other command should wait.
+    from dagma.validation.definitions import definition_problems
+    from dagma.validation.setting_checks import setting_problems
 
-    problems = find_problems()
+    # Definitions refuse bad settings themselves: said once, by the setting.
+    problems = list(dict.fromkeys([*setting_problems(), *definition_problems()]))
     for problem in problems:
         print(problem)
     return 1 if problems else 0

@@ -1,13 +1,16 @@
 """Starting the processes, each when what it needs is there."""
 
+import hashlib
+import os
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import requests
 
-from dagma.dev import commands, environments
+from dagma.dev import commands
 from dagma.dev.dev_settings import NotReadyError, Settings
 from dagma.dev.interruption import Interruption
 from dagma.dev.processes import ProcessGroups
@@ -16,6 +19,9 @@ from dagma.dev.processes import ProcessGroups
 LLM_SECONDS = 120.0
 LANGFLOW_SECONDS = 300.0
 DAGSTER_SECONDS = 180.0
+
+Run = Callable[[str, list[str], dict[str, str]], None]
+"""Runs a command to its end, given its name, its words and its environment; raises where it fails."""
 
 
 class Starter:
@@ -41,12 +47,12 @@ class Starter:
         return url
 
     def _start_llm(self) -> None:
-        python = environments.ensure(self._settings, "llm", self._run)
+        python = ensure_environment(self._settings, "llm", self._run)
         self._processes.start("llm", *commands.llm(self._settings, python), self._settings.state)
         self._wait_for("llm", f"http://127.0.0.1:{self._settings.llm_port}/health", LLM_SECONDS)
 
     def _start_langflow(self) -> str:
-        python = environments.ensure(self._settings, "langflow", self._run)
+        python = ensure_environment(self._settings, "langflow", self._run)
         self._settings.langflow_data.mkdir(parents=True, exist_ok=True)
         self._processes.start("langflow", *commands.langflow(self._settings, python), self._settings.langflow_data)
         url = f"http://127.0.0.1:{self._settings.langflow_port}"
@@ -82,6 +88,42 @@ class Starter:
                     return
                 self._interruption.pause(0.5)
         raise NotReadyError(f"{name} did not answer within {seconds:.0f} s: see {self._settings.logs / name}.log")
+
+
+def ensure_environment(settings: Settings, name: str, run: Run) -> Path:
+    """Install the virtual environment of Langflow or of the local LLM, from the lock of its image.
+
+    Unless it is there, and its lock, of `docker/<name>`, is the one it was made from.
+
+    Returns:
+        Its Python.
+
+    Raises:
+        NotReadyError: uv is missing.
+    """
+    lock = settings.root / "docker" / name / "requirements.txt"
+    folder = settings.environments / name
+    python = folder / "bin" / "python"
+    made_from = settings.environments / f"{name}.made-from"
+    wanted = (
+        f"{hashlib.sha256(lock.read_bytes()).hexdigest()} Python {sys.version_info.major}.{sys.version_info.minor}\n"
+    )
+    if python.exists() and made_from.is_file() and made_from.read_text() == wanted:
+        return python
+    beside = Path(sys.executable).parent / "uv"
+    uv = str(beside) if beside.exists() else shutil.which("uv")
+    if uv is None:
+        raise NotReadyError("uv is missing: run `make dev`, which installs it into .venv")
+    settings.environments.mkdir(parents=True, exist_ok=True)
+    made_from.unlink(missing_ok=True)
+    # The CAs that the machine trusts, for a proxy that re-signs TLS. Bytecode halves Langflow's start.
+    environment = {"UV_SYSTEM_CERTS": "true", "UV_COMPILE_BYTECODE": "1", **os.environ}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    run(f"venv-{name}", [uv, "venv", "--clear", "--python", sys.executable, str(folder)], environment)
+    install = [uv, "pip", "install", "--python", str(python), "--no-deps", "--require-hashes", "-r", str(lock)]
+    run(f"install-{name}", install, environment)
+    made_from.write_text(wanted)
+    return python
 
 
 def _answers(session: requests.Session, url: str) -> bool:

@@ -40,10 +40,6 @@ class Asker:
     """Their e-mail address, subject or user name."""
     role: Role
 
-    def __str__(self) -> str:
-        """Name them in a message."""
-        return f"{self.principal} has the role {self.role}"
-
     def refusal(self, what: str, needed: Role | None) -> str | None:
         """Say why something is refused; None where it is allowed.
 
@@ -55,7 +51,9 @@ class Asker:
             return (
                 f"{what} was not given a role yet in this version of Dagma, so nobody may use it through the gateway."
             )
-        return None if self.role >= needed else f"{what} takes the role {needed}; {self}. See docs/roles.md."
+        if self.role >= needed:
+            return None
+        return f"{what} takes the role {needed}; {self.principal} has the role {self.role}. See docs/roles.md."
 
 
 def asker_of(scope: Scope) -> Asker | None:

@@ -1,27 +1,22 @@
 """The token by which a program on another machine logs in at the gateway."""
 
+from collections.abc import Callable
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-import requests
-from requests.auth import AuthBase
-from typing_extensions import override
+from requests import PreparedRequest
 
 from dagma import environment
 
 
-class BearerToken(AuthBase):
-    """Sends a token; unlike a header that is set, nothing in ~/.netrc replaces it."""
+def bearer(token: str) -> Callable[[PreparedRequest], PreparedRequest]:
+    """Give what sends a token, as the `auth` of a session; unlike a header, nothing in ~/.netrc replaces it."""
 
-    def __init__(self, token: str) -> None:
-        """Keep the token."""
-        self._token = token
-
-    @override
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Put it on a request."""
-        request.headers["Authorization"] = f"Bearer {self._token}"
+    def send(request: PreparedRequest) -> PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {token}"
         return request
+
+    return send
 
 
 def token_for(url: str) -> str | None:

@@ -20,10 +20,6 @@ TYPE_PREFIX = re.compile(r"^(ValueError|dagster\.\S+): ")
 """The type of an error whose message says all of it."""
 
 
-class LoadTimeoutError(BaseException):
-    """Definitions took too long to load. Nothing that loads them catches it and tries again."""
-
-
 def describe(error: BaseException) -> str:
     """Tell an error in a line or two: its cause; for the project's code `project/file.py:line: Type: message`."""
     chain = list(_chain(error))

@@ -6,18 +6,18 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import requests
 
 from dagma import environment
-from dagma.execution.gateway_token import BearerToken, token_for
+from dagma.execution.gateway_token import bearer, token_for
 from dagma.langflow.auth.credential import bare_url
 
 DEFAULT_URL = "http://127.0.0.1:3000"
 REQUEST_TIMEOUT_SECONDS = 30.0
 RELOAD_SECONDS = 200.0  # a code server gives a process that loads definitions 180
+POLL_SECONDS = 0.25
 REPOSITORY = "__repository__"
 END_STATUSES = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
 
@@ -37,7 +37,6 @@ query Location($name: String!) {
   workspaceLocationEntryOrError(name: $name) {
     __typename
     ... on WorkspaceLocationEntry {
-      loadStatus
       locationOrLoadError { __typename ... on PythonError { message causes { message } } }
     }
   }
@@ -167,17 +166,6 @@ class Queue:
     unhealthy_daemons: frozenset[str]
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """A schedule of the code location."""
-
-    name: str
-    cron: str
-    timezone: str
-    is_running: bool
-    next_at: datetime | None
-
-
 class Webserver:
     """One Dagster webserver."""
 
@@ -204,7 +192,7 @@ class Webserver:
         self._public_url = (public_url or url).rstrip("/")
         self._setting = setting
         self._session = requests.Session()
-        self._session.auth = BearerToken(token) if token else None
+        self._session.auth = bearer(token) if token else None
         # requests looks into REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE by itself.
         self._session.verify = environment.text("SSL_CERT_FILE") or True
 
@@ -300,8 +288,8 @@ class Webserver:
             ),
         )
 
-    def schedules(self) -> list[Schedule]:
-        """List the schedules of the code location, as Dagster has read them.
+    def schedules(self) -> list[dict[str, Any]]:
+        """List the schedules of the code location, as `SCHEDULES` asks for them.
 
         Raises:
             WebserverError: There is no answer, or the code location has none.
@@ -310,19 +298,8 @@ class Webserver:
         found = self.query(SCHEDULES, repository=repository)["schedulesOrError"]
         if found["__typename"] != "Schedules":
             raise WebserverError(f"Dagster lists no schedules of {self.location!r}: {_plain(found.get('message', ''))}")
-        return [
-            Schedule(
-                name=schedule["name"],
-                cron=schedule["cronSchedule"],
-                timezone=schedule["executionTimezone"] or "UTC",
-                is_running=schedule["scheduleState"]["status"] == "RUNNING",
-                next_at=next(
-                    (datetime.fromtimestamp(tick["timestamp"], UTC) for tick in schedule["futureTicks"]["results"]),
-                    None,
-                ),
-            )
-            for schedule in found["results"]
-        ]
+        schedules: list[dict[str, Any]] = found["results"]
+        return schedules
 
     def check_location(self) -> None:
         """Make sure that the code location is loaded.
@@ -401,14 +378,14 @@ class Webserver:
         causes = [error["message"] for error in result.get("errors", [])] or [_plain(result.get("message", ""))]
         raise LaunchRefusedError(f"Dagster did not launch {what} ({result['__typename']}): {' '.join(causes)}")
 
-    def follow(self, run_id: str, *, poll_seconds: float = 0.25) -> Iterator[str]:
+    def follow(self, run_id: str) -> Iterator[str]:
         """Yield the run's status at every poll, until it has ended."""
         while True:
             status = self._run(STATUS, run_id)["status"]
             yield status
             if status in END_STATUSES:
                 return
-            time.sleep(poll_seconds)
+            time.sleep(POLL_SECONDS)
 
     def outcome(self, run_id: str) -> Outcome:
         """Read how an ended run ended.

@@ -33,12 +33,7 @@ from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task
 
 from dagma import environment
-from dagma.execution.celery_settings import (
-    CELERY_SETTINGS,
-    READY_FILE,
-    broker_url,
-    result_backend_url,
-)
+from dagma.execution.celery_settings import CELERY_SETTINGS, READY_FILE, broker_url, result_backend_url
 from dagma.execution.launcher import task_id_of
 from dagma.execution.load_errors import describe
 from dagma.execution.pool_renewal import PoolRenewal
@@ -78,14 +73,8 @@ import_definitions()
 Prices().warm_up()
 
 
-def make_worker_app() -> Celery:
-    """Make the app; broker and result backend are those of the environment."""
-    made: Celery = make_app({"broker": broker_url(), "backend": result_backend_url(), "config_source": CELERY_SETTINGS})
-    made.steps["consumer"].add(PoolRenewal)
-    return made
-
-
-app = make_worker_app()
+app: Celery = make_app({"broker": broker_url(), "backend": result_backend_url(), "config_source": CELERY_SETTINGS})
+app.steps["consumer"].add(PoolRenewal)
 execute_job = create_execute_job_task(app)
 
 

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from celery import Celery
+from celery.states import READY_STATES
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
@@ -15,7 +16,6 @@ SILENCE_SECONDS = 30.0
 """Longer than a worker takes to shut down, and to reconnect to a broker that was restarted."""
 ANSWER_SECONDS = 2.0
 
-FINISHED_STATES = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
 # kombu raises the transport's own errors as they are: Redis's, and the socket's.
 BROKER_ERRORS = (KombuError, RedisError, OSError)
 
@@ -44,15 +44,7 @@ class TaskState:
     @property
     def is_finished(self) -> bool:
         """Whether no worker executes the task any more."""
-        return self.name in FINISHED_STATES
-
-
-@dataclass
-class Silence:
-    """How long, and how many times in a row, a worker has not answered when asked for a task."""
-
-    since: float
-    misses: int = 1
+        return self.name in READY_STATES
 
 
 class RollCall:
@@ -67,7 +59,8 @@ class RollCall:
         """Prepare to ask the workers of `app`, which have its broker and result backend."""
         self._app = app
         self._clock = clock
-        self._silences: dict[str, Silence] = {}
+        self._misses: dict[str, list[float]] = {}
+        """When, without an answer in between, the worker of a task has not answered, by the task's id."""
 
     def state_of(self, task_id: str) -> TaskState:
         """Read a task's state from the result backend.
@@ -96,14 +89,14 @@ class RollCall:
             self._start_over()
             return Presence.UNREACHABLE
         if any(task_id in tasks for tasks in answers.values()):
-            self._silences.pop(task_id, None)
+            self._misses.pop(task_id, None)
             return Presence.PRESENT
         if hostname and answers:
-            self._silences.pop(task_id, None)
+            self._misses.pop(task_id, None)
             return Presence.ABSENT
         if hostname and self._is_draining(hostname):
             return Presence.DRAINING
-        return self._count_silence(task_id)
+        return self._count_miss(task_id)
 
     def interrupt(self, task_id: str) -> None:
         """Tell every worker to drop the task if it waits, and to interrupt it if it runs.
@@ -128,21 +121,16 @@ class RollCall:
             return False
 
     def _start_over(self) -> None:
-        """Forget every silence: workers need time to find a broker again that was away."""
-        self._silences.clear()
+        """Forget every miss: workers need time to find a broker again that was away."""
+        self._misses.clear()
 
-    def _count_silence(self, task_id: str) -> Presence:
+    def _count_miss(self, task_id: str) -> Presence:
         # By task, since only a run that goes on is asked for without a gap: a worker's misses of a run that has ended
         # since say nothing of the time between.
-        now = self._clock()
-        silence = self._silences.get(task_id)
-        if silence is None:
-            self._silences[task_id] = Silence(since=now)
-            return Presence.SILENT
-        silence.misses += 1
-        if silence.misses >= MISSES and now - silence.since >= SILENCE_SECONDS:
-            return Presence.LOST
-        return Presence.SILENT
+        misses = self._misses.setdefault(task_id, [])
+        misses.append(self._clock())
+        is_lost = len(misses) >= MISSES and misses[-1] - misses[0] >= SILENCE_SECONDS
+        return Presence.LOST if is_lost else Presence.SILENT
 
 
 def _draining_key(hostname: str) -> str:

@@ -10,13 +10,17 @@ from types import FrameType
 import dagster as dg
 
 from dagma import environment
-from dagma.execution.load_errors import LoadTimeoutError, describe
+from dagma.execution.load_errors import describe
 
 LOCATIONS = ("dagma.definitions", "dagma.project_definitions")
 """The modules of the code locations."""
 
 # More than a project takes on a busy machine, and less than a person waits.
 LOAD_SECONDS = 60
+
+
+class LoadTimeoutError(BaseException):
+    """Definitions took too long to load. Nothing that loads them catches it and tries again."""
 
 
 def definition_problems(seconds: int = LOAD_SECONDS) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from unit.cli.fake_dagster import DAEMON, RUN_ID, FakeDagster
 
-from dagma.cli import ask, main, waiting
+from dagma.cli import ask, launching, main
 from dagma.cli.celery_workers import BrokerError, Worker
 from dagma.cli.launching import INTERRUPTED
 from dagma.execution.webserver import Webserver
@@ -309,8 +309,8 @@ def test_a_reader_that_has_seen_enough_is_no_error(dagster: FakeDagster) -> None
     assert (done.returncode, done.stderr) == (0, "")
 
 
-IDLE = Worker("w1", frozenset({"dagster"}), slots=2, busy=0)
-BUSY = Worker("w1", frozenset({"dagster"}), slots=2, busy=2)
+IDLE = Worker(frozenset({"dagster"}), slots=2, busy=0)
+BUSY = Worker(frozenset({"dagster"}), slots=2, busy=2)
 HINTS: dict[str, tuple[str, Any, dict[str, Any], str]] = {
     "no worker": ("STARTING", [], {}, "no worker answers. Look at them: `make ps`, `make logs s=worker`."),
     "no worker for the queue": ("QUEUED", [], {}, "no worker answers."),
@@ -335,8 +335,8 @@ def test_a_run_that_does_not_begin_is_explained_once(
             raise workers
         return workers
 
-    monkeypatch.setattr(waiting, "HINT_SECONDS", 0.2)
-    monkeypatch.setattr(waiting, "find_workers", find)
+    monkeypatch.setattr(launching, "HINT_SECONDS", 0.2)
+    monkeypatch.setattr(launching, "find_workers", find)
     if workers is not None:
         monkeypatch.setenv("CELERY_BROKER_URL", "redis://:secret@redis:6379/0")
     for name, value in more.items():
@@ -352,7 +352,7 @@ def test_a_run_that_does_not_begin_is_explained_once(
 def test_a_run_that_begins_at_once_is_not_explained(
     dagster: FakeDagster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(waiting, "HINT_SECONDS", 0.2)
+    monkeypatch.setattr(launching, "HINT_SECONDS", 0.2)
     dagster.statuses = ["QUEUED", "STARTED", "STARTED", "STARTED", "SUCCESS"]
     assert main(["ask", "Why?"]) == 0
     assert capsys.readouterr().err == ""

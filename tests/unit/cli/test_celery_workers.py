@@ -47,7 +47,7 @@ def worker() -> Iterator[None]:
 
 @pytest.mark.usefixtures("worker")
 def test_a_worker_tells_its_queues_and_how_busy_it_is() -> None:
-    assert find_workers(MEMORY, answer_seconds=1.0) == [Worker("w1", frozenset({"dagster"}), slots=2, busy=1)]
+    assert find_workers(MEMORY, answer_seconds=1.0) == [Worker(frozenset({"dagster"}), slots=2, busy=1)]
 
 
 def test_no_worker_is_an_empty_list() -> None:

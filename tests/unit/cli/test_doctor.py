@@ -204,35 +204,13 @@ def test_another_backend_has_no_llm_of_langflow(
     assert "DAGMA_BACKEND is my.module:answer" in doctor().said["LLM"]
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "said"),
-    [
-        ("DAGMA_RECORD_TEXTS", "some", "DAGMA_RECORD_TEXTS is 'some'. Set it to one of: full, none."),
-        ("LANGFLOW_BASE_URL", "langflow:7860", "LANGFLOW_BASE_URL must look like"),
-        ("LANGFLOW_TIMEOUT_SECONDS", "soon", "LANGFLOW_TIMEOUT_SECONDS is 'soon'"),
-        ("LANGFLOW_MODE", "fast", "LANGFLOW_MODE is 'fast'"),
-        ("DAGMA_QUOTAS", "calls=many", "Quota 'calls=many' can't be read"),
-        ("DAGMA_PRICES", "gpt=cheap", "Price 'gpt=cheap' can't be read"),
-        ("DAGMA_TIMEZONE", "Berlin", "DAGMA_TIMEZONE is 'Berlin'"),
-        ("LANGFLOW_SCHEDULE_CRON", "0 25 * * *", "LANGFLOW_SCHEDULE_CRON is '0 25 * * *'"),
-        ("DAGMA_SCHEDULES_RUNNING", "maybe", "DAGMA_SCHEDULES_RUNNING is 'maybe'"),
-    ],
-)
-def test_a_setting_that_cannot_be_used_fails_by_name(
-    doctor: Doctor, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
-) -> None:
-    monkeypatch.setenv(name, value)
-    printed = doctor()
-    assert printed.verdicts["settings"] == "FAILED"
-    assert said in printed.said["settings"]
-
-
 def test_all_settings_that_cannot_be_used_are_told_at_once(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGMA_QUOTAS", "calls=many")
     monkeypatch.setenv("DAGMA_TIMEZONE", "Berlin")
-    said = doctor().said["settings"]
-    assert "'calls=many'" in said
-    assert "'Berlin'" in said
+    printed = doctor()
+    assert printed.verdicts["settings"] == "FAILED"
+    assert "Quota 'calls=many' can't be read" in printed.said["settings"]
+    assert "DAGMA_TIMEZONE is 'Berlin'" in printed.said["settings"]
 
 
 def test_a_default_flow_that_is_not_there_is_named(
@@ -265,8 +243,8 @@ def test_a_code_location_that_does_not_load_fails_with_its_cause(doctor: Doctor,
     ("workers", "verdict", "said"),
     [
         ((), "FAILED", "No worker answered within 2 s: runs wait. Look at them: `make ps`, `make logs s=worker`."),
-        ((Worker("w1", frozenset({"celery"}), 2, 0),), "FAILED", "takes runs of the queue 'dagster'"),
-        ((Worker("w1", frozenset({"dagster"}), 2, 1),), "ok", "1 answered and take runs"),
+        ((Worker(frozenset({"celery"}), 2, 0),), "FAILED", "takes runs of the queue 'dagster'"),
+        ((Worker(frozenset({"dagster"}), 2, 1),), "ok", "1 answered and take runs"),
     ],
     ids=["none", "of another queue", "one"],
 )

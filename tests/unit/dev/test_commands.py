@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 from unit.scripts.compose import ROOT, SERVICES
 
-from dagma.dev import commands, environments
+from dagma.dev import commands
 from dagma.dev.__main__ import screen
 from dagma.dev.dev_settings import NotReadyError, Settings, read_settings
+from dagma.dev.start import ensure_environment
 from dagma.flows import ASSISTANT
 
 # What decides which web page may call Langflow, and who runs code in it.
@@ -144,13 +145,13 @@ def test_an_environment_is_installed_by_its_lock_once(settings: Settings, monkey
         (settings.environments / "llm" / "bin").mkdir(parents=True, exist_ok=True)
         (settings.environments / "llm" / "bin" / "python").touch()
 
-    python = environments.ensure(settings, "llm", run)
+    python = ensure_environment(settings, "llm", run)
     assert [command[1:3] for command in ran] == [["venv", "--clear"], ["pip", "install"]]
     assert {"--require-hashes", "--no-deps", str(python)} <= set(ran[1])
-    assert environments.ensure(settings, "llm", run) == python
+    assert ensure_environment(settings, "llm", run) == python
     assert len(ran) == 2
     (settings.root / "docker" / "llm" / "requirements.txt").write_text("llm==2\n")
-    environments.ensure(settings, "llm", run)
+    ensure_environment(settings, "llm", run)
     assert len(ran) == 4
 
 
@@ -164,11 +165,11 @@ def test_an_installation_that_was_cut_off_is_made_anew(settings: Settings, monke
 
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            environments.ensure(settings, "llm", cut_off)
+            ensure_environment(settings, "llm", cut_off)
 
 
 def test_a_missing_uv_is_said(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("shutil.which", lambda _name: None)
     monkeypatch.setattr("sys.executable", str(tmp_path / "bin" / "python"))
     with pytest.raises(NotReadyError, match="uv is missing"):
-        environments.ensure(settings, "llm", lambda *_: None)
+        ensure_environment(settings, "llm", lambda *_: None)

@@ -59,16 +59,6 @@ def test_a_worker_leaves_a_backend_of_the_project_to_the_runs(
     assert "dagma.project_definitions" not in imported
 
 
-def test_broker_and_result_backend_can_stand_in_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"):
-        (tmp_path / name).write_text(f"redis://:of-the-file@127.0.0.1:1/{name}\n")
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
-    conf = worker.make_worker_app().conf
-    assert conf.broker_url == "redis://:of-the-file@127.0.0.1:1/CELERY_BROKER_URL"
-    assert conf.result_backend == "redis://:of-the-file@127.0.0.1:1/CELERY_RESULT_BACKEND"
-
-
 def test_a_stopping_worker_announces_itself_and_interrupts_what_outlasts_the_grace_period(
     run: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

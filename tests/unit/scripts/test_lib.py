@@ -50,21 +50,6 @@ def test_a_setting_comes_from_the_environment_then_from_env_then_from_its_defaul
     assert setting("ANOTHER ''") == "/c"
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "A_NAME=dagma2   # the second",
-        "export A_NAME=dagma2",
-        "A_NAME = dagma2",
-        "A_NAME='dagma2' # our",
-        "A_NAME=dagma2\r",
-    ],
-)
-def test_a_setting_is_read_as_compose_reads_it(machine: Machine, line: str) -> None:
-    machine.write(".env", line + "\n")
-    assert machine.run("setting A_NAME dagma").stdout == "dagma2"
-
-
 def test_a_setting_that_compose_would_change_is_refused(machine: Machine) -> None:
     machine.write(".env", "A_NAME=dagma$SECOND\n")
     assert "A_NAME in .env has a $" in machine.refusal("name=$(setting A_NAME dagma); echo went on")

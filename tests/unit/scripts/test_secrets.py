@@ -93,6 +93,7 @@ def test_an_env_of_before_has_no_folder_and_gets_the_usual_one(machine: Machine)
         (f"{KEY}=plain-key", "plain-key"),
         (f"{KEY}= blanks around  ", "blanks around"),
         (f"{KEY}=cut # a comment", "cut"),
+        (f"{KEY}=of Windows\r", "of Windows"),
         (f"{KEY}=not#cut", "not#cut"),
         (f"{KEY}='a$b ${{C}} \\n # \"all\" of it' # but this", 'a$b ${C} \\n # "all" of it'),
         (f'{KEY}="double # quotes"', "double # quotes"),

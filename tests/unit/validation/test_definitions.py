@@ -218,7 +218,7 @@ def test_what_loads_is_passed_in_silence(project: str, said: dict[str, tuple[int
 def test_code_that_does_not_come_to_an_end_is_given_up(tmp_path: Path) -> None:
     project = make_project(tmp_path / "p", "defs/loop.py", "import time\nwhile True:\n    time.sleep(0.1)\n")
     script = (
-        "import dagma.definitions; from dagma.validation import definition_problems;"
+        "import dagma.definitions; from dagma.validation.definitions import definition_problems;"
         "print(*definition_problems(seconds=5))"
     )
     done = subprocess.run(

@@ -7,8 +7,7 @@ import pytest
 from unit.scripts.compose import COMPOSE, exemplified
 
 from dagma import environment
-from dagma.validation import setting_problems
-from dagma.validation.setting_checks import refuse_bad_settings
+from dagma.validation.setting_checks import refuse_bad_settings, setting_problems
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,7 @@
 """Does Dagster take runs, and is there a worker that executes them?"""
 
+from datetime import UTC, datetime
+
 from dagma import environment
 from dagma.cli.celery_workers import ANSWER_SECONDS, CONNECT_SECONDS, broker_address, find_workers, unreachable
 from dagma.cli.doctor.check import Problem, Skipped
@@ -33,9 +35,11 @@ def check_schedules() -> str:
         return "there is none"
     told = []
     for schedule in schedules:
-        at = f", next at {schedule.next_at:%Y-%m-%d %H:%M} UTC" if schedule.next_at else ""
-        state = f"is on{at}" if schedule.is_running else "is off"
-        told.append(f"{schedule.name} ({schedule.cron}, {schedule.timezone}) {state}")
+        ticks = schedule["futureTicks"]["results"]
+        at = f", next at {datetime.fromtimestamp(ticks[0]['timestamp'], UTC):%Y-%m-%d %H:%M} UTC" if ticks else ""
+        state = f"is on{at}" if schedule["scheduleState"]["status"] == "RUNNING" else "is off"
+        timezone = schedule["executionTimezone"] or "UTC"
+        told.append(f"{schedule['name']} ({schedule['cronSchedule']}, {timezone}) {state}")
     return "; ".join(told)
 
 

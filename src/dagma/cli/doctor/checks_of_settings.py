@@ -7,7 +7,7 @@ from dagma.cli.doctor.check import Problem
 def check_settings() -> str:
     """Read all settings, and tell every one that can't be used."""
     # Here, because it imports Dagster, for which no other command should wait.
-    from dagma.validation import setting_problems
+    from dagma.validation.setting_checks import setting_problems
 
     if problems := setting_problems():
         raise Problem(" ".join(problems))
