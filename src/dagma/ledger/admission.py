@@ -27,8 +27,7 @@ from dagma.ledger.errors import (
     OutcomeUnknownError,
     QuotaExceededError,
 )
-from dagma.ledger.live_callers import Presence
-from dagma.ledger.lost_callers import record_lost
+from dagma.ledger.live_callers import Presence, record_lost
 from dagma.ledger.quotas import Meter, Reservation, canonical_flow, window_start
 from dagma.ledger.refusals import Refusal, record_refusal
 from dagma.ledger.state_changes import change

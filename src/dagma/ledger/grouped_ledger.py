@@ -111,8 +111,7 @@ class GroupedLedger(Ledger):
         with self._mutex:
             for begun, _ in ended:
                 del self._unwritten[begun.key]
-        self._presence.release(*unsent)
-        self._presence.forget(*(begun.call_id for begun, _ in answered))
+        self._presence.release(*(begun.call_id for begun, _ in ended))
 
     def _write_answered(self, answered: Sequence[tuple[Begun, Ending]]) -> None:
         endings = [ending for _, ending in answered]

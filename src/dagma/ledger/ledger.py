@@ -16,8 +16,7 @@ from dagma.ledger.call import MOST_TOKENS, Begun, Call, State, Usage, reported
 from dagma.ledger.database import Database, insert_once, utc_now
 from dagma.ledger.errors import LedgerError, LedgerSettingsError
 from dagma.ledger.estimates import fill_in
-from dagma.ledger.live_callers import presence_for
-from dagma.ledger.lost_callers import record_all_lost
+from dagma.ledger.live_callers import presence_for, record_all_lost
 from dagma.ledger.prices import Prices
 from dagma.ledger.quotas import Limit, Meter, parse_quotas
 from dagma.ledger.state_changes import ENDS_FROM, Ending, change, end_all
@@ -280,14 +279,14 @@ class Ledger:
 
     def _end(self, begun: Begun, now: datetime, values: Mapping[str, Any]) -> None:
         self._move(begun, self._timed(begun, now, values), ENDS_FROM)
-        self._presence.forget(begun.call_id)
+        self._presence.release(begun.call_id)
 
     def _end_answered(self, begun: Begun, ending: Ending, patience_seconds: float | None = None) -> None:
         def move(connection: Connection) -> bool:
             return bool(end_all(connection, [ending], self._clock()))
 
         self._record(begun, "answered", move, patience_seconds)
-        self._presence.forget(begun.call_id)
+        self._presence.release(begun.call_id)
 
     def _timed(self, begun: Begun, now: datetime, values: Mapping[str, Any]) -> Mapping[str, Any]:
         if not self.database.is_sqlite or values["state"] == "unknown":
