@@ -12,10 +12,9 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select, text
 
 from dagma.ledger.admission import GIVEN_UP, Admission, begun_from_row
-from dagma.ledger.call import MOST_TOKENS, Begun, Call, State, Usage, reported
+from dagma.ledger.call import MOST_TOKENS, Begun, Call, State, Usage, fill_in, reported
 from dagma.ledger.database import Database, insert_once, utc_now
 from dagma.ledger.errors import LedgerError, LedgerSettingsError
-from dagma.ledger.estimates import fill_in
 from dagma.ledger.live_callers import presence_for, record_all_lost
 from dagma.ledger.prices import Prices
 from dagma.ledger.quotas import Limit, Meter, parse_quotas
@@ -183,7 +182,7 @@ class Ledger:
     ) -> None:
         """Record the answer, and keep the raw response for retries.
 
-        Usage that was not reported is estimated, and the row says so: see `dagma.ledger.estimates`.
+        Usage that was not reported is estimated, and the row says so: see `dagma.ledger.call.fill_in`.
 
         Args:
             begun: What `begin` gave.
@@ -196,7 +195,7 @@ class Ledger:
         """
         now = self._clock()
         body = json.dumps(raw)
-        usages = reported([usage.checked() for usage in usages], answer)
+        usages = reported(usages, answer)
         if answer is not None:
             answer_characters = len(answer)
         used = self._used(usages, now)
@@ -372,8 +371,6 @@ class Ledger:
         )
 
     def _used(self, usages: Sequence[Usage], now: datetime) -> dict[str, Any]:
-        # A backend's figures must neither give a quota back nor keep an answer from being recorded.
-        usages = [usage.checked() for usage in usages]
         return {
             "model": storable(", ".join(dict.fromkeys(usage.model for usage in usages if usage.model))) or None,
             "input_tokens": _sum([usage.input_tokens for usage in usages]),
