@@ -164,7 +164,7 @@ class Ledger:
         query = SUBMITTED_JOBS if backend is None else SUBMITTED_JOBS.where(calls.c.backend == backend)
 
         def work(connection: Connection) -> list[Begun]:
-            rows = connection.execute(query, {"of_runs": list(run_ids)})
+            rows = connection.execute(query, {"of_runs": list(run_ids)}).mappings()
             return [begun_from_row("running", row) for row in rows]
 
         return self.database.transact(work)

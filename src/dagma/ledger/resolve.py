@@ -6,7 +6,7 @@ import socket
 from contextlib import suppress
 from typing import Any
 
-from dagma.ledger.call import Begun
+from dagma.ledger.admission import begun_from_row
 from dagma.ledger.errors import LedgerError
 from dagma.ledger.ledger_settings import LedgerSettings
 from dagma.ledger.reports import Record, find_calls
@@ -44,7 +44,7 @@ def run_resolve(arguments: argparse.Namespace) -> int:
         raise LedgerError(f"Call {call['id']} was decided to be sent again before, and that can't be taken back.")
     by = f"decided by {_whoami()} with `dagma ledger resolve`"
     decide = ledger.resend if arguments.decision == "resend" else ledger.give_up
-    decide(_begun(call), by)
+    decide(begun_from_row("unknown", call), by)
     (recorded,) = find_calls(ledger.database, call["id"])
     if recorded["state"] != "unknown":
         raise LedgerError(f"Call {call['id']} is {recorded['state']} by now: nothing is left to decide.")
@@ -67,18 +67,6 @@ def _the_call(records: list[Record], name: str) -> Record:
         listed = ", ".join(record["id"][:12] for record in unknown[:10])
         raise LedgerError(f"{name!r} names {len(unknown)} unknown calls: {listed}. Write more of the id.")
     return unknown[0]
-
-
-def _begun(record: Record) -> Begun:
-    return Begun(
-        state="unknown",
-        call_id=record["id"],
-        key=record["key"],
-        attempt=record["attempt"],
-        begun_at=record["begun_at"],
-        mode=record["mode"],
-        job_id=record["job_id"],
-    )
 
 
 def _whoami() -> str:
