@@ -123,7 +123,7 @@ class GroupedLedger(Ledger):
         endings = [ending for _, ending in answered]
 
         def work(connection: Connection) -> set[str]:
-            return end_all(connection, endings, self._clock())
+            return end_all(connection, endings, self.database.clock())
 
         try:
             written = self.database.transact(work, self._patience_seconds)
