@@ -76,7 +76,7 @@ class FilePresence:
             self._held[call_id] = handle
 
     def release(self, *call_ids: str) -> None:
-        """Remove the calls' files and unlock them, where this process has any."""
+        """Remove the calls' files and unlock them, where this process has any; never fails."""
         for call_id in call_ids:
             handle = self._held.pop(call_id, None)
             if handle is not None:
@@ -143,7 +143,10 @@ class SessionPresence:
             self._open_session()
 
     def release(self, *call_ids: str) -> None:
-        """Give the calls' locks back, where this process has any; a broken connection has done so already."""
+        """Give the calls' locks back, where this process has any; never fails.
+
+        A broken connection has given them back already.
+        """
         with self._mutex:
             released = self._held.intersection(call_ids)
             self._held -= released
@@ -202,6 +205,7 @@ class SessionPresence:
 
 
 Presence = FilePresence | SessionPresence
+"""Marks calls as being sent by this process, and tells whether anybody marks one."""
 
 _presences: "weakref.WeakSet[Presence]" = weakref.WeakSet()
 
