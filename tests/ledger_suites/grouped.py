@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dagma.ledger import Begun, Call, CallInFlightError, Ledger, OutcomeUnknownError, Usage, write_behind
+from dagma.ledger import Begun, Call, CallInFlightError, Ledger, OutcomeUnknownError, Usage, grouped_ledger
 from dagma.ledger.grouped_ledger import GroupedLedger
 from dagma.ledger.reports import Filter, all_calls
 from dagma.ledger.totals import totals
@@ -101,7 +101,7 @@ class ManyAtATime:
     def test_a_call_that_cant_be_finished_leaves_the_others_alone(
         self, make_ledger: MakeLedger, make_grouped: MakeGrouped, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(write_behind, "GATHER_SECONDS", 60)
+        monkeypatch.setattr(grouped_ledger, "GATHER_SECONDS", 60)
         ledger = make_grouped()
         begun = [ledger.begin(new_call()) for _ in range(8)]
         make_ledger().fail(begun[0], "FlowFailed", "It is over already.")
@@ -135,7 +135,7 @@ class ManyAtATime:
     def test_a_call_is_in_flight_until_its_end_is_written(
         self, make_ledger: MakeLedger, make_grouped: MakeGrouped, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(write_behind, "GATHER_SECONDS", 60)
+        monkeypatch.setattr(grouped_ledger, "GATHER_SECONDS", 60)
         call, ledger = new_call(), make_grouped()
         with ledger.attempt(call) as begun:
             ledger.finish(begun, raw="Paris")

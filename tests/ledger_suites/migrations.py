@@ -5,8 +5,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from dagma.ledger.migrate import alembic_config, migrate
-from dagma.ledger.schema_version import HEAD, VERSION_TABLE
-from dagma.ledger.tables import metadata
+from dagma.ledger.tables import HEAD, VERSION_TABLE, metadata
 from ledger_suites.tools import MakeLedger
 
 

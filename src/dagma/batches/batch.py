@@ -27,7 +27,7 @@ from dagma.calls.request import FlowReference
 from dagma.langflow.flows_api import is_refused_look_up
 from dagma.ledger import Ledger, LedgerError, input_hash
 from dagma.ledger.grouped_ledger import GroupedLedger
-from dagma.ledger.recent_calls import Means, recent_means, spent_in_run
+from dagma.ledger.totals import Means, recent_means, spent_in_run
 from dagma.wording import counted
 
 # Progress is told every 5 s at first, and then ever less often: under 300 times in a day.

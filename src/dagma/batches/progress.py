@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from dagma.batches.answer_table import Averages
 from dagma.batches.errors import BatchStopped
-from dagma.ledger.recent_calls import Means
+from dagma.ledger.totals import Means
 from dagma.wording import counted
 
 

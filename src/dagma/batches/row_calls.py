@@ -35,7 +35,7 @@ from dagma.ledger import (
     OutcomeGivenUpError,
     OutcomeUnknownError,
 )
-from dagma.ledger.estimates import fill_in
+from dagma.ledger.call import fill_in
 from dagma.ledger.grouped_ledger import GroupedLedger
 from dagma.ledger.texts import storable
 

@@ -72,7 +72,7 @@ class Answer:
         usage = response.get("usage") or ()
         try:
             listed = [usage] if isinstance(usage, Mapping) else usage
-            usages = tuple(Usage(**each).checked() for each in listed)
+            usages = tuple(Usage(**each) for each in listed)
         except TypeError as error:
             raise MalformedResponse(
                 f"The usage in the backend's response can't be read: {error}.",

@@ -1,5 +1,6 @@
-"""Letting a call in: is it new, answered already, running as a job, or in another caller's hands?"""
+"""Letting a call in: is it new, answered, running as a job, in another caller's hands, or refused by a limit?"""
 
+import hashlib
 import json
 import logging
 import os
@@ -9,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import cache, partial
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, TextClause, bindparam, or_, select, text
+from sqlalchemy import Connection, TextClause, bindparam, or_, select, text
 
 from dagma.backoff import Backoff
 from dagma.ledger.call import Begun, Call
@@ -27,10 +29,8 @@ from dagma.ledger.errors import (
     OutcomeUnknownError,
     QuotaExceededError,
 )
-from dagma.ledger.live_callers import Presence
-from dagma.ledger.lost_callers import record_lost
+from dagma.ledger.live_callers import Presence, record_lost
 from dagma.ledger.quotas import Meter, Reservation, canonical_flow, window_start
-from dagma.ledger.refusals import Refusal, record_refusal
 from dagma.ledger.state_changes import change
 from dagma.ledger.tables import UtcTime, calls, rejections, replays
 from dagma.ledger.texts import TextPolicy, storable
@@ -67,6 +67,8 @@ NEWEST_OF_ADDRESS = (
     .limit(1)
 )
 
+Refusal = QuotaExceededError | FlowNotIdentifiedError
+
 logger = logging.getLogger(__name__)
 
 
@@ -83,21 +85,6 @@ class _Beginning:
     call: Call
     reservation: Reservation
     row: dict[str, Any]
-
-    def begun(self, begun_at: datetime) -> Begun:
-        """Say that the call is to be sent."""
-        return Begun(
-            state="new",
-            call_id=self.row["id"],
-            key=self.row["key"],
-            attempt=self.row["attempt"],
-            begun_at=begun_at,
-            mode=self.call.mode,
-            flow_id=self.call.flow_id,
-            flow_name=self.call.flow_name,
-            input_characters=self.row["input_characters"],
-            reserved_cost=self.reservation.cost,
-        )
 
 
 class Admission:
@@ -203,21 +190,21 @@ class Admission:
             self._presence.hold(call_id)  # before anybody can see the row
         attempt = 1
         while not (begun := self._insert(connection, {call_id: call}, attempt).get(call_id)):
-            last = connection.execute(LAST_ATTEMPT, {"of_key": call.key}).one()
-            if last.id == call_id and last.state == "begun":  # committed before, and the reply was lost
+            last = connection.execute(LAST_ATTEMPT, {"of_key": call.key}).mappings().one()
+            if last["id"] == call_id and last["state"] == "begun":  # committed before, and the reply was lost
                 return begun_from_row("new", last)
-            if last.state in ("begun", "submitted"):
-                if last.mode == "job":
+            if last["state"] in ("begun", "submitted"):
+                if last["mode"] == "job":
                     return begun_from_row("running", last)
-                self._declare_lost(connection, last.id)
+                self._declare_lost(connection, last["id"])
                 return None
-            if last.state == "answered" and (replay := _replay(connection, last)):
+            if last["state"] == "answered" and (replay := _replay(connection, last)):
                 return replay
-            if last.state == "unknown":
+            if last["state"] == "unknown":
                 _refuse_unknown(connection, last)
-            if last.id == call_id:  # the same, and others have recorded an end since: the next attempt has another id
+            if last["id"] == call_id:  # the same, and others have ended it since: the next attempt has another id
                 return None
-            attempt = last.attempt + 1
+            attempt = last["attempt"] + 1
         return begun
 
     def _insert(self, connection: Connection, new: Mapping[str, Call], attempt: int = 1) -> dict[str, Begun]:
@@ -268,12 +255,8 @@ class Admission:
         record_lost(connection, call_id, self._database.clock())
 
     def _record_refusal(self, call: Call, refusal: Refusal) -> None:
-        now = self._database.clock()
-
         def record(connection: Connection) -> None:
-            recorded = _as_recorded(connection, call, now)
-            row = {**_row_of(recorded, self._texts), "error_message": self._texts.of_error(str(refusal))}
-            record_refusal(connection, recorded, row, refusal, now)
+            record_refusal(connection, call, refusal, self._texts, self._database.clock())
 
         try:
             self._database.transact(record, min(self._patience_seconds, REFUSAL_PATIENCE_SECONDS))
@@ -336,12 +319,13 @@ def _insert_rows(connection: Connection, beginnings: Sequence[_Beginning], now: 
     ordered = sorted(beginnings, key=lambda each: (each.call.flow_id, each.row["principal"] or "", each.row["key"]))
     if connection.dialect.name == "sqlite":
         new = [each for each in ordered if insert_once(connection, calls, {**each.row, "begun_at": now})]
-        return {each.row["id"]: each.begun(now) for each in new}
-    by_id = {each.row["id"]: each for each in ordered}
+        return {each.row["id"]: begun_from_row("new", {**each.row, "begun_at": now}) for each in new}
+    by_id = {each.row["id"]: each.row for each in ordered}
     rows = json.dumps([each.row for each in ordered], default=str)
     inserted = connection.execute(_insert_rows_once(tuple(ordered[0].row)), {"rows": rows}) if ordered else ()
     # PostgreSQL's own time, which the windows of limits go by whatever this machine's clock says.
-    return {row.id: by_id[row.id].begun(row.begun_at.astimezone(UTC)) for row in inserted}
+    times = {row.id: row.begun_at.astimezone(UTC) for row in inserted}
+    return {call_id: begun_from_row("new", {**by_id[call_id], "begun_at": at}) for call_id, at in times.items()}
 
 
 @cache
@@ -355,42 +339,85 @@ def _insert_rows_once(names: tuple[str, ...]) -> TextClause:
     )
 
 
-def _refuse_unknown(connection: Connection, row: Row[Any]) -> None:
+def record_refusal(connection: Connection, call: Call, refusal: Refusal, texts: TextPolicy, now: datetime) -> None:
+    """Record that a call was refused, in a transaction of its own: the one that would have begun it is rolled back.
+
+    Refusals of one flow by one limit share a row for each run, principal and hour, which tells the first of them and
+    counts the others. So a loop of refused calls fills no disk.
+
+    Args:
+        connection: In a transaction.
+        call: The call, as its caller gave it.
+        refusal: Why it was refused.
+        texts: Which words of the call and of the reason are kept.
+        now: The time by this machine.
+    """
+    call = _as_recorded(connection, call, now)
+    shared = [
+        "refused",
+        refusal.limit,
+        call.flow_id,
+        call.principal,
+        call.run_id,
+        window_start("hour", now).isoformat(),
+    ]
+    row = {
+        **_row_of(call, texts),
+        "id": uuid.uuid4().hex,
+        "key": hashlib.sha256(json.dumps(shared).encode()).hexdigest(),
+        "attempt": 0,
+        "state": "refused",
+        "refusals": 1,
+        "reserved_tokens": 0,
+        "reserved_cost": Decimal(0),
+        "error_class": type(refusal).__name__,
+        "error_message": texts.of_error(str(refusal)),
+    }
+    count = "(key, attempt) DO UPDATE SET refusals = calls.refusals + 1"
+    if connection.dialect.name == "sqlite":  # PostgreSQL sets the times by itself
+        row.update(begun_at=now, finished_at=now)
+        count += ", finished_at = excluded.finished_at"
+    insert_once(connection, calls, row, count)
+
+
+def _refuse_unknown(connection: Connection, row: Mapping[Any, Any]) -> None:
     """Refuse to send a call again whose outcome is unknown, unless somebody has decided that it may be sent."""
-    if connection.execute(ANSWER, {"of_call": row.id}).one().rejected:
+    if connection.execute(ANSWER, {"of_call": row["id"]}).one().rejected:
         return
-    if row.error_class == GIVEN_UP:
-        raise OutcomeGivenUpError(row.id)
+    if row["error_class"] == GIVEN_UP:
+        raise OutcomeGivenUpError(row["id"])
     raise OutcomeUnknownError(begun_from_row("unknown", row))
 
 
-def _replay(connection: Connection, row: Row[Any]) -> Begun | None:
+def _replay(connection: Connection, row: Mapping[Any, Any]) -> Begun | None:
     """Give the answer of an answered call, unless it was rejected."""
     # A statement of its own: one that waited for the row still sees the other tables as they were before.
-    answer = connection.execute(ANSWER, {"of_call": row.id}).one()
+    answer = connection.execute(ANSWER, {"of_call": row["id"]}).one()
     if answer.rejected:
         return None
     if answer.body is None:
-        raise AnswerExpiredError(row.id)
+        raise AnswerExpiredError(row["id"])
     return begun_from_row("answered", row, raw=json.loads(answer.body))
 
 
-def begun_from_row(state: Literal["new", "answered", "running", "unknown"], row: Row[Any], raw: Any = None) -> Begun:
+def begun_from_row(
+    state: Literal["new", "answered", "running", "unknown"], row: Mapping[Any, Any], raw: Any = None
+) -> Begun:
     """Say what to do with a call, by its row; `raw` is the raw response of an answered one."""
     return Begun(
         state=state,
-        call_id=row.id,
-        key=row.key,
-        attempt=row.attempt,
-        begun_at=row.begun_at,
-        mode=row.mode,
-        job_id=row.job_id,
+        call_id=row["id"],
+        key=row["key"],
+        attempt=row["attempt"],
+        begun_at=row["begun_at"],
+        mode=row["mode"],
+        job_id=row.get("job_id"),
         raw=raw,
-        flow_version=row.flow_version,
-        ended_at=row.finished_at if state == "unknown" else None,
-        error_class=row.error_class if state == "unknown" else None,
-        flow_id=row.flow_id,
-        flow_name=row.flow_name,
-        input_characters=row.input_characters or 0,
-        reserved_cost=row.reserved_cost,
+        flow_version=row["flow_version"],
+        ended_at=row["finished_at"] if state == "unknown" else None,
+        error_class=row["error_class"] if state == "unknown" else None,
+        flow_id=row["flow_id"],
+        flow_name=row["flow_name"],
+        input_characters=row["input_characters"] or 0,
+        reserved_cost=row["reserved_cost"],
     )

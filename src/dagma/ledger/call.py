@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
@@ -16,6 +16,8 @@ PRINCIPAL_CHARACTERS = 200
 """How many characters of a principal are kept; the others tell nobody apart."""
 MOST_TOKENS = 10**12
 """What no call can use: a server that reports more, or less than none, reports nothing."""
+CHARACTERS_PER_TOKEN = 4
+"""Roughly what tokenizers make of English; other languages and code have fewer characters a token."""
 
 
 def input_hash(payload: Mapping[str, Any] | str) -> str:
@@ -91,21 +93,22 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """Tokens that one model used for a call. None stands for "not reported", which is not 0."""
+    """Tokens that one model used for a call. None stands for "not reported", which is not 0.
+
+    What can't be true counts as not reported: a backend's figures must neither give a quota back nor keep an answer
+    from being recorded.
+    """
 
     model: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
     total_tokens: int | None = None
 
-    def checked(self) -> "Usage":
-        """Give the usage with what can be true of it; the rest counts as not reported."""
-        return Usage(
-            model=self.model if isinstance(self.model, str) else None,
-            input_tokens=_count(self.input_tokens),
-            output_tokens=_count(self.output_tokens),
-            total_tokens=_count(self.total_tokens),
-        )
+    def __post_init__(self) -> None:
+        """Leave out what can't be true."""
+        object.__setattr__(self, "model", self.model if isinstance(self.model, str) else None)
+        for name in ("input_tokens", "output_tokens", "total_tokens"):
+            object.__setattr__(self, name, _count(getattr(self, name)))
 
     @property
     def is_nothing(self) -> bool:
@@ -143,9 +146,40 @@ def reported(usages: Sequence[Usage], answer: str | None) -> tuple[Usage, ...]:
     return tuple(Usage(model=usage.model) if usage.is_nothing else usage for usage in usages)
 
 
+def fill_in(usages: Sequence[Usage], input_characters: int, answer_characters: int) -> tuple[Usage, ...]:
+    """Put estimates where a usage was not reported, so that limits on tokens and cost still close; leave what was.
+
+    Args:
+        usages: What was reported; none stands for one unnamed model that reported nothing.
+        input_characters: How long the input is.
+        answer_characters: How long the answer is.
+
+    Returns:
+        The usages, each with its input and output tokens.
+    """
+    read, written = _tokens(input_characters), _tokens(answer_characters)
+    return tuple(_fill_in(usage, read, written) for usage in usages or [Usage()])
+
+
 def _count(value: Any) -> int | None:
     is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
     return value if is_count else None
+
+
+def _fill_in(usage: Usage, read: int, written: int) -> Usage:
+    total = usage.total
+    if total is None:
+        known_read, known_written = usage.input_tokens or read, usage.output_tokens or written
+        return Usage(model=usage.model, input_tokens=known_read, output_tokens=known_written)
+    if usage.input_tokens is None or usage.output_tokens is None:
+        # The total is known: the answer tells how to split it, which decides its price.
+        written = min(written, total)
+        return replace(usage, input_tokens=total - written, output_tokens=written)
+    return usage
+
+
+def _tokens(characters: int) -> int:
+    return min(-(-characters // CHARACTERS_PER_TOKEN), MOST_TOKENS // 2)
 
 
 @dataclass(frozen=True, kw_only=True)

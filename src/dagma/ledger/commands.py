@@ -1,6 +1,8 @@
-"""`dagma ledger ...`: look at calls, export them, add up what was used, and keep the tables."""
+"""`dagma ledger ...`: look at calls, export them, add up what was used, decide on lost ones, and keep the tables."""
 
 import argparse
+import getpass
+import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -8,8 +10,10 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
+from dagma.ledger.admission import begun_from_row
 from dagma.ledger.call import State
 from dagma.ledger.database import Database, utc_now
+from dagma.ledger.errors import LedgerError
 from dagma.ledger.formats import FORMATS, show_decimal, show_value, write_records
 from dagma.ledger.ledger_settings import LedgerSettings, setting_from
 from dagma.ledger.migrate import DEFAULT_APP_ROLE, migrate
@@ -18,6 +22,7 @@ from dagma.ledger.quotas import window_start
 from dagma.ledger.reports import (
     Filter,
     NamedFlow,
+    Record,
     all_calls,
     find_calls,
     last_calls,
@@ -25,7 +30,6 @@ from dagma.ledger.reports import (
     resolve_run,
     standings,
 )
-from dagma.ledger.resolve import add_resolve
 from dagma.ledger.tables import calls as calls_table
 from dagma.ledger.totals import GROUPS, By, Sums, groups, total_of, totals
 
@@ -39,6 +43,7 @@ TOTAL_COLUMNS = ["window", "flow", *FIGURES]
 ALL = "all"
 FOLLOW_SECONDS = 1.0
 FOLLOW_ROWS = 200
+DECISIONS = {"resend": "is sent again by the next retry of its run", "give_up": "is not sent again"}
 AGES = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 
@@ -71,7 +76,26 @@ def add_parser(subparsers: Any) -> None:
     _add_format(usage, "table")
     usage.set_defaults(handler=run_usage)
 
-    add_resolve(commands)
+    resolve = commands.add_parser(
+        "resolve", help="decide on a call whose outcome is unknown", description=run_resolve.__doc__
+    )
+    resolve.add_argument("name", help="the beginning of its id, as `tail` and the failure of its run show it")
+    choice = resolve.add_mutually_exclusive_group(required=True)
+    choice.add_argument(
+        "--resend",
+        dest="decision",
+        action="store_const",
+        const="resend",
+        help="the next retry of its run sends it again; it may have been paid for",
+    )
+    choice.add_argument(
+        "--give-up",
+        dest="decision",
+        action="store_const",
+        const="give_up",
+        help="each retry of its run fails at it, without a look for its answer",
+    )
+    resolve.set_defaults(handler=run_resolve)
 
     tables = commands.add_parser("migrate", help="create or upgrade the tables, as their owner")
     tables.add_argument("--url", help="the owner's URL (default: DAGMA_LEDGER_OWNER_URL, else DAGMA_LEDGER_URL)")
@@ -151,6 +175,24 @@ def run_usage(arguments: argparse.Namespace) -> int:
         lines = [{**empty, "kind": "limit", **line} for line in limits]
         lines += [{**empty, "kind": "total", **line} for line in sums]
         write_records(lines, merged, arguments.format, sys.stdout)
+    return 0
+
+
+def run_resolve(arguments: argparse.Namespace) -> int:
+    """Say what becomes of a call that was sent and whose end nobody saw."""
+    ledger = LedgerSettings.from_environment().open()
+    call = _the_call(find_calls(ledger.database, arguments.name), arguments.name)
+    if arguments.decision == "give_up" and call["rejected_at"] is not None:
+        raise LedgerError(f"Call {call['id']} was decided to be sent again before, and that can't be taken back.")
+    by = f"decided by {_whoami()} with `dagma ledger resolve`"
+    decide = ledger.resend if arguments.decision == "resend" else ledger.give_up
+    decide(begun_from_row("unknown", call), by)
+    (recorded,) = find_calls(ledger.database, call["id"])
+    if recorded["state"] != "unknown":
+        raise LedgerError(f"Call {call['id']} is {recorded['state']} by now: nothing is left to decide.")
+    print(f"Call {call['id']} {DECISIONS[arguments.decision]}.")
+    if arguments.decision == "resend" and call["run_id"]:
+        print(f"Retry run {call['run_id']} from failure.")
     return 0
 
 
@@ -250,6 +292,28 @@ def _state_of(record: Mapping[str, Any]) -> str:
     if record["rejected_at"] and record["state"] != "unknown":
         return "rejected"
     return f"{record['state']} x{record['refusals']}" if (record["refusals"] or 0) > 1 else str(record["state"])
+
+
+def _the_call(records: list[Record], name: str) -> Record:
+    """Choose the call that is meant: the newest attempt, where all that fit are of one call."""
+    unknown = [record for record in records if record["state"] == "unknown"]
+    if not unknown:
+        states = ", ".join(dict.fromkeys(record["state"] for record in records))
+        raise LedgerError(
+            f"No call that {name!r} names is unknown ({states}): only a call that was sent and whose end nobody saw "
+            "can be resolved. One that is begun becomes unknown when its run is retried."
+        )
+    if len(unknown) > 1:
+        listed = ", ".join(record["id"][:12] for record in unknown[:10])
+        raise LedgerError(f"{name!r} names {len(unknown)} unknown calls: {listed}. Write more of the id.")
+    return unknown[0]
+
+
+def _whoami() -> str:
+    user = "somebody"
+    with suppress(KeyError, OSError):  # no such user in a container
+        user = getpass.getuser()
+    return f"{user}@{socket.gethostname()}"
 
 
 def _printable(text: str) -> str:

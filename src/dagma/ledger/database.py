@@ -18,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from dagma.backoff import Backoff
 from dagma.ledger.errors import LedgerError, LedgerNotMigratedError, LedgerSettingsError, LedgerUnavailableError
-from dagma.ledger.schema_version import HEAD, VERSION_TABLE
+from dagma.ledger.tables import HEAD, VERSION_TABLE
 
 T = TypeVar("T")
 

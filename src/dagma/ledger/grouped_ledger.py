@@ -3,7 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 from sqlalchemy import Connection
 
@@ -11,10 +12,15 @@ from dagma.ledger.call import Begun, Call
 from dagma.ledger.errors import LedgerError
 from dagma.ledger.ledger import Ledger
 from dagma.ledger.state_changes import Ending, end_all
-from dagma.ledger.write_behind import WriteBehind
 
 LONGEST = 100_000
 """Longer inputs and answers, in characters, are written alone: many of them would be one huge statement."""
+GATHER_SECONDS = 0.03
+"""For how long what is to be written waits for more, in seconds: about as long as a commit takes on a slow disk."""
+MOST = 100
+"""How much is written at a time at most."""
+
+Entry = TypeVar("Entry")
 
 logger = logging.getLogger(__name__)
 
@@ -111,14 +117,13 @@ class GroupedLedger(Ledger):
         with self._mutex:
             for begun, _ in ended:
                 del self._unwritten[begun.key]
-        self._presence.release(*unsent)
-        self._presence.forget(*(begun.call_id for begun, _ in answered))
+        self._presence.release(*(begun.call_id for begun, _ in ended))
 
     def _write_answered(self, answered: Sequence[tuple[Begun, Ending]]) -> None:
         endings = [ending for _, ending in answered]
 
         def work(connection: Connection) -> set[str]:
-            return end_all(connection, endings, self._clock())
+            return end_all(connection, endings, self.database.clock())
 
         try:
             written = self.database.transact(work, self._patience_seconds)
@@ -134,3 +139,63 @@ class GroupedLedger(Ledger):
             except LedgerError as error:
                 # The answer is here and paid for: an audit row without its end is the smaller loss.
                 logger.error("Call %s was answered, and is not recorded so: %s", begun.call_id, error)
+
+
+class WriteBehind(Generic[Entry]):
+    """Writes the entries of many threads, many at a time and in their order, in a thread of its own.
+
+    The thread starts with the first entry, and ends when there are no more.
+
+    Args:
+        write: Writes entries. What it raises is logged: nobody waits for it who could be told.
+    """
+
+    def __init__(self, write: Callable[[Sequence[Entry]], None]) -> None:
+        self._write = write
+        self._changed = threading.Condition()
+        self._waiting: list[Entry] = []
+        self._given = self._written = self._wanted = 0
+        self._is_running = False
+
+    def put(self, entry: Entry) -> None:
+        """Hand an entry in."""
+        with self._changed:
+            self._waiting.append(entry)
+            self._given += 1
+            if not self._is_running:
+                threading.Thread(target=self._run, name="dagma-write-behind", daemon=True).start()
+                self._is_running = True
+            self._changed.notify_all()
+
+    def flush(self, seconds: float | None = None) -> bool:
+        """Wait until everything is written that was handed in before, and tell whether it is.
+
+        Args:
+            seconds: How long to wait at most; None for as long as it takes.
+        """
+        with self._changed:
+            wanted = self._wanted = self._given
+            self._changed.notify_all()
+            return self._changed.wait_for(lambda: self._written >= wanted, seconds)
+
+    def _run(self) -> None:
+        while entries := self._gathered():
+            try:
+                self._write(entries)
+            except Exception:
+                logger.exception("Entries were not written: %d.", len(entries))
+            with self._changed:
+                self._written += len(entries)
+                self._changed.notify_all()
+
+    def _gathered(self) -> list[Entry]:
+        """Take what is waiting, after a moment for more of it unless somebody waits; none ends the thread."""
+
+        def is_time() -> bool:
+            return self._wanted > self._written or not 0 < len(self._waiting) < MOST
+
+        with self._changed:
+            self._changed.wait_for(is_time, GATHER_SECONDS)
+            entries, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+            self._is_running = bool(entries)
+            return entries

@@ -12,14 +12,12 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select, text
 
 from dagma.ledger.admission import GIVEN_UP, Admission, begun_from_row
-from dagma.ledger.call import MOST_TOKENS, Begun, Call, State, Usage, reported
+from dagma.ledger.call import MOST_TOKENS, Begun, Call, State, Usage, fill_in, reported
 from dagma.ledger.database import Database, insert_once, utc_now
 from dagma.ledger.errors import LedgerError, LedgerSettingsError
-from dagma.ledger.estimates import fill_in
-from dagma.ledger.live_callers import presence_for
-from dagma.ledger.lost_callers import record_all_lost
+from dagma.ledger.live_callers import presence_for, record_all_lost
 from dagma.ledger.prices import Prices
-from dagma.ledger.quotas import Limit, Meter, parse_quotas
+from dagma.ledger.quotas import Meter, parse_quotas
 from dagma.ledger.state_changes import ENDS_FROM, Ending, change, end_all
 from dagma.ledger.tables import calls, rejections, replays
 from dagma.ledger.texts import TextPolicy, storable
@@ -61,8 +59,8 @@ class Ledger:
         *,
         texts: TextPolicy | str = "redacted",
         on_unknown: str = "fail",
-        quotas: Sequence[Limit] | str = (),
-        prices: Prices | str = "",
+        quotas: str = "",
+        prices: str = "",
         replay_hours: float = DEFAULT_REPLAY_HOURS,
         patience_seconds: float = DEFAULT_PATIENCE_SECONDS,
         clock: Callable[[], datetime] = utc_now,
@@ -73,8 +71,8 @@ class Ledger:
             url: `postgresql://user:password@host/database`, or `sqlite:////path.db`.
             texts: Which inputs, answers and error messages are kept: `full`, `redacted` or `none`.
             on_unknown: What callers are to do about an `OutcomeUnknownError`: `fail`, or `resend` and maybe pay twice.
-            quotas: Limits, or their text as `parse_quotas` reads it.
-            prices: Prices, or the text of own prices as `Prices.parse` reads it.
+            quotas: Limits, as `parse_quotas` reads them.
+            prices: Own prices, as `Prices.parse` reads them.
             replay_hours: How long raw responses are kept for retries, in hours; ten years at most.
             patience_seconds: How long to wait for a database that is away or restarting.
             clock: Gives the time of this machine, aware. Calls on PostgreSQL are timed by the server's.
@@ -91,15 +89,14 @@ class Ledger:
             )
         self.database = Database(url, clock)
         self.texts = TextPolicy(texts) if isinstance(texts, str) else texts
-        self.prices = Prices.parse(prices) if isinstance(prices, str) else prices
-        self.limits = parse_quotas(quotas) if isinstance(quotas, str) else tuple(quotas)
+        self.prices = Prices.parse(prices)
+        self.limits = parse_quotas(quotas)
         self.on_unknown = on_unknown
         self._presence = presence_for(self.database)
         self._meter = Meter(self.limits)
         self._admission = Admission(self.database, self._presence, self._meter, self.texts, patience_seconds)
         self._replay_hours = replay_hours
         self._patience_seconds = patience_seconds
-        self._clock = clock
         self._tidied_at = 0.0
         self._warned_of: set[tuple[str, str | None]] = set()
 
@@ -166,7 +163,7 @@ class Ledger:
         query = SUBMITTED_JOBS if backend is None else SUBMITTED_JOBS.where(calls.c.backend == backend)
 
         def work(connection: Connection) -> list[Begun]:
-            rows = connection.execute(query, {"of_runs": list(run_ids)})
+            rows = connection.execute(query, {"of_runs": list(run_ids)}).mappings()
             return [begun_from_row("running", row) for row in rows]
 
         return self.database.transact(work)
@@ -184,7 +181,7 @@ class Ledger:
     ) -> None:
         """Record the answer, and keep the raw response for retries.
 
-        Usage that was not reported is estimated, and the row says so: see `dagma.ledger.estimates`.
+        Usage that was not reported is estimated, and the row says so: see `dagma.ledger.call.fill_in`.
 
         Args:
             begun: What `begin` gave.
@@ -195,9 +192,9 @@ class Ledger:
             duration_seconds: How long the server took; by default the time since the call began.
             answer_characters: How long the answer is, where it is no text; by default as long as the raw response.
         """
-        now = self._clock()
+        now = self.database.clock()
         body = json.dumps(raw)
-        usages = reported([usage.checked() for usage in usages], answer)
+        usages = reported(usages, answer)
         if answer is not None:
             answer_characters = len(answer)
         used = self._used(usages, now)
@@ -225,16 +222,16 @@ class Ledger:
             message: The error's message, of which the ledger keeps at most 1,000 characters.
             usages: What was used all the same, as far as it is known.
         """
-        now = self._clock()
+        now = self.database.clock()
         self._end(begun, now, {**self._used(usages, now), "state": "failed", **self._error(error_class, message)})
 
     def unknown(self, begun: Begun, error_class: str, message: str) -> None:
         """Record that the call was sent and nobody saw its end: a read time-out, a connection that broke."""
-        self._end(begun, self._clock(), {"state": "unknown", **self._error(error_class, message)})
+        self._end(begun, self.database.clock(), {"state": "unknown", **self._error(error_class, message)})
 
     def cancelled(self, begun: Begun, *, usages: Sequence[Usage] = ()) -> None:
         """Record that the call was cancelled on purpose, and its job stopped; `usages` is what is known of its use."""
-        now = self._clock()
+        now = self.database.clock()
         self._end(begun, now, {**self._used(usages, now), "state": "cancelled"})
 
     def reject(self, begun: Begun, reason: str) -> None:
@@ -245,7 +242,7 @@ class Ledger:
         """
         values: dict[str, Any] = {"call_id": begun.call_id, "reason": self.texts.of_error(reason)}
         if self.database.is_sqlite:
-            values["rejected_at"] = self._clock()
+            values["rejected_at"] = self.database.clock()
         # Its raw response goes with it, by a trigger.
         self.database.transact(lambda connection: insert_once(connection, rejections, values), self._patience_seconds)
 
@@ -280,14 +277,14 @@ class Ledger:
 
     def _end(self, begun: Begun, now: datetime, values: Mapping[str, Any]) -> None:
         self._move(begun, self._timed(begun, now, values), ENDS_FROM)
-        self._presence.forget(begun.call_id)
+        self._presence.release(begun.call_id)
 
     def _end_answered(self, begun: Begun, ending: Ending, patience_seconds: float | None = None) -> None:
         def move(connection: Connection) -> bool:
-            return bool(end_all(connection, [ending], self._clock()))
+            return bool(end_all(connection, [ending], self.database.clock()))
 
         self._record(begun, "answered", move, patience_seconds)
-        self._presence.forget(begun.call_id)
+        self._presence.release(begun.call_id)
 
     def _timed(self, begun: Begun, now: datetime, values: Mapping[str, Any]) -> Mapping[str, Any]:
         if not self.database.is_sqlite or values["state"] == "unknown":
@@ -303,7 +300,7 @@ class Ledger:
         patience_seconds: float | None = None,
     ) -> None:
         def move(connection: Connection) -> bool:
-            return change(connection, begun.call_id, values, sources, self._clock())
+            return change(connection, begun.call_id, values, sources, self.database.clock())
 
         self._record(begun, values["state"], move, patience_seconds)
 
@@ -324,7 +321,7 @@ class Ledger:
         if not self.database.is_sqlite:
             # The application's role has no right to delete any other.
             return int(connection.execute(EXPIRE).scalar_one())
-        return connection.execute(delete(replays).where(replays.c.expires_at < self._clock())).rowcount
+        return connection.execute(delete(replays).where(replays.c.expires_at < self.database.clock())).rowcount
 
     def _tidy_now_and_then(self) -> None:
         if self._tidied_at and time.monotonic() - self._tidied_at < TIDY_INTERVAL_SECONDS:
@@ -373,8 +370,6 @@ class Ledger:
         )
 
     def _used(self, usages: Sequence[Usage], now: datetime) -> dict[str, Any]:
-        # A backend's figures must neither give a quota back nor keep an answer from being recorded.
-        usages = [usage.checked() for usage in usages]
         return {
             "model": storable(", ".join(dict.fromkeys(usage.model for usage in usages if usage.model))) or None,
             "input_tokens": _sum([usage.input_tokens for usage in usages]),

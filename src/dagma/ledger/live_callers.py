@@ -3,6 +3,7 @@
 A direct call that has begun and not ended is either in the hands of a caller that lives, and must not be sent again,
 or of one that died, and its outcome is unknown. No clock can tell these apart for certain, so each such call is held
 by a lock that ends with its holder: on PostgreSQL a session's advisory lock, on SQLite a lock on a file beside it.
+A call whose caller has died is recorded as lost, by its retry or within an hour or so.
 """
 
 import fcntl
@@ -11,14 +12,16 @@ import threading
 import weakref
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, and_, bindparam, create_engine, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from dagma.ledger.database import POSTGRES_CONNECT_ARGS, STATEMENT_SECONDS, Database
+from dagma.ledger.state_changes import change
+from dagma.ledger.tables import UtcTime, calls, housekeeping
 
 LOCK, UNLOCK = "pg_advisory_lock", "pg_advisory_unlock"
 TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
@@ -35,30 +38,22 @@ SESSION_SETTINGS = {
     # A lock that a session of this process left behind goes before this.
     "statement_timeout": f"{STATEMENT_SECONDS}s",
 }
-
-
-class Presence(Protocol):
-    """Marks calls as being sent, and asks for such marks."""
-
-    def hold(self, *call_ids: str) -> None:
-        """Mark calls as being sent by this process, until `release` or the process's death."""
-
-    def release(self, *call_ids: str) -> None:
-        """Take this process's marks away, where there are any; never fails."""
-
-    def forget(self, *call_ids: str) -> None:
-        """Take the marks of calls away whose end is recorded, which nobody asks for any more; never fails."""
-
-    def is_mine(self, call_id: str) -> bool:
-        """Tell whether this process marks the call, without asking anybody."""
-
-    def is_held(self, call_id: str, connection: Connection) -> bool:
-        """Tell whether anybody alive marks the call; the connection is in a transaction."""
-
-
-def presence_for(database: Database) -> Presence:
-    """Choose the locks that fit the database: files beside an SQLite database, advisory locks on PostgreSQL."""
-    return FilePresence(Path(f"{database.url.database}.live")) if database.is_sqlite else SessionPresence(database)
+# Whether a caller lives is no question of time. The youngest are left out because most of them are in good hands.
+LOST_MINUTES = 10
+# As far as the clock may be set back.
+LOOK_BACK = timedelta(hours=1)
+AT_A_TIME = 100
+LOOKED_UNTIL = select(housekeeping.c.lost_until).with_for_update(skip_locked=True)
+OLD_DIRECT = and_(
+    calls.c.state == "begun",
+    calls.c.mode == "direct",
+    calls.c.begun_at >= bindparam("since", type_=UtcTime),
+    calls.c.begun_at < bindparam("before", type_=UtcTime),
+)
+OLD_CALLS = (
+    select(calls.c.id).where(OLD_DIRECT).order_by(calls.c.begun_at).limit(AT_A_TIME).with_for_update(skip_locked=True)
+)
+OLDEST_LEFT = select(func.min(calls.c.begun_at, type_=UtcTime)).where(OLD_DIRECT)
 
 
 class FilePresence:
@@ -71,7 +66,7 @@ class FilePresence:
         _presences.add(self)
 
     def hold(self, *call_ids: str) -> None:
-        """Create each call's file and lock it, once."""
+        """Mark calls as being sent by this process, until `release` or its death: create and lock the file of each."""
         self._folder.mkdir(parents=True, exist_ok=True)
         for call_id in call_ids:
             if call_id in self._held:
@@ -81,23 +76,19 @@ class FilePresence:
             self._held[call_id] = handle
 
     def release(self, *call_ids: str) -> None:
-        """Remove the calls' files and unlock them."""
+        """Remove the calls' files and unlock them, where this process has any; never fails."""
         for call_id in call_ids:
             handle = self._held.pop(call_id, None)
             if handle is not None:
                 self._path(call_id).unlink(missing_ok=True)
                 os.close(handle)
 
-    def forget(self, *call_ids: str) -> None:
-        """Remove the calls' files and unlock them."""
-        self.release(*call_ids)
-
     def is_mine(self, call_id: str) -> bool:
-        """Look among the files that this process has locked."""
+        """Tell whether this process marks the call, without asking anybody."""
         return call_id in self._held
 
-    def is_held(self, call_id: str, connection: Connection) -> bool:  # noqa: ARG002 (the protocol's shape)
-        """Try the lock; a file that nobody locks belonged to a dead process and is removed."""
+    def is_held(self, call_id: str, connection: Connection) -> bool:  # noqa: ARG002 (as `SessionPresence` has it)
+        """Tell whether anybody alive marks the call; a file that nobody locks was a dead process's, and is removed."""
         try:
             handle = os.open(self._path(call_id), os.O_RDWR)
         except FileNotFoundError:
@@ -133,45 +124,42 @@ class SessionPresence:
         self._database = database
         self._session: Connection | None = None
         self._held: set[str] = set()
-        self._forgotten: set[str] = set()
         self._mutex = threading.Lock()
         _presences.add(self)
 
     def hold(self, *call_ids: str) -> None:
-        """Take the calls' locks, over a new connection if the old one broke."""
+        """Mark calls as being sent by this process, until `release` or its death.
+
+        The locks are taken over a new connection if the old one broke.
+        """
         with self._mutex:
             # The server counts how often a session takes a lock: it is asked once, and then only whether it lives.
             new = set(call_ids) - self._held
             self._held |= new
             if self._session is not None and not self._session.invalidated:
                 with suppress(DBAPIError), self._ended_by_errors(self._session) as session:
-                    _lock(session, new, self._forgotten)
-                    self._forgotten.clear()
+                    _call_each(LOCK, new, session)
                     return
             self._open_session()
 
     def release(self, *call_ids: str) -> None:
-        """Give the calls' locks back; a broken connection has done so already."""
+        """Give the calls' locks back, where this process has any; never fails.
+
+        A broken connection has given them back already.
+        """
         with self._mutex:
             released = self._held.intersection(call_ids)
             self._held -= released
             if released and self._session is not None:
                 with suppress(DBAPIError), self._ended_by_errors(self._session) as session:
-                    _lock(session, (), released)
-
-    def forget(self, *call_ids: str) -> None:
-        """Give the calls' locks back with the next hold: no call waits for a statement of their own."""
-        with self._mutex:
-            forgotten = self._held.intersection(call_ids)
-            self._held -= forgotten
-            self._forgotten |= forgotten
+                    _call_each(UNLOCK, released, session)
 
     def is_mine(self, call_id: str) -> bool:
-        """Look among the locks that this process has taken."""
+        """Tell whether this process marks the call, without asking anybody."""
         return call_id in self._held
 
     def is_held(self, call_id: str, connection: Connection) -> bool:
-        """Try the lock, for the rest of the asking transaction."""
+        """Tell whether anybody alive marks the call; else its lock is the asking transaction's until that ends."""
         return not connection.scalar(TRY_LOCK, {"lock": _lock_number(call_id)})
 
     def _open_session(self) -> None:
@@ -181,8 +169,7 @@ class SessionPresence:
             for name, value in SESSION_SETTINGS.items():
                 session.execute(CONFIGURE, {"name": name, "value": value})
             # The old connection's locks went with it.
-            self._forgotten.clear()
-            _lock(session, self._held)
+            _call_each(LOCK, self._held, session)
 
     @contextmanager
     def _ended_by_errors(self, session: Connection) -> Iterator[Connection]:
@@ -209,7 +196,6 @@ class SessionPresence:
     def _forget_after_fork(self) -> None:
         self._mutex = threading.Lock()
         self._held.clear()
-        self._forgotten.clear()
         if self._session is not None:
             # Take this copy of the socket away without closing the session, which is the parent's.
             null = os.open(os.devnull, os.O_RDWR)
@@ -218,14 +204,50 @@ class SessionPresence:
         self._session = None
 
 
-_presences: "weakref.WeakSet[FilePresence | SessionPresence]" = weakref.WeakSet()
+Presence = FilePresence | SessionPresence
+"""Marks calls as being sent by this process, and tells whether anybody marks one."""
+
+_presences: "weakref.WeakSet[Presence]" = weakref.WeakSet()
 
 
-def _lock(session: Connection, taken: Collection[str], returned: Collection[str] = ()) -> None:
-    """Give locks of calls back and take others, in one statement; with none, only ask whether the session lives."""
-    functions = [(UNLOCK, call_id) for call_id in returned] + [(LOCK, call_id) for call_id in taken]
-    calls = ", ".join(f"{function}({_lock_number(call_id)})" for function, call_id in functions)
-    session.exec_driver_sql(f"SELECT {calls or 1}")
+def presence_for(database: Database) -> Presence:
+    """Choose the locks that fit the database: files beside an SQLite database, advisory locks on PostgreSQL."""
+    return FilePresence(Path(f"{database.url.database}.live")) if database.is_sqlite else SessionPresence(database)
+
+
+def record_lost(connection: Connection, call_id: str, now: datetime) -> None:
+    """Record that a direct call's caller died before it told the end."""
+    change(connection, call_id, {"state": "unknown", "error_class": "CallerLost"}, ("begun",), now)
+
+
+def record_all_lost(connection: Connection, presence: Presence, now: datetime) -> None:
+    """Record it for calls that no retry asks for; a hundred of them at most.
+
+    Which calls have ended is in no index: an index of what changes at a call's end would make each end twice as much
+    work for PostgreSQL. Instead all processes look at each time of the table once, as `housekeeping` remembers.
+
+    Args:
+        connection: In a transaction.
+        presence: Tells which callers live.
+        now: The time by the clock that calls are timed by.
+    """
+    looked_until = connection.scalar(LOOKED_UNTIL)
+    if looked_until is None:  # another process is looking
+        return
+    before = now - timedelta(minutes=LOST_MINUTES)
+    times = {"since": min(looked_until, before) - LOOK_BACK, "before": before}
+    for call_id in connection.execute(OLD_CALLS, times).scalars().all():
+        if not presence.is_held(call_id, connection):
+            record_lost(connection, call_id, now)
+    # Calls that their callers still hold are looked at again.
+    oldest = connection.scalar(OLDEST_LEFT, times) or before
+    connection.execute(update(housekeeping).where(housekeeping.c.lost_until < oldest).values(lost_until=oldest))
+
+
+def _call_each(function: str, call_ids: Collection[str], session: Connection) -> None:
+    """Take the locks of calls, or give them back, in one statement; of none, only ask whether the session lives."""
+    invocations = ", ".join(f"{function}({_lock_number(call_id)})" for call_id in call_ids)
+    session.exec_driver_sql(f"SELECT {invocations or 1}")
 
 
 def _lock_number(call_id: str) -> int:

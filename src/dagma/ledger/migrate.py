@@ -8,8 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dagma.ledger.database import Database
 from dagma.ledger.errors import LedgerNotMigratedError, LedgerSettingsError
-from dagma.ledger.schema_version import HEAD, VERSION_TABLE
-from dagma.ledger.tables import retention
+from dagma.ledger.tables import HEAD, VERSION_TABLE, retention
 
 DEFAULT_APP_ROLE = "dagma"
 # One migration at a time: an arbitrary number that stands for "dagma ledger migrate".

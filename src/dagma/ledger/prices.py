@@ -72,7 +72,7 @@ class Prices:
             USD, or None if a model, its tokens or its price is unknown, or if it is more than a call can cost. An
             unknown price is never 0.
         """
-        costs = [self._cost(usage.checked(), at) for usage in usages]
+        costs = [self._cost(usage, at) for usage in usages]
         known = [cost for cost in costs if cost is not None]
         total = sum(known, Decimal(0)) if known and len(known) == len(costs) else None
         return total if total is not None and total < MOST_USD else None

@@ -8,8 +8,7 @@ from sqlalchemy import Connection, select
 
 from dagma.ledger.call import Call
 from dagma.ledger.ledger_settings import LedgerSettings
-from dagma.ledger.schema_version import HEAD
-from dagma.ledger.tables import calls
+from dagma.ledger.tables import HEAD, calls
 
 
 class _Undone(Exception):  # noqa: N818 (not an error)

@@ -24,6 +24,9 @@ from sqlalchemy import (
 from sqlalchemy import UniqueConstraint as Unique
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+VERSION_TABLE = "ledger_version"
+HEAD = "0009"
+"""The migration that leads to these tables, known without importing Alembic."""
 MONEY_DIGITS = 18
 MONEY_PLACES = 9
 """USD are kept to a billionth: one token of the cheapest model costs about 1e-8 USD."""

@@ -1,15 +1,16 @@
-"""What was used: sums by flow, day, principal or model, reported figures apart from estimated ones."""
+"""What was used: sums by flow, day, principal or model, reported figures apart from estimated ones; recent means."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from statistics import fmean
 from typing import Any, Literal, get_args
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from dagma.ledger.database import Database
-from dagma.ledger.quotas import Window, window_start
+from dagma.ledger.quotas import ESTIMATE_DAYS, Window, window_start
 from dagma.ledger.reports import FLOW_SHOWN
 from dagma.ledger.tables import calls, usage_hours
 
@@ -26,6 +27,12 @@ FIGURES = {
     "estimated_cost": usage_hours.c.estimated_cost,
     "estimated_costs": usage_hours.c.estimated_costs,
 }
+LATEST = 100
+# A database that restarts is back by then.
+PATIENCE_SECONDS = 30.0
+# As limits count it; None where nothing is known.
+COUNTED_TOKENS = func.coalesce(calls.c.total_tokens, calls.c.estimated_tokens)
+COUNTED_COST = func.coalesce(calls.c.cost, calls.c.estimated_cost, type_=calls.c.cost.type)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +77,23 @@ class Total(Group):
     """What a flow used in the current window of a kind; all flows together have no name."""
 
     window: Window
+
+
+@dataclass(frozen=True)
+class Means:
+    """What an answered call of a flow took on average; None where that is not known.
+
+    Attributes:
+        calls: How many calls that is of.
+        tokens: Tokens, as far as they were reported, and else estimated.
+        cost_usd: USD, likewise.
+        seconds: How long it took.
+    """
+
+    calls: int
+    tokens: float | None
+    cost_usd: float | None
+    seconds: float | None
 
 
 def groups(database: Database, by: By, since: datetime, flow_ids: Collection[str] | None = None) -> list[Group]:
@@ -120,6 +144,44 @@ def total_of(lines: Sequence[Sums]) -> Sums:
     return Sums(**{name: add(name) for name in Sums.__dataclass_fields__})
 
 
+def recent_means(database: Database, flow_id: str) -> Means:
+    """Give the means of the latest hundred answered calls of a flow, of the last 31 days.
+
+    Raises:
+        LedgerUnavailableError: The database stayed away, or took longer than any statement may.
+    """
+    query = (
+        select(COUNTED_TOKENS, COUNTED_COST, calls.c.duration_ms)
+        .where(
+            calls.c.flow_id == flow_id,
+            calls.c.state == "answered",
+            calls.c.begun_at >= database.clock() - timedelta(days=ESTIMATE_DAYS),
+        )
+        .order_by(calls.c.begun_at.desc())
+        .limit(LATEST)
+    )
+    rows = database.transact(lambda connection: connection.execute(query).all(), PATIENCE_SECONDS)
+    tokens, costs, milliseconds = ([row[place] for row in rows] for place in range(3))
+    took = _mean(milliseconds)
+    return Means(len(rows), _mean(tokens), _mean(costs), None if took is None else took / 1000)
+
+
+def spent_in_run(database: Database, run_id: str, scope: str) -> float:
+    """Sum what a run's calls have cost, in USD, as far as it is known.
+
+    Args:
+        database: The ledger's.
+        run_id: The run.
+        scope: How the calls' scope begins.
+
+    Raises:
+        LedgerUnavailableError: As in `recent_means`.
+    """
+    query = select(COUNTED_COST).where(calls.c.run_id == run_id, calls.c.scope.startswith(scope, autoescape=True))
+    costs = database.transact(lambda connection: connection.scalars(query).all(), PATIENCE_SECONDS)
+    return float(sum(each for each in costs if each is not None))
+
+
 def _day(connection: Connection) -> ColumnElement[Any]:
     if connection.dialect.name == "sqlite":
         return func.strftime("%Y-%m-%d", usage_hours.c.hour)
@@ -160,3 +222,8 @@ def _sums(row: Any) -> dict[str, Any]:
         "estimated_tokens": int(row.estimated_tokens or 0),
         "estimated_cost": row.estimated_cost if row.estimated_costs else None,
     }
+
+
+def _mean(figures: Sequence[Any]) -> float | None:
+    known = [float(figure) for figure in figures if figure is not None]
+    return fmean(known) if known else None

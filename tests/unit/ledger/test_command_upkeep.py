@@ -7,8 +7,7 @@ from sqlalchemy import select, text
 from unit.ledger.conftest import Dagma
 
 from dagma.ledger import Ledger
-from dagma.ledger.schema_version import HEAD
-from dagma.ledger.tables import retention
+from dagma.ledger.tables import HEAD, retention
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from dagma.ledger import (
 )
 from dagma.ledger.database import Database, utc_now
 from dagma.ledger.grouped_ledger import GroupedLedger
-from dagma.ledger.recent_calls import recent_means
 from dagma.ledger.reports import Filter, last_calls
+from dagma.ledger.totals import recent_means
 
 PASSWORD = "hunter2-secret"
 

@@ -131,13 +131,3 @@ def test_a_session_that_replaces_another_takes_no_lock_of_a_call_that_has_ended(
     presence._session.invalidate()
     presence.hold(SECOND)
     assert (len(server.locks), server.held) == (2, [2])
-
-
-def test_the_lock_of_a_call_whose_end_is_recorded_goes_with_the_next_statement(
-    server: Server, presence: SessionPresence
-) -> None:
-    presence.hold(FIRST)
-    presence.forget(FIRST)
-    assert not presence.is_mine(FIRST)
-    presence.hold(SECOND)
-    assert (len(server.locks), server.held) == (1, [2])

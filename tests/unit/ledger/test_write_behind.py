@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dagma.ledger import write_behind
-from dagma.ledger.write_behind import MOST, WriteBehind
+from dagma.ledger import grouped_ledger
+from dagma.ledger.grouped_ledger import MOST, WriteBehind
 
 
 class Written:
@@ -36,7 +36,7 @@ def test_who_hands_in_does_not_wait_and_a_flush_does() -> None:
 
 
 def test_entries_are_written_in_groups_without_a_flush(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write_behind, "GATHER_SECONDS", 60)
+    monkeypatch.setattr(grouped_ledger, "GATHER_SECONDS", 60)
     written = Written()
     behind = WriteBehind(written)
     for number in range(MOST + 3):
@@ -53,8 +53,7 @@ def test_a_flush_with_nothing_to_write_returns_at_once() -> None:
     behind.flush()
 
 
-def test_the_thread_ends_when_there_is_nothing_to_write_and_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write_behind, "IDLE_SECONDS", 0.01)
+def test_the_thread_ends_when_there_is_nothing_to_write_and_starts_again() -> None:
     written = Written()
     behind = WriteBehind(written)
     for number in range(3):

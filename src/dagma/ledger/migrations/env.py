@@ -2,8 +2,7 @@
 
 from alembic import context
 
-from dagma.ledger.schema_version import VERSION_TABLE
-from dagma.ledger.tables import metadata
+from dagma.ledger.tables import VERSION_TABLE, metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
