@@ -15,10 +15,9 @@ from dagma import environment
 from dagma.batches.answer_table import checked_table_name
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import RowsError
-from dagma.components.component_file import naming_the_file
+from dagma.components.component_file import FlowTableScaffolder, naming_the_file
 from dagma.components.flow_settings import ResolvedPartitions
 from dagma.components.flow_table import check_partitions, table_asset
-from dagma.components.scaffolds import FlowTableScaffolder
 from dagma.components.stored_tables import table_name_of
 
 
