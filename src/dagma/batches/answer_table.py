@@ -30,6 +30,7 @@ from dagma.batches.staged_rows import StagedRow
 from dagma.batches.table_columns import INTERNAL_COLUMNS, OWN_COLUMNS, RESULT_COLUMNS, create_table, fit_table, kind_of
 from dagma.batches.tables_database import TablesDatabase
 from dagma.batches.values import Kind, fitting, plain
+from dagma.ledger.recent_calls import Means
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 CHUNK_ROWS = 1_000
@@ -64,15 +65,6 @@ class KnownRow:
     generation: int
     vanished: bool
     kept: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Averages:
-    """What a row took on average; None where that is not known."""
-
-    cost_usd: float | None = None
-    tokens: float | None = None
-    seconds: float | None = None
 
 
 class AnswerTable:
@@ -122,15 +114,18 @@ class AnswerTable:
             for name in self.columns
         }
 
-    def prepare(self, kept: Mapping[str, Kind], output: Mapping[str, Kind]) -> str:
+    def prepare(self, kept: Mapping[str, Kind], output: Mapping[str, Kind], *, anew: bool = False) -> tuple[str, int]:
         """Create the table, or add what it lacks; columns that are not declared any more stay.
 
         Args:
             kept: The columns of the input, and what each holds.
             output: The columns of the output, and what each holds.
+            anew: Whether all rows are asked.
 
         Returns:
-            The id of this partition of the table, which a table that is dropped and made again does not share.
+            The id of this partition of the table, which a table that is dropped and made again does not share; and the
+            number of the refresh of all rows that a batch belongs to, where one that was broken off goes on: rows that
+            were asked in an earlier one are asked again.
 
         Raises:
             TableError: The database can't be used, or has another table of this name.
@@ -144,35 +139,32 @@ class AnswerTable:
             # Another batch may have made the table, or a column, a moment ago.
             self._create_or_alter(declared)
         self._table = None
-        return self._registered()
-
-    def generation_for(self, anew: bool) -> int:
-        """Say which refresh of all rows a batch belongs to: one that was broken off goes on.
-
-        Args:
-            anew: Whether the batch asks for all rows.
-
-        Returns:
-            The number; rows that were asked in an earlier one are asked again.
-        """
+        values = {
+            "name": self.name,
+            "partition_key": self.partition,
+            "id": uuid.uuid4().hex[:12],
+            "generation": 0,
+            "refreshing": False,
+        }
         with self._database.begin() as connection:
-            row = connection.execute(select(_registry).where(*self._mine(_registry))).one()
-        return int(row.generation) + (anew and not row.refreshing)
+            connection.execute(self._insert(_registry).values(values).on_conflict_do_nothing())
+            registered = connection.execute(select(_registry).where(*self._registered())).one()
+        return registered.id, registered.generation + (anew and not registered.refreshing)
 
     def begin_refresh(self, generation: int) -> None:
         """Record that a refresh of all rows begins, if it is a new one: every batch goes on with it until it has ended.
 
         Args:
-            generation: What `generation_for` gave.
+            generation: What `prepare` gave.
         """
-        statement = update(_registry).where(*self._mine(_registry), _registry.c.generation < generation)
+        statement = update(_registry).where(*self._registered(), _registry.c.generation < generation)
         with self._database.begin() as connection:
             connection.execute(statement.values(generation=generation, refreshing=True))
 
     def end_refresh(self) -> None:
         """Record that every row has been asked in this refresh."""
         with self._database.begin() as connection:
-            connection.execute(update(_registry).where(*self._mine(_registry)).values(refreshing=False))
+            connection.execute(update(_registry).where(*self._registered()).values(refreshing=False))
 
     def known(self, rows: Mapping[str, StagedRow]) -> dict[str, KnownRow]:
         """Look up what the table has of some rows, by key."""
@@ -208,7 +200,7 @@ class AnswerTable:
 
         Args:
             results: The rows, and what became of them.
-            generation: What `generation_for` gave.
+            generation: What `prepare` gave.
         """
         table = self.table
         binds = _binds(table.columns.keys())
@@ -217,7 +209,7 @@ class AnswerTable:
             {binds[name]: value for name, value in self._record(row, result, generation).items()}
             for row, result in sorted(results, key=lambda each: each[0].key)
         ]
-        insert = (postgresql if self._database.dialect == "postgresql" else sqlite).insert(table)
+        insert = self._insert(table)
         keys = ["partition_key", "row_key"]
         changes: dict[str, Any] = {column.name: column for column in insert.excluded if column.name not in keys}
         statement = insert.values({name: bindparam(bind) for name, bind in binds.items()})
@@ -294,14 +286,14 @@ class AnswerTable:
         with self._database.begin() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
-    def averages(self) -> Averages:
+    def means(self) -> Means:
         """Say what a row took on average, of those that were asked by themselves."""
         table = self.table
-        measured = (func.avg(table.c[name]) for name in ("cost_usd", "tokens", "seconds"))
-        query = select(*measured).where(table.c.attempts > 0, table.c.error_kind.is_(None))
+        measured = (func.avg(table.c[name]) for name in ("tokens", "cost_usd", "seconds"))
+        query = select(func.count(), *measured).where(table.c.attempts > 0, table.c.error_kind.is_(None))
         with self._database.begin() as connection:
-            row = connection.execute(query).one()
-        return Averages(*(None if value is None else float(value) for value in row))
+            count, *means = connection.execute(query).one()
+        return Means(count, *(None if mean is None else float(mean) for mean in means))
 
     def _these(self, keys: Iterable[str]) -> tuple[Any, ...]:
         return (self.table.c.partition_key == self.partition, self.table.c.row_key.in_(list(keys)))
@@ -316,8 +308,8 @@ class AnswerTable:
         with self._database.begin() as connection:
             return bool(connection.scalar(query))
 
-    def _mine(self, table: Table) -> tuple[Any, ...]:
-        return (table.c.name == self.name, table.c.partition_key == self.partition)
+    def _registered(self) -> tuple[Any, ...]:
+        return (_registry.c.name == self.name, _registry.c.partition_key == self.partition)
 
     def _found(self) -> Table | None:
         found = self._database.reflected(self.name)
@@ -336,18 +328,8 @@ class AnswerTable:
             else:
                 fit_table(connection, existing, declared)
 
-    def _registered(self) -> str:
-        values = {
-            "name": self.name,
-            "partition_key": self.partition,
-            "id": uuid.uuid4().hex[:12],
-            "generation": 0,
-            "refreshing": False,
-        }
-        insert = (postgresql if self._database.dialect == "postgresql" else sqlite).insert(_registry)
-        with self._database.begin() as connection:
-            connection.execute(insert.values(values).on_conflict_do_nothing())
-            return str(connection.scalar(select(_registry.c.id).where(*self._mine(_registry))))
+    def _insert(self, table: Table) -> Any:
+        return (postgresql if self._database.dialect == "postgresql" else sqlite).insert(table)
 
     def _record(self, row: StagedRow, result: RowResult, generation: int) -> dict[str, Any]:
         return {

@@ -11,8 +11,6 @@ from dagma.batches.batch_settings import BatchSettings, Refresh, Vanished
 from dagma.batches.row_result import RowResult
 from dagma.batches.row_sources import Rows
 from dagma.batches.tables_database import tables_from_environment
-from dagma.calls.caller import Caller
-from dagma.ledger.ledger_settings import ledger_from_environment
 
 
 def ask_rows(
@@ -95,8 +93,6 @@ def ask_rows(
         rows,
         settings,
         backend=backend or backend_from_environment(),
-        caller=Caller.current(None),
-        ledger=ledger_from_environment(),
         table=None if table is None else AnswerTable(tables_from_environment(), table),
     )
     return batch.results(with_unchanged=True)

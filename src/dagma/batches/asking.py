@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from dagma.batches.answer_table import Averages
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import BatchStopped, TableError
 from dagma.batches.pace import Pace
@@ -22,6 +21,7 @@ from dagma.batches.row_result import RowResult
 from dagma.batches.staged_rows import StagedRow, StagedRows
 from dagma.langflow import LangflowError
 from dagma.ledger import LedgerError
+from dagma.ledger.recent_calls import Means
 from dagma.wording import counted
 
 # How long an answer may wait to be written, and how many rows are written at a time.
@@ -134,11 +134,13 @@ class Asking:
         return self._crew.working
 
     @property
-    def averages(self) -> Averages:
+    def means(self) -> Means:
         """What a row took, of those that have an answer."""
-        return Averages(
-            cost_usd=self._cost / self._priced if self._priced else None,
+        return Means(
+            calls=self._asked,
             tokens=self._progress.tokens / self._asked if self._asked and self._progress.tokens else None,
+            cost_usd=self._cost / self._priced if self._priced else None,
+            seconds=None,
         )
 
     def _give(self, rows: Iterator[StagedRow]) -> bool:

@@ -12,21 +12,21 @@ from dagma.backends.backend import Backend
 from dagma.batches.answer_table import AnswerTable, KnownRow
 from dagma.batches.asking import Asking
 from dagma.batches.batch_settings import BatchSettings
-from dagma.batches.errors import RowsError
+from dagma.batches.errors import BatchStopped, RowsError
 from dagma.batches.output_columns import ANSWER
 from dagma.batches.pace import Pace, ServerShare
-from dagma.batches.progress import Progress, averages_by, refuse_if_dearer, tell_estimate
+from dagma.batches.progress import Progress, tell_estimate
 from dagma.batches.row_calls import RowCalls
 from dagma.batches.row_result import RowResult
 from dagma.batches.row_sources import Rows, read_rows
-from dagma.batches.row_staging import Staging
-from dagma.batches.staged_rows import StagedRow, StagedRows
+from dagma.batches.staged_rows import StagedRow, StagedRows, Staging
 from dagma.batches.table_columns import RESULT_COLUMNS
 from dagma.calls.caller import Caller
 from dagma.calls.request import FlowReference
 from dagma.langflow.flows_api import is_refused_look_up
-from dagma.ledger import Ledger, LedgerError, input_hash
+from dagma.ledger import LedgerError, input_hash
 from dagma.ledger.grouped_ledger import GroupedLedger
+from dagma.ledger.ledger_settings import ledger_from_environment
 from dagma.ledger.totals import Means, recent_means, spent_in_run
 from dagma.wording import counted
 
@@ -45,10 +45,9 @@ class Batch:
         rows: What `read_rows` takes.
         settings: What to ask, and when to stop.
         backend: What answers.
-        caller: Who asks.
-        ledger: Where calls are recorded.
         table: Where answers are kept; None keeps none, and asks all rows.
         partition: The column and the value of the rows of this partition; None for all rows.
+        caller: Who asks; the step that makes the batch where it is None.
         on_progress: Told every few seconds how far the batch is, in the thread that reads the results.
 
     Attributes:
@@ -61,22 +60,21 @@ class Batch:
         settings: BatchSettings,
         *,
         backend: Backend,
-        caller: Caller,
-        ledger: Ledger,
         table: AnswerTable | None = None,
         partition: tuple[str, str] | None = None,
+        caller: Caller | None = None,
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> None:
         self._rows = rows
         self._settings = settings
         self._backend = backend
-        self._caller = caller
-        self._ledger = ledger
+        self._caller = caller or Caller.current(None)
+        self._ledger = ledger_from_environment()
         self._table = table
         self._partition = partition
         self._on_progress = on_progress
         self._pace = Pace(settings.concurrency)
-        self._share = ServerShare(ledger, backend.identity, self._pace)
+        self._share = ServerShare(self._ledger, backend.identity, self._pace)
         self._over = threading.Event()
         self._generation = 0
         self._told_at = PROGRESS_SECONDS
@@ -146,8 +144,9 @@ class Batch:
         """Prepare the table, and name what the keys of this batch's calls share with those of all batches after it."""
         if self._table is None:
             return self._caller.scope
-        table_id = self._table.prepare(staging.kinds, self._settings.output_kinds)
-        self._generation = self._table.generation_for(self._settings.refresh == "all")
+        table_id, self._generation = self._table.prepare(
+            staging.kinds, self._settings.output_kinds, anew=self._settings.refresh == "all"
+        )
         columns = self._settings.columns
         variant = input_hash({"version": flow.version, "output": columns and columns.schema, "of": self._generation})
         partition = f"/{self._table.partition}" if self._table.partition else ""
@@ -198,26 +197,35 @@ class Batch:
         rows = min(to_ask, self._settings.sample or to_ask)
         if not rows:
             return
-        of_table = None if self._table is None else self._table.averages()
-        averages, whose = averages_by(of_table, lambda: self._recent_means(flow))
-        self._row_cost = averages.cost_usd
-        refuse_if_dearer(averages, whose, rows, self._settings.max_cost_usd)
-        if averages.tokens is None and averages.seconds is None:
+        means, whose = self._means(flow)
+        self._row_cost, most_usd = means.cost_usd, self._settings.max_cost_usd
+        if most_usd is not None and means.cost_usd is not None and means.cost_usd * rows > most_usd:
+            raise BatchStopped(
+                f"{counted(rows, 'rows')} will cost about {means.cost_usd * rows:.4f} USD, by the "
+                f"{means.cost_usd:.6f} USD that {whose} cost on average, and max_cost_usd is {most_usd:g}. Nothing "
+                "was sent. Raise it, or set sample to ask fewer rows."
+            )
+        if means.tokens is None and means.seconds is None:
             self._caller.log.info("%s rows are asked. What they will take is not known yet.", f"{rows:,}")
             return
         at_once = min(self._settings.concurrency, rows)
-        rate = at_once / averages.seconds if averages.seconds else 0.0
-        told = tell_estimate(averages, rows, rate)
+        told = tell_estimate(means, rows, at_once / means.seconds if means.seconds else 0.0)
         self._caller.log.info("Estimate, by what %s took: %s, if %d are in flight.", whose, told, at_once)
 
-    def _recent_means(self, flow: FlowReference) -> Means:
+    def _means(self, flow: FlowReference) -> tuple[Means, str]:
+        """Give what a row of the table took on average, or a call of the flow where none did, and tell which."""
+        if self._table is not None:
+            means = self._table.means()
+            if means.cost_usd is not None or means.tokens is not None:
+                return means, "a row of this table"
         try:
-            return recent_means(self._ledger.database, flow.flow_id)
+            means = recent_means(self._ledger.database, flow.flow_id)
         except LedgerError as error:
             if self._settings.max_cost_usd is not None:
                 raise
             self._caller.log.warning("There is no estimate of what the rows will take: %s", error)
-            return Means(0, None, None, None)
+            means = Means(0, None, None, None)
+        return means, f"the latest {counted(means.calls, 'calls')} of the flow"
 
     def _unchanged(self, table: AnswerTable, staged: StagedRows) -> Iterator[RowResult]:
         columns = self._settings.columns
@@ -260,7 +268,7 @@ class Batch:
                     self._share.give_back()
         if self._settings.sample is not None:
             rows = staged.count("ask")
-            self.progress.estimate = tell_estimate(asking.averages, rows, self.progress.rows_per_second)
+            self.progress.estimate = tell_estimate(asking.means, rows, self.progress.rows_per_second)
 
     def _write(self, results: Sequence[tuple[StagedRow, RowResult]]) -> None:
         if self._table is not None:

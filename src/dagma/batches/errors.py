@@ -21,6 +21,11 @@ class FlowChanged(LangflowError):  # noqa: N818 (as the errors that it stands be
     default_outcome = "not_run"
 
 
+def reason_of(error: Exception) -> str:
+    """Give the first line of what a library says: the lines after it can quote a row."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 class BatchStopped(Exception):  # noqa: N818 (it says what happened)
     """A batch has stopped at a limit that was set for it. What was answered until then is kept.
 

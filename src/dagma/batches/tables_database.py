@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, Engine, MetaData, Table, create_engine, 
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, NoSuchTableError, SQLAlchemyError
 
 from dagma import environment
-from dagma.batches.errors import TableError
+from dagma.batches.errors import TableError, reason_of
 from dagma.ledger.database import SQLITE_BUSY_SECONDS, write_ahead
 
 VARIABLE = "DAGMA_TABLES_URL"
@@ -99,11 +99,9 @@ class TablesDatabase:
             yield
         except SQLAlchemyError as error:
             cause = getattr(error, "orig", None) or error
-            # Only the first line: the lines after it can quote a row.
-            reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
             raise TableError(
-                f"The tables' database {self.name} refused or did not answer ({type(cause).__name__}): {reason}. "
-                f"Check that it runs and that {VARIABLE} has the right host, role and password."
+                f"The tables' database {self.name} refused or did not answer ({type(cause).__name__}): "
+                f"{reason_of(cause)}. Check that it runs and that {VARIABLE} has the right host, role and password."
             ) from None
 
     def _connect(self) -> Engine:

@@ -129,16 +129,6 @@ class FlowAsset:
         )
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A question with its values filled in."""
-
-    input_value: str
-    tweaks: dict[str, Any]
-    files: dict[str, Any]
-    session_id: str | None
-
-
 class Question:
     """The templates of an asset, and the upstream values that they need.
 
@@ -163,8 +153,11 @@ class Question:
         self.inputs = {key.to_python_identifier(): key for key in self._taken.values()}
         """The assets whose values are loaded, by the names of the step's inputs."""
 
-    def fill_in(self, context: dg.AssetExecutionContext, inputs: Mapping[str, Any]) -> Asked:
+    def fill_in(self, context: dg.AssetExecutionContext, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Fill the templates in with what the run has.
+
+        Returns:
+            Arguments of `Backend.run_flow`.
 
         Raises:
             Failure: They can't be filled in. No retry would change that.
@@ -178,30 +171,27 @@ class Question:
             **({"partition_key": context.partition_key} if context.has_partition_key else {}),
         }
         try:
-            return Asked(
-                input_value=self._input.text(values) if replacement is None else replacement,
-                tweaks=self._tweaks.value(values),
-                files=self._files.value(values),
-                session_id=self._session.text(values) if self._session else None,
-            )
+            return {
+                "input_value": self._input.text(values) if replacement is None else replacement,
+                "tweaks": self._tweaks.value(values) or None,
+                "files": self._files.value(values) or None,
+                "session_id": self._session.text(values) if self._session else None,
+            }
         except BadTemplateError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
 
 
 def _ask(
-    asset: FlowAsset, asked: Asked, context: dg.AssetExecutionContext, backend: Backend
+    asset: FlowAsset, asked: Mapping[str, Any], context: dg.AssetExecutionContext, backend: Backend
 ) -> dg.MaterializeResult[Any]:
     texts = record_texts()  # told before a call is paid for
     flow = backend.look_up(asset.flow_id)
     with record_calls() as calls:
         try:
             response = backend.run_flow(
-                asked.input_value,
+                **asked,
                 output_type=asset.output_type,
                 input_type=asset.input_type,
-                tweaks=asked.tweaks or None,
-                files=asked.files or None,
-                session_id=asked.session_id,
                 flow=flow,
                 flow_id=asset.flow_id,
                 mode=asset.mode,

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
 
 import dagster as dg
 
@@ -29,7 +30,7 @@ def with_calls(pairs: Pairs) -> list[tuple[FlowOutline, FlowAsset]]:
     for caller, called in _calls(pairs):
         if called in deps[caller]:
             continue
-        if caller == called or _leads_to(called, caller, deps):
+        if _is_circle({**deps, caller: [*deps[caller], called]}):
             logger.warning(
                 "The flow of %s calls the one of %s, which depends on it: the lineage leaves this call out.",
                 caller.to_user_string(),
@@ -49,16 +50,11 @@ def _calls(pairs: Pairs) -> Iterator[tuple[dg.AssetKey, dg.AssetKey]]:
                 yield asset.spec.key, key
 
 
-def _leads_to(start: dg.AssetKey, end: dg.AssetKey, deps: Mapping[dg.AssetKey, Sequence[dg.AssetKey]]) -> bool:
-    """Tell whether an asset depends on another, over any number of others."""
-    seen, waiting = {start}, [start]
-    while waiting:
-        for dep in deps.get(waiting.pop(), ()):
-            if dep == end:
-                return True
-            if dep not in seen:
-                seen.add(dep)
-                waiting.append(dep)
+def _is_circle(deps: Mapping[dg.AssetKey, Sequence[dg.AssetKey]]) -> bool:
+    try:
+        TopologicalSorter(deps).prepare()
+    except CycleError:
+        return True
     return False
 
 

@@ -1,5 +1,6 @@
 """A table that a flow answers, as an asset."""
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,15 +13,17 @@ from dagma.batches.batch_settings import BatchSettings, Refresh, Vanished
 from dagma.batches.errors import BatchStopped, RowsError, TableError
 from dagma.batches.progress import Progress
 from dagma.batches.tables_database import tables_from_environment
-from dagma.calls.caller import Caller
+from dagma.calls.call_record import record_texts
 from dagma.calls.retrying import CALL_ERRORS, retry_or_fail
+from dagma.calls.shown_answers import show_table
 from dagma.components.stored_tables import stored_tables, table_name_of
-from dagma.components.table_metadata import describe_batch, describe_errors, preview, tell_errors
-from dagma.ledger.ledger_settings import ledger_from_environment
 from dagma.wording import counted
 
 CHECK = "rows_failed"
 """The check of every such asset: does the table hold rows that failed?"""
+PREVIEW_ROWS = 10
+PREVIEW_COLUMNS = 20
+PREVIEW_CHARACTERS = 200
 
 
 def flow_table(
@@ -103,28 +106,6 @@ def flow_table(
         refresh=refresh,
         vanished=vanished,
     )
-    return table_asset(
-        settings,
-        asset=asset,
-        rows=rows,
-        partitions_def=partitions_def,
-        partition_column=partition_column,
-        pool=pool,
-        **spec,
-    )
-
-
-def table_asset(
-    settings: BatchSettings,
-    *,
-    asset: str | Sequence[str] | dg.AssetKey,
-    rows: str | dg.AssetKey | Mapping[str, Any] | Callable[[], Any],
-    partitions_def: dg.PartitionsDefinition[Any] | None,
-    partition_column: str | None,
-    pool: str | None,
-    **spec: Any,
-) -> dg.AssetsDefinition:
-    """Make an asset, as `flow_table` does, of settings that were read elsewhere."""
     check_partitions(partitions_def, partition_column)
     asset_key = dg.AssetKey.from_coercible(asset)
     upstream = dg.AssetKey.from_coercible(rows) if isinstance(rows, str | dg.AssetKey) else None
@@ -154,8 +135,6 @@ def table_asset(
                 rows() if callable(rows) else rows,
                 settings,
                 backend=backend,
-                caller=Caller.current(None),
-                ledger=ledger_from_environment(),
                 table=table,
                 partition=(partition_column, partition) if partition_column else None,
                 on_progress=lambda told: context.log.info("%s: %s", name, told),
@@ -165,7 +144,7 @@ def table_asset(
                 pass
         except CALL_ERRORS as error:
             retry_or_fail(
-                error, retry_number=context.retry_number, metadata=describe_batch(progress), policy=backend.policy
+                error, retry_number=context.retry_number, metadata=_describe_batch(progress), policy=backend.policy
             )
         except BatchStopped as error:
             yield _check(table)
@@ -174,7 +153,7 @@ def table_asset(
             raise _failure(error, progress) from error
         context.log.info("%s: %s", name, _ended(progress))
         yield _check(table)
-        yield dg.MaterializeResult(value=None, metadata=describe_batch(progress) | preview(table))
+        yield dg.MaterializeResult(value=None, metadata=_describe_batch(progress) | _preview(table))
 
     # The parameters of an asset's function are its inputs: with upstream rows it has one more.
     if upstream is not None:
@@ -207,15 +186,15 @@ def _check(table: AnswerTable) -> dg.AssetCheckResult:
         check_name=CHECK,
         passed=not errors,
         severity=dg.AssetCheckSeverity.WARN,
-        description=tell_errors(errors) or None,
-        metadata=describe_errors(errors),
+        description=_tell_errors(errors) or None,
+        metadata=_describe_errors(errors),
     )
 
 
 def _failure(error: Exception, progress: Progress) -> dg.Failure:
     return dg.Failure(
         description=f"{type(error).__name__}: {error}",
-        metadata={"error": type(error).__name__, "cause": str(error), **describe_batch(progress)},
+        metadata={"error": type(error).__name__, "cause": str(error), **_describe_batch(progress)},
         # A table that can't be reached may be in a minute; nothing else passes by itself.
         allow_retries=isinstance(error, TableError),
     )
@@ -224,3 +203,47 @@ def _failure(error: Exception, progress: Progress) -> dg.Failure:
 def _ended(progress: Progress) -> str:
     told = f"{counted(progress.done, 'rows')} asked, {progress.unchanged:,} unchanged, {progress.failed:,} failed"
     return f"{told}. All would take: {progress.estimate}." if progress.estimate else f"{told}."
+
+
+def _describe_batch(progress: Progress) -> dict[str, Any]:
+    """Tell what a batch did: a figure for each thing that can be plotted from one materialization to the next."""
+    figures: dict[str, Any] = {
+        "rows_asked": progress.done,
+        "rows_unchanged": progress.unchanged,
+        "rows_failed": progress.failed,
+        "tokens": progress.tokens,
+        "seconds": dg.MetadataValue.float(round(progress.seconds, 1)),
+        "rows_per_second": dg.MetadataValue.float(round(progress.rows_per_second, 2)),
+    }
+    # A cost that is not known is not 0.
+    if progress.cost_usd or not progress.unpriced:
+        figures["cost_usd"] = dg.MetadataValue.float(round(progress.cost_usd, 6))
+    rare = {
+        "rows_unpriced": progress.unpriced,
+        "rows_not_asked": progress.to_ask - progress.done,
+        "rows_copied": progress.copied,
+        "rows_found": progress.found,
+        "rows_vanished": progress.vanished,
+        "estimate_for_all_rows": progress.estimate,
+    }
+    return figures | {name: value for name, value in rare.items() if value} | _describe_errors(progress.errors)
+
+
+def _describe_errors(errors: Mapping[str, int]) -> dict[str, Any]:
+    """Tell how many rows failed, by kind of error; nothing where none did. As a text, which the UI shows at once."""
+    return {"errors_by_kind": _tell_errors(errors)} if errors else {}
+
+
+def _tell_errors(errors: Mapping[str, int]) -> str:
+    """Say how many rows failed, by kind of error: `AnswerFault: 2 rows, BadFile: 1 row`."""
+    return ", ".join(f"{kind}: {counted(count, 'rows')}" for kind, count in errors.items())
+
+
+def _preview(table: AnswerTable) -> dict[str, Any]:
+    """Show the first rows of a table, unless answers are not to be recorded in Dagster, and how many rows it has."""
+    count = {"dagster/row_count": table.count()}
+    if not record_texts():
+        return count
+    columns = table.columns[:PREVIEW_COLUMNS]
+    rows = itertools.islice(table.rows(columns), PREVIEW_ROWS)
+    return count | {"preview": show_table(rows, columns, PREVIEW_CHARACTERS)}

@@ -1,9 +1,8 @@
 """`type: dagma.FlowTable`: a table that a flow answers, declared in YAML."""
 
-import codecs
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Annotated, Any, Self
 
@@ -15,10 +14,10 @@ from dagma import environment
 from dagma.batches.answer_table import checked_table_name
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import RowsError
-from dagma.components.component_file import naming_the_file
+from dagma.batches.row_sources import check_csv_form
+from dagma.components.component_file import FlowTableScaffolder, naming_the_file
 from dagma.components.flow_settings import ResolvedPartitions
-from dagma.components.flow_table import check_partitions, table_asset
-from dagma.components.scaffolds import FlowTableScaffolder
+from dagma.components.flow_table import check_partitions, flow_table
 from dagma.components.stored_tables import table_name_of
 
 
@@ -41,19 +40,12 @@ class FileRows(dg.Model):
     def _check(self) -> Self:
         if self.csv is None and (self.encoding or self.delimiter):
             raise RowsError("Only a CSV file has an encoding and a delimiter. Leave them out.")
-        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
-            raise RowsError(f"The delimiter {self.delimiter!r} is not one character that can stand between cells.")
-        if self.encoding is not None:
-            try:
-                codecs.lookup(self.encoding)
-            except (LookupError, ValueError):
-                told = f"There is no encoding {self.encoding!r}. Name one such as utf-8, latin-1 or utf-16."
-                raise RowsError(told) from None
+        check_csv_form(**self.model_dump(include={"encoding", "delimiter"}, exclude_none=True))
         return self
 
     def source(self) -> dict[str, Any]:
         """Give what `read_rows` takes."""
-        return {name: value for name, value in self if value is not None}
+        return self.model_dump(exclude_none=True)
 
 
 class QueryRows(dg.Model):
@@ -126,6 +118,7 @@ class FlowTable(BatchSettings, dg.Component, dg.Resolvable):
     @override
     def __post_init__(self) -> None:
         super().__post_init__()
+        # Here, and not only where the asset is made, since Dagster knows the lines of the file while it is loaded.
         checked_table_name(table_name_of(dg.AssetKey.from_user_string(self.asset)))
         check_partitions(self.partitions_def, self.partition_column)
 
@@ -142,8 +135,8 @@ class FlowTable(BatchSettings, dg.Component, dg.Resolvable):
     def build_asset(self) -> dg.AssetsDefinition:
         """Make the asset. Override it to change what the attributes can't say."""
         source = self.rows
-        return table_asset(
-            self,
+        return flow_table(
+            **{each.name: getattr(self, each.name) for each in fields(BatchSettings)},
             asset=dg.AssetKey.from_user_string(self.asset),
             rows=dg.AssetKey.from_user_string(source) if isinstance(source, str) else source.source,
             partitions_def=self.partitions_def,

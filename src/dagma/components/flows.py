@@ -5,7 +5,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
@@ -13,15 +13,14 @@ import dagster as dg
 
 from dagma import environment
 from dagma.backends.langflow.access_variables import DEFAULT_BASE_URL, base_url_from_environment, langflow_client
-from dagma.components.component_file import naming_the_file
-from dagma.components.flow_asset import POOL, FlowAsset
+from dagma.components.component_file import FlowsScaffolder, naming_the_file
+from dagma.components.flow_asset import FlowAsset
 from dagma.components.flow_calls import with_calls
 from dagma.components.flow_changes import flow_changes_sensor
 from dagma.components.flow_settings import FlowSelection, FlowSettings
 from dagma.components.found_flows import FOUND_FLOW
-from dagma.components.scaffolds import FlowsScaffolder
 from dagma.flows.graph_picture import picture_of
-from dagma.flows.known_flows import FolderFlows, KnownFlows, ServerFlows, fingerprint_of
+from dagma.flows.known_flows import KnownFlows, ServerFlows, fingerprint_of
 from dagma.flows.outline import FlowOutline
 from dagma.langflow.flow import uuid_or_none
 from dagma.project import flows_folder, storage_folder
@@ -75,21 +74,10 @@ class Flows(dg.Component, dg.Resolvable):
             automation_condition=settings.automation_condition,
             freshness_policy=settings.freshness_policy,
         )
-        return FlowAsset(
-            flow_id=flow.id,
-            spec=spec,
-            input=settings.input or "",
-            tweaks=settings.tweaks or {},
-            files=settings.files or {},
-            session=settings.session,
-            config=settings.config or {},
-            schedule=settings.schedule,
-            mode=settings.mode,
-            input_type=settings.input_type or "chat",
-            output_type=settings.output_type or "chat",
-            pool=settings.pool or POOL,
-            max_retries=settings.max_retries,
-        )
+        # A `FlowAsset` has a default for what the settings do not say.
+        said = {each.name: getattr(settings, each.name, None) for each in fields(FlowAsset)}
+        given = {name: value for name, value in said.items() if value is not None}
+        return FlowAsset(flow_id=flow.id, spec=spec, **given)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Make the definitions of a `defs.yaml`."""
@@ -171,11 +159,11 @@ class Flows(dg.Component, dg.Resolvable):
 
     def _source(self) -> KnownFlows:
         if self.from_files:
-            return FolderFlows(flows_folder())
+            return KnownFlows(flows_folder())
         storage = storage_folder()
         server = hashlib.sha256(base_url_from_environment().encode()).hexdigest()[:12]
         kept = storage / "langflow_flows" / f"{server}.json" if storage else None
-        return ServerFlows(kept, partial(langflow_client, QUESTION_SECONDS), instead=flows_folder())
+        return ServerFlows(kept, partial(langflow_client, QUESTION_SECONDS), flows_folder())
 
 
 def flow_assets(

@@ -5,13 +5,13 @@ import json
 import logging
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pydantic import TypeAdapter
+from typing_extensions import override
 
 from dagma.flows.files import read_flow
 from dagma.flows.outline import FlowOutline
@@ -28,15 +28,32 @@ _RENEWING = threading.Lock()
 _SETTLED_AFTER = timedelta(seconds=2)
 
 
-class KnownFlows(ABC):
-    """Flows that come from one place."""
+class KnownFlows:
+    """The flows of a folder's JSON files.
 
-    @abstractmethod
+    Args:
+        folder: The folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
     def load(self) -> list[FlowOutline]:
-        """Return the flows as they were last seen. It asks no server, and never raises: a broken flow is a warning."""
+        """Return the flows as they were last seen.
 
-    @abstractmethod
-    def renew(self, wanted: Callable[[FlowOutline], bool], seconds: float) -> list[FlowOutline]:
+        It asks no server, and never raises: a file that holds no flow is left out, with a warning.
+        """
+        if not self._folder.is_dir():
+            logger.warning("There is no folder of flows at %s: none of its flows is an asset.", self._folder)
+        outlines = []
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                outlines.append(FlowOutline.of(Flow.of(read_flow(path))))
+            except (ValueError, OSError, LangflowError) as error:
+                logger.warning("%s is left out, since it holds no flow: %s", path, error)
+        return outlines
+
+    def renew(self, wanted: Callable[[FlowOutline], bool], seconds: float) -> list[FlowOutline]:  # noqa: ARG002
         """Look again, and keep what is found.
 
         Args:
@@ -50,57 +67,37 @@ class KnownFlows(ABC):
             LangflowError: The server can't be asked. What is known stays.
             OSError: What is found can't be kept.
         """
-
-
-class FolderFlows(KnownFlows):
-    """The flows of a folder's JSON files."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def load(self) -> list[FlowOutline]:
-        """Read the files; one that holds no flow is left out, with a warning."""
-        if not self._folder.is_dir():
-            logger.warning("There is no folder of flows at %s: none of its flows is an asset.", self._folder)
-        outlines = []
-        for path in sorted(self._folder.glob("*.json")):
-            try:
-                outlines.append(FlowOutline.of(Flow.of(read_flow(path))))
-            except (ValueError, OSError, LangflowError) as error:
-                logger.warning("%s is left out, since it holds no flow: %s", path, error)
-        return outlines
-
-    def renew(self, wanted: Callable[[FlowOutline], bool], seconds: float) -> list[FlowOutline]:  # noqa: ARG002
-        """Read the files again."""
         return self.load()
 
 
 class ServerFlows(KnownFlows):
-    """The flows of a Langflow server.
+    """The flows of a Langflow server; those of a folder stand in until the server was asked for the first time.
 
     Args:
         kept: The file that keeps them; None where nothing is kept.
         connect: Makes a client of the server.
-        instead: The folder whose flows stand in until the server was asked for the first time.
+        folder: The folder.
     """
 
-    def __init__(self, kept: Path | None, connect: Callable[[], LangflowClient], instead: Path) -> None:
+    def __init__(self, kept: Path | None, connect: Callable[[], LangflowClient], folder: Path) -> None:
+        super().__init__(folder)
         self._kept = kept
         self._connect = connect
-        self._instead = instead
 
+    @override
     def load(self) -> list[FlowOutline]:
-        """Read what is kept; where nothing is, the files that stand in, whose versions are not the server's."""
         if (kept := self._read()) is not None:
             return kept
-        if not self._instead.is_dir():
+        if not self._folder.is_dir():
             logger.warning("Langflow has not been asked for its flows yet: none is known.")
             return []
-        logger.warning("Langflow has not been asked for its flows yet: those of %s stand in.", self._instead)
-        return [replace(outline, version=None) for outline in FolderFlows(self._instead).load()]
+        logger.warning("Langflow has not been asked for its flows yet: those of %s stand in.", self._folder)
+        # What they are on the server is not known.
+        return [replace(outline, version=None) for outline in super().load()]
 
+    @override
     def renew(self, wanted: Callable[[FlowOutline], bool], seconds: float) -> list[FlowOutline]:
-        """Ask the server. Only flows that were saved since are read as a whole."""
+        # Only flows that were saved since are read as a whole.
         deadline = time.monotonic() + seconds
         with _RENEWING, self._connect() as client:
             before = {outline.id: outline for outline in self._read() or []}

@@ -29,7 +29,7 @@ class FakeAnswer:
 
     Args:
         text: The answer.
-        model: Name of the model.
+        model: Name of the model; empty for an answer that no model gave, which has no usage.
         input_tokens: Tokens read.
         output_tokens: Tokens written.
         streamed: Whether streams tell it word by word, as where a component's `stream` is on.
@@ -90,6 +90,11 @@ class HumanNeeded(Exception):  # noqa: N818 (as above)
 
 
 Behaviour = Callable[[FakeCall], str | FakeAnswer]
+
+
+def answer_of(said: str | FakeAnswer) -> FakeAnswer:
+    """Return what a behaviour has said as an answer; a text is one that no model gave."""
+    return said if isinstance(said, FakeAnswer) else FakeAnswer(said, model="")
 
 
 def echo(call: FakeCall) -> str:

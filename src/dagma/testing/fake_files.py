@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
+from dagma.langflow.flow import uuid_or_none
 from dagma.testing import shapes
-from dagma.testing.exchange import FakeResponse, RecordedRequest
+from dagma.testing.http_server import FakeResponse, RecordedRequest
 
 USER_ID = str(uuid4())
 _NUMBER = re.compile(r"\((\d+)\)(?=\.\w+$|$)")
@@ -98,9 +99,8 @@ class FakeFiles:
         return FakeResponse(201, file.body())
 
     def _delete(self, file_id: str) -> FakeResponse:
-        try:
-            key = str(UUID(file_id))
-        except ValueError:
+        key = uuid_or_none(file_id)
+        if key is None:
             return FakeResponse(422, shapes.unprocessable(["path", "file_id"], "Input should be a valid UUID"))
         with self._lock:
             file = self._files.pop(key, None)

@@ -17,6 +17,7 @@ from dagma.testing.behaviour import (
     FakeCall,
     HumanNeeded,
     VariableMissing,
+    answer_of,
 )
 
 _OVER = ("completed", "failed", "cancelled")
@@ -61,7 +62,6 @@ class FakeJob:
     stuck: bool = False
     dropped: bool = False
     answer: FakeAnswer | None = None
-    by_model: bool = False
     error: Any = None
     question: HumanNeeded | None = None
     frames: list[FakeFrame] = field(default_factory=list)
@@ -207,15 +207,13 @@ class FakeJobs:
                     self._complete(job, components, last, answer)
 
     def _complete(self, job: FakeJob, components: list[str], last: str, answer: str | FakeAnswer) -> None:
-        job.by_model = isinstance(answer, FakeAnswer)
-        job.answer = answer if isinstance(answer, FakeAnswer) else FakeAnswer(answer)
+        job.answer = answer_of(answer)
         for word in job.answer.words():
             self._stream(job, word)
         for component, following in pairwise(components[1:]):
             self._finish(job, component, [following])
         source = shapes.feeder(job.flow, last)
-        by_model = job.answer if job.by_model else None
-        self._tell(job, "add_message", shapes.message(job.answer.text, job.call.session_id, source, by_model))
+        self._tell(job, "add_message", shapes.message(job.answer.text, job.call.session_id, source, job.answer))
         self._finish(job, last, [])
         self._tell(job, "output", {"type": "message", "content": job.answer.text, "component_id": last})
         self._tell(job, "end", {"build_duration": 0.001})

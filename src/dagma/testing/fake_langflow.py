@@ -7,14 +7,12 @@ from typing import Any
 from uuid import uuid4
 
 from dagma.testing.behaviour import Behaviour, echo
-from dagma.testing.exchange import FakeResponse, RecordedRequest
 from dagma.testing.fake_files import FakeFile, FakeFiles
 from dagma.testing.fake_jobs import FakeJob, FakeJobs
 from dagma.testing.fake_runs import FakeRuns
 from dagma.testing.fake_store import FakeStore
 from dagma.testing.fake_workflows import FakeWorkflows
-from dagma.testing.fault import Fault
-from dagma.testing.http_server import FakeServer
+from dagma.testing.http_server import FakeResponse, FakeServer, Fault, RecordedRequest
 
 _DEFAULT_MAX_TEXT_LENGTH = 6000
 
@@ -149,11 +147,11 @@ class FakeLangflow:
     def crash(self) -> None:
         """Lose what runs and never run the jobs that are queued, as a Langflow that is killed and started again."""
         self._jobs.lose()
-        self._runs.history.lose()
+        self._runs.lose()
 
     def forget_history(self) -> None:
         """Forget the messages, traces and states of direct runs: another Langflow behind the same address has none."""
-        self._runs.history.forget()
+        self._runs.forget()
 
     def drop_jobs(self) -> None:
         """Drop the jobs that run, as a Langflow does whose database is away when they end: in progress for ever."""
@@ -185,9 +183,9 @@ class FakeLangflow:
     def _monitor(self, request: RecordedRequest, rest: list[str]) -> FakeResponse:
         match rest:
             case ["messages"]:
-                return self._runs.history.messages(request)
+                return self._runs.messages(request)
             case ["traces"]:
-                return self._runs.history.traces(request)
+                return self._runs.traces(request)
             case ["traces", job_id]:
                 return self._workflows.trace(job_id)
         return FakeResponse(404, {"detail": "Not Found"})

@@ -4,11 +4,12 @@ import threading
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
+from dagma.langflow.flow import uuid_or_none
 from dagma.testing import shapes
 from dagma.testing.behaviour import Behaviour, echo
-from dagma.testing.exchange import FakeResponse, RecordedRequest
+from dagma.testing.http_server import FakeResponse, RecordedRequest
 
 DEFAULT_PROJECT = "Starter Project"
 
@@ -90,7 +91,7 @@ class FakeStore:
                 flows = list(self._flows.values())
             headers_only = request.query.get("header_flows") == "true"
             return FakeResponse(200, [{**flow, "data": None} if headers_only else flow for flow in flows])
-        flow_id = _uuid(rest[0])
+        flow_id = uuid_or_none(rest[0])
         if flow_id is None:
             return FakeResponse(422, shapes.unprocessable(["path", "flow_id"], "Input should be a valid UUID"))
         if request.method == "PUT":
@@ -134,10 +135,3 @@ class FakeStore:
         if isinstance(stored, str):
             return FakeResponse(409, {"detail": stored})
         return FakeResponse(200 if known else 201, stored)
-
-
-def _uuid(text: str) -> str | None:
-    try:
-        return str(UUID(text))
-    except ValueError:
-        return None

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
+from dagma.langflow.flow import uuid_or_none
 from dagma.testing import shapes
 from dagma.testing.behaviour import FakeCall
-from dagma.testing.exchange import FakeResponse, RecordedRequest
 from dagma.testing.fake_jobs import FakeJob, FakeJobs
 from dagma.testing.fake_runs import FakeRuns
 from dagma.testing.fake_store import FakeStore
+from dagma.testing.http_server import FakeResponse, RecordedRequest
 
 _FIELDS = {"flow_id", "input_value", "mode", "tweaks", "session_id", "idempotency_key", "globals"}
 _CUT_MARK = "..."
@@ -38,7 +38,7 @@ class FakeWorkflows:
                 return self._start(request.json())
             case ["GET"]:
                 job_id = request.query.get("job_id")
-                return self._runs.history.status(job_id or "") or self._with_job(job_id, self._status)
+                return self._runs.status(job_id or "") or self._with_job(job_id, self._status)
             case ["POST", "stop"]:
                 return self._stop_any((request.json() or {}).get("job_id"))
             case ["GET", "pending"]:
@@ -52,10 +52,9 @@ class FakeWorkflows:
     def trace(self, job_id: str) -> FakeResponse:
         """Answer a request for the trace of a run."""
         if (job := self._jobs.get(job_id)) is not None and job.over:
-            answer = job.answer if job.by_model else None
             names = [shapes.display_name(job.flow, each) for each in shapes.component_ids(job.flow)]
-            return FakeResponse(200, shapes.trace(job_id, job.flow["id"], names, answer))
-        return self._runs.history.trace(job_id) or FakeResponse(404, {"detail": "Trace not found"})
+            return FakeResponse(200, shapes.trace(job_id, job.flow["id"], names, job.answer))
+        return self._runs.trace(job_id) or FakeResponse(404, {"detail": "Trace not found"})
 
     def _start(self, body: Any) -> FakeResponse:
         if not isinstance(body, dict):
@@ -64,9 +63,8 @@ class FakeWorkflows:
             return FakeResponse(422, shapes.unprocessable(["body", unknown[0]], "Extra inputs are not permitted"))
         if not isinstance(body.get("input_value", ""), str):
             return FakeResponse(422, shapes.unprocessable(["body", "input_value"], "Input should be a valid string"))
-        try:
-            flow_id = str(UUID(body["flow_id"]))
-        except (KeyError, ValueError, AttributeError):
+        flow_id = uuid_or_none(body.get("flow_id", ""))
+        if flow_id is None:
             return FakeResponse(422, shapes.unprocessable(["body"], "Invalid flow_id, must be a UUID"))
         flow = self._store.find_flow(flow_id)
         if flow is None:
@@ -94,7 +92,7 @@ class FakeWorkflows:
         return FakeResponse(200, shapes.v2_result(flow_id, job.call.session_id, job.id, output, text))
 
     def _stop_any(self, job_id: Any) -> FakeResponse:
-        if self._runs.history.status(str(job_id)) is not None:
+        if self._runs.status(str(job_id)) is not None:
             return FakeResponse(409, shapes.refusal("JOB_NOT_CANCELLABLE", "Job cannot be stopped", job_id=job_id))
         return self._with_job(job_id, self._stop)
 

@@ -46,11 +46,10 @@ def feeder(flow: Mapping[str, Any], output: str) -> str:
 
 def message(text: str, session_id: str, source: str, answer: FakeAnswer | None = None) -> dict[str, Any]:
     """Return a chat message, with the usage of the model that wrote it."""
-    usage = None
-    if answer is not None:
-        total = answer.input_tokens + answer.output_tokens
+    usage, name = None, source
+    if answer is not None and answer.model:
+        name, total = answer.model, answer.input_tokens + answer.output_tokens
         usage = {"input_tokens": answer.input_tokens, "output_tokens": answer.output_tokens, "total_tokens": total}
-    name = source if answer is None else answer.model
     return {
         "text": text,
         "session_id": session_id,
@@ -131,7 +130,7 @@ def trace(job_id: str, flow_id: str, components: Sequence[str], answer: FakeAnsw
         {"name": each, "type": "chain", "latencyMs": 1, "children": []} for each in components
     ]
     total = 0
-    if answer is not None:
+    if answer is not None and answer.model:
         total = answer.input_tokens + answer.output_tokens
         usage = {
             "promptTokens": answer.input_tokens,

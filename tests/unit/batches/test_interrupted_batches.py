@@ -50,7 +50,6 @@ def ask_until(cancelled: threading.Event, database: TablesDatabase) -> None:
         BatchSettings(key="id", input="{{ row.text }}"),
         backend=langflow_from_environment(QUICK),
         caller=CancelledCaller(scope="run", log=logging.getLogger(), cancelled=cancelled),
-        ledger=ledger_from_environment(),
         table=AnswerTable(database, "labels"),
     )
     with pytest.raises(dg.DagsterExecutionInterruptedError):

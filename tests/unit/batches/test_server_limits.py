@@ -11,8 +11,6 @@ from dagma.backends.langflow.langflow_resource import langflow_from_environment
 from dagma.batches.batch import Batch
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.tables_database import TablesDatabase
-from dagma.calls.caller import Caller
-from dagma.ledger.ledger_settings import ledger_from_environment
 from dagma.testing import FakeLangflow, Fault
 
 
@@ -22,8 +20,6 @@ def test_a_server_that_refuses_a_call_is_asked_by_fewer(fake: FakeLangflow, data
         reviews(6),
         BatchSettings(key="id", input="{{ row.text }}"),
         backend=langflow_from_environment(QUICK),
-        caller=Caller.current(None),
-        ledger=ledger_from_environment(),
     )
     assert len(list(batch.results())) == 6
     assert batch.progress.level == 1, "half of what it begins with"

@@ -20,7 +20,6 @@ from dagma.calls.caller import Caller
 from dagma.calls.request import FlowReference
 from dagma.langflow import Unreachable
 from dagma.ledger import Usage
-from dagma.ledger.ledger_settings import ledger_from_environment
 
 
 class Edited(Backend):
@@ -60,8 +59,7 @@ def batch(
     """A batch of a table or of one of its partitions, as an asset makes it."""
     settings = BatchSettings(key="id", input="{{ row.text }}", concurrency=1, **options)
     caller = replace(Caller.current(None), run_id="a-run", retry_number=retry_number)
-    ledger = ledger_from_environment()
-    return Batch(rows, settings, backend=backend, caller=caller, ledger=ledger, table=table, partition=partition)
+    return Batch(rows, settings, backend=backend, caller=caller, table=table, partition=partition)
 
 
 def answers(database: TablesDatabase) -> dict[Any, str]:

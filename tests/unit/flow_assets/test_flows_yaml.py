@@ -10,7 +10,7 @@ from unit.flow_assets.conftest import look, specs_of
 from yaml import safe_load
 
 from dagma import Flows
-from dagma.components.scaffolds import FlowsScaffolder
+from dagma.components.component_file import FlowsScaffolder
 from dagma.testing import FakeLangflow
 
 

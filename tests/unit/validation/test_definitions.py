@@ -107,6 +107,12 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         {},
         "project/defs/a/defs.yaml:7: url: Extra inputs are not permitted\n",
     ),
+    "partitions without their column": (
+        "defs/a/defs.yaml",
+        f"{TABLE}  rows: r\n  partitions_def: {{type: static, partition_keys: [de]}}\n",
+        {},
+        "project/defs/a/defs.yaml:7: mine: Partitions need both: partitions_def, and the partition_column",
+    ),
     "a word of flows": (
         "defs/a/defs.yaml",
         "type: dagma.Flows\nattributes:\n  flows: {label: {mode: jbo}}\n",
