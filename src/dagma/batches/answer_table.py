@@ -30,7 +30,7 @@ from dagma.batches.staged_rows import StagedRow
 from dagma.batches.table_columns import INTERNAL_COLUMNS, OWN_COLUMNS, RESULT_COLUMNS, create_table, fit_table, kind_of
 from dagma.batches.tables_database import TablesDatabase
 from dagma.batches.values import Kind, fitting, plain
-from dagma.ledger.recent_calls import Means
+from dagma.ledger.totals import Means
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 CHUNK_ROWS = 1_000

@@ -21,7 +21,7 @@ from dagma.batches.row_result import RowResult
 from dagma.batches.staged_rows import StagedRow, StagedRows
 from dagma.langflow import LangflowError
 from dagma.ledger import LedgerError
-from dagma.ledger.recent_calls import Means
+from dagma.ledger.totals import Means
 from dagma.wording import counted
 
 # How long an answer may wait to be written, and how many rows are written at a time.
