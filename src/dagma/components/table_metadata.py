@@ -8,8 +8,7 @@ import dagster as dg
 
 from dagma.batches.answer_table import AnswerTable
 from dagma.batches.progress import Progress
-from dagma.calls.call_record import record_texts
-from dagma.calls.shown_answers import show_table
+from dagma.calls.call_record import record_texts, show_table
 from dagma.wording import counted
 
 PREVIEW_ROWS = 10
