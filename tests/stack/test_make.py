@@ -41,10 +41,10 @@ MARK = "."
 
 @dg.asset(pool="langflow")
 def shout(backend: Backend) -> dg.MaterializeResult[str]:
-    word = data_folder() / "word.txt"
-    while word.read_text() == "wait":
+    # Empty while it is being written.
+    while (word := (data_folder() / "word.txt").read_text()) in ("", "wait"):
         time.sleep(0.1)
-    answer = backend.read(backend.run_flow(word.read_text(), flow_id="echo")).text
+    answer = backend.read(backend.run_flow(word, flow_id="echo")).text
     return dg.MaterializeResult(value=answer, metadata={"heard": answer + MARK})
 
 

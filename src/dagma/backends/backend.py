@@ -9,12 +9,12 @@ A backend of your own says how to get an answer. Ledger, quotas, retries and met
         def default_flow(self) -> str:
             return "shouting"
 
-Put it into `project/` and name it in `DAGMA_BACKEND`. No asset changes. `dagma.testing.backend_conformance` tests it.
+Put it into `project/` and name it in `DAGMA_BACKEND`. No asset changes. `CallBackend` lists what else a class may
+override. `dagma.testing.backend_conformance` tests it.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from typing import Any
 
 import dagster as dg
@@ -22,32 +22,20 @@ from dagster_shared.check import CheckError
 from pydantic import Field, PrivateAttr
 from typing_extensions import override
 
-from dagma.calls.answer import Answer
 from dagma.calls.attached_files import attach_files
-from dagma.calls.call_backend import CannotTell, Finding, Jobs
+from dagma.calls.call_backend import CallBackend
 from dagma.calls.call_path import CallPath
 from dagma.calls.call_policy import CallPolicy
 from dagma.calls.caller import Caller, EqualCalls
 from dagma.calls.request import CallMode, CallRequest, FlowReference, OnUnknown
-from dagma.langflow import BadRequest, InputType, LangflowError, OutputType
-from dagma.ledger import Begun, Ledger, LedgerError, Usage
-from dagma.ledger.call import Mode
+from dagma.langflow import BadRequest, InputType, OutputType
+from dagma.ledger import Ledger, LedgerError
 from dagma.ledger.ledger_settings import ledger_from_environment
 from dagma.run_config.fixed_resource import FixedResource
 
 
-class BackendError(LangflowError):
-    """A backend raised an error of its own kind instead of answering."""
-
-    default_fix = "Look at the backend's code and at the service that it asks."
-
-
-class Backend(FixedResource, ABC):
-    """Answers calls.
-
-    Errors are `dagma.langflow.LangflowError`s, which say whether a retry may help, and whether the call may have to be
-    paid already. What else `answer` raises goes through `explain`.
-    """
+class Backend(FixedResource, CallBackend):
+    """Answers calls. What a class of your own overrides, `CallBackend` describes."""
 
     policy: CallPolicy = Field(
         default=CallPolicy(), description="How patiently calls are made: attempts, waits and deadlines."
@@ -126,112 +114,6 @@ class Backend(FixedResource, ABC):
         flow = flow or self.look_up(address)
         ledger = self._ledger or ledger_from_environment()
         return CallPath(self, request, flow, caller, ledger, self._equal_calls).answered().response
-
-    @abstractmethod
-    def answer(self, request: CallRequest) -> dict[str, Any]:
-        """Send the call and wait for its answer.
-
-        Returns:
-            The raw response, of types that JSON has: `{"text": ...}`, or another shape with a `read` of its own.
-        """
-
-    def read(self, response: Mapping[str, Any]) -> Answer:
-        """Say what a raw response means. Override it where the response is not `{"text": ...}`.
-
-        Raises:
-            LangflowError: The response holds no answer. A retry then sends the call anew.
-        """
-        return Answer.from_response(response)
-
-    def explain(self, error: Exception) -> LangflowError:
-        """Say what an exception of `answer` means. Override it where you know whether the call may have been paid.
-
-        Args:
-            error: What `answer` raised.
-
-        Returns:
-            The error to raise; `outcome="unknown"`, as here, keeps a retry from sending the call again.
-        """
-        return BackendError(f"The backend raised {type(error).__name__}: {error}.", outcome="unknown")
-
-    def spent(self, error: Exception) -> tuple[Usage, ...]:  # noqa: ARG002 (for those who override)
-        """Tell what a call used that ended with an exception of `answer`. Override it where that is known."""
-        return ()
-
-    def find_outcome(self, request: CallRequest, begun: Begun) -> Finding:  # noqa: ARG002 (for those who override)
-        """Find out what became of a direct call that was sent and whose end nobody saw. It must not raise.
-
-        Override it where the server can be asked. Without it such a call fails, since sending it again may pay twice.
-
-        Args:
-            request: What was asked, in the session that it was asked in.
-            begun: The attempt.
-        """
-        return CannotTell(f"{self.backend_name} can't be asked what became of it.")
-
-    def tells_unsent(self, request: CallRequest) -> bool:  # noqa: ARG002 (for those who override)
-        """Say whether `find_outcome` tells a direct call that was never sent from one whose answer was lost.
-
-        A batch then begins such calls in the ledger many at a time, a moment before they are sent. It must not raise.
-
-        Args:
-            request: What would be asked.
-        """
-        return False
-
-    @property
-    def takes_files(self) -> bool:
-        """Whether `answer` hands `request.files` to the flow. Override it if yours does."""
-        return False
-
-    def keeping_files(self) -> AbstractContextManager[None]:
-        """Say that many calls follow, some of them with the same files. Override it where files are uploaded."""
-        return nullcontext()
-
-    @property
-    def outcome_seconds(self) -> float:
-        """How long `find_outcome` is asked again while a call goes on, in seconds."""
-        return 0.0
-
-    def default_flow(self) -> str | None:
-        """Name the flow for calls that name none; None where nothing is configured to answer them."""
-        return None
-
-    def refer_to(self, flow_id: str) -> FlowReference:
-        """Tell people which flow it is, without asking anyone. Override it to add a link."""
-        return FlowReference(flow_id)
-
-    def look_up(self, flow_id: str) -> FlowReference:
-        """Find a flow's id, name and version before it is called. Override it to ask; it must not raise."""
-        return self.refer_to(flow_id)
-
-    def jobs(self) -> Jobs | None:
-        """Give what runs calls as durable jobs. Override it where the backend has such."""
-        return None
-
-    def choose_mode(self, request: CallRequest, flow: FlowReference) -> Mode:  # noqa: ARG002 (for those who override)
-        """Choose how a call is sent. Override it where the backend has jobs.
-
-        Raises:
-            BadRequest: The request asks for what the backend does not have.
-        """
-        if request.mode == "job":
-            raise BadRequest(f"{self.backend_name} has no jobs.", fix="Set the mode to auto or direct.")
-        return "direct"
-
-    @property
-    def backend_name(self) -> str:
-        """What the ledger calls this backend."""
-        return type(self).__name__
-
-    @property
-    def identity(self) -> str:
-        """What tells this backend from others that may answer the same call otherwise. It is part of a call's key.
-
-        Override it where two backends of the class can differ, and leave out what a retry may find changed, such as
-        keys and time-outs.
-        """
-        return f"{type(self).__module__}:{type(self).__qualname__}"
 
     def _init_context(self) -> dg.InitResourceContext | None:
         try:

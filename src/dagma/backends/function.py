@@ -6,8 +6,9 @@ from typing import Any
 from pydantic import Field, PrivateAttr
 from typing_extensions import override
 
-from dagma.backends.backend import Backend, BackendError
+from dagma.backends.backend import Backend
 from dagma.backends.target import Target, checked_target, load_target
+from dagma.calls.call_backend import BackendError
 from dagma.calls.request import CallRequest
 from dagma.langflow import LangflowError, MalformedResponse
 

@@ -8,9 +8,10 @@ from typing import Any
 from pydantic import Field, PrivateAttr
 from typing_extensions import override
 
-from dagma.backends.backend import Backend, BackendError
+from dagma.backends.backend import Backend
 from dagma.backends.target import Target, load_target
 from dagma.calls.answer import Answer
+from dagma.calls.call_backend import BackendError
 from dagma.calls.request import CallRequest
 from dagma.langflow import BadRequest, Forbidden, LangflowError, MalformedResponse, RateLimited, Unauthorized
 from dagma.langflow.error_responses import retry_after

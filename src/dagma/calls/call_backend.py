@@ -1,14 +1,17 @@
 """What the path of a call asks of a backend: an answer, durable jobs, and what became of a call that broke off."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from dagma.calls.answer import Answer
 from dagma.calls.call_policy import CallPolicy
+from dagma.calls.caller import Caller
 from dagma.calls.request import CallRequest, FlowReference
-from dagma.langflow import LangflowError
-from dagma.ledger import Begun, Usage
+from dagma.langflow import BadRequest, LangflowError
+from dagma.ledger import Begun, Ledger, Usage
 from dagma.ledger.call import Mode
 
 
@@ -123,46 +126,153 @@ class Jobs(Protocol):
         """Tell what a job without an answer used all the same; nothing where that is not known. Never raises."""
 
 
-class CallBackend(Protocol):
-    """What the path of a call asks of a backend; `dagma.Backend` describes each method."""
+class BackendError(LangflowError):
+    """A backend raised an error of its own kind instead of answering."""
 
-    @property
-    def backend_name(self) -> str:
-        """Name the backend for the ledger."""
+    default_fix = "Look at the backend's code and at the service that it asks."
 
-    @property
-    def policy(self) -> CallPolicy:
-        """Say how patiently its calls are made."""
 
-    @property
-    def identity(self) -> str:
-        """Tell it from backends that may answer otherwise."""
+class CallBackend(ABC):
+    """What a backend does for the path of a call: `dagma.Backend` without its `run_flow`.
+
+    Errors are `dagma.langflow.LangflowError`s, which say whether a retry may help, and whether the call may have to be
+    paid already. What else `answer` raises goes through `explain`.
+    """
+
+    policy: CallPolicy
+
+    @abstractmethod
+    def answer(self, request: CallRequest) -> dict[str, Any]:
+        """Send the call and wait for its answer.
+
+        Returns:
+            The raw response, of types that JSON has: `{"text": ...}`, or another shape with a `read` of its own.
+        """
+
+    def read(self, response: Mapping[str, Any]) -> Answer:
+        """Say what a raw response means. Override it where the response is not `{"text": ...}`.
+
+        Raises:
+            LangflowError: The response holds no answer. A retry then sends the call anew.
+        """
+        return Answer.from_response(response)
+
+    def explain(self, error: Exception) -> LangflowError:
+        """Say what an exception of `answer` means. Override it where you know whether the call may have been paid.
+
+        Args:
+            error: What `answer` raised.
+
+        Returns:
+            The error to raise; `outcome="unknown"`, as here, keeps a retry from sending the call again.
+        """
+        return BackendError(f"The backend raised {type(error).__name__}: {error}.", outcome="unknown")
+
+    def spent(self, error: Exception) -> tuple[Usage, ...]:  # noqa: ARG002 (for those who override)
+        """Tell what a call used that ended with an exception of `answer`. Override it where that is known."""
+        return ()
+
+    def find_outcome(self, request: CallRequest, begun: Begun) -> Finding:  # noqa: ARG002 (for those who override)
+        """Find out what became of a direct call that was sent and whose end nobody saw. It must not raise.
+
+        Override it where the server can be asked. Without it such a call fails, since sending it again may pay twice.
+
+        Args:
+            request: What was asked, in the session that it was asked in.
+            begun: The attempt.
+        """
+        return CannotTell(f"{self.backend_name} can't be asked what became of it.")
+
+    def tells_unsent(self, request: CallRequest) -> bool:  # noqa: ARG002 (for those who override)
+        """Say whether `find_outcome` tells a direct call that was never sent from one whose answer was lost.
+
+        A batch then begins such calls in the ledger many at a time, a moment before they are sent. It must not raise.
+
+        Args:
+            request: What would be asked.
+        """
+        return False
 
     @property
     def takes_files(self) -> bool:
-        """Whether it hands files to flows."""
+        """Whether `answer` hands `request.files` to the flow. Override it if yours does."""
+        return False
+
+    def keeping_files(self) -> AbstractContextManager[None]:
+        """Say that many calls follow, some of them with the same files. Override it where files are uploaded."""
+        return nullcontext()
 
     @property
     def outcome_seconds(self) -> float:
-        """Say how long to look for an outcome, in seconds."""
+        """How long `find_outcome` is asked again while a call goes on, in seconds."""
+        return 0.0
 
-    def choose_mode(self, request: CallRequest, flow: FlowReference) -> Mode:
-        """Choose how the call is sent."""
+    def default_flow(self) -> str | None:
+        """Name the flow for calls that name none; None where nothing is configured to answer them."""
+        return None
 
-    def answer(self, request: CallRequest) -> dict[str, Any]:
-        """Send the call and wait for its raw response."""
+    def refer_to(self, flow_id: str) -> FlowReference:
+        """Tell people which flow it is, without asking anyone. Override it to add a link."""
+        return FlowReference(flow_id)
 
-    def read(self, response: Mapping[str, Any]) -> Answer:
-        """Say what a raw response means."""
-
-    def explain(self, error: Exception) -> LangflowError:
-        """Say what an exception of `answer` means."""
-
-    def spent(self, error: Exception) -> tuple[Usage, ...]:
-        """Tell what a call used that has failed."""
+    def look_up(self, flow_id: str) -> FlowReference:
+        """Find a flow's id, name and version before it is called. Override it to ask; it must not raise."""
+        return self.refer_to(flow_id)
 
     def jobs(self) -> Jobs | None:
-        """Give what runs durable jobs, if the backend has any."""
+        """Give what runs calls as durable jobs. Override it where the backend has such."""
+        return None
 
-    def find_outcome(self, request: CallRequest, begun: Begun) -> Finding:
-        """Find out what became of a call whose end nobody saw."""
+    def choose_mode(self, request: CallRequest, flow: FlowReference) -> Mode:  # noqa: ARG002 (for those who override)
+        """Choose how a call is sent. Override it where the backend has jobs.
+
+        Raises:
+            BadRequest: The request asks for what the backend does not have.
+        """
+        if request.mode == "job":
+            raise BadRequest(f"{self.backend_name} has no jobs.", fix="Set the mode to auto or direct.")
+        return "direct"
+
+    @property
+    def backend_name(self) -> str:
+        """What the ledger calls this backend."""
+        return type(self).__name__
+
+    @property
+    def identity(self) -> str:
+        """What tells this backend from others that may answer the same call otherwise. It is part of a call's key.
+
+        Override it where two backends of the class can differ, and leave out what a retry may find changed, such as
+        keys and time-outs.
+        """
+        return f"{type(self).__module__}:{type(self).__qualname__}"
+
+
+@dataclass(frozen=True)
+class CallContext:
+    """What takes part in a call.
+
+    Attributes:
+        backend: What answers it.
+        request: What to ask, in its session.
+        flow: The flow, looked up.
+        caller: Who asks.
+        ledger: Where it is recorded.
+    """
+
+    backend: CallBackend
+    request: CallRequest
+    flow: FlowReference
+    caller: Caller
+    ledger: Ledger
+
+    @property
+    def on_unknown(self) -> str:
+        """What to do if what became of an attempt can't be found out: by the call, its backend or the ledger."""
+        chosen = self.request.on_unknown or self.backend.policy.on_unknown
+        return self.ledger.on_unknown if chosen == "as_ledger" else chosen
+
+    @property
+    def log(self) -> Any:
+        """Where people are told what happens."""
+        return self.caller.log

@@ -6,14 +6,21 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from dagma.calls.answer import Answer, keep_answer
-from dagma.calls.call_backend import Answered, CallBackend, CannotTell, NoAnswer
-from dagma.calls.call_context import CallContext
+from dagma.backoff import Backoff
+from dagma.calls.answer import Answer, answer_or_nothing, keep_answer
+from dagma.calls.call_backend import (
+    Answered,
+    CallBackend,
+    CallContext,
+    CannotTell,
+    Failed,
+    NoAnswer,
+    Running,
+)
 from dagma.calls.call_record import CallRecord, Origin, recording, shown_error
 from dagma.calls.caller import Caller, EqualCalls
 from dagma.calls.durable_call import DurableCall
 from dagma.calls.request import CallRequest, FlowNotIdentified, FlowReference
-from dagma.calls.unknown_outcome import UnknownOutcome
 from dagma.langflow import BadRequest, JobLost, LangflowError, MalformedResponse
 from dagma.ledger import (
     Begun,
@@ -27,6 +34,9 @@ from dagma.ledger import (
     input_hash,
 )
 from dagma.ledger.errors import both_ways_on
+
+# How long to wait before the backend is asked again about a call that goes on.
+ASKING_BACKOFF = Backoff(first=0.25, longest=3.0)
 
 
 class CallPath:
@@ -142,7 +152,7 @@ class CallPath:
                 raise OutcomeUnknownError(error.begun, finding.why) from error
 
     def _look(self, begun: Begun, seconds: float, error: Exception) -> Answered | NoAnswer | CannotTell:
-        finding = UnknownOutcome(self._context, begun).find(seconds)
+        finding = find_outcome(self._context, begun, seconds)
         if isinstance(finding, Answered):
             self._found.add(begun.call_id)
         elif isinstance(finding, NoAnswer):
@@ -277,6 +287,55 @@ class Attempt:
                 self._record_end(error)
                 return
         self._context.ledger.reject(self._begun, str(error))
+
+
+def find_outcome(context: CallContext, begun: Begun, seconds: float) -> Answered | NoAnswer | CannotTell:
+    """Find out how a call ended whose end nobody saw, so that it is not paid for twice; wait for it while it goes on.
+
+    Args:
+        context: What took part in the call.
+        begun: The attempt, in the state `unknown`.
+        seconds: How long to wait at most. The backend is asked once in any case.
+
+    Returns:
+        What became of it. Only a call that nobody can tell of is still unknown in the ledger.
+
+    Raises:
+        LangflowError: The call ran and failed.
+        LedgerError: What became of it is not recorded.
+    """
+    finding = _finding(context, begun, seconds)
+    told = f"Call {begun.call_id} was sent before, and nobody saw its end."
+    match finding:
+        case Answered(response=response):
+            context.log.info("%s Its answer was found.", told)
+            keep_answer(context.ledger, begun, response, answer_or_nothing(context.backend.read, response))
+        case Failed(error=error):
+            context.log.info("%s It has failed.", told)
+            context.ledger.fail(begun, type(error).__name__, str(error))
+            raise error
+        case NoAnswer(why=why):
+            context.log.warning("%s %s It is sent again.", told, why)
+            context.ledger.fail(begun, "NoAnswer", why)
+    return finding
+
+
+def _finding(context: CallContext, begun: Begun, seconds: float) -> Answered | Failed | NoAnswer | CannotTell:
+    deadline = time.monotonic() + seconds
+    told, attempt = "", 0
+    while True:
+        attempt += 1
+        context.caller.stop_if_cancelled()
+        finding = context.backend.find_outcome(context.request, begun)
+        if not isinstance(finding, Running):
+            return finding
+        if finding.why != told:
+            context.log.info("Waiting for the outcome of call %s: %s", begun.call_id, finding.why)
+            told = finding.why
+        wait = ASKING_BACKOFF.seconds(attempt)
+        if time.monotonic() + wait > deadline:
+            return CannotTell(f"{finding.why} It was waited for as long as a call may take.")
+        time.sleep(wait)
 
 
 def _ledger_call(

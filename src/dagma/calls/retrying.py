@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 import dagster as dg
 
 from dagma.calls.call_policy import CallPolicy
-from dagma.calls.running_job import JobOutOfReachError
+from dagma.calls.durable_call import JobOutOfReachError
 from dagma.langflow import FlowFailed, JobLost, LangflowError
 from dagma.ledger import CallInFlightError, LedgerError, LedgerUnavailableError, QuotaExceededError
 

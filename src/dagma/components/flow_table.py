@@ -13,9 +13,8 @@ from dagma.batches.batch_settings import BatchSettings, Refresh, Vanished
 from dagma.batches.errors import BatchStopped, RowsError, TableError
 from dagma.batches.progress import Progress
 from dagma.batches.tables_database import tables_from_environment
-from dagma.calls.call_record import record_texts
+from dagma.calls.call_record import record_texts, show_table
 from dagma.calls.retrying import CALL_ERRORS, retry_or_fail
-from dagma.calls.shown_answers import show_table
 from dagma.components.stored_tables import stored_tables, table_name_of
 from dagma.wording import counted
 

@@ -32,8 +32,8 @@ from dagma.langflow.events import EventKind, FlowEvent
 from dagma.langflow.files_api import StoredFile
 from dagma.langflow.flow import Flow, InputType, OutputType, content_version
 from dagma.langflow.http.connection import RetryPolicy
-from dagma.langflow.http.connection_settings import TLS, Timeouts
-from dagma.langflow.job_state import HumanRequest, JobPolicy, JobState, JobStatus
+from dagma.langflow.http.connection_settings import TLS, JobPolicy, Timeouts
+from dagma.langflow.jobs_api import HumanRequest, JobState, JobStatus
 from dagma.langflow.past_runs_api import PastRun, StoredRecord
 from dagma.langflow.result import CallResult, TokenUsage, Trace
 from dagma.langflow.variables_api import Variable

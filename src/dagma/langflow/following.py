@@ -1,19 +1,32 @@
-"""Following a background job while it runs."""
+"""Following a background job while it runs, and collecting its answer."""
 
+import json
 import logging
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
+from dataclasses import replace
+from typing import Any
 
 from dagma.backoff import Backoff
 from dagma.langflow.error_responses import error_of
-from dagma.langflow.errors import LangflowError
-from dagma.langflow.events import EventReader, FlowEvent, Frame, frames, lines
-from dagma.langflow.flow import checked_uuid
-from dagma.langflow.http.transport import Request
+from dagma.langflow.errors import (
+    CompletedWithoutOutput,
+    JobCancelled,
+    JobLost,
+    JobSuspended,
+    LangflowError,
+    MalformedResponse,
+    TruncatedAnswer,
+)
+from dagma.langflow.events import EventKind, EventReader, FlowEvent, Frame, frames, lines
+from dagma.langflow.flow import checked_uuid, uuid_or_none
+from dagma.langflow.http.transport import Request, quoting
 from dagma.langflow.http.watched_http import Deadline
-from dagma.langflow.job_state import JobStatus
-from dagma.langflow.jobs_api import JobsApi, not_over
+from dagma.langflow.jobs_api import JobsApi, JobStatus, not_over
+from dagma.langflow.result import CallResult, Trace, given_data
+from dagma.langflow.untrusted_json import json_object, walk
+from dagma.langflow.whole_answers import perhaps_cut, uncut
 
 logger = logging.getLogger(__name__)
 
@@ -25,10 +38,18 @@ _REPLAYS = 2
 # The last event of a job that is over, and of one that is over or waits.
 _OVER = ("finished", "cancelled", "timed_out", "lost")
 _ENDS = (*_OVER, "waiting")
+_FIRST_POLL_SECONDS = 0.1
+_SETTLING = Backoff(first=0.2, longest=1.0)
+_SETTLING_LOOKS = 4
+# A trace is written some 60 ms after the end of its run.
+_TRACE = Backoff(first=0.1, longest=1.0)
+_TRACE_LOOKS = 6
+_TRACE_SECONDS = 5.0
+_LONGEST_REASON = 300
 
 
 class FollowingApi(JobsApi):
-    """Follows background jobs."""
+    """Follows background jobs, and collects their answers."""
 
     def follow(
         self, job_id: str, last_event_id: str | None = None, *, timeout: float | None = None
@@ -113,6 +134,169 @@ class FollowingApi(JobsApi):
                 raise error_of(self._transport.read(reply), f"events of job {job_id}")
             yield from frames(lines(reply.chunks, longest=longest), longest=longest)
 
+    def collect(self, job_id: str, *, timeout: float | None = None) -> CallResult:
+        """Wait for a job and return its answer, with the tokens and times of its trace.
+
+        Args:
+            job_id: Langflow's id of the job.
+            timeout: Seconds to wait; the job policy's `total` by default. The job goes on afterwards.
+
+        Raises:
+            FlowFailed: A component raised.
+            JobCancelled: It was stopped.
+            JobLost: It will never finish.
+            JobSuspended: It waits for a human.
+            CompletedWithoutOutput: It finished and has no output.
+            CallTimeout: It is not over yet, or Langflow's own time limit ended it.
+            LangflowError: Langflow can't be asked.
+        """
+        deadline = self._job_deadline(timeout)
+        queued_until = time.monotonic() + self._jobs.queued
+        backoff, attempt = Backoff(_FIRST_POLL_SECONDS, self._jobs.poll), 0
+        while True:
+            attempt += 1
+            status = self._patient_status(job_id, deadline)
+            if status.state == "suspended":
+                raise JobSuspended(f"The job {job_id} waits for a human.")
+            if status.over:
+                return self._answer(status, deadline)
+            if status.state == "queued" and time.monotonic() >= queued_until:
+                self._give_up_queued(job_id)
+            if deadline.passed():
+                raise not_over(job_id, deadline)
+            time.sleep(min(backoff.seconds(attempt), deadline.remaining()))
+
+    def trace(self, job_id: str) -> Trace | None:
+        """Return tokens, model and times of a run, or None where Langflow keeps no trace of it.
+
+        Args:
+            job_id: Id of the run: of a job, or of the result of a direct one.
+        """
+        path = f"/api/v1/monitor/traces/{checked_uuid('job_id', job_id)}"
+        deadline = Deadline.after(_TRACE_SECONDS)
+        for look in range(1, _TRACE_LOOKS + 1):
+            try:
+                return Trace.of(json_object(self._send("GET", path, f"trace of job {job_id}", deadline=deadline)))
+            except LangflowError as error:
+                if error.status != 404 or look == _TRACE_LOOKS:
+                    # The answer is there; missing figures about it are no reason to lose it.
+                    logger.warning("No trace of job %s: %s", job_id, error)
+                    return None
+            time.sleep(_TRACE.seconds(look))
+        return None
+
+    def _answer(self, status: JobStatus, deadline: Deadline) -> CallResult:
+        """Return the answer of a job that is over, or raise why it has none."""
+        for look in range(1, _SETTLING_LOOKS + 1):
+            # Right after a stop a job says failed, without a reason, for a moment.
+            if not isinstance(status.error, JobLost):
+                break
+            time.sleep(_SETTLING.seconds(look))
+            status = self._patient_status(status.job_id, deadline)
+        if status.error is not None:
+            raise status.error
+        redactor = self._transport.redactor()
+        try:
+            with quoting(lambda: redactor.excerpt(json.dumps(status.raw, ensure_ascii=False))):
+                if status.state == "cancelled":
+                    raise JobCancelled(f"The job {status.job_id} was stopped.")
+                result = CallResult.from_v2(status.raw, redactor=redactor)
+        except CompletedWithoutOutput as error:
+            raise self._explained(error, status.job_id) from None
+        return self.with_trace(self.with_data(self._uncut(result)))
+
+    def with_data(self, result: CallResult) -> CallResult:
+        """Return a result with what its outputs gave that is no text, which only the job's events hold.
+
+        Raises:
+            MalformedResponse: They can't be read.
+        """
+        missing = [component for component, content in result.outputs.items() if content is None]
+        if not missing or result.job_id is None:
+            return result
+        try:
+            events = self._kept_events(result.job_id, "component_finished")
+        except LangflowError as error:
+            raise MalformedResponse(
+                f"Outputs of job {result.job_id} are no text, and its events, which hold them, can't be read: "
+                f"{error.cause}",
+                fix="Collect the job again once they can be read, which costs nothing more.",
+                retryable=error.retryable,
+            ) from error
+        given: dict[str, Any] = {}
+        for event in events:
+            if event.component in missing and event.component not in given:
+                given[event.component] = given_data(walk(event.data, "data", "build_data", "data", "outputs"))
+        return replace(result, outputs={**result.outputs, **given})
+
+    def with_trace(self, result: CallResult) -> CallResult:
+        """Return a result with the tokens and times of its trace, or as it is where there is none."""
+        trace = self.trace(job_id) if (job_id := uuid_or_none(result.job_id or "")) else None
+        if trace is None:
+            return result
+        return replace(
+            result,
+            usage=trace.usage,
+            model=trace.model,
+            usage_by_model=trace.usage_by_model,
+            seconds=result.seconds if trace.seconds is None else trace.seconds,
+            component_seconds=trace.component_seconds,
+        )
+
+    def _uncut(self, result: CallResult) -> CallResult:
+        """Return a result with its whole texts; the job's events hold them where its state has them cut.
+
+        Raises:
+            TruncatedAnswer: One may be cut, and the events do not hold it, or can't be read.
+        """
+        if result.job_id is None or not perhaps_cut(result):
+            return result
+        try:
+            events = self._kept_events(result.job_id, "message", "finished")
+            if all(event.kind != "finished" for event in events):
+                raise MalformedResponse("They end before the job did.", retryable=True)
+        except LangflowError as error:
+            raise _unread(result.job_id, error) from error
+        return uncut(result, events)
+
+    def _explained(self, error: CompletedWithoutOutput, job_id: str) -> CompletedWithoutOutput:
+        """Return the error with the reason that only the job's events tell."""
+        try:
+            events = self._kept_events(job_id, "component_failed")
+        except LangflowError as unread:
+            logger.warning("The events of job %s can't be read: %s", job_id, unread)
+            return error
+        reason = next((event.text for event in events if event.text is not None), None)
+        if reason is None:
+            return error
+        # Redacted before it is cut: half a secret would not be recognized.
+        shown = " ".join(self._transport.redactor().text(reason).split())[:_LONGEST_REASON]
+        cause = f"{error.cause.removesuffix('.')}: {shown}."
+        return CompletedWithoutOutput(cause, status=error.status, excerpt=error.excerpt)
+
+    def _kept_events(self, job_id: str, *kinds: EventKind) -> list[FlowEvent]:
+        """Return the events of some kinds of a job that is over, the last first.
+
+        Raises:
+            LangflowError: They can't be read.
+        """
+        deadline = self._quick_deadline()
+
+        def once() -> list[FlowEvent]:
+            reader, events, kept = EventReader(), [], 0
+            with closing(self._frames(job_id, None, deadline, self._jobs.stall)) as stream:
+                for frame in stream:
+                    if frame.data is None:
+                        continue
+                    wanted = [event for event in reader.read(frame.data) if event.kind in kinds]
+                    kept += len(frame.data) if wanted else 0
+                    if kept > self._transport.max_body_bytes:
+                        raise MalformedResponse(f"They are larger than {self._transport.max_body_bytes} bytes.")
+                    events += wanted
+            return events[::-1]
+
+        return self._retry.call(once, deadline=deadline, idempotent=True)
+
 
 def _told(stream: Iterable[Frame], latest_start: float) -> Iterator[tuple[str, str | None]]:
     """Yield data and id of the frames that have data, unless none but comments have come until a moment."""
@@ -131,3 +315,14 @@ def _known(events: Iterable[FlowEvent], event_id: str | None, last_event_id: str
     # Tokens and logs are not kept, and bear the id of the last event that is.
     fleeting = any(event.kind == "token" or event.data.get("event") == "log" for event in events)
     return int(event_id) < int(last_event_id) or (event_id == last_event_id and not fleeting)
+
+
+def _unread(job_id: str, error: LangflowError) -> TruncatedAnswer:
+    return TruncatedAnswer(
+        f"The answer of job {job_id} may be cut, and its events can't be read for the whole: {error.cause}",
+        fix="Collect the job again once they can be read, which costs nothing more.",
+        status=error.status,
+        retryable=error.retryable,
+        retry_after=error.retry_after,
+        outcome="unknown",
+    )

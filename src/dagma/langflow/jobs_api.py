@@ -3,24 +3,113 @@
 import hashlib
 import json
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 from uuid import uuid4
 
 from dagma.backoff import Backoff
-from dagma.langflow.errors import CallTimeout, JobLost, LangflowError, MalformedResponse
+from dagma.langflow.error_responses import error_of
+from dagma.langflow.errors import CallTimeout, FlowFailed, JobLost, LangflowError, MalformedResponse
 from dagma.langflow.flow import checked_uuid, v2_body
 from dagma.langflow.flows_api import FlowsApi
-from dagma.langflow.http.transport import Request, quoting
+from dagma.langflow.http.transport import Reply, Request, quoting
 from dagma.langflow.http.watched_http import Deadline
-from dagma.langflow.job_state import HumanRequest, JobStatus
 from dagma.langflow.untrusted_json import json_object, json_objects, malformed, text_or_none
 
+JobState = Literal["queued", "in_progress", "suspended", "completed", "failed", "cancelled", "timed_out"]
 # Langflow takes 255 characters; the digest that binds a key to its payload has 32 and a separator.
 _KEY_CHARACTERS = 255 - 33
 _OUTAGE_BACKOFF = Backoff(first=0.5, longest=2.0)
 # Who has waited to the end of the deadline gets to know whether the job is over.
 _SHORTEST_LOOK = 3.0
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """The state of a job.
+
+    Args:
+        job_id: Langflow's id of the job.
+        state: Where it stands.
+        error: Why it has no answer, if it failed or ran out of Langflow's time.
+        raw: The response as it came.
+    """
+
+    job_id: str
+    state: JobState
+    error: LangflowError | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self.state not in ("queued", "in_progress", "suspended")
+
+    @classmethod
+    def of(cls, reply: Reply, job_id: str) -> "JobStatus":
+        """Read the response to a look at a job, where a failed job is a 500 and one out of time a 408.
+
+        Raises:
+            LangflowError: The job's state can't be told.
+        """
+        subject = f"job {job_id}"
+        if not reply.is_ok:
+            error = error_of(reply, subject)
+            if isinstance(error, FlowFailed | JobLost):
+                return cls(job_id=job_id, state="failed", error=error)
+            if isinstance(error, CallTimeout) and error.outcome == "failed":
+                return cls(job_id=job_id, state="timed_out", error=error)
+            raise error
+        body = json_object(reply)
+        state = next((state for state in get_args(JobState) if state == body.get("status")), None)
+        if state is None:
+            raise malformed(reply, f"an unknown state of {subject}")
+        if str(body.get("job_id")) != job_id:
+            raise malformed(reply, f"another job than {subject}")
+        return cls(job_id=job_id, state=state, raw=body)
+
+
+@dataclass(frozen=True)
+class HumanRequest:
+    """A question that a suspended job asks a human.
+
+    Args:
+        job_id: The job that waits.
+        request_id: Id of the question; it can be answered once.
+        prompt: What to decide on.
+        decisions: Ids of the actions to choose from.
+        session_id: Session of the job.
+        raw: The request as it came.
+    """
+
+    job_id: str
+    request_id: str
+    prompt: str
+    decisions: Sequence[str]
+    session_id: str | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> "HumanRequest":
+        """Read a pending request's JSON.
+
+        Raises:
+            MalformedResponse: It names no job or no request.
+        """
+        job_id, request_id = text_or_none(body.get("job_id")), text_or_none(body.get("request_id"))
+        if job_id is None or request_id is None:
+            raise MalformedResponse("Langflow sent a pending request without a job or an id.", status=200)
+        allowed = body.get("allowed_decisions")
+        decisions = allowed if isinstance(allowed, list) else []
+        return cls(
+            job_id=job_id,
+            request_id=request_id,
+            prompt=text_or_none(body.get("prompt")) or "",
+            decisions=tuple(each for each in decisions if isinstance(each, str)),
+            session_id=text_or_none(body.get("session_id")),
+            raw=body,
+        )
 
 
 class JobsApi(FlowsApi):

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from dagma.backoff import Backoff
-from dagma.langflow.collecting import CollectingApi
 from dagma.langflow.error_responses import error_of, flow_failed
 from dagma.langflow.errors import CompletedWithoutOutput, FlowFailed, FlowNotFound, MalformedResponse
 from dagma.langflow.events import FlowEvent, error_component
 from dagma.langflow.flow import checked_uuid
+from dagma.langflow.following import FollowingApi
 from dagma.langflow.http.transport import Reply, Request
 from dagma.langflow.result import CallResult
 from dagma.langflow.untrusted_json import (
@@ -87,7 +87,7 @@ class StoredRecord:
     at: datetime
 
 
-class PastRunsApi(CollectingApi):
+class PastRunsApi(FollowingApi):
     """Finds runs again, and what they answered; lists and deletes their messages and traces."""
 
     def past_runs(self, session_id: str, *, flow_id: str | None = None) -> list[PastRun]:

@@ -8,10 +8,11 @@ from langchain_core.exceptions import OutputParserException
 from unit.backends import examples
 
 from dagma import CallableBackend, CallRequest, LangChainBackend
-from dagma.backends.backend import Backend, BackendError
+from dagma.backends.backend import Backend
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
 from dagma.backends.selection import backend_from_environment
 from dagma.backends.target import TargetError
+from dagma.calls.call_backend import BackendError
 from dagma.calls.retrying import is_free_to_retry
 from dagma.environment import SettingError
 from dagma.langflow import BadRequest, Forbidden, LangflowError, MalformedResponse, RateLimited, Unauthorized

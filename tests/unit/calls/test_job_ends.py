@@ -11,13 +11,12 @@ from typing import Any
 
 import pytest
 
-from dagma.calls import running_job
+from dagma.calls import durable_call
 from dagma.calls.answer import Answer
-from dagma.calls.call_context import CallContext
+from dagma.calls.call_backend import CallContext
 from dagma.calls.caller import Caller
-from dagma.calls.durable_call import DurableCall
+from dagma.calls.durable_call import DurableCall, JobOutOfReachError
 from dagma.calls.request import CallRequest, FlowReference
-from dagma.calls.running_job import JobOutOfReachError
 from dagma.langflow import (
     CallTimeout,
     FlowFailed,
@@ -216,7 +215,7 @@ def test_a_job_that_a_cancel_stops_is_recorded_with_what_it_used(ledger: Ledger)
 
 
 def test_a_cancel_whose_stop_takes_long_asks_for_no_tokens(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running_job, "PROMPT_SECONDS", 0.0)
+    monkeypatch.setattr(durable_call, "PROMPT_SECONDS", 0.0)
     jobs = ScriptedJobs(followed=KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         make(jobs, ledger, begin(ledger), cancelled=True)

@@ -144,11 +144,15 @@ def found(*runs: PastRun) -> Finding:
     def past_answer(run: PastRun) -> Any:
         raise FlowFailed(f"{run.run_id} has failed.", outcome="failed")
 
-    client = SimpleNamespace(past_runs=lambda *_, **__: list(runs), past_answer=past_answer)
+    client = SimpleNamespace(
+        recent_flow=lambda _: LangflowFlow("f", "F", "f", {}),
+        past_runs=lambda *_, **__: list(runs),
+        past_answer=past_answer,
+    )
     clients = cast("Clients", SimpleNamespace(client=client, quick_client=client))
     begun = Begun(state="unknown", call_id="c", key="key", attempt=2, begun_at=BEGAN, mode="direct")
     request = CallRequest(flow_id="f", input_value="next", session_id=runs[0].session_id)
-    return LangflowOutcomes(clients, lambda _: LangflowFlow("f", "F", "f", {})).find(request, begun)
+    return LangflowOutcomes(clients).find(request, begun)
 
 
 @pytest.mark.parametrize(("session", "state"), [("chat", "completed"), (own_session("key"), "failed")])

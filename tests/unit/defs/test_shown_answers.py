@@ -7,7 +7,7 @@ import pytest
 from dagster._serdes import deserialize_value, serialize_value
 
 from dagma.calls.answer import Answer
-from dagma.calls.shown_answers import MOST_CELL, MOST_CHARACTERS, MOST_COLUMNS, MOST_ROWS, show_answer
+from dagma.calls.call_record import MOST_CELL, MOST_CHARACTERS, MOST_COLUMNS, MOST_ROWS, show_answer
 
 
 def shown(*outputs: Any) -> dict[str, Any]:

@@ -67,12 +67,10 @@ class LangflowOutcomes:
 
     Args:
         clients: Talk to Langflow.
-        find_flow: Looks a flow up by id or endpoint name.
         answering: Since when Langflow answers this process.
     """
 
     clients: Clients
-    find_flow: Callable[[str], Flow]
     answering: Answering = field(default_factory=Answering)
 
     def find(self, request: CallRequest, begun: Begun) -> Finding:
@@ -97,12 +95,15 @@ class LangflowOutcomes:
             request: What would be asked; its session is None where it is to be its own.
         """
         try:
-            return request.session_id is None and _stores_input(self.find_flow(request.flow_id), request)
+            return request.session_id is None and _stores_input(self._flow_of(request), request)
         except LangflowError:
             return False
 
+    def _flow_of(self, request: CallRequest) -> Flow:
+        return self.clients.quick_client.recent_flow(request.flow_id)
+
     def _find(self, request: CallRequest, begun: Begun) -> Finding:
-        flow = self.find_flow(request.flow_id)
+        flow = self._flow_of(request)
         session = str(request.session_id)
         is_own = session == own_session(begun.key)
         runs = self.answering.asked(lambda: self.clients.quick_client.past_runs(session, flow_id=flow.id))

@@ -34,7 +34,6 @@ from dagma.langflow import (
     Access,
     BadRequest,
     CallResult,
-    Flow,
     JobPolicy,
     LangflowClient,
     LangflowError,
@@ -195,11 +194,11 @@ class LangflowRestResource(Backend):
 
     @override
     def find_outcome(self, request: CallRequest, begun: Begun) -> Finding:
-        return LangflowOutcomes(self, self._find_flow, self._answering).find(request, begun)
+        return LangflowOutcomes(self, self._answering).find(request, begun)
 
     @override
     def tells_unsent(self, request: CallRequest) -> bool:
-        return LangflowOutcomes(self, self._find_flow, self._answering).tells_unsent(request)
+        return LangflowOutcomes(self, self._answering).tells_unsent(request)
 
     @property
     @override
@@ -259,7 +258,7 @@ class LangflowRestResource(Backend):
     @override
     def look_up(self, flow_id: str) -> FlowReference:
         try:
-            flow = self._find_flow(flow_id)
+            flow = self.quick_client.recent_flow(flow_id)
         except LangflowError as error:
             # The call itself will say whatever is wrong, and more patiently.
             logger.warning("Flow %.100s could not be looked up for its name and version: %s", flow_id, error)
@@ -276,9 +275,6 @@ class LangflowRestResource(Backend):
         # For the links of a call that fails later on.
         self._found[flow_id] = found
         return found
-
-    def _find_flow(self, flow_id: str) -> Flow:
-        return self.quick_client.recent_flow(flow_id)
 
     def _connect(self) -> LangflowClient:
         try:

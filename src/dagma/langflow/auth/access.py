@@ -11,8 +11,7 @@ from dagma.langflow.auth.client_credentials import ClientCredentials
 from dagma.langflow.auth.credential import ApiKey, BasicAuth, BearerToken, Credential, header_value
 from dagma.langflow.client import LangflowClient
 from dagma.langflow.http.connection import RetryPolicy
-from dagma.langflow.http.connection_settings import TLS, Timeouts, checked_token_url
-from dagma.langflow.job_state import JobPolicy
+from dagma.langflow.http.connection_settings import TLS, JobPolicy, Timeouts, checked_token_url
 
 # A header that the settings write must not stand among the further headers as well.
 _WRITTEN = {"authorization": "a bearer token, OAuth2 or basic auth", "x-api-key": "the API key"}

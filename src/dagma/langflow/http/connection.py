@@ -14,10 +14,9 @@ from dagma.langflow.auth.credential import Credential, Credentials
 from dagma.langflow.error_responses import error_of, flow_ran
 from dagma.langflow.errors import LangflowError, RateLimited
 from dagma.langflow.flow import FlowCache
-from dagma.langflow.http.connection_settings import TLS, Timeouts
+from dagma.langflow.http.connection_settings import TLS, JobPolicy, Timeouts
 from dagma.langflow.http.transport import DEFAULT_MAX_BODY_BYTES, Reply, Request, Transport
 from dagma.langflow.http.watched_http import Deadline
-from dagma.langflow.job_state import JobPolicy
 from dagma.langflow.untrusted_json import json_object, malformed
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""Settings of a connection to Langflow: addresses, time-outs and TLS."""
+"""Settings of a connection to Langflow: addresses, time-outs, patience with jobs, and TLS."""
 
 import ssl
 from dataclasses import dataclass
@@ -24,6 +24,35 @@ class Timeouts:
         for name in ("connect", "read", "total"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"The time-out {name!r} must be above 0 seconds.")
+
+
+@dataclass(frozen=True)
+class JobPolicy:
+    """How patiently a job is watched, in seconds.
+
+    Args:
+        total: Longest time to follow or collect a job, unless a call says otherwise.
+        queued: Longest time in the queue. After a crash Langflow keeps queued jobs `queued` for ever, so a job that
+            waits longer is stopped, which frees its idempotency key.
+        outage: Longest time without an answer from Langflow; a restart takes it a minute.
+        stall: Longest silence of the event stream before it is opened anew; Langflow sends a sign every 15 s.
+        unattended: Longest time in which a job that is said to run has an event stream that ends as soon as it is
+            opened. Where Langflow can't reach its database in the moment in which a job ends, it drops the job and
+            leaves it `in_progress` for ever; it is stopped then, which frees its idempotency key.
+        poll: Longest wait between two looks at a job's state.
+    """
+
+    total: float = 3600.0
+    queued: float = 600.0
+    outage: float = 180.0
+    stall: float = 60.0
+    unattended: float = 60.0
+    poll: float = 2.0
+
+    def __post_init__(self) -> None:
+        for name in ("total", "queued", "outage", "stall", "unattended", "poll"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"The job policy's {name!r} must be above 0 seconds.")
 
 
 @dataclass(frozen=True)
