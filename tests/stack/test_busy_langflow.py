@@ -59,7 +59,7 @@ def is_frozen(stack: Stack) -> bool:
     """Whether Langflow lets a second pass without an answer to its health check."""
     try:
         requests.get(f"{stack.langflow_url}/health", timeout=1)
-    except requests.Timeout:
+    except (requests.Timeout, requests.ConnectionError):  # the latter where it freezes in the middle of its answer
         return True
     return False
 

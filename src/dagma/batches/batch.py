@@ -19,7 +19,8 @@ from dagma.batches.progress import Progress, tell_estimate
 from dagma.batches.row_calls import RowCalls
 from dagma.batches.row_result import RowResult
 from dagma.batches.row_sources import Rows, read_rows
-from dagma.batches.staged_rows import StagedRow, StagedRows, Staging
+from dagma.batches.row_staging import Staging
+from dagma.batches.staged_rows import StagedRow, StagedRows
 from dagma.batches.table_columns import RESULT_COLUMNS
 from dagma.calls.caller import Caller
 from dagma.calls.request import FlowReference

@@ -14,7 +14,8 @@ import pytest
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import RowsError
 from dagma.batches.row_sources import read_rows
-from dagma.batches.staged_rows import StagedRow, StagedRows, Staging
+from dagma.batches.row_staging import Staging
+from dagma.batches.staged_rows import StagedRow, StagedRows
 from dagma.components.flow_table_component import FileRows
 
 ID, TEXT = "id", "text"

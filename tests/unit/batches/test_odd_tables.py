@@ -18,7 +18,8 @@ from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import RowsError, TableError
 from dagma.batches.json_answers import columns_of
 from dagma.batches.output_columns import AnswerFault, OutputColumns
-from dagma.batches.staged_rows import StagedRow, Staging
+from dagma.batches.row_staging import Staging
+from dagma.batches.staged_rows import StagedRow
 from dagma.batches.tables_database import TablesDatabase
 from dagma.batches.values import Kind, common_kind, fitting, key_text, kind_of, plain
 from dagma.calls.answer import Answer

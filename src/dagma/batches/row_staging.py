@@ -1,0 +1,123 @@
+"""From rows as they come to rows as they are asked: their keys checked, their templates filled."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from dagma.batches.batch_settings import BatchSettings
+from dagma.batches.errors import RowsError
+from dagma.batches.output_columns import OutputColumns
+from dagma.batches.row_sources import Row
+from dagma.batches.row_templates import Question
+from dagma.batches.staged_rows import SHOWN_ROWS, StagedRow
+from dagma.batches.values import Kind, common_kind, key_text, kind_of, plain
+from dagma.calls.attached_files import BadFile, identity_of
+from dagma.calls.templates import BadTemplateError
+from dagma.wording import counted
+
+
+class Staging:
+    """Makes the rows of a batch.
+
+    Args:
+        settings: What to ask of each.
+        flow: The flow, as it is named.
+        version: The flow's content version.
+        partition: The column and the value of the rows to take; None for all.
+    """
+
+    def __init__(
+        self, settings: BatchSettings, flow: str, version: str | None, partition: tuple[str, str] | None = None
+    ) -> None:
+        self._settings = settings
+        self._flow = flow
+        self._version = version
+        self._partition = partition
+        self._kinds: dict[str, Kind | None] = dict.fromkeys(settings.keep)
+        self._without_key: list[str] = []
+        self.left_out = 0
+        """How many rows were of other partitions."""
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """What the kept columns hold, once all rows were read; text where none has a value."""
+        return {name: kind or "text" for name, kind in self._kinds.items()}
+
+    def rows(self, rows: Iterable[Row]) -> Iterator[StagedRow]:
+        """Yield the rows of the partition.
+
+        Args:
+            rows: All rows.
+
+        Raises:
+            RowsError: A kept column is missing, or rows have no key; the message names them.
+        """
+        count = 0
+        for position, row in enumerate(rows, start=1):
+            if not self._is_mine(row, position):
+                self.left_out += 1
+                continue
+            key = self._key(row, position)
+            if key is None:
+                count += 1
+            elif not count:
+                yield self._staged(row, position, key)
+        if count:
+            more = f" and {count - SHOWN_ROWS:,} more" if count > SHOWN_ROWS else ""
+            raise RowsError(
+                f"{counted(count, 'rows')} without a key in the column {self._settings.key!r}: "
+                f"{', '.join(self._without_key)}{more}. Nothing was sent. Give each row a key."
+            )
+
+    def _is_mine(self, row: Row, position: int) -> bool:
+        if self._partition is None:
+            return True
+        column, value = self._partition
+        cell = _cell(row, column, position, "partitions are told apart by")
+        try:
+            # A time belongs to its day.
+            return key_text(cell) == value or (isinstance(cell, datetime) and str(cell.date()) == value)
+        except ValueError:
+            return False
+
+    def _key(self, row: Row, position: int) -> str | None:
+        cell = _cell(row, self._settings.key, position, "is the key")
+        try:
+            key, reason = key_text(cell), "empty"
+        except ValueError as error:
+            key, reason = None, f"the value {error}"
+        if key is None and len(self._without_key) < SHOWN_ROWS:
+            self._without_key.append(f"row {position} ({reason})")
+        return key
+
+    def _staged(self, row: Row, position: int, key: str) -> StagedRow:
+        kept: dict[str, Any] = {}
+        for name in self._settings.keep:
+            kept[name] = value = plain(_cell(row, name, position, "is kept"))
+            self._kinds[name] = common_kind(self._kinds[name], kind_of(value))
+        staged = StagedRow(position=position, key=key, kept=kept)
+        try:
+            question = self._settings.templates.fill(row)
+        except (BadTemplateError, BadFile) as fault:
+            kind = BadFile.__name__ if isinstance(fault, BadFile) else "TemplateFault"
+            return replace(staged, fault=str(fault), fault_kind=kind)
+        asked = _asked_hash(question, self._flow, self._version, self._settings.columns)
+        return replace(staged, **vars(question), asked=asked)
+
+
+def _asked_hash(question: Question, flow: str, version: str | None, output: OutputColumns | None) -> str:
+    """Hash all that decides the answer of a row: its question and files, the flow's content, the output columns."""
+    parts: list[Any] = [question.input, question.session, question.tweaks, flow, version, output and output.schema]
+    if question.files:
+        parts.append(identity_of(question.files))
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _cell(row: Row, column: str, position: int, why: str) -> Any:
+    if column not in row:
+        columns = ", ".join(map(repr, list(row)[:20])) or "none"
+        raise RowsError(f"Row {position} has no column {column!r}, which {why}. It has: {columns}.")
+    return row[column]
