@@ -358,10 +358,11 @@ def test_an_edit_of_the_project_replaces_no_container_and_no_run_that_goes_on(cl
     word.write_text("wait")
     going_on = launch(webserver)
     wait_until("the run", lambda: next(webserver.follow(going_on)) == "STARTED", seconds=60)
-    clone.write("project/defs/shouting/shout.py", ASSET.replace('MARK = "."', 'MARK = "!"'))
+    clone.write("project/defs/shouting/shout.py", ASSET.replace('"."', '"!"').replace('"wait"', '"wait longer"'))
     clone.make("up")
+    # While it goes on, so that no run can be given to its process.
+    assert {heard(webserver, launch(webserver)) for _ in range(3)} == {"wait!"}
     word.write_text("hello")
-    assert {heard(webserver, launch(webserver)) for _ in range(3)} == {"hello!"}
     assert heard(webserver, going_on) == "hello."
     assert clone.containers() == before
     assert "nothing has changed" in clone.make("up")
