@@ -1,4 +1,4 @@
-"""A call as a job: submit, follow, collect; what the job's errors say about the call; and how it ends unwanted."""
+"""A call as a job: submit, follow, collect; what its errors say of the call; how it ends if nobody wants its answer."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import dagster as dg
 
 from dagma.execution.webserver import Webserver
-from dagma.flows.known_flows import KnownFlows, fingerprint_of
+from dagma.flows.known_flows import FolderFlows, fingerprint_of
 from dagma.flows.outline import FlowOutline
 from dagma.project import mark_definitions_changed
 
@@ -19,7 +19,7 @@ READING_SECONDS = 20.0
 
 
 def flow_changes_sensor(
-    name: str, flows: KnownFlows, loaded: str, takes: Callable[[FlowOutline], bool]
+    name: str, flows: FolderFlows, loaded: str, takes: Callable[[FlowOutline], bool]
 ) -> dg.SensorDefinition:
     """Make the sensor.
 

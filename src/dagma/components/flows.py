@@ -20,7 +20,7 @@ from dagma.components.flow_changes import flow_changes_sensor
 from dagma.components.flow_settings import FlowSelection, FlowSettings
 from dagma.components.found_flows import FOUND_FLOW
 from dagma.flows.graph_picture import picture_of
-from dagma.flows.known_flows import KnownFlows, ServerFlows, fingerprint_of
+from dagma.flows.known_flows import FolderFlows, ServerFlows, fingerprint_of
 from dagma.flows.outline import FlowOutline
 from dagma.langflow.flow import uuid_or_none
 from dagma.project import flows_folder, storage_folder
@@ -157,9 +157,9 @@ class Flows(dg.Component, dg.Resolvable):
                 raise
             logger.warning("The flow %r (%s) is no asset: %s: %s", flow.name, flow.id, type(error).__name__, error)
 
-    def _source(self) -> KnownFlows:
+    def _source(self) -> FolderFlows:
         if self.from_files:
-            return KnownFlows(flows_folder())
+            return FolderFlows(flows_folder())
         storage = storage_folder()
         server = hashlib.sha256(base_url_from_environment().encode()).hexdigest()[:12]
         kept = storage / "langflow_flows" / f"{server}.json" if storage else None

@@ -91,9 +91,9 @@ class Starter:
 
 
 def ensure_environment(settings: Settings, name: str, run: Run) -> Path:
-    """Install the virtual environment of Langflow or of the local LLM, from the lock of its image.
+    """Install the virtual environment of Langflow or of the local LLM, from its image's lock in `docker/<name>`.
 
-    Unless it is there, and its lock, of `docker/<name>`, is the one it was made from.
+    One that was made from the same lock is left as it is.
 
     Returns:
         Its Python.

@@ -7,7 +7,8 @@ from celery.worker import state
 
 from dagma.project import definitions_revision
 
-INTERVAL_SECONDS = 1.0
+INTERVAL_SECONDS = 0.1
+"""How long an old process may be idle, and so get one more run, before it is ended. A look takes about 0.2 ms."""
 
 
 class PoolRenewal(bootsteps.StartStopStep):
@@ -27,7 +28,7 @@ class PoolRenewal(bootsteps.StartStopStep):
         self._ending: set[int] = set()
 
     def start(self, consumer: Any) -> None:
-        """Look every second, in the thread that gives runs to processes; again after each connection to the broker."""
+        """Look in the thread that gives runs to processes; begin anew after each connection to the broker."""
         consumer.timer.call_repeatedly(INTERVAL_SECONDS, self.renew, (consumer.pool,))
 
     def renew(self, pool: Any) -> None:

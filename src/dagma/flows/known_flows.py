@@ -28,7 +28,7 @@ _RENEWING = threading.Lock()
 _SETTLED_AFTER = timedelta(seconds=2)
 
 
-class KnownFlows:
+class FolderFlows:
     """The flows of a folder's JSON files.
 
     Args:
@@ -70,13 +70,13 @@ class KnownFlows:
         return self.load()
 
 
-class ServerFlows(KnownFlows):
+class ServerFlows(FolderFlows):
     """The flows of a Langflow server; those of a folder stand in until the server was asked for the first time.
 
     Args:
         kept: The file that keeps them; None where nothing is kept.
         connect: Makes a client of the server.
-        folder: The folder.
+        folder: The folder whose flows stand in.
     """
 
     def __init__(self, kept: Path | None, connect: Callable[[], LangflowClient], folder: Path) -> None:
