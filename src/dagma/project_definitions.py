@@ -1,9 +1,11 @@
 """Dagster's entry point to the user's project: what stands in `project/defs`, and what it needs from this stack."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
+import yaml
 
 from dagma.components.found_flows import without_flows_of_taken_names
 from dagma.defs.llm.resources import resources_from_environment
@@ -74,11 +76,40 @@ def _check_component(file: Path) -> None:
         raise ProjectError(f"{file}:{line}: The file is not in UTF-8. Save it as UTF-8.") from None
     if not any(line and not line.startswith("#") for line in map(str.strip, text.splitlines())):
         raise ProjectError(f"{file} is empty. Write a component into it (type: dagma.FlowTable ...), or delete it.")
+    _refuse_repeated_keys(file, text)
     for found in OWN_TYPE.finditer(text):
         if found["name"] not in COMPONENTS:
             place = f"{file}:{text.count(chr(10), 0, found.start()) + 1}"
             known = " and ".join(f"dagma.{name}" for name in COMPONENTS)
             raise ProjectError(f"{place}: There is no component dagma.{found['name']}. There are {known}.")
+
+
+def _refuse_repeated_keys(file: Path, text: str) -> None:
+    """Refuse a key that stands twice in a mapping: YAML would take the last, without a word."""
+    try:
+        nodes = list(yaml.compose_all(text, yaml.SafeLoader))
+    except yaml.YAMLError:
+        return  # Dagster tells it, with its place
+    seen: set[int] = set()  # an alias is the node itself, once more
+    while nodes:
+        node = nodes.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+        elif isinstance(node, yaml.MappingNode):
+            nodes += [value for _, value in node.value]
+            _refuse_repetition(file, [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)])
+
+
+def _refuse_repetition(file: Path, keys: Sequence[yaml.ScalarNode]) -> None:
+    lines: dict[tuple[str, str], int] = {}
+    for key in keys:
+        name, line = (key.tag, key.value), key.start_mark.line + 1
+        if name in lines:
+            raise ProjectError(f"{file}:{line}: {key.value!r} stands in line {lines[name]} already. Delete one.")
+        lines[name] = line
 
 
 defs = with_defaults(load_project())
