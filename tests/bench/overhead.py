@@ -8,7 +8,7 @@ Usage: python -m bench.overhead [CALLS]    Needs DAGMA_LEDGER_URL.
 
 import statistics
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Any
 
 import psycopg2
@@ -76,9 +76,12 @@ def measure(count: int) -> list[Figure]:
     with (
         fake_langflow() as fake,
         requests.Session() as session,
+        ExitStack() as made,
         closing(psycopg2.connect(environment.text("DAGMA_LEDGER_URL") or "")) as database,
     ):
-        backend = LangflowRestResource(base_url=fake.base_url, api_key=fake.api_key)
+        backend = made.enter_context(
+            LangflowRestResource(base_url=fake.base_url, api_key=fake.api_key).process_config_and_initialize_cm()
+        )
         flow_id = fake.flow_id
         calls: dict[str, Call] = {
             "two commits": bare_commits(database),
