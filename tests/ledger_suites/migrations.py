@@ -4,8 +4,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from dagma.ledger.database import HEAD, VERSION_TABLE
 from dagma.ledger.migrate import alembic_config, migrate
-from dagma.ledger.tables import HEAD, VERSION_TABLE, metadata
+from dagma.ledger.tables import metadata
 from ledger_suites.tools import MakeLedger
 
 

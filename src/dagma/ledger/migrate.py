@@ -6,9 +6,9 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, text, update
 from sqlalchemy.exc import DBAPIError
 
-from dagma.ledger.database import Database
+from dagma.ledger.database import HEAD, VERSION_TABLE, Database
 from dagma.ledger.errors import LedgerNotMigratedError, LedgerSettingsError
-from dagma.ledger.tables import HEAD, VERSION_TABLE, retention
+from dagma.ledger.tables import retention
 
 DEFAULT_APP_ROLE = "dagma"
 # One migration at a time: an arbitrary number that stands for "dagma ledger migrate".

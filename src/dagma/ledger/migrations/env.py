@@ -2,7 +2,8 @@
 
 from alembic import context
 
-from dagma.ledger.tables import VERSION_TABLE, metadata
+from dagma.ledger.database import VERSION_TABLE
+from dagma.ledger.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
