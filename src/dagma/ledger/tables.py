@@ -1,4 +1,7 @@
-"""The ledger's tables, as SQLAlchemy Core sees them. `migrations/` creates them."""
+"""The ledger's tables on PostgreSQL and on SQLite. `migrate.py` makes them, with the guards of `guards_*.sql`.
+
+To change them, see `migrations/`.
+"""
 
 from sqlalchemy import (
     BigInteger,
@@ -10,13 +13,33 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
+from sqlalchemy import CheckConstraint as Check
 from sqlalchemy import UniqueConstraint as Unique
 
-from dagma.ledger.database import Money, UtcTime
+from dagma.ledger.database import MONEY_PLACES, MOST_USD, Money, UtcTime
 
 SUM_DIGITS = 28
 """Room for the sum of ten billion of the greatest amounts."""
+ZERO = text("0")
+AMOUNTS = """
+    reserved_tokens BETWEEN 0 AND 1000000000000
+    AND reserved_cost >= 0 AND reserved_cost < {most}
+    AND COALESCE(input_tokens, 0) BETWEEN 0 AND 1000000000000
+    AND COALESCE(output_tokens, 0) BETWEEN 0 AND 1000000000000
+    AND COALESCE(total_tokens, 0) BETWEEN 0 AND 1000000000000
+    AND COALESCE(estimated_tokens, 0) BETWEEN 0 AND 1000000000000
+    AND COALESCE(cost, 0) >= 0 AND COALESCE(cost, 0) < {most}
+    AND COALESCE(estimated_cost, 0) >= 0 AND COALESCE(estimated_cost, 0) < {most}
+    AND COALESCE(duration_ms, 0) BETWEEN 0 AND 1000000000000
+    AND COALESCE(input_characters, 0) BETWEEN 0 AND 1000000000000
+    AND COALESCE(refusals, 1) > 0
+"""
+"""The bounds of a call's numbers. `most` is the first cost that does not fit, in the unit that costs are stored in.
+
+PostgreSQL takes not-a-number for greater than every number, so it is refused as well.
+"""
 
 metadata = MetaData()
 
@@ -65,6 +88,44 @@ calls = Table(
     Column("input_text", Text),
     Column("answer_text", Text),
     Unique("key", "attempt", name="calls_key_attempt"),
+    Check("mode IN ('direct', 'job')", name="calls_mode"),
+    Check(
+        "state IN ('begun', 'submitted', 'answered', 'failed', 'unknown', 'cancelled', 'refused')",
+        name="calls_state",
+    ),
+    Check(
+        "attempt >= 0 AND (attempt = 0) = (state = 'refused') AND (refusals IS NOT NULL) = (state = 'refused')",
+        name="calls_attempt",
+    ),
+    Check(AMOUNTS.format(most=MOST_USD), name="calls_amounts").ddl_if(dialect="postgresql"),
+    Check(AMOUNTS.format(most=MOST_USD * 10**MONEY_PLACES), name="calls_amounts").ddl_if(dialect="sqlite"),
+    Check(
+        """
+        (finished_at IS NULL) = (state IN ('begun', 'submitted'))
+        AND (state <> 'submitted' OR (submitted_at IS NOT NULL AND job_id IS NOT NULL))
+        AND (
+            state NOT IN ('begun', 'submitted', 'refused')
+            OR COALESCE(input_tokens, output_tokens, total_tokens, duration_ms) IS NULL AND cost IS NULL
+        )
+        """,
+        name="calls_ends",
+    ),
+    Check(
+        """
+        (estimated_tokens IS NULL OR (state = 'answered' AND total_tokens IS NULL))
+        AND (estimated_cost IS NULL OR (state = 'answered' AND cost IS NULL))
+        """,
+        name="calls_estimates",
+    ),
+    Check(
+        """
+        COALESCE(length(principal), 0) <= 200
+        AND COALESCE(length(error_class), 0) <= 200
+        AND COALESCE(length(error_message), 0) <= 1000
+        """,
+        name="calls_texts",
+    ),
+    # No index is of what changes at a call's end: each end would be twice as much work.
     Index("calls_begun_at", "begun_at"),
     Index("calls_run_id", "run_id"),
 )
@@ -94,7 +155,7 @@ usage_hours = Table(
     Column("flow_id", Text, primary_key=True),
     Column("hour", UtcTime, primary_key=True, index=True),
     # Empty where nobody is named, and for what was counted before principals were.
-    Column("principal", Text, primary_key=True),
+    Column("principal", Text, primary_key=True, server_default=""),
     Column("flow_name", Text),
     Column("flow_title", Text),
     Column("calls", BigInteger, nullable=False),
@@ -103,12 +164,12 @@ usage_hours = Table(
     Column("cost", Money(SUM_DIGITS), nullable=False),
     Column("metered_calls", BigInteger, nullable=False),
     Column("metered_tokens", BigInteger, nullable=False),
-    Column("estimated_calls", BigInteger, nullable=False),
-    Column("estimated_tokens", BigInteger, nullable=False),
+    Column("estimated_calls", BigInteger, nullable=False, server_default=ZERO),
+    Column("estimated_tokens", BigInteger, nullable=False, server_default=ZERO),
     Column("priced_calls", BigInteger, nullable=False),
     Column("priced_cost", Money(SUM_DIGITS), nullable=False),
-    Column("estimated_costs", BigInteger, nullable=False),
-    Column("estimated_cost", Money(SUM_DIGITS), nullable=False),
+    Column("estimated_costs", BigInteger, nullable=False, server_default=ZERO),
+    Column("estimated_cost", Money(SUM_DIGITS), nullable=False, server_default=ZERO),
 )
 """Totals by flow, UTC hour and principal, kept by triggers on `calls`. They outlive pruned calls. Refused calls are in
 none."""
@@ -124,6 +185,7 @@ retention = Table(
     "retention",
     metadata,
     Column("keep_days", Integer, nullable=False),
+    Check("keep_days = 0 OR keep_days BETWEEN 30 AND 36500", name="retention_days"),
 )
 """One row, which only the owner writes: for how many days calls are kept, 0 for ever."""
 

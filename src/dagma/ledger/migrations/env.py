@@ -3,11 +3,9 @@
 from alembic import context
 
 from dagma.ledger.database import VERSION_TABLE
-from dagma.ledger.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
     version_table=VERSION_TABLE,
     transactional_ddl=False,  # the caller holds one transaction around all of it
 )
