@@ -18,7 +18,7 @@ from sqlalchemy import Connection, TextClause, bindparam, or_, select, text
 
 from dagma.backoff import Backoff
 from dagma.ledger.call import Begun, Call
-from dagma.ledger.database import Database, insert_once
+from dagma.ledger.database import Database, UtcTime, insert_once
 from dagma.ledger.errors import (
     AnswerExpiredError,
     CallInFlightError,
@@ -32,7 +32,7 @@ from dagma.ledger.errors import (
 from dagma.ledger.live_callers import Presence, record_lost
 from dagma.ledger.quotas import Meter, Reservation, canonical_flow, window_start
 from dagma.ledger.state_changes import change
-from dagma.ledger.tables import UtcTime, calls, rejections, replays
+from dagma.ledger.tables import calls, rejections, replays
 from dagma.ledger.texts import TextPolicy, storable
 
 BACKOFF = Backoff(first=0.05, longest=2.0)

@@ -1,4 +1,7 @@
-"""The ledger's connection to its database: pooled, safe across forks, patient with a restarting server."""
+"""The ledger's connection to its database: pooled, safe across forks, patient with a restarting server.
+
+The types of its columns stand here as well: they mean the same on PostgreSQL and on SQLite.
+"""
 
 import os
 import sqlite3
@@ -8,20 +11,44 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, Table, TextClause, bindparam, create_engine, event, make_url, text
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    Numeric,
+    Table,
+    TextClause,
+    bindparam,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from dagma.backoff import Backoff
 from dagma.ledger.errors import LedgerError, LedgerNotMigratedError, LedgerSettingsError, LedgerUnavailableError
-from dagma.ledger.tables import HEAD, VERSION_TABLE
 
 T = TypeVar("T")
 
+VERSION_TABLE = "ledger_version"
+HEAD = "0009"
+"""The version of the tables that this code needs, known without importing Alembic."""
+MONEY_DIGITS = 18
+MONEY_PLACES = 9
+"""USD are kept to a billionth: one token of the cheapest model costs about 1e-8 USD."""
+MOST_USD = 10 ** (MONEY_DIGITS - MONEY_PLACES)
+"""The first amount that does not fit."""
 BACKOFF = Backoff(first=0.1, longest=2.0)
 DRIVERS = ("postgresql", "postgresql+psycopg2", "sqlite", "sqlite+pysqlite")
 SQLITE_BUSY_SECONDS = 30
@@ -293,6 +320,62 @@ def _insert_once(table: Table, names: tuple[str, ...], on_conflict: str) -> Text
     columns, values = ", ".join(names), ", ".join(f":{name}" for name in names)
     statement = f"INSERT INTO {table.name} ({columns}) VALUES ({values}) ON CONFLICT {on_conflict}"  # noqa: S608 (names of our own)
     return text(statement).bindparams(*(bindparam(name, type_=table.c[name].type) for name in names))
+
+
+class Money(TypeDecorator[Decimal]):
+    """Exact USD: `numeric` on PostgreSQL, an integer of billionths on SQLite, which has no decimals."""
+
+    impl = Numeric(MONEY_DIGITS, MONEY_PLACES)
+    cache_ok = True
+
+    def __init__(self, digits: int = MONEY_DIGITS):
+        """Set how many digits an amount may have, nine places after the point included."""
+        super().__init__(digits, MONEY_PLACES)
+        self.digits = digits
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the column type of the database at hand."""
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(BigInteger())
+        return dialect.type_descriptor(Numeric(self.digits, MONEY_PLACES))
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
+        """Turn USD into what the database stores."""
+        if value is None or dialect.name != "sqlite":
+            return value
+        return int(value.scaleb(MONEY_PLACES).to_integral_value())
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+        """Turn what the database stores into USD."""
+        if value is None:
+            return None
+        return Decimal(value).scaleb(-MONEY_PLACES) if dialect.name == "sqlite" else Decimal(value)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware UTC time: `timestamptz` on PostgreSQL, sortable text without a zone on SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive times, which could mean any zone."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("The ledger takes aware times only: give the time a time zone.")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(
+        self,
+        value: datetime | None,
+        dialect: Dialect,  # noqa: ARG002 (the base class's signature)
+    ) -> datetime | None:
+        """Give every time back as aware UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 @contextmanager

@@ -19,9 +19,9 @@ from sqlalchemy import Connection, and_, bindparam, create_engine, func, select,
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from dagma.ledger.database import POSTGRES_CONNECT_ARGS, STATEMENT_SECONDS, Database
+from dagma.ledger.database import POSTGRES_CONNECT_ARGS, STATEMENT_SECONDS, Database, UtcTime
 from dagma.ledger.state_changes import change
-from dagma.ledger.tables import UtcTime, calls, housekeeping
+from dagma.ledger.tables import calls, housekeeping
 
 LOCK, UNLOCK = "pg_advisory_lock", "pg_advisory_unlock"
 TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")

@@ -1,14 +1,19 @@
 """Bring a ledger database to the version that this code needs, and give the application role its few rights."""
 
+from datetime import UTC, datetime
+from importlib import resources
+
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.util import CommandError
-from sqlalchemy import Connection, text, update
+from sqlalchemy import Connection, insert, text, update
 from sqlalchemy.exc import DBAPIError
 
-from dagma.ledger.database import Database
+from dagma.ledger.database import HEAD, VERSION_TABLE, Database
 from dagma.ledger.errors import LedgerNotMigratedError, LedgerSettingsError
-from dagma.ledger.tables import HEAD, VERSION_TABLE, retention
+from dagma.ledger.pruning import DEFAULT_DAYS
+from dagma.ledger.tables import housekeeping, metadata, retention
 
 DEFAULT_APP_ROLE = "dagma"
 # One migration at a time: an arbitrary number that stands for "dagma ledger migrate".
@@ -22,7 +27,7 @@ CHANGING_COLUMNS = (
     "state, session_id, job_id, duration_ms, model, input_tokens, output_tokens, total_tokens, cost, "
     "estimated_tokens, estimated_cost, error_class, error_message, answer_hash, answer_text, refusals"
 )
-TABLES = "calls, replays, rejections, usage_hours, housekeeping, retention, servers, shares"
+TABLES = ", ".join(metadata.tables)
 
 
 def migrate(url: str, app_role: str | None = None, keep_days: int | None = None) -> str:
@@ -52,7 +57,11 @@ def migrate(url: str, app_role: str | None = None, keep_days: int | None = None)
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
             config = alembic_config()
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            if MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_heads():
+                command.upgrade(config, "head")
+            else:
+                _create(connection)
+                command.stamp(config, "head")
             if keep_days is not None:
                 connection.execute(update(retention).values(keep_days=keep_days))
             if not database.is_sqlite:
@@ -75,6 +84,22 @@ def alembic_config() -> Config:
     config = Config()
     config.set_main_option("script_location", "dagma.ledger:migrations")
     return config
+
+
+def _create(connection: Connection) -> None:
+    """Make the newest tables, in the schema that the connection makes tables in, and what guards them."""
+    # Without a look for tables of these names: one in another schema of the search path would pass for ours.
+    metadata.create_all(connection, checkfirst=False)
+    connection.execute(insert(housekeeping).values(lost_until=datetime.fromtimestamp(0, UTC)))
+    connection.execute(insert(retention).values(keep_days=DEFAULT_DAYS))
+    dialect = connection.dialect.name
+    guards = resources.files("dagma.ledger").joinpath(f"guards_{dialect}.sql").read_text(encoding="utf-8")
+    if dialect == "postgresql":
+        schema = connection.scalar(text("SELECT quote_ident(current_schema())"))
+        guards = guards.replace("{schema}", str(schema))
+    for statement in guards.split("\n--\n"):
+        # Without parameters the driver leaves the percent signs of the functions alone.
+        connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
 
 
 def _grant(connection: Connection, app_role: str | None) -> None:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from dagma.ledger.call import Usage
+from dagma.ledger.database import MOST_USD
 from dagma.ledger.errors import LedgerSettingsError
-from dagma.ledger.tables import MOST_USD
 
 MILLION = Decimal(1_000_000)
 EXAMPLE = "gpt-4o=2.5/10; smollm2*=0/0"

@@ -7,8 +7,9 @@ from dataclasses import replace
 from sqlalchemy import Connection, select
 
 from dagma.ledger.call import Call
+from dagma.ledger.database import HEAD
 from dagma.ledger.ledger_settings import LedgerSettings
-from dagma.ledger.tables import HEAD, calls
+from dagma.ledger.tables import calls
 
 
 class _Undone(Exception):  # noqa: N818 (not an error)

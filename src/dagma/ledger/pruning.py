@@ -9,7 +9,7 @@ from dagma.ledger.database import Database
 from dagma.ledger.tables import calls
 
 MINIMUM_DAYS = 30
-"""The database itself refuses to delete younger calls: see `migrations/`."""
+"""The database itself refuses to delete younger calls: see `guards_postgresql.sql`."""
 DEFAULT_DAYS = 400
 CALLS_AT_ONCE = 2000
 PRUNE_EXPIRED = text("SELECT ledger_prune_expired(:most)")

@@ -15,8 +15,9 @@ from typing import Any, Literal, cast
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, or_, select, text, true
 
 from dagma.ledger.call import MOST_TOKENS, Call
+from dagma.ledger.database import MOST_USD, UtcTime
 from dagma.ledger.errors import FlowNotIdentifiedError, LedgerSettingsError, QuotaExceededError
-from dagma.ledger.tables import MOST_USD, UtcTime, usage_hours
+from dagma.ledger.tables import usage_hours
 
 Unit = Literal["calls", "tokens", "cost"]
 Window = Literal["hour", "day", "month"]

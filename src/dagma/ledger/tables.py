@@ -1,96 +1,45 @@
-"""The ledger's tables, as SQLAlchemy Core sees them, and their types, which mean the same on PostgreSQL and on SQLite.
+"""The ledger's tables on PostgreSQL and on SQLite. `migrate.py` makes them, with the guards of `guards_*.sql`.
 
-`migrations/` creates them.
+To change them, see `migrations/`.
 """
-
-from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Column,
-    DateTime,
-    Dialect,
     ForeignKey,
     Index,
     Integer,
     MetaData,
-    Numeric,
     String,
     Table,
     Text,
+    text,
 )
+from sqlalchemy import CheckConstraint as Check
 from sqlalchemy import UniqueConstraint as Unique
-from sqlalchemy.types import TypeDecorator, TypeEngine
 
-VERSION_TABLE = "ledger_version"
-HEAD = "0009"
-"""The migration that leads to these tables, known without importing Alembic."""
-MONEY_DIGITS = 18
-MONEY_PLACES = 9
-"""USD are kept to a billionth: one token of the cheapest model costs about 1e-8 USD."""
-MOST_USD = 10 ** (MONEY_DIGITS - MONEY_PLACES)
-"""The first amount that does not fit."""
+from dagma.ledger.database import MONEY_PLACES, MOST_USD, Money, UtcTime
+
 SUM_DIGITS = 28
 """Room for the sum of ten billion of the greatest amounts."""
+ZERO = text("0")
+AMOUNTS = """
+    reserved_tokens BETWEEN 0 AND 1000000000000
+    AND reserved_cost >= 0 AND reserved_cost < {most}
+    AND COALESCE(input_tokens, 0) BETWEEN 0 AND 1000000000000
+    AND COALESCE(output_tokens, 0) BETWEEN 0 AND 1000000000000
+    AND COALESCE(total_tokens, 0) BETWEEN 0 AND 1000000000000
+    AND COALESCE(estimated_tokens, 0) BETWEEN 0 AND 1000000000000
+    AND COALESCE(cost, 0) >= 0 AND COALESCE(cost, 0) < {most}
+    AND COALESCE(estimated_cost, 0) >= 0 AND COALESCE(estimated_cost, 0) < {most}
+    AND COALESCE(duration_ms, 0) BETWEEN 0 AND 1000000000000
+    AND COALESCE(input_characters, 0) BETWEEN 0 AND 1000000000000
+    AND COALESCE(refusals, 1) > 0
+"""
+"""The bounds of a call's numbers. `most` is the first cost that does not fit, in the unit that costs are stored in.
 
-
-class Money(TypeDecorator[Decimal]):
-    """Exact USD: `numeric` on PostgreSQL, an integer of billionths on SQLite, which has no decimals."""
-
-    impl = Numeric(MONEY_DIGITS, MONEY_PLACES)
-    cache_ok = True
-
-    def __init__(self, digits: int = MONEY_DIGITS):
-        """Set how many digits an amount may have, nine places after the point included."""
-        super().__init__(digits, MONEY_PLACES)
-        self.digits = digits
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Choose the column type of the database at hand."""
-        if dialect.name == "sqlite":
-            return dialect.type_descriptor(BigInteger())
-        return dialect.type_descriptor(Numeric(self.digits, MONEY_PLACES))
-
-    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
-        """Turn USD into what the database stores."""
-        if value is None or dialect.name != "sqlite":
-            return value
-        return int(value.scaleb(MONEY_PLACES).to_integral_value())
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
-        """Turn what the database stores into USD."""
-        if value is None:
-            return None
-        return Decimal(value).scaleb(-MONEY_PLACES) if dialect.name == "sqlite" else Decimal(value)
-
-
-class UtcTime(TypeDecorator[datetime]):
-    """An aware UTC time: `timestamptz` on PostgreSQL, sortable text without a zone on SQLite."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive times, which could mean any zone."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("The ledger takes aware times only: give the time a time zone.")
-        utc = value.astimezone(UTC)
-        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
-
-    def process_result_value(
-        self,
-        value: datetime | None,
-        dialect: Dialect,  # noqa: ARG002 (the base class's signature)
-    ) -> datetime | None:
-        """Give every time back as aware UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
+PostgreSQL takes not-a-number for greater than every number, so it is refused as well.
+"""
 
 metadata = MetaData()
 
@@ -139,6 +88,44 @@ calls = Table(
     Column("input_text", Text),
     Column("answer_text", Text),
     Unique("key", "attempt", name="calls_key_attempt"),
+    Check("mode IN ('direct', 'job')", name="calls_mode"),
+    Check(
+        "state IN ('begun', 'submitted', 'answered', 'failed', 'unknown', 'cancelled', 'refused')",
+        name="calls_state",
+    ),
+    Check(
+        "attempt >= 0 AND (attempt = 0) = (state = 'refused') AND (refusals IS NOT NULL) = (state = 'refused')",
+        name="calls_attempt",
+    ),
+    Check(AMOUNTS.format(most=MOST_USD), name="calls_amounts").ddl_if(dialect="postgresql"),
+    Check(AMOUNTS.format(most=MOST_USD * 10**MONEY_PLACES), name="calls_amounts").ddl_if(dialect="sqlite"),
+    Check(
+        """
+        (finished_at IS NULL) = (state IN ('begun', 'submitted'))
+        AND (state <> 'submitted' OR (submitted_at IS NOT NULL AND job_id IS NOT NULL))
+        AND (
+            state NOT IN ('begun', 'submitted', 'refused')
+            OR COALESCE(input_tokens, output_tokens, total_tokens, duration_ms) IS NULL AND cost IS NULL
+        )
+        """,
+        name="calls_ends",
+    ),
+    Check(
+        """
+        (estimated_tokens IS NULL OR (state = 'answered' AND total_tokens IS NULL))
+        AND (estimated_cost IS NULL OR (state = 'answered' AND cost IS NULL))
+        """,
+        name="calls_estimates",
+    ),
+    Check(
+        """
+        COALESCE(length(principal), 0) <= 200
+        AND COALESCE(length(error_class), 0) <= 200
+        AND COALESCE(length(error_message), 0) <= 1000
+        """,
+        name="calls_texts",
+    ),
+    # No index is of what changes at a call's end: each end would be twice as much work.
     Index("calls_begun_at", "begun_at"),
     Index("calls_run_id", "run_id"),
 )
@@ -168,7 +155,7 @@ usage_hours = Table(
     Column("flow_id", Text, primary_key=True),
     Column("hour", UtcTime, primary_key=True, index=True),
     # Empty where nobody is named, and for what was counted before principals were.
-    Column("principal", Text, primary_key=True),
+    Column("principal", Text, primary_key=True, server_default=""),
     Column("flow_name", Text),
     Column("flow_title", Text),
     Column("calls", BigInteger, nullable=False),
@@ -177,12 +164,12 @@ usage_hours = Table(
     Column("cost", Money(SUM_DIGITS), nullable=False),
     Column("metered_calls", BigInteger, nullable=False),
     Column("metered_tokens", BigInteger, nullable=False),
-    Column("estimated_calls", BigInteger, nullable=False),
-    Column("estimated_tokens", BigInteger, nullable=False),
+    Column("estimated_calls", BigInteger, nullable=False, server_default=ZERO),
+    Column("estimated_tokens", BigInteger, nullable=False, server_default=ZERO),
     Column("priced_calls", BigInteger, nullable=False),
     Column("priced_cost", Money(SUM_DIGITS), nullable=False),
-    Column("estimated_costs", BigInteger, nullable=False),
-    Column("estimated_cost", Money(SUM_DIGITS), nullable=False),
+    Column("estimated_costs", BigInteger, nullable=False, server_default=ZERO),
+    Column("estimated_cost", Money(SUM_DIGITS), nullable=False, server_default=ZERO),
 )
 """Totals by flow, UTC hour and principal, kept by triggers on `calls`. They outlive pruned calls. Refused calls are in
 none."""
@@ -198,6 +185,7 @@ retention = Table(
     "retention",
     metadata,
     Column("keep_days", Integer, nullable=False),
+    Check("keep_days = 0 OR keep_days BETWEEN 30 AND 36500", name="retention_days"),
 )
 """One row, which only the owner writes: for how many days calls are kept, 0 for ever."""
 

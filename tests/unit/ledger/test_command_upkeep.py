@@ -7,7 +7,8 @@ from sqlalchemy import select, text
 from unit.ledger.conftest import Dagma
 
 from dagma.ledger import Ledger
-from dagma.ledger.tables import HEAD, retention
+from dagma.ledger.database import HEAD
+from dagma.ledger.tables import retention
 
 
 @pytest.fixture

@@ -2,11 +2,10 @@
 
 from alembic import context
 
-from dagma.ledger.tables import VERSION_TABLE, metadata
+from dagma.ledger.database import VERSION_TABLE
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
     version_table=VERSION_TABLE,
     transactional_ddl=False,  # the caller holds one transaction around all of it
 )

@@ -1,11 +1,4 @@
-"""Create the ledger's tables, and the functions, triggers and rights that guard them."""
-
-from dagma.ledger.migrations.scripts import run_script
+"""The oldest tables that can be upgraded. Empty databases get the newest at once: see `dagma.ledger.migrations`."""
 
 revision = "0009"
 down_revision = None
-
-
-def upgrade() -> None:
-    """Create them."""
-    run_script(revision)
