@@ -26,6 +26,21 @@ def test_an_upload_creates_then_replaces_under_the_same_id(client: LangflowClien
         client.delete_flow(flow["id"])
 
 
+def test_an_upload_keeps_what_it_leaves_out(client: LangflowClient):
+    flow = flow_named("echo", str(uuid4())) | {"description": "Said once."}
+    named = {"id": flow["id"], "name": flow["name"]}
+    try:
+        stored, _ = client.upsert_flow(flow)
+        client.upsert_flow({**named, "tags": ["mine"], "description": None, "data": None})
+        kept = client.get_flow(flow["id"])
+        assert (kept.version, kept.endpoint_name) == (stored.version, flow["endpoint_name"])
+        assert (kept.raw["description"], kept.raw["tags"]) == ("Said once.", ["mine"])
+        cleared, _ = client.upsert_flow({**named, "endpoint_name": None})
+        assert (cleared.version, cleared.endpoint_name) == (kept.version, None)
+    finally:
+        client.delete_flow(flow["id"])
+
+
 def test_the_version_of_a_flow_survives_an_upload(client: LangflowClient, flows: Flows):
     local = flow_named("behave", flows.behave)
     assert client.get_flow(flows.behave).version == content_version(local)

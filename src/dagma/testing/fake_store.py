@@ -25,7 +25,7 @@ class FakeStore:
         self._lock = threading.Lock()
 
     def put_flow(self, flow: dict[str, Any], saved_at: datetime | None = None) -> dict[str, Any] | str:
-        """Keep a flow, and return it as kept, or why it can't be kept."""
+        """Keep a flow, and return it as kept, or why it can't be kept; what the flow leaves out stays as it was."""
         with self._lock:
             others = [other for other in self._flows.values() if other["id"] != flow["id"]]
             endpoint_name = flow.get("endpoint_name")
@@ -38,11 +38,14 @@ class FakeStore:
             if name in names:
                 # On creation Langflow numbers it without a word.
                 name = next(each for number in count(1) if (each := f"{name} ({number})") not in names)
+            known = self._flows.get(flow["id"], {})
             stored = {
-                "endpoint_name": None,
                 "data": None,
                 "folder_id": self._projects[DEFAULT_PROJECT],
-                **flow,
+                **known,
+                **{field: value for field, value in flow.items() if value is not None},
+                # Null clears the endpoint name, and leaves other fields as they were.
+                "endpoint_name": flow.get("endpoint_name", known.get("endpoint_name")),
                 "name": name,
                 "updated_at": (saved_at or datetime.now(UTC)).replace(microsecond=0).isoformat(),
                 "version_token": str(uuid4()),

@@ -57,8 +57,9 @@ def fake(flow: Flow, ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterat
     for name in [*SETTINGS, *(name for name in os.environ if name.startswith(("DAGMA_LEDGER_", "DAGMA_QUOTAS")))]:
         monkeypatch.delenv(name, raising=False)
     with FakeLangflow(keepalive=0.5) as fake:
-        fake.add_flow("assistant", flow, flow_id=FLOW_ID)
+        fake.add_flow("Assistant", flow, flow_id=FLOW_ID, endpoint_name="assistant")
         monkeypatch.setenv("LANGFLOW_BASE_URL", fake.base_url)
+        monkeypatch.setenv("LANGFLOW_PUBLIC_URL", "http://langflow.example")
         monkeypatch.setenv("LANGFLOW_API_KEY", fake.api_key)
         monkeypatch.setenv("LANGFLOW_DEFAULT_FLOW_ID", FLOW_ID)
         monkeypatch.setenv("DAGMA_LEDGER_URL", ledger_url)
@@ -102,6 +103,15 @@ class Ran:
         return self.instance.get_run_by_id(self.run.run_id).status  # type: ignore[union-attr]
 
     @property
+    def value(self) -> Any:
+        """What the asset returned, as it is stored."""
+        return dg.Definitions(assets=[dg.AssetSpec(ASSET)]).load_asset_value(ASSET, instance=self.instance)
+
+    @property
+    def is_materialized(self) -> bool:
+        return any(event.is_step_materialization for event in self.events)
+
+    @property
     def metadata(self) -> dict[str, Any]:
         (event,) = [event for event in self.events if event.is_step_materialization]
         materialization = event.step_materialization_data.materialization
@@ -112,7 +122,7 @@ class Ran:
         (event,) = [event for event in self.events if event.is_step_failure]
         data = event.step_failure_data.user_failure_data
         assert data is not None, event.step_failure_data.error
-        return {label: entry.value for label, entry in data.metadata.items()}
+        return {"description": data.description, **{label: entry.value for label, entry in data.metadata.items()}}
 
     @property
     def retries(self) -> int:

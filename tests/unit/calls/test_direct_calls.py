@@ -13,6 +13,7 @@ from unit.calls.conftest import FLOW_ID, NO_HISTORY, Flow, asset_job, execute, r
 
 from dagma.backends.backend import Backend
 from dagma.backends.langflow.langflow_resource import LangflowRestResource, langflow_from_environment
+from dagma.calls import retrying
 from dagma.calls.request import CallRequest
 from dagma.langflow import BadRequest
 from dagma.testing import ComponentFailed, FakeLangflow, Fault
@@ -102,9 +103,13 @@ def test_a_call_that_was_refused_is_sent_again_by_the_step(
 ) -> None:
     # The server asks for a longer wait than the call may take: the client leaves it to the step.
     monkeypatch.setenv("LANGFLOW_TIMEOUT_SECONDS", "0.9")
+    waits: list[float] = []
+    monkeypatch.setattr(retrying, "wait_for_retry", lambda _, seconds: waits.append(seconds))
     fake.script(Fault(path="/api/v1/run", status=429, headers={"Retry-After": "1"}))
     run = execute(instance, input_value="hi")
     assert (run.success, run.retries, run.metadata["attempt"]) == (True, 1, 2)
+    (wait,) = waits
+    assert 1 <= wait <= 2
     assert [(row["attempt"], row["state"], row["error_class"]) for row in rows()] == [
         (1, "failed", "RateLimited"),
         (2, "answered", None),
@@ -387,6 +392,7 @@ def test_a_program_without_dagster_is_told_of_a_variable_that_is_not_set(
 def test_the_response_of_a_stream_is_that_of_a_direct_call(fake: FakeLangflow) -> None:
     backend = LangflowRestResource(base_url=fake.base_url, api_key=fake.api_key, default_flow_id=FLOW_ID)
     plain, streamed = backend.run_flow("hi"), backend.run_flow("hi", stream=True)
+    assert [request.query for request in sends(fake)] == [{}, {"stream": "true"}]
     assert shape(streamed) == shape(plain)
     assert replace(backend.read(streamed), session_id=None) == replace(backend.read(plain), session_id=None)
 

@@ -78,7 +78,7 @@ def test_a_call_that_still_runs_is_waited_for(
     flow.goes.clear()
     monkeypatch.setenv("LANGFLOW_TIMEOUT_SECONDS", "1")
     first = execute(instance, input_value="hi")
-    assert first.failure["error"] == "CallTimeout"
+    assert (first.failure["error"], first.failure["may_have_run"], first.retries) == ("CallTimeout", True, 0)
     assert "It still runs" in first.failure["fix"]
     monkeypatch.setenv("LANGFLOW_TIMEOUT_SECONDS", "60")
     threading.Timer(1.0, flow.goes.set).start()

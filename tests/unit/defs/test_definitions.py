@@ -1,5 +1,4 @@
 import importlib
-import json
 import types
 from typing import Any
 
@@ -7,7 +6,6 @@ import dagster as dg
 import pytest
 from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._serdes import serialize_value
-from unit.defs.conftest import FLOW_ID, RUN_BODY, LangflowServer, Reply
 
 from dagma import environment
 from dagma.backends.langflow.langflow_resource import LangflowRestResource, langflow_from_environment
@@ -140,11 +138,3 @@ def test_a_schedule_that_can_never_run_is_refused_by_name(
     monkeypatch.setenv(name, value)
     with pytest.raises(environment.SettingError, match=name):
         daily_schedule_from_environment()
-
-
-def test_a_streamed_call_returns_the_same_response_as_a_direct_one(langflow: LangflowServer) -> None:
-    end = json.dumps({"event": "end", "data": {"result": RUN_BODY}}).encode()
-    langflow.answer(Reply(), Reply(body=end + b"\n\n", headers={"Content-Type": "text/event-stream"}))
-    with dg.build_resources({"backend": langflow_from_environment()}) as resources:
-        assert resources.backend.run_flow("hi") == resources.backend.run_flow("hi", stream=True) == RUN_BODY
-    assert langflow.paths == [f"/api/v1/run/{FLOW_ID}", f"/api/v1/run/{FLOW_ID}?stream=true"]

@@ -1,45 +1,57 @@
 import socket
+from dataclasses import replace
 
 import dagster as dg
 import pytest
-from unit.defs.conftest import FLOW_ID, LangflowServer, Reply, run_asset
+from unit.calls.conftest import FLOW_ID, NO_HISTORY, execute, sends
 
-from dagma.backends.langflow.langflow_resource import langflow_from_environment
 from dagma.calls import retrying
 from dagma.calls.call_policy import CallPolicy
 from dagma.langflow import CallTimeout, FlowFailed, FlowNotFound, LangflowError, RateLimited, Unreachable
+from dagma.testing import FakeLangflow, Fault
+
+WRONG_KEY = Fault(path="/api/v1/run", status=403, body={"detail": "Invalid API key"})
 
 
 @pytest.mark.parametrize(
-    ("reply", "error", "may_have_run"),
+    ("fault", "error", "may_have_run"),
     [
-        pytest.param(Reply(403, b'{"detail": "Invalid API key"}'), "Forbidden", False, id="wrong key"),
-        pytest.param(Reply(401, b"{}"), "Unauthorized", False, id="gateway wants a login"),
-        pytest.param(Reply(404, b'{"detail": "Flow identifier x not found"}'), "FlowNotFound", False, id="no flow"),
-        pytest.param(Reply(422, b'{"detail": "bad"}'), "BadRequest", False, id="unprocessable"),
-        pytest.param(Reply(500, b'{"detail": "boom"}'), "ServerError", True, id="server error"),
+        pytest.param(WRONG_KEY, "Forbidden", False, id="wrong key"),
+        pytest.param(Fault(status=401, body={}), "Unauthorized", False, id="gateway wants a login"),
         pytest.param(
-            Reply(500, b'{"detail": "{\\"message\\": \\"Error running graph: Error building Component Model: no\\"}"}'),
+            Fault(status=404, body={"detail": "Flow identifier x not found"}), "FlowNotFound", False, id="no flow"
+        ),
+        pytest.param(Fault(status=422, body={"detail": "bad"}), "BadRequest", False, id="unprocessable"),
+        pytest.param(Fault(status=500, body={"detail": "boom"}), "ServerError", True, id="server error"),
+        pytest.param(
+            Fault(
+                status=500,
+                body={"detail": '{"message": "Error running graph: Error building Component Model: no"}'},
+            ),
             "FlowFailed",
             True,
             id="component raises",
         ),
-        pytest.param(Reply(302, b"", {"Location": "http://other.example"}), "RedirectRefused", False, id="redirect"),
-        pytest.param(Reply(body=b"<html>Sign in</html>"), "MalformedResponse", True, id="no JSON"),
-        pytest.param(Reply(body=b"[]"), "MalformedResponse", True, id="no object"),
-        pytest.param(Reply(body=b"{}"), "MalformedResponse", True, id="no outputs"),
-        pytest.param(Reply(body=b'{"outputs": [{"outputs": []}]}'), "CompletedWithoutOutput", True, id="empty outputs"),
+        pytest.param(
+            Fault(status=302, headers={"Location": "http://other.example"}), "RedirectRefused", False, id="redirect"
+        ),
+        pytest.param(Fault(status=200, body="<html>Sign in</html>"), "MalformedResponse", True, id="no JSON"),
+        pytest.param(Fault(status=200, body=[]), "MalformedResponse", True, id="no object"),
+        pytest.param(Fault(status=200, body={}), "MalformedResponse", True, id="no outputs"),
+        pytest.param(
+            Fault(status=200, body={"outputs": [{"outputs": []}]}), "CompletedWithoutOutput", True, id="empty outputs"
+        ),
     ],
 )
 def test_a_call_without_an_answer_fails_once_and_says_what_to_do(
-    langflow: LangflowServer, reply: Reply, error: str, may_have_run: bool
+    fake: FakeLangflow, instance: dg.DagsterInstance, fault: Fault, error: str, may_have_run: bool
 ) -> None:
-    langflow.answer(reply)
-    run = run_asset()
+    fake.script(replace(fault, path="/api/v1/run", times=0), NO_HISTORY)
+    run = execute(instance)
     assert not run.success
     assert not run.is_materialized
     assert run.retries == 0
-    assert len(langflow.runs) == 1
+    assert len(sends(fake)) == 1
     failure = run.failure
     assert failure["error"] == error
     assert failure["may_have_run"] is may_have_run
@@ -49,60 +61,32 @@ def test_a_call_without_an_answer_fails_once_and_says_what_to_do(
     assert failure["flow_url"] == f"http://langflow.example/flow/{FLOW_ID}"
 
 
-def test_a_failure_links_to_the_page_of_a_flow_that_was_called_by_its_name(langflow: LangflowServer) -> None:
-    langflow.answer(Reply(403, b'{"detail": "Invalid API key"}'))
-    failure = run_asset(flow_id="assistant").failure
+def test_a_failure_links_to_the_page_of_a_flow_that_was_called_by_its_name(
+    fake: FakeLangflow, instance: dg.DagsterInstance
+) -> None:
+    fake.script(WRONG_KEY)
+    failure = execute(instance, flow_id="assistant").failure
     assert failure["flow_url"] == f"http://langflow.example/flow/{FLOW_ID}"
     assert failure["flow_id"] == FLOW_ID
     assert failure["flow_name"] == "Assistant"
 
 
-def test_a_failure_links_to_the_list_where_no_flow_has_the_name(langflow: LangflowServer) -> None:
-    langflow.answer(Reply(404, b'{"detail": "Flow identifier asistant not found"}'))
-    assert run_asset(flow_id="asistant").failure["flow_url"] == "http://langflow.example/flows"
-
-
-def test_a_flow_that_takes_too_long_is_not_sent_again(
-    langflow: LangflowServer, monkeypatch: pytest.MonkeyPatch
+def test_a_failure_links_to_the_list_where_no_flow_has_the_name(
+    fake: FakeLangflow, instance: dg.DagsterInstance
 ) -> None:
-    silent = socket.create_server(("127.0.0.1", 0))
-    monkeypatch.setenv("LANGFLOW_BASE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
-    monkeypatch.setenv("LANGFLOW_TIMEOUT_SECONDS", "0.3")
-    run = run_asset()
-    silent.close()
-    assert run.failure["error"] == "CallTimeout"
-    assert run.failure["may_have_run"] is True
-    assert run.retries == 0
-
-
-QUICK_RETRIES = CallPolicy(step_retries=2, first_step_wait_seconds=0.01)
+    assert execute(instance, flow_id="asistant").failure["flow_url"] == "http://langflow.example/flows"
 
 
 def test_an_unreachable_server_is_tried_again_until_the_retries_are_used_up(
-    langflow: LangflowServer, monkeypatch: pytest.MonkeyPatch
+    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setenv("LANGFLOW_BASE_URL", f"http://127.0.0.1:{taken.getsockname()[1]}")
     monkeypatch.setenv("LANGFLOW_TIMEOUT_SECONDS", "0.5")
-    run = run_asset(langflow_from_environment(QUICK_RETRIES))
+    run = execute(instance)
     assert run.retries == 2
     assert run.failure["error"] == "Unreachable"
     assert run.failure["may_have_run"] is False
-
-
-def test_a_server_that_asks_to_wait_is_asked_again_after_that_long(
-    langflow: LangflowServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Longer than the whole call may take, so that the wait is the step's and not the client's.
-    monkeypatch.setenv("LANGFLOW_TIMEOUT_SECONDS", "0.9")
-    langflow.answer(Reply(429, b"{}", {"Retry-After": "1"}), Reply())
-    waits: list[float] = []
-    monkeypatch.setattr(retrying, "wait_for_retry", lambda _, seconds: waits.append(seconds))
-    run = run_asset(langflow_from_environment(QUICK_RETRIES))
-    assert run.success
-    (wait,) = waits
-    assert 1 <= wait <= 2
-    assert len(langflow.runs) == 2
 
 
 @pytest.fixture

@@ -1,19 +1,23 @@
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from unit.flows.conftest import FLOW_ID, FlowStore
+from unit.flows.conftest import FLOW_ID, writes
 
 from dagma.cli import main
 from dagma.flows.files import write_flow
+from dagma.langflow import LangflowClient
+from dagma.testing import FakeLangflow, Fault
 
 
 @pytest.fixture
-def folder(tmp_path: Path, flow: dict[str, Any], store: FlowStore, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("LANGFLOW_API_KEY", "LLM_API_KEY", "LLM_BASE_URL"):
+def folder(tmp_path: Path, flow: dict[str, Any], fake_langflow: FakeLangflow, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("LLM_API_KEY", "LLM_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("LANGFLOW_BASE_URL", store.url)
+    monkeypatch.setenv("LANGFLOW_BASE_URL", fake_langflow.base_url)
+    monkeypatch.setenv("LANGFLOW_API_KEY", fake_langflow.api_key)
     monkeypatch.setenv("LLM_MODEL", "some-model")
     write_flow(flow, tmp_path)
     return tmp_path
@@ -24,51 +28,55 @@ def flows(command: str, folder: Path, *more: str) -> int:
 
 
 def test_a_push_prints_a_line_per_flow_and_sets_the_model(
-    folder: Path, store: FlowStore, capsys: pytest.CaptureFixture[str]
+    folder: Path, client: LangflowClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert flows("push", folder) == 0
     assert capsys.readouterr().out.split() == ["created", "greeter"]
-    assert store.variables["LLM_MODEL"]["value"] == "some-model"
-    assert store.variables["LLM_MODEL"]["type"] == "Generic"
-    assert set(store.variables) == {"LLM_MODEL"}
+    (variable,) = client.list_variables()
+    assert (variable.name, variable.value, variable.kind) == ("LLM_MODEL", "some-model", "Generic")
 
 
 def test_a_change_of_the_llm_reaches_the_server_s_variables(
-    folder: Path, store: FlowStore, monkeypatch: pytest.MonkeyPatch
+    folder: Path, client: LangflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flows("push", folder)
     monkeypatch.setenv("LLM_MODEL", "other-model")
     monkeypatch.setenv("LLM_BASE_URL", "http://elsewhere/v1")
     monkeypatch.setenv("LLM_API_KEY", "secret")
     assert flows("push", folder) == 0
-    assert store.variables["LLM_MODEL"]["value"] == "other-model"
-    assert store.variables["OPENAI_COMPATIBLE_BASE_URL"]["type"] == "Generic"
-    assert store.variables["OPENAI_COMPATIBLE_API_KEY"]["type"] == "Credential"
+    variables = {variable.name: variable for variable in client.list_variables()}
+    assert variables["LLM_MODEL"].value == "other-model"
+    assert variables["OPENAI_COMPATIBLE_BASE_URL"].kind == "Generic"
+    assert variables["OPENAI_COMPATIBLE_API_KEY"].kind == "Credential"
 
 
-def test_a_kept_edit_is_said_with_the_fix(folder: Path, store: FlowStore, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_kept_edit_is_said_with_the_fix(
+    folder: Path, client: LangflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
     flows("push", folder)
-    store.flows[FLOW_ID]["name"] = "Edited"
+    client.upsert_flow({"id": FLOW_ID, "name": "Edited"})
     assert flows("push", folder) == 0
     line = capsys.readouterr().out.splitlines()[-1]
     assert line.startswith("kept")
     assert "make flows-pull" in line
     assert "FORCE=1" in line
     assert flows("push", folder, "--force") == 0
-    assert store.flows[FLOW_ID]["name"] == "Greeter"
+    assert client.get_flow(FLOW_ID).name == "Greeter"
 
 
-def test_a_check_changes_nothing_and_tells_by_its_exit_code(folder: Path, store: FlowStore) -> None:
+def test_a_check_changes_nothing_and_tells_by_its_exit_code(
+    folder: Path, fake_langflow: FakeLangflow, client: LangflowClient
+) -> None:
     assert flows("push", folder, "--check") == 1
-    assert (store.writes, store.variables) == (0, {})
+    assert (writes(fake_langflow), client.list_variables()) == ([], [])
     flows("push", folder)
     assert flows("push", folder, "--check") == 0
 
 
 def test_a_clash_fails_one_flow_and_lets_the_others_through(
-    folder: Path, store: FlowStore, flow: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    folder: Path, fake_langflow: FakeLangflow, flow: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store.put("44444444-4444-4444-8444-444444444444", {"name": "Other", "endpoint_name": "greeter"})
+    fake_langflow.add_flow("Other", endpoint_name="greeter")
     write_flow(
         {**flow, "id": "33333333-3333-4333-8333-333333333333", "name": "Second", "endpoint_name": "second"}, folder
     )
@@ -78,17 +86,19 @@ def test_a_clash_fails_one_flow_and_lets_the_others_through(
     assert created.split() == ["created", "second"]
 
 
-def test_unsound_files_are_not_pushed(folder: Path, store: FlowStore, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unsound_files_are_not_pushed(
+    folder: Path, fake_langflow: FakeLangflow, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folder / "bad.json").write_text('{"id": "x", "name": "Bad", "data": {"nodes": [], "edges": []}}')
     assert flows("push", folder) == 1
     assert "bad.json: id must be a UUID" in capsys.readouterr().err
-    assert store.writes == 0
+    assert writes(fake_langflow) == []
     assert flows("validate", folder) == 1
 
 
-def test_a_pull_writes_and_lists(folder: Path, store: FlowStore, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pull_writes_and_lists(folder: Path, client: LangflowClient, capsys: pytest.CaptureFixture[str]) -> None:
     flows("push", folder)
-    store.flows[FLOW_ID]["name"] = "Edited"
+    client.upsert_flow({"id": FLOW_ID, "name": "Edited"})
     assert flows("list", folder) == 0
     assert "newer on the server" in capsys.readouterr().out
     assert flows("pull", folder, "greeter") == 0
@@ -138,11 +148,17 @@ REFUSALS = {
 
 @pytest.mark.parametrize("refusal", REFUSALS)
 def test_a_refused_key_of_the_llm_is_one_line_by_our_variable_s_name(
-    folder: Path, store: FlowStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], refusal: str
+    folder: Path,
+    fake_langflow: FakeLangflow,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    refusal: str,
 ) -> None:
     monkeypatch.setenv("LLM_BASE_URL", "http://user:hidden@llm.example/v1")
     monkeypatch.setenv("LLM_API_KEY", "sk-wrong-key")
-    store.refusal = refusal
+    base_url_is_taken = Fault(path="/api/v1/variables", method="POST")
+    key_is_refused = replace(base_url_is_taken, status=400, body={"detail": refusal})
+    fake_langflow.script(base_url_is_taken, key_is_refused)
     assert flows("push", folder) == 1
     failed, created = capsys.readouterr().out.splitlines()
     assert failed.startswith("FAILED     LLM_API_KEY          was not taken by Langflow, which tried it at http://llm.")

@@ -99,6 +99,10 @@ WRONG_ANSWERS: dict[str, tuple[Any, type[LangflowError]]] = {
         {"outputs": [{"outputs": [{"results": {"message": {"text": "boom", "category": "error"}}}]}]},
         FlowFailed,
     ),
+    "a message that is marked as an error": (
+        {"outputs": [{"outputs": [{"results": {"message": {"text": "boom", "error": True}}}]}]},
+        FlowFailed,
+    ),
 }
 
 MOMENTS: dict[str, tuple[Fault, type[LangflowError]]] = {
