@@ -96,7 +96,7 @@ class FlowsApi(Connection):
         return {project_id: name for project_id, name in found if project_id and name}
 
     def upsert_flow(self, flow: Mapping[str, Any], *, flow_id: str | None = None) -> tuple[Flow, bool]:
-        """Create a flow under its id, or replace the one that has it.
+        """Create a flow under its id, or change the one that has it: what the JSON leaves out stays as it is.
 
         Args:
             flow: The flow's JSON, as exported from Langflow or kept in files.
@@ -107,7 +107,7 @@ class FlowsApi(Connection):
             stored flow is then called "name (1)".
 
         Raises:
-            Conflict: Another flow has the endpoint name, or, on replacement, the name.
+            Conflict: Another flow has the endpoint name, or, on a change, the name.
             LangflowError: It can't be stored.
         """
         key = checked_uuid("flow_id", flow_id or flow.get("id") or "")
