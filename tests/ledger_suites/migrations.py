@@ -9,7 +9,7 @@ from dagma.ledger.tables import HEAD, VERSION_TABLE, metadata
 from ledger_suites.tools import MakeLedger
 
 
-class Migrations:
+class TestMigrations:
     def test_the_migrated_tables_are_those_the_code_expects(self, make_ledger: MakeLedger) -> None:
         database = make_ledger().database
         database.check_version()
