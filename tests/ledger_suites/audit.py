@@ -35,7 +35,7 @@ def refused(ledger: Ledger, statement: object) -> str:
     return str(caught.value.orig)
 
 
-class Audit:
+class TestAudit:
     @pytest.mark.parametrize("state", FINISHED)
     def test_a_finished_call_can_not_be_changed(self, make_ledger: MakeLedger, state: str) -> None:
         ledger = make_ledger()

@@ -39,7 +39,7 @@ def at_once(count: int, work: Any) -> list[Any]:
         return list(pool.map(run, range(count)))
 
 
-class Concurrency:
+class TestConcurrency:
     def test_of_many_callers_of_one_key_one_sends(self, make_ledger: MakeLedger) -> None:
         ledgers, call = [make_ledger(), make_ledger()], new_call()
         results = at_once(8, lambda number: ledgers[number % 2].begin(call))

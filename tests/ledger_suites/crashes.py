@@ -41,7 +41,7 @@ def live_and_die(ledger: Ledger, call: Call, statements: int, sent: int) -> int:
     return DONE
 
 
-class Crashes:
+class TestCrashes:
     @pytest.mark.parametrize("mode", ["direct", "job"])
     def test_a_caller_killed_at_any_statement_loses_nothing_and_pays_once(
         self, make_ledger: MakeLedger, mode: Any

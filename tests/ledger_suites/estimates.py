@@ -29,7 +29,7 @@ def used(ledger: Ledger) -> list[Decimal]:
     return [standing.used for standing in standings(ledger.database, ledger.limits, Clock().now)]
 
 
-class Estimates:
+class TestEstimates:
     @pytest.mark.parametrize(
         "usages",
         [

@@ -44,7 +44,7 @@ def begin_without_reply(ledger: Ledger, call: Call, monkeypatch: pytest.MonkeyPa
             ledger.begin(call)
 
 
-class ExactlyOnce:
+class TestExactlyOnce:
     def test_a_new_call_is_to_be_sent(self, make_ledger: MakeLedger) -> None:
         call = new_call()
         begun = make_ledger().begin(call)

@@ -11,10 +11,10 @@ from dagma.ledger import Begun, Call, CallInFlightError, Ledger, OutcomeUnknownE
 from dagma.ledger.grouped_ledger import GroupedLedger
 from dagma.ledger.reports import Filter, all_calls
 from dagma.ledger.totals import totals
-from ledger_suites.concurrency import Concurrency, at_once
+from ledger_suites.concurrency import TestConcurrency, at_once
 from ledger_suites.crashes import DONE, KILLED, count_down
-from ledger_suites.exactly_once import ExactlyOnce
-from ledger_suites.refusals import Refusals
+from ledger_suites.exactly_once import TestExactlyOnce
+from ledger_suites.refusals import TestRefusals
 from ledger_suites.tools import NOON, Clock, MakeLedger, in_child, new_call
 
 MakeGrouped = Callable[..., GroupedLedger]
@@ -39,19 +39,19 @@ class Grouped:
         return lambda **settings: AtOnce(make_ledger(**settings))
 
 
-class GroupedConcurrency(Grouped, Concurrency):
+class TestGroupedConcurrency(Grouped, TestConcurrency):
     pass
 
 
-class GroupedExactlyOnce(Grouped, ExactlyOnce):
+class TestGroupedExactlyOnce(Grouped, TestExactlyOnce):
     pass
 
 
-class GroupedRefusals(Grouped, Refusals):
+class TestGroupedRefusals(Grouped, TestRefusals):
     pass
 
 
-class ManyAtATime:
+class TestManyAtATime:
     @pytest.fixture
     def make_grouped(self, make_ledger: MakeLedger) -> MakeGrouped:
         return lambda **settings: GroupedLedger(make_ledger(**settings))

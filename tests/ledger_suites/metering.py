@@ -20,7 +20,7 @@ def spend(ledger: Ledger, tokens: int | None, model: str | None = None, **change
     ledger.finish(ledger.begin(new_call(**changes)), raw="", usages=usages)
 
 
-class Metering:
+class TestMetering:
     def test_a_refused_call_is_told_which_limit_how_much_and_when_it_frees(self, make_ledger: MakeLedger) -> None:
         ledger = make_ledger(quotas="calls=2/hour", clock=Clock(datetime(2026, 3, 10, 12, 20, tzinfo=UTC)))
         spend(ledger, 1)

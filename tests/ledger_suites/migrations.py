@@ -7,7 +7,7 @@ from dagma.ledger.migrate import alembic_config, migrate
 from ledger_suites.tools import MakeLedger
 
 
-class Migrations:
+class TestMigrations:
     def test_migrating_again_changes_nothing(self, owner_url: str, make_ledger: MakeLedger) -> None:
         make_ledger().database.check_version()
         assert migrate(owner_url) == HEAD

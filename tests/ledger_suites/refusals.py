@@ -15,7 +15,7 @@ def refuse(ledger: Ledger, call: Call) -> None:
         ledger.begin(call)
 
 
-class Refusals:
+class TestRefusals:
     def test_a_refused_call_leaves_a_row_that_says_who_asked_what_and_why(self, make_ledger: MakeLedger) -> None:
         clock = Clock()
         ledger = make_ledger(quotas="calls=0/day", clock=clock, texts="full")

@@ -20,7 +20,7 @@ def renew(
     return batch.renew(Wish(slots=slots, in_flight=in_flight, starts=starts, held_seconds=held_seconds))
 
 
-class ServerShares:
+class TestServerShares:
     def test_an_eighth_is_left_to_calls_of_no_batch(self, make_ledger: MakeLedger) -> None:
         assert renew(batch_of(make_ledger, "a"), 100).slots == 14
         assert renew(batch_of(make_ledger, "b", most_in_flight=2, server="other"), 100).slots == 1

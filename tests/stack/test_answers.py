@@ -38,6 +38,9 @@ def test_materializes_a_real_answer_of_the_local_llm(stack: Stack, dagster: Dags
     assert outcome.metadata["duration_seconds"] > 0
     assert outcome.metadata["session_id"]
     assert outcome.metadata["flow_url"] == f"{stack.langflow_url}/flow/{ASSISTANT}"
+    assert outcome.metadata["cost_usd"] == "unpriced: set DAGMA_PRICES"
+    assert {"attempt", "origin", "path"}.isdisjoint(outcome.metadata)
+    assert [run["tags"]["dagma/flow"] for run in dagster.runs(runIds=[run_id])] == ["assistant"]
     assert dagster.materialized_by(run_id)
     (summary,) = [line for line in dagster.messages(run_id) if "langflow_run_flow summary=" in line]
     assert "outputs" in summary

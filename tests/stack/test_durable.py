@@ -52,6 +52,7 @@ def test_the_retry_of_a_run_on_a_killed_worker_collects_the_same_job(
     assert langflow.status(job_id).state == "in_progress"
 
     retry = retry_of(dagster, run_id, FOUND_SECONDS)
+    assert dagster.runs(runIds=[retry])[0]["tags"]["dagster/retry_number"] == "1"
     outcome = dagster.finish(retry)
     assert (outcome.status, outcome.metadata["answer"]) == ("SUCCESS", "slept")
     assert (outcome.metadata["job_id"], outcome.metadata["origin"]) == (job_id, "re-attached")
@@ -59,6 +60,7 @@ def test_the_retry_of_a_run_on_a_killed_worker_collects_the_same_job(
     # One row, begun by the first run: nothing was sent by the second.
     assert [(row["job_id"], row["state"]) for row in rows(stack, run_id)] == [(job_id, "answered")]
     assert rows(stack, retry) == []
+    assert not dagster.materialized_by(run_id)
 
 
 @contextmanager

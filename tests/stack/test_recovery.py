@@ -1,6 +1,5 @@
 """What restarts, dies or is cancelled, and what becomes of its runs, on the shipped stack."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -65,16 +64,6 @@ def test_a_stopping_worker_finishes_its_run(stack: Stack, dagster: Dagster, beha
     stack.wait_health("worker", "healthy", seconds=90)
 
 
-def test_a_cancelled_run_is_canceled(dagster: Dagster, behave: str) -> None:
-    run_id = launch_sleeping(dagster, behave, seconds=60)
-    started = time.monotonic()
-    dagster.terminate(run_id)
-    dagster.wait_status(run_id, "CANCELED", seconds=30)
-
-    assert time.monotonic() - started < 60, "the run ended by itself"
-    assert not dagster.materialized_by(run_id)
-
-
 def test_a_run_that_no_worker_has_taken_is_canceled_and_never_executed(
     stack: Stack, dagster: Dagster, behave: str
 ) -> None:
@@ -90,17 +79,6 @@ def test_a_run_that_no_worker_has_taken_is_canceled_and_never_executed(
     assert dagster.ask(flow_id=behave, input_value="next").metadata["answer"] == "next"
     assert dagster.status(run_id) == "CANCELED"
     assert STEP_START not in dagster.messages(run_id)
-
-
-def test_a_run_on_a_killed_worker_is_found_and_retried(stack: Stack, dagster: Dagster, behave: str) -> None:
-    run_id = launch_sleeping(dagster, behave, seconds=20)
-    stack.kill("worker")
-
-    retry = retry_of(dagster, run_id)
-    assert dagster.runs(runIds=[retry])[0]["tags"]["dagster/retry_number"] == "1"
-    outcome = dagster.finish(retry)
-    assert (outcome.status, outcome.metadata["answer"]) == ("SUCCESS", "slept")
-    assert not dagster.materialized_by(run_id)
 
 
 def test_a_run_whose_worker_is_killed_while_it_starts_is_retried(stack: Stack, dagster: Dagster, behave: str) -> None:

@@ -174,12 +174,6 @@ def rows() -> list[dict[str, Any]]:
     return [dict(row) for row in all_calls(database, Filter())]
 
 
-def patience(fault: Fault) -> float:
-    """Seconds for a request that meets the fault: few where it never ends, else more than a busy machine can take."""
-    never_ends = fault.delay or fault.dribble or fault.endless or fault.stall_after is not None
-    return 1.0 if never_ends else 30.0
-
-
 def sends(fake: FakeLangflow) -> list[RecordedRequest]:
     """The requests that run a flow."""
     return [

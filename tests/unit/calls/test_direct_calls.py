@@ -14,6 +14,7 @@ from unit.calls.conftest import FLOW_ID, NO_HISTORY, Flow, asset_job, execute, r
 from dagma.backends.backend import Backend
 from dagma.backends.langflow.langflow_resource import LangflowRestResource, langflow_from_environment
 from dagma.calls import retrying
+from dagma.calls.call_policy import CallPolicy
 from dagma.calls.request import CallRequest
 from dagma.langflow import BadRequest
 from dagma.testing import ComponentFailed, FakeLangflow, Fault
@@ -204,6 +205,19 @@ def test_a_flow_that_can_not_be_looked_up_is_asked_for_once(fake: FakeLangflow, 
     fake.script(Fault(path="/api/v1/flows", status=404, times=0))
     assert execute(instance, input_value="hi").success
     assert len([request for request in fake.requests if request.path.startswith("/api/v1/flows")]) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(drop=True), Fault(delay=20.0), Fault(status=200, body="<html>Log in</html>")],
+    ids=["drop", "silence", "login page"],
+)
+def test_a_look_up_without_an_answer_costs_no_call(fake: FakeLangflow, fault: Fault) -> None:
+    fake.script(replace(fault, path="/api/v1/flows", times=0))
+    backend = langflow_from_environment(CallPolicy(look_up_seconds=0.3))
+    assert backend.read(backend.run_flow("hi")).text == "You said hi."
+    (row,) = rows()
+    assert (row["state"], row["error_class"], row["flow_id"]) == ("answered", None, FLOW_ID)
 
 
 def test_a_quota_holds_while_its_flow_can_not_be_looked_up(

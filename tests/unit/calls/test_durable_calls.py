@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,41 @@ def test_a_submit_whose_reply_is_lost_and_that_is_then_refused_is_no_second_job(
     assert (run.success, run.metadata["origin"], run.metadata["attempt"]) == (True, "re-attached", 1)
     assert len(fake.jobs) == 1
     assert [row["state"] for row in rows()] == ["answered"]
+
+
+LOGIN_PAGE = Fault(status=200, body="<html>Log in</html>", headers={"Content-Type": "text/html"}, times=0)
+REDIRECT = Fault(status=302, headers={"Location": "https://elsewhere.example/"}, times=0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "state", "attempt"),
+    [
+        (replace(LOGIN_PAGE, method="POST", after_work=True), "begun", 1),
+        (replace(REDIRECT, method="POST"), "failed", 2),
+        (replace(LOGIN_PAGE, method="GET"), "submitted", 1),
+        (replace(REDIRECT, method="GET"), "submitted", 1),
+    ],
+    ids=["login page to the submit", "redirect of the submit", "login page as the state", "redirect of the state"],
+)
+def test_a_gateway_that_answers_in_place_of_langflow_costs_no_second_job(
+    fake: FakeLangflow,
+    flow: Flow,
+    instance: dg.DagsterInstance,
+    tmp_path: Path,
+    fault: Fault,
+    state: str,
+    attempt: int,
+) -> None:
+    fake.script(replace(fault, path="/api/v2/workflows"))
+    first = execute(instance, input_value="hi")
+    assert not first.success
+    assert [(row["state"], row["answer_text"]) for row in rows()] == [(state, None)]
+    assert list(tmp_path.glob("*.live/*")) == [], "The call is still marked as being sent."
+
+    fake.clear()
+    retry = execute(instance, parent=first, retry=True, input_value="hi")
+    assert (retry.metadata["answer"], retry.metadata["attempt"]) == ("You said hi.", attempt)
+    assert (len(fake.jobs), flow.answered) == (1, 1)
 
 
 @pytest.mark.parametrize("how", ["crash", "drop_jobs"])

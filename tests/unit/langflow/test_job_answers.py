@@ -14,6 +14,7 @@ from dagma.langflow import (
     JobLost,
     LangflowClient,
     MalformedResponse,
+    Timeouts,
     TokenUsage,
     TruncatedAnswer,
 )
@@ -66,12 +67,15 @@ def test_tokens_and_model_come_from_the_trace(fake_langflow: FakeLangflow, clien
         Fault(status=200, body="<html>"),
         Fault(status=200, body=[]),
         Fault(drop=True),
+        Fault(delay=20.0),
+        Fault(status=200, endless=b"x" * 65_536),
     ],
-    ids=["404", "500", "html", "list", "drop"],
+    ids=["404", "500", "html", "list", "drop", "silent", "endless"],
 )
 def test_a_trace_that_can_not_be_had_costs_no_answer(
-    fake_langflow: FakeLangflow, client: LangflowClient, echo: str, fault: Fault
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, fault: Fault
 ):
+    client = make_client(timeouts=Timeouts(connect=2.0, read=0.5, total=5.0), max_body_bytes=1024 * 1024)
     fake_langflow.script(replace(fault, path="/traces", times=0))
     result = client.collect(client.submit(echo, "hello"))
     assert (result.answer, result.usage) == ("hello", None)

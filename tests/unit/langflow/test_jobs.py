@@ -90,7 +90,7 @@ def test_a_submission_whose_answer_is_lost_is_repeated_and_finds_its_job(
     assert len(fake_langflow.jobs) == 1
 
 
-@pytest.mark.parametrize("body", [{}, {"job_id": None}, {"job_id": 7}, {"job_id": ""}])
+@pytest.mark.parametrize("body", ["<html>Log in</html>", {}, {"job_id": None}, {"job_id": 7}, {"job_id": ""}])
 def test_a_submission_without_an_id_is_malformed(
     fake_langflow: FakeLangflow, client: LangflowClient, echo: str, body: object
 ):
