@@ -125,8 +125,8 @@ def test_a_name_of_a_flow_that_no_tag_can_hold_is_tagged_as_far_as_one_can() -> 
 @pytest.mark.parametrize(
     ("tweaks", "told"),
     [
-        ({"Model-1": {"api_key": "x"}}, "DAGMA_RUN_CONFIG_TWEAKS=Model-1.api_key"),
-        ({"Model-1": {"base_url": "http://elsewhere"}}, "DAGMA_RUN_CONFIG_TWEAKS=Model-1.base_url"),
+        ({"Model-1": {"api_key": "x"}}, "DAGMA_RUN_CONFIG_TWEAKS: Model-1.api_key"),
+        ({"Model-1": {"base_url": "http://elsewhere"}}, "DAGMA_RUN_CONFIG_TWEAKS: Model-1.base_url"),
         ({"Model-1": {"not_there": 1}}, "Its fields are"),
     ],
 )
