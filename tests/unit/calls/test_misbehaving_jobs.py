@@ -15,7 +15,7 @@ from dagma.backends.langflow import langflow_resource
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
 from dagma.backoff import Backoff
 from dagma.calls.call_policy import CallPolicy
-from dagma.calls.caller import Caller
+from dagma.calls.request import Caller
 from dagma.langflow import JobPolicy, LangflowError, jobs_api
 from dagma.testing import FakeLangflow, Fault
 
