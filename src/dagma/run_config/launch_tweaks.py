@@ -68,16 +68,15 @@ def check_launch_tweaks(tweaks: Mapping[str, Any], flow: FlowReference) -> None:
     for component, field, value in _fields(tweaks):
         names, field_type = _described(component, field, flow)
         listed = allowed.get(field, ())
+        of = "" if component is None else f" of {component!r}"
         if not any(name in names for name in listed):
-            of = "" if component is None else f" of {component!r}"
             refusal = BadRequest(
                 f"A run's config may not set the field {field!r}{of}: {VARIABLE} does not allow it.",
                 fix=f"Set it in the flow, or add it to {VARIABLE}: {component or '*'}.{field}",
             )
         elif isinstance(value, Mapping) and field_type not in OBJECT_TYPES:
             refusal = BadRequest(
-                f"The tweak of the field {field!r} in the run's config is an object, and the field is not known to "
-                "take one.",
+                f"A run's config may not set the field {field!r}{of} to an object: it is not known to hold one.",
                 fix="Give a plain value.",
             )
         else:

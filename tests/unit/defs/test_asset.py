@@ -125,19 +125,27 @@ def test_a_name_of_a_flow_that_no_tag_can_hold_is_tagged_as_far_as_one_can() -> 
 @pytest.mark.parametrize(
     ("tweaks", "told"),
     [
-        ({"Model-1": {"api_key": "x"}}, "DAGMA_RUN_CONFIG_TWEAKS: Model-1.api_key"),
-        ({"Model-1": {"base_url": "http://elsewhere"}}, "DAGMA_RUN_CONFIG_TWEAKS: Model-1.base_url"),
-        ({"Model-1": {"not_there": 1}}, "Its fields are"),
+        ({"Model-1": {"api_key": "sk-typed"}}, "DAGMA_RUN_CONFIG_TWEAKS: Model-1.api_key"),
+        ({"Model-1": {"base_url": "http://typed"}}, "DAGMA_RUN_CONFIG_TWEAKS: Model-1.base_url"),
+        ({"Model-1": {"temperature": {"value": "typed"}}}, "Give a plain value"),
+        ({"Model-1": {"not_there": "typed"}}, "Its fields are"),
     ],
 )
-def test_a_tweak_that_leads_elsewhere_is_refused_unsent_and_named(
-    langflow: LangflowServer, tweaks: dict[str, Any], told: str
+def test_a_tweak_that_leads_elsewhere_is_refused_unsent_and_named_without_its_value(
+    langflow: LangflowServer,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    tweaks: dict[str, Any],
+    told: str,
 ) -> None:
-    run = run_asset(tweaks=tweaks)
+    with caplog.at_level(logging.DEBUG):
+        run = run_asset(tweaks=tweaks)
     assert not run.is_materialized
     assert told in run.failure["description"]
     assert run.failure["may_have_run"] is False
+    assert "call_id" not in run.failure, "nothing was begun"
     assert langflow.runs == []
+    assert "typed" not in caplog.text + "".join(capfd.readouterr()) + str(run.failure)
 
 
 def test_a_tweak_of_what_a_flow_is_asked_is_sent_and_code_may_set_all(
