@@ -12,7 +12,7 @@ from contract.conftest import Flows, LangflowServer
 
 from dagma.backends.backend import Backend
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
-from dagma.calls.caller import Caller
+from dagma.calls.request import Caller
 from dagma.langflow import CallTimeout, FlowFailed, LangflowClient, LangflowError, PastRun
 
 

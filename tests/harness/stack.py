@@ -29,6 +29,8 @@ TYPED = {
     "LLM_API_KEY": 'typed-key-of-the-llm "$HOME" #1 ${PATH} \\n',
     "LANGFLOW_HEADERS": '{"X-Typed": "typed-header-of-a-gateway $1 #2"}',
 }
+# What tests make the flow `behave` do, by runs of the launchpad's asset.
+TWEAKS = "Behave.blocks, Behave.fail_with, Behave.repeat, Behave.seconds"
 ONE_SHOTS = frozenset({"dagster-migrate", "flows-push", "ledger-migrate", "default-migrate"})
 
 
@@ -254,7 +256,7 @@ def make_env_file(folder: Path, **settings: str) -> Path:
     env_file = folder / ".env"
     ports = {name: str(port) for name, port in PORTS.items()}
     own = {"COMPOSE_PROJECT_NAME": PROJECT, "DAGMA_TAG": IMAGE_TAG, "DAGMA_SECRETS_DIR": f"{folder}/.secrets", **ports}
-    changes = own | settings
+    changes = own | {"DAGMA_RUN_CONFIG_TWEAKS": TWEAKS} | settings
     lines = [line for line in env_file.read_text().splitlines() if line.split("=", 1)[0] not in changes]
     # In single quotes, as the README says of values that Compose would cut.
     env_file.write_text("\n".join([*lines, *(f"{name}='{value}'" for name, value in changes.items())]) + "\n")

@@ -66,5 +66,5 @@ def test_tweaks_of_a_run_set_what_a_flow_is_asked_and_not_where_it_leads(dagster
     ):
         outcome = dagster.ask(input_value="hi", flow_id="assistant", tweaks={component: {field: "x"}})
         assert outcome.status == "FAILURE"
-        assert f"DAGMA_RUN_CONFIG_TWEAKS={component}.{field}" in outcome.metadata["fix"]
+        assert f"DAGMA_RUN_CONFIG_TWEAKS: {component}.{field}" in outcome.metadata["fix"]
         assert "call_id" not in outcome.metadata, "nothing was begun, and nothing sent"

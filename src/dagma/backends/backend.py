@@ -26,8 +26,7 @@ from dagma.calls.attached_files import attach_files
 from dagma.calls.call_backend import CallBackend
 from dagma.calls.call_path import CallPath
 from dagma.calls.call_policy import CallPolicy
-from dagma.calls.caller import Caller, EqualCalls
-from dagma.calls.request import CallMode, CallRequest, FlowReference, OnUnknown
+from dagma.calls.request import Caller, CallMode, CallRequest, EqualCalls, FlowReference, OnUnknown
 from dagma.langflow import BadRequest, InputType, OutputType
 from dagma.ledger import Ledger, LedgerError
 from dagma.ledger.ledger_settings import ledger_from_environment

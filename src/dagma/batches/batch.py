@@ -22,8 +22,7 @@ from dagma.batches.row_sources import Rows, read_rows
 from dagma.batches.row_staging import Staging
 from dagma.batches.staged_rows import StagedRow, StagedRows
 from dagma.batches.table_columns import RESULT_COLUMNS
-from dagma.calls.caller import Caller
-from dagma.calls.request import FlowReference
+from dagma.calls.request import Caller, FlowReference
 from dagma.langflow.flows_api import is_refused_look_up
 from dagma.ledger import LedgerError, input_hash
 from dagma.ledger.grouped_ledger import GroupedLedger

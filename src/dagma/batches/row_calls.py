@@ -16,8 +16,7 @@ from dagma.batches.staged_rows import StagedRow
 from dagma.calls.answer import Answer, total_of
 from dagma.calls.call_path import CallPath
 from dagma.calls.call_record import CallRecord, RecordedCalls, record_calls
-from dagma.calls.caller import Caller, EqualCalls
-from dagma.calls.request import CallRequest, FlowNotIdentified, FlowReference
+from dagma.calls.request import Caller, CallRequest, EqualCalls, FlowNotIdentified, FlowReference
 from dagma.calls.retrying import is_free_to_retry
 from dagma.langflow import (
     FlowNotFound,

@@ -8,8 +8,7 @@ from typing import Any, Protocol
 
 from dagma.calls.answer import Answer
 from dagma.calls.call_policy import CallPolicy
-from dagma.calls.caller import Caller
-from dagma.calls.request import CallRequest, FlowReference
+from dagma.calls.request import Caller, CallRequest, FlowReference
 from dagma.langflow import BadRequest, LangflowError
 from dagma.ledger import Begun, Ledger, Usage
 from dagma.ledger.call import Mode

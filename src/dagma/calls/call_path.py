@@ -18,9 +18,8 @@ from dagma.calls.call_backend import (
     Running,
 )
 from dagma.calls.call_record import CallRecord, Origin, recording, shown_error
-from dagma.calls.caller import Caller, EqualCalls
 from dagma.calls.durable_call import DurableCall
-from dagma.calls.request import CallRequest, FlowNotIdentified, FlowReference
+from dagma.calls.request import Caller, CallRequest, EqualCalls, FlowNotIdentified, FlowReference
 from dagma.langflow import BadRequest, JobLost, LangflowError, MalformedResponse
 from dagma.ledger import (
     Begun,

@@ -14,8 +14,8 @@ import dagster as dg
 from dagster._core.storage.tags import ROOT_RUN_ID_TAG
 
 from dagma.calls.call_backend import CallBackend, Jobs
-from dagma.calls.caller import retry_chain
 from dagma.calls.durable_call import JobEnd, RunningJob
+from dagma.calls.request import retry_chain
 from dagma.langflow import JobNotFound
 from dagma.ledger import Begun
 from dagma.ledger.ledger_settings import ledger_from_environment

@@ -1,12 +1,42 @@
-"""What is asked of a backend, and which flow it is for."""
+"""A call as it is asked for: what, of which flow, and by whom.
 
-from collections.abc import Mapping
+Who makes a call is the run, step, partition and attempt that its key is made of, and whether the run is cancelled.
+Dagster interrupts the main thread of a run's worker. Calls in other threads, and those of runs that were marked as
+cancelled by force, look at the run's status.
+"""
+
+import logging
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+import dagster as dg
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    ASSET_RESUME_RETRY_TAG,
+    AUTO_MATERIALIZE_TAG,
+    AUTOMATION_CONDITION_TAG,
+    BACKFILL_ID_TAG,
+    PARTITION_NAME_TAG,
+    RESUME_RETRY_TAG,
+    RETRY_NUMBER_TAG,
+    SCHEDULE_NAME_TAG,
+    SENSOR_NAME_TAG,
+)
 
 from dagma.calls.attached_files import FieldFiles, identity_of
 from dagma.langflow import InputType, LangflowError, OutputType
 from dagma.ledger.call import Mode
+from dagma.principal_tag import PRINCIPAL_TAG
+
+logger = logging.getLogger(__name__)
 
 OWN_SESSION = "call-"
 """How the names of sessions begin that calls have of their own."""
@@ -14,6 +44,16 @@ CallMode = Literal["auto", Mode]
 OnUnknown = Literal["fail", "resend", "give_up"]
 """What becomes of a call of which nobody can tell whether it was answered: fail, and look again at the next retry; send
 it again, which may pay twice; or fail, at each retry too."""
+
+# How old the status of a run may be that a call goes by: a batch of short calls asks once a second.
+FRESH_SECONDS = 1.0
+# How often the status is looked at while a job runs.
+POLL_SECONDS = 2.0
+
+# Found once for a run: every call of a batch asks for it, and the answer is several queries away.
+_SCOPES: WeakKeyDictionary[dg.DagsterInstance, dict[str, str]] = WeakKeyDictionary()
+# When each run was looked at, and whether it was cancelled.
+_SEEN: WeakKeyDictionary[dg.DagsterInstance, dict[str, tuple[float, bool]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +139,227 @@ class FlowNotIdentified(LangflowError):  # noqa: N818 (as the errors that it sta
     default_outcome = "not_run"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """A step of a run, or a program without Dagster.
+
+    Attributes:
+        scope: What a retry shares with the run it retries, and a run from scratch with no other.
+        log: Where to tell people what happens.
+        run_id: The run.
+        step: The step.
+        partition: The partition.
+        retry_number: How often the step was retried within its run.
+        principal: Who asked, as `principal_of` says.
+        instance: Knows the state of runs.
+    """
+
+    scope: str
+    log: Any
+    run_id: str | None = None
+    step: str | None = None
+    partition: str | None = None
+    retry_number: int = 0
+    principal: str = "program"
+    instance: dg.DagsterInstance | None = None
+
+    @classmethod
+    def current(cls, context: dg.InitResourceContext | None) -> "Caller":
+        """Find out who calls.
+
+        A thread that user code starts does not know its step, unless it runs in a copy of the step's context
+        (`contextvars.copy_context().run`); it still knows the run, which is enough for calls that have a row.
+
+        Args:
+            context: What the resource was initialized with, if Dagster did that.
+
+        Returns:
+            The caller.
+        """
+        try:
+            step = dg.OpExecutionContext.get()
+        except dg.DagsterInvariantViolationError:
+            step = None
+        known = step or context
+        if known is None or known.run is None or known.instance is None:
+            return cls(scope=uuid.uuid4().hex, log=logger)
+        return cls(
+            scope=_scope(known.run, known.instance),
+            log=known.log or logger,
+            run_id=known.run.run_id,
+            step=step.get_step_execution_context().step.key if step else None,
+            partition=_partition(known.run),
+            retry_number=step.retry_number if step else 0,
+            principal=principal_of(known.run),
+            instance=known.instance,
+        )
+
+    def is_cancelled(self) -> bool:
+        """Tell a user's cancel from a worker that is shut down: both interrupt the step in the same way."""
+        return self.instance is not None and self.run_id is not None and _is_cancelled(self.instance, self.run_id)
+
+    def sees_cancel(self) -> bool:
+        """Tell of a cancel up to a second late, and never raise: for callers that ask often."""
+        # Nobody else can cancel a run in memory, and looking at it locks its tables for the thread that executes it.
+        if self.instance is None or self.run_id is None or self.instance.is_ephemeral:
+            return False
+        try:
+            return _is_cancelled(self.instance, self.run_id, fresh_seconds=FRESH_SECONDS)
+        except Exception as error:  # noqa: BLE001 (a call does not fail because Dagster's database is away)
+            logger.warning("Whether run %s is cancelled can't be told: %s", self.run_id, error)
+            return False
+
+    def stop_if_cancelled(self) -> None:
+        """Raise the interrupt of a cancel, which Dagster raises in the run's main thread only.
+
+        Raises:
+            DagsterExecutionInterruptedError: The run is cancelled.
+        """
+        if self.sees_cancel():
+            raise dg.DagsterExecutionInterruptedError("The run is cancelled.")
+
+    @contextmanager
+    def stopping_on_cancel(self, stop: Callable[[], object]) -> Iterator[None]:
+        """Stop a job as soon as the run is cancelled, while the block waits for it."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(POLL_SECONDS):
+                if not self.sees_cancel():
+                    continue
+                try:
+                    stop()
+                except LangflowError as error:
+                    logger.warning("The run is cancelled, and its job could not be stopped yet: %s", error)
+                else:
+                    return
+
+        threading.Thread(target=watch, name="dagma-cancel-watch", daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
+
+
+class EqualCalls:
+    """Tells equal calls of one step apart: the second one is a call of its own, and no retry of the first."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[Hashable] = Counter()
+        self._lock = threading.Lock()
+
+    def number(self, caller: Caller, call_key: str) -> int:
+        """Count a call.
+
+        A step that is retried counts from the beginning again, so that its calls find those of the step before.
+
+        Args:
+            caller: Who makes it.
+            call_key: The key that all equal calls have.
+
+        Returns:
+            How many equal calls the same attempt of the step has made before.
+        """
+        key = (caller.run_id, caller.step, caller.retry_number, call_key)
+        with self._lock:
+            self._counts[key] += 1
+            return self._counts[key] - 1
+
+
 def own_session(key: str) -> str:
     """Name the session of a call whose caller names none, by its key."""
     return f"{OWN_SESSION}{key[:32]}"
+
+
+def principal_of(run: dg.DagsterRun) -> str:
+    """Tell who asked for a run, by its tags.
+
+    The tag `dagma/principal` is proved where a gateway stands before Dagster's webserver, which then sets it itself.
+    Without one, it is what whoever launched the run claims.
+
+    Args:
+        run: The run.
+
+    Returns:
+        What the tag `dagma/principal` says; else `schedule:NAME`, `sensor:NAME`, `automation` or `backfill:ID`; else
+        `ui` for a run that Dagster's webserver launched, and `program` for one that a program executes in its process.
+    """
+    if principal := run.tags.get(PRINCIPAL_TAG):
+        return principal
+    for kind, tag in (("schedule", SCHEDULE_NAME_TAG), ("sensor", SENSOR_NAME_TAG)):
+        if name := run.tags.get(tag):
+            return f"{kind}:{name}"
+    if AUTOMATION_CONDITION_TAG in run.tags or AUTO_MATERIALIZE_TAG in run.tags:
+        return "automation"
+    if backfill := run.tags.get(BACKFILL_ID_TAG):
+        return f"backfill:{backfill}"
+    return "ui" if run.remote_job_origin is not None else "program"
+
+
+def retry_chain(run: dg.DagsterRun, instance: dg.DagsterInstance) -> list[str]:
+    """Find the runs whose calls a run shares because it retries them.
+
+    Returns:
+        The ids of the run, of the one that it retries, and so on. The last one is their scope.
+    """
+    chain = [run.run_id]
+    while run.parent_run_id and (RETRY_NUMBER_TAG in run.tags or RESUME_RETRY_TAG in run.tags or _resumes_assets(run)):
+        parent = instance.get_run_by_id(run.parent_run_id)
+        if not _retries(run, parent, instance):
+            break
+        chain.append(run.parent_run_id)
+        if parent is None:
+            break
+        run = parent
+    return chain
+
+
+def _is_cancelled(instance: dg.DagsterInstance, run_id: str, *, fresh_seconds: float = 0.0) -> bool:
+    """Tell whether a user has cancelled a run, by what was seen so many seconds ago. A cancelled run stays so."""
+    known = _SEEN.setdefault(instance, {})
+    seen_at, was_cancelled = known.get(run_id, (float("-inf"), False))
+    if was_cancelled or time.monotonic() - seen_at < fresh_seconds:
+        return was_cancelled
+    run = instance.get_run_by_id(run_id)
+    found = run is not None and run.status in (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
+    known[run_id] = (time.monotonic(), found)
+    return found
+
+
+def _scope(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
+    """Name the run that this one retries, however often: itself where it retries none.
+
+    `root_run_id` is not it: the retry of a run that was itself executed again from scratch has the first run's.
+    """
+    known = _SCOPES.setdefault(instance, {})
+    if run.run_id not in known:
+        known[run.run_id] = retry_chain(run, instance)[-1]
+    return known[run.run_id]
+
+
+def _retries(run: dg.DagsterRun, parent: dg.DagsterRun | None, instance: dg.DagsterInstance) -> bool:
+    if RETRY_NUMBER_TAG in run.tags or RESUME_RETRY_TAG in run.tags:
+        return True
+    # Dagster hands this tag on to whatever is executed again later, "All steps" included (1.13).
+    if parent is None or not _resumes_assets(parent):
+        return True
+    return run.asset_selection == _assets_to_resume(parent, instance)
+
+
+def _resumes_assets(run: dg.DagsterRun) -> bool:
+    """Tell a run that "From asset failure" made, or one that inherited that run's tags."""
+    return run.tags.get(ASSET_RESUME_RETRY_TAG) == "true"
+
+
+def _assets_to_resume(run: dg.DagsterRun, instance: dg.DagsterInstance) -> Set[dg.AssetKey] | None:
+    """Ask Dagster what "From asset failure" would execute of a run; None where the run's plan is gone."""
+    if run.execution_plan_snapshot_id is None:
+        return None
+    plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+    assets, _checks = instance.run_domain.get_keys_to_reexecute(run.run_id, plan)
+    return assets
+
+
+def _partition(run: dg.DagsterRun) -> str | None:
+    start, end = run.tags.get(ASSET_PARTITION_RANGE_START_TAG), run.tags.get(ASSET_PARTITION_RANGE_END_TAG)
+    return f"{start}...{end}" if start and end else run.tags.get(PARTITION_NAME_TAG)

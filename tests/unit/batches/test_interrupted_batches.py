@@ -23,7 +23,7 @@ from dagma.batches.batch import Batch
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.row_crew import Crew
 from dagma.batches.tables_database import TablesDatabase
-from dagma.calls.caller import Caller
+from dagma.calls.request import Caller
 from dagma.ledger.grouped_ledger import GroupedLedger
 from dagma.ledger.ledger_settings import ledger_from_environment
 from dagma.ledger.reports import Filter, all_calls

@@ -16,8 +16,7 @@ from dagma.batches.batch import Batch
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import BatchStopped, FlowChanged
 from dagma.batches.tables_database import TablesDatabase
-from dagma.calls.caller import Caller
-from dagma.calls.request import FlowReference
+from dagma.calls.request import Caller, FlowReference
 from dagma.langflow import Unreachable
 from dagma.ledger import Usage
 

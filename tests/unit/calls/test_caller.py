@@ -8,8 +8,8 @@ import pytest
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
 
-from dagma.calls import caller
-from dagma.calls.caller import Caller, principal_of, retry_chain
+from dagma.calls import request
+from dagma.calls.request import Caller, principal_of, retry_chain
 
 FROM_ASSET_FAILURE = {"dagster/is_asset_resume_retry": "true"}
 FAILING = {"fails": "true"}
@@ -95,7 +95,7 @@ def test_the_runs_that_a_run_retries_are_looked_for_once(
     second, scope = execute(instance, {"dagster/retry_number": "1"}, "asking", parent=first)
     assert scope == first.run_id
     monkeypatch.setattr(type(instance), "get_run_by_id", lambda *_: pytest.fail("looked for again"))
-    assert caller._scope(second, instance) == scope
+    assert request._scope(second, instance) == scope
 
 
 def test_the_chain_of_a_retry_leads_back_to_its_scope_and_not_beyond(instance: dg.DagsterInstance) -> None:

@@ -18,9 +18,9 @@ from unit.calls.conftest import ASSET, Flow, asset_job, execute, rows, sends, wa
 from unit.calls.quick_policy import set_policy
 
 from dagma.backends.backend import Backend
-from dagma.calls import caller as callers
+from dagma.calls import request as request_module
 from dagma.calls import retrying
-from dagma.calls.caller import Caller
+from dagma.calls.request import Caller
 from dagma.testing import FakeLangflow, Fault
 
 
@@ -32,8 +32,8 @@ def instance(instance_on_disk: dg.DagsterInstance) -> dg.DagsterInstance:
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(callers, "FRESH_SECONDS", 0.0)
-    monkeypatch.setattr(callers, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(request_module, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(request_module, "POLL_SECONDS", 0.1)
 
 
 @contextmanager
@@ -184,7 +184,7 @@ def caller(instance: dg.DagsterInstance) -> Caller:
 def test_the_calls_of_a_run_ask_for_its_status_now_and_then(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(callers, "FRESH_SECONDS", 3600.0)
+    monkeypatch.setattr(request_module, "FRESH_SECONDS", 3600.0)
     asked: list[str] = []
     monkeypatch.setattr(type(instance), "get_run_by_id", lambda _, run_id: asked.append(run_id))
     for _ in range(3):

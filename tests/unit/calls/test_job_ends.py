@@ -14,9 +14,8 @@ import pytest
 from dagma.calls import durable_call
 from dagma.calls.answer import Answer
 from dagma.calls.call_backend import CallContext
-from dagma.calls.caller import Caller
 from dagma.calls.durable_call import DurableCall, JobOutOfReachError
-from dagma.calls.request import CallRequest, FlowReference
+from dagma.calls.request import Caller, CallRequest, FlowReference
 from dagma.langflow import (
     CallTimeout,
     FlowFailed,

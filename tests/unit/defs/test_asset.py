@@ -144,20 +144,29 @@ def with_model(fake: FakeLangflow, flow: Flow) -> None:
 @pytest.mark.parametrize(
     ("tweaks", "told"),
     [
-        ({"Model-1": {"api_key": "x"}}, "DAGMA_RUN_CONFIG_TWEAKS=Model-1.api_key"),
-        ({"Model-1": {"base_url": "http://elsewhere"}}, "DAGMA_RUN_CONFIG_TWEAKS=Model-1.base_url"),
-        ({"Model-1": {"not_there": 1}}, "Its fields are"),
-        ({"Nobody-1": {"field": 1}}, "Nobody-1"),
+        ({"Model-1": {"api_key": "sk-typed"}}, "DAGMA_RUN_CONFIG_TWEAKS: Model-1.api_key"),
+        ({"Model-1": {"base_url": "http://typed"}}, "DAGMA_RUN_CONFIG_TWEAKS: Model-1.base_url"),
+        ({"Model-1": {"temperature": {"value": "typed"}}}, "Give a plain value"),
+        ({"Model-1": {"not_there": "typed"}}, "Its fields are"),
+        ({"Nobody-1": {"field": "typed"}}, "Nobody-1"),
     ],
 )
-def test_a_tweak_that_leads_elsewhere_is_refused_unsent_and_named(
-    fake: FakeLangflow, instance: dg.DagsterInstance, tweaks: dict[str, Any], told: str
+def test_a_tweak_that_leads_elsewhere_is_refused_unsent_and_named_without_its_value(
+    fake: FakeLangflow,
+    instance: dg.DagsterInstance,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    tweaks: dict[str, Any],
+    told: str,
 ) -> None:
-    run = execute(instance, tweaks=tweaks)
+    with caplog.at_level(logging.DEBUG):
+        run = execute(instance, tweaks=tweaks)
     assert not run.is_materialized
     assert told in run.failure["description"]
     assert run.failure["may_have_run"] is False
+    assert "call_id" not in run.failure, "nothing was begun"
     assert sends(fake) == []
+    assert "typed" not in caplog.text + "".join(capfd.readouterr()) + str(run.failure)
 
 
 @pytest.mark.usefixtures("with_model")

@@ -11,10 +11,15 @@ import pytest
 from dagma import environment
 from dagma.calls.request import FlowReference
 from dagma.langflow import BadRequest, Forbidden, Unreachable
-from dagma.run_config.launch_tweaks import check_launch_tweaks
+from dagma.run_config.launch_tweaks import ALWAYS_ALLOWED, check_launch_tweaks
 
 ASSISTANT = json.loads((Path(__file__).parents[3] / "flows" / "assistant.json").read_text())
 MODEL, INPUT = "LanguageModel-assistant", "ChatInput-assistant"
+(FIELDS,) = (
+    [name for name in node["data"]["node"]["template"] if not name.startswith("_")]
+    for node in ASSISTANT["data"]["nodes"]
+    if node["id"] == MODEL
+)
 
 
 @pytest.fixture(autouse=True)
@@ -40,96 +45,45 @@ def refused(tweaks: dict[str, Any], at: FlowReference | None = None) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("component", "name", "value"),
     [
-        ("system_message", "Answer in French."),
-        ("temperature", 0.7),
-        ("max_tokens", 16),
-        ("stream", True),
-        ("system_message", "Read https://example.com first."),
+        (INPUT, "input_value", "Hello"),
+        (MODEL, "system_message", "Answer in French."),
+        (MODEL, "temperature", 0.7),
+        (MODEL, "max_tokens", 16),
+        (MODEL, "stream", True),
+        (MODEL, "system_message", "Read https://example.com first."),
     ],
 )
-def test_what_a_flow_is_asked_and_how_may_be_set(name: str, value: Any) -> None:
-    check_launch_tweaks({MODEL: {name: value}}, flow())
+def test_what_a_flow_is_asked_and_how_may_be_set(component: str, name: str, value: Any) -> None:
+    check_launch_tweaks({component: {name: value}}, flow())
 
 
-@pytest.mark.parametrize(
-    ("component", "name", "why"),
-    [
-        (MODEL, "api_key", "a secret"),
-        (MODEL, "base_url_ibm_watsonx", "an address"),
-        (MODEL, "ollama_base_url", "an address"),
-        (MODEL, "provider", "a model or its provider"),
-        (MODEL, "model", "a model or its provider"),
-        (MODEL, "model_name", "a model or its provider"),
-        (MODEL, "code", "code"),
-        (INPUT, "files", "an address or a file"),
-        (INPUT, "code", "code"),
-    ],
-)
-def test_what_leads_a_flow_elsewhere_is_refused_with_the_reason_and_the_setting(
-    component: str, name: str, why: str
-) -> None:
-    text = refused({component: {name: "x"}})
-    assert why in text
-    assert f"DAGMA_RUN_CONFIG_TWEAKS={component}.{name}" in text
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *(
-            "openai_api_base",
-            "openAIApiBase",
-            "BaseURL",
-            "baseurl",
-            "webhook",
-            "proxy_host",
-            "curl_input",
-            "database_url",
-        ),
-        *("apikey", "API-KEY", "authToken", "clientSecret", "mypassword", "headers", "aws_secret_access_key"),
-        *("python_code", "function_code", "global_imports", "allow_dangerous_code", "filter_instruction", "command"),
-        *("agent_llm", "modelName", "embedding_model", "azure_deployment", "model_kwargs"),
-        *("path", "file_path", "FileName", "directory"),
-    ],
-)
-def test_a_component_of_ones_own_is_judged_by_the_names_of_its_fields(name: str) -> None:
-    assert "by its name" in refused({MODEL: {name: "x"}}, flow(**{name: {}}))
-
-
-@pytest.mark.parametrize("name", ["max_tokens", "keyword", "country", "n_results", "question", "session_id", "top_k"])
-def test_names_that_only_look_alike_may_be_set(name: str) -> None:
+@pytest.mark.parametrize("name", ["input_value", "system_prompt", "max_tokens", "max_iterations", "n_messages"])
+def test_what_an_agent_is_asked_and_how_may_be_set(name: str) -> None:
     check_launch_tweaks({MODEL: {name: "x"}}, flow(**{name: {}}))
 
 
-@pytest.mark.parametrize(
-    ("field", "why"),
-    [
-        ({"password": True}, "a secret"),
-        ({"type": "model"}, "a model"),
-        ({"type": "code"}, "'code'"),
-        *(
-            ({"type": kind}, repr(kind))
-            for kind in ("file", "connect", "mcp", "tools", "auth", "dict", "NestedDict", "table")
-        ),
-        ({"type": "other"}, "'other'"),
-        ({"type": None}, "None"),
-        ({"load_from_db": True, "value": "A_VARIABLE"}, "global variable"),
-        ({"value": "https://api.example.com/v1"}, "an address"),
-        ({"proxy": {"id": "Inner-1", "field": "api_key"}}, "a secret"),
-    ],
-)
-def test_a_field_is_judged_by_how_the_flow_describes_it(field: dict[str, Any], why: str) -> None:
-    assert why in refused({MODEL: {"plain": "x"}}, flow(plain=field))
+@pytest.mark.parametrize("name", [name for name in FIELDS if f"*.{name}" not in ALWAYS_ALLOWED.split(", ")])
+def test_every_other_field_is_refused_with_the_component_the_field_and_what_to_write(name: str) -> None:
+    text = refused({MODEL: {name: "typed-value"}})
+    assert f"may not set the field {name!r} of {MODEL!r}" in text
+    assert f"add it to DAGMA_RUN_CONFIG_TWEAKS: {MODEL}.{name}" in text
+    assert "typed-value" not in text
 
 
-def test_attributes_of_a_field_cannot_be_set_through_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_document_on_security_lists_what_is_always_allowed() -> None:
+    document = (Path(__file__).parents[3] / "docs" / "security.md").read_text()
+    assert ALWAYS_ALLOWED in document
+
+
+@pytest.mark.parametrize("allowed", ["", f"{MODEL}.system_message"])
+def test_attributes_of_a_field_cannot_be_set_through_its_value(monkeypatch: pytest.MonkeyPatch, allowed: str) -> None:
+    monkeypatch.setenv("DAGMA_RUN_CONFIG_TWEAKS", allowed)
     # Langflow would read the global variable OPENAI_API_KEY into the prompt.
-    tweaks = {MODEL: {"system_message": {"value": "OPENAI_API_KEY", "load_from_db": True}}}
-    assert "Give a plain value" in refused(tweaks)
-    monkeypatch.setenv("DAGMA_RUN_CONFIG_TWEAKS", f"{MODEL}.system_message")
-    assert "Give a plain value" in refused(tweaks)
+    text = refused({MODEL: {"system_message": {"value": "OPENAI_API_KEY", "load_from_db": True}}})
+    assert "Give a plain value" in text
+    assert "OPENAI_API_KEY" not in text
 
 
 @pytest.mark.parametrize(
@@ -137,6 +91,8 @@ def test_attributes_of_a_field_cannot_be_set_through_its_value(monkeypatch: pyte
     [
         {"api_key": "x"},
         {"stream": True},
+        {MODEL: 1},
+        {"*": {"temperature": 0.5}},
         {"Language Model": {"temperature": 0.5}},
         {"LanguageModelComponent": {"temperature": 0.5}},
         {MODEL.lower(): {"temperature": 0.5}},
@@ -150,24 +106,34 @@ def test_only_fields_of_the_flow_are_taken_by_component_id_and_exact_name(tweaks
     refused(tweaks)
 
 
+def test_a_field_that_the_flow_does_not_have_is_refused_with_those_that_it_has() -> None:
+    assert f"ChatInput-assistant, ChatOutput-assistant, {MODEL}" in refused({"A-1": {"stream": True}})
+    assert "Its fields are" in refused({MODEL: {"system_prompt": "x"}})
+
+
 def test_nothing_is_let_through_because_it_stands_beside_what_may_be_set() -> None:
     assert "api_key" in refused({MODEL: {"temperature": 0.5, "api_key": "x"}})
     assert "files" in refused({MODEL: {"temperature": 0.5}, INPUT: {"files": "x"}})
 
 
-@pytest.mark.parametrize("name", [MODEL, "LanguageModelComponent", "Language Model"])
-def test_the_setting_allows_more_by_id_type_or_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setenv("DAGMA_RUN_CONFIG_TWEAKS", f"Other.api_key, {name}.model_name")
-    check_launch_tweaks({MODEL: {"model_name": "smollm2-135m"}}, flow())
+@pytest.mark.parametrize("name", [MODEL, "LanguageModelComponent", "Language Model", "*"])
+def test_the_setting_allows_more_by_id_type_or_name_or_for_every_component(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("DAGMA_RUN_CONFIG_TWEAKS", f"Other.api_key, {name} . model_name,")
+    check_launch_tweaks({MODEL: {"model_name": "smollm2-135m", "temperature": 0.5}}, flow())
     refused({MODEL: {"model_name": "smollm2-135m", "api_key": "x"}})
 
 
-def test_the_setting_allows_an_object_where_the_field_holds_one(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["dict", "NestedDict", "mcp"])
+def test_the_setting_allows_an_object_where_the_field_holds_one(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setenv("DAGMA_RUN_CONFIG_TWEAKS", f"{MODEL}.model_kwargs")
-    check_launch_tweaks({MODEL: {"model_kwargs": {"seed": 7}}}, flow(model_kwargs={"type": "dict"}))
+    check_launch_tweaks({MODEL: {"model_kwargs": {"seed": 7}}}, flow(model_kwargs={"type": kind}))
 
 
-@pytest.mark.parametrize("entry", ["model_name", ".model_name", "Language Model."])
+@pytest.mark.parametrize(
+    "entry", ["model_name", ".model_name", "Language Model.", "Language Model.*", "*", "*.*", "Lang*.model_name"]
+)
 def test_a_setting_that_names_no_field_is_refused_when_the_definitions_load(
     monkeypatch: pytest.MonkeyPatch, entry: str
 ) -> None:
@@ -177,42 +143,58 @@ def test_a_setting_that_names_no_field_is_refused_when_the_definitions_load(
         importlib.reload(definitions)
 
 
-def test_where_the_flow_cannot_be_looked_up_only_the_setting_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_flow_cannot_be_looked_up_the_list_decides_by_component_id(monkeypatch: pytest.MonkeyPatch) -> None:
     unseen = FlowReference("f", look_up_error=Forbidden("The server has no such page.", fix=""))
-    text = refused({"A-1": {"temperature": 0.5}}, unseen)
-    assert "can't be looked up (The server has no such page)" in text
-    monkeypatch.setenv("DAGMA_RUN_CONFIG_TWEAKS", "A-1.temperature")
     check_launch_tweaks({"A-1": {"temperature": 0.5}}, unseen)
-    refused({"A-1": {"temperature": {"load_from_db": True, "value": "X"}}}, unseen)
-    refused({"temperature": 0.5}, unseen)
+    assert "DAGMA_RUN_CONFIG_TWEAKS: A-1.seed" in refused({"A-1": {"seed": 7}}, unseen)
+    monkeypatch.setenv("DAGMA_RUN_CONFIG_TWEAKS", "A-1.seed")
+    check_launch_tweaks({"A-1": {"seed": 7}}, unseen)
+    refused({"A-2": {"seed": 7}}, unseen)
+    refused({"A-1": {"seed": {"load_from_db": True, "value": "X"}}}, unseen)
+    refused({"seed": 7}, unseen)
+    refused({"*": {"seed": 7}}, unseen)
 
 
-def test_a_look_up_that_may_succeed_later_is_no_reason_to_refuse() -> None:
+def test_a_look_up_that_may_succeed_later_is_waited_for_where_the_list_may_have_the_component_by_another_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     unseen = FlowReference("f", look_up_error=Unreachable("Langflow is away.", fix=""))
-    with pytest.raises(Unreachable) as error:
-        check_launch_tweaks({"A-1": {"temperature": 0.5}}, unseen)
-    assert (error.value.retryable, error.value.outcome) == (True, "not_run")
+    monkeypatch.setenv("DAGMA_RUN_CONFIG_TWEAKS", "Language Model.seed, A-1.model_kwargs")
+    check_launch_tweaks({"A-1": {"temperature": 0.5}}, unseen)
+    refused({"A-1": {"api_key": "x"}}, unseen)
+    for fields in ({"seed": 7}, {"model_kwargs": {"seed": 7}}):
+        with pytest.raises(Unreachable) as error:
+            check_launch_tweaks({"A-1": fields}, unseen)
+        assert (error.value.retryable, error.value.outcome) == (True, "not_run")
 
 
-@pytest.mark.parametrize("tweaks", [{"temperature": 0.5}, {"prompt": {"language": "French"}}])
-def test_a_backend_that_describes_no_fields_is_judged_by_names(tweaks: dict[str, Any]) -> None:
+@pytest.mark.parametrize("tweaks", [{"temperature": 0.5}, {"prompt": {"language": "French"}}, {"top_p": 1}])
+def test_a_backend_without_components_takes_fields_that_the_list_has(
+    monkeypatch: pytest.MonkeyPatch, tweaks: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("DAGMA_RUN_CONFIG_TWEAKS", "*.top_p, prompt.language")
     check_launch_tweaks(tweaks, FlowReference("chain"))
 
 
 @pytest.mark.parametrize(
-    "tweaks", [{"model": "x"}, {"openai_api_base": "x"}, {"prompt": {"api_key": "x"}}, {"model": {"temperature": 1}}]
+    "tweaks",
+    [
+        {"model": "x"},
+        {"prompt": {"api_key": "x"}},
+        {"prompt": {"language": {"api_key": "x"}}},
+        {"base_url": {"temperature": 1}},
+        {"base_url": {}},
+        {"chain": {"temperature": 1}},
+        {"language": "French"},
+        {"choices": [{"base_url": "http://evil"}]},
+    ],
 )
-def test_a_backend_that_describes_no_fields_keeps_its_addresses_keys_and_models(tweaks: dict[str, Any]) -> None:
+def test_a_backend_without_components_keeps_all_other_fields(
+    monkeypatch: pytest.MonkeyPatch, tweaks: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("DAGMA_RUN_CONFIG_TWEAKS", "prompt.language")
     refused(tweaks, FlowReference("chain"))
 
 
 def test_no_tweaks_ask_for_nothing() -> None:
     check_launch_tweaks({}, FlowReference("f", look_up_error=Unreachable("away", fix="")))
-
-
-def test_the_name_of_a_flow_without_fields_decides_nothing() -> None:
-    check_launch_tweaks({"temperature": 0.2}, FlowReference("code_review_model"))
-    with pytest.raises(BadRequest, match="an address or a file"):
-        check_launch_tweaks({"choices": [{"size": 1}, [{"base_url": "http://evil"}]]}, FlowReference("chain"))
-    with pytest.raises(BadRequest, match="a secret"):
-        check_launch_tweaks({"C-1": {"api_key": [{}, "sk"]}}, FlowReference("chain"))

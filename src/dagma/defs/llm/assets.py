@@ -11,7 +11,7 @@ from dagma.calls.request import CallMode, OnUnknown
 from dagma.calls.retrying import CALL_ERRORS, retry_or_fail
 from dagma.langflow import InputType, OutputType
 from dagma.ledger.texts import storable
-from dagma.run_config.launch_tweaks import check_launch_tweaks
+from dagma.run_config.launch_tweaks import ALWAYS_ALLOWED, check_launch_tweaks
 from dagma.run_config.plain_config import PlainConfig
 
 POOL = "langflow"
@@ -32,8 +32,8 @@ class FlowRunConfig(PlainConfig):
     output_type: OutputType = Field(default="chat", description="Which of the flow's outputs is returned.")
     tweaks: dict[str, Any] = Field(
         default={},
-        description="Component fields to set for this call only: {component id: {field: value}}. No addresses, "
-        "secrets, code or models, unless DAGMA_RUN_CONFIG_TWEAKS names the field.",
+        description="Component fields to set for this call only: {component id: {field: value}}. Which: "
+        f"{ALWAYS_ALLOWED}, and what DAGMA_RUN_CONFIG_TWEAKS adds.",
     )
     session_id: str | None = Field(
         default=None,
