@@ -63,6 +63,7 @@ IMPORTED = {
 }
 OVERRIDDEN = {
     "urllib3.connection:HTTPConnection._new_conn": "where a socket is made, before its TLS handshake",
+    "urllib3.connection:HTTPConnection._tunnel": "where a proxy has answered, before the server's TLS handshake",
     "urllib3.connectionpool:HTTPConnectionPool._put_conn": "where a connection begins to idle",
     "urllib3.connectionpool:HTTPConnectionPool._get_conn": "where one that idled too long is taken out",
     "dagster_celery.launcher:_get_run_priority": "the library's own reading of its tag",

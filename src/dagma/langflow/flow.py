@@ -10,7 +10,6 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -125,23 +124,30 @@ class Flow:
                     )
 
 
+@dataclass
+class _Fetch:
+    """Lets one caller fetch a flow while others wait for it."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    error: Exception | None = None
+
+
 class FlowCache:
     """Keeps flows for a while by the id or endpoint name that they were asked for; safe for threads.
 
     Args:
-        seconds: How long, counted from when a flow is asked for.
+        seconds: How long, counted from when a flow has been fetched.
     """
 
     def __init__(self, seconds: float = 10.0) -> None:
         self._seconds = seconds
-        self._lock = threading.Lock()
-        self._flows: dict[str, tuple[float, Future[Flow]]] = {}
+        self._flows: dict[str, tuple[float, Flow]] = {}
+        self._fetches: dict[str, _Fetch] = {}
 
     def get(self, key: str) -> Flow | None:
         """Return the flow, if it is kept."""
-        with self._lock:
-            kept = self._kept(key)
-        return None if kept is None else _flow_in(kept)
+        since, flow = self._flows.get(key, (0.0, None))
+        return flow if time.monotonic() - since < self._seconds else None
 
     def get_or_fetch(self, key: str, fetch: Callable[[], Flow]) -> Flow:
         """Return the flow, fetched by one of the callers that ask for it at the same time.
@@ -150,55 +156,31 @@ class FlowCache:
             key: Its id or endpoint name.
             fetch: Fetches it; what it raises, all callers that wait for it get.
         """
-        while True:
-            mine = Future[Flow]()
-            try:
-                with self._lock:
-                    kept = self._kept(key)
-                    if kept is None:
-                        self._flows[key] = (time.monotonic(), mine)
-                if kept is not None:
-                    return kept.result()
-                flow = _fetched(fetch, mine)
+        if (flow := self.get(key)) is not None:
+            return flow
+        shared = self._fetches.setdefault(key, _Fetch())
+        with shared.lock:
+            if shared.error is not None:
+                raise shared.error
+            if (flow := self.get(key)) is None:
+                try:
+                    flow = fetch()
+                except Exception as error:
+                    shared.error = error
+                    # Whoever asks from here on fetches the flow anew.
+                    del self._fetches[key]
+                    raise
+                self.put(key, flow)
                 self.put(flow.id, flow)  # for those who know it by its id
-                return flow
-            except CancelledError:
-                continue
-            finally:
-                # If this caller is interrupted, those that wait for it fetch the flow themselves.
-                mine.cancel()
+            return flow
 
     def put(self, key: str, flow: Flow) -> None:
         """Keep a flow."""
-        kept = Future[Flow]()
-        kept.set_result(flow)
-        with self._lock:
-            self._flows[key] = (time.monotonic(), kept)
+        self._flows[key] = (time.monotonic(), flow)
 
     def forget(self) -> None:
         """Drop all flows."""
-        with self._lock:
-            self._flows.clear()
-
-    def _kept(self, key: str) -> "Future[Flow] | None":
-        """Return what is fetched or was a moment ago, unless it failed."""
-        asked_at, kept = self._flows.get(key, (0.0, None))
-        if kept is None or time.monotonic() - asked_at >= self._seconds:
-            return None
-        return None if kept.done() and _flow_in(kept) is None else kept
-
-
-def _fetched(fetch: Callable[[], Flow], told: "Future[Flow]") -> Flow:
-    try:
-        told.set_result(fetch())
-    except Exception as error:  # noqa: BLE001 (raised below, to each caller)
-        told.set_exception(error)
-    return told.result()
-
-
-def _flow_in(told: "Future[Flow]") -> Flow | None:
-    is_there = told.done() and not told.cancelled() and told.exception() is None
-    return told.result() if is_there else None
+        self._flows.clear()
 
 
 def check_flow_id(flow_id: str) -> None:

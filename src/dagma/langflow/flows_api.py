@@ -60,7 +60,7 @@ class FlowsApi(Connection):
         return self._get_flow(uuid_or_none(flow_id) or self._id_of(flow_id, deadline), deadline)
 
     def recent_flow(self, flow_id: str) -> Flow:
-        """Return a flow as it was at most 10 s ago. Callers that ask at the same time share a look-up.
+        """Return a flow that was fetched at most 10 s ago. Callers that ask at the same time share a look-up.
 
         Args:
             flow_id: Id or endpoint name of the flow.

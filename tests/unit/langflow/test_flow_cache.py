@@ -1,8 +1,9 @@
 """Callers that ask for a flow at the same time: one of them fetches it."""
 
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -73,16 +74,14 @@ def test_a_flow_that_is_old_is_fetched_again_and_those_who_ask_meanwhile_wait_fo
     assert server.asked == 1
 
 
-def test_a_fetch_that_hangs_is_waited_for_no_longer_than_a_flow_is_kept(clock: list[float]) -> None:
-    cache, server = FlowCache(10), Server(lambda: flow("old"))
+def test_another_flow_is_not_waited_for() -> None:
+    cache, server = FlowCache(10), Server(lambda: flow("slow"))
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(cache.get_or_fetch, "ask", server.fetch)
+        slow = pool.submit(cache.get_or_fetch, "ask", server.fetch)
         assert server.is_asked.wait(10)
-        clock[0] += 10
-        assert cache.get_or_fetch("ask", lambda: flow("new")).name == "new"
+        assert cache.get_or_fetch("other", lambda: flow("new")).name == "new"
         server.may_answer.set()
-        assert first.result(10).name == "old"
-    assert cache.get_or_fetch("ask", server.fetch).name == "new"
+        assert slow.result(10).name == "slow"
 
 
 def test_a_flow_that_is_forgotten_is_fetched_again() -> None:
@@ -98,11 +97,12 @@ def test_a_failure_is_everybodys_who_waits_and_nobodys_who_asks_later() -> None:
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(cache.get_or_fetch, "ask", server.fetch)
         assert server.is_asked.wait(10)
-        _, told = cache._flows["ask"]
+        second = waiting(pool, cache, server)
         server.may_answer.set()
-        for get in (first.result, told.result):
+        for each in (first, second):
             with pytest.raises(FlowNotFound):
-                get(10)
+                each.result(10)
+    assert server.asked == 1
     assert cache.get("ask") is None
     assert cache.get_or_fetch("ask", server.fetch).name == "new"
 
@@ -113,11 +113,28 @@ def test_a_caller_that_is_interrupted_leaves_the_fetching_to_another() -> None:
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(cache.get_or_fetch, "ask", server.fetch)
         assert server.is_asked.wait(10)
-        second = pool.submit(cache.get_or_fetch, "ask", server.fetch)
+        second = waiting(pool, cache, server)
         server.may_answer.set()
         with pytest.raises(Interrupted):
             first.result(10)
         assert second.result(10).name == "new"
+
+
+def waiting(pool: ThreadPoolExecutor, cache: FlowCache, server: Server) -> Future[Flow]:
+    """Return a caller that waits for what another fetches."""
+    waits, fetch = threading.Event(), cache._fetches["ask"]
+    lock = fetch.lock
+
+    @contextmanager
+    def telling() -> Iterator[None]:
+        waits.set()
+        with lock:
+            yield
+
+    fetch.lock = telling()
+    future = pool.submit(cache.get_or_fetch, "ask", server.fetch)
+    assert waits.wait(10)
+    return future
 
 
 def refuse() -> Flow:

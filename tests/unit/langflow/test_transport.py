@@ -166,28 +166,6 @@ def test_a_folder_is_no_certificate(tmp_path: Path):
         TLS(cert=tmp_path)
 
 
-@contextlib.contextmanager
-def raw_server(answer: bytes, interval: float) -> Iterator[int]:
-    """Listen on a port, and send bytes one by one to whoever connects."""
-    done = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, _ = listener.accept()
-                    with connection, contextlib.suppress(OSError):
-                        for byte in answer:
-                            connection.sendall(bytes([byte]))
-                            done.wait(interval)
-                        done.wait(HANGING)
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield listener.getsockname()[1]
-        done.set()
-        listener.shutdown(socket.SHUT_RDWR)
-
-
 def test_a_balancer_without_a_backend_is_unreachable_and_no_matter_of_certificates():
     with closing_server() as (port, _):
         client = LangflowClient(f"https://127.0.0.1:{port}", retry=RetryPolicy(attempts=1))
@@ -203,22 +181,6 @@ def test_a_proxy_that_refuses_the_tunnel_has_sent_nothing_on(monkeypatch: pytest
         with client, pytest.raises(Unreachable, match=r"No connection for POST .*: Tunnel .* 503") as caught:
             client.run("flow", "hello")
     assert (caught.value.outcome, caught.value.retryable) == ("not_run", True)
-
-
-# A TLS record of 16 KB that never ends.
-HANDSHAKE_WITHOUT_END = b"\x16\x03\x03\x40\x00" + b"\x02" * 1000
-
-
-def test_a_tls_handshake_that_dribbles_ends_at_the_deadline():
-    with raw_server(HANDSHAKE_WITHOUT_END, 0.2) as port:
-        client = LangflowClient(
-            f"https://127.0.0.1:{port}", timeouts=Timeouts(connect=1.0, total=1.5), retry=RetryPolicy(attempts=1)
-        )
-        started = time.monotonic()
-        with client, pytest.raises(CallTimeout) as caught:
-            client.run("flow", "hello")
-        assert caught.value.outcome == "not_run"
-        assert time.monotonic() - started < HANGING
 
 
 def test_a_port_where_nobody_listens_is_unreachable_and_retried_within_the_deadline():

@@ -37,8 +37,8 @@ def network_error(error: Exception, watch: Watch, request: str, address: str, re
         redactor: Hides the client's secrets in what the network's layers said.
     """
     causes = list(_causes(error))
-    if watch.fired or (_any(causes, _SILENCE) and not _any(causes, _REFUSED)):
-        return timed_out(request, watch)
+    if watch.deadline.passed() or (_any(causes, _SILENCE) and not _any(causes, _REFUSED)):
+        return _timed_out(request, watch)
     reason = redactor.excerpt(_innermost(causes))[:_LONGEST_REASON]
     outcome: Outcome = "unknown" if watch.sent else "not_run"
     if _any(causes, _TLS) and not _any(causes, _TLS_CUT_OFF):
@@ -52,9 +52,9 @@ def network_error(error: Exception, watch: Watch, request: str, address: str, re
     return Unreachable(f"{what} {request} to {address}: {reason}.", outcome=outcome)
 
 
-def timed_out(request: str, watch: Watch) -> CallTimeout:
+def _timed_out(request: str, watch: Watch) -> CallTimeout:
     """Return the error of a request whose deadline passed, or whose server was silent for too long."""
-    if watch.fired or watch.deadline.passed():
+    if watch.deadline.passed():
         cause = f"The deadline of {watch.deadline.seconds:g} s passed during {request}."
     else:
         cause = f"The server was silent for too long during {request}."

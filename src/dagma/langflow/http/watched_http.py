@@ -1,24 +1,26 @@
-"""Connections that can be cut at a deadline and that know whether a request has left.
+"""Connections that end at a deadline and that know whether a request has left.
 
-urllib3 bounds each socket operation, not their sum: a server that dribbles a byte a second, in the TLS handshake, the
-headers or the body, holds its caller for ever. And it can't tell a request that was never sent from one whose
-connection broke later, which decides whether a flow may have run. A `Watch` does both: it shuts the socket down when
-its time is over, and it is told of the first byte sent. One thread watches the times of all exchanges: to start one for
-each would take as long as a small exchange. Only the look-up of the server's name is bounded otherwise, by the system's
-resolver.
+urllib3 bounds each socket operation, not their sum: a server that sends a byte a second, in its headers or its body,
+would hold its caller for ever. And it can't tell a request that was never sent from one whose connection broke later,
+which decides whether a flow may have run. A `Watch` knows the deadline of an exchange, and is told of the first byte
+sent. Before each operation the socket's time-out is set to what is left until the deadline. A TLS handshake and
+`sendall` are one operation each.
+
+Two things can take longer: the look-up of the server's name, which only the system's resolver bounds, and TLS through a
+proxy that is itself reached over TLS, where each read within a handshake or a record is an operation of its own.
 """
 
 import contextlib
+import http.client
+import io
 import math
 import os
 import socket
-import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import unquote
 
@@ -77,136 +79,28 @@ class Deadline:
             raise CallTimeout(f"The deadline of {self.seconds:g} s passed before {doing}.", outcome="not_run")
 
 
-class Alarms:
-    """Calls back when a time has come, from a thread of its own that starts with the first alarm.
-
-    Callbacks must be short, and must not raise. Threads may share one; in a forked child it starts empty.
-    """
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
-        self._alarms: dict[Hashable, tuple[float, Callable[[], object]]] = {}
-        self._is_running = False
-        self._wakes_at = math.inf
-
-    def set(self, owner: Hashable, seconds: float, callback: Callable[[], object]) -> None:
-        """Set the alarm of an owner, who has one at most.
-
-        Args:
-            owner: Who sets it.
-            seconds: In how many seconds.
-            callback: What to do then.
-        """
-        at = time.monotonic() + seconds
-        with self._changed:
-            self._alarms[owner] = (at, callback)
-            if not self._is_running:
-                threading.Thread(target=self._run, name="dagma-alarms", daemon=True).start()
-                self._is_running = True
-            elif at < self._wakes_at:
-                self._changed.notify()
-
-    def cancel(self, owner: Hashable) -> None:
-        """Cancel an owner's alarm, if it has not gone off; it may be going off right now.
-
-        Args:
-            owner: Who set it.
-        """
-        # The thread is left to sleep: it finds out when it wakes.
-        with self._changed:
-            self._alarms.pop(owner, None)
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                now = time.monotonic()
-                due = [owner for owner, (at, _) in self._alarms.items() if at <= now]
-                callbacks = [self._alarms.pop(owner)[1] for owner in due]
-                if not callbacks:
-                    self._wakes_at = min((at for at, _ in self._alarms.values()), default=math.inf)
-                    self._changed.wait(min(self._wakes_at - now, threading.TIMEOUT_MAX))
-            for callback in callbacks:
-                callback()
-
-    def _forget_after_fork(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
-        self._alarms = {}
-        self._is_running = False
-
-
-alarms = Alarms()
-"""Those of this process."""
-
-os.register_at_fork(after_in_child=alarms._forget_after_fork)
-
-
+@dataclass
 class Watch:
     """Watches one exchange.
 
     Args:
-        deadline: When to cut its connection.
-
-    Attributes:
-        deadline: The same.
+        deadline: When it ends.
         sent: Whether a byte of the request may have left this machine.
         answered: Whether a response has begun.
-        fired: Whether the time was over and the connection was cut.
     """
 
-    def __init__(self, deadline: Deadline) -> None:
-        self.deadline = deadline
-        self.sent = False
-        self.answered = False
-        self.fired = False
-        self._lever: socket.socket | None = None
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> "Watch":
-        alarms.set(self, self.deadline.remaining(), self._fire)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        alarms.cancel(self)
-        with self._lock:
-            self._drop()
+    deadline: Deadline
+    sent: bool = False
+    answered: bool = False
 
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:
-        """Make this the watch that the connections of this thread report to."""
+        """Make this the watch of the connections and responses that this thread uses."""
         token = _current.set(self)
         try:
             yield
         finally:
             _current.reset(token)
-
-    def hold(self, sock: socket.socket) -> None:
-        """Take a lever on the socket to shut down when the time is over.
-
-        The lever is a duplicate of the file descriptor: it ends the connection whatever wraps or owns it by then.
-        """
-        with self._lock:
-            self._drop()
-            self._lever = socket.socket(fileno=os.dup(sock.fileno()))
-            if self.fired:
-                self._pull()
-
-    def _fire(self) -> None:
-        with self._lock:
-            self.fired = True
-            self._pull()
-
-    def _pull(self) -> None:
-        if self._lever is not None:
-            # The other side may have closed it already: nothing is left to cut.
-            with contextlib.suppress(OSError):
-                self._lever.shutdown(socket.SHUT_RDWR)
-
-    def _drop(self) -> None:
-        if self._lever is not None:
-            self._lever.close()
-            self._lever = None
 
 
 def seconds_left() -> float:
@@ -215,9 +109,51 @@ def seconds_left() -> float:
     return math.inf if watch is None else watch.deadline.remaining()
 
 
-class _WatchedConnection(HTTPConnection):
-    """A connection that hands its socket to the current watch, from the first byte of a TLS handshake on."""
+def _bound(sock: socket.socket, longest: float | None, left: float) -> None:
+    """Let the next operation of a socket take no longer than what is left.
 
+    Raises:
+        TimeoutError: Nothing is left.
+    """
+    if left <= 0:
+        raise TimeoutError
+    sock.settimeout(min(longest or math.inf, left))
+
+
+class _BoundedReader(io.RawIOBase):
+    """Reads from a socket until a deadline."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, deadline: Deadline) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._silence = sock.gettimeout()
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        _bound(self._sock, self._silence, self._deadline.remaining())
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """A response that is read until the deadline of the exchange it began in, whoever reads it."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        if (watch := _current.get()) is not None:
+            self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), sock, watch.deadline))
+
+
+class _WatchedConnection(HTTPConnection):
+    """A connection that tells the current watch what it sends, and keeps to the time that is left."""
+
+    response_class = _Response
     _is_connecting = False
 
     def connect(self) -> None:
@@ -229,19 +165,25 @@ class _WatchedConnection(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         sock = self._connected()
-        _report(sock)
+        # A TLS handshake may follow, with the server or with a proxy.
+        _bound(sock, self.timeout, seconds_left())
         return sock
+
+    def _tunnel(self) -> None:
+        super()._tunnel()
+        # The TLS handshake with the server follows.
+        _bound(self.sock, self.timeout, seconds_left())
 
     def _connected(self) -> socket.socket:
         """Try the addresses of the server's name one after the other, all of them within the time that is left."""
         host, longest = self.host, self.timeout
-        failure: Exception = NewConnectionError(self, "There was no time to connect.")
+        failure: Exception = ConnectTimeoutError(self, "There was no time to connect.")
         try:
             for address in self._addresses():
                 left = seconds_left()
                 if left <= 0:
                     break
-                self.host, self.timeout = address, min(longest, left) if isinstance(longest, int | float) else left
+                self.host, self.timeout = address, min(longest or math.inf, left)
                 try:
                     return super()._new_conn()
                 except (NewConnectionError, ConnectTimeoutError) as error:
@@ -257,24 +199,14 @@ class _WatchedConnection(HTTPConnection):
             return [self.host]  # as the attempt to connect will tell
         return [str(address[0]) for *_, address in found]
 
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        """Send a request; a connection that was kept reports to the watch of this exchange from now on."""
-        if self.sock is not None:
-            _report(self.sock)
-        super().request(*args, **kwargs)
-
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
+        _bound(self.sock, self.timeout, seconds_left())
         # A proxy is asked for its tunnel while connecting: nothing of the request is in that.
         if not self._is_connecting and (watch := _current.get()) is not None:
             watch.sent = True
         super().send(data)
-
-
-def _report(sock: socket.socket) -> None:
-    if (watch := _current.get()) is not None:
-        watch.hold(sock)
 
 
 class _WatchedTLSConnection(_WatchedConnection, HTTPSConnection):
