@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 
@@ -147,12 +147,13 @@ def flow_table(
             )
         except BatchStopped as error:
             yield _check(table)
-            raise _failure(error, progress) from error
+            raise _failure(error, progress, _shown(table, "failed_rows")) from error
         except (RowsError, TableError) as error:
             raise _failure(error, progress) from error
         context.log.info("%s: %s", name, _ended(progress))
         yield _check(table)
-        yield dg.MaterializeResult(value=None, metadata=_describe_batch(progress) | _preview(table))
+        count = {"dagster/row_count": table.count()}
+        yield dg.MaterializeResult(value=None, metadata=_describe_batch(progress) | count | _shown(table, "preview"))
 
     # The parameters of an asset's function are its inputs: with upstream rows it has one more.
     if upstream is not None:
@@ -190,10 +191,10 @@ def _check(table: AnswerTable) -> dg.AssetCheckResult:
     )
 
 
-def _failure(error: Exception, progress: Progress) -> dg.Failure:
+def _failure(error: Exception, progress: Progress, shown: Mapping[str, Any] | None = None) -> dg.Failure:
     return dg.Failure(
         description=f"{type(error).__name__}: {error}",
-        metadata={"error": type(error).__name__, "cause": str(error), **_describe_batch(progress)},
+        metadata={"error": type(error).__name__, "cause": str(error), **_describe_batch(progress), **(shown or {})},
         # A table that can't be reached may be in a minute; nothing else passes by itself.
         allow_retries=isinstance(error, TableError),
     )
@@ -238,11 +239,10 @@ def _tell_errors(errors: Mapping[str, int]) -> str:
     return ", ".join(f"{kind}: {counted(count, 'rows')}" for kind, count in errors.items())
 
 
-def _preview(table: AnswerTable) -> dict[str, Any]:
-    """Show the first rows of a table, unless answers are not to be recorded in Dagster, and how many rows it has."""
-    count = {"dagster/row_count": table.count()}
+def _shown(table: AnswerTable, name: Literal["preview", "failed_rows"]) -> dict[str, Any]:
+    """Show the first rows of a table, or those that failed, unless answers are not to be recorded in Dagster."""
     if not record_texts():
-        return count
+        return {}
     columns = table.columns[:PREVIEW_COLUMNS]
-    rows = itertools.islice(table.rows(columns), PREVIEW_ROWS)
-    return count | {"preview": show_table(rows, columns, PREVIEW_CHARACTERS)}
+    rows = list(itertools.islice(table.rows(columns, failed=name == "failed_rows"), PREVIEW_ROWS))
+    return {name: show_table(rows, columns, PREVIEW_CHARACTERS)} if rows else {}

@@ -118,6 +118,8 @@ def test_over_max_failed_the_run_fails_with_the_errors_by_kind(
     assert failure is not None
     assert failure.metadata["errors_by_kind"].value == "AnswerFault: 1 row"
     assert "max_failed allows 0" in str(failure.description)
+    (failed,) = failure.metadata["failed_rows"].records
+    assert failed.data["error_kind"] == "AnswerFault"
     assert len(result.get_asset_check_evaluations()) == 1
     assert stored(database, "reviews_labelled", "label")[0] == {"label": "positive"}
 
