@@ -158,7 +158,9 @@ class FlowCache:
         """
         if (flow := self.get(key)) is not None:
             return flow
-        shared = self._fetches.setdefault(key, _Fetch())
+        # Those of now: what was asked for before `forget` is not kept after it.
+        flows, fetches = self._flows, self._fetches
+        shared = fetches.setdefault(key, _Fetch())
         with shared.lock:
             if shared.error is not None:
                 raise shared.error
@@ -168,10 +170,9 @@ class FlowCache:
                 except Exception as error:
                     shared.error = error
                     # Whoever asks from here on fetches the flow anew.
-                    del self._fetches[key]
+                    del fetches[key]
                     raise
-                self.put(key, flow)
-                self.put(flow.id, flow)  # for those who know it by its id
+                flows[key] = flows[flow.id] = (time.monotonic(), flow)  # also for those who know it by its id
             return flow
 
     def put(self, key: str, flow: Flow) -> None:
@@ -180,7 +181,7 @@ class FlowCache:
 
     def forget(self) -> None:
         """Drop all flows."""
-        self._flows.clear()
+        self._flows, self._fetches = {}, {}
 
 
 def check_flow_id(flow_id: str) -> None:

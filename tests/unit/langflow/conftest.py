@@ -19,6 +19,7 @@ __all__ = ["certificates", "fake_langflow"]
 settings.register_profile("dagma", deadline=None)
 settings.load_profile("dagma")
 
+Wait = Callable[[float], object]
 MakeClient = Callable[..., LangflowClient]
 
 
@@ -68,4 +69,23 @@ def closing_server(answer: bytes = b"") -> Iterator[tuple[int, list[bytes]]]:
 
         threading.Thread(target=serve, daemon=True).start()
         yield listener.getsockname()[1], heard
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def serving(talk: Callable[[socket.socket, Wait], None]) -> Iterator[int]:
+    """Listen on a port, and talk to one caller after the other; waits end with the block."""
+    done = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    caller, _ = listener.accept()
+                    with caller, contextlib.suppress(OSError):
+                        talk(caller, done.wait)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+        done.set()
         listener.shutdown(socket.SHUT_RDWR)

@@ -3,14 +3,13 @@
 import contextlib
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from harness.certificates import Certificates
-from unit.langflow.conftest import MakeClient
+from unit.langflow.conftest import MakeClient, Wait, serving
 
 from dagma.langflow import TLS, CallTimeout, LangflowClient, RetryPolicy, Timeouts
 from dagma.langflow.http.transport import Request, Transport
@@ -25,27 +24,6 @@ PATIENT = Timeouts(connect=60.0, read=60.0, total=DEADLINE)
 # A TLS record of 16 KB that never ends.
 HANDSHAKE_WITHOUT_END = b"\x16\x03\x03\x40\x00" + b"\x02" * 1000
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n"
-
-Wait = Callable[[float], object]
-
-
-@contextlib.contextmanager
-def serving(talk: Callable[[socket.socket, Wait], None]) -> Iterator[int]:
-    """Listen on a port, and talk to one caller after the other; waits end with the block."""
-    done = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    caller, _ = listener.accept()
-                    with caller, contextlib.suppress(OSError):
-                        talk(caller, done.wait)
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield listener.getsockname()[1]
-        done.set()
-        listener.shutdown(socket.SHUT_RDWR)
 
 
 def saying(*words: bytes, every: float) -> Callable[[socket.socket, Wait], None]:

@@ -91,6 +91,21 @@ def test_a_flow_that_is_forgotten_is_fetched_again() -> None:
     assert cache.get_or_fetch("ask", lambda: flow("new")).name == "new"
 
 
+def test_what_was_asked_for_before_flows_were_forgotten_is_not_kept() -> None:
+    cache, server = FlowCache(10), Server(lambda: flow("old"))
+    with ThreadPoolExecutor(1) as pool:
+        before = pool.submit(cache.get_or_fetch, "ask", server.fetch)
+        assert server.is_asked.wait(10)
+        cache.forget()
+        assert cache.get_or_fetch("ask", lambda: flow("new")).name == "new"
+        server.may_answer.set()
+        assert before.result(10).name == "old"
+    for key in ("ask", flow("new").id):
+        kept = cache.get(key)
+        assert kept is not None
+        assert kept.name == "new"
+
+
 def test_a_failure_is_everybodys_who_waits_and_nobodys_who_asks_later() -> None:
     answers: list[Callable[[], Flow]] = [refuse, lambda: flow("new")]
     cache, server = FlowCache(10), Server(lambda: answers.pop(0)())

@@ -26,17 +26,20 @@ _BROKEN_OFF = (ConnectionError, http.client.IncompleteRead)
 _NO_HTTP = (http.client.HTTPException, urllib3.exceptions.InvalidHeader)
 
 
-def network_error(error: Exception, watch: Watch, request: str, address: str, redactor: Redactor) -> LangflowError:
+def network_error(
+    error: Exception, handled: BaseException | None, watch: Watch, request: str, address: str, redactor: Redactor
+) -> LangflowError:
     """Return the typed error of a request that has no complete response.
 
     Args:
         error: What urllib3 raised.
+        handled: What the caller was handling when it sent the request: no cause of the error, though Python chains it.
         watch: Knows whether the request was sent.
         request: The request, for the message.
         address: The server's address, for the message.
         redactor: Hides the client's secrets in what the network's layers said.
     """
-    causes = list(_causes(error))
+    causes = list(_causes(error, handled))
     if watch.deadline.passed() or (_any(causes, _SILENCE) and not _any(causes, _REFUSED)):
         return _timed_out(request, watch)
     reason = redactor.excerpt(_innermost(causes))[:_LONGEST_REASON]
@@ -65,13 +68,13 @@ def _any(causes: Iterable[BaseException], types: tuple[type[BaseException], ...]
     return any(isinstance(cause, types) for cause in causes)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def _causes(error: BaseException, handled: BaseException | None) -> Iterator[BaseException]:
     """Yield the error and what it wraps: as argument, or as the exception it was raised in."""
     seen: list[BaseException] = []
     waiting: list[object] = [error]
     while waiting:
         each = waiting.pop(0)
-        if isinstance(each, BaseException) and each not in seen:
+        if isinstance(each, BaseException) and each is not handled and each not in seen:
             seen.append(each)
             waiting += [*each.args, each.__cause__ or each.__context__]
     yield from seen

@@ -1,6 +1,7 @@
 """One HTTP exchange: bounded in time and memory, without redirects, its network failures typed."""
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -287,11 +288,13 @@ class Transport:
 
     @contextmanager
     def _translated(self, request: Request, watch: Watch) -> Iterator[None]:
+        handled = sys.exception()
         try:
             yield
         except (HTTPError, OSError) as error:
             # `from None`: the messages of urllib3 may quote what they were given.
-            raise network_error(error, watch, str(request), bare_url(self.base_url), self.redactor()) from None
+            address = bare_url(self.base_url)
+            raise network_error(error, handled, watch, str(request), address, self.redactor()) from None
 
     def _chunks(self, response: BaseHTTPResponse, request: Request, watch: Watch, start: bytearray) -> Iterator[bytes]:
         """Yield the body as it comes in, and keep the start of it."""

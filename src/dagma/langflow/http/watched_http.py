@@ -16,6 +16,7 @@ import io
 import math
 import os
 import socket
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
@@ -117,7 +118,8 @@ def _bound(sock: socket.socket, longest: float | None, left: float) -> None:
     """
     if left <= 0:
         raise TimeoutError
-    sock.settimeout(min(longest or math.inf, left))
+    seconds = min(longest or math.inf, left)
+    sock.settimeout(None if seconds == math.inf else seconds)
 
 
 class _BoundedReader(io.RawIOBase):
@@ -148,6 +150,13 @@ class _Response(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         if (watch := _current.get()) is not None:
             self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), sock, watch.deadline))
+
+    def begin(self) -> None:
+        super().begin()
+        # http.client skips 100 only, and takes other notices, such as 103, for the answer that is still to come.
+        while http.HTTPStatus.SWITCHING_PROTOCOLS < self.status < http.HTTPStatus.OK:
+            self.headers = self.msg = None  # type: ignore[assignment]
+            super().begin()
 
 
 class _WatchedConnection(HTTPConnection):
@@ -202,8 +211,9 @@ class _WatchedConnection(HTTPConnection):
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
-        _bound(self.sock, self.timeout, seconds_left())
-        # A proxy is asked for its tunnel while connecting: nothing of the request is in that.
+        # The time to connect in does not bound a body, which may take long to send. A proxy is asked for its tunnel
+        # while connecting: nothing of the request is in that.
+        _bound(self.sock, self.timeout if self._is_connecting else None, seconds_left())
         if not self._is_connecting and (watch := _current.get()) is not None:
             watch.sent = True
         super().send(data)
@@ -214,10 +224,11 @@ class _WatchedTLSConnection(_WatchedConnection, HTTPSConnection):
 
 
 class _WatchedPool(HTTPConnectionPool):
-    """Keeps connections, but for none that has been idle for so long that the server may be closing it.
+    """Keeps connections, but none that has been idle for so long that the server may be closing it.
 
     A request that meets the server's close on its way is lost, and nobody can tell whether it was read: a flow that
-    may have run must not be sent again.
+    may have run must not be sent again. Nor is one kept that holds more than the last answer: it would be taken for the
+    next. What the system holds urllib3 sees, and not what TLS has decrypted already.
     """
 
     ConnectionCls = _WatchedConnection
@@ -228,8 +239,9 @@ class _WatchedPool(HTTPConnectionPool):
         super()._put_conn(conn)
 
     def _get_conn(self, timeout: float | None = None) -> Any:
-        conn = super()._get_conn(timeout)
-        if time.monotonic() - getattr(conn, "idle_since", math.inf) > LONGEST_IDLE_SECONDS:
+        conn: Any = super()._get_conn(timeout)
+        is_old = time.monotonic() - getattr(conn, "idle_since", math.inf) > LONGEST_IDLE_SECONDS
+        if is_old or (isinstance(conn.sock, ssl.SSLSocket) and conn.sock.pending()):
             # It connects anew with its next request.
             conn.close()
         return conn
