@@ -14,6 +14,7 @@ from dagma.project import add_to_path, project_folder
 from dagma.validation.setting_checks import refuse_bad_settings
 
 COMPONENT_FILE = "defs.yaml"
+MERGE = "tag:yaml.org,2002:merge"
 COMPONENTS = ("Flows", "FlowTable")
 OWN_TYPE = re.compile(r"""^type:\s*['"]?dagma\.(?P<name>\w+)['"]?\s*(?:\#.*)?$""", re.MULTILINE)
 
@@ -85,7 +86,7 @@ def _check_component(file: Path) -> None:
 
 
 def _refuse_repeated_keys(file: Path, text: str) -> None:
-    """Refuse a key that stands twice in a mapping: YAML would take the last, without a word."""
+    """Refuse a key that stands twice in a mapping: YAML would take the last, without a word. It merges all of `<<`."""
     try:
         nodes = list(yaml.compose_all(text, yaml.SafeLoader))
     except yaml.YAMLError:
@@ -107,7 +108,7 @@ def _refuse_repetition(file: Path, keys: Sequence[yaml.ScalarNode]) -> None:
     lines: dict[tuple[str, str], int] = {}
     for key in keys:
         name, line = (key.tag, key.value), key.start_mark.line + 1
-        if name in lines:
+        if name in lines and key.tag != MERGE:
             raise ProjectError(f"{file}:{line}: {key.value!r} stands in line {lines[name]} already. Delete one.")
         lines[name] = line
 

@@ -65,6 +65,10 @@ def check_launch_tweaks(tweaks: Mapping[str, Any], flow: FlowReference) -> None:
     allowed = allowed_from_environment()
     if flow.document is not None:
         Flow.of(flow.document).check_tweaks(tweaks)
+        for name, values in tweaks.items():
+            if not isinstance(values, Mapping):
+                raise BadRequest(f"The tweak of {name!r} names no field.", fix="Give {component id: {field: value}}.")
+        tweaks = {name: values for name, values in tweaks.items() if values}
     for component, field, value in _fields(tweaks):
         names, field_type = _described(component, field, flow)
         listed = allowed.get(field, ())

@@ -196,5 +196,10 @@ def test_a_backend_without_components_keeps_all_other_fields(
     refused(tweaks, FlowReference("chain"))
 
 
+def test_a_component_is_given_with_its_fields() -> None:
+    assert "Give {component id: {field: value}}." in refused({MODEL: "typed-value"})
+    check_launch_tweaks({MODEL: {}}, flow())
+
+
 def test_no_tweaks_ask_for_nothing() -> None:
     check_launch_tweaks({}, FlowReference("f", look_up_error=Unreachable("away", fix="")))

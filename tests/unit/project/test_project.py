@@ -71,7 +71,7 @@ TABLE = """\
 type: dagma.FlowTable
 attributes: &all
   name: answers
-  rows: {csv: rows.csv, again: *all}
+  rows: {csv: rows.csv, again: *all, <<: *all, <<: *all}
   columns:
     - {name: label, name: score}
   name: replies
