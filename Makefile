@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 # At the start of a recipe of several commands, and not in .SHELLFLAGS, which make 3.81 ignores.
 strict := set -euo pipefail
+# With it, `cd` may print the folder into what a script reads.
+unexport CDPATH
 
 # With the gateway and the way out, where they are on.
 compose := $(strict); . scripts/lib.sh; . scripts/gateway.sh; . scripts/outbound.sh; docker compose

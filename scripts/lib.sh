@@ -54,10 +54,12 @@ dotenv() {
   case $value in
     \'*\'*)
       value=${value#\'}
+      ended "$name" "$file" "${value#*\'}"
       value=${value%%\'*}
       ;;
     \"*\"*)
       value=${value#\"}
+      ended "$name" "$file" "${value#*\"}"
       value=${value%%\"*}
       unchanged "$name" "$file" "\\" "$value"
       unchanged "$name" "$file" "\$" "$value"
@@ -70,6 +72,14 @@ dotenv() {
       ;;
   esac
   printf '%s' "$value"
+}
+
+# ended NAME FILE REST: refuse what stands behind a value's closing quote, other than a comment.
+ended() {
+  case ${3#"${3%%[![:space:]]*}"} in
+    '' | \#*) ;;
+    *) die "$1 in $2 goes on behind its closing quote" "put a value with \" into single quotes, and one with ' into double quotes" ;;
+  esac
 }
 
 # unchanged NAME FILE SIGN VALUE: refuse a sign that Compose replaces where it stands.

@@ -20,7 +20,10 @@ EXAMPLE = "db.example.com:5432,s3.example.com:443"
 HOST = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 ADDRESS = re.compile(r"\[[0-9a-f:.%]*\]|[0-9.]+|[0-9a-f:]*:[0-9a-f:]*:[0-9a-f:.]*")
 # The services by which clouds hand a machine its credentials, as far as their addresses are not link-local.
-CLOUD_METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200", "168.63.129.16")))
+CLOUD_METADATA = frozenset(
+    map(ipaddress.ip_address, ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16"))
+)
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class Route(NamedTuple):
@@ -46,7 +49,9 @@ def routes_from_environment() -> list[Route]:
 def is_refused(address: str) -> bool:
     """Tell whether no host outside can have an IP address: it is local, or that of a cloud's metadata service."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
-    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
+    if isinstance(parsed, ipaddress.IPv6Address):
+        translated = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF) if parsed in NAT64 else None
+        parsed = parsed.ipv4_mapped or parsed.sixtofour or translated or parsed
     own = parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified or parsed.is_multicast
     return own or parsed in CLOUD_METADATA
 

@@ -56,6 +56,12 @@ def script(folder: Path) -> Path:
     return folder / "scripts"
 
 
+def test_the_folders_that_cd_looks_through_reach_no_script(folder: Path, script: Path) -> None:
+    (script / "up.sh").write_text('#!/bin/bash\necho "${CDPATH-none}"\n')
+    (script / "up.sh").chmod(0o755)
+    assert make(folder, "up", CDPATH=".:/tmp") == "none\n"
+
+
 @pytest.mark.parametrize("typed", [*TYPED, ""])
 @pytest.mark.parametrize(
     ("target", "name"), [("ask", "Q"), ("ask", "FILE"), ("ask", "FLOW"), ("up", "WORKERS"), ("up", "LLM_API_KEY")]

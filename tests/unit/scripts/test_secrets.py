@@ -118,6 +118,12 @@ def test_what_compose_would_change_is_refused_with_what_to_write(machine: Machin
     assert f"put the value into single quotes: {KEY}='...'" in machine.refusal(f"dotenv {KEY}")
 
 
+@pytest.mark.parametrize("value", ["'pass'word#1'", '"say "hi" now"', "'it\\'s'"])
+def test_a_value_that_goes_on_behind_its_quote_is_refused(machine: Machine, value: str) -> None:
+    machine.write(".env", f"{KEY}={value}\n")
+    assert "goes on behind its closing quote" in machine.refusal(f"dotenv {KEY}")
+
+
 def test_a_value_of_several_lines_is_refused(machine: Machine) -> None:
     machine.write(".env", f"{KEY}='one\ntwo'\n")
     assert "has a quote that does not end on its line" in machine.refusal(f"dotenv {KEY}")
