@@ -3,6 +3,7 @@
 import json
 import re
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from dagma.flows.document import FlowDocument, to_text
@@ -10,9 +11,23 @@ from dagma.flows.document import FlowDocument, to_text
 # File systems take 255 bytes for a name. All characters of a stem are ASCII.
 LONGEST_STEM = 255 - len(".json")
 
+# A file's new text before it takes the file's place; no longer than .json, for the longest stem.
+_NEW = ".new"
+
 
 class FlowFileError(ValueError):
     """A file holds no flow; the message says why, and the fix."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was done with a flow's file."""
+
+    path: Path
+    changed: bool
+    """Whether the file is new or other than before."""
+    problem: str | None = None
+    """Why it was not written."""
 
 
 def read_flows(folder: Path) -> dict[Path, FlowDocument]:
@@ -40,27 +55,32 @@ def file_name(flow: FlowDocument) -> str:
     return f"{stem or flow['id']}.json"
 
 
-def write_flow(flow: FlowDocument, folder: Path) -> tuple[Path, bool]:
-    """Write a flow to its file, which is replaced if it is broken; a file of the same flow under another name goes.
+def write_flows(flows: list[FlowDocument], folder: Path) -> dict[str, Written]:
+    """Write flows to their files; a file of the same flow under another name goes.
+
+    A file is replaced if it is broken, or if its flow is written under another name in the same call. All new texts
+    stand beside the files before any file goes: a call that dies loses no flow, and the next one completes it.
 
     Returns:
-        The file, and whether anything changed.
-
-    Raises:
-        FileExistsError: The file belongs to another flow.
+        What was done with each flow, by its id.
     """
     folder.mkdir(parents=True, exist_ok=True)
     present = _readable_flows(folder)
-    path = folder / file_name(flow)
-    if path in present and present[path].get("id") != flow["id"]:
-        raise FileExistsError(f"{path} holds another flow: give one of the two another endpoint name")
-    for other in [other for other, kept in present.items() if kept.get("id") == flow["id"] and other != path]:
-        other.unlink()
-    text = to_text(flow)
-    if path in present and path.read_text(encoding="utf-8") == text:
-        return path, False
-    path.write_text(text, encoding="utf-8")
-    return path, True
+    targets = {str(flow["id"]): folder / file_name(flow) for flow in flows}
+    refused = _refused(targets, present)
+    texts = {targets[flow["id"]]: to_text(flow) for flow in flows if flow["id"] not in refused}
+    changed = {
+        path: text for path, text in texts.items() if path not in present or path.read_text(encoding="utf-8") != text
+    }
+    for path, text in changed.items():
+        path.with_suffix(_NEW).write_text(text, encoding="utf-8")
+    for path, kept in present.items():
+        flow_id = str(kept.get("id"))
+        if flow_id not in refused and targets.get(flow_id, path) != path:
+            path.unlink()
+    for path in changed:
+        path.with_suffix(_NEW).replace(path)
+    return {flow_id: Written(path, path in changed, refused.get(flow_id)) for flow_id, path in targets.items()}
 
 
 def read_flow(path: Path) -> FlowDocument:
@@ -84,3 +104,33 @@ def _readable_flows(folder: Path) -> dict[Path, FlowDocument]:
         with suppress(FlowFileError):
             flows[path] = read_flow(path)
     return flows
+
+
+def _refused(targets: dict[str, Path], present: dict[Path, FlowDocument]) -> dict[str, str]:
+    """Find the flows, given by id with their files to be, that can't be written, and say why."""
+    files: dict[str, list[Path]] = {}
+    for path, flow in present.items():
+        files.setdefault(str(flow.get("id")), []).append(path)
+    refused = {
+        flow_id: f"{' and '.join(map(str, sorted(files[flow_id])))} have the same id: "
+        "give one of the two another id, or delete it"
+        for flow_id in targets
+        if len(files.get(flow_id, [])) > 1
+    }
+    while True:
+        # A flow that is refused keeps its file, which can be in the way of one that was not refused before.
+        taken = {
+            path: flow_id
+            for flow_id, paths in files.items()
+            for path in paths
+            if flow_id in refused or targets.get(flow_id, path) == path
+        }
+        for flow_id, path in targets.items():
+            if flow_id not in refused and (other := taken.setdefault(path, flow_id)) != flow_id:
+                refused[flow_id] = (
+                    f"{path} holds another flow, {other}: pull that one too if it was renamed, "
+                    "or give one of the two another endpoint name"
+                )
+                break
+        else:
+            return refused

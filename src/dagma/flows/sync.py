@@ -17,7 +17,7 @@ from dagma.flows.document import (
     synced_fingerprints,
     template_fields,
 )
-from dagma.flows.files import write_flow
+from dagma.flows.files import write_flows
 from dagma.flows.validation import bound_variables, problems
 from dagma.langflow import Conflict, Flow, FlowNotFound, LangflowClient
 from dagma.langflow.untrusted_json import walk
@@ -103,15 +103,14 @@ def push(client: LangflowClient, flow: FlowDocument, *, force: bool = False) -> 
 def pull(client: LangflowClient, folder: Path, names: list[str]) -> Iterator[Pulled]:
     """Bring flows from the server into files.
 
-    A flow with something that looks like a secret is not written. `names` are ids, endpoint names or names of flows;
-    empty for all.
+    A flow with something that looks like a secret, or whose file can't be told from another flow's, is not written; the
+    others are. `names` are ids, endpoint names or names of flows; empty for all.
 
     Yields:
         What was done with each flow.
 
     Raises:
         FlowNotFound: The server has no flow of one of the names.
-        FileExistsError: The file of a flow belongs to another.
         LangflowError: The server does not give them.
     """
     headers = [header for header in client.list_flows() if not header.raw.get("is_component")]
@@ -120,18 +119,21 @@ def pull(client: LangflowClient, folder: Path, names: list[str]) -> Iterator[Pul
         raise FlowNotFound(
             f"Langflow has no flow {', '.join(unknown)}.", fix="See those it has with `dagma flows list`."
         )
-    for header in headers:
-        if names and not names_of(header) & set(names):
-            continue
-        server = dict(client.get_flow(header.id).raw)
-        flow = normalize(server)
-        if found := problems(flow):
-            yield Pulled(header.name, None, changed=False, problems=tuple(found))
-            continue
-        path, changed = write_flow(flow, folder)
-        if not _is_marked(flow, server):
-            client.upsert_flow({"id": header.id, "name": header.name, "tags": marked_tags(flow, server)})
-        yield Pulled(header.name, path, changed)
+    wanted = [client.get_flow(header.id) for header in headers if not names or names_of(header) & set(names)]
+    servers = {flow.id: dict(flow.raw) for flow in wanted}
+    flows = {flow_id: normalize(server) for flow_id, server in servers.items()}
+    found = {flow_id: problems(flow) for flow_id, flow in flows.items()}
+    written = write_flows([flow for flow_id, flow in flows.items() if not found[flow_id]], folder)
+    for flow_id, server in servers.items():
+        name, file = str(server["name"]), written.get(flow_id)
+        if file is None:
+            yield Pulled(name, None, changed=False, problems=tuple(found[flow_id]))
+        elif file.problem:
+            yield Pulled(name, None, changed=False, problems=(file.problem,))
+        else:
+            if not _is_marked(flows[flow_id], server):
+                client.upsert_flow({"id": flow_id, "name": name, "tags": marked_tags(flows[flow_id], server)})
+            yield Pulled(name, file.path, file.changed)
 
 
 def find(client: LangflowClient, flow_id: str) -> FlowDocument | None:

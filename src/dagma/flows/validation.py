@@ -65,12 +65,17 @@ def _identity_problems(flow: FlowDocument) -> Iterator[str]:
     except ValueError:
         yield f"id must be a UUID, not {flow.get('id')!r}"
     else:
+        if flow["id"] != str(identity):
+            yield f"id must be written as Langflow does: {identity}"
         if identity.version == _RESERVED_UUID_VERSION:
             yield f"id {identity} is a version 5 UUID, which Langflow keeps for itself: take a random one"
     if not flow.get("name"):
         yield "name is missing"
     if (endpoint := flow.get("endpoint_name")) and not ENDPOINT_NAME.fullmatch(str(endpoint)):
         yield f"endpoint_name {endpoint!r} may hold letters, digits, '-' and '_' only"
+    tags = flow.get("tags") or []
+    if not isinstance(tags, list) or any(not isinstance(tag, str) for tag in tags):
+        yield "tags must be a list of texts"
 
 
 def _graph_problems(flow: FlowDocument) -> Iterator[str]:

@@ -7,7 +7,7 @@ import pytest
 from unit.flows.conftest import FLOW_ID, writes
 
 from dagma.cli import main
-from dagma.flows.files import write_flow
+from dagma.flows.files import write_flows
 from dagma.langflow import LangflowClient
 from dagma.testing import FakeLangflow, Fault
 
@@ -19,7 +19,7 @@ def folder(tmp_path: Path, flow: dict[str, Any], fake_langflow: FakeLangflow, mo
     monkeypatch.setenv("LANGFLOW_BASE_URL", fake_langflow.base_url)
     monkeypatch.setenv("LANGFLOW_API_KEY", fake_langflow.api_key)
     monkeypatch.setenv("LLM_MODEL", "some-model")
-    write_flow(flow, tmp_path)
+    write_flows([flow], tmp_path)
     return tmp_path
 
 
@@ -77,9 +77,8 @@ def test_a_clash_fails_one_flow_and_lets_the_others_through(
     folder: Path, fake_langflow: FakeLangflow, flow: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake_langflow.add_flow("Other", endpoint_name="greeter")
-    write_flow(
-        {**flow, "id": "33333333-3333-4333-8333-333333333333", "name": "Second", "endpoint_name": "second"}, folder
-    )
+    second = {**flow, "id": "33333333-3333-4333-8333-333333333333", "name": "Second", "endpoint_name": "second"}
+    write_flows([second], folder)
     assert flows("push", folder) == 1
     failed, created = capsys.readouterr().out.splitlines()
     assert failed.startswith("FAILED     greeter")
@@ -106,6 +105,23 @@ def test_a_pull_writes_and_lists(folder: Path, client: LangflowClient, capsys: p
     assert '"name": "Edited"' in (folder / "greeter.json").read_text()
     assert flows("list", folder) == 0
     assert "the same" in capsys.readouterr().out
+
+
+def test_a_copy_that_kept_its_id_is_refused_and_the_other_flows_are_pulled(
+    folder: Path, fake_langflow: FakeLangflow, flow: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    flows("push", folder)
+    second = {**flow, "id": "33333333-3333-4333-8333-333333333333", "name": "Second", "endpoint_name": "second"}
+    fake_langflow.add_flow("Second", flow=second)
+    (folder / "my-flow.json").write_text((folder / "greeter.json").read_text())
+    capsys.readouterr()
+    assert flows("pull", folder) == 1
+    refused, written = capsys.readouterr().out.splitlines()
+    assert refused.startswith("REFUSED    Greeter")
+    assert "my-flow.json have the same id: give one" in refused
+    assert written.startswith("written    Second")
+    assert flows("validate", folder) == 1
+    assert "is taken twice" in capsys.readouterr().err
 
 
 def test_a_file_without_a_name_is_listed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ from unit.flows.conftest import FLOW_ID, writes
 
 from dagma.flows import sync
 from dagma.flows.document import fingerprint, normalize, template_fields
+from dagma.flows.files import read_flows
 from dagma.flows.sync import Relation, Result
 from dagma.langflow import Conflict, FlowNotFound, LangflowClient
 from dagma.testing import FakeLangflow
@@ -168,6 +169,27 @@ def test_a_pull_refuses_what_looks_like_a_secret(
     assert pulled.problems
     assert not list(tmp_path.iterdir())
     assert writes(fake_langflow) == []
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_pull_follows_flows_that_took_over_each_other_s_names(
+    client: LangflowClient, flow: dict[str, Any], tmp_path: Path, reverse: bool
+) -> None:
+    second_id = "33333333-3333-4333-8333-333333333333"
+    second = {**normalize(flow), "id": second_id, "name": "Second", "endpoint_name": "greeter-2"}
+    for each in [second, normalize(flow)] if reverse else [normalize(flow), second]:
+        sync.push(client, each)
+    list(sync.pull(client, tmp_path, []))
+    client.upsert_flow({"id": FLOW_ID, "name": "Old", "endpoint_name": "greeter-old"})
+    client.upsert_flow({"id": second_id, "name": "Greeter", "endpoint_name": "greeter"})
+    (refused,) = sync.pull(client, tmp_path, ["greeter"])
+    assert "greeter.json holds another flow" in refused.problems[0]
+    assert [pulled.problems for pulled in sync.pull(client, tmp_path, [])] == [(), ()]
+    assert {path.name: each["id"] for path, each in read_flows(tmp_path).items()} == {
+        "greeter-old.json": FLOW_ID,
+        "greeter.json": second_id,
+    }
+    assert not any(pulled.changed for pulled in sync.pull(client, tmp_path, []))
 
 
 def test_saved_components_are_no_flows(

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -25,6 +26,19 @@ def only_problem(flow: dict[str, Any]) -> str:
 def test_an_id_that_langflow_refuses(sound: dict[str, Any], flow_id: str | None, said: str) -> None:
     sound["id"] = flow_id
     assert said in only_problem(sound)
+
+
+@pytest.mark.parametrize("write", [str.upper, lambda text: text.replace("-", ""), lambda text: f"{{{text}}}"])
+def test_an_id_that_langflow_would_write_otherwise(sound: dict[str, Any], write: Callable[[str], str]) -> None:
+    flow_id = "abcdefab-1111-4111-8111-111111111111"
+    sound["id"] = write(flow_id)
+    assert only_problem(sound) == f"id must be written as Langflow does: {flow_id}"
+
+
+@pytest.mark.parametrize("tags", ["reviews", ["reviews", 1], 1, {"reviews": True}])
+def test_tags_that_are_no_list_of_texts(sound: dict[str, Any], tags: Any) -> None:
+    sound["tags"] = tags
+    assert "tags must be a list" in only_problem(sound)
 
 
 def test_an_endpoint_name_that_is_no_address(sound: dict[str, Any]) -> None:
