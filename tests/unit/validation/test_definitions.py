@@ -45,7 +45,37 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         {},
         "project/defs/a/defs.yaml:1: type: Field required\n",
     ),
-    "yaml syntax": ("defs/a/defs.yaml", "type: [dagster\n", {}, "project/defs/a/defs.yaml:1: while parsing a flow s"),
+    "yaml syntax": ("defs/a/defs.yaml", "type: [dagster\n", {}, "project/defs/a/defs.yaml:2: while parsing a flow s"),
+    "yaml with a wrong indent": (
+        "defs/a/defs.yaml",
+        f"{TABLE} rows: r\n",
+        {},
+        "project/defs/a/defs.yaml:6: while parsing a block mapping, expected <block end>, but found ",
+    ),
+    "yaml with a text that has no end": (
+        "defs/a/defs.yaml",
+        f'{TABLE}  rows: "r\n  pool: p\n',
+        {},
+        "project/defs/a/defs.yaml:6: while scanning a quoted scalar, found unexpected end of stream\n",
+    ),
+    "yaml with a key without a colon": (
+        "defs/a/defs.yaml",
+        f"{TABLE}  rows\n  pool: p\n",
+        {},
+        "project/defs/a/defs.yaml:6: while scanning a simple key, could not find expected ':'\n",
+    ),
+    "a template without quotes": (
+        "defs/a/defs.yaml",
+        f"{TABLE}  rows: r\n  session: {{{{ row.text }}}}\n",
+        {},
+        "project/defs/a/defs.yaml:7: A key is no text. Put text with {{ }} into quotes.\n",
+    ),
+    "a table without attributes": (
+        "defs/a/defs.yaml",
+        "# mine\ntype: dagma.FlowTable\nattributes:\n",
+        {},
+        "project/defs/a/defs.yaml:2: The attributes are missing. Write at least asset, rows, key and input.\n",
+    ),
     "yaml without a component": ("defs/a/defs.yaml", "# later\n", {}, "project/defs/a/defs.yaml is empty. Write a "),
     "yaml with a misspelled component": (
         "defs/a/defs.yaml",
