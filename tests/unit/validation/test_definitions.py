@@ -119,6 +119,24 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         {},
         "project/defs/a/defs.yaml:8: partitions_def: Partition keys must be unique.",
     ),
+    "a text for the keys of partitions": (
+        "defs/a/defs.yaml",
+        f"{TABLE}  rows: r\n  partition_column: c\n  partitions_def: {{type: static, partition_keys: de}}\n",
+        {},
+        "project/defs/a/defs.yaml:8: partitions_def: partition_keys is a text. Write a list: [de].\n",
+    ),
+    "a text for a list of flows": (
+        "defs/a/defs.yaml",
+        "type: dagma.Flows\nattributes:\n  flows:\n    label:\n      deps: reviews\n",
+        {},
+        "project/defs/a/defs.yaml:5: flows.label.deps: This is a text. Write a list: [reviews].\n",
+    ),
+    "a text for an object of flows": (
+        "defs/a/defs.yaml",
+        "type: dagma.Flows\nattributes:\n  from_files: true\n  select: label\n",
+        {},
+        "project/defs/a/defs.yaml:4: select: This is a text. Write an object: {name: ...}.\n",
+    ),
     "a password": (
         "defs/a/defs.yaml",
         f"{TABLE}  rows: {{sql: select 1, url: 'postgresql://me:secret@db/shop'}}\n",
