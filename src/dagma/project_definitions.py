@@ -77,7 +77,7 @@ def _check_component(file: Path) -> None:
         raise ProjectError(f"{file}:{line}: The file is not in UTF-8. Save it as UTF-8.") from None
     if not any(line and not line.startswith("#") for line in map(str.strip, text.splitlines())):
         raise ProjectError(f"{file} is empty. Write a component into it (type: dagma.FlowTable ...), or delete it.")
-    _refuse_repeated_keys(file, text)
+    _refuse_bad_keys(file, text)
     for found in OWN_TYPE.finditer(text):
         if found["name"] not in COMPONENTS:
             place = f"{file}:{text.count(chr(10), 0, found.start()) + 1}"
@@ -85,8 +85,8 @@ def _check_component(file: Path) -> None:
             raise ProjectError(f"{place}: There is no component dagma.{found['name']}. There are {known}.")
 
 
-def _refuse_repeated_keys(file: Path, text: str) -> None:
-    """Refuse a key that stands twice in a mapping: YAML would take the last, without a word. It merges all of `<<`."""
+def _refuse_bad_keys(file: Path, text: str) -> None:
+    """Refuse a key that is no text, such as `{{ row.text }}` without quotes, or that stands twice in a mapping."""
     try:
         nodes = list(yaml.compose_all(text, yaml.SafeLoader))
     except yaml.YAMLError:
@@ -101,13 +101,16 @@ def _refuse_repeated_keys(file: Path, text: str) -> None:
             nodes += node.value
         elif isinstance(node, yaml.MappingNode):
             nodes += [value for _, value in node.value]
-            _refuse_repetition(file, [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)])
+            _refuse_bad_keys_of(file, [key for key, _ in node.value])
 
 
-def _refuse_repetition(file: Path, keys: Sequence[yaml.ScalarNode]) -> None:
+def _refuse_bad_keys_of(file: Path, keys: Sequence[yaml.Node]) -> None:
+    """Refuse bad keys of one mapping: of a key that stands twice, YAML would take the last. It merges all of `<<`."""
     lines: dict[tuple[str, str], int] = {}
     for key in keys:
         name, line = (key.tag, key.value), key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode):
+            raise ProjectError(f"{file}:{line}: A key is no text. Put text with {{{{ }}}} into quotes.")
         if name in lines and key.tag != MERGE:
             raise ProjectError(f"{file}:{line}: {key.value!r} stands in line {lines[name]} already. Delete one.")
         lines[name] = line

@@ -1,9 +1,11 @@
 """What a user may say of flows: which ones become assets, and what each is asked, when and how."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Self, get_args
+from functools import partial
+from typing import Annotated, Any, Self, get_args, get_origin
 
 import dagster as dg
 from dagster.components.resolved.core_models import (
@@ -15,13 +17,26 @@ from dagster.components.resolved.core_models import (
     WeeklyPartitionsDefinitionModel,
     resolve_partitions_def,
 )
-from pydantic import Field
+from pydantic import BaseModel, BeforeValidator, Field
+from typing_extensions import override
 
 from dagma.calls.request import CallMode
 from dagma.flows.outline import FlowOutline
 from dagma.langflow import InputType, OutputType
 
 PARTITIONS_EXAMPLE = "{type: static, partition_keys: [de, fr]}"
+
+
+def _list_of_keys(keys: Any) -> Any:
+    if isinstance(keys, str):
+        raise ValueError(f"partition_keys is a text. Write a list: [{keys}].")
+    return keys
+
+
+class StaticPartitions(StaticPartitionsDefinitionModel):
+    """Partitions with these keys."""
+
+    partition_keys: Annotated[Sequence[str], BeforeValidator(_list_of_keys)]
 
 
 def _resolved_partitions(context: dg.ResolutionContext, declared: Any) -> dg.PartitionsDefinition[Any] | None:
@@ -43,12 +58,44 @@ ResolvedPartitions = Annotated[
             | DailyPartitionsDefinitionModel
             | WeeklyPartitionsDefinitionModel
             | TimeWindowPartitionsDefinitionModel
-            | StaticPartitionsDefinitionModel,
+            | StaticPartitions,
             Field(discriminator="type"),
         ],
         description=f"The asset's partitions, such as {PARTITIONS_EXAMPLE}.",
     ),
 ]
+
+
+class FlowAttributes(dg.Resolvable):
+    """The base of dataclasses that refuse a text where a list or an object belongs: Dagster's models take one."""
+
+    @override
+    @classmethod
+    def resolve_from_model(cls, context: dg.ResolutionContext, model: BaseModel) -> Self:
+        for each in fields(cls):  # type: ignore[arg-type]
+            if (example := _example_of(each.type)) and each.name in model.model_fields_set:
+                # A text may be a template of what belongs there, but for those that are filled in at run time.
+                fills_in = _AtRun not in get_args(each.type)
+                refuse = dg.Resolver(partial(_refuse_text, example), inject_before_resolve=fills_in)
+                refuse.execute(context, model, each.name)
+        resolved: Self = super().resolve_from_model(context, model)
+        return resolved
+
+
+def _refuse_text(example: str, _context: dg.ResolutionContext, value: Any) -> None:
+    if isinstance(value, str):
+        words = ", ".join(re.findall(r"[^\s,]+", value))
+        raise ValueError(f"This is a text. Write {example.format(words)}.")
+
+
+def _example_of(attribute_type: Any) -> str | None:
+    """Say what stands in YAML for an attribute that is a list or an object; None for one that may be a text."""
+    bare = get_args(attribute_type)[0] if get_origin(attribute_type) is Annotated else attribute_type
+    types = [get_origin(each) or each for each in get_args(bare | None)]
+    if list in types and str not in types:
+        return "a list: [{}]"
+    is_object = any(isinstance(each, type) and issubclass(each, dict | dg.Resolvable) for each in types)
+    return "an object: {{name: ...}}" if is_object and str not in types else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +126,7 @@ class FlowSelection(dg.Resolvable):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlowSettings(dg.Resolvable):
+class FlowSettings(FlowAttributes):
     """What one flow is asked, when and how, and what its asset says. What is left out, the defaults say.
 
     `input`, `session` and the texts in `tweaks` and `files` are templates over `upstream` (values of assets in `deps`),

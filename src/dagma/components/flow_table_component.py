@@ -126,6 +126,8 @@ class FlowTable(BatchSettings, dg.Component, dg.Resolvable):
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
         with naming_the_file(context, getattr(attributes, "asset", None)):
+            if attributes is None:
+                raise RowsError("The attributes are missing. Write at least asset, rows, key and input.")
             return super().load(attributes, context)
 
     @override

@@ -17,7 +17,7 @@ from dagma.components.component_file import FlowsScaffolder, naming_the_file
 from dagma.components.flow_asset import FlowAsset
 from dagma.components.flow_calls import with_calls
 from dagma.components.flow_changes import flow_changes_sensor
-from dagma.components.flow_settings import FlowSelection, FlowSettings
+from dagma.components.flow_settings import FlowAttributes, FlowSelection, FlowSettings
 from dagma.components.found_flows import FOUND_FLOW
 from dagma.flows.graph_picture import picture_of
 from dagma.flows.known_flows import FolderFlows, ServerFlows, fingerprint_of
@@ -36,7 +36,7 @@ QUESTION_SECONDS = 15.0
 
 @dg.scaffold_with(FlowsScaffolder)
 @dataclass(kw_only=True)
-class Flows(dg.Component, dg.Resolvable):
+class Flows(dg.Component, FlowAttributes):
     """Makes an asset of each flow of the Langflow server that `LANGFLOW_*` names.
 
     Subclass it and override `get_asset` to decide by the flow what its asset is.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dagster.components.resolved.errors import ResolutionException
 from pydantic import ValidationError
-from yaml import MarkedYAMLError
+from yaml import Mark, MarkedYAMLError
 
 from dagma.project import project_folder
 
@@ -82,7 +82,7 @@ def _yaml_faults(error: BaseException) -> Iterator[str]:
     match error:
         case ValidationError():
             yield from _attribute_faults(error)
-        case MarkedYAMLError() if (mark := error.context_mark or error.problem_mark) is not None:
+        case MarkedYAMLError() if (mark := _mark(error)) is not None:
             yield f"{mark.name}:{mark.line + 1}: {', '.join(filter(None, (error.context, error.problem)))}"
         case ResolutionException():
             # The place and the attribute first, then the lines of the file, then what was raised.
@@ -90,6 +90,12 @@ def _yaml_faults(error: BaseException) -> Iterator[str]:
             place, divider, attribute = first.partition(" - ")
             if divider:
                 yield f"{place}: {attribute.removeprefix('attributes.')}: {TYPE_PREFIX.sub('', cause)}"
+
+
+def _mark(error: MarkedYAMLError) -> Mark | None:
+    """Give the problem's place, but the start of a text that has no end, and of a key without a colon."""
+    starts_the_fault = any(word in (error.context or "") for word in ("quoted scalar", "simple key"))
+    return error.context_mark if starts_the_fault else error.problem_mark
 
 
 def _attribute_faults(error: ValidationError) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Flows as assets, written in YAML."""
 
+import re
 import textwrap
 from typing import Any
 
@@ -9,7 +10,7 @@ from unit.docs.test_examples import block_with, blocks
 from unit.flow_assets.conftest import look, specs_of
 from yaml import safe_load
 
-from dagma import Flows
+from dagma import Flows, FlowSelection, FlowSettings
 from dagma.components.component_file import FlowsScaffolder
 from dagma.testing import FakeLangflow
 
@@ -93,6 +94,33 @@ def test_every_setting_can_stand_in_yaml(langflow: FakeLangflow) -> None:
 def test_a_setting_that_there_is_not_is_refused(langflow: FakeLangflow, attributes: str, cause: str) -> None:
     with pytest.raises(Exception, match=cause):
         Flows.resolve_from_yaml(attributes)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "told"),
+    [
+        *((f"{name}: a", "a list: [a]") for name in ("deps", "owners", "kinds")),
+        ('deps: "a, b\\nc"', "a list: [a, b, c]"),
+        ("""kinds: '{{ "a" }}'""", "a list: [a]"),
+        *((f"{name}: a", "an object") for name in ("config", "metadata", "tags", "tweaks", "files")),
+        ("""metadata: '{{ "a" }}'""", "an object"),
+        ("tweaks: '{{ upstream.a }}'", "an object"),
+    ],
+)
+def test_a_text_is_refused_where_a_list_or_an_object_belongs(attribute: str, told: str) -> None:
+    for attributes in (f"flows: {{label: {{{attribute}}}}}", f"defaults: {{{attribute}}}"):
+        with pytest.raises(Exception, match=re.escape(f"This is a text. Write {told}")):
+            Flows.resolve_from_yaml(attributes)
+
+
+def test_a_template_may_give_a_list_or_an_object() -> None:
+    scope = {"mine": ["reviews"], "labels": {"tier": "one"}, "fewer": FlowSelection(name="a*")}
+    attributes = (
+        "{select: '{{ fewer }}', defaults: {kinds: '{{ mine }}', deps: ['{{ mine[0] }}'], tags: '{{ labels }}'}}"
+    )
+    flows = Flows.resolve_from_yaml(attributes, scope=scope)
+    assert flows.select == scope["fewer"]
+    assert flows.defaults == FlowSettings(kinds=["reviews"], deps=[dg.AssetKey("reviews")], tags={"tier": "one"})
 
 
 def test_what_is_scaffolded_is_every_flow_and_becomes_the_example_without_its_marks(langflow: FakeLangflow) -> None:

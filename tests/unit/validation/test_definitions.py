@@ -45,7 +45,37 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         {},
         "project/defs/a/defs.yaml:1: type: Field required\n",
     ),
-    "yaml syntax": ("defs/a/defs.yaml", "type: [dagster\n", {}, "project/defs/a/defs.yaml:1: while parsing a flow s"),
+    "yaml syntax": ("defs/a/defs.yaml", "type: [dagster\n", {}, "project/defs/a/defs.yaml:2: while parsing a flow s"),
+    "yaml with a wrong indent": (
+        "defs/a/defs.yaml",
+        f"{TABLE} rows: r\n",
+        {},
+        "project/defs/a/defs.yaml:6: while parsing a block mapping, expected <block end>, but found ",
+    ),
+    "yaml with a text that has no end": (
+        "defs/a/defs.yaml",
+        f'{TABLE}  rows: "r\n  pool: p\n',
+        {},
+        "project/defs/a/defs.yaml:6: while scanning a quoted scalar, found unexpected end of stream\n",
+    ),
+    "yaml with a key without a colon": (
+        "defs/a/defs.yaml",
+        f"{TABLE}  rows\n  pool: p\n",
+        {},
+        "project/defs/a/defs.yaml:6: while scanning a simple key, could not find expected ':'\n",
+    ),
+    "a template without quotes": (
+        "defs/a/defs.yaml",
+        f"{TABLE}  rows: r\n  session: {{{{ row.text }}}}\n",
+        {},
+        "project/defs/a/defs.yaml:7: A key is no text. Put text with {{ }} into quotes.\n",
+    ),
+    "a table without attributes": (
+        "defs/a/defs.yaml",
+        "# mine\ntype: dagma.FlowTable\nattributes:\n",
+        {},
+        "project/defs/a/defs.yaml:2: The attributes are missing. Write at least asset, rows, key and input.\n",
+    ),
     "yaml without a component": ("defs/a/defs.yaml", "# later\n", {}, "project/defs/a/defs.yaml is empty. Write a "),
     "yaml with a misspelled component": (
         "defs/a/defs.yaml",
@@ -88,6 +118,24 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         f"{TABLE}  rows: r\n  partition_column: c\n  partitions_def: {{type: static, partition_keys: [de, de]}}\n",
         {},
         "project/defs/a/defs.yaml:8: partitions_def: Partition keys must be unique.",
+    ),
+    "a text for the keys of partitions": (
+        "defs/a/defs.yaml",
+        f"{TABLE}  rows: r\n  partition_column: c\n  partitions_def: {{type: static, partition_keys: de}}\n",
+        {},
+        "project/defs/a/defs.yaml:8: partitions_def: partition_keys is a text. Write a list: [de].\n",
+    ),
+    "a text for a list of flows": (
+        "defs/a/defs.yaml",
+        "type: dagma.Flows\nattributes:\n  flows:\n    label:\n      deps: reviews\n",
+        {},
+        "project/defs/a/defs.yaml:5: flows.label.deps: This is a text. Write a list: [reviews].\n",
+    ),
+    "a text for an object of flows": (
+        "defs/a/defs.yaml",
+        "type: dagma.Flows\nattributes:\n  from_files: true\n  select: label\n",
+        {},
+        "project/defs/a/defs.yaml:4: select: This is a text. Write an object: {name: ...}.\n",
     ),
     "a password": (
         "defs/a/defs.yaml",
