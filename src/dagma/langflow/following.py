@@ -203,7 +203,7 @@ class FollowingApi(JobsApi):
                 result = CallResult.from_v2(status.raw, redactor=redactor)
         except CompletedWithoutOutput as error:
             raise self._explained(error, status.job_id) from None
-        return self.with_trace(self.with_data(self._uncut(result)))
+        return self.with_trace(self._uncut(self.with_data(result)))
 
     def with_data(self, result: CallResult) -> CallResult:
         """Return a result with what its outputs gave that is no text, which only the job's events hold.

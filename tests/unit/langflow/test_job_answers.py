@@ -43,6 +43,22 @@ def told(*messages: tuple[str | None, str], **more: str) -> str:
     return "".join(f"data: {json.dumps(body)}\nid: {number}\n\n" for number, body in enumerate(bodies, 1))
 
 
+def gave(component: str, **given: object) -> str:
+    """The events of a job, as far as they tell what a component gave, by the names of its outputs."""
+    named = {name: {"message": each} for name, each in given.items()}
+    build = {"id": component, "valid": True, "data": {"outputs": named}}
+    return "".join(
+        f"data: {json.dumps({'event': event, 'data': data})}\n\n"
+        for event, data in (("end_vertex", {"build_data": build}), ("end", {}))
+    )
+
+
+def unspoken(component: str) -> dict[str, object]:
+    """The state of a completed job whose only component gave something that its state does not tell."""
+    output = {"reason": "non_string", "text": None, "source": None}
+    return {"status": "completed", "output": output, "outputs": {component: {"type": "message", "content": None}}}
+
+
 def collected(fake: FakeLangflow, client: LangflowClient, state: dict[str, object], events: str) -> CallResult:
     job_id = client.submit(fake.add_flow(f"talker {len(fake.jobs)}"), "Talk.")
     body = {"job_id": job_id, **state}
@@ -125,6 +141,16 @@ def test_one_of_several_texts_that_is_cut_and_not_in_the_events_is_an_error(
 ):
     with pytest.raises(TruncatedAnswer, match=r"ChatOutput-2 .* 6000 characters"):
         collected(fake_langflow, client, outputs("short", CUT), told(*messages))
+
+
+def test_a_text_that_only_an_event_tells_is_an_error_where_it_is_cut(
+    fake_langflow: FakeLangflow, client: LangflowClient
+):
+    whole = collected(fake_langflow, client, unspoken("Model-1"), gave("Model-1", text_output="x" * 6000))
+    assert whole.outputs == {"Model-1": "x" * 6000}
+    fake_langflow.clear()
+    with pytest.raises(TruncatedAnswer, match=r"Model-1 .* 6000 characters"):
+        collected(fake_langflow, client, unspoken("Model-1"), gave("Model-1", text_output=CUT))
 
 
 @pytest.mark.parametrize("limit", [1000, 10_000, 1_000_000])
