@@ -29,7 +29,7 @@ from dagma.langflow.untrusted_json import (
     text_or_none,
     walk,
 )
-from dagma.langflow.whole_answers import perhaps_cut, uncut
+from dagma.langflow.whole_answers import check_lists, perhaps_cut, uncut
 
 PAGE = 200
 """Langflow gives no more at a time."""
@@ -160,7 +160,9 @@ class PastRunsApi(FollowingApi):
             result = _from_trace(run)
         if perhaps_cut(result):
             result = uncut(result, [_event(message) for message in reversed(run.messages)])
-        return self.with_trace(replace(result, outputs=_with_data(result, run), session_id=run.session_id))
+        result = replace(result, outputs=_with_data(result, run), session_id=run.session_id)
+        check_lists(result)
+        return self.with_trace(result)
 
     def list_messages(self, flow_id: str, *, offset: int = 0, limit: int = PAGE) -> list[StoredRecord]:
         """Return messages of a flow, the newest first.

@@ -153,6 +153,32 @@ def test_a_text_that_only_an_event_tells_is_an_error_where_it_is_cut(
         collected(fake_langflow, client, unspoken("Model-1"), gave("Model-1", text_output=CUT))
 
 
+CUT_ROWS = [*({"id": number} for number in range(1000)), "... [truncated 500 items]"]
+
+
+@pytest.mark.parametrize("given", [{"table": CUT_ROWS}, {"data": {"items": CUT_ROWS}, "text": "x"}], ids=["one", "two"])
+def test_a_list_that_langflow_cuts_is_an_error(
+    fake_langflow: FakeLangflow, client: LangflowClient, given: dict[str, object]
+):
+    with pytest.raises(TruncatedAnswer, match="after 1000 items") as caught:
+        collected(fake_langflow, client, unspoken("Table-1"), gave("Table-1", **given))
+    assert "LANGFLOW_MAX_ITEMS_LENGTH" in str(caught.value)
+
+
+def test_a_list_that_langflow_cuts_in_the_state_of_a_job_is_an_error(
+    fake_langflow: FakeLangflow, client: LangflowClient
+):
+    state = unspoken("Table-1") | {"outputs": {"Table-1": {"type": "data", "content": CUT_ROWS}}}
+    with pytest.raises(TruncatedAnswer, match="after 1000 items"):
+        collected(fake_langflow, client, state, gave("Table-1"))
+
+
+@pytest.mark.parametrize("rows", [[], [{"id": 1}], ["and so on ... [truncated 500 items]"]], ids=["0", "1", "text"])
+def test_a_list_that_is_whole_is_given(fake_langflow: FakeLangflow, client: LangflowClient, rows: list[object]):
+    result = collected(fake_langflow, client, unspoken("Table-1"), gave("Table-1", table=rows))
+    assert result.outputs == {"Table-1": rows}
+
+
 @pytest.mark.parametrize("limit", [1000, 10_000, 1_000_000])
 def test_a_text_that_no_message_tells_is_an_error_wherever_it_is_cut(
     fake_langflow: FakeLangflow, client: LangflowClient, limit: int
