@@ -1,5 +1,6 @@
 """OAuth2 client credentials: a bearer token that is fetched, kept, and fetched anew."""
 
+import logging
 import math
 import re
 import threading
@@ -26,7 +27,9 @@ from dagma.langflow.http.transport import Reply, Request, Transport
 from dagma.langflow.http.watched_http import Deadline, seconds_left
 from dagma.langflow.untrusted_json import finite_number, json_or_none, text_or_none, walk
 
-# How long before its expiry a token is fetched anew.
+logger = logging.getLogger(__name__)
+
+# How long before its expiry a token is fetched anew; half of its life, where that is less.
 _EARLY_SECONDS = 30.0
 
 
@@ -95,7 +98,7 @@ class ClientCredentials(Credential):
         self._timeout = timeout
         self._lock = threading.Lock()
         self._token: str | None = None
-        self._expires_at = -math.inf
+        self._renew_at = self._expires_at = -math.inf
         # A response can quote a token that another thread has replaced since.
         self._recent: deque[str] = deque(maxlen=4)
 
@@ -109,8 +112,10 @@ class ClientCredentials(Credential):
             LangflowError: There is no token to be had; nothing was sent to Langflow.
         """
         with self._locked():
-            if self._token is None or time.monotonic() >= self._expires_at - _EARLY_SECONDS:
+            if self._token is None or time.monotonic() >= self._expires_at:
                 self._fetch()
+            elif time.monotonic() >= self._renew_at:
+                self._renew_early()
             return {"Authorization": f"Bearer {self._token}"}
 
     def secrets(self) -> Iterable[str]:
@@ -136,6 +141,14 @@ class ClientCredentials(Credential):
             yield
         finally:
             self._lock.release()
+
+    def _renew_early(self) -> None:
+        """Try once to have another token in good time; this one is good until it expires."""
+        self._renew_at = math.inf
+        try:
+            self._fetch()
+        except LangflowError as error:
+            logger.warning("The token is used until it expires, since no other can be had: %s", error)
 
     @nothing_runs_yet()
     def _fetch(self) -> None:
@@ -177,7 +190,9 @@ class ClientCredentials(Credential):
             lifetime = int(lifetime)
         # Without a lifetime a token is good until it is refused.
         seconds = finite_number(lifetime)
-        self._expires_at = math.inf if seconds is None else time.monotonic() + seconds
+        lived = math.inf if seconds is None else seconds
+        self._expires_at = time.monotonic() + lived
+        self._renew_at = self._expires_at - min(_EARLY_SECONDS, lived / 2)
 
     def _malformed(self, reply: Reply, what: str) -> MalformedResponse:
         # Without an excerpt: the body may hold a token, which no redactor knows yet.
