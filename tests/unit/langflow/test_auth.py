@@ -27,6 +27,9 @@ from dagma.langflow import (
     Unreachable,
 )
 from dagma.langflow.auth import client_credentials
+from dagma.langflow.auth.credential import NOTHING_SECRET
+from dagma.langflow.http.transport import Reply
+from dagma.langflow.http.watched_http import Deadline
 from dagma.testing import FakeLangflow, Fault
 
 TOKEN_PATH = "/oauth/token"
@@ -37,8 +40,8 @@ def token(text: str, **more: object) -> Fault:
     return Fault(path=TOKEN_PATH, status=200, body={"access_token": text, "token_type": "Bearer", **more})
 
 
-def credentials(fake: FakeLangflow, **options: object) -> ClientCredentials:
-    return ClientCredentials(fake.base_url + TOKEN_PATH, "the-client", "the-secret", **options)  # type: ignore[arg-type]
+def credentials(fake: FakeLangflow, scope: str | None = None) -> ClientCredentials:
+    return ClientCredentials(fake.base_url + TOKEN_PATH, "the-client", "the-secret", scope=scope)
 
 
 def paths(fake: FakeLangflow) -> list[str]:
@@ -202,6 +205,38 @@ def test_a_token_is_used_until_it_expires_while_no_other_can_be_had(
     assert len(sent_tokens(fake_langflow)) == 3
 
 
+@pytest.mark.parametrize("seconds", [0.2, 10.0])
+def test_a_call_waits_briefly_for_another_token_while_the_one_that_it_has_is_good(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, monkeypatch: pytest.MonkeyPatch, seconds: float
+):
+    monkeypatch.setattr(client_credentials, "_EARLY_FETCH_SECONDS", seconds)
+    fake_langflow.script(token("first", expires_in=3600), Fault(path=TOKEN_PATH, stall_after=0, times=0))
+    client = make_client(auth=[credentials(fake_langflow), ApiKey(fake_langflow.api_key)])
+    now = time.monotonic()
+    for later in (0, 3580):
+        monkeypatch.setattr(client_credentials, "time", SimpleNamespace(monotonic=lambda at=now + later: at))
+        client.run(echo, "hello")
+    assert sent_tokens(fake_langflow) == ["Bearer first"] * 2
+    assert paths(fake_langflow).count(TOKEN_PATH) == 2
+
+
+def test_a_fetch_may_take_as_long_as_the_request_that_needs_it(
+    fake_langflow: FakeLangflow, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+):
+    given: list[float] = []
+    auth = credentials(fake_langflow)
+
+    def exchange(_: object, deadline: Deadline) -> Reply:
+        given.append(deadline.seconds)
+        body = b'{"access_token": "a-token", "expires_in": 0}'
+        return Reply(status=200, headers={}, body=body, seconds=0.0, redactor=NOTHING_SECRET)
+
+    monkeypatch.setattr(auth._transport, "exchange", exchange)
+    make_client(auth=auth, timeouts=Timeouts(total=25.0)).health_check()
+    auth.headers()
+    assert given == [pytest.approx(25.0, abs=5.0), 300.0]
+
+
 def test_a_token_that_is_refused_is_not_used_though_no_other_can_be_had(
     fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
 ):
@@ -269,7 +304,7 @@ def test_a_fetch_ends_with_the_deadline_of_the_request_that_needs_it(
     fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
 ):
     fake_langflow.script(Fault(path=TOKEN_PATH, stall_after=0, times=0))
-    auth = [credentials(fake_langflow, timeout=60.0), ApiKey(fake_langflow.api_key)]
+    auth = [credentials(fake_langflow), ApiKey(fake_langflow.api_key)]
     client = make_client(auth=auth, retry=RetryPolicy(attempts=1))
     with pytest.raises(CallTimeout) as caught:
         client.run(echo, "hello", timeout=0.5)
@@ -398,7 +433,7 @@ def test_a_caller_waits_for_anothers_fetch_no_longer_than_its_own_deadline(
     fake_langflow: FakeLangflow, make_client: MakeClient
 ):
     fake_langflow.script(Fault(path=TOKEN_PATH, stall_after=0, times=0))
-    auth = credentials(fake_langflow, timeout=HANGING)
+    auth = credentials(fake_langflow)
     patient = make_client(auth=auth, timeouts=Timeouts(read=HANGING, total=HANGING), retry=RetryPolicy(attempts=1))
     impatient = make_client(auth=auth, retry=RetryPolicy(attempts=1))
 
