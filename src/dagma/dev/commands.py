@@ -66,7 +66,8 @@ def langflow(settings: Settings, python: Path) -> tuple[list[str], dict[str, str
         "LANGFLOW_CONFIG_DIR": str(settings.langflow_data),
         "LANGFLOW_DATABASE_URL": f"sqlite:///{settings.langflow_data / 'langflow.db'}",
         "LANGFLOW_LOG_ENV": "container",  # JSON: the pretty format spends 7 s colouring each traceback
-        "LANGFLOW_MAX_TEXT_LENGTH": "1000000",  # longer answers are cut in background results; the default is 6000
+        "LANGFLOW_MAX_TEXT_LENGTH": "1000000",  # longer texts are cut in background results; the default is 6000
+        "LANGFLOW_MAX_ITEMS_LENGTH": "1000000",  # longer lists are cut as well; the default is 1000
         "LANGFLOW_SSRF_ALLOWED_HOSTS": os.environ.get("LANGFLOW_SSRF_ALLOWED_HOSTS") or allowed,
         "OPENAI_COMPATIBLE_API_KEY": settings.llm_api_key or "none",
         "OPENAI_COMPATIBLE_BASE_URL": llm_url(settings),

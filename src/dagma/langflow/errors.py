@@ -205,7 +205,7 @@ class CompletedWithoutOutput(LangflowError):
 
 
 class TruncatedAnswer(LangflowError):
-    """Langflow cut the answer's text."""
+    """Langflow cut a text or a list of the answer."""
 
     default_fix = "Raise LANGFLOW_MAX_TEXT_LENGTH on the Langflow server."
     default_outcome = "failed"

@@ -26,7 +26,7 @@ from dagma.langflow.http.watched_http import Deadline
 from dagma.langflow.jobs_api import JobsApi, JobStatus, not_over
 from dagma.langflow.result import CallResult, Trace, given_data
 from dagma.langflow.untrusted_json import json_object, walk
-from dagma.langflow.whole_answers import perhaps_cut, uncut
+from dagma.langflow.whole_answers import check_lists, perhaps_cut, uncut
 
 logger = logging.getLogger(__name__)
 
@@ -203,7 +203,9 @@ class FollowingApi(JobsApi):
                 result = CallResult.from_v2(status.raw, redactor=redactor)
         except CompletedWithoutOutput as error:
             raise self._explained(error, status.job_id) from None
-        return self.with_trace(self.with_data(self._uncut(result)))
+        result = self.with_data(result)
+        check_lists(result)
+        return self.with_trace(self._uncut(result))
 
     def with_data(self, result: CallResult) -> CallResult:
         """Return a result with what its outputs gave that is no text, which only the job's events hold.

@@ -29,7 +29,7 @@ from dagma.langflow.untrusted_json import (
     text_or_none,
     walk,
 )
-from dagma.langflow.whole_answers import perhaps_cut, uncut
+from dagma.langflow.whole_answers import check_lists, perhaps_cut, uncut
 
 PAGE = 200
 """Langflow gives no more at a time."""
@@ -56,7 +56,7 @@ class PastRun:
         run_id: Its id, which is also that of its trace and of its job.
         session_id: Its session.
         state: `running`: its process gives signs of life. `completed`, `failed`: it has ended. `lost`: the process that
-            ran it has died. `gone`: Langflow has its messages, and knows nothing of its end any more.
+            ran it has died. `gone`: Langflow does not tell any more that it has answered.
         began_at: When it stored its first message, or began; by Langflow's clock.
         asked: The user's message, where the flow stores it.
         messages: What its components said, in order.
@@ -160,7 +160,9 @@ class PastRunsApi(FollowingApi):
             result = _from_trace(run)
         if perhaps_cut(result):
             result = uncut(result, [_event(message) for message in reversed(run.messages)])
-        return self.with_trace(replace(result, outputs=_with_data(result, run), session_id=run.session_id))
+        result = replace(result, outputs=_with_data(result, run), session_id=run.session_id)
+        check_lists(result)
+        return self.with_trace(result)
 
     def list_messages(self, flow_id: str, *, offset: int = 0, limit: int = PAGE) -> list[StoredRecord]:
         """Return messages of a flow, the newest first.
@@ -246,7 +248,8 @@ class PastRunsApi(FollowingApi):
         reply = self._job_of(run_id)
         body = json_or_none(reply.body)
         if walk(body, "detail", "code") == "JOB_NOT_FOUND":
-            return "gone" if trace is None else "completed"
+            # Langflow prunes jobs, and keeps traces: one has what the component gave, or raised, that ended last.
+            return "completed" if trace is not None and walk(trace, "output", "error") is None else "gone"
         if reply.status == 200:
             state = _STATES.get(str(walk(body, "status")))
             if state is None:

@@ -1,6 +1,6 @@
 """The answer of a call, typed, whichever way it was made, and what Langflow's trace of a run adds to it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -193,10 +193,11 @@ class Trace:
         spans = objects(body.get("spans"))
         usage: TokenUsage | None = None
         by_model: dict[str | None, TokenUsage] = {}
-        for span in spans:
-            for model, each in _usages(span):
-                usage = each if usage is None else usage + each
-                by_model[model] = by_model[model] + each if model in by_model else each
+        # Langflow books what a model used to the component that started last as well, whichever called the model.
+        models = [span if span.get("modelName") else {**span, "tokenUsage": None} for span in spans]
+        for model, each in list(_all_usages(models)) or _all_usages(spans):
+            usage = each if usage is None else usage + each
+            by_model[model] = by_model[model] + each if model in by_model else each
         component_seconds: dict[str, float] = {}
         for span in spans:
             name, seconds = text_or_none(span.get("name")), _seconds(span.get("latencyMs"))
@@ -264,6 +265,11 @@ def _model(message: Mapping[str, Any]) -> str | None:
     if TokenUsage.of(walk(message, "properties", "usage")) is None:
         return None
     return text_or_none(walk(message, "properties", "source", "source"))
+
+
+def _all_usages(spans: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str | None, TokenUsage]]:
+    for span in spans:
+        yield from _usages(span)
 
 
 def _usages(span: Mapping[str, Any], model: str | None = None) -> Iterator[tuple[str | None, TokenUsage]]:

@@ -1,5 +1,6 @@
-"""The whole texts of a job whose state has them cut: its messages hold them."""
+"""The whole texts of a job whose state has them cut: its messages hold them. Nothing holds the rest of a cut list."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ from dagma.langflow.untrusted_json import text_or_none, walk
 _CUT_MARK = "..."
 # Nobody sets the limit lower, and a shorter end "..." is the text's own.
 _LOWEST_CUT = 1000
+# Langflow cuts lists at LANGFLOW_MAX_ITEMS_LENGTH, 1000 by default, and ends them with this.
+_CUT_LIST = re.compile(r"\.\.\. \[truncated \d+ items\]")
 
 
 def perhaps_cut(result: CallResult) -> Mapping[str, str]:
@@ -49,6 +52,26 @@ def uncut(result: CallResult, events: Sequence[FlowEvent]) -> CallResult:
         answer=whole.get(_source(result), result.answer),
         outputs={component: whole.get(component, content) for component, content in result.outputs.items()},
     )
+
+
+def check_lists(result: CallResult) -> None:
+    """Check that no list in what a flow gave is cut, such as the rows of a table.
+
+    Raises:
+        TruncatedAnswer: One is.
+    """
+    left = list(result.outputs.values())
+    while left:
+        content = left.pop()
+        if isinstance(content, Mapping):
+            left += content.values()
+        elif isinstance(content, list) and content:
+            if isinstance(content[-1], str) and _CUT_LIST.fullmatch(content[-1]):
+                raise TruncatedAnswer(
+                    f"Langflow cut a list that job {result.job_id} gave after {len(content) - 1} items.",
+                    fix="Raise LANGFLOW_MAX_ITEMS_LENGTH on the Langflow server.",
+                )
+            left += content
 
 
 def _source(result: CallResult) -> str:

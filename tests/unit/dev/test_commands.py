@@ -10,7 +10,7 @@ from dagma.dev.dev_settings import NotReadyError, Settings, read_settings
 from dagma.dev.start import ensure_environment
 from dagma.flows import ASSISTANT
 
-# What decides which web page may call Langflow, and who runs code in it.
+# What decides which web page may call Langflow, who runs code in it, and what is cut.
 CHOICES = [
     "LANGFLOW_ACCESS_SAME_SITE",
     "LANGFLOW_AGENTIC_EXPERIENCE",
@@ -20,6 +20,8 @@ CHOICES = [
     "LANGFLOW_CORS_ALLOW_CREDENTIALS",
     "LANGFLOW_CORS_ORIGINS",
     "LANGFLOW_CUSTOM_COMPONENT_ADMIN_ONLY",
+    "LANGFLOW_MAX_ITEMS_LENGTH",
+    "LANGFLOW_MAX_TEXT_LENGTH",
     "LANGFLOW_REFRESH_SAME_SITE",
     "LANGFLOW_TWEAKS_POLICY",
     "LLM_STREAM_USAGE",

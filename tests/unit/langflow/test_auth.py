@@ -4,6 +4,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from unit.langflow.conftest import MakeClient
@@ -25,6 +26,10 @@ from dagma.langflow import (
     Unauthorized,
     Unreachable,
 )
+from dagma.langflow.auth import client_credentials
+from dagma.langflow.auth.credential import NOTHING_SECRET
+from dagma.langflow.http.transport import Reply
+from dagma.langflow.http.watched_http import Deadline
 from dagma.testing import FakeLangflow, Fault
 
 TOKEN_PATH = "/oauth/token"
@@ -35,8 +40,8 @@ def token(text: str, **more: object) -> Fault:
     return Fault(path=TOKEN_PATH, status=200, body={"access_token": text, "token_type": "Bearer", **more})
 
 
-def credentials(fake: FakeLangflow, **options: object) -> ClientCredentials:
-    return ClientCredentials(fake.base_url + TOKEN_PATH, "the-client", "the-secret", **options)  # type: ignore[arg-type]
+def credentials(fake: FakeLangflow, scope: str | None = None) -> ClientCredentials:
+    return ClientCredentials(fake.base_url + TOKEN_PATH, "the-client", "the-secret", scope=scope)
 
 
 def paths(fake: FakeLangflow) -> list[str]:
@@ -140,7 +145,7 @@ def test_a_clients_secret_is_hidden_however_the_token_endpoint_quotes_it(
 def test_the_query_of_a_token_url_is_sent_and_not_shown(
     fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
 ):
-    fake_langflow.script(token("first", expires_in=20), Fault(path=TOKEN_PATH, status=401))
+    fake_langflow.script(token("first", expires_in=0), Fault(path=TOKEN_PATH, status=401))
     auth = ClientCredentials(f"{fake_langflow.base_url}{TOKEN_PATH}/?p=B2C_1&q=a%20b", "the-client", "the-secret")
     client = make_client(auth=[auth, ApiKey(fake_langflow.api_key)])
     client.run(echo, "hello")
@@ -169,13 +174,79 @@ def test_client_credentials_need_an_id_and_a_secret(client_id: str, secret: str)
         ClientCredentials("https://login.example", client_id, secret)
 
 
-def test_a_token_is_fetched_anew_before_it_expires(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):
-    # Each token has less to live than the 30 s by which it is renewed early.
-    fake_langflow.script(token("first", expires_in=20), token("second", expires_in=20))
+def test_a_token_is_fetched_anew_before_it_expires(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, monkeypatch: pytest.MonkeyPatch
+):
+    fake_langflow.script(token("first", expires_in=60), token("second", expires_in=20), token("third", expires_in=20))
     client = make_client(auth=[credentials(fake_langflow), ApiKey(fake_langflow.api_key)])
-    client.run(echo, "hello")
-    client.run(echo, "hello")
-    assert sent_tokens(fake_langflow) == ["Bearer first", "Bearer second"]
+    now = time.monotonic()
+    for later in (0, 29, 31, 40, 42):
+        monkeypatch.setattr(client_credentials, "time", SimpleNamespace(monotonic=lambda at=now + later: at))
+        client.run(echo, "hello")
+    firsts, seconds = ["Bearer first"] * 2, ["Bearer second"] * 2
+    assert sent_tokens(fake_langflow) == [*firsts, *seconds, "Bearer third"]
+
+
+@pytest.mark.parametrize("fault", [Fault(status=503), Fault(status=404), Fault(drop=True)], ids=["503", "404", "drop"])
+def test_a_token_is_used_until_it_expires_while_no_other_can_be_had(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, monkeypatch: pytest.MonkeyPatch, fault: Fault
+):
+    fake_langflow.script(token("first", expires_in=60), replace(fault, path=TOKEN_PATH, times=0))
+    client = make_client(auth=[credentials(fake_langflow), ApiKey(fake_langflow.api_key)])
+    now = time.monotonic()
+    for later in (0, 31, 59):
+        monkeypatch.setattr(client_credentials, "time", SimpleNamespace(monotonic=lambda at=now + later: at))
+        client.run(echo, "hello")
+    assert sent_tokens(fake_langflow) == ["Bearer first"] * 3
+    assert paths(fake_langflow).count(TOKEN_PATH) == 2
+    monkeypatch.setattr(client_credentials, "time", SimpleNamespace(monotonic=lambda: now + 61))
+    with pytest.raises(LangflowError):
+        client.run(echo, "hello")
+    assert len(sent_tokens(fake_langflow)) == 3
+
+
+@pytest.mark.parametrize("seconds", [0.2, 10.0])
+def test_a_call_waits_briefly_for_another_token_while_the_one_that_it_has_is_good(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, monkeypatch: pytest.MonkeyPatch, seconds: float
+):
+    monkeypatch.setattr(client_credentials, "_EARLY_FETCH_SECONDS", seconds)
+    fake_langflow.script(token("first", expires_in=3600), Fault(path=TOKEN_PATH, stall_after=0, times=0))
+    client = make_client(auth=[credentials(fake_langflow), ApiKey(fake_langflow.api_key)])
+    now = time.monotonic()
+    for later in (0, 3580):
+        monkeypatch.setattr(client_credentials, "time", SimpleNamespace(monotonic=lambda at=now + later: at))
+        client.run(echo, "hello")
+    assert sent_tokens(fake_langflow) == ["Bearer first"] * 2
+    assert paths(fake_langflow).count(TOKEN_PATH) == 2
+
+
+def test_a_fetch_may_take_as_long_as_the_request_that_needs_it(
+    fake_langflow: FakeLangflow, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+):
+    given: list[float] = []
+    auth = credentials(fake_langflow)
+
+    def exchange(_: object, deadline: Deadline) -> Reply:
+        given.append(deadline.seconds)
+        body = b'{"access_token": "a-token", "expires_in": 0}'
+        return Reply(status=200, headers={}, body=body, seconds=0.0, redactor=NOTHING_SECRET)
+
+    monkeypatch.setattr(auth._transport, "exchange", exchange)
+    make_client(auth=auth, timeouts=Timeouts(total=25.0)).health_check()
+    auth.headers()
+    assert given == [pytest.approx(25.0, abs=5.0), 300.0]
+
+
+def test_a_token_that_is_refused_is_not_used_though_no_other_can_be_had(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
+):
+    fake_langflow.script(token("first", expires_in=3600), Fault(path=TOKEN_PATH, status=503, times=0))
+    fake_langflow.script(Fault(path="/run", status=401))
+    client = make_client(auth=[credentials(fake_langflow), ApiKey(fake_langflow.api_key)])
+    for _ in range(2):
+        with pytest.raises(ServerError):
+            client.run(echo, "hello")
+    assert sent_tokens(fake_langflow) == ["Bearer first"]
 
 
 def test_a_token_that_is_refused_is_renewed_once(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):
@@ -233,7 +304,7 @@ def test_a_fetch_ends_with_the_deadline_of_the_request_that_needs_it(
     fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
 ):
     fake_langflow.script(Fault(path=TOKEN_PATH, stall_after=0, times=0))
-    auth = [credentials(fake_langflow, timeout=60.0), ApiKey(fake_langflow.api_key)]
+    auth = [credentials(fake_langflow), ApiKey(fake_langflow.api_key)]
     client = make_client(auth=auth, retry=RetryPolicy(attempts=1))
     with pytest.raises(CallTimeout) as caught:
         client.run(echo, "hello", timeout=0.5)
@@ -325,7 +396,8 @@ def test_a_token_endpoint_that_says_for_how_long_to_wait_is_heard(
 
 
 @pytest.mark.parametrize(
-    ("lifetime", "fetches"), [('"20"', 2), ("20.5", 2), ('"3600"', 1), ("9" * 400, 1), ("1e999", 1), ('"soon"', 1)]
+    ("lifetime", "fetches"),
+    [('"0"', 2), ("-20.5", 2), ('"20"', 1), ("20.5", 1), ("9" * 400, 1), ("1e999", 1), ('"soon"', 1)],
 )
 def test_a_lifetime_is_a_number_or_digits_and_else_none(
     fake_langflow: FakeLangflow, make_client: MakeClient, lifetime: str, fetches: int
@@ -361,7 +433,7 @@ def test_a_caller_waits_for_anothers_fetch_no_longer_than_its_own_deadline(
     fake_langflow: FakeLangflow, make_client: MakeClient
 ):
     fake_langflow.script(Fault(path=TOKEN_PATH, stall_after=0, times=0))
-    auth = credentials(fake_langflow, timeout=HANGING)
+    auth = credentials(fake_langflow)
     patient = make_client(auth=auth, timeouts=Timeouts(read=HANGING, total=HANGING), retry=RetryPolicy(attempts=1))
     impatient = make_client(auth=auth, retry=RetryPolicy(attempts=1))
 

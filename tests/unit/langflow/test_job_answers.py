@@ -43,6 +43,22 @@ def told(*messages: tuple[str | None, str], **more: str) -> str:
     return "".join(f"data: {json.dumps(body)}\nid: {number}\n\n" for number, body in enumerate(bodies, 1))
 
 
+def gave(component: str, **given: object) -> str:
+    """The events of a job, as far as they tell what a component gave, by the names of its outputs."""
+    named = {name: {"message": each} for name, each in given.items()}
+    build = {"id": component, "valid": True, "data": {"outputs": named}}
+    return "".join(
+        f"data: {json.dumps({'event': event, 'data': data})}\n\n"
+        for event, data in (("end_vertex", {"build_data": build}), ("end", {}))
+    )
+
+
+def unspoken(component: str) -> dict[str, object]:
+    """The state of a completed job whose only component gave something that its state does not tell."""
+    output = {"reason": "non_string", "text": None, "source": None}
+    return {"status": "completed", "output": output, "outputs": {component: {"type": "message", "content": None}}}
+
+
 def collected(fake: FakeLangflow, client: LangflowClient, state: dict[str, object], events: str) -> CallResult:
     job_id = client.submit(fake.add_flow(f"talker {len(fake.jobs)}"), "Talk.")
     body = {"job_id": job_id, **state}
@@ -125,6 +141,42 @@ def test_one_of_several_texts_that_is_cut_and_not_in_the_events_is_an_error(
 ):
     with pytest.raises(TruncatedAnswer, match=r"ChatOutput-2 .* 6000 characters"):
         collected(fake_langflow, client, outputs("short", CUT), told(*messages))
+
+
+def test_a_text_that_only_an_event_tells_is_an_error_where_it_is_cut(
+    fake_langflow: FakeLangflow, client: LangflowClient
+):
+    whole = collected(fake_langflow, client, unspoken("Model-1"), gave("Model-1", text_output="x" * 6000))
+    assert whole.outputs == {"Model-1": "x" * 6000}
+    fake_langflow.clear()
+    with pytest.raises(TruncatedAnswer, match=r"Model-1 .* 6000 characters"):
+        collected(fake_langflow, client, unspoken("Model-1"), gave("Model-1", text_output=CUT))
+
+
+CUT_ROWS = [*({"id": number} for number in range(1000)), "... [truncated 500 items]"]
+
+
+@pytest.mark.parametrize("given", [{"table": CUT_ROWS}, {"data": {"items": CUT_ROWS}, "text": "x"}], ids=["one", "two"])
+def test_a_list_that_langflow_cuts_is_an_error(
+    fake_langflow: FakeLangflow, client: LangflowClient, given: dict[str, object]
+):
+    with pytest.raises(TruncatedAnswer, match="after 1000 items") as caught:
+        collected(fake_langflow, client, unspoken("Table-1"), gave("Table-1", **given))
+    assert "LANGFLOW_MAX_ITEMS_LENGTH" in str(caught.value)
+
+
+def test_a_list_that_langflow_cuts_in_the_state_of_a_job_is_an_error(
+    fake_langflow: FakeLangflow, client: LangflowClient
+):
+    state = unspoken("Table-1") | {"outputs": {"Table-1": {"type": "data", "content": CUT_ROWS}}}
+    with pytest.raises(TruncatedAnswer, match="after 1000 items"):
+        collected(fake_langflow, client, state, gave("Table-1"))
+
+
+@pytest.mark.parametrize("rows", [[], [{"id": 1}], ["and so on ... [truncated 500 items]"]], ids=["0", "1", "text"])
+def test_a_list_that_is_whole_is_given(fake_langflow: FakeLangflow, client: LangflowClient, rows: list[object]):
+    result = collected(fake_langflow, client, unspoken("Table-1"), gave("Table-1", table=rows))
+    assert result.outputs == {"Table-1": rows}
 
 
 @pytest.mark.parametrize("limit", [1000, 10_000, 1_000_000])

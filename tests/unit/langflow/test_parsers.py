@@ -263,14 +263,23 @@ def test_a_trace_tells_the_tokens_of_each_model():
         return {"name": "Model", "modelName": name, "tokenUsage": usage}
 
     agent = {"name": "Agent", "modelName": "large", "children": [model(None, 10), model("small", 20)]}
-    nameless = {"name": "Own", "tokenUsage": {"totalTokens": 5}}
-    trace = Trace.of({"spans": [agent, model("small", 30), nameless]})
-    assert trace.usage_by_model == {
-        "large": TokenUsage(10, 1, 11),
-        "small": TokenUsage(50, 2, 52),
-        None: TokenUsage(None, None, 5),
-    }
-    assert trace.usage == TokenUsage(None, None, 68)
+    trace = Trace.of({"spans": [agent, model("small", 30)]})
+    assert trace.usage_by_model == {"large": TokenUsage(10, 1, 11), "small": TokenUsage(50, 2, 52)}
+    assert trace.usage == TokenUsage(60, 3, 63)
+
+
+@pytest.mark.parametrize("children", [[], [{"name": "Tool"}]], ids=["without a model", "whose model tells nothing"])
+def test_tokens_that_are_also_booked_to_another_component_count_once(children: list[dict[str, Any]]):
+    usage = {"promptTokens": 1000, "completionTokens": 200, "totalTokens": 1200}
+    model = {"name": "ChatOpenAI", "modelName": "tiny", "tokenUsage": usage, "children": []}
+    other = {"name": "API Request", "modelName": None, "tokenUsage": usage, "children": children}
+    trace = Trace.of({"spans": [{"name": "Language Model", "children": [model]}, other]})
+    assert (trace.usage, trace.usage_by_model) == (TokenUsage(1000, 200, 1200), {"tiny": TokenUsage(1000, 200, 1200)})
+
+
+def test_tokens_that_only_a_component_tells_count():
+    trace = Trace.of({"spans": [{"name": "Own", "tokenUsage": {"totalTokens": 5}}, {"name": "Chat Output"}]})
+    assert trace.usage_by_model == {None: TokenUsage(None, None, 5)}
 
 
 def test_outputs_that_tell_the_same_tokens_count_them_once():

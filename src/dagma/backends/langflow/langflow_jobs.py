@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from dagma.backends.langflow.uploaded_files import UploadedFiles
 from dagma.calls.request import CallRequest, FlowReference
 from dagma.langflow import CallResult, FlowEvent, LangflowClient, TokenUsage
-from dagma.langflow.untrusted_json import objects, text_or_none
+from dagma.langflow.untrusted_json import objects, text_or_none, walk
 from dagma.ledger import Usage
 from dagma.wording import counted
 
@@ -148,9 +148,11 @@ def run_response(result: CallResult) -> dict[str, Any]:
     usages = [{"model": model, **_body_of(used)} for model, used in result.usage_by_model.items()]
     # Once, since this is the usage of the whole job.
     properties = [{"properties": {"usage": usage, "source": {"source": result.model}}}] if usage else []
+    # Where Langflow chose an answer, the texts of other components are none: theirs go the way of data.
+    chosen = text_or_none(walk(result.raw, "output", "source")) if result.answer is not None else None
     outputs: list[dict[str, Any]] = []
     for component, content in result.outputs.items():
-        if isinstance(content, str):
+        if isinstance(content, str) and chosen in (None, component):
             message = {"text": content, **(properties.pop() if properties else {})}
             outputs.append({"component_id": component, "results": {"message": message}})
         else:

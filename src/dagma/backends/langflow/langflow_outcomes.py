@@ -129,7 +129,7 @@ class LangflowOutcomes:
                 return Running("It still runs in Langflow.")
             case "lost":
                 return NoAnswer("The Langflow that ran it has died before it answered.")
-        return CannotTell("Langflow has its messages, and does not know any more how it ended.")
+        return CannotTell("Langflow has messages or a trace of it, and does not tell any more how it ended.")
 
     def _answer(self, run: PastRun) -> Finding:
         try:

@@ -1,5 +1,6 @@
 """OAuth2 client credentials: a bearer token that is fetched, kept, and fetched anew."""
 
+import logging
 import math
 import re
 import threading
@@ -26,8 +27,12 @@ from dagma.langflow.http.transport import Reply, Request, Transport
 from dagma.langflow.http.watched_http import Deadline, seconds_left
 from dagma.langflow.untrusted_json import finite_number, json_or_none, text_or_none, walk
 
-# How long before its expiry a token is fetched anew.
+logger = logging.getLogger(__name__)
+
+# How long before its expiry a token is fetched anew; half of its life, where that is less.
 _EARLY_SECONDS = 30.0
+# How long a call waits for another token while the one that it has is good; half of its time, where that is less.
+_EARLY_FETCH_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,8 @@ class _Client(Credential):
 class ClientCredentials(Credential):
     """A bearer token fetched by OAuth2 client credentials; fetched anew before it expires and after a 401.
 
-    Safe for threads: one of them fetches, the others wait for it.
+    Safe for threads: one of them fetches, the others wait for it. A fetch takes no longer than the request that needs
+    the token may take.
 
     Args:
         token_url: The token endpoint, with the query that the server may want there.
@@ -58,7 +64,6 @@ class ClientCredentials(Credential):
         client_secret: The client's secret.
         scope: Scopes, separated by spaces.
         audience: Audience, where the server wants one.
-        timeout: Seconds a fetch may take; the deadline of the request that needs the token bounds it as well.
         tls: Trust and identity for the token endpoint.
 
     Raises:
@@ -73,7 +78,6 @@ class ClientCredentials(Credential):
         *,
         scope: str | None = None,
         audience: str | None = None,
-        timeout: float = 10.0,
         tls: TLS | None = None,
     ) -> None:
         if not client_id or not client_secret:
@@ -92,10 +96,9 @@ class ClientCredentials(Credential):
         self._transport = Transport(
             f"{endpoint.scheme}://{endpoint.netloc}", credential=self._client, tls=tls, may_quote=False
         )
-        self._timeout = timeout
         self._lock = threading.Lock()
         self._token: str | None = None
-        self._expires_at = -math.inf
+        self._renew_at = self._expires_at = -math.inf
         # A response can quote a token that another thread has replaced since.
         self._recent: deque[str] = deque(maxlen=4)
 
@@ -109,8 +112,10 @@ class ClientCredentials(Credential):
             LangflowError: There is no token to be had; nothing was sent to Langflow.
         """
         with self._locked():
-            if self._token is None or time.monotonic() >= self._expires_at - _EARLY_SECONDS:
-                self._fetch()
+            if self._token is None or time.monotonic() >= self._expires_at:
+                self._fetch(self._transport.timeouts.total)
+            elif time.monotonic() >= self._renew_at:
+                self._renew_early()
             return {"Authorization": f"Bearer {self._token}"}
 
     def secrets(self) -> Iterable[str]:
@@ -137,9 +142,17 @@ class ClientCredentials(Credential):
         finally:
             self._lock.release()
 
+    def _renew_early(self) -> None:
+        """Try once to have another token in good time; this one is good until it expires."""
+        self._renew_at = math.inf
+        try:
+            self._fetch(min(_EARLY_FETCH_SECONDS, seconds_left() / 2))
+        except LangflowError as error:
+            logger.warning("The token is used until it expires, since no other can be had: %s", error)
+
     @nothing_runs_yet()
-    def _fetch(self) -> None:
-        deadline = Deadline.after(min(self._timeout, seconds_left()))
+    def _fetch(self, longest: float) -> None:
+        deadline = Deadline.after(min(longest, seconds_left()))
         reply = self._transport.exchange(self._request, deadline)
         if not reply.is_ok:
             raise self._refusal(reply)
@@ -177,7 +190,9 @@ class ClientCredentials(Credential):
             lifetime = int(lifetime)
         # Without a lifetime a token is good until it is refused.
         seconds = finite_number(lifetime)
-        self._expires_at = math.inf if seconds is None else time.monotonic() + seconds
+        lived = math.inf if seconds is None else seconds
+        self._expires_at = time.monotonic() + lived
+        self._renew_at = self._expires_at - min(_EARLY_SECONDS, lived / 2)
 
     def _malformed(self, reply: Reply, what: str) -> MalformedResponse:
         # Without an excerpt: the body may hold a token, which no redactor knows yet.
