@@ -224,6 +224,20 @@ def test_a_kept_list_is_given_as_a_list(databases: None) -> None:
         assert asked["1"].output == {"tags": ["a", "b"], "n": 1}
 
 
+def test_a_column_that_somebody_adds_keeps_its_values(edited: Edited, database: TablesDatabase) -> None:
+    ask(reviews(2), backend=edited)
+    with database.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE labels ADD COLUMN human TEXT")
+        connection.exec_driver_sql("ALTER TABLE labels ADD COLUMN reviewed BOOLEAN NOT NULL DEFAULT FALSE")
+        connection.exec_driver_sql("UPDATE labels SET human = 'good', reviewed = TRUE WHERE id = 1")
+    ask([{"id": 1, "text": "edited"}, *reviews(2, first=2)], backend=edited)
+    assert stored(database, "labels", "id", "answer", "human", "reviewed") == [
+        {"id": 1, "answer": "v1 said edited", "human": "good", "reviewed": True},
+        {"id": 2, "answer": "v1 said review 2", "human": None, "reviewed": False},
+        {"id": 3, "answer": "v1 said review 3", "human": None, "reviewed": False},
+    ]
+
+
 def test_a_files_relative_path_starts_in_the_projects_folder(
     edited: Edited, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
