@@ -326,6 +326,8 @@ class AnswerTable:
         existing = self._found()
         with self._database.begin() as connection:
             if existing is None:
+                # Of a table that was dropped. They stay if another batch makes the table first: making it fails then.
+                connection.execute(delete(_registry).where(_registry.c.name == self.name))
                 create_table(connection, self.name, declared)
             else:
                 fit_table(connection, existing, declared)

@@ -11,7 +11,7 @@ from pydantic import PrivateAttr
 from unit.batches.conftest import ask, ledger_rows, reviews, stored
 
 from dagma import Backend, CallRequest
-from dagma.batches.answer_table import AnswerTable
+from dagma.batches.answer_table import AnswerTable, partitions_of
 from dagma.batches.batch import Batch
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import BatchStopped, FlowChanged
@@ -117,10 +117,11 @@ def test_two_batches_may_make_a_table_at_the_same_time(
 
     monkeypatch.setattr(AnswerTable, "_found", look)
     failures: list[Exception] = []
+    ids: list[str] = []
 
     def prepare() -> None:
         try:
-            AnswerTable(database, "labels").prepare({"id": "integer"}, {"answer": "text"})
+            ids.append(AnswerTable(database, "labels").prepare({"id": "integer"}, {"answer": "text"})[0])
         except Exception as error:  # noqa: BLE001 (shown by the test)
             failures.append(error)
 
@@ -130,6 +131,24 @@ def test_two_batches_may_make_a_table_at_the_same_time(
     for thread in threads:
         thread.join()
     assert failures == []
+    assert len(set(ids)) == 1, "they share their answers"
+
+
+def test_a_table_that_was_dropped_starts_over_in_each_of_its_partitions(
+    edited: Edited, database: TablesDatabase
+) -> None:
+    rows = [{"id": 1, "text": "eins", "country": "de"}, {"id": 2, "text": "un", "country": "fr"}]
+
+    def ask_partitions() -> None:
+        for country in ("de", "fr"):
+            list(batch(rows, AnswerTable(database, "labels", country), edited, ("country", country)).results())
+
+    ask_partitions()
+    with database.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE labels")
+    ask_partitions()
+    assert edited._asked == ["eins", "un"] * 2
+    assert partitions_of(database, "labels") == ["de", "fr"]
 
 
 def test_a_time_belongs_to_the_partition_of_its_day(edited: Edited, database: TablesDatabase) -> None:
