@@ -1,5 +1,6 @@
 """A table while its flow, its input or its partitions change, and while other batches write to it."""
 
+import json
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -241,6 +242,46 @@ def test_a_kept_list_is_given_as_a_list(databases: None) -> None:
     for _ in range(2):
         asked = ask(reviews(1), backend=Listing(), output=output)
         assert asked["1"].output == {"tags": ["a", "b"], "n": 1}
+
+
+class Scoring(Edited):
+    """Answers with a score."""
+
+    _score: Any = None
+
+    def answer(self, request: CallRequest) -> dict[str, Any]:  # noqa: ARG002
+        return {"text": json.dumps({"score": self._score, "note": None})}
+
+
+@pytest.mark.parametrize(
+    ("before", "said_before", "declared", "said"),
+    [
+        ("string", "x", "integer", 5),
+        ("number", 1.5, "integer", 5),
+        ("string", "x", "number", 0.5),
+        ("string", "x", "boolean", True),
+        ("string", "x", {"type": "array", "items": "number"}, [1.0]),
+    ],
+)
+def test_a_column_that_was_of_another_type_gives_kept_answers_as_new_ones(
+    databases: None, before: Any, said_before: Any, declared: Any, said: Any
+) -> None:
+    backend = Scoring()
+    note = {"type": "string", "optional": True}
+    backend._score = said_before
+    ask(reviews(1), backend=backend, output={"score": before, "note": note})
+    backend._score = said
+    for _ in range(2):
+        output = ask(reviews(1), backend=backend, output={"score": declared, "note": note})["1"].output
+        assert repr(output) == repr({"score": said, "note": None})
+
+
+def test_a_kept_answer_that_its_column_can_not_have_any_more_stays(databases: None) -> None:
+    backend = Scoring()
+    backend._score = "x"
+    for declared in ("string", "integer"):
+        asked = ask(reviews(1), backend=backend, output={"score": declared}, refresh="failed")
+        assert asked["1"].output == {"score": "x"}
 
 
 def test_a_column_that_somebody_adds_keeps_its_values(edited: Edited, database: TablesDatabase) -> None:
