@@ -84,6 +84,7 @@ class AnswerTable:
         self.partition = partition
         self._database = database
         self._table: Table | None = None
+        self._written: tuple[str, ...] = ()
 
     @property
     def table(self) -> Table:
@@ -133,6 +134,7 @@ class AnswerTable:
         with self._database.begin() as connection:
             connection.execute(CreateTable(_registry, if_not_exists=True))
         declared = {**kept, **output}
+        self._written = (*OWN_COLUMNS, *declared)
         try:
             self._create_or_alter(declared)
         except TableError:
@@ -196,14 +198,14 @@ class AnswerTable:
                     connection.execute(update(self.table).where(*self._these([row.key])).values(bound))
 
     def write(self, results: Sequence[tuple[StagedRow, RowResult]], generation: int) -> None:
-        """Write rows, in one transaction; those that the table has are replaced.
+        """Write rows, in one transaction; those that the table has are replaced, but for columns that are not declared.
 
         Args:
             results: The rows, and what became of them.
             generation: What `prepare` gave.
         """
         table = self.table
-        binds = _binds(table.columns.keys())
+        binds = _binds(self._written)
         # In one order, so that two batches wait for each other and never both.
         records = [
             {binds[name]: value for name, value in self._record(row, result, generation).items()}
@@ -211,7 +213,7 @@ class AnswerTable:
         ]
         insert = self._insert(table)
         keys = ["partition_key", "row_key"]
-        changes: dict[str, Any] = {column.name: column for column in insert.excluded if column.name not in keys}
+        changes: dict[str, Any] = {name: insert.excluded[name] for name in binds if name not in keys}
         statement = insert.values({name: bindparam(bind) for name, bind in binds.items()})
         with self._database.begin() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), records)
@@ -324,6 +326,8 @@ class AnswerTable:
         existing = self._found()
         with self._database.begin() as connection:
             if existing is None:
+                # Of a table that was dropped. They stay if another batch makes the table first: making it fails then.
+                connection.execute(delete(_registry).where(_registry.c.name == self.name))
                 create_table(connection, self.name, declared)
             else:
                 fit_table(connection, existing, declared)
@@ -333,7 +337,7 @@ class AnswerTable:
 
     def _record(self, row: StagedRow, result: RowResult, generation: int) -> dict[str, Any]:
         return {
-            **dict.fromkeys(self.table.columns.keys()),
+            **dict.fromkeys(self._written),
             **self._fitting({**row.kept, **(result.output or {})}),
             **{name: getattr(result, name) for name in RESULT_COLUMNS},
             "row_key": row.key,

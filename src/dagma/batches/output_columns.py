@@ -236,12 +236,16 @@ class OutputColumns:
         return "\n".join([*told, *notes])
 
     def restored(self, stored: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the columns as `checked` gave them, of a row of a table, which keeps arrays as JSON."""
+        """Give the columns as `checked` gave them, of a row of a table, which keeps arrays as JSON.
+
+        The table's column may hold more kinds than this one has: it was another one before.
+        """
         values = {column.name: stored[column.name] for column in self.columns}
-        arrays = [column.name for column in self.columns if column.type == "array"]
-        for name in arrays:
-            with suppress(TypeError, ValueError):  # of a row from when the column was no array
-                values[name] = json.loads(values[name])
+        for column in self.columns:
+            value = values[column.name]
+            with suppress(TypeError, ValueError, AnswerFault):  # of a row from when the column was another one
+                if value is not None:
+                    values[column.name] = column.checked(json.loads(value) if column.type == "array" else value)
         return values
 
     def checked(self, answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from dagma.batches.staged_rows import SHOWN_ROWS, StagedRow
 from dagma.batches.values import Kind, common_kind, key_text, kind_of, plain
 from dagma.calls.attached_files import BadFile, identity_of
 from dagma.calls.templates import BadTemplateError
+from dagma.ledger.texts import storable
 from dagma.wording import counted
 
 
@@ -103,7 +104,7 @@ class Staging:
             question = self._settings.templates.fill(row)
         except (BadTemplateError, BadFile) as fault:
             kind = BadFile.__name__ if isinstance(fault, BadFile) else "TemplateFault"
-            return replace(staged, fault=str(fault), fault_kind=kind)
+            return replace(staged, fault=storable(str(fault)), fault_kind=kind)
         asked = _asked_hash(question, self._flow, self._version, self._settings.columns)
         return replace(staged, **vars(question), asked=asked)
 

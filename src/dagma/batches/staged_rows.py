@@ -37,9 +37,10 @@ INSERT INTO staged (position, key, kept, input, session, tweaks, files, asked, f
 VALUES (:position, :key, :kept, :input, :session, :tweaks, :files, :asked, :fault, :fault_kind)
 """
 TWICE = f"SELECT key, count(*), min(position) FROM staged GROUP BY key HAVING count(*) > 1 LIMIT {SHOWN_ROWS}"  # noqa: S608
-# The least key speaks for all rows that ask the same: the order of the rows may be another after a kill.
+# The least key speaks for all rows that ask the same: the order of the rows may be another after a kill. In a session
+# that rows name, each is asked: what was said before decides the answer.
 EQUAL = """
-UPDATE staged SET state = 'equal' WHERE state = 'ask' AND fault IS NULL AND EXISTS (
+UPDATE staged SET state = 'equal' WHERE state = 'ask' AND fault IS NULL AND session IS NULL AND EXISTS (
     SELECT 1 FROM staged other
     WHERE other.asked = staged.asked AND other.state IN ('ask', 'equal') AND other.key < staged.key
 )

@@ -47,10 +47,10 @@ INTERNAL_COLUMNS = ("row_key", "position", "asked", "generation", "vanished_at")
 
 
 def create_table(connection: Connection, name: str, declared: Mapping[str, Kind]) -> None:
-    """Create a table of answers, with the columns that are declared."""
+    """Create a table of answers, with the columns that are declared; this fails where there is one."""
     row_key, partition_key, *others = _own_columns()
     columns = (Column(column, _TYPES[kind]()) for column, kind in declared.items())
-    Table(name, MetaData(), row_key, partition_key, *columns, *others).create(connection, checkfirst=True)
+    Table(name, MetaData(), row_key, partition_key, *columns, *others).create(connection, checkfirst=False)
 
 
 def fit_table(connection: Connection, table: Table, declared: Mapping[str, Kind]) -> None:

@@ -7,6 +7,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, Literal
 
+from dagma.calls.templates import is_array
 from dagma.ledger.texts import storable
 
 Kind = Literal["integer", "number", "boolean", "text"]
@@ -119,9 +120,10 @@ def _is_whole(value: Decimal) -> bool:
 
 
 def jsonable(value: Any) -> Any:
-    """Give a value as JSON can hold it: mappings and sequences stay such, and `plain` says what the rest becomes."""
+    """Give a value as JSON can hold it: mappings and lists stay such, arrays are lists; `plain` says of the rest."""
     if isinstance(value, Mapping):
         return {str(name): jsonable(inner) for name, inner in value.items()}
-    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes | bytearray):
+    is_list = isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes | bytearray)
+    if is_list or is_array(value):
         return [jsonable(inner) for inner in value]
     return plain(value)

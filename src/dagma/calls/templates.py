@@ -6,7 +6,7 @@ from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, M
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, nodes
+from jinja2 import StrictUndefined, TemplateError, TemplateRuntimeError, TemplateSyntaxError, Undefined, nodes
 from jinja2 import Template as CompiledTemplate
 from jinja2.environment import TemplateExpression
 from jinja2.meta import find_undeclared_variables
@@ -15,6 +15,18 @@ from typing_extensions import override
 
 _EXPRESSION = re.compile(r"\s*\{\{[-+]?(.*?)-?\}\}\s*", re.DOTALL)
 _LONGEST_CAUSE = 500
+_CUT_SHORT = {
+    ("pandas", "DataFrame"): "to_csv()",
+    ("polars", "DataFrame"): "write_csv()",
+    ("polars", "LazyFrame"): "collect().write_csv()",
+    ("polars", "Series"): "to_list()",
+    ("pyarrow", "Array"): "to_pylist()",
+    ("pyarrow", "ChunkedArray"): "to_pylist()",
+    ("pyarrow", "RecordBatch"): "to_pylist()",
+    ("pyarrow", "RecordBatchReader"): "read_all().to_pylist()",
+    ("pyarrow", "Table"): "to_pylist()",
+}
+"""What writes all of the values whose own text has the first rows only, by library and class."""
 
 
 class BadTemplateError(ValueError):
@@ -24,7 +36,8 @@ class BadTemplateError(ValueError):
 class Template:
     """A text with `{{ expressions }}` in it.
 
-    Lists and dicts appear as JSON, None and NaN as nothing. What a value holds is never read as a template itself.
+    Lists, dicts and arrays appear as JSON, None and NaN as nothing; tables are refused. What a value holds is never
+    read as a template itself.
 
     Args:
         source: The text.
@@ -141,6 +154,15 @@ def is_missing(value: Any) -> bool:
     return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
 
 
+def is_array(value: Any) -> bool:
+    """Tell whether a value is an array of NumPy, which need not be installed, or like one, as a column of pandas is."""
+    return _is_of_numpy(value) and value.ndim > 0
+
+
+def _is_of_numpy(value: Any) -> bool:
+    return hasattr(type(value), "tolist") and hasattr(type(value), "ndim")
+
+
 class _Environment(ImmutableSandboxedEnvironment):
     """Jinja's sandbox, which writes values as a model reads them.
 
@@ -176,10 +198,26 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 
 def _whole(value: Any) -> Any:
-    """Give the keys of a dict, a set, or what a filter such as `map` yields bit by bit, as the list that it means."""
+    """Give an array, the keys of a dict, a set, or what a filter such as `map` yields bit by bit, as a list.
+
+    Raises:
+        TemplateRuntimeError: It is a table.
+    """
+    for base in type(value).__mro__:
+        if whole := _CUT_SHORT.get((base.__module__.partition(".")[0], base.__name__)):
+            raise TemplateRuntimeError(f"the text of a {base.__name__} is cut short. Write {{{{ x.{whole} }}}}")
+    if is_array(value):
+        return _unboxed(value)
     if isinstance(value, set | frozenset):
         return sorted(value, key=repr)  # else in another order in each process
     return list(value) if isinstance(value, Iterator | KeysView | ValuesView | ItemsView) else value
+
+
+def _unboxed(value: Any) -> Any:
+    """Give an array or a number of NumPy as Python's own values."""
+    # By nanoseconds, as pandas keeps times, they would be numbers.
+    is_time = str(getattr(value, "dtype", "")).startswith(("datetime64", "timedelta64"))
+    return (value.astype(str) if is_time else value).tolist()
 
 
 def _shown(value: Any) -> Any:
@@ -191,7 +229,13 @@ def _shown(value: Any) -> Any:
 
 
 def _json(value: Any, indent: int | None = None) -> str:
-    return json.dumps(_whole(value), ensure_ascii=False, default=str, indent=indent)
+    return json.dumps(_whole(value), ensure_ascii=False, default=_inner, indent=indent)
+
+
+def _inner(value: Any) -> Any:
+    """Give what JSON has no word for as what it has one for."""
+    whole = _unboxed(value) if _is_of_numpy(value) else _whole(value)
+    return str(value) if whole is value else whole
 
 
 _ENVIRONMENT = _Environment()

@@ -108,6 +108,13 @@ def test_rows_that_ask_the_same_are_asked_once(fake: FakeLangflow, database: Tab
     assert sum(row["tokens"] or 0 for row in stored(database, "labels")) == 2 * 38
 
 
+def test_rows_that_say_the_same_in_a_session_are_each_sent(fake: FakeLangflow) -> None:
+    said = [{"id": number, "text": text} for number, text in enumerate(("Hi", "yes", "yes"))]
+    results = ask(said, session="a talk", table=None, concurrency=1)
+    assert [request.json()["input_value"] for request in sends(fake)] == ["Hi", "yes", "yes"]
+    assert [result.attempts for result in results.values()] == [1, 1, 1]
+
+
 def test_kept_columns_stay_current_without_a_call(fake: FakeLangflow, database: TablesDatabase) -> None:
     ask(reviews(2), keep=["text"], input="Rate {{ row.id }}")
     ask([{"id": 1, "text": "edited"}, {"id": 2, "text": 5}], keep=["text"], input="Rate {{ row.id }}")

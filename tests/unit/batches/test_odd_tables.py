@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from dagma.batches.output_columns import AnswerFault, OutputColumns
 from dagma.batches.row_staging import Staging
 from dagma.batches.staged_rows import StagedRow
 from dagma.batches.tables_database import TablesDatabase
-from dagma.batches.values import Kind, common_kind, fitting, key_text, kind_of, plain
+from dagma.batches.values import Kind, common_kind, fitting, jsonable, key_text, kind_of, plain
 from dagma.calls.answer import Answer
 
 FEW = settings(max_examples=60)
@@ -96,6 +97,16 @@ def test_a_cell_of_10_mb_is_kept(database: TablesDatabase) -> None:
     text = "x" * 10_000_000
     ask([{"id": 1, "text": text}], keep=["text"])
     assert stored(database, "labels", "text") == [{"text": text}]
+
+
+def test_arrays_are_asked_whole_and_are_lists_in_tweaks() -> None:
+    values = np.arange(2_000)
+    edited = np.where(values == 1_000, -5, values)
+    ask([{"id": 1, "value": values}, {"id": 2, "value": edited}], input="{{ row.value }}")
+    assert Echo.asked == 2, "they differ in the middle"
+    times = np.array(["2026-01-31T12:00"], dtype="datetime64[ns]")
+    tweaks = {"a": np.array([[1, 2]]), "b": [np.array([0.5])], "c": times, "d": np.array(5)}
+    assert jsonable(tweaks) == {"a": [[1, 2]], "b": [[0.5]], "c": ["2026-01-31T12:00:00"], "d": 5}
 
 
 def test_a_table_of_no_rows_is_empty_and_takes_rows_later(database: TablesDatabase) -> None:

@@ -1,5 +1,6 @@
 """A table while its flow, its input or its partitions change, and while other batches write to it."""
 
+import json
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from pydantic import PrivateAttr
 from unit.batches.conftest import ask, ledger_rows, reviews, stored
 
 from dagma import Backend, CallRequest
-from dagma.batches.answer_table import AnswerTable
+from dagma.batches.answer_table import AnswerTable, partitions_of
 from dagma.batches.batch import Batch
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import BatchStopped, FlowChanged
@@ -117,10 +118,11 @@ def test_two_batches_may_make_a_table_at_the_same_time(
 
     monkeypatch.setattr(AnswerTable, "_found", look)
     failures: list[Exception] = []
+    ids: list[str] = []
 
     def prepare() -> None:
         try:
-            AnswerTable(database, "labels").prepare({"id": "integer"}, {"answer": "text"})
+            ids.append(AnswerTable(database, "labels").prepare({"id": "integer"}, {"answer": "text"})[0])
         except Exception as error:  # noqa: BLE001 (shown by the test)
             failures.append(error)
 
@@ -130,6 +132,24 @@ def test_two_batches_may_make_a_table_at_the_same_time(
     for thread in threads:
         thread.join()
     assert failures == []
+    assert len(set(ids)) == 1, "they share their answers"
+
+
+def test_a_table_that_was_dropped_starts_over_in_each_of_its_partitions(
+    edited: Edited, database: TablesDatabase
+) -> None:
+    rows = [{"id": 1, "text": "eins", "country": "de"}, {"id": 2, "text": "un", "country": "fr"}]
+
+    def ask_partitions() -> None:
+        for country in ("de", "fr"):
+            list(batch(rows, AnswerTable(database, "labels", country), edited, ("country", country)).results())
+
+    ask_partitions()
+    with database.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE labels")
+    ask_partitions()
+    assert edited._asked == ["eins", "un"] * 2
+    assert partitions_of(database, "labels") == ["de", "fr"]
 
 
 def test_a_time_belongs_to_the_partition_of_its_day(edited: Edited, database: TablesDatabase) -> None:
@@ -222,6 +242,60 @@ def test_a_kept_list_is_given_as_a_list(databases: None) -> None:
     for _ in range(2):
         asked = ask(reviews(1), backend=Listing(), output=output)
         assert asked["1"].output == {"tags": ["a", "b"], "n": 1}
+
+
+class Scoring(Edited):
+    """Answers with a score."""
+
+    _score: Any = None
+
+    def answer(self, request: CallRequest) -> dict[str, Any]:  # noqa: ARG002
+        return {"text": json.dumps({"score": self._score, "note": None})}
+
+
+@pytest.mark.parametrize(
+    ("before", "said_before", "declared", "said"),
+    [
+        ("string", "x", "integer", 5),
+        ("number", 1.5, "integer", 5),
+        ("string", "x", "number", 0.5),
+        ("string", "x", "boolean", True),
+        ("string", "x", {"type": "array", "items": "number"}, [1.0]),
+    ],
+)
+def test_a_column_that_was_of_another_type_gives_kept_answers_as_new_ones(
+    databases: None, before: Any, said_before: Any, declared: Any, said: Any
+) -> None:
+    backend = Scoring()
+    note = {"type": "string", "optional": True}
+    backend._score = said_before
+    ask(reviews(1), backend=backend, output={"score": before, "note": note})
+    backend._score = said
+    for _ in range(2):
+        output = ask(reviews(1), backend=backend, output={"score": declared, "note": note})["1"].output
+        assert repr(output) == repr({"score": said, "note": None})
+
+
+def test_a_kept_answer_that_its_column_can_not_have_any_more_stays(databases: None) -> None:
+    backend = Scoring()
+    backend._score = "x"
+    for declared in ("string", "integer"):
+        asked = ask(reviews(1), backend=backend, output={"score": declared}, refresh="failed")
+        assert asked["1"].output == {"score": "x"}
+
+
+def test_a_column_that_somebody_adds_keeps_its_values(edited: Edited, database: TablesDatabase) -> None:
+    ask(reviews(2), backend=edited)
+    with database.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE labels ADD COLUMN human TEXT")
+        connection.exec_driver_sql("ALTER TABLE labels ADD COLUMN reviewed BOOLEAN NOT NULL DEFAULT FALSE")
+        connection.exec_driver_sql("UPDATE labels SET human = 'good', reviewed = TRUE WHERE id = 1")
+    ask([{"id": 1, "text": "edited"}, *reviews(2, first=2)], backend=edited)
+    assert stored(database, "labels", "id", "answer", "human", "reviewed") == [
+        {"id": 1, "answer": "v1 said edited", "human": "good", "reviewed": True},
+        {"id": 2, "answer": "v1 said review 2", "human": None, "reviewed": False},
+        {"id": 3, "answer": "v1 said review 3", "human": None, "reviewed": False},
+    ]
 
 
 def test_a_files_relative_path_starts_in_the_projects_folder(

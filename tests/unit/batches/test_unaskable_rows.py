@@ -1,5 +1,7 @@
 """Rows that can't be asked: one fails alone, and if all are such, the batch does not begin."""
 
+from pathlib import Path
+
 import pytest
 from unit.batches.conftest import ask, reviews, sends, stored
 
@@ -27,3 +29,11 @@ def test_a_bad_row_among_answered_ones_fails_alone(fake: FakeLangflow) -> None:
     rows = [*reviews(1), {"id": 2}]
     for _ in range(2):  # the second time, the bad row is the only one that is due
         assert {key: row.error_kind for key, row in ask(rows).items()} == {"1": None, "2": "TemplateFault"}
+
+
+def test_a_bad_row_with_a_column_that_no_text_can_name_fails_alone(fake: FakeLangflow, tmp_path: Path) -> None:
+    path = tmp_path / "reviews.jsonl"
+    path.write_text('{"id": 1, "text": "a"}\n{"id": 2, "\\ud800": "b"}\n')
+    asked = ask(path)
+    assert {key: row.error_kind for key, row in asked.items()} == {"1": None, "2": "TemplateFault"}
+    assert str(asked["2"].error).endswith("there is no 'text', only id, ?.")

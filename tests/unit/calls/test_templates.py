@@ -1,7 +1,12 @@
 """Templates of inputs and tweaks."""
 
+import json
 from typing import Any
 
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from dagma.calls.templates import BadTemplateError, NestedTemplates, Template
@@ -47,6 +52,54 @@ def test_what_is_missing_fails_or_is_not_allowed_is_told(source: str, cause: str
     with pytest.raises(BadTemplateError) as raised:
         filled(source, row={"text": "x"})
     assert cause in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (np.array(["x", "y"], dtype=object), '["x", "y"]'),
+        (np.array([[1, 2], [3, 4]]), "[[1, 2], [3, 4]]"),
+        (np.arange(2000), json.dumps(list(range(2000)))),
+        (pd.Series([0.5, 1.5]), "[0.5, 1.5]"),
+        (np.array(["2026-01-31T12:00"], dtype="datetime64[ns]"), '["2026-01-31T12:00:00.000000000"]'),
+        ({"tags": np.array([True]), "n": np.int64(1), "of": {"b", "a"}}, '{"tags": [true], "n": 1, "of": ["a", "b"]}'),
+        (np.float32(0.1), "0.1"),
+    ],
+    ids=["texts", "two dimensions", "many", "pandas", "times", "inside", "a number"],
+)
+def test_arrays_are_lists_and_whole(value: Any, text: str) -> None:
+    assert filled("{{ row.value }}", row={"value": value}) == text
+    if "[" in text:
+        assert filled("{{ row.value | tojson }}", row={"value": value}) == text
+    sent = Template("{{ row.value }}", "a tweak", ["row"]).value({"row": {"value": value}})
+    assert isinstance(sent, list | dict | np.float32)
+
+
+class GeoFrame(pd.DataFrame):
+    """A frame of another module than pandas."""
+
+
+@pytest.mark.parametrize(
+    ("table", "fix"),
+    [
+        (pd.DataFrame({"a": [1]}), "to_csv()"),
+        (GeoFrame({"a": [1]}), "to_csv()"),
+        (pl.DataFrame({"a": [1]}), "write_csv()"),
+        (pl.LazyFrame({"a": [1]}), "collect().write_csv()"),
+        (pl.Series([1]), "to_list()"),
+        (pa.table({"a": [1]}), "to_pylist()"),
+        (pa.record_batch({"a": [1]}), "to_pylist()"),
+        (pa.array([1]), "to_pylist()"),
+        (pa.table({"a": [1]}).to_reader(), "read_all().to_pylist()"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else type(each).__name__,
+)
+def test_a_table_is_refused_since_its_text_would_be_cut_short(table: Any, fix: str) -> None:
+    for source in ("{{ row.x }}", "{{ [row.x] }}", "{{ row.x | tojson }}"):
+        with pytest.raises(BadTemplateError) as raised:
+            filled(source, row={"x": table})
+        assert str(raised.value).endswith(f"is cut short. Write {{{{ x.{fix} }}}}.")
+    assert "1" in filled(f"{{{{ row.x.{fix} }}}}", row={"x": table})
 
 
 def test_a_template_that_cannot_work_is_refused_before_it_is_filled_in() -> None:
