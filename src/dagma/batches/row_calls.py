@@ -128,8 +128,9 @@ class RowCalls:
         if not rows:
             return [], True
         flow = self._current_flow()
-        # Rows differ in what their fields hold, and not in which fields they have.
-        tells_unsent = self._backend.tells_unsent(self._request(rows[0], rows[0].input, 0))
+        # Rows differ in what their fields hold and in whether they name a session, and not in which fields they have.
+        sample = next((row for row in rows if row.session is not None), rows[0])
+        tells_unsent = self._backend.tells_unsent(self._request(sample, sample.input, 0))
         ready = [ReadyRow(row, self._first_call(row, flow, tells_unsent)) for row in rows]
         calls = [each.path.call for each in ready if each.path is not None]
         return ready, self._ledger.begin_ahead(calls) and len(calls) == len(rows)

@@ -67,7 +67,7 @@ class CallRequest:
         input_type: Which of the flow's inputs gets the input.
         tweaks: Values of component fields for this call only, by component id.
         session_id: The conversation that the call belongs to. A backend always gets one: where the caller names none,
-            the call's own.
+            or only blanks, the call's own.
         stream: Take the answer as it is produced.
         mode: How to send it; None leaves it to the backend's setting.
         row: What tells this call from the others of its step.
@@ -86,6 +86,9 @@ class CallRequest:
     row: str | None = None
     files: FieldFiles | None = None
     on_unknown: OnUnknown | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "session_id", named_session(self.session_id))
 
     def deciding(self) -> dict[str, Any]:
         """Give what decides the answer, and so makes two calls equal: not the way in which it is sent."""
@@ -264,6 +267,11 @@ class EqualCalls:
         with self._lock:
             self._counts[key] += 1
             return self._counts[key] - 1
+
+
+def named_session(session_id: str | None) -> str | None:
+    """Give the session that a caller names; None for blanks, which Langflow would take for one that all calls share."""
+    return session_id if str(session_id or "").strip() else None
 
 
 def own_session(key: str) -> str:

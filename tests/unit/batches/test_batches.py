@@ -139,6 +139,20 @@ def test_each_row_has_a_session_of_its_own(fake: FakeLangflow) -> None:
     assert len({request.json()["session_id"] for request in sends(fake)}) == 3
 
 
+def test_rows_whose_session_is_blank_have_one_of_their_own(fake: FakeLangflow) -> None:
+    rows = [{**row, "s": blank} for row, blank in zip(reviews(4), ("", None, " ", "talk"), strict=True)]
+    ask(rows, session="{{ row.s }}")
+    sessions = {request.json()["input_value"]: request.json()["session_id"] for request in sends(fake)}
+    assert sessions.pop("review 4") == "talk"
+    assert len({session for session in sessions.values() if session.startswith("call-")}) == 3
+
+
+def test_a_row_whose_session_is_blank_now_is_not_changed_where_it_had_none(fake: FakeLangflow) -> None:
+    ask(reviews(1))
+    ask([{**reviews(1)[0], "s": ""}], session="{{ row.s }}")
+    assert len(sends(fake)) == 1
+
+
 def test_an_answer_that_does_not_fit_is_asked_for_again_with_its_fault(fake: FakeLangflow, flow: Flow) -> None:
     flow.says = lambda asked: labels(asked) if "can't be used" in asked else '{"label": "meh", "reason": "so"}'
     results = ask(reviews(1), output=LABELS)

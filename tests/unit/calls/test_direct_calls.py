@@ -254,6 +254,13 @@ def test_equal_calls_of_a_step_are_each_sent_once_and_each_found_by_its_retry(
     assert [row["row_key"] for row in rows()] == [None, "#2"]
 
 
+def test_a_call_with_a_blank_session_has_one_of_its_own(fake: FakeLangflow, instance: dg.DagsterInstance) -> None:
+    for question in ("My name is Anna.", "What is my name?"):
+        execute(instance, input_value=question, session_id="")
+    sessions = {request.json()["session_id"] for request in sends(fake)}
+    assert (len(sessions), {session[:5] for session in sessions}) == (2, {"call-"})
+
+
 @dg.asset(partitions_def=dg.StaticPartitionsDefinition(["a", "b"]))
 def asks_in_threads(backend: Backend) -> None:
     with ThreadPoolExecutor(4) as threads:
