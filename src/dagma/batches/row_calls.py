@@ -16,7 +16,7 @@ from dagma.batches.staged_rows import StagedRow
 from dagma.calls.answer import Answer, total_of
 from dagma.calls.call_path import CallPath
 from dagma.calls.call_record import CallRecord, RecordedCalls, record_calls
-from dagma.calls.request import Caller, CallRequest, EqualCalls, FlowNotIdentified, FlowReference
+from dagma.calls.request import Caller, CallRequest, FlowNotIdentified, FlowReference
 from dagma.calls.retrying import is_free_to_retry
 from dagma.langflow import (
     FlowNotFound,
@@ -117,7 +117,6 @@ class RowCalls:
         self._output = output
         self._pace = pace
         self._over = over
-        self._equal_calls = EqualCalls()
 
     def prepare(self, rows: Sequence[StagedRow]) -> tuple[list[ReadyRow], bool]:
         """Begin the first calls of rows in one transaction, before threads ask them.
@@ -244,7 +243,7 @@ class RowCalls:
         return flow
 
     def _path(self, request: CallRequest, caller: Caller, flow: FlowReference) -> CallPath:
-        return CallPath(self._backend, request, flow, caller, self._ledger, self._equal_calls)
+        return CallPath(self._backend, request, flow, caller, self._ledger)
 
     def _read(self, answer: Answer) -> dict[str, object]:
         return {ANSWER: storable(_said(answer))} if self._output is None else columns_of(answer, self._output)

@@ -1,6 +1,7 @@
 """Direct calls: each answered once, whatever happens to the run."""
 
 import contextvars
+import gc
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,7 +14,7 @@ from unit.calls.conftest import FLOW_ID, NO_HISTORY, Flow, asset_job, execute, r
 
 from dagma.backends.backend import Backend
 from dagma.backends.langflow.langflow_resource import LangflowRestResource, langflow_from_environment
-from dagma.calls import retrying
+from dagma.calls import request, retrying
 from dagma.calls.call_policy import CallPolicy
 from dagma.calls.request import CallRequest
 from dagma.langflow import BadRequest
@@ -254,10 +255,31 @@ def test_equal_calls_of_a_step_are_each_sent_once_and_each_found_by_its_retry(
     assert [row["row_key"] for row in rows()] == [None, "#2"]
 
 
+@dg.asset
+def asks_through_two_objects(context: dg.AssetExecutionContext) -> list[str]:
+    one, other = langflow_from_environment(), langflow_from_environment()
+    answers = [str(backend.run_flow("hi")["session_id"]) for backend in (one, other, one)]
+    if context.retry_number == 0:
+        raise dg.RetryRequested(max_retries=1)
+    return answers
+
+
+def test_equal_calls_through_two_objects_of_a_backend_are_each_sent_once(
+    fake: FakeLangflow, instance: dg.DagsterInstance
+) -> None:
+    gc.collect()
+    kept = len(request._EQUAL_CALLS)
+    assert execute(instance, job=asset_job(None, asks_through_two_objects)).success
+    assert len(sends(fake)) == 3
+    assert [row["row_key"] for row in rows()] == [None, "#2", "#3"]
+    gc.collect()
+    assert len(request._EQUAL_CALLS) <= kept, "they are forgotten with their steps"
+
+
 def test_a_call_with_a_blank_session_has_one_of_its_own(fake: FakeLangflow, instance: dg.DagsterInstance) -> None:
     for question in ("My name is Anna.", "What is my name?"):
         execute(instance, input_value=question, session_id="")
-    sessions = {request.json()["session_id"] for request in sends(fake)}
+    sessions = {sent.json()["session_id"] for sent in sends(fake)}
     assert (len(sessions), {session[:5] for session in sessions}) == (2, {"call-"})
 
 
