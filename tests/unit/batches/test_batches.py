@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from unit.batches.conftest import FLOW_ID, Flow, ask, labels, ledger_rows, reviews, sends, stored
 from unit.batches.data_backend import Labelling
@@ -325,6 +326,23 @@ def test_without_a_table_rows_are_asked_and_nothing_is_kept(fake: FakeLangflow, 
     assert sorted(result.row["text"] for result in results) == ["review 1", "review 2", "review 3"]
     with pytest.raises(TableError):
         AnswerTable(database, "labels").count()
+
+
+def test_without_a_table_each_batch_of_a_step_asks_its_rows_and_a_retry_of_the_step_asks_none_again(
+    fake: FakeLangflow, flow: Flow
+) -> None:
+    flow.says = lambda asked: f"Answer {len(flow.inputs)} to {asked}."
+    answers: list[list[str | None]] = []
+
+    @dg.asset
+    def asks_three_times(context: dg.AssetExecutionContext) -> None:
+        answers.append([ask(reviews(1), table=None)["1"].answer for _ in range(3)])
+        if context.retry_number == 0:
+            raise dg.RetryRequested(max_retries=1)
+
+    assert dg.materialize([asks_three_times]).success
+    assert answers == [[f"Answer {number} to review 1." for number in (1, 2, 3)]] * 2
+    assert len(sends(fake)) == 3
 
 
 def test_an_argument_that_cant_be_used_is_told_before_anything_is_read(fake: FakeLangflow) -> None:
