@@ -109,6 +109,12 @@ class Backend(FixedResource, CallBackend):
             on_unknown=on_unknown,
         )
         caller = Caller.current(self._init_context())
+        if caller.run_id is not None and caller.step is None:
+            raise BadRequest(
+                "The call does not know its step, as in a thread without the step's context: another step of the run "
+                "that asks the same would get its answer, and a retry might not find it and pay for it again.",
+                fix="Start the thread's work with contextvars.copy_context().run(...).",
+            )
         flow = flow or self.look_up(address)
         ledger = self._ledger or ledger_from_environment()
         return CallPath(self, request, flow, caller, ledger).answered().response

@@ -357,13 +357,6 @@ def _ledger_call(backend: CallBackend, request: CallRequest, flow: FlowReference
     )
     if request.row is not None or caller.run_id is None:
         return call  # outside of Dagster each call has a scope of its own
-    if caller.step is None:
-        # Neither its step nor the step's attempt is known, and so not which of several equal calls it is.
-        raise BadRequest(
-            "The call has no row and does not know its step, as in a thread without the step's context: a retry of the "
-            "step would not find its answer, and would pay for it again.",
-            fix="Start the thread's work with contextvars.copy_context().run(...), or give each call its row.",
-        )
     before = caller.equal_calls.number(call.key)
     return replace(call, row=f"#{before + 1}") if before else call
 

@@ -192,7 +192,7 @@ class Caller:
         """Find out who calls.
 
         A thread that user code starts does not know its step, unless it runs in a copy of the step's context
-        (`contextvars.copy_context().run`); it still knows the run, which is enough for calls that have a row.
+        (`contextvars.copy_context().run`); a backend that Dagster initialized still knows the run there.
 
         Args:
             context: What the resource was initialized with, if Dagster did that.
