@@ -26,7 +26,7 @@ from dagma.calls.attached_files import attach_files
 from dagma.calls.call_backend import CallBackend
 from dagma.calls.call_path import CallPath
 from dagma.calls.call_policy import CallPolicy
-from dagma.calls.request import Caller, CallMode, CallRequest, EqualCalls, FlowReference, OnUnknown
+from dagma.calls.request import Caller, CallMode, CallRequest, FlowReference, OnUnknown
 from dagma.langflow import BadRequest, InputType, OutputType
 from dagma.ledger import Ledger, LedgerError
 from dagma.ledger.ledger_settings import ledger_from_environment
@@ -39,7 +39,6 @@ class Backend(FixedResource, CallBackend):
     policy: CallPolicy = Field(
         default=CallPolicy(), description="How patiently calls are made: attempts, waits and deadlines."
     )
-    _equal_calls: EqualCalls = PrivateAttr(default_factory=EqualCalls)
     _ledger: Ledger | None = PrivateAttr(default=None)
 
     @override
@@ -110,9 +109,15 @@ class Backend(FixedResource, CallBackend):
             on_unknown=on_unknown,
         )
         caller = Caller.current(self._init_context())
+        if caller.run_id is not None and caller.step is None:
+            raise BadRequest(
+                "The call does not know its step, as in a thread without the step's context: another step of the run "
+                "that asks the same would get its answer, and a retry might not find it and pay for it again.",
+                fix="Start the thread's work with contextvars.copy_context().run(...).",
+            )
         flow = flow or self.look_up(address)
         ledger = self._ledger or ledger_from_environment()
-        return CallPath(self, request, flow, caller, ledger, self._equal_calls).answered().response
+        return CallPath(self, request, flow, caller, ledger).answered().response
 
     def _init_context(self) -> dg.InitResourceContext | None:
         try:

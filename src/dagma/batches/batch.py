@@ -71,6 +71,8 @@ class Batch:
         self._caller = caller or Caller.current(None)
         self._ledger = ledger_from_environment()
         self._table = table
+        # With a table, the table tells which rows are asked again.
+        self._batches_before = 0 if table is not None else self._caller.equal_calls.number("batch without a table")
         self._partition = partition
         self._on_progress = on_progress
         self._pace = Pace(settings.concurrency)
@@ -141,9 +143,13 @@ class Batch:
         return address
 
     def _prepared(self, staging: Staging, flow: FlowReference) -> str:
-        """Prepare the table, and name what the keys of this batch's calls share with those of all batches after it."""
+        """Prepare the table, and name what the keys of this batch's calls share with those of all batches after it.
+
+        Without a table, those are the same batch of the step's other attempts: the one with as many before it.
+        """
         if self._table is None:
-            return self._caller.scope
+            scope, before = self._caller.scope, self._batches_before
+            return f"{scope}/batch-{before + 1}" if before else scope
         table_id, self._generation = self._table.prepare(
             staging.kinds, self._settings.output_kinds, anew=self._settings.refresh == "all"
         )

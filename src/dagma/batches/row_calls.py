@@ -16,7 +16,7 @@ from dagma.batches.staged_rows import StagedRow
 from dagma.calls.answer import Answer, total_of
 from dagma.calls.call_path import CallPath
 from dagma.calls.call_record import CallRecord, RecordedCalls, record_calls
-from dagma.calls.request import Caller, CallRequest, EqualCalls, FlowNotIdentified, FlowReference
+from dagma.calls.request import Caller, CallRequest, FlowNotIdentified, FlowReference
 from dagma.calls.retrying import is_free_to_retry
 from dagma.langflow import (
     FlowNotFound,
@@ -117,7 +117,6 @@ class RowCalls:
         self._output = output
         self._pace = pace
         self._over = over
-        self._equal_calls = EqualCalls()
 
     def prepare(self, rows: Sequence[StagedRow]) -> tuple[list[ReadyRow], bool]:
         """Begin the first calls of rows in one transaction, before threads ask them.
@@ -128,8 +127,9 @@ class RowCalls:
         if not rows:
             return [], True
         flow = self._current_flow()
-        # Rows differ in what their fields hold, and not in which fields they have.
-        tells_unsent = self._backend.tells_unsent(self._request(rows[0], rows[0].input, 0))
+        # Rows differ in what their fields hold and in whether they name a session, and not in which fields they have.
+        sample = next((row for row in rows if row.session is not None), rows[0])
+        tells_unsent = self._backend.tells_unsent(self._request(sample, sample.input, 0))
         ready = [ReadyRow(row, self._first_call(row, flow, tells_unsent)) for row in rows]
         calls = [each.path.call for each in ready if each.path is not None]
         return ready, self._ledger.begin_ahead(calls) and len(calls) == len(rows)
@@ -243,7 +243,7 @@ class RowCalls:
         return flow
 
     def _path(self, request: CallRequest, caller: Caller, flow: FlowReference) -> CallPath:
-        return CallPath(self._backend, request, flow, caller, self._ledger, self._equal_calls)
+        return CallPath(self._backend, request, flow, caller, self._ledger)
 
     def _read(self, answer: Answer) -> dict[str, object]:
         return {ANSWER: storable(_said(answer))} if self._output is None else columns_of(answer, self._output)

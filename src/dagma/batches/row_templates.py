@@ -7,6 +7,7 @@ from typing import Any
 from dagma.batches.errors import RowsError
 from dagma.batches.values import jsonable
 from dagma.calls.attached_files import BadFile, FieldFiles, attach_files, check_file_fields
+from dagma.calls.request import named_session
 from dagma.calls.templates import BadTemplateError, NestedTemplates, Template, is_missing
 from dagma.ledger.texts import storable
 
@@ -72,7 +73,7 @@ class RowTemplates:
         text = storable(self._input.text(values))
         return Question(
             input=f"{text}\n\n{self._output_format}" if self._adds_format else text,
-            session=None if self._session is None else storable(self._session.text(values)),
+            session=None if self._session is None else named_session(storable(self._session.text(values))),
             tweaks=None if self._tweaks is None else jsonable(self._tweaks.value(values, _tweak)),
             files=None if self._files is None else attach_files(self._files.value(values)),
         )

@@ -19,7 +19,7 @@ from dagma.calls.call_backend import (
 )
 from dagma.calls.call_record import CallRecord, Origin, recording, shown_error
 from dagma.calls.durable_call import DurableCall
-from dagma.calls.request import Caller, CallRequest, EqualCalls, FlowNotIdentified, FlowReference
+from dagma.calls.request import Caller, CallRequest, FlowNotIdentified, FlowReference
 from dagma.langflow import BadRequest, JobLost, LangflowError, MalformedResponse
 from dagma.ledger import (
     Begun,
@@ -47,7 +47,6 @@ class CallPath:
         flow: The flow, looked up.
         caller: Who asks.
         ledger: Where it is recorded.
-        equal_calls: Tells it from equal calls of the same step.
 
     Attributes:
         call: What the ledger is told of it.
@@ -63,13 +62,12 @@ class CallPath:
         flow: FlowReference,
         caller: Caller,
         ledger: Ledger,
-        equal_calls: EqualCalls,
     ) -> None:
         if request.files and not backend.takes_files:
             raise BadRequest(
                 f"The backend {backend.backend_name!r} takes no files.", fix="Leave files out, or ask Langflow."
             )
-        self.call = _ledger_call(backend, request, flow, caller, equal_calls)
+        self.call = _ledger_call(backend, request, flow, caller)
         self._context = CallContext(backend, request.in_its_own_session(self.call.key), flow, caller, ledger)
         self._found: set[str] = set()
         self._resends = 0
@@ -337,9 +335,7 @@ def _finding(context: CallContext, begun: Begun, seconds: float) -> Answered | F
         time.sleep(wait)
 
 
-def _ledger_call(
-    backend: CallBackend, request: CallRequest, flow: FlowReference, caller: Caller, equal_calls: EqualCalls
-) -> Call:
+def _ledger_call(backend: CallBackend, request: CallRequest, flow: FlowReference, caller: Caller) -> Call:
     call = Call(
         flow_id=flow.flow_id,
         flow_address=request.flow_id,
@@ -361,14 +357,7 @@ def _ledger_call(
     )
     if request.row is not None or caller.run_id is None:
         return call  # outside of Dagster each call has a scope of its own
-    if caller.step is None:
-        # Neither its step nor the step's attempt is known, and so not which of several equal calls it is.
-        raise BadRequest(
-            "The call has no row and does not know its step, as in a thread without the step's context: a retry of the "
-            "step would not find its answer, and would pay for it again.",
-            fix="Start the thread's work with contextvars.copy_context().run(...), or give each call its row.",
-        )
-    before = equal_calls.number(caller, call.key)
+    before = caller.equal_calls.number(call.key)
     return replace(call, row=f"#{before + 1}") if before else call
 
 

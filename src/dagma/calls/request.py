@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -54,6 +54,8 @@ POLL_SECONDS = 2.0
 _SCOPES: WeakKeyDictionary[dg.DagsterInstance, dict[str, str]] = WeakKeyDictionary()
 # When each run was looked at, and whether it was cancelled.
 _SEEN: WeakKeyDictionary[dg.DagsterInstance, dict[str, tuple[float, bool]]] = WeakKeyDictionary()
+# By Dagster's context of each attempt of a step: they are forgotten with it.
+_EQUAL_CALLS: "WeakKeyDictionary[object, EqualCalls]" = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +69,7 @@ class CallRequest:
         input_type: Which of the flow's inputs gets the input.
         tweaks: Values of component fields for this call only, by component id.
         session_id: The conversation that the call belongs to. A backend always gets one: where the caller names none,
-            the call's own.
+            or only blanks, the call's own.
         stream: Take the answer as it is produced.
         mode: How to send it; None leaves it to the backend's setting.
         row: What tells this call from the others of its step.
@@ -86,6 +88,9 @@ class CallRequest:
     row: str | None = None
     files: FieldFiles | None = None
     on_unknown: OnUnknown | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "session_id", named_session(self.session_id))
 
     def deciding(self) -> dict[str, Any]:
         """Give what decides the answer, and so makes two calls equal: not the way in which it is sent."""
@@ -139,6 +144,23 @@ class FlowNotIdentified(LangflowError):  # noqa: N818 (as the errors that it sta
     default_outcome = "not_run"
 
 
+class EqualCalls:
+    """Tells equal calls of one attempt of a step apart: the second one is a call of its own, no retry of the first.
+
+    A step that is retried counts from the beginning again, so that its calls find those of the attempt before.
+    """
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def number(self, key: str) -> int:
+        """Count a call, and tell how many with the same key came before it."""
+        with self._lock:
+            self._counts[key] += 1
+            return self._counts[key] - 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Caller:
     """A step of a run, or a program without Dagster.
@@ -152,6 +174,7 @@ class Caller:
         retry_number: How often the step was retried within its run.
         principal: Who asked, as `principal_of` says.
         instance: Knows the state of runs.
+        equal_calls: Tells equal calls of the step's attempt apart, whichever backend objects they go through.
     """
 
     scope: str
@@ -162,13 +185,14 @@ class Caller:
     retry_number: int = 0
     principal: str = "program"
     instance: dg.DagsterInstance | None = None
+    equal_calls: EqualCalls = field(default_factory=EqualCalls, repr=False, compare=False)
 
     @classmethod
     def current(cls, context: dg.InitResourceContext | None) -> "Caller":
         """Find out who calls.
 
         A thread that user code starts does not know its step, unless it runs in a copy of the step's context
-        (`contextvars.copy_context().run`); it still knows the run, which is enough for calls that have a row.
+        (`contextvars.copy_context().run`); a backend that Dagster initialized still knows the run there.
 
         Args:
             context: What the resource was initialized with, if Dagster did that.
@@ -183,15 +207,17 @@ class Caller:
         known = step or context
         if known is None or known.run is None or known.instance is None:
             return cls(scope=uuid.uuid4().hex, log=logger)
+        attempt = step.get_step_execution_context() if step else None
         return cls(
             scope=_scope(known.run, known.instance),
             log=known.log or logger,
             run_id=known.run.run_id,
-            step=step.get_step_execution_context().step.key if step else None,
+            step=attempt.step.key if attempt else None,
             partition=_partition(known.run),
             retry_number=step.retry_number if step else 0,
             principal=principal_of(known.run),
             instance=known.instance,
+            equal_calls=_EQUAL_CALLS.setdefault(attempt, EqualCalls()) if attempt else EqualCalls(),
         )
 
     def is_cancelled(self) -> bool:
@@ -241,29 +267,9 @@ class Caller:
             over.set()
 
 
-class EqualCalls:
-    """Tells equal calls of one step apart: the second one is a call of its own, and no retry of the first."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[Hashable] = Counter()
-        self._lock = threading.Lock()
-
-    def number(self, caller: Caller, call_key: str) -> int:
-        """Count a call.
-
-        A step that is retried counts from the beginning again, so that its calls find those of the step before.
-
-        Args:
-            caller: Who makes it.
-            call_key: The key that all equal calls have.
-
-        Returns:
-            How many equal calls the same attempt of the step has made before.
-        """
-        key = (caller.run_id, caller.step, caller.retry_number, call_key)
-        with self._lock:
-            self._counts[key] += 1
-            return self._counts[key] - 1
+def named_session(session_id: str | None) -> str | None:
+    """Give the session that a caller names; None for blanks, which Langflow would take for one that all calls share."""
+    return session_id if str(session_id or "").strip() else None
 
 
 def own_session(key: str) -> str:

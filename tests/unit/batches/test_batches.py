@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from unit.batches.conftest import FLOW_ID, Flow, ask, labels, ledger_rows, reviews, sends, stored
 from unit.batches.data_backend import Labelling
@@ -144,6 +145,20 @@ def test_fields_and_session_are_templates_too(fake: FakeLangflow) -> None:
 def test_each_row_has_a_session_of_its_own(fake: FakeLangflow) -> None:
     ask(reviews(3))
     assert len({request.json()["session_id"] for request in sends(fake)}) == 3
+
+
+def test_rows_whose_session_is_blank_have_one_of_their_own(fake: FakeLangflow) -> None:
+    rows = [{**row, "s": blank} for row, blank in zip(reviews(4), ("", None, " ", "talk"), strict=True)]
+    ask(rows, session="{{ row.s }}")
+    sessions = {request.json()["input_value"]: request.json()["session_id"] for request in sends(fake)}
+    assert sessions.pop("review 4") == "talk"
+    assert len({session for session in sessions.values() if session.startswith("call-")}) == 3
+
+
+def test_a_row_whose_session_is_blank_now_is_not_changed_where_it_had_none(fake: FakeLangflow) -> None:
+    ask(reviews(1))
+    ask([{**reviews(1)[0], "s": ""}], session="{{ row.s }}")
+    assert len(sends(fake)) == 1
 
 
 def test_an_answer_that_does_not_fit_is_asked_for_again_with_its_fault(fake: FakeLangflow, flow: Flow) -> None:
@@ -318,6 +333,23 @@ def test_without_a_table_rows_are_asked_and_nothing_is_kept(fake: FakeLangflow, 
     assert sorted(result.row["text"] for result in results) == ["review 1", "review 2", "review 3"]
     with pytest.raises(TableError):
         AnswerTable(database, "labels").count()
+
+
+def test_without_a_table_each_batch_of_a_step_asks_its_rows_and_a_retry_of_the_step_asks_none_again(
+    fake: FakeLangflow, flow: Flow
+) -> None:
+    flow.says = lambda asked: f"Answer {len(flow.inputs)} to {asked}."
+    answers: list[list[str | None]] = []
+
+    @dg.asset
+    def asks_three_times(context: dg.AssetExecutionContext) -> None:
+        answers.append([ask(reviews(1), table=None)["1"].answer for _ in range(3)])
+        if context.retry_number == 0:
+            raise dg.RetryRequested(max_retries=1)
+
+    assert dg.materialize([asks_three_times]).success
+    assert answers == [[f"Answer {number} to review 1." for number in (1, 2, 3)]] * 2
+    assert len(sends(fake)) == 3
 
 
 def test_an_argument_that_cant_be_used_is_told_before_anything_is_read(fake: FakeLangflow) -> None:

@@ -54,6 +54,13 @@ def test_rows_of_a_named_session_begin_right_before_they_are_sent(fake: FakeLang
     assert (len(watched.seen), watched.most_unsent < IN_FLIGHT) == (60, True)
 
 
+def test_rows_of_which_some_name_a_session_begin_right_before_they_are_sent(fake: FakeLangflow, flow: Flow) -> None:
+    flow.says = watched = Watched()
+    rows = [{**row, "s": "talk" if row["id"] % 2 else ""} for row in reviews(60, first=2)]
+    ask(rows, concurrency=IN_FLIGHT, session="{{ row.s }}")
+    assert (len(watched.seen), watched.most_unsent < IN_FLIGHT) == (60, True)
+
+
 def test_rows_of_a_backend_that_cant_be_asked_later_begin_right_before_they_are_sent(
     databases: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,9 +1,11 @@
 """Direct calls: each answered once, whatever happens to the run."""
 
 import contextvars
+import gc
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -13,7 +15,7 @@ from unit.calls.conftest import FLOW_ID, NO_HISTORY, Flow, asset_job, execute, r
 
 from dagma.backends.backend import Backend
 from dagma.backends.langflow.langflow_resource import LangflowRestResource, langflow_from_environment
-from dagma.calls import retrying
+from dagma.calls import request, retrying
 from dagma.calls.call_policy import CallPolicy
 from dagma.calls.request import CallRequest
 from dagma.langflow import BadRequest
@@ -254,10 +256,43 @@ def test_equal_calls_of_a_step_are_each_sent_once_and_each_found_by_its_retry(
     assert [row["row_key"] for row in rows()] == [None, "#2"]
 
 
+@dg.asset
+def asks_through_two_objects(context: dg.AssetExecutionContext) -> list[str]:
+    one, other = langflow_from_environment(), langflow_from_environment()
+    answers = [str(backend.run_flow("hi")["session_id"]) for backend in (one, other, one)]
+    if context.retry_number == 0:
+        raise dg.RetryRequested(max_retries=1)
+    return answers
+
+
+def test_equal_calls_through_two_objects_of_a_backend_are_each_sent_once(
+    fake: FakeLangflow, instance: dg.DagsterInstance
+) -> None:
+    gc.collect()
+    kept = len(request._EQUAL_CALLS)
+    assert execute(instance, job=asset_job(None, asks_through_two_objects)).success
+    assert len(sends(fake)) == 3
+    assert [row["row_key"] for row in rows()] == [None, "#2", "#3"]
+    gc.collect()
+    assert len(request._EQUAL_CALLS) <= kept, "they are forgotten with their steps"
+
+
+def test_a_call_with_a_blank_session_has_one_of_its_own(fake: FakeLangflow, instance: dg.DagsterInstance) -> None:
+    for question in ("My name is Anna.", "What is my name?"):
+        execute(instance, input_value=question, session_id="")
+    sessions = {sent.json()["session_id"] for sent in sends(fake)}
+    assert (len(sessions), {session[:5] for session in sessions}) == (2, {"call-"})
+
+
 @dg.asset(partitions_def=dg.StaticPartitionsDefinition(["a", "b"]))
 def asks_in_threads(backend: Backend) -> None:
     with ThreadPoolExecutor(4) as threads:
-        list(threads.map(lambda row: backend.run_flow(f"question {row}", row=row), "1234"))
+        asked = [
+            threads.submit(contextvars.copy_context().run, partial(backend.run_flow, f"question {row}", row=row))
+            for row in "1234"
+        ]
+    for each in asked:
+        each.result()
 
 
 def test_calls_of_threads_are_told_apart_by_row_and_found_by_a_retry(
@@ -274,9 +309,9 @@ def test_calls_of_threads_are_told_apart_by_row_and_found_by_a_retry(
 
 
 @dg.asset
-def asks_in_threads_without_rows(context: dg.AssetExecutionContext, backend: Backend) -> None:
+def asks_in_a_thread(context: dg.AssetExecutionContext, backend: Backend) -> None:
     def ask(question: str) -> str:
-        return str(backend.run_flow(question)["session_id"])
+        return str(backend.run_flow(question, row=context.run.tags.get("row"))["session_id"])
 
     run = contextvars.copy_context().run if "knows its step" in context.run.tags else lambda work, *of: work(*of)
     with ThreadPoolExecutor(1) as threads:
@@ -285,10 +320,11 @@ def asks_in_threads_without_rows(context: dg.AssetExecutionContext, backend: Bac
         raise dg.RetryRequested(max_retries=1)
 
 
-def test_a_call_of_a_thread_that_a_retry_could_not_find_is_refused_with_the_fix(
-    fake: FakeLangflow, instance: dg.DagsterInstance
+@pytest.mark.parametrize("tags", [{}, {"row": "1"}], ids=["without a row", "with a row"])
+def test_a_call_of_a_thread_that_does_not_know_its_step_is_refused_with_the_fix(
+    fake: FakeLangflow, instance: dg.DagsterInstance, tags: dict[str, str]
 ) -> None:
-    run = execute(instance, job=asset_job(None, asks_in_threads_without_rows))
+    run = execute(instance, job=asset_job(None, asks_in_a_thread), tags=tags)
     (failure,) = [event.step_failure_data.error for event in run.events if event.is_step_failure]
     assert failure is not None
     assert "contextvars.copy_context().run" in failure.to_string()
@@ -298,7 +334,7 @@ def test_a_call_of_a_thread_that_a_retry_could_not_find_is_refused_with_the_fix(
 def test_a_call_of_a_thread_that_knows_its_step_is_found_by_the_steps_retry(
     fake: FakeLangflow, instance: dg.DagsterInstance
 ) -> None:
-    assert execute(instance, job=asset_job(None, asks_in_threads_without_rows), tags={"knows its step": "yes"}).success
+    assert execute(instance, job=asset_job(None, asks_in_a_thread), tags={"knows its step": "yes"}).success
     assert len(sends(fake)) == 1
 
 
