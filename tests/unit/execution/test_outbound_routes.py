@@ -63,7 +63,10 @@ def test_what_cannot_be_used_is_told_with_its_fix(monkeypatch: pytest.MonkeyPatc
         *((address, True) for address in ("127.0.0.1", "::1", "0.0.0.0", "169.254.169.254", "::ffff:169.254.169.254")),
         *((address, True) for address in ("fe80::1%eth0", "224.0.0.1", "fd00:ec2::254", "168.63.129.16")),
         *((address, True) for address in ("fd20:ce::254", "64:ff9b::a9fe:a9fe", "2002:7f00:1::")),
-        *((address, False) for address in ("192.0.2.7", "10.0.0.5", "192.168.1.4", "2001:db8::1", "fd00::5", "64:ff9b::c000:207")),
+        *(
+            (address, False)
+            for address in ("192.0.2.7", "10.0.0.5", "192.168.1.4", "2001:db8::1", "fd00::5", "64:ff9b::c000:207")
+        ),
     ],
 )
 def test_a_name_may_lead_to_a_private_address_and_not_to_the_machines_own(address: str, refused: bool) -> None:
