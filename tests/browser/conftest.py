@@ -31,9 +31,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium; its profile is a new folder, deleted at the end."""
+    """One Chromium; its profile is a new folder, deleted at the end.
+
+    Not for the whole session: Playwright keeps an event loop running, in which no other test could run its own.
+    """
     path = find_chromium()
     expect.set_options(timeout=WAIT_MILLISECONDS)
     with sync_playwright() as playwright:

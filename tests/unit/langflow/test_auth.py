@@ -211,7 +211,8 @@ def test_a_call_waits_briefly_for_another_token_while_the_one_that_it_has_is_goo
 ):
     monkeypatch.setattr(client_credentials, "_EARLY_FETCH_SECONDS", seconds)
     fake_langflow.script(token("first", expires_in=3600), Fault(path=TOKEN_PATH, stall_after=0, times=0))
-    client = make_client(auth=[credentials(fake_langflow), ApiKey(fake_langflow.api_key)])
+    auth = [credentials(fake_langflow), ApiKey(fake_langflow.api_key)]
+    client = make_client(auth=auth, timeouts=Timeouts(connect=6.0, read=6.0, total=6.0))
     now = time.monotonic()
     for later in (0, 3580):
         monkeypatch.setattr(client_credentials, "time", SimpleNamespace(monotonic=lambda at=now + later: at))

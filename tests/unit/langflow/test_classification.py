@@ -14,7 +14,7 @@ from dagma.langflow.http.watched_http import Deadline, Watch
 def typed(error: Exception, *, sent: bool, answered: bool = False) -> LangflowError:
     watch = Watch(Deadline.after(60.0))
     watch.sent, watch.answered = sent, answered
-    return network_error(error, watch, "POST /run", "https://user.example", NOTHING_SECRET)
+    return network_error(error, None, watch, "POST /run", "https://user.example", NOTHING_SECRET)
 
 
 def wrapped(error: Exception) -> Exception:
