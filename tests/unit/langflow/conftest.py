@@ -19,20 +19,23 @@ __all__ = ["certificates", "fake_langflow"]
 settings.register_profile("dagma", deadline=None)
 settings.load_profile("dagma")
 
+# For servers that hang.
+IMPATIENT = Timeouts(connect=10.0, read=1.0, total=2.0)
+
 Wait = Callable[[float], object]
 MakeClient = Callable[..., LangflowClient]
 
 
 @pytest.fixture
 def make_client(fake_langflow: FakeLangflow) -> Iterator[MakeClient]:
-    """Make clients of the fake that wait briefly; options replace what is set here."""
+    """Make clients of the fake that retry and poll quickly; options replace what is set here."""
     with contextlib.ExitStack() as stack:
 
         def make(**options: Any) -> LangflowClient:
             settings = {
                 "base_url": fake_langflow.base_url,
                 "auth": ApiKey(fake_langflow.api_key),
-                "timeouts": Timeouts(connect=1.0, read=1.0, total=2.0),
+                "timeouts": Timeouts(connect=10.0, read=10.0, total=20.0),  # a busy machine is no defect
                 "retry": RetryPolicy(attempts=3, backoff=Backoff(0.01, 0.02)),
                 "jobs": JobPolicy(total=10.0, queued=5.0, outage=1.0, stall=0.5, poll=0.1),
             }
@@ -43,7 +46,7 @@ def make_client(fake_langflow: FakeLangflow) -> Iterator[MakeClient]:
 
 @pytest.fixture
 def client(make_client: MakeClient) -> LangflowClient:
-    """Give a client of the fake that waits briefly."""
+    """Give a client of the fake."""
     return make_client()
 
 

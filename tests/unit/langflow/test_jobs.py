@@ -72,7 +72,7 @@ def submissions(fake: FakeLangflow) -> int:
     "fault",
     [
         Fault(after_work=True, drop=True),
-        Fault(after_work=True, delay=1.2),
+        Fault(after_work=True, delay=2.5),
         Fault(after_work=True, status=502),
         Fault(after_work=True, status=500, body="<html>"),
         Fault(status=409, body={"detail": {"code": "DUPLICATE_REQUEST"}}),
@@ -81,8 +81,9 @@ def submissions(fake: FakeLangflow) -> int:
     ids=["drop", "silence", "502", "500", "duplicate", "429"],
 )
 def test_a_submission_whose_answer_is_lost_is_repeated_and_finds_its_job(
-    fake_langflow: FakeLangflow, client: LangflowClient, echo: str, fault: Fault
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, fault: Fault
 ):
+    client = make_client(timeouts=Timeouts(read=2.0, total=HANGING))
     fake_langflow.script(fault)
     job_id = client.submit(echo, "hello", timeout=HANGING)
     assert client.collect(job_id).answer == "hello"

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from unit.langflow.conftest import MakeClient
+from unit.langflow.conftest import IMPATIENT, MakeClient
 
 from dagma.langflow import (
     CallTimeout,
@@ -83,9 +83,10 @@ BROKEN: dict[str, tuple[Fault, type[LangflowError]]] = {
 def test_a_stream_that_goes_wrong_is_an_error_and_is_not_sent_again(
     fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, fault: Fault, expected: type[LangflowError]
 ):
+    options = {"timeouts": IMPATIENT} if expected is CallTimeout else {}
     fake_langflow.script(replace(fault, status=200, times=0))
     with pytest.raises(expected) as caught:
-        for _ in make_client(max_body_bytes=1024 * 1024).stream(echo, "x"):
+        for _ in make_client(max_body_bytes=1024 * 1024, **options).stream(echo, "x"):
             pass
     assert caught.value.outcome != "not_run"
     assert len(fake_langflow.requests) == 1

@@ -54,7 +54,7 @@ def client_of(fake: FakeLangflow, tls: TLS | None = None) -> LangflowClient:
         fake.base_url,
         auth=ApiKey(fake.api_key),
         tls=tls,
-        timeouts=Timeouts(connect=1.0, read=1.0, total=2.0),
+        timeouts=Timeouts(connect=10.0, read=10.0, total=20.0),
         retry=RetryPolicy(attempts=1),
     )
 
