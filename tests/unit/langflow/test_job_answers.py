@@ -91,7 +91,7 @@ def test_tokens_and_model_come_from_the_trace(fake_langflow: FakeLangflow, clien
 def test_a_trace_that_can_not_be_had_costs_no_answer(
     fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, fault: Fault
 ):
-    client = make_client(timeouts=Timeouts(connect=2.0, read=0.5, total=5.0), max_body_bytes=1024 * 1024)
+    client = make_client(timeouts=Timeouts(read=1.0, total=20.0), max_body_bytes=1024 * 1024)
     fake_langflow.script(replace(fault, path="/traces", times=0))
     result = client.collect(client.submit(echo, "hello"))
     assert (result.answer, result.usage) == ("hello", None)

@@ -20,13 +20,13 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 @contextlib.contextmanager
 def transport_to(port: int, tls: TLS | None = None) -> Iterator[Transport]:
-    scheme, timeouts = "https" if tls else "http", Timeouts(connect=0.5, read=3.0, total=10.0)
+    scheme, timeouts = "https" if tls else "http", Timeouts(connect=5.0, read=5.0, total=20.0)
     with contextlib.closing(Transport(f"{scheme}://127.0.0.1:{port}", timeouts=timeouts, tls=tls)) as transport:
         yield transport
 
 
 def answer(transport: Transport, path: str, payload: object = None) -> bytes:
-    return transport.exchange(Request("POST", path, payload=payload), Deadline.after(10.0)).body
+    return transport.exchange(Request("POST", path, payload=payload), Deadline.after(20.0)).body
 
 
 def head(caller: socket.socket) -> bytes:

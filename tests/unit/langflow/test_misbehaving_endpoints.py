@@ -15,7 +15,6 @@ from dagma.langflow import CallTimeout, JobPolicy, JobSuspended, LangflowClient,
 from dagma.testing import FakeCall, FakeLangflow, Fault, HumanNeeded
 
 BODY_BYTES = 2 * MEGABYTE
-# Long enough for what ends on a busy machine, short enough to wait for what does not.
 QUICK = Timeouts(connect=2.0, read=0.5, total=1.0)
 PATIENCE = JobPolicy(total=1.5, queued=5.0, outage=0.3, stall=0.15, poll=0.1)
 
@@ -33,7 +32,7 @@ FAULTS: dict[str, Fault] = {
 
 
 @pytest.fixture
-def client(make_client: MakeClient) -> LangflowClient:
+def impatient(make_client: MakeClient) -> LangflowClient:
     return make_client(timeouts=QUICK, jobs=PATIENCE, max_body_bytes=BODY_BYTES)
 
 
@@ -76,19 +75,19 @@ def a_typed_error(fake: FakeLangflow) -> Iterator[None]:
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_events_that_misbehave_cost_no_answer(
-    fake_langflow: FakeLangflow, client: LangflowClient, job: str, fault: Fault
+    fake_langflow: FakeLangflow, client: LangflowClient, impatient: LangflowClient, job: str, fault: Fault
 ) -> None:
     fake_langflow.script(replace(fault, path="/events", times=0))
     # What was told of a job that is over may be lost, and its answer not.
     with bounded(), suppress(CallTimeout):
-        for _ in client.follow(job):
+        for _ in impatient.follow(job):
             pass
     assert client.collect(job).answer == "hello"
 
 
 @pytest.mark.parametrize("name", ["sends a body without end", "sends lines without end", "sends no UTF-8", "is silent"])
 def test_events_that_misbehave_for_as_long_as_the_job_runs_end_with_the_time(
-    fake_langflow: FakeLangflow, client: LangflowClient, name: str
+    fake_langflow: FakeLangflow, client: LangflowClient, impatient: LangflowClient, name: str
 ) -> None:
     def wait_for_the_end(_: FakeCall) -> str:
         time.sleep(3.0)
@@ -97,7 +96,7 @@ def test_events_that_misbehave_for_as_long_as_the_job_runs_end_with_the_time(
     job_id = client.submit(fake_langflow.add_flow("slow", wait_for_the_end), "hi")
     fake_langflow.script(replace(FAULTS[name], path="/events", times=0))
     with a_typed_error(fake_langflow):
-        for _ in client.follow(job_id):
+        for _ in impatient.follow(job_id):
             pass
 
 
