@@ -220,10 +220,14 @@ def test_the_command_line_goes_on_working(port: int) -> None:
     assert Webserver(f"http://127.0.0.1:{port}").query("{ version }")["version"]
 
 
-def test_more_hosts_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [("https://Public.example:8443/dagster", "public.example"), ("http://[2001:DB8::5]:3000", "[2001:db8::5]")],
+)
+def test_more_hosts_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, url: str, host: str) -> None:
     monkeypatch.setenv("DAGSTER_ALLOWED_HOSTS", " a.example,*.b.example ,")
-    monkeypatch.setenv("DAGSTER_PUBLIC_URL", "https://Public.example:8443/dagster")
-    assert allowed_hosts_from_environment()[4:] == ["a.example", "*.b.example", "public.example"]
+    monkeypatch.setenv("DAGSTER_PUBLIC_URL", url)
+    assert allowed_hosts_from_environment()[4:] == ["a.example", "*.b.example", host]
 
 
 @pytest.mark.parametrize(
