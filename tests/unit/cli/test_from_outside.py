@@ -101,6 +101,21 @@ def test_a_role_that_does_not_suffice_is_told(gateway: FakeDagster, capsys: pyte
     assert "launchRun takes the role editor; anna has the role viewer." in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("status", "page", "told"),
+    [(403, "no-role.html", "GATEWAY_VIEWERS, GATEWAY_EDITORS or GATEWAY_ADMINS"), (503, "unavailable.html", "minute.")],
+)
+def test_what_a_page_of_the_gateway_says_is_told_without_its_markup(
+    gateway: FakeDagster, capsys: pytest.CaptureFixture[str], status: int, page: str, told: str
+) -> None:
+    gateway.status = status
+    gateway.body = (Path(__file__).parents[3] / "docker" / "gateway" / "pages" / page).read_bytes()
+    assert main(["ask", "Why?"]) == 1
+    said = capsys.readouterr().err
+    assert told in said
+    assert "<" not in said
+
+
 def test_a_gateway_whose_ca_is_not_known_gets_nothing_until_it_is_named(
     gateway: FakeDagster,
     certificates: Certificates,
