@@ -189,7 +189,7 @@ class Webserver:
         """
         self.url = url.rstrip("/")
         self.location = location
-        self._public_url = (public_url or url).rstrip("/")
+        self._public_url = bare_url(public_url or url).rstrip("/")
         self._setting = setting
         self._session = requests.Session()
         self._session.auth = bearer(token) if token else None

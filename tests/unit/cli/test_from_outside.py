@@ -23,8 +23,9 @@ def gateway(dagster: FakeDagster, monkeypatch: pytest.MonkeyPatch) -> FakeDagste
 
 
 def test_a_question_goes_through_the_gateway_with_the_token(
-    gateway: FakeDagster, capsys: pytest.CaptureFixture[str]
+    gateway: FakeDagster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("DAGMA_URL", gateway.url.replace("//", "//anna:hidden@"))
     assert main(["ask", "Why?"]) == 0
     assert set(gateway.authorizations) == {f"Bearer {TOKEN}"}
     assert f"{gateway.url}/runs/{RUN_ID}" in capsys.readouterr().out
@@ -56,7 +57,8 @@ def test_inside_the_stack_no_token_is_sent(dagster: FakeDagster, monkeypatch: py
 @pytest.mark.parametrize(
     ("url", "token", "told"),
     [
-        ("http://dagster.example.com", TOKEN, "Set DAGMA_URL to an address that begins with https://"),
+        ("http://anna:hidden@dagster.example.com", TOKEN, "Set DAGMA_URL to an address that begins with https://"),
+        ("https://[::1", TOKEN, "Set DAGMA_URL to an address that begins with https://"),
         ("https://dagster.example.com", "Bearer eyJ", "DAGMA_TOKEN is no token"),
         ("https://dagster.example.com", "eyJ\u2026", "DAGMA_TOKEN is no token"),
     ],
@@ -70,6 +72,7 @@ def test_a_token_that_others_could_read_or_that_is_none_is_not_sent(
     said = capsys.readouterr().err
     assert told in said
     assert token not in said
+    assert "hidden" not in said
 
 
 @pytest.mark.parametrize(
