@@ -86,7 +86,8 @@ def _make_authority(host: str, folder: Path) -> None:
             str(DAYS_OF_AUTHORITY),
         ),
         *("-keyout", str(folder / "authority.key"), "-out", str(folder / "authority.pem")),
-        *("-subj", f"/O=Dagma/CN=Local authority of {host}"[:80]),
+        # A name may have 64 characters at most.
+        *("-subj", f"/O=Dagma/CN={f'Local authority of {host}'[:64]}"),
         *("-addext", "basicConstraints=critical,CA:TRUE,pathlen:0", "-addext", "keyUsage=critical,keyCertSign,cRLSign"),
         *("-addext", f"nameConstraints=critical,permitted;{permitted}"),
     )

@@ -20,7 +20,8 @@ LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 GROUP_SEPARATOR = "\x1f"
 """Between the values of a claim: a sign that no group's name has."""
 
-HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+# Browsers take what ends with a number for an address.
+HOST = re.compile(r"(?=.{1,253}\Z)(?!(.*\.)?[0-9]+\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 CLAIM = re.compile(r"[A-Za-z0-9_-]+")
 SCOPES = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
 CLIENT_ID = re.compile(r"[^\s\"\\$%]+")

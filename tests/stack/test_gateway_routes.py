@@ -76,7 +76,8 @@ def other_ways(path: str) -> list[str]:
     return [
         *(f"/{path}", f"/.{path}", f"/x/..{path}", f"/x/%2e%2e{path}", f"/x/..%2f{rest}", f"/%2e/{rest}"),
         *(f"/gateway/..{path}", f"/gateway/..%2f{rest}", f"/gateway/..;{path}", f"/gateway/login/../..{path}"),
-        *(f"{path}/", f"{path};x", f"{path}%00", f"{path}%3f", path.upper(), f"/%{ord(rest[:1] or 'x'):02x}{rest[1:]}"),
+        *(f"{path}/", f"{path};x", f"{path}%00", f"{path}%0A", f"{path}%3f", path.upper()),
+        f"/%{ord(rest[:1] or 'x'):02x}{rest[1:]}",
     ]
 
 
@@ -221,7 +222,8 @@ def test_a_viewer_gets_by_no_other_way_to_what_writes_in_langflow(
     for method, route in sorted(writing):
         for way in other_ways(filled(route)):
             viewer.ask(method, way)
-    reached = {unquote(what) for what in asked(with_users.langflow, before)}
+    # A router in Python looks past a line's end.
+    reached = {unquote(what).removesuffix("\n") for what in asked(with_users.langflow, before)}
     assert reached.isdisjoint(sent(*each) for each in writing)
 
 

@@ -78,7 +78,7 @@ class Askers:
             try:
                 scope[_ASKER] = self._find_asker(Headers(scope=scope))
             except NotProvenError as error:
-                logger.warning("A request for %s is refused: %s", scope["path"], error)
+                logger.warning("A request for %r is refused: %s", scope["path"], error)
                 await PlainTextResponse(f"{error}\n", status_code=401)(scope, receive, send)
                 return
         await self._app(scope, receive, send)

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from requests import PreparedRequest
 
 from dagma import environment
+from dagma.langflow.auth.credential import bare_url
 
 
 def bearer(token: str) -> Callable[[PreparedRequest], PreparedRequest]:
@@ -32,17 +33,18 @@ def token_for(url: str) -> str | None:
         raise environment.SettingError(
             "DAGMA_TOKEN is no token: it has blanks or other letters. Set it to the JWT alone."
         )
-    parts = urlsplit(url)
-    if parts.scheme != "https" and not _is_this_machine(parts.hostname or ""):
+    if not _is_private(url):
         raise environment.SettingError(
-            f"DAGMA_TOKEN is not sent to {url!r}, since others could read it on the way. Set DAGMA_URL to an address "
-            "that begins with https://."
+            f"DAGMA_TOKEN is not sent to {bare_url(url)!r}, since others could read it on the way. Set DAGMA_URL to an "
+            "address that begins with https://."
         )
     return token
 
 
-def _is_this_machine(host: str) -> bool:
+def _is_private(url: str) -> bool:
+    """Tell whether nobody can read what is sent to an address: by TLS, or to this machine."""
     try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        parts = urlsplit(url)
+        return parts.scheme == "https" or parts.hostname == "localhost" or ip_address(parts.hostname or "").is_loopback
+    except ValueError:  # another name, or no address
+        return False

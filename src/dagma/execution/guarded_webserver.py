@@ -41,6 +41,7 @@ from dagma.execution.webserver_settings import (
 
 logger = logging.getLogger(__name__)
 
+JSON = "application/json"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADERS = {
     "X-Frame-Options": "DENY",
@@ -119,22 +120,16 @@ class OwnPagesOnly:
     def refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Say with which status and why a request is refused; None where it is let in."""
         headers = Headers(scope=scope)
-        is_graphql = scope["path"].rstrip("/").endswith("/graphql")
         if scope["type"] == "http" and scope["method"] in READING:
-            # The page of the GraphQL playground is all that is to be had by GET.
-            if is_graphql and "text/html" not in headers.get("accept", ""):
-                return 405, "GraphQL is answered by POST only, as application/json."
             return None
         if not self._is_own(headers):
             return 403, (
                 f"A page of {headers.get('origin', 'another site')!r} may not use Dagster. Behind a gateway that "
                 "changes the host, set DAGSTER_PUBLIC_URL to the address that people use."
             )
-        if scope["type"] == "http":
-            kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-            # Events of external assets may be reported in the query alone.
-            if kind != "application/json" and (kind or is_graphql):
-                return 415, "Send application/json."
+        # Events of external assets may be reported in the query alone.
+        if scope["type"] == "http" and _media_type(headers) not in ("", JSON):
+            return 415, f"Send {JSON}."
         return None
 
     def _is_own(self, headers: Headers) -> bool:
@@ -147,6 +142,10 @@ class OwnPagesOnly:
         # The scheme is left out: a gateway that adds TLS is asked by https, and asks by http.
         own = _origin(origin)
         return own is not None and (own[1] == headers.get("host", "").lower() or own == self._public_origin)
+
+
+def _media_type(headers: Headers) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _origin(url: str) -> tuple[str, str] | None:
@@ -200,9 +199,9 @@ def graphql_fault(body: bytes) -> str | None:
         return "The body is not JSON."
     if not isinstance(asked, dict):
         return 'The body must be one JSON object, such as {"query": "{ version }"}. Send a list as several requests.'
-    for name, types in (("query", str), ("variables", dict | str), ("operationName", str)):
-        if not isinstance(asked.get(name), types | None):
-            return f"{name} must be {'an object' if name == 'variables' else 'a text'}."
+    for name, kind in (("query", str), ("variables", dict), ("operationName", str)):
+        if not isinstance(asked.get(name), kind | None):
+            return f"{name} must be {'a text' if kind is str else 'an object'}."
     return None
 
 
@@ -238,7 +237,14 @@ class GuardedWebserver(DagsterWebserver[Any, WorkspaceRequestContext]):
 
     @override
     async def graphql_http_endpoint(self, request: Request) -> Response:
-        if request.method == "POST" and (fault := graphql_fault(await request.body())):
+        # Looked at here and not by the path: the router brings others than `/graphql` here too, such as `/graphql%0A`.
+        if request.method != "POST":
+            # The page of the GraphQL playground is all that is to be had by GET.
+            if "text/html" not in request.headers.get("accept", ""):
+                return PlainTextResponse(f"GraphQL is answered by POST only, as {JSON}.\n", status_code=405)
+        elif _media_type(request.headers) != JSON:
+            return PlainTextResponse(f"Send {JSON}.\n", status_code=415)
+        elif fault := graphql_fault(await request.body()):
             return PlainTextResponse(f"{fault}\n", status_code=400)
         answer: Response = await super().graphql_http_endpoint(request)
         return answer

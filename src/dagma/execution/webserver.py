@@ -189,7 +189,7 @@ class Webserver:
         """
         self.url = url.rstrip("/")
         self.location = location
-        self._public_url = (public_url or url).rstrip("/")
+        self._public_url = bare_url(public_url or url).rstrip("/")
         self._setting = setting
         self._session = requests.Session()
         self._session.auth = bearer(token) if token else None
@@ -250,7 +250,7 @@ class Webserver:
             ) from error
         if response.status_code == requests.codes.unauthorized or response.is_redirect:
             is_said = "text/plain" in response.headers.get("Content-Type", "")
-            said = f" ({' '.join(response.text.split())[:200]})" if is_said else ""
+            said = f" ({_text(response)})" if is_said else ""
             raise WebserverError(
                 f"The gateway at {where} asks for a login{said}. Set DAGMA_URL to its address of Dagster, and "
                 "DAGMA_TOKEN to a token that is still valid."
@@ -262,7 +262,7 @@ class Webserver:
         if isinstance(answer, dict) and answer.get("errors"):
             raise WebserverError(f"Dagster's webserver refuses the query: {_first_message(answer['errors'])}")
         if not isinstance(answer, dict) or not isinstance(answer.get("data"), dict):
-            said = "" if response.ok else f" and says {' '.join(response.text.split())[:200]!r}"
+            said = "" if response.ok else f" and says {_text(response)!r}"
             raise WebserverError(
                 f"What answers at {where} is not Dagster's webserver, or refuses to answer: it answers "
                 f"{response.status_code} to GraphQL{said}. Set {self._setting} to where Dagster is."
@@ -449,6 +449,11 @@ def _plain(message: str) -> str:
 def _first_message(errors: Any) -> str:
     first = errors[0] if isinstance(errors, list) else errors
     return str(first.get("message") if isinstance(first, dict) else first)
+
+
+def _text(response: requests.Response) -> str:
+    """Read what a text or a page says, such as the gateway's own."""
+    return " ".join(re.sub("<[^>]*>", "", response.text).split())[:240]
 
 
 def _why_not(error: OSError) -> str:

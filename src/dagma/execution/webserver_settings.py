@@ -28,6 +28,8 @@ def allowed_hosts_from_environment() -> list[str]:
         raise environment.SettingError(
             f"DAGSTER_PUBLIC_URL is {url!r}. Set it to what people's browsers open, such as https://dagster.example.com."
         )
+    if public and ":" in public:  # an address of IPv6, which the header Host has in brackets
+        public = f"[{public}]"
     return [*OWN_HOSTS, *further_hosts_from_environment(), *([public] if public else [])]
 
 

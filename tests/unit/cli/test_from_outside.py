@@ -23,8 +23,9 @@ def gateway(dagster: FakeDagster, monkeypatch: pytest.MonkeyPatch) -> FakeDagste
 
 
 def test_a_question_goes_through_the_gateway_with_the_token(
-    gateway: FakeDagster, capsys: pytest.CaptureFixture[str]
+    gateway: FakeDagster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("DAGMA_URL", gateway.url.replace("//", "//anna:hidden@"))
     assert main(["ask", "Why?"]) == 0
     assert set(gateway.authorizations) == {f"Bearer {TOKEN}"}
     assert f"{gateway.url}/runs/{RUN_ID}" in capsys.readouterr().out
@@ -56,7 +57,8 @@ def test_inside_the_stack_no_token_is_sent(dagster: FakeDagster, monkeypatch: py
 @pytest.mark.parametrize(
     ("url", "token", "told"),
     [
-        ("http://dagster.example.com", TOKEN, "Set DAGMA_URL to an address that begins with https://"),
+        ("http://anna:hidden@dagster.example.com", TOKEN, "Set DAGMA_URL to an address that begins with https://"),
+        ("https://[::1", TOKEN, "Set DAGMA_URL to an address that begins with https://"),
         ("https://dagster.example.com", "Bearer eyJ", "DAGMA_TOKEN is no token"),
         ("https://dagster.example.com", "eyJ\u2026", "DAGMA_TOKEN is no token"),
     ],
@@ -70,6 +72,7 @@ def test_a_token_that_others_could_read_or_that_is_none_is_not_sent(
     said = capsys.readouterr().err
     assert told in said
     assert token not in said
+    assert "hidden" not in said
 
 
 @pytest.mark.parametrize(
@@ -99,6 +102,21 @@ def test_a_role_that_does_not_suffice_is_told(gateway: FakeDagster, capsys: pyte
     )
     assert main(["ask", "Why?"]) == 1
     assert "launchRun takes the role editor; anna has the role viewer." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "page", "told"),
+    [(403, "no-role.html", "GATEWAY_VIEWERS, GATEWAY_EDITORS or GATEWAY_ADMINS"), (503, "unavailable.html", "minute.")],
+)
+def test_what_a_page_of_the_gateway_says_is_told_without_its_markup(
+    gateway: FakeDagster, capsys: pytest.CaptureFixture[str], status: int, page: str, told: str
+) -> None:
+    gateway.status = status
+    gateway.body = (Path(__file__).parents[3] / "docker" / "gateway" / "pages" / page).read_bytes()
+    assert main(["ask", "Why?"]) == 1
+    said = capsys.readouterr().err
+    assert told in said
+    assert "<" not in said
 
 
 def test_a_gateway_whose_ca_is_not_known_gets_nothing_until_it_is_named(

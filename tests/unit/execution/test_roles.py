@@ -269,6 +269,11 @@ def test_what_does_not_prove_itself_is_refused(dagster: Gateway, sent: dict[str,
     assert (answer.status_code, told in answer.text, SECRET in answer.text) == (401, True, False)
 
 
+def test_nobody_writes_a_line_of_the_log(dagster: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+    assert dagster.http.get("/runs%0AGranted", headers={"X-Dagma-Role": "admin"}).status_code == 401
+    assert ["\n" in record.getMessage() for record in caplog.records if record.name.startswith("dagma")] == [False]
+
+
 def test_a_header_that_is_there_twice_is_refused(dagster: Gateway) -> None:
     sent = [*headers("viewer").items(), ("X-Dagma-Role", "admin")]
     answer = dagster.http.post("/graphql", json={"query": "{ version }"}, headers=sent)

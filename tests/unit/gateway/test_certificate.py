@@ -19,7 +19,10 @@ def serial(certificate: Path) -> str:
     return openssl("x509", "-in", str(certificate), "-noout", "-serial")
 
 
-@pytest.mark.parametrize(("host", "purpose"), [("dagma.example.com", "-checkhost"), ("10.1.2.3", "-checkip")])
+@pytest.mark.parametrize(
+    ("host", "purpose"),
+    [("dagma.example.com", "-checkhost"), (f"{'a' * 60}.{'b' * 60}.example", "-checkhost"), ("10.1.2.3", "-checkip")],
+)
 def test_browsers_that_trust_the_authority_trust_the_host(tmp_path: Path, host: str, purpose: str) -> None:
     certificate, _ = certificate_files(host, own=NOWHERE, kept=tmp_path)
     assert "does match" in openssl("x509", "-in", str(certificate), "-noout", purpose, host)

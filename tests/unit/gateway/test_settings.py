@@ -111,6 +111,7 @@ def test_all_that_is_wrong_is_said_at_once_with_its_fix(tmp_path: Path) -> None:
     ("variables", "said"),
     [
         ({"GATEWAY_HOST": "https://dagma.example.com"}, "GATEWAY_HOST: 'https://dagma.example.com' is no host name"),
+        ({"GATEWAY_HOST": "10.1.2.300"}, "GATEWAY_HOST: '10.1.2.300' is no host name"),
         ({"GATEWAY_LANGFLOW_PORT": "8443"}, "two of the gateway's three ports are the same"),
         ({"GATEWAY_SESSION_IDLE_MINUTES": "601"}, "longer than GATEWAY_SESSION_HOURS"),
         ({"GATEWAY_ADMINS": "", "GATEWAY_VIEWERS": ""}, "nobody has a role"),
