@@ -1,7 +1,7 @@
 """Prunes Dagster's finished runs, with their events, compute logs and stored values.
 
-What Dagster computes the present state from stays, however old: of each asset and partition the run of the latest
-materialization and observation, and the last run; of each check the run of the latest evaluation, and the last run. So
+What Dagster computes the present state from stays, however old: the run of the latest materialization and observation
+of each asset and partition, of the latest evaluation of each check, and the last run of each of them if it failed. So
 do runs that others refer to: those that a run in progress retries, and those of a backfill in progress.
 """
 
@@ -22,12 +22,13 @@ from dagma.retention.store_pruning import Pace, Pruned
 RUNS_AT_ONCE = 50
 RUNNING_BACKFILLS = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
 OF_CHECKS = {dg.DagsterEventType.ASSET_CHECK_EVALUATION, dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED}
-# A run that failed has only planned to.
-OF_ASSETS = {
+DONE = {
     dg.DagsterEventType.ASSET_MATERIALIZATION,
-    dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
     dg.DagsterEventType.ASSET_OBSERVATION,
+    dg.DagsterEventType.ASSET_CHECK_EVALUATION,
 }
+# What a run that failed leaves of what it did not get to. That of other runs tells nothing.
+PLANNED = {dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED}
 
 
 class RunPruner:
@@ -38,7 +39,6 @@ class RunPruner:
         days: For how many days they are kept; 0 for ever.
         pace: How hard and how long it works.
         dry_run: Only count.
-        now: The time, aware.
     """
 
     def __init__(
@@ -48,10 +48,9 @@ class RunPruner:
         days: int,
         pace: Pace | None = None,
         dry_run: bool = False,
-        now: datetime | None = None,
     ) -> None:
         self._instance = instance
-        self._cutoff = (now or datetime.now(UTC)) - timedelta(days=days) if days else None
+        self._cutoff = datetime.now(UTC) - timedelta(days=days) if days else None
         self._pace = pace or Pace()
         self._dry_run = dry_run
 
@@ -76,7 +75,7 @@ class RunPruner:
                 elif (
                     run.run_id in retried
                     or run.tags.get(BACKFILL_ID_TAG) in backfills
-                    or self._has_something_latest(run.run_id)
+                    or self._has_something_latest(run)
                 ):
                     kept += 1
                     cursor = run.run_id
@@ -96,9 +95,10 @@ class RunPruner:
         backfills = self._instance.get_backfills(BulkActionsFilter(statuses=RUNNING_BACKFILLS))
         return {backfill.backfill_id for backfill in backfills}
 
-    def _has_something_latest(self, run_id: str) -> bool:
-        records = self._instance.get_records_for_run(run_id, of_type=OF_ASSETS | OF_CHECKS).records
-        return any(run_id in self._latest_runs(record.event_log_entry.get_dagster_event()) for record in records)
+    def _has_something_latest(self, run: dg.DagsterRun) -> bool:
+        kinds = DONE | PLANNED if run.status is dg.DagsterRunStatus.FAILURE else DONE
+        records = self._instance.get_records_for_run(run.run_id, of_type=kinds).records
+        return any(run.run_id in self._latest_runs(record.event_log_entry.get_dagster_event()) for record in records)
 
     def _latest_runs(self, event: dg.DagsterEvent) -> set[str]:
         """Find whose event is the latest of its kind, for the same asset and partition; nobody's if it was wiped."""

@@ -272,7 +272,8 @@ def test_the_last_run_of_an_asset_stays_although_it_failed(instance: dg.DagsterI
     assert stored(instance) == {latest, failed}
 
 
-def test_a_partition_that_failed_stays_so(instance: dg.DagsterInstance) -> None:
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED])
+def test_a_partition_that_failed_stays_so(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> None:
     @dg.asset(name="answers", partitions_def=PARTITIONS)
     def breaking() -> None:
         raise RuntimeError("no")
@@ -280,9 +281,12 @@ def test_a_partition_that_failed_stays_so(instance: dg.DagsterInstance) -> None:
     for _ in range(2):
         failed = dg.materialize([breaking], instance=instance, partition_key="a", raise_on_error=False).run_id
         aged(instance, failed, 60)
+    with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
+        connection.execute(RunsTable.update().values(status=status.value))
     later = materialize(instance, 31, answers, "b")
-    assert prune(instance) == {"runs": 1, "kept": 2}
-    assert stored(instance) == {failed, later}
+    kept = {failed, later} if status is dg.DagsterRunStatus.FAILURE else {later}
+    assert prune(instance) == {"runs": 3 - len(kept), "kept": len(kept)}
+    assert stored(instance) == kept
 
 
 def test_a_run_that_is_retried_amid_a_prune_stays(
