@@ -131,11 +131,11 @@ def _own(run: dg.DagsterRun, tag: str) -> str | None:
 
 
 def _is_due(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    backfill = instance.get_backfill(run.tags.get(BACKFILL_ID_TAG, ""))
-    if backfill is not None and backfill.status in (BulkActionStatus.CANCELING, BulkActionStatus.CANCELED):
-        return False
     reason = run.tags.get(RUN_FAILURE_REASON_TAG)
-    return bool(auto_reexecution_should_retry_run(instance, run, RunFailureReason(reason) if reason else None))
+    if not auto_reexecution_should_retry_run(instance, run, RunFailureReason(reason) if reason else None):
+        return False
+    backfill = instance.get_backfill(run.tags[BACKFILL_ID_TAG]) if BACKFILL_ID_TAG in run.tags else None
+    return backfill is None or backfill.status not in (BulkActionStatus.CANCELING, BulkActionStatus.CANCELED)
 
 
 def _was_given_up(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
