@@ -4,11 +4,11 @@ A cancel is carried out by the worker that has the run. Where that worker is dea
 waits in the queue, the job that the run before has submitted would go on, and be paid for.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import dagster as dg
 from dagster._core.storage.tags import ROOT_RUN_ID_TAG
@@ -19,6 +19,9 @@ from dagma.calls.request import retry_chain
 from dagma.langflow import JobNotFound
 from dagma.ledger import Begun
 from dagma.ledger.ledger_settings import ledger_from_environment
+
+# Not that of the sensor's context, with which Dagster makes a file for each evaluation.
+logger = logging.getLogger(__name__)
 
 # Older cancels are not looked at, also where every evaluation since has failed.
 OLDEST = timedelta(hours=24)
@@ -37,7 +40,6 @@ class LeftoverJob:
         backend: What runs the job.
         jobs: The backend's jobs.
         instance: Where the run's log is.
-        log: Where to tell what could not be recorded.
     """
 
     run: dg.DagsterRun
@@ -46,7 +48,6 @@ class LeftoverJob:
     backend: CallBackend
     jobs: Jobs
     instance: dg.DagsterInstance
-    log: Any
 
     @property
     def run_id(self) -> str:
@@ -65,7 +66,7 @@ class LeftoverJob:
         """
         ledger = ledger_from_environment()
         job_id = self.begun.job_id or ""
-        end = _end(RunningJob(self.jobs.quick, job_id, self.begun, ledger, self.backend.read, self.log))
+        end = _end(RunningJob(self.jobs.quick, job_id, self.begun, ledger, self.backend.read, logger))
         submitted = ledger.submitted_jobs(self.run_ids, self.backend.backend_name)
         if any(self.begun.call_id == begun.call_id for begun in submitted):
             if end.error is not None:
@@ -80,7 +81,6 @@ def find_leftover_jobs(
     instance: dg.DagsterInstance,
     open_backend: Callable[[], AbstractContextManager[CallBackend]],
     since: datetime,
-    log: Any,
 ) -> Iterator[LeftoverJob]:
     """Find the jobs of cancelled runs that nobody has ended, and that no other run will collect.
 
@@ -88,7 +88,6 @@ def find_leftover_jobs(
         instance: Where runs are stored.
         open_backend: Gives what answers calls, once there is something to stop; the jobs of others are left alone.
         since: Runs that have not changed since then are left out.
-        log: Where to tell what could not be recorded.
 
     Yields:
         Each job; its backend is closed when the next one is asked for.
@@ -102,7 +101,7 @@ def find_leftover_jobs(
             while found := _unseen(run_ids, backend, seen):
                 for begun in found:
                     seen.add(begun.call_id)
-                    yield LeftoverJob(run, run_ids, begun, backend, jobs, instance, log)
+                    yield LeftoverJob(run, run_ids, begun, backend, jobs, instance)
 
 
 def _unseen(run_ids: list[str], backend: CallBackend, seen: set[str]) -> list[Begun]:

@@ -29,9 +29,11 @@ def prune(options: argparse.Namespace) -> int:
         try:
             pruned = prune_store(settings, options.dry_run)
             print(f"{name:<9} {'would delete' if options.dry_run else 'deleted'}: {pruned}", flush=True)
-        except (LangflowError, LedgerError, environment.SettingError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 (whatever it is, the other stores are pruned)
             failures += 1
-            print(f"{name:<9} FAILED: {error}", flush=True)
+            is_own = isinstance(error, LangflowError | LedgerError | environment.SettingError)
+            cause = str(error) if is_own else f"{type(error).__name__}: {' '.join(str(error).split())}"
+            print(f"{name:<9} FAILED: {cause}", flush=True)
     return 1 if failures else 0
 
 

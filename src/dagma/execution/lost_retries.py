@@ -12,9 +12,11 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from dagster._core.events import RunFailureReason
+from dagster._core.execution.backfill import BulkActionStatus
 from dagster._core.execution.retries import auto_reexecution_should_retry_run
 from dagster._core.storage.tags import (
     AUTO_RETRY_RUN_ID_TAG,
+    BACKFILL_ID_TAG,
     RETRY_NUMBER_TAG,
     RETRY_STRATEGY_TAG,
     RUN_FAILURE_REASON_TAG,
@@ -25,6 +27,8 @@ from dagma.execution.webserver import LaunchRefusedError, Webserver
 
 # What Dagster's daemon writes into the log of such a run.
 GIVEN_UP = "Failed to retry run"
+STRATEGIES = ("FROM_FAILURE", "FROM_ASSET_FAILURE", "ALL_STEPS")
+"""What to execute, in Dagster's words; where a run's tag says something else, the first."""
 # Set right before a launch. As long as it is young, that launch may still be under way.
 CLAIM_TAG = "dagma/lost_retry"
 CLAIM_AGE = timedelta(minutes=3)
@@ -75,7 +79,8 @@ class LostRetry:
             webserver = webserver.at(self.run.remote_job_origin.repository_origin.code_location_origin.location_name)
         webserver.check_location()  # before the claim, which would hold up a retry that was never asked for
         _set_own(self.instance, self.run, CLAIM_TAG, datetime.now(UTC).isoformat())
-        strategy = self.run.tags.get(RETRY_STRATEGY_TAG, "FROM_FAILURE")
+        asked = self.run.tags.get(RETRY_STRATEGY_TAG)
+        strategy = asked if asked in STRATEGIES else STRATEGIES[0]
         return webserver.retry(self.run_id, strategy, {RETRY_NUMBER_TAG: str(self.number)})
 
     def _note_refusal(self, error: LaunchRefusedError) -> None:
@@ -127,7 +132,10 @@ def _own(run: dg.DagsterRun, tag: str) -> str | None:
 
 def _is_due(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     reason = run.tags.get(RUN_FAILURE_REASON_TAG)
-    return bool(auto_reexecution_should_retry_run(instance, run, RunFailureReason(reason) if reason else None))
+    if not auto_reexecution_should_retry_run(instance, run, RunFailureReason(reason) if reason else None):
+        return False
+    backfill = instance.get_backfill(run.tags[BACKFILL_ID_TAG]) if BACKFILL_ID_TAG in run.tags else None
+    return backfill is None or backfill.status not in (BulkActionStatus.CANCELING, BulkActionStatus.CANCELED)
 
 
 def _was_given_up(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:

@@ -1,13 +1,14 @@
 """Prunes Dagster's finished runs, with their events, compute logs and stored values.
 
 What Dagster computes the present state from stays, however old: the run of the latest materialization and observation
-of each asset and partition, of the latest evaluation of each check, and the last run of each asset. So do runs that
-others refer to: those that a run in progress retries, and those of a backfill in progress.
+of each asset and partition, of the latest evaluation of each check, and the last run of each of them if it failed. So
+do runs that others refer to: those that a run in progress retries, and those of a backfill in progress.
 """
 
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
@@ -20,11 +21,14 @@ from dagma.retention.store_pruning import Pace, Pruned
 
 RUNS_AT_ONCE = 50
 RUNNING_BACKFILLS = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
-EVENTS_OF_ASSETS = {
+OF_CHECKS = {dg.DagsterEventType.ASSET_CHECK_EVALUATION, dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED}
+DONE = {
     dg.DagsterEventType.ASSET_MATERIALIZATION,
     dg.DagsterEventType.ASSET_OBSERVATION,
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
 }
+# What a run that failed leaves of what it did not get to. That of other runs tells nothing.
+PLANNED = {dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED}
 
 
 class RunPruner:
@@ -35,7 +39,6 @@ class RunPruner:
         days: For how many days they are kept; 0 for ever.
         pace: How hard and how long it works.
         dry_run: Only count.
-        now: The time, aware.
     """
 
     def __init__(
@@ -45,10 +48,9 @@ class RunPruner:
         days: int,
         pace: Pace | None = None,
         dry_run: bool = False,
-        now: datetime | None = None,
     ) -> None:
         self._instance = instance
-        self._cutoff = (now or datetime.now(UTC)) - timedelta(days=days) if days else None
+        self._cutoff = datetime.now(UTC) - timedelta(days=days) if days else None
         self._pace = pace or Pace()
         self._dry_run = dry_run
 
@@ -56,7 +58,6 @@ class RunPruner:
         """Delete what is past its days, the oldest first."""
         if self._cutoff is None:
             return Pruned({}, kept_for_ever=True)
-        referred_to, backfills = self._referred_to(), self._running_backfills()
         filters = dg.RunsFilter(statuses=FINISHED_STATUSES, created_before=self._cutoff)
         deleted = kept = 0
         # A cursor names a run that is still there: the last one that stays.
@@ -65,14 +66,16 @@ class RunPruner:
             records = self._instance.get_run_records(filters, RUNS_AT_ONCE, ascending=True, cursor=cursor)
             if not records:
                 break
+            # Anew for each batch: somebody may retry an old run meanwhile.
+            retried, backfills = self._being_retried(), self._running_backfills()
             for record in records:
                 run = record.dagster_run
                 if _ended_at(record) >= self._cutoff:
                     cursor = run.run_id
                 elif (
-                    run.run_id in referred_to
+                    run.run_id in retried
                     or run.tags.get(BACKFILL_ID_TAG) in backfills
-                    or self._has_something_latest(run.run_id)
+                    or self._has_something_latest(run)
                 ):
                     kept += 1
                     cursor = run.run_id
@@ -84,34 +87,33 @@ class RunPruner:
                         self._delete(run.run_id)
         return Pruned({"runs": deleted}, kept, is_complete=not self._pace.is_over)
 
-    def _referred_to(self) -> set[str]:
+    def _being_retried(self) -> set[str]:
         unfinished = self._instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
-        families = {each for run in unfinished for each in (run.root_run_id, run.parent_run_id) if each}
-        assets = self._instance.event_log_storage.get_asset_records()
-        return families | {asset.asset_entry.last_run_id for asset in assets if asset.asset_entry.last_run_id}
+        return {each for run in unfinished for each in (run.root_run_id, run.parent_run_id) if each}
 
     def _running_backfills(self) -> set[str]:
         backfills = self._instance.get_backfills(BulkActionsFilter(statuses=RUNNING_BACKFILLS))
         return {backfill.backfill_id for backfill in backfills}
 
-    def _has_something_latest(self, run_id: str) -> bool:
-        records = self._instance.get_records_for_run(run_id, of_type=EVENTS_OF_ASSETS).records
-        return any(self._is_latest(record, run_id) for record in records)
+    def _has_something_latest(self, run: dg.DagsterRun) -> bool:
+        kinds = DONE | PLANNED if run.status is dg.DagsterRunStatus.FAILURE else DONE
+        records = self._instance.get_records_for_run(run.run_id, of_type=kinds).records
+        return any(run.run_id in self._latest_runs(record.event_log_entry.get_dagster_event()) for record in records)
 
-    def _is_latest(self, record: dg.EventLogRecord, run_id: str) -> bool:
-        event = record.event_log_entry.get_dagster_event()
-        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-            check = event.asset_check_evaluation_data.asset_check_key
-            history = self._instance.event_log_storage.get_asset_check_execution_history(check, limit=1)
-            return bool(history) and history[0].run_id == run_id
+    def _latest_runs(self, event: dg.DagsterEvent) -> set[str]:
+        """Find whose event is the latest of its kind, for the same asset and partition; nobody's if it was wiped."""
+        storage = self._instance.event_log_storage
+        if event.event_type in OF_CHECKS:
+            of_check: Any = event.event_specific_data
+            check = of_check.asset_check_key
+            latest = storage.get_asset_check_summary_records([check])[check]
+            records = (latest.last_check_execution_record, latest.last_completed_check_execution_record)
+            return {each.run_id for each in records if each}
         if event.asset_key is None:
-            return False
+            return set()
         partitions = [event.partition] if event.partition is not None else None
-        of_same = dg.AssetRecordsFilter(event.asset_key, asset_partitions=partitions)
-        is_materialization = event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION
-        fetch = self._instance.fetch_materializations if is_materialization else self._instance.fetch_observations
-        newest = fetch(of_same, limit=1).records
-        return not newest or newest[0].run_id == run_id
+        of_same = dg.EventRecordsFilter(event.event_type, event.asset_key, asset_partitions=partitions)
+        return {each.run_id for each in storage.get_event_records(of_same, limit=1)}
 
     def _delete(self, run_id: str) -> None:
         self._instance.compute_log_manager.delete_logs(prefix=[run_id])

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.sensor_definition import SensorEvaluationContext
 from typing_extensions import override
 from unit.calls.conftest import Flow, Ran, execute, rows, wait_for
 
@@ -438,3 +440,11 @@ def test_the_ledger_is_not_asked_for_runs_that_can_not_have_made_a_call(
     instance.report_run_canceled(queued)
     monkeypatch.setattr(leftover_jobs, "ledger_from_environment", lambda: pytest.fail("asked"))
     assert evaluate(instance, backend=Direct())[0] is not None
+
+
+@pytest.mark.parametrize("sensor", [sensors.cancelled_jobs, sensors.lost_retries], ids=["jobs", "retries"])
+def test_an_evaluation_leaves_no_file(instance_on_disk: dg.DagsterInstance, sensor: dg.SensorDefinition) -> None:
+    home = instance_on_disk.get_ref()
+    with SensorEvaluationContext(home, log_key=["repository", sensor.name, "1"], sensor_name=sensor.name) as context:
+        assert sensor.evaluate_tick(context).skip_message
+    assert not list(Path(instance_on_disk.storage_directory()).rglob("1.*"))

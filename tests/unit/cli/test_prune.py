@@ -57,3 +57,14 @@ def test_days_that_can_not_be_used_are_told_before_anything_is_deleted(
     assert main(["prune"]) == 1
     assert "DAGMA_RETENTION_LEDGER_DAYS is '7'" in capsys.readouterr().err
     assert instance.get_runs_count() == 1
+
+
+def test_the_other_stores_are_pruned_where_dagster_s_can_not_be(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("DAGSTER_HOME")
+    monkeypatch.setenv("DAGMA_RETENTION_LANGFLOW_DAYS", "0")
+    assert main(["prune"]) == 1
+    dagster, _langflow, ledger = capsys.readouterr().out.splitlines()
+    assert dagster.startswith("Dagster   FAILED: DagsterHomeNotSetError: ")
+    assert ledger == "ledger    deleted: 0 calls, 0 raw responses"

@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from dagma.defs.llm import sensors
@@ -98,15 +99,16 @@ def test_a_retry_that_was_given_up_is_made_up_for_once(
     assert (stored.tags["dagster/auto_retry_run_id"], stored.tags["dagster/will_retry"]) == (NEW_RUN, "true")
 
 
+@pytest.mark.parametrize(
+    ("asked", "done"), [("ALL_STEPS", "ALL_STEPS"), ("all steps", "FROM_FAILURE")], ids=["known", "unknown"]
+)
 def test_the_strategy_of_the_run_is_kept_and_its_retries_are_counted(
-    instance: dg.DagsterInstance, webserver: RecordingWebserver
+    instance: dg.DagsterInstance, webserver: RecordingWebserver, asked: str, done: str
 ) -> None:
     first = failed_run(instance, given_up=False)
-    failed_run(instance, parent=first, tags={"dagster/retry_strategy": "ALL_STEPS"})
+    failed_run(instance, parent=first, tags={"dagster/retry_strategy": asked})
     evaluate(instance)
-    assert [(strategy, tags) for _, strategy, tags in webserver.retried] == [
-        ("ALL_STEPS", {"dagster/retry_number": "2"})
-    ]
+    assert [(strategy, tags) for _, strategy, tags in webserver.retried] == [(done, {"dagster/retry_number": "2"})]
 
 
 @pytest.mark.parametrize(
@@ -117,12 +119,17 @@ def test_the_strategy_of_the_run_is_kept_and_its_retries_are_counted(
         ("UNEXPECTED_TERMINATION", True, {"dagster/max_retries": "0"}),
         ("UNEXPECTED_TERMINATION", True, {"dagster/auto_retry_run_id": NEW_RUN}),
         ("UNEXPECTED_TERMINATION", True, {"dagster/will_retry": "true"}),
+        ("UNEXPECTED_TERMINATION", True, {"dagster/backfill": "cancelled"}),
     ],
-    ids=["failed by itself", "no retry was tried", "no retry is allowed", "retried", "to be retried"],
+    ids=["failed by itself", "no retry was tried", "no retry is allowed", "retried", "to be retried", "cancelled"],
 )
 def test_other_failed_runs_are_left_alone(
     instance: dg.DagsterInstance, webserver: RecordingWebserver, reason: str, given_up: bool, tags: dict[str, str]
 ) -> None:
+    cancelled = PartitionBackfill(
+        "cancelled", BulkActionStatus.CANCELED, from_failure=False, tags={}, backfill_timestamp=0.0, asset_selection=[]
+    )
+    instance.add_backfill(cancelled)
     failed_run(instance, reason=reason, given_up=given_up, tags=tags)
     evaluate(instance)
     assert webserver.retried == []

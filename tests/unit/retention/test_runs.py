@@ -57,9 +57,6 @@ def plain_job() -> None:
     show(number())
 
 
-DEFS = dg.Definitions(assets=[answer], asset_checks=[is_good])
-
-
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
     """An instance in memory."""
@@ -218,6 +215,13 @@ def test_a_materialization_that_a_younger_one_follows_goes(instance: dg.DagsterI
     assert stored(instance) == {young}
 
 
+def test_no_run_of_a_wiped_asset_stays(instance: dg.DagsterInstance) -> None:
+    for _ in range(2):
+        materialize(instance, 31)
+    instance.wipe_assets([answer.key])
+    assert prune(instance) == {"runs": 2, "kept": 0}
+
+
 def test_the_latest_observation_stays(instance: dg.DagsterInstance) -> None:
     runs = [aged(instance, seeing_job.execute_in_process(instance=instance).run_id, 31) for _ in range(2)]
     assert prune(instance) == {"runs": 1, "kept": 1}
@@ -226,11 +230,8 @@ def test_the_latest_observation_stays(instance: dg.DagsterInstance) -> None:
 
 
 def test_the_latest_evaluation_of_a_check_stays_and_older_ones_go(instance: dg.DagsterInstance) -> None:
-    checked = dg.define_asset_job("checked", dg.AssetSelection.checks(is_good)).resolve(
-        asset_graph=DEFS.resolve_asset_graph()
-    )
     materialize(instance, 40)
-    runs = [aged(instance, checked.execute_in_process(instance=instance).run_id, 31) for _ in range(2)]
+    runs = [evaluate(instance, is_good) for _ in range(2)]
 
     assert prune(instance) == {"runs": 1, "kept": 2}
 
@@ -239,6 +240,23 @@ def test_the_latest_evaluation_of_a_check_stays_and_older_ones_go(instance: dg.D
     with storage.index_connection() as connection:  # type: ignore[attr-defined]
         kept = connection.execute(AssetCheckExecutionsTable.select()).mappings().all()
     assert [row["run_id"] for row in kept] == [runs[1]]
+
+
+def test_the_latest_evaluation_of_a_check_stays_beside_a_later_run_that_failed(instance: dg.DagsterInstance) -> None:
+    @dg.asset_check(asset=answer, name="is_good")
+    def is_broken() -> dg.AssetCheckResult:
+        raise RuntimeError("no")
+
+    materialized = materialize(instance, 40)
+    _old, evaluated, failed = (evaluate(instance, check) for check in (is_good, is_good, is_broken))
+    assert prune(instance) == {"runs": 1, "kept": 3}
+    assert stored(instance) == {materialized, evaluated, failed}
+
+
+def evaluate(instance: dg.DagsterInstance, check: dg.AssetChecksDefinition) -> str:
+    graph = dg.Definitions(assets=[answer], asset_checks=[check]).resolve_asset_graph()
+    job = dg.define_asset_job("checked", dg.AssetSelection.checks(check)).resolve(asset_graph=graph)
+    return aged(instance, job.execute_in_process(instance=instance, raise_on_error=False).run_id, 31)
 
 
 def test_the_last_run_of_an_asset_stays_although_it_failed(instance: dg.DagsterInstance) -> None:
@@ -252,6 +270,37 @@ def test_the_last_run_of_an_asset_stays_although_it_failed(instance: dg.DagsterI
 
     assert prune(instance) == {"runs": 0, "kept": 2}
     assert stored(instance) == {latest, failed}
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED])
+def test_a_partition_that_failed_stays_so(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> None:
+    @dg.asset(name="answers", partitions_def=PARTITIONS)
+    def breaking() -> None:
+        raise RuntimeError("no")
+
+    for _ in range(2):
+        failed = dg.materialize([breaking], instance=instance, partition_key="a", raise_on_error=False).run_id
+        aged(instance, failed, 60)
+    with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
+        connection.execute(RunsTable.update().values(status=status.value))
+    later = materialize(instance, 31, answers, "b")
+    kept = {failed, later} if status is dg.DagsterRunStatus.FAILURE else {later}
+    assert prune(instance) == {"runs": 3 - len(kept), "kept": len(kept)}
+    assert stored(instance) == kept
+
+
+def test_a_run_that_is_retried_amid_a_prune_stays(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dagma.retention.runs.RUNS_AT_ONCE", 1)
+    _first, second = plain(instance, 31), plain(instance, 31)
+    retries: list[str] = []
+
+    def retry(_: float) -> None:
+        retries.append(plain(instance, 0, dg.DagsterRunStatus.NOT_STARTED, (second, second)))
+
+    assert RunPruner(instance, days=30, pace=Pace(sleep=retry)).prune().deleted == {"runs": 1}
+    assert stored(instance) == {second, *retries}
 
 
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED])

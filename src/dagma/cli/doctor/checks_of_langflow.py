@@ -62,7 +62,8 @@ def check_llm() -> str:
             raise Skipped(f"Langflow has no flow `assistant`, which the LLM is asked by. {_HOW_TO_ASK}") from None
         tweaks = one_token(flow)
         try:
-            result = client.run(ASSISTANT, "Hi", tweaks=tweaks, session_id=f"dagma-doctor-{uuid.uuid4()}")
+            # The session of a call: its trace is pruned as those of calls are.
+            result = client.run(ASSISTANT, "Hi", tweaks=tweaks, session_id=f"call-{uuid.uuid4().hex}")
         except CallTimeout:
             raise Problem(
                 f"The LLM at {_base_url(client)} gave no token within {LLM_SECONDS:g} s. Check that the server at "

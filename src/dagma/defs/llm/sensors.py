@@ -37,7 +37,7 @@ def cancelled_jobs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Stop the jobs that were left since the last evaluation."""
     return sweep(
         context,
-        lambda since: find_leftover_jobs(context.instance, lambda: _backend_of(context), since, context.log),
+        lambda since: find_leftover_jobs(context.instance, lambda: _backend_of(context), since),
         nothing="No cancelled run has left a job.",
     )
 
