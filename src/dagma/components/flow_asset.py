@@ -150,6 +150,12 @@ class Question:
         self._taken = {member: _dep(asset, member) for each in templates for member in each.members("upstream")}
         if whole := [each.what for each in templates if "upstream" in each.names and not each.members("upstream")]:
             raise BadTemplateError(f"{whole[0]} uses upstream as a whole. Name the asset: upstream.NAME.")
+        names = {member for each in templates for member in each.members("config")} - {*asset.config, *dir(dict)}
+        if names:
+            raise BadTemplateError(
+                f"A template {of} uses config.{min(names)}, which its config does not have. It has: "
+                f"{', '.join(asset.config) or 'nothing'}."
+            )
         self.inputs = {key.to_python_identifier(): key for key in self._taken.values()}
         """The assets whose values are loaded, by the names of the step's inputs."""
 

@@ -153,7 +153,8 @@ class Flows(dg.Component, FlowAttributes):
         try:
             yield
         except Exception as error:
-            if self._declared(flow):
+            if declared := self._declared(flow):
+                error.add_note(f"flows.{declared}")
                 raise
             logger.warning("The flow %r (%s) is no asset: %s: %s", flow.name, flow.id, type(error).__name__, error)
 
