@@ -99,10 +99,16 @@ class FlowAsset:
             metadata: Metadata of the schedule.
 
         Raises:
-            DagsterInvalidDefinitionError: The schedule is no cron expression.
+            DagsterInvalidDefinitionError: The schedule is no cron expression, or the partitions have dimensions.
         """
         running = environment.flag("DAGMA_SCHEDULES_RUNNING", default=False)
         partitions = self.spec.partitions_def
+        if isinstance(partitions, dg.MultiPartitionsDefinition):
+            # Which of them would be meant? All would be asked, and paid for, again and again.
+            raise dg.DagsterInvalidDefinitionError(
+                f"The flow asset {self.name!r} has a schedule, and partitions of several dimensions. Leave it out, "
+                "and write a schedule that says which partitions it materializes."
+            )
 
         def requests(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
             if partitions is None:
