@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from functools import lru_cache
+from inspect import isroutine
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError, TemplateRuntimeError, TemplateSyntaxError, Undefined, nodes
@@ -201,7 +202,7 @@ def _whole(value: Any) -> Any:
     """Give an array, the keys of a dict, a set, or what a filter such as `map` yields bit by bit, as a list.
 
     Raises:
-        TemplateRuntimeError: It is a table.
+        TemplateRuntimeError: It is a table, or has no text but Python's own, which is another one in each process.
     """
     for base in type(value).__mro__:
         if whole := _CUT_SHORT.get((base.__module__.partition(".")[0], base.__name__)):
@@ -210,7 +211,13 @@ def _whole(value: Any) -> Any:
         return _unboxed(value)
     if isinstance(value, set | frozenset):
         return sorted(value, key=repr)  # else in another order in each process
-    return list(value) if isinstance(value, Iterator | KeysView | ValuesView | ItemsView) else value
+    if isinstance(value, Iterator | KeysView | ValuesView | ItemsView):
+        return list(value)
+    kind = type(value)
+    if isroutine(value) or (kind.__repr__ is object.__repr__ and kind.__str__ is object.__str__):
+        hint = "Write {{ x | list }} for its rows or items, {{ x.name }} for one value, or {{ x() }} for what it gives"
+        raise TemplateRuntimeError(f"a {kind.__name__} has no text of its own. {hint}")
+    return value
 
 
 def _unboxed(value: Any) -> Any:

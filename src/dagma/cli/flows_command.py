@@ -114,7 +114,9 @@ def show(options: argparse.Namespace) -> int:
     """Print every flow of the files and of the server, and how the two stand to each other."""
     # The containers have no folder of flows; what the server has can be listed all the same.
     files_there = options.dir != FOLDER or FOLDER.exists()
-    files = {flow.get("id"): flow for flow in read_flows(options.dir).values()} if files_there else {}
+    found = read_flows(options.dir) if files_there else {}
+    _report_problems(found)  # such as two files with one id, of which one line can be shown
+    files = {flow.get("id"): flow for flow in found.values()}
     with langflow_client(REQUEST_SECONDS) as client:
         headers = {header.id: header for header in client.list_flows() if not header.raw.get("is_component")}
         for flow_id in sorted({*files, *headers}, key=str):

@@ -32,8 +32,8 @@ def naming_the_file(context: dg.ComponentLoadContext, asset: str | None = None) 
     """
     try:
         yield
-    except (RowsError, TableError, BadTemplateError, BadFile) as error:
-        what = f"{asset}: " if asset else ""
+    except (RowsError, TableError, BadTemplateError, BadFile, dg.DagsterError) as error:
+        what = "".join(f"{each}: " for each in (asset, *getattr(error, "__notes__", ())) if each)
         raise ComponentError(f"{_place(context, str(error))}: {what}{error}") from None
 
 

@@ -99,10 +99,16 @@ class FlowAsset:
             metadata: Metadata of the schedule.
 
         Raises:
-            DagsterInvalidDefinitionError: The schedule is no cron expression.
+            DagsterInvalidDefinitionError: The schedule is no cron expression, or the partitions have dimensions.
         """
         running = environment.flag("DAGMA_SCHEDULES_RUNNING", default=False)
         partitions = self.spec.partitions_def
+        if isinstance(partitions, dg.MultiPartitionsDefinition):
+            # Which of them would be meant? All would be asked, and paid for, again and again.
+            raise dg.DagsterInvalidDefinitionError(
+                f"The flow asset {self.name!r} has a schedule, and partitions of several dimensions. Leave it out, "
+                "and write a schedule that says which partitions it materializes."
+            )
 
         def requests(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
             if partitions is None:
@@ -150,6 +156,12 @@ class Question:
         self._taken = {member: _dep(asset, member) for each in templates for member in each.members("upstream")}
         if whole := [each.what for each in templates if "upstream" in each.names and not each.members("upstream")]:
             raise BadTemplateError(f"{whole[0]} uses upstream as a whole. Name the asset: upstream.NAME.")
+        names = {member for each in templates for member in each.members("config")} - {*asset.config, *dir(dict)}
+        if names:
+            raise BadTemplateError(
+                f"A template {of} uses config.{min(names)}, which its config does not have. It has: "
+                f"{', '.join(asset.config) or 'nothing'}."
+            )
         self.inputs = {key.to_python_identifier(): key for key in self._taken.values()}
         """The assets whose values are loaded, by the names of the step's inputs."""
 

@@ -24,6 +24,12 @@ from dagma.calls.request import CallMode
 from dagma.flows.outline import FlowOutline
 from dagma.langflow import InputType, OutputType
 
+OBJECTS = {
+    "automation_condition": "dg.AutomationCondition.eager()",
+    "freshness_policy": "dg.FreshnessPolicy.time_window(fail_window=datetime.timedelta(hours=24))",
+}
+"""Settings that YAML can give by a template only, each with an example."""
+
 PARTITIONS_EXAMPLE = "{type: static, partition_keys: [de, fr]}"
 
 
@@ -184,11 +190,16 @@ class FlowSettings(FlowAttributes):
     freshness_policy: Annotated[dg.FreshnessPolicy | None, dg.Resolver.default(model_field_type=str | None)] = None
 
     def __post_init__(self) -> None:
-        """Refuse a word that is none of those that a setting may have."""
+        """Refuse what a setting can't be, and Dagster's models let pass, since it may be a template."""
         for name, words in (("mode", CallMode), ("input_type", InputType), ("output_type", OutputType)):
             value = getattr(self, name)
             if value is not None and value not in get_args(words):
                 raise ValueError(f"{name} is {value!r}. Set it to one of: {', '.join(get_args(words))}.")
+        for name, example in OBJECTS.items():
+            if isinstance(value := getattr(self, name), str):
+                raise ValueError(f"{name} is {value!r}. Write a template that makes it, such as '{{{{ {example} }}}}'.")
+        if self.max_retries is not None and (type(self.max_retries) is not int or self.max_retries < 0):
+            raise ValueError(f"max_retries is {self.max_retries!r}. Write a whole number from 0.")
 
     def over(self, defaults: "FlowSettings") -> Self:
         """Fill in what is not set from the defaults; of dicts, each entry."""

@@ -132,7 +132,8 @@ class FlowTable(BatchSettings, dg.Component, dg.Resolvable):
 
     @override
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        return dg.Definitions(assets=[self.build_asset()])
+        with naming_the_file(context, self.asset):
+            return dg.Definitions(assets=[self.build_asset()])
 
     def build_asset(self) -> dg.AssetsDefinition:
         """Make the asset. Override it to change what the attributes can't say."""

@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 LONGEST_TAG = 63
 """How many letters Dagster's tags may have."""
 
+LONGEST_NAME = 100
+"""How many letters of a flow's name its key has: the IO manager names a file by it."""
+
 QUESTION_SECONDS = 15.0
 """How long one question about flows may take."""
 
@@ -153,7 +156,8 @@ class Flows(dg.Component, FlowAttributes):
         try:
             yield
         except Exception as error:
-            if self._declared(flow):
+            if declared := self._declared(flow):
+                error.add_note(f"flows.{declared}")
                 raise
             logger.warning("The flow %r (%s) is no asset: %s: %s", flow.name, flow.id, type(error).__name__, error)
 
@@ -233,4 +237,6 @@ def _plain_markdown(text: str) -> str:
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_]+", "_", text).strip("_").lower() or "flow"
+    """Write a name with the letters that Dagster takes; a hash stands for one that has none of them, as in Chinese."""
+    kept = re.sub(r"[^A-Za-z0-9_]+", "_", text)[:LONGEST_NAME].strip("_").lower()
+    return kept or f"flow_{hashlib.sha256(text.encode()).hexdigest()[:8]}"

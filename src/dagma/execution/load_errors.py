@@ -108,7 +108,8 @@ def _attribute_faults(error: ValidationError) -> Iterator[str]:
         parts = path.removeprefix("attributes.").split(".")
         is_ours = fault["type"] == "value_error"
         faults.setdefault((place, parts[0]), []).append((is_ours, parts, fault["msg"].removeprefix("Value error, ")))
-    for (place, attribute), told in faults.items():
-        is_ours, parts, message = max(told, key=lambda each: (each[0], len(each[1])))
-        names_more = not is_ours and parts[-1] not in (attribute, *TYPES) and not parts[-1].startswith("tagged-union")
-        yield f"{place}: {attribute}{f', {parts[-1]}' if names_more else ''}: {message}"
+    for (place, _), told in faults.items():
+        _, parts, message = max(told, key=lambda each: (each[0], len(each[1])))
+        # Between the names stand pydantic's types, such as `dict[str,FlowSettingsModel]`.
+        names = [part for part in parts if not ("[" in part or part in TYPES or part.endswith(("Model", "Rows")))]
+        yield f"{place}: {'.'.join(names)}: {message}"

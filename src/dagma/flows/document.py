@@ -5,7 +5,7 @@ import hashlib
 import json
 from typing import Any
 
-from dagma.langflow.untrusted_json import objects, walk
+from dagma.langflow.untrusted_json import finite_number, objects, walk
 
 FlowDocument = dict[str, Any]
 """A flow as JSON: in a file, or as Langflow's API returns it."""
@@ -71,12 +71,14 @@ def fingerprint(flow: FlowDocument) -> str:
         The first 16 hexadecimal digits of the SHA-256 of the normalized flow.
     """
     canonical = json.dumps(normalize(flow), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    return hashlib.sha256(canonical.encode(errors="backslashreplace")).hexdigest()[:16]
 
 
 def to_text(flow: FlowDocument) -> str:
     """Write a flow as the text of its file: normalized, as indented JSON with sorted keys, ending in a newline."""
-    return json.dumps(normalize(flow), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    text = json.dumps(normalize(flow), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    # Half a surrogate pair, which UTF-8 can't write, stands as JSON's escape of it.
+    return text.encode(errors="backslashreplace").decode()
 
 
 def synced_fingerprints(flow: FlowDocument) -> list[str]:
@@ -87,13 +89,13 @@ def synced_fingerprints(flow: FlowDocument) -> list[str]:
     Returns:
         Fingerprints, the latest last; none for a flow that was never pushed or pulled.
     """
-    marks = [str(tag).removeprefix(_MARK) for tag in flow.get("tags") or [] if str(tag).startswith(_MARK)]
+    marks = [tag.removeprefix(_MARK) for tag in _tags(flow) if tag.startswith(_MARK)]
     return [fingerprint for mark in marks for fingerprint in mark.split(",")]
 
 
 def own_tags(flow: FlowDocument) -> list[str]:
     """Return the tags that a flow's author has given it."""
-    return [str(tag) for tag in flow.get("tags") or [] if not str(tag).startswith(_MARK)]
+    return [tag for tag in _tags(flow) if not tag.startswith(_MARK)]
 
 
 def marked_tags(flow: FlowDocument, server: FlowDocument | None) -> list[str]:
@@ -130,10 +132,18 @@ def is_secret(field: dict[str, Any]) -> bool:
     return bool(field.get("password") and field.get("value") and not field.get("load_from_db"))
 
 
+def _tags(flow: FlowDocument) -> list[str]:
+    tags = flow.get("tags")
+    return [str(tag) for tag in tags] if isinstance(tags, list) else []
+
+
 def _normalized_node(node: FlowDocument) -> FlowDocument:
     kept = _pick(node, _NOTE_FIELDS if node.get("type") == "noteNode" else _NODE_FIELDS)
     if isinstance(position := kept.get("position"), dict):
-        kept["position"] = {axis: round(value) for axis, value in position.items()}
+        kept["position"] = {
+            axis: value if (number := finite_number(value)) is None else round(number)
+            for axis, value in position.items()
+        }
     if component := component_of(kept):
         _normalize_component(component)
     normalized: FlowDocument = _with_whole_numbers(kept)
@@ -143,19 +153,19 @@ def _normalized_node(node: FlowDocument) -> FlowDocument:
 def _normalize_component(component: dict[str, Any]) -> None:
     for name in _COMPONENT_NOISE & component.keys():
         del component[name]
-    component["outputs"] = [
-        {name: value for name, value in output.items() if value is not None}
-        for output in component.get("outputs") or []
-    ]
-    template = component.get("template") or {}
-    for name in [name for name in template if name.startswith(_TEMPLATE_NOISE)]:
-        del template[name]
-    for field in template.values():
-        if isinstance(field, dict):
+    component["outputs"] = component.get("outputs") or []
+    for output in objects(component["outputs"]):
+        for name in [name for name, value in output.items() if value is None]:
+            del output[name]
+    template = component.get("template")
+    for name, field in list(template.items()) if isinstance(template, dict) else ():
+        if name.startswith(_TEMPLATE_NOISE):
+            del template[name]
+        elif isinstance(field, dict):
             _normalize_field(field)
-    if inner := (component.get("flow") or {}).get("data"):
+    if children := objects(walk(component, "flow", "data", "nodes")):
         # A group of components holds a flow of its own.
-        inner["nodes"] = [_normalized_node(child) for child in inner.get("nodes", [])]
+        component["flow"]["data"]["nodes"] = [_normalized_node(child) for child in children]
 
 
 def _normalize_field(field: dict[str, Any]) -> None:

@@ -6,10 +6,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from dagma.flows.document import FlowDocument, to_text
+from dagma.flows.document import SERVER_DEFAULTS, FlowDocument, to_text
 
 # File systems take 255 bytes for a name. All characters of a stem are ASCII.
 LONGEST_STEM = 255 - len(".json")
+
+# What the fields of a flow are, as far as they are no object or list of Langflow's own.
+_EXAMPLES = {"id": "", "name": "", "endpoint_name": "", **SERVER_DEFAULTS}
+_KINDS = {str: "a text", bool: "true or false", list: "a list of texts"}
 
 # A file's new text before it takes the file's place; no longer than .json, for the longest stem.
 _NEW = ".new"
@@ -35,7 +39,7 @@ def read_flows(folder: Path) -> dict[Path, FlowDocument]:
 
     Raises:
         FileNotFoundError: The folder does not exist.
-        FlowFileError: A file is no JSON object.
+        FlowFileError: A file is no JSON object, or a field of it has a wrong type.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder of flows at {folder}: name the right one with --dir")
@@ -87,14 +91,19 @@ def read_flow(path: Path) -> FlowDocument:
     """Read the flow of a file.
 
     Raises:
-        FlowFileError: It is no JSON object.
+        FlowFileError: It is no JSON object, or a field of it has a wrong type.
     """
     try:
         flow: FlowDocument = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FlowFileError(f"{path} is no JSON ({error}): fix the file, or pull the flow again") from error
     if not isinstance(flow, dict):
         raise FlowFileError(f"{path} holds no flow: a flow is a JSON object with id, name and data")
+    for field, example in _EXAMPLES.items():
+        value, kind = flow.get(field), type(example)
+        texts = value if isinstance(value, list) else []
+        if not isinstance(value, kind | None) or not all(isinstance(each, str) for each in texts):
+            raise FlowFileError(f"{path}: {field} must be {_KINDS[kind]}")
     return flow
 
 

@@ -39,7 +39,7 @@ def svg_of(flow: FlowOutline) -> str:
                 f'<path d="M{x1} {y1}C{x1 + bend} {y1} {x2 - bend} {y2} {x2} {y2}" fill="none" stroke="#8aa"/>'
             )
     for component, (x, y) in places.items():
-        title = flow.components[component]
+        title = _printable(flow.components[component])
         shown = title if len(title) <= _MOST_LETTERS else f"{title[: _MOST_LETTERS - 1]}…"
         drawn.append(
             f'<rect x="{x}" y="{y}" width="{_WIDTH}" height="{_HEIGHT}" rx="6" fill="#eef4f4" stroke="#577"/>'
@@ -64,4 +64,9 @@ def _places(components: Mapping[str, str], edges: Sequence[tuple[str, str]]) -> 
 
 def _plain(name: str) -> str:
     """Leave out what would end a Markdown image's text."""
-    return name.translate({ord(letter): " " for letter in "[]\\\n"})
+    return _printable(name).translate({ord(letter): " " for letter in "[]\\"})
+
+
+def _printable(text: str) -> str:
+    """Leave out what XML can't have, and what would end a Markdown paragraph."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from dagma.flows.document import FlowDocument, component_of, nodes_of, own_tags, template_fields
 from dagma.langflow import Flow
@@ -50,26 +50,31 @@ class FlowOutline:
         nodes = [node for node in nodes_of(document) if node.get("type") != "noteNode"] if has_graph else []
         return cls(
             id=flow.id,
-            name=flow.name,
+            name=_text(flow.name),
             endpoint_name=flow.endpoint_name,
             project=project,
-            description=str(document.get("description") or ""),
-            tags=tuple(own_tags(document)),
+            description=_text(document.get("description") or ""),
+            tags=tuple(map(_text, own_tags(document))),
             version=flow.version if has_graph else None,
-            updated_at=document.get("updated_at"),
-            components={str(node.get("id")): _title(node) for node in nodes},
+            updated_at=text_or_none(document.get("updated_at")),
+            components={_text(node.get("id")): _title(node) for node in nodes},
             edges=tuple(_edges(document)) if has_graph else (),
             calls=tuple(dict.fromkeys(_calls(nodes))),
         )
 
 
 def _title(node: FlowDocument) -> str:
-    return str(component_of(node).get("display_name") or walk(node, "data", "type") or node.get("id"))
+    return _text(component_of(node).get("display_name") or walk(node, "data", "type") or node.get("id"))
+
+
+def _text(value: Any) -> str:
+    """Write a value as Unicode text: half a surrogate pair, which is none, could be neither kept nor shown."""
+    return str(value).encode(errors="replace").decode()
 
 
 def _edges(document: FlowDocument) -> Iterator[tuple[str, str]]:
     for edge in objects(walk(document, "data", "edges")):
-        yield str(edge.get("source")), str(edge.get("target"))
+        yield _text(edge.get("source")), _text(edge.get("target"))
 
 
 def _calls(nodes: list[FlowDocument]) -> Iterator[str]:
@@ -79,6 +84,6 @@ def _calls(nodes: list[FlowDocument]) -> Iterator[str]:
         names = ["flow_id_selected", "flow_name_selected"]
         if walk(node, "data", "type") in _OLDER_CALLERS:
             names = ["flow_name"]
-        chosen = [called for name in names if (called := text_or_none(walk(fields, name, "value")))]
+        chosen = [_text(called) for name in names if (called := text_or_none(walk(fields, name, "value")))]
         yield from chosen[:1]
         yield from _calls(nodes_of(component_of(node).get("flow") or {}))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dagma.flows.document import FlowDocument, component_of, is_secret, nodes_of, template_fields
-from dagma.langflow.untrusted_json import objects, walk
+from dagma.langflow.untrusted_json import objects, text_or_none, walk
 
 ENDPOINT_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -73,9 +73,6 @@ def _identity_problems(flow: FlowDocument) -> Iterator[str]:
         yield "name is missing"
     if (endpoint := flow.get("endpoint_name")) and not ENDPOINT_NAME.fullmatch(str(endpoint)):
         yield f"endpoint_name {endpoint!r} may hold letters, digits, '-' and '_' only"
-    tags = flow.get("tags") or []
-    if not isinstance(tags, list) or any(not isinstance(tag, str) for tag in tags):
-        yield "tags must be a list of texts"
 
 
 def _graph_problems(flow: FlowDocument) -> Iterator[str]:
@@ -86,6 +83,10 @@ def _graph_problems(flow: FlowDocument) -> Iterator[str]:
     if not data["nodes"]:
         yield "the flow has no component"
     nodes = {str(node.get("id")): node for node in data["nodes"]}
+    for name, component in ((name, component_of(node)) for name, node in nodes.items()):
+        outputs = component.get("outputs") or []
+        if not isinstance(component.get("template") or {}, dict) or outputs != objects(outputs):
+            yield f"{name}: template must be an object, and outputs a list of objects"
     for kind, items in data.items():
         counted = Counter(str(item.get("id")) for item in items)
         yield from (f"{kind}: id {name!r} is taken {times} times" for name, times in counted.items() if times > 1)
@@ -102,7 +103,7 @@ def _handle_problems(edge: FlowDocument, source: FlowDocument, target: FlowDocum
     outputs = [each.get("name") for each in objects(component_of(source).get("outputs"))]
     if output and outputs and output not in outputs:
         yield f"an edge starts at output {output!r}, which {source['id']} does not have"
-    field = walk(edge, "data", "targetHandle", "fieldName")
+    field = text_or_none(walk(edge, "data", "targetHandle", "fieldName"))
     fields = template_fields(target)
     if field and fields and field not in fields:
         yield f"an edge ends at field {field!r}, which {target['id']} does not have"

@@ -72,10 +72,10 @@ class Flow:
         """Read a flow's JSON.
 
         Raises:
-            MalformedResponse: It has no id or no name.
+            MalformedResponse: It has no id or no name. Langflow takes an empty name.
         """
-        flow_id, name = text_or_none(body.get("id")), text_or_none(body.get("name"))
-        if flow_id is None or name is None:
+        flow_id, name = text_or_none(body.get("id")), body.get("name")
+        if flow_id is None or not isinstance(name, str):
             raise MalformedResponse("Langflow sent a flow without an id or a name.", outcome="not_run")
         return cls(id=flow_id, name=name, endpoint_name=text_or_none(body.get("endpoint_name")), raw=body)
 

@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from dagma import StoredTable
 from dagma.calls.templates import BadTemplateError, NestedTemplates, Template
 
 
@@ -100,6 +101,15 @@ def test_a_table_is_refused_since_its_text_would_be_cut_short(table: Any, fix: s
             filled(source, row={"x": table})
         assert str(raised.value).endswith(f"is cut short. Write {{{{ x.{fix} }}}}.")
     assert "1" in filled(f"{{{{ row.x.{fix} }}}}", row={"x": table})
+
+
+@pytest.mark.parametrize(
+    "value", [StoredTable("labels"), "text".upper, len, object()], ids=["table", "method", "function", "object"]
+)
+def test_what_has_only_python_s_own_text_is_refused(value: Any) -> None:
+    for source in ("{{ row.x }}", "{{ [row.x] }}", "{{ row.x | tojson }}", "{{ row.x }} {{ row.x }}"):
+        with pytest.raises(BadTemplateError, match=f"a {type(value).__name__} has no text of its own"):
+            filled(source, row={"x": value})
 
 
 def test_a_template_that_cannot_work_is_refused_before_it_is_filled_in() -> None:

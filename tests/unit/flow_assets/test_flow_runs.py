@@ -145,6 +145,10 @@ def test_a_schedule_materializes_the_latest_partition_or_all_of_a_list(
 def test_a_schedule_that_is_none_is_refused(langflow: FakeLangflow) -> None:
     with pytest.raises(dg.DagsterInvalidDefinitionError, match="echo_schedule"):
         flow_assets(flows={"echo": FlowSettings(schedule="every morning")})
+    days, places = dg.DailyPartitionsDefinition("2026-01-01"), dg.StaticPartitionsDefinition(["de", "fr"])
+    both = dg.MultiPartitionsDefinition({"day": days, "place": places})
+    with pytest.raises(dg.DagsterInvalidDefinitionError, match="partitions of several dimensions"):
+        flow_assets(flows={"echo": FlowSettings(schedule="0 6 * * *", partitions_def=both)})
 
 
 def test_a_flow_reads_what_an_upstream_asset_gives_as_bytes(langflow: FakeLangflow) -> None:

@@ -148,6 +148,24 @@ def test_nobody_takes_the_asset_of_a_flow_that_is_named_by_calling_another_flow_
     assert "a_b" in specs["label"].tags
 
 
+ODD_NAMES = ["", "客户", "订单", "🎉", "a/b", "x" * 5_000, "<b>[x](http://evil)", "a\0b c", "123"]
+
+
+def test_flows_with_odd_names_are_an_asset_each(langflow: FakeLangflow) -> None:
+    for name in ODD_NAMES:
+        langflow.add_flow(name, endpoint_name=f"endpoint-{name}", project=name or None, flow={"tags": [name]})
+    odd = {"id": "Odd-1", "data": {"node": {"display_name": "half an emoji: \ud83d"}}}
+    langflow.add_flow("odd", flow={"data": {"nodes": [odd], "edges": []}})
+
+    def by_name(flow: FlowOutline, asset: FlowAsset) -> FlowAsset:
+        return Flows().get_asset(replace(flow, endpoint_name=None)) if flow.name != "odd" else asset
+
+    specs = specs_of(seen(get_asset=by_name))
+    assert {spec.metadata["flow_name"] for spec in specs.values()} == {*ODD_NAMES, "odd"}
+    assert max(map(len, specs)) == 100
+    assert "an%20emoji" in (specs["odd"].description or "")
+
+
 def test_two_flows_that_are_named_with_one_key_are_refused(langflow: FakeLangflow) -> None:
     same = FlowSettings(key=dg.AssetKey("same"))
     with pytest.raises(dg.DagsterInvalidDefinitionError, match="would both be the asset 'same'"):

@@ -124,10 +124,12 @@ def test_a_copy_that_kept_its_id_is_refused_and_the_other_flows_are_pulled(
     assert "is taken twice" in capsys.readouterr().err
 
 
-def test_a_file_without_a_name_is_listed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_without_a_name_is_listed_and_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "nameless.json").write_text("{}")
     assert flows("list", folder) == 0
-    assert "None  -                    -                        not on the server" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "None  -                    -                        not on the server" in out
+    assert "nameless.json: name is missing" in err
 
 
 def test_the_server_s_flows_are_listed_where_there_is_no_folder(

@@ -1,7 +1,9 @@
 import copy
 import json
+from functools import reduce
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,6 +46,18 @@ def test_normalizing_changes_neither_its_argument_nor_a_normalized_flow(flow: di
     assert flow == before
     assert normalize(document) == document
     assert json.loads(to_text(flow)) == document
+
+
+@pytest.mark.parametrize("value", [5, "text", [1], {"a": 1}, {"a": None}, float("inf"), "\ud83d"], ids=ascii)
+@pytest.mark.parametrize("place", ["position", "position.x", *(f"data.node.{it}" for it in ("template", "outputs"))])
+def test_what_nobody_expects_stays_as_it_is(flow: dict[str, Any], place: str, value: Any) -> None:
+    node = flow["data"]["nodes"][1]
+    node["data"]["node"]["flow"] = {"data": {"nodes": value}}
+    *path, last = place.split(".")
+    reduce(dict.__getitem__, path, node)[last] = value
+    assert json.dumps(normalize(flow)).count(json.dumps(value)) >= 2
+    assert len(fingerprint(flow)) == len(fingerprint({}))
+    assert json.loads(to_text(flow).encode()) == normalize(flow)
 
 
 def test_the_order_of_nodes_is_kept(flow: dict[str, Any]) -> None:

@@ -88,11 +88,11 @@ def test_a_loop_is_drawn_too() -> None:
 
 
 def test_a_name_cannot_change_the_picture_or_the_page() -> None:
-    flow = outline(node("<b>&"), name="](http://evil.example) [")
+    flow = outline(node("<b>&\0\x1b"), name="](http://evil.example)\r\r\u2028[")
     picture = picture_of(flow)
     assert picture is not None
-    assert re.fullmatch(r"!\[[^\[\]]*\]\(data:image/svg\+xml,[^()\s]+\)", picture)
-    assert "&lt;b&gt;&amp;" in unquote(picture)
+    assert re.fullmatch(r"!\[[^\[\]\r\u2028]*\]\(data:image/svg\+xml,[^()\s]+\)", picture)
+    assert "&lt;b&gt;&amp;  <" in unquote(picture)
 
 
 def test_what_would_be_too_small_to_read_is_not_drawn() -> None:

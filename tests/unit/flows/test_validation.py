@@ -35,12 +35,6 @@ def test_an_id_that_langflow_would_write_otherwise(sound: dict[str, Any], write:
     assert only_problem(sound) == f"id must be written as Langflow does: {flow_id}"
 
 
-@pytest.mark.parametrize("tags", ["reviews", ["reviews", 1], 1, {"reviews": True}])
-def test_tags_that_are_no_list_of_texts(sound: dict[str, Any], tags: Any) -> None:
-    sound["tags"] = tags
-    assert "tags must be a list" in only_problem(sound)
-
-
 def test_an_endpoint_name_that_is_no_address(sound: dict[str, Any]) -> None:
     for name in ("../greeter", ["greeter"]):
         sound["endpoint_name"] = name
@@ -69,6 +63,12 @@ def test_an_edge_to_a_field_or_from_an_output_that_is_not_there(sound: dict[str,
     handles["targetHandle"]["fieldName"] = "input_value"
     handles["sourceHandle"]["name"] = "gone"
     assert "output 'gone', which Model-a" in only_problem(sound)
+
+
+@pytest.mark.parametrize("part", ["template", "outputs"])
+def test_a_component_whose_parts_are_of_wrong_types(sound: dict[str, Any], part: str) -> None:
+    sound["data"]["nodes"][0]["data"]["node"][part] = [5]
+    assert only_problem(sound) == "Model-a: template must be an object, and outputs a list of objects"
 
 
 def test_an_id_that_is_taken_twice_inside_a_flow(sound: dict[str, Any]) -> None:

@@ -111,7 +111,7 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         "defs/a/defs.yaml",
         f"{TABLE}  rows: r\n  partition_column: day\n  partitions_def: {{type: daily, start: 2026-01-31}}\n",
         {},
-        "project/defs/a/defs.yaml:8: partitions_def, start_date: Field required\n",
+        "project/defs/a/defs.yaml:8: partitions_def.daily.start_date: Field required\n",
     ),
     "keys of partitions": (
         "defs/a/defs.yaml",
@@ -123,7 +123,7 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         "defs/a/defs.yaml",
         f"{TABLE}  rows: r\n  partition_column: c\n  partitions_def: {{type: static, partition_keys: de}}\n",
         {},
-        "project/defs/a/defs.yaml:8: partitions_def: partition_keys is a text. Write a list: [de].\n",
+        "partitions_def.static.partition_keys: partition_keys is a text. Write a list: [de]",
     ),
     "a text for a list of flows": (
         "defs/a/defs.yaml",
@@ -171,7 +171,49 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         "defs/a/defs.yaml",
         "type: dagma.Flows\nattributes:\n  flows: {label: {input: '{{ row.text }}'}}\n",
         {},
-        "project/defs/a/defs.yaml: The input of the flow asset 'label' uses row, which there is not.",
+        "project/defs/a/defs.yaml: flows.label: The input of the flow asset 'label' uses row, which there is not.",
+    ),
+    "a name of the config of flows": (
+        "defs/a/defs.yaml",
+        "type: dagma.Flows\nattributes:\n  flows: {label: {config: {size: 1}, session: '{{ config.siez }}'}}\n",
+        {},
+        "the flow asset 'label' uses config.siez, which its config does not have. It has: size.\n",
+    ),
+    "a cron expression of flows": (
+        "defs/a/defs.yaml",
+        "type: dagma.Flows\nattributes:\n  flows: {label: {schedule: daily}}\n",
+        {},
+        "project/defs/a/defs.yaml: flows.label: Found invalid cron schedule 'daily'",
+    ),
+    "a key of flows that Dagster has for itself": (
+        "defs/a/defs.yaml",
+        "type: dagma.Flows\nattributes:\n  flows: {config: {}}\n",
+        {},
+        'project/defs/a/defs.yaml: flows.config: "config" is not a valid name in Dagster.',
+    ),
+    "a key of a table that Dagster has for itself": (
+        "defs/a/defs.yaml",
+        f"{TABLE.replace('mine', 'config')}  rows: r\n",
+        {},
+        'project/defs/a/defs.yaml: config: "config" is not a valid name in Dagster.',
+    ),
+    "a condition of flows": (
+        "defs/a/defs.yaml",
+        "type: dagma.Flows\nattributes:\n  flows: {label: {automation_condition: eager}}\n",
+        {},
+        "automation_condition is 'eager'. Write a template that makes it, such as '{{ dg.AutomationCondition.",
+    ),
+    "retries of flows": (
+        "defs/a/defs.yaml",
+        "type: dagma.Flows\nattributes:\n  defaults: {max_retries: many}\n",
+        {},
+        "project/defs/a/defs.yaml:3: defaults: max_retries is 'many'. Write a whole number from 0.\n",
+    ),
+    "a number in the partitions of flows": (
+        "defs/a/defs.yaml",
+        "type: dagma.Flows\nattributes:\n  defaults: {partitions_def: {type: static, partition_keys: [de, no]}}\n",
+        {},
+        "project/defs/a/defs.yaml:3: defaults.partitions_def.static.partition_keys.1: Input should be a valid string\n",
     ),
     "backend": (
         "mine.py",
