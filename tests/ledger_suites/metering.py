@@ -252,6 +252,14 @@ class TestMetering:
         (row,) = last_calls(ledger.database, 1, Filter())
         assert (row["total_tokens"], row["cost"]) == (10**12, None)
 
+    def test_a_cost_is_told_as_exactly_as_it_is_kept(self, make_ledger: MakeLedger) -> None:
+        ledger = make_ledger(quotas="cost=0.0101/day", prices="own=1/1")
+        for tokens in (1000, 1000, 5000):
+            spend(ledger, tokens, "own")
+        ledger.begin(new_call(mode="job"))
+        with pytest.raises(QuotaExceededError, match=r"0\.009333333 used, 0\.002333333 needed for this call"):
+            ledger.begin(new_call())
+
     def test_a_spent_limit_refuses_even_where_no_mean_is_known(self, make_ledger: MakeLedger) -> None:
         ledger = make_ledger(quotas="tokens=100/day", clock=Clock())
         spend(ledger, 100)

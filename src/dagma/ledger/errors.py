@@ -4,6 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from dagma.ledger.call import Begun
+from dagma.ledger.formats import show_decimal
 
 
 class LedgerError(Exception):
@@ -111,6 +112,6 @@ class QuotaExceededError(LedgerError):
         else:
             outlook, fix = f"It frees at {frees_at:%Y-%m-%d %H:%M} UTC.", "Wait, or raise it in DAGMA_QUOTAS."
         super().__init__(
-            f"Quota {limit!r} leaves no room: {used:f} used, {needed:f} needed for this call. "
+            f"Quota {limit!r} leaves no room: {show_decimal(used)} used, {show_decimal(needed)} needed for this call. "
             f"{outlook} Nothing was sent. {fix}"
         )

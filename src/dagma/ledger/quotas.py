@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, or_, select, text, true
 
 from dagma.ledger.call import MOST_TOKENS, Call
-from dagma.ledger.database import MOST_USD, UtcTime
+from dagma.ledger.database import MONEY_PLACES, MOST_USD, UtcTime
 from dagma.ledger.errors import FlowNotIdentifiedError, LedgerSettingsError, QuotaExceededError
 from dagma.ledger.tables import usage_hours
 
@@ -194,7 +194,10 @@ class Meter:
                 amounts["tokens"] = Decimal(means.tokens) / Decimal(means.metered)
             if "cost" in missing and means.priced:
                 amounts["cost"] = Decimal(means.cost) / Decimal(means.priced)
-        return Reservation(tokens=round(amounts.get("tokens", 0)), cost=amounts.get("cost", Decimal(0)))
+        # As exact as the tables are, so that what is used and what is needed add up.
+        return Reservation(
+            tokens=round(amounts.get("tokens", 0)), cost=round(amounts.get("cost", Decimal(0)), MONEY_PLACES)
+        )
 
     def declared(self, flow_id: str, flow_name: str | None) -> dict[Unit, Decimal]:
         """Give the greatest `reserve` of each unit that the limits on a flow declare."""
