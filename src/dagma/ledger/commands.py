@@ -14,7 +14,7 @@ from dagma.ledger.admission import begun_from_row
 from dagma.ledger.call import State
 from dagma.ledger.database import Database, utc_now
 from dagma.ledger.errors import LedgerError
-from dagma.ledger.formats import FORMATS, show_decimal, show_value, write_records
+from dagma.ledger.formats import FORMATS, printable, show_decimal, show_value, write_records
 from dagma.ledger.ledger_settings import LedgerSettings, setting_from
 from dagma.ledger.migrate import DEFAULT_APP_ROLE, migrate
 from dagma.ledger.pruning import keep_days_from_environment
@@ -43,6 +43,7 @@ TOTAL_COLUMNS = ["window", "flow", *FIGURES]
 ALL = "all"
 FOLLOW_SECONDS = 1.0
 FOLLOW_ROWS = 200
+MOST_ROWS = 100_000
 DECISIONS = {"resend": "is sent again by the next retry of its run", "give_up": "is not sent again"}
 AGES = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
@@ -53,7 +54,7 @@ def add_parser(subparsers: Any) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     tail = commands.add_parser("tail", help="show the last calls")
-    tail.add_argument("-n", "--count", type=int, default=20, help="how many (default: %(default)s)")
+    tail.add_argument("-n", "--count", type=parse_count, default=20, help="how many (default: %(default)s)")
     tail.add_argument("-f", "--follow", action="store_true", help="go on with new calls until Ctrl-C")
     _add_filter(tail)
     _add_format(tail, "table")
@@ -128,7 +129,7 @@ def run_show(arguments: argparse.Namespace) -> int:
         return 0
     width = max(map(len, COLUMNS))
     for column in COLUMNS:
-        print(f"{column:<{width}}  {_printable(show_value(records[0][column]))}")
+        print(column.ljust(width), printable(show_value(records[0][column]), kept="\n\t"), sep="  ")
     return 0
 
 
@@ -153,7 +154,7 @@ def run_usage(arguments: argparse.Namespace) -> int:
         {
             "limit": str(standing.limit),
             "flow": standing.flow or ALL,
-            "principal": ALL if standing.principal is None else standing.principal,
+            "principal": ALL if standing.principal is None else standing.principal or None,
             "used": standing.used,
             "left": standing.left,
             "frees_at": standing.frees_at,
@@ -204,6 +205,17 @@ def run_migrate(arguments: argparse.Namespace) -> int:
     version = migrate(url, app_role, keep_days_from_environment())
     print(f"The ledger's tables are at version {version}.")
     return 0
+
+
+def parse_count(text: str) -> int:
+    """Read how many calls to show.
+
+    Raises:
+        argparse.ArgumentTypeError: It is no whole number, or more than fit on a screen and in memory.
+    """
+    if text.isascii() and text.isdecimal() and int(text) <= MOST_ROWS:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no whole number up to {MOST_ROWS}; `export` writes all calls")
 
 
 def parse_time(text: str) -> datetime:
@@ -314,7 +326,3 @@ def _whoami() -> str:
     with suppress(KeyError, OSError):  # no such user in a container
         user = getpass.getuser()
     return f"{user}@{socket.gethostname()}"
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else "�" for letter in text)

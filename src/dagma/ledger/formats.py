@@ -42,6 +42,11 @@ def show_decimal(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def printable(text: str, kept: str = "") -> str:
+    """Give a text without what controls a terminal, since others may have written it; some characters may be kept."""
+    return "".join(letter if letter.isprintable() or letter in kept else " " for letter in text)
+
+
 def _write_table(records: Iterable[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> None:
     rows = [[_cell(record[column]) for column in columns] for record in records]
     titles = [column.upper().replace("_", " ") for column in columns]
@@ -64,8 +69,7 @@ def _write_json_lines(records: Iterable[Mapping[str, Any]], columns: Sequence[st
 
 
 def _cell(value: Any) -> str:
-    # Control characters of an answer must not reach the terminal.
-    text = "".join(letter if letter.isprintable() else " " for letter in show_value(value))
+    text = printable(show_value(value))
     return text if len(text) <= CELL_CHARACTERS else text[: CELL_CHARACTERS - 1] + "…"
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from dagma.ledger.database import Database
 from dagma.ledger.errors import NoSuchRecordError
+from dagma.ledger.formats import printable
 from dagma.ledger.quotas import EVERY, Limit, canonical_flow, used_of, window_end, window_start
 from dagma.ledger.tables import calls, rejections, usage_hours
 
@@ -179,7 +180,7 @@ def _resolve(connection: Connection, column: ColumnElement[Any], name: str, what
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:MOST_LISTED]) + (", ..." if len(names) > MOST_LISTED else "")
+    return ", ".join(map(printable, names[:MOST_LISTED])) + (", ..." if len(names) > MOST_LISTED else "")
 
 
 def all_calls(database: Database, which: Filter) -> Iterator[Record]:
