@@ -73,8 +73,8 @@ class AnswerExpiredError(LedgerError):
 
     def __init__(self, call_id: str):
         super().__init__(
-            f"Call {call_id} was answered, but its raw response is past its retention (replay_hours) and can't be "
-            "given to a retry. Re-execute the run from scratch to send the call again."
+            f"Call {call_id} was answered, but its raw response is past its retention and can't be given to a "
+            "retry (DAGMA_LEDGER_REPLAY_HOURS). Re-execute the run from scratch to send the call again."
         )
 
 

@@ -81,11 +81,13 @@ class Ledger:
             LedgerSettingsError: A setting can't be read.
         """
         if on_unknown not in ON_UNKNOWN:
-            raise LedgerSettingsError(f"on_unknown is {on_unknown!r}; choose one of: {', '.join(ON_UNKNOWN)}.")
+            raise LedgerSettingsError(
+                f"DAGMA_LEDGER_ON_UNKNOWN is {on_unknown!r}. Set it to one of: {', '.join(ON_UNKNOWN)}."
+            )
         if not 0 < replay_hours <= MOST_REPLAY_HOURS:  # not a number is neither
             raise LedgerSettingsError(
-                f"replay_hours is {replay_hours}; a retry needs answers to be kept for a while. Write hours from more "
-                f"than 0 to {MOST_REPLAY_HOURS} (ten years)."
+                f"DAGMA_LEDGER_REPLAY_HOURS is {replay_hours}; a retry needs answers to be kept for a while. Write "
+                f"hours from more than 0 to {MOST_REPLAY_HOURS} (ten years)."
             )
         self.database = Database(url, clock)
         self.texts = TextPolicy(texts) if isinstance(texts, str) else texts

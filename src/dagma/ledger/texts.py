@@ -66,15 +66,17 @@ class TextPolicy:
             patterns: Further regular expressions whose matches are replaced by `[redacted]`.
 
         Raises:
-            LedgerSettingsError: Another word than these three, or a pattern that does not compile.
+            LedgerSettingsError: Another word than these three, or a pattern that can't be used.
         """
         if keep not in get_args(Keep):
-            raise LedgerSettingsError(f"texts is {keep!r}; choose one of: {', '.join(get_args(Keep))}.")
+            raise LedgerSettingsError(f"DAGMA_LEDGER_TEXTS is {keep!r}. Set it to one of: {', '.join(get_args(Keep))}.")
         self.keep = keep
         try:
             own = [("[redacted]", re.compile(pattern)) for pattern in patterns]
         except re.error as error:
-            raise LedgerSettingsError(f"A pattern to redact is no regular expression: {error}.") from None
+            raise LedgerSettingsError(f"DAGMA_LEDGER_REDACT is no regular expression: {error}.") from None
+        if any(pattern.search("") for _, pattern in own):
+            raise LedgerSettingsError("DAGMA_LEDGER_REDACT matches an empty text, so everywhere. Write + for *.")
         self._secrets = [(label, re.compile(pattern)) for label, pattern in SECRETS]
         self._all = [*own, *self._secrets, *((label, re.compile(pattern)) for label, pattern in PERSONAL)]
 

@@ -38,6 +38,7 @@ def ledger_url(tmp_path: Path) -> str:
     [
         ("nonsense", "can't be read"),
         ("mysql://root@db/dagma", "PostgreSQL or SQLite"),
+        ("postgres://me@db/dagma", "Write postgresql://"),
         ("postgresql+psycopg://me@db/dagma", "Write postgresql://"),
         ("sqlite://", "Name a file"),
         ("sqlite:///:memory:", "Name a file"),
@@ -265,7 +266,7 @@ def test_every_setting_can_stand_in_a_file(tmp_path: Path) -> None:
     ],
 )
 def test_a_setting_that_can_not_be_read_is_refused(variable: str, value: str) -> None:
-    with pytest.raises(LedgerSettingsError):
+    with pytest.raises(LedgerSettingsError, match=f"{variable} is|can't be read|set DAGSTER_HOME"):
         LedgerSettings.from_environment({"DAGSTER_HOME": "/somewhere", variable: value}).open()
 
 

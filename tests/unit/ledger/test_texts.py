@@ -108,9 +108,9 @@ def test_error_messages_are_short_and_hold_no_credential(keep: str) -> None:
     assert "abc123" not in message
 
 
-@pytest.mark.parametrize(("keep", "patterns"), [("some", []), ("redacted", ["("])])
+@pytest.mark.parametrize(("keep", "patterns"), [("some", []), ("redacted", ["("]), ("redacted", [r"\d*"])])
 def test_a_setting_that_can_not_be_read_is_refused(keep: str, patterns: list[str]) -> None:
-    with pytest.raises(LedgerSettingsError, match=r"choose one of|no regular expression"):
+    with pytest.raises(LedgerSettingsError, match=r"Set it to one of|no regular expression|an empty text"):
         TextPolicy(keep, patterns)
 
 
