@@ -241,7 +241,7 @@ def _follow(database: Database, which: Filter, form: str, seen: set[str]) -> Non
         time.sleep(FOLLOW_SECONDS)
         records = last_calls(database, FOLLOW_ROWS, which)
         if fresh := [record for record in records if record["id"] not in seen]:
-            _write_tail(fresh, form)
+            _write_tail(fresh, form, goes_on=True)
         seen.update(record["id"] for record in fresh)
 
 
@@ -276,11 +276,11 @@ def _write_groups(database: Database, arguments: argparse.Namespace, flow: Named
     write_records(records, [by, *FIGURES], arguments.format, sys.stdout)
 
 
-def _write_tail(records: list[Mapping[str, Any]], form: str) -> None:
+def _write_tail(records: list[Mapping[str, Any]], form: str, *, goes_on: bool = False) -> None:
     if form == "table":
         write_records([_tail_line(record) for record in records], TAIL_COLUMNS, form, sys.stdout)
     else:
-        write_records(records, COLUMNS, form, sys.stdout)
+        write_records(records, COLUMNS, form, sys.stdout, goes_on=goes_on)
     sys.stdout.flush()
 
 
@@ -307,7 +307,7 @@ def _state_of(record: Mapping[str, Any]) -> str:
 
 
 def _the_call(records: list[Record], name: str) -> Record:
-    """Choose the call that is meant: the newest attempt, where all that fit are of one call."""
+    """Choose the call that is meant: the only one that is unknown."""
     unknown = [record for record in records if record["state"] == "unknown"]
     if not unknown:
         states = ", ".join(dict.fromkeys(record["state"] for record in records))

@@ -9,11 +9,13 @@ from typing import Any, TextIO
 
 FORMATS = ("table", "csv", "jsonl")
 CELL_CHARACTERS = 60
-# A spreadsheet runs a cell that starts like this as a formula, and an LLM's answer may well do so.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# Spreadsheets run a cell that starts like this as a formula (East Asian ones too), and an answer may well do so.
+FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20\t\r\n")
 
 
-def write_records(records: Iterable[Mapping[str, Any]], columns: Sequence[str], form: str, out: TextIO) -> None:
+def write_records(
+    records: Iterable[Mapping[str, Any]], columns: Sequence[str], form: str, out: TextIO, *, goes_on: bool = False
+) -> None:
     """Write records.
 
     Args:
@@ -21,7 +23,10 @@ def write_records(records: Iterable[Mapping[str, Any]], columns: Sequence[str], 
         columns: Which of their fields, in this order.
         form: `table`, `csv` or `jsonl`.
         out: Where to.
+        goes_on: Whether records were written there before, so that CSV has its header already.
     """
+    if form == "csv" and not goes_on:
+        csv.writer(out).writerow(columns)
     {"table": _write_table, "csv": _write_csv, "jsonl": _write_json_lines}[form](records, columns, out)
 
 
@@ -57,8 +62,8 @@ def _write_table(records: Iterable[Mapping[str, Any]], columns: Sequence[str], o
 
 
 def _write_csv(records: Iterable[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> None:
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
+    # Lines end as in RFC 4180: else a lone carriage return in a text would not be quoted, and begin a line.
+    writer = csv.writer(out)
     for record in records:
         writer.writerow([_spreadsheet_cell(record[column]) for column in columns])
 

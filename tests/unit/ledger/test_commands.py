@@ -16,6 +16,7 @@ from unit.ledger.conftest import Dagma
 from dagma.ledger import Ledger, QuotaExceededError, Usage
 from dagma.ledger.commands import COLUMNS, parse_time
 from dagma.ledger.database import utc_now
+from dagma.ledger.formats import write_records
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
@@ -71,8 +72,9 @@ def test_tail_shows_what_was_asked_for(
     assert [line[3] for line in lines(capsys)[1:]] == flows
 
 
-def test_tail_follows_new_calls(make_ledger: MakeLedger, ledger: Ledger, ledger_url: str) -> None:
-    script = "from dagma.cli.main import main; raise SystemExit(main(['ledger', 'tail', '-f', '--format', 'jsonl']))"
+@pytest.mark.usefixtures("ledger")
+def test_tail_follows_new_calls(make_ledger: MakeLedger, ledger_url: str) -> None:
+    script = "from dagma.cli.main import main; raise SystemExit(main(['ledger', 'tail', '-f', '--format', 'csv']))"
     follower = subprocess.Popen(
         [sys.executable, "-c", script],
         stdout=subprocess.PIPE,
@@ -82,9 +84,10 @@ def test_tail_follows_new_calls(make_ledger: MakeLedger, ledger: Ledger, ledger_
     assert follower.stdout is not None
     watchdog = Timer(30, follower.kill)  # its output then ends, and so does this test
     watchdog.start()
-    seen = [json.loads(follower.stdout.readline())["id"] for _ in range(3)]
+    records = csv.DictReader(follower.stdout)
+    seen = [next(records)["id"] for _ in range(3)]
     new = [make_ledger().begin(new_call()).call_id for _ in range(2)]
-    seen += [json.loads(follower.stdout.readline())["id"] for _ in range(2)]
+    seen += [next(records)["id"] for _ in range(2)]
     assert seen[3:] == new
     assert len(set(seen)) == 5
     follower.send_signal(signal.SIGINT)
@@ -205,6 +208,14 @@ def test_export_writes_csv_that_a_spreadsheet_does_not_run(dagma: Dagma, capsys:
     assert row["input_text"] == 'Zürich, "quoted"\n2nd line'
     assert row["answer_text"] == '\'=HYPERLINK("http://evil")'
     assert (row["error_class"], row["cost"]) == ("", "0.002")
+
+
+def test_whatever_begins_a_formula_is_a_text_in_csv() -> None:
+    written = io.StringIO(newline="")
+    texts = [f"{start}1+1" for start in "=+-@\uff1d\uff0b\uff0d\uff20\t\r\n"]
+    write_records([{"text": text} for text in [*texts, "one\r=1+1"]], ["text"], "csv", written)
+    written.seek(0)
+    assert [row["text"] for row in csv.DictReader(written)] == [*(f"'{text}" for text in texts), "one\r=1+1"]
 
 
 def test_export_is_complete_beyond_one_batch(
