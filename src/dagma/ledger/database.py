@@ -101,9 +101,10 @@ class Database:
             raise LedgerSettingsError(
                 f"The ledger runs on PostgreSQL or SQLite, and its URL begins with {self.url.drivername}. {URL_FORM}."
             )
-        if self.is_sqlite and self.url.database in (None, "", ":memory:"):
+        if self.is_sqlite and not Path(self.url.database or "").is_absolute():
             raise LedgerSettingsError(
-                "An SQLite database in memory would forget calls when the process ends. Name a file: sqlite:////path.db."
+                "The ledger's SQLite URL names no absolute path, and each process would have calls of its own. "
+                "Name a file: sqlite:////path.db."
             )
         self.clock = clock
         self._engine: Engine | None = None

@@ -42,6 +42,7 @@ def ledger_url(tmp_path: Path) -> str:
         ("postgresql+psycopg://me@db/dagma", "Write postgresql://"),
         ("sqlite://", "Name a file"),
         ("sqlite:///:memory:", "Name a file"),
+        ("sqlite:///ledger.db", "Name a file"),
     ],
 )
 def test_a_url_that_can_not_be_used_is_refused_with_the_fix(url: str, fix: str) -> None:
