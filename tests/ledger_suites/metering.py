@@ -9,8 +9,8 @@ import pytest
 from dagma.ledger import FlowNotIdentifiedError, Ledger, QuotaExceededError, Usage
 from dagma.ledger.quotas import parse_quotas
 from dagma.ledger.reports import Filter, last_calls, standings
-from dagma.ledger.totals import totals
-from ledger_suites.tools import Clock, MakeLedger, new_call
+from dagma.ledger.totals import groups, totals
+from ledger_suites.tools import NOON, Clock, MakeLedger, new_call
 
 FLOW_ID = "5c0ffee0-2222-4000-8000-000000000001"
 
@@ -292,6 +292,15 @@ class TestMetering:
         hour, day, month = totals(ledger.database, Clock().now)
         assert (hour.calls, hour.cost, hour.unmetered_calls, hour.unpriced_calls) == (3, Decimal("0.001"), 1, 2)
         assert [total.window for total in (hour, day, month)] == ["hour", "day", "month"]
+
+    def test_a_flow_is_shown_under_its_latest_name(self, make_ledger: MakeLedger) -> None:
+        clock = Clock()
+        ledger = make_ledger(quotas="flow:* calls=9/day", clock=clock)
+        for name, title in (("report", None), ("archive", "Report"), (None, "Old reports"), (None, None)):
+            spend(ledger, 1, flow_name=name, flow_title=title)
+            clock.advance(hours=1)
+        assert [group.name for group in groups(ledger.database, "flow", NOON)] == ["Old reports"]
+        assert [standing.flow for standing in standings(ledger.database, ledger.limits, clock.now)] == ["Old reports"]
 
     def test_each_flow_stands_by_itself(self, make_ledger: MakeLedger) -> None:
         ledger = make_ledger(clock=Clock())

@@ -22,9 +22,17 @@ BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 NAMED_BY = ((calls.c.id, "calls"), (calls.c.key, "keys"), (calls.c.run_id, "runs"), (calls.c.job_id, "jobs"))
 FLOW_NAMES = (calls.c.flow_id, calls.c.flow_name, calls.c.flow_title)
 TOTALS_NAMES = (usage_hours.c.flow_id, usage_hours.c.flow_name, usage_hours.c.flow_title)
-# People know a flow by its endpoint name, else by its name.
+# People know a flow by its endpoint name, else by its name: by the one that it had last.
+_newest = usage_hours.alias()
+_name = func.coalesce(_newest.c.flow_name, _newest.c.flow_title)
 FLOW_SHOWN = func.coalesce(
-    func.max(usage_hours.c.flow_name), func.max(usage_hours.c.flow_title), usage_hours.c.flow_id
+    select(_name)
+    .where(_newest.c.flow_id == usage_hours.c.flow_id, _name.is_not(None))
+    .order_by(_newest.c.hour.desc())
+    .limit(1)
+    .correlate(usage_hours)
+    .scalar_subquery(),
+    usage_hours.c.flow_id,
 ).label("flow")
 QUERY = select(calls, rejections.c.rejected_at, rejections.c.reason.label("rejected_reason")).outerjoin(rejections)
 
