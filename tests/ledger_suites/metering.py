@@ -112,7 +112,6 @@ class TestMetering:
             ("flow-1", "anna", 10),
             ("flow-1", "bert", 1),
             ("flow-2", "anna", 1),
-            ("flow-2", "bert", 0),
             ("flow-1", "bert", 1),
         ]
 
