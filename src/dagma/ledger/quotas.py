@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any, Literal, cast
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, or_, select, text
 
 from dagma.ledger.call import MOST_TOKENS, Call
 from dagma.ledger.database import MONEY_PLACES, MOST_USD, UtcTime
@@ -283,10 +283,8 @@ def _lock_scopes(limits: Sequence[Limit], call: Call) -> list[str]:
 
 def _used(connection: Connection, limits: Sequence[Limit], now: datetime, call: Call) -> list[Decimal]:
     """Sum what the current windows of a call's limits hold, in USD for cost; calls in flight are included."""
-    windows: dict[str, datetime] = {limit.window: window_start(limit.window, now) for limit in limits}
     values: dict[str, Any] = {
-        **windows,
-        "oldest": min(windows.values()),
+        **{limit.window: window_start(limit.window, now) for limit in limits},
         "of_flow": call.flow_id,
         # Under which calls count that were made before its id was known.
         "of_name": call.flow_name or call.flow_id,
@@ -302,14 +300,16 @@ def _sums_of(limits: tuple[Limit, ...]) -> Select[Any]:
     sums: list[ColumnElement[Any]] = []
     of_call = usage_hours.c.flow_id.in_([bindparam("of_flow"), bindparam("of_name")])
     for limit in limits:
-        counts = [usage_hours.c.hour >= bindparam(limit.window, type_=UtcTime)]
-        if limit.flow is not None:
-            counts.append(of_call if limit.flow == EVERY else or_(named(limit.flow), of_call))
-        if limit.principal is not None:
-            counts.append(usage_hours.c.principal == bindparam("of_principal"))
         column = COLUMNS[limit.unit]
-        sums.append(func.sum(case((and_(*counts), column), else_=0), type_=column.type))
-    return select(*sums).where(usage_hours.c.hour >= bindparam("oldest", type_=UtcTime))
+        used = select(func.sum(column, type_=column.type))
+        used = used.where(usage_hours.c.hour >= bindparam(limit.window, type_=UtcTime))
+        if limit.flow is not None:
+            used = used.where(of_call if limit.flow == EVERY else or_(named(limit.flow), of_call))
+        if limit.principal is not None:
+            used = used.where(usage_hours.c.principal == bindparam("of_principal"))
+        # A query of its own, so that the limit of a flow reads no more than that flow's totals.
+        sums.append(used.scalar_subquery())
+    return select(*sums)
 
 
 def named(flow: str) -> ColumnElement[bool]:
