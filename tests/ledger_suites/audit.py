@@ -11,7 +11,7 @@ from dagma.ledger.migrate import migrate
 from dagma.ledger.pruning import count_expired, prune_expired
 from dagma.ledger.reports import Filter, last_calls
 from dagma.ledger.tables import calls, rejections, replays
-from dagma.ledger.totals import totals
+from dagma.ledger.totals import GROUPS, groups, totals
 from ledger_suites.tools import Clock, MakeLedger, new_call
 
 FINISHED = ["answered", "failed", "cancelled"]
@@ -105,6 +105,9 @@ class TestAudit:
         long_ago = clock.now - timedelta(days=35)
         hour, *_ = totals(ledger.database, long_ago)
         assert (hour.calls, hour.tokens) == (4, 12)
+        for by in GROUPS:
+            kept = sum(group.calls for group in groups(ledger.database, by, long_ago))
+            assert kept == (1 if by == "model" else 4), by
 
     def test_the_application_prunes_what_is_past_its_days_in_batches(
         self, make_ledger: MakeLedger, owner_url: str

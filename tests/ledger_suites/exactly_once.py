@@ -201,6 +201,14 @@ class TestExactlyOnce:
         ledger.finish(begun, raw=RAW)
         assert ledger.begin(call).raw == RAW
 
+    def test_an_answer_that_came_before_the_decision_to_send_again_is_kept(self, make_ledger: MakeLedger) -> None:
+        ledger, call = make_ledger(), new_call()
+        begun = ledger.begin(call)
+        ledger.unknown(begun, "ReadTimeout", "no answer within 60 s")
+        make_ledger().finish(begun, raw=RAW)
+        ledger.resend(begun, "decided by somebody who has not seen it")
+        assert ledger.begin(call).raw == RAW
+
     def test_a_rejected_answer_is_not_given_again(self, make_ledger: MakeLedger) -> None:
         ledger, call = make_ledger(), new_call()
         begun = ledger.begin(call)

@@ -9,8 +9,8 @@ import pytest
 from dagma.ledger import FlowNotIdentifiedError, Ledger, QuotaExceededError, Usage
 from dagma.ledger.quotas import parse_quotas
 from dagma.ledger.reports import Filter, last_calls, standings
-from dagma.ledger.totals import totals
-from ledger_suites.tools import Clock, MakeLedger, new_call
+from dagma.ledger.totals import groups, totals
+from ledger_suites.tools import NOON, Clock, MakeLedger, new_call
 
 FLOW_ID = "5c0ffee0-2222-4000-8000-000000000001"
 
@@ -112,7 +112,6 @@ class TestMetering:
             ("flow-1", "anna", 10),
             ("flow-1", "bert", 1),
             ("flow-2", "anna", 1),
-            ("flow-2", "bert", 0),
             ("flow-1", "bert", 1),
         ]
 
@@ -252,6 +251,14 @@ class TestMetering:
         (row,) = last_calls(ledger.database, 1, Filter())
         assert (row["total_tokens"], row["cost"]) == (10**12, None)
 
+    def test_a_cost_is_told_as_exactly_as_it_is_kept(self, make_ledger: MakeLedger) -> None:
+        ledger = make_ledger(quotas="cost=0.0101/day", prices="own=1/1")
+        for tokens in (1000, 1000, 5000):
+            spend(ledger, tokens, "own")
+        ledger.begin(new_call(mode="job"))
+        with pytest.raises(QuotaExceededError, match=r"0\.009333333 used, 0\.002333333 needed for this call"):
+            ledger.begin(new_call())
+
     def test_a_spent_limit_refuses_even_where_no_mean_is_known(self, make_ledger: MakeLedger) -> None:
         ledger = make_ledger(quotas="tokens=100/day", clock=Clock())
         spend(ledger, 100)
@@ -284,6 +291,15 @@ class TestMetering:
         hour, day, month = totals(ledger.database, Clock().now)
         assert (hour.calls, hour.cost, hour.unmetered_calls, hour.unpriced_calls) == (3, Decimal("0.001"), 1, 2)
         assert [total.window for total in (hour, day, month)] == ["hour", "day", "month"]
+
+    def test_a_flow_is_shown_under_its_latest_name(self, make_ledger: MakeLedger) -> None:
+        clock = Clock()
+        ledger = make_ledger(quotas="flow:* calls=9/day", clock=clock)
+        for name, title in (("report", None), ("archive", "Report"), (None, "Old reports"), (None, None)):
+            spend(ledger, 1, flow_name=name, flow_title=title)
+            clock.advance(hours=1)
+        assert [group.name for group in groups(ledger.database, "flow", NOON)] == ["Old reports"]
+        assert [standing.flow for standing in standings(ledger.database, ledger.limits, clock.now)] == ["Old reports"]
 
     def test_each_flow_stands_by_itself(self, make_ledger: MakeLedger) -> None:
         ledger = make_ledger(clock=Clock())

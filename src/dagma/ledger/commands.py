@@ -14,7 +14,7 @@ from dagma.ledger.admission import begun_from_row
 from dagma.ledger.call import State
 from dagma.ledger.database import Database, utc_now
 from dagma.ledger.errors import LedgerError
-from dagma.ledger.formats import FORMATS, show_decimal, show_value, write_records
+from dagma.ledger.formats import FORMATS, printable, show_decimal, show_value, write_records
 from dagma.ledger.ledger_settings import LedgerSettings, setting_from
 from dagma.ledger.migrate import DEFAULT_APP_ROLE, migrate
 from dagma.ledger.pruning import keep_days_from_environment
@@ -43,6 +43,7 @@ TOTAL_COLUMNS = ["window", "flow", *FIGURES]
 ALL = "all"
 FOLLOW_SECONDS = 1.0
 FOLLOW_ROWS = 200
+MOST_ROWS = 100_000
 DECISIONS = {"resend": "is sent again by the next retry of its run", "give_up": "is not sent again"}
 AGES = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
@@ -53,7 +54,7 @@ def add_parser(subparsers: Any) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     tail = commands.add_parser("tail", help="show the last calls")
-    tail.add_argument("-n", "--count", type=int, default=20, help="how many (default: %(default)s)")
+    tail.add_argument("-n", "--count", type=parse_count, default=20, help="how many (default: %(default)s)")
     tail.add_argument("-f", "--follow", action="store_true", help="go on with new calls until Ctrl-C")
     _add_filter(tail)
     _add_format(tail, "table")
@@ -128,7 +129,7 @@ def run_show(arguments: argparse.Namespace) -> int:
         return 0
     width = max(map(len, COLUMNS))
     for column in COLUMNS:
-        print(f"{column:<{width}}  {_printable(show_value(records[0][column]))}")
+        print(column.ljust(width), printable(show_value(records[0][column]), kept="\n\t"), sep="  ")
     return 0
 
 
@@ -153,7 +154,7 @@ def run_usage(arguments: argparse.Namespace) -> int:
         {
             "limit": str(standing.limit),
             "flow": standing.flow or ALL,
-            "principal": ALL if standing.principal is None else standing.principal,
+            "principal": ALL if standing.principal is None else standing.principal or None,
             "used": standing.used,
             "left": standing.left,
             "frees_at": standing.frees_at,
@@ -206,6 +207,17 @@ def run_migrate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def parse_count(text: str) -> int:
+    """Read how many calls to show.
+
+    Raises:
+        argparse.ArgumentTypeError: It is no whole number, or more than fit on a screen and in memory.
+    """
+    if text.isascii() and text.isdecimal() and int(text) <= MOST_ROWS:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no whole number up to {MOST_ROWS}; `export` writes all calls")
+
+
 def parse_time(text: str) -> datetime:
     """Read a time: a date, a date and time (UTC unless it names a zone), or an age such as `90m`, `24h`, `7d`.
 
@@ -229,7 +241,7 @@ def _follow(database: Database, which: Filter, form: str, seen: set[str]) -> Non
         time.sleep(FOLLOW_SECONDS)
         records = last_calls(database, FOLLOW_ROWS, which)
         if fresh := [record for record in records if record["id"] not in seen]:
-            _write_tail(fresh, form)
+            _write_tail(fresh, form, goes_on=True)
         seen.update(record["id"] for record in fresh)
 
 
@@ -264,11 +276,11 @@ def _write_groups(database: Database, arguments: argparse.Namespace, flow: Named
     write_records(records, [by, *FIGURES], arguments.format, sys.stdout)
 
 
-def _write_tail(records: list[Mapping[str, Any]], form: str) -> None:
+def _write_tail(records: list[Mapping[str, Any]], form: str, *, goes_on: bool = False) -> None:
     if form == "table":
         write_records([_tail_line(record) for record in records], TAIL_COLUMNS, form, sys.stdout)
     else:
-        write_records(records, COLUMNS, form, sys.stdout)
+        write_records(records, COLUMNS, form, sys.stdout, goes_on=goes_on)
     sys.stdout.flush()
 
 
@@ -295,7 +307,7 @@ def _state_of(record: Mapping[str, Any]) -> str:
 
 
 def _the_call(records: list[Record], name: str) -> Record:
-    """Choose the call that is meant: the newest attempt, where all that fit are of one call."""
+    """Choose the call that is meant: the only one that is unknown."""
     unknown = [record for record in records if record["state"] == "unknown"]
     if not unknown:
         states = ", ".join(dict.fromkeys(record["state"] for record in records))
@@ -314,7 +326,3 @@ def _whoami() -> str:
     with suppress(KeyError, OSError):  # no such user in a container
         user = getpass.getuser()
     return f"{user}@{socket.gethostname()}"
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else "�" for letter in text)

@@ -50,6 +50,7 @@ MONEY_PLACES = 9
 MOST_USD = 10 ** (MONEY_DIGITS - MONEY_PLACES)
 """The first amount that does not fit."""
 BACKOFF = Backoff(first=0.1, longest=2.0)
+URL_FORM = "Write postgresql://user:password@host/database or sqlite:////path.db"
 DRIVERS = ("postgresql", "postgresql+psycopg2", "sqlite", "sqlite+pysqlite")
 SQLITE_BUSY_SECONDS = 30
 POSTGRES_CONNECT_ARGS = {
@@ -96,17 +97,14 @@ class Database:
             LedgerSettingsError: The URL can't be read, or names an unsupported database.
         """
         self.url = _read_url(url)
-        if self.url.get_backend_name() not in ("postgresql", "sqlite"):
-            raise LedgerSettingsError(
-                f"The ledger runs on PostgreSQL or SQLite, not on {self.url.get_backend_name()!r}. Change its URL."
-            )
         if self.url.drivername not in DRIVERS:
             raise LedgerSettingsError(
-                f"The ledger's URL names the driver {self.url.drivername!r}. Write {self.url.get_backend_name()}://..."
+                f"The ledger runs on PostgreSQL or SQLite, and its URL begins with {self.url.drivername}. {URL_FORM}."
             )
-        if self.is_sqlite and self.url.database in (None, "", ":memory:"):
+        if self.is_sqlite and not Path(self.url.database or "").is_absolute():
             raise LedgerSettingsError(
-                "An SQLite database in memory would forget calls when the process ends. Name a file: sqlite:////path.db."
+                "The ledger's SQLite URL names no absolute path, and each process would have calls of its own. "
+                "Name a file: sqlite:////path.db."
             )
         self.clock = clock
         self._engine: Engine | None = None
@@ -397,16 +395,17 @@ def _broke(error: Exception) -> bool:
 
 def _read_url(url: str) -> URL:
     # No message quotes any part of it: where it is not read as it was meant, each may be part of the password.
-    form = "Write postgresql://user:password@host/database or sqlite:////path.db"
     encoded = "percent-encode @ : / in the password, such as %40 for @"
     try:
         read = make_url(url)
     except ArgumentError:
-        raise LedgerSettingsError(f"The ledger's URL can't be read. {form}.") from None
+        raise LedgerSettingsError(f"The ledger's URL can't be read. {URL_FORM}.") from None
     except ValueError:
-        raise LedgerSettingsError(f"The ledger's URL has a port that is no number. {form}, and {encoded}.") from None
+        raise LedgerSettingsError(
+            f"The ledger's URL has a port that is no number. {URL_FORM}, and {encoded}."
+        ) from None
     if "@" in (read.host or "") or (read.host and "@" in (read.database or "")):
-        raise LedgerSettingsError(f"The ledger's URL has more than one @. {form}, and {encoded}.")
+        raise LedgerSettingsError(f"The ledger's URL has more than one @. {URL_FORM}, and {encoded}.")
     return read
 
 

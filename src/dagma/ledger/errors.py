@@ -4,6 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from dagma.ledger.call import Begun
+from dagma.ledger.formats import show_decimal
 
 
 class LedgerError(Exception):
@@ -72,8 +73,8 @@ class AnswerExpiredError(LedgerError):
 
     def __init__(self, call_id: str):
         super().__init__(
-            f"Call {call_id} was answered, but its raw response is past its retention (replay_hours) and can't be "
-            "given to a retry. Re-execute the run from scratch to send the call again."
+            f"Call {call_id} was answered, but its raw response is past its retention and can't be given to a "
+            "retry (DAGMA_LEDGER_REPLAY_HOURS). Re-execute the run from scratch to send the call again."
         )
 
 
@@ -111,6 +112,6 @@ class QuotaExceededError(LedgerError):
         else:
             outlook, fix = f"It frees at {frees_at:%Y-%m-%d %H:%M} UTC.", "Wait, or raise it in DAGMA_QUOTAS."
         super().__init__(
-            f"Quota {limit!r} leaves no room: {used:f} used, {needed:f} needed for this call. "
+            f"Quota {limit!r} leaves no room: {show_decimal(used)} used, {show_decimal(needed)} needed for this call. "
             f"{outlook} Nothing was sent. {fix}"
         )

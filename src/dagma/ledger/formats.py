@@ -9,11 +9,13 @@ from typing import Any, TextIO
 
 FORMATS = ("table", "csv", "jsonl")
 CELL_CHARACTERS = 60
-# A spreadsheet runs a cell that starts like this as a formula, and an LLM's answer may well do so.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# Spreadsheets run a cell that starts like this as a formula (East Asian ones too), and an answer may well do so.
+FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20\t\r\n")
 
 
-def write_records(records: Iterable[Mapping[str, Any]], columns: Sequence[str], form: str, out: TextIO) -> None:
+def write_records(
+    records: Iterable[Mapping[str, Any]], columns: Sequence[str], form: str, out: TextIO, *, goes_on: bool = False
+) -> None:
     """Write records.
 
     Args:
@@ -21,7 +23,10 @@ def write_records(records: Iterable[Mapping[str, Any]], columns: Sequence[str], 
         columns: Which of their fields, in this order.
         form: `table`, `csv` or `jsonl`.
         out: Where to.
+        goes_on: Whether records were written there before, so that CSV has its header already.
     """
+    if form == "csv" and not goes_on:
+        csv.writer(out).writerow(columns)
     {"table": _write_table, "csv": _write_csv, "jsonl": _write_json_lines}[form](records, columns, out)
 
 
@@ -42,6 +47,11 @@ def show_decimal(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def printable(text: str, kept: str = "") -> str:
+    """Give a text without what controls a terminal, since others may have written it; some characters may be kept."""
+    return "".join(letter if letter.isprintable() or letter in kept else " " for letter in text)
+
+
 def _write_table(records: Iterable[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> None:
     rows = [[_cell(record[column]) for column in columns] for record in records]
     titles = [column.upper().replace("_", " ") for column in columns]
@@ -52,8 +62,8 @@ def _write_table(records: Iterable[Mapping[str, Any]], columns: Sequence[str], o
 
 
 def _write_csv(records: Iterable[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> None:
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
+    # Lines end as in RFC 4180: else a lone carriage return in a text would not be quoted, and begin a line.
+    writer = csv.writer(out)
     for record in records:
         writer.writerow([_spreadsheet_cell(record[column]) for column in columns])
 
@@ -64,8 +74,7 @@ def _write_json_lines(records: Iterable[Mapping[str, Any]], columns: Sequence[st
 
 
 def _cell(value: Any) -> str:
-    # Control characters of an answer must not reach the terminal.
-    text = "".join(letter if letter.isprintable() else " " for letter in show_value(value))
+    text = printable(show_value(value))
     return text if len(text) <= CELL_CHARACTERS else text[: CELL_CHARACTERS - 1] + "…"
 
 

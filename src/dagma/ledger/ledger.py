@@ -81,11 +81,13 @@ class Ledger:
             LedgerSettingsError: A setting can't be read.
         """
         if on_unknown not in ON_UNKNOWN:
-            raise LedgerSettingsError(f"on_unknown is {on_unknown!r}; choose one of: {', '.join(ON_UNKNOWN)}.")
+            raise LedgerSettingsError(
+                f"DAGMA_LEDGER_ON_UNKNOWN is {on_unknown!r}. Set it to one of: {', '.join(ON_UNKNOWN)}."
+            )
         if not 0 < replay_hours <= MOST_REPLAY_HOURS:  # not a number is neither
             raise LedgerSettingsError(
-                f"replay_hours is {replay_hours}; a retry needs answers to be kept for a while. Write hours from more "
-                f"than 0 to {MOST_REPLAY_HOURS} (ten years)."
+                f"DAGMA_LEDGER_REPLAY_HOURS is {replay_hours}; a retry needs answers to be kept for a while. Write "
+                f"hours from more than 0 to {MOST_REPLAY_HOURS} (ten years)."
             )
         self.database = Database(url, clock)
         self.texts = TextPolicy(texts) if isinstance(texts, str) else texts
@@ -240,18 +242,14 @@ class Ledger:
         Without this a retry would get the same bad answer again. The audit row stays as it is. The reason is kept as
         error messages are.
         """
-        values: dict[str, Any] = {"call_id": begun.call_id, "reason": self.texts.of_error(reason)}
-        if self.database.is_sqlite:
-            values["rejected_at"] = self.database.clock()
-        # Its raw response goes with it, by a trigger.
-        self.database.transact(lambda connection: insert_once(connection, rejections, values), self._patience_seconds)
+        self._reject(begun, reason, "answered")
 
     def resend(self, begun: Begun, reason: str) -> None:
         """Record the decision that a call in the state `unknown` may be sent again, and be paid for twice.
 
-        The reason says who decided so, and where.
+        The reason says who decided so, and where. An answer that came in the meantime stays: the next `begin` gives it.
         """
-        self.reject(begun, reason)
+        self._reject(begun, reason, "unknown")
 
     def give_up(self, begun: Begun, reason: str) -> None:
         """Record the decision that a call in the state `unknown` is not sent again.
@@ -316,6 +314,18 @@ class Ledger:
             logger.warning(
                 "Call %s is not recorded as %s: another caller has recorded it as finished.", begun.call_id, state
             )
+
+    def _reject(self, begun: Begun, reason: str, state: State) -> None:
+        values: dict[str, Any] = {"call_id": begun.call_id, "reason": self.texts.of_error(reason)}
+        if self.database.is_sqlite:
+            values["rejected_at"] = self.database.clock()
+
+        def work(connection: Connection) -> None:
+            # Its raw response goes with it, by a trigger.
+            if connection.scalar(STATE.with_for_update(), {"of_call": begun.call_id}) == state:
+                insert_once(connection, rejections, values)
+
+        self.database.transact(work, self._patience_seconds)
 
     def _expire_replays(self, connection: Connection) -> int:
         if not self.database.is_sqlite:

@@ -12,10 +12,10 @@ from decimal import Decimal
 from functools import cache
 from typing import Any, Literal, cast
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, or_, select, text, true
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, or_, select, text
 
 from dagma.ledger.call import MOST_TOKENS, Call
-from dagma.ledger.database import MOST_USD, UtcTime
+from dagma.ledger.database import MONEY_PLACES, MOST_USD, UtcTime
 from dagma.ledger.errors import FlowNotIdentifiedError, LedgerSettingsError, QuotaExceededError
 from dagma.ledger.tables import usage_hours
 
@@ -194,7 +194,10 @@ class Meter:
                 amounts["tokens"] = Decimal(means.tokens) / Decimal(means.metered)
             if "cost" in missing and means.priced:
                 amounts["cost"] = Decimal(means.cost) / Decimal(means.priced)
-        return Reservation(tokens=round(amounts.get("tokens", 0)), cost=amounts.get("cost", Decimal(0)))
+        # As exact as the tables are, so that what is used and what is needed add up.
+        return Reservation(
+            tokens=round(amounts.get("tokens", 0)), cost=round(amounts.get("cost", Decimal(0)), MONEY_PLACES)
+        )
 
     def declared(self, flow_id: str, flow_name: str | None) -> dict[Unit, Decimal]:
         """Give the greatest `reserve` of each unit that the limits on a flow declare."""
@@ -229,7 +232,7 @@ class Meter:
             # The sum must be a statement of its own after the lock: a statement sees what was committed when it began.
             for scope in _lock_scopes(limits, call):
                 connection.execute(LOCK, {"scope": scope})
-        used = used_of(connection, limits, now, call.flow_id, call.flow_name, call.counted_principal)
+        used = _used(connection, limits, now, call)
         refusals: list[QuotaExceededError] = []
         for limit, counted in zip(limits, used, strict=True):
             needed = reservation.of(limit.unit)
@@ -278,65 +281,37 @@ def _lock_scopes(limits: Sequence[Limit], call: Call) -> list[str]:
     return sorted(shared)  # in one order, so that no two callers wait for each other
 
 
-def used_of(
-    connection: Connection,
-    limits: Sequence[Limit],
-    now: datetime,
-    flow_id: str | None = None,
-    flow_name: str | None = None,
-    principal: str | None = None,
-) -> list[Decimal]:
-    """Sum what the current windows of limits hold.
-
-    Args:
-        connection: To the ledger's database.
-        limits: The limits.
-        now: The time.
-        flow_id: The flow that limits of one flow and of each flow are asked for; limits of one flow count all flows of
-            its name beside it. None goes by the limit's own name.
-        flow_name: The endpoint name of that flow, under which calls count that were made before its id was known.
-        principal: The principal that limits of each principal are asked for.
-
-    Returns:
-        The amount per limit, calls in flight included, in USD for cost.
-    """
-    if not limits:
-        return []
-    windows: dict[str, datetime] = {limit.window: window_start(limit.window, now) for limit in limits}
-    values: dict[str, Any] = {**windows, "oldest": min(windows.values())}
-    if flow_id is not None:
-        values.update(of_flow=flow_id, of_name=flow_name or flow_id)
-    if principal is not None:
-        values["of_principal"] = principal
-    row = connection.execute(_sums_of(tuple(limits), flow_id is not None), values).one()
+def _used(connection: Connection, limits: Sequence[Limit], now: datetime, call: Call) -> list[Decimal]:
+    """Sum what the current windows of a call's limits hold, in USD for cost; calls in flight are included."""
+    values: dict[str, Any] = {
+        **{limit.window: window_start(limit.window, now) for limit in limits},
+        "of_flow": call.flow_id,
+        # Under which calls count that were made before its id was known.
+        "of_name": call.flow_name or call.flow_id,
+        "of_principal": call.counted_principal,
+    }
+    row = connection.execute(_sums_of(tuple(limits)), values).one()
     return [Decimal(amount or 0) for amount in row]
 
 
 @cache
-def _sums_of(limits: tuple[Limit, ...], of_flow: bool) -> Select[Any]:
+def _sums_of(limits: tuple[Limit, ...]) -> Select[Any]:
     # Kept, because building it takes longer than running it.
     sums: list[ColumnElement[Any]] = []
-    for limit in limits:
-        since = usage_hours.c.hour >= bindparam(limit.window, type_=UtcTime)
-        counts = and_(since, _flow_condition(limit, of_flow), _principal_condition(limit))
-        column = COLUMNS[limit.unit]
-        sums.append(func.sum(case((counts, column), else_=0), type_=column.type))
-    return select(*sums).where(usage_hours.c.hour >= bindparam("oldest", type_=UtcTime))
-
-
-def _flow_condition(limit: Limit, of_flow: bool) -> ColumnElement[bool]:
-    if limit.flow is None:
-        return true()
     of_call = usage_hours.c.flow_id.in_([bindparam("of_flow"), bindparam("of_name")])
-    if limit.flow == EVERY:
-        if not of_flow:
-            raise ValueError("A limit on each flow has a sum only for a given flow.")
-        return of_call
-    named = or_(usage_hours.c.flow_id == limit.flow, usage_hours.c.flow_name == limit.flow)
-    return or_(named, of_call) if of_flow else named
+    for limit in limits:
+        column = COLUMNS[limit.unit]
+        used = select(func.sum(column, type_=column.type))
+        used = used.where(usage_hours.c.hour >= bindparam(limit.window, type_=UtcTime))
+        if limit.flow is not None:
+            used = used.where(of_call if limit.flow == EVERY else or_(named(limit.flow), of_call))
+        if limit.principal is not None:
+            used = used.where(usage_hours.c.principal == bindparam("of_principal"))
+        # A query of its own, so that the limit of a flow reads no more than that flow's totals.
+        sums.append(used.scalar_subquery())
+    return select(*sums)
 
 
-def _principal_condition(limit: Limit) -> ColumnElement[bool]:
-    if limit.principal is None:
-        return true()
-    return usage_hours.c.principal == (bindparam("of_principal") if limit.principal == EVERY else limit.principal)
+def named(flow: str) -> ColumnElement[bool]:
+    """Choose the totals of the flow of an id, or of all flows of an endpoint name."""
+    return or_(usage_hours.c.flow_id == flow, usage_hours.c.flow_name == flow)

@@ -2,28 +2,35 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
-from itertools import product
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
 from dagma.ledger.database import Database
 from dagma.ledger.errors import NoSuchRecordError
-from dagma.ledger.quotas import EVERY, Limit, canonical_flow, used_of, window_end, window_start
+from dagma.ledger.formats import printable
+from dagma.ledger.quotas import COLUMNS, EVERY, Limit, canonical_flow, named, window_end, window_start
 from dagma.ledger.tables import calls, rejections, usage_hours
 
 Record = Mapping[str, Any]
 ROWS_AT_A_TIME = 500
 MOST_LISTED = 20
-BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 NAMED_BY = ((calls.c.id, "calls"), (calls.c.key, "keys"), (calls.c.run_id, "runs"), (calls.c.job_id, "jobs"))
 FLOW_NAMES = (calls.c.flow_id, calls.c.flow_name, calls.c.flow_title)
 TOTALS_NAMES = (usage_hours.c.flow_id, usage_hours.c.flow_name, usage_hours.c.flow_title)
-# People know a flow by its endpoint name, else by its name.
+# People know a flow by its endpoint name, else by its name: by the one that it had last.
+_newest = usage_hours.alias()
+_name = func.coalesce(_newest.c.flow_name, _newest.c.flow_title)
 FLOW_SHOWN = func.coalesce(
-    func.max(usage_hours.c.flow_name), func.max(usage_hours.c.flow_title), usage_hours.c.flow_id
+    select(_name)
+    .where(_newest.c.flow_id == usage_hours.c.flow_id, _name.is_not(None))
+    .order_by(_newest.c.hour.desc())
+    .limit(1)
+    .correlate(usage_hours)
+    .scalar_subquery(),
+    usage_hours.c.flow_id,
 ).label("flow")
 QUERY = select(calls, rejections.c.rejected_at, rejections.c.reason.label("rejected_reason")).outerjoin(rejections)
 
@@ -153,7 +160,7 @@ def resolve_flow(database: Database, name: str) -> NamedFlow:
         if ids:
             rows += _flows_where(connection, [usage_hours.c.flow_id.in_(ids)], [])
             return NamedFlow(ids, frozenset(each for row in rows for each in row if each is not None))
-        known = sorted({flow for _, flow in _active_flows(connection, BEFORE_ALL)})
+        known = sorted(set(connection.scalars(select(FLOW_SHOWN).group_by(usage_hours.c.flow_id))))
     raise NoSuchRecordError(
         f"The ledger has no call of a flow {name!r}. It has calls of: {_listed(known) or 'no flow'}."
     )
@@ -179,7 +186,7 @@ def _resolve(connection: Connection, column: ColumnElement[Any], name: str, what
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:MOST_LISTED]) + (", ..." if len(names) > MOST_LISTED else "")
+    return ", ".join(map(printable, names[:MOST_LISTED])) + (", ..." if len(names) > MOST_LISTED else "")
 
 
 def all_calls(database: Database, which: Filter) -> Iterator[Record]:
@@ -195,30 +202,28 @@ def standings(database: Database, limits: Sequence[Limit], now: datetime) -> lis
     """Tell where one stands with each limit.
 
     Returns:
-        A line per limit; for one on each flow, or each principal, a line for each that was active in its window.
+        A line per limit; for one on each flow, or each principal, a line for each that it counts in its window.
     """
     found: list[Standing] = []
     with database.read() as connection:
         for limit in limits:
-            since, end = window_start(limit.window, now), window_end(limit.window, now)
-            flows = _active_flows(connection, since) if limit.flow == EVERY else [(None, limit.flow)]
-            principals = _active_principals(connection, since) if limit.principal == EVERY else [limit.principal]
-            for (flow_id, flow), principal in product(flows, principals):
-                (used,) = used_of(connection, [limit], now, flow_id, principal=principal)
-                found.append(Standing(limit, flow, principal, used, end))
+            end = window_end(limit.window, now)
+            for row in connection.execute(_used(limit, window_start(limit.window, now))).mappings():
+                flow, principal = row.get("flow", limit.flow), row.get("principal", limit.principal)
+                found.append(Standing(limit, flow, principal, Decimal(row["used"] or 0), end))
     return found
 
 
-def _active_principals(connection: Connection, since: datetime) -> Sequence[str]:
-    principals = select(usage_hours.c.principal).where(usage_hours.c.hour >= since).distinct()
-    return connection.execute(principals.order_by(usage_hours.c.principal)).scalars().all()
-
-
-def _active_flows(connection: Connection, since: datetime) -> list[tuple[str, str]]:
-    query = (
-        select(usage_hours.c.flow_id, FLOW_SHOWN)
-        .where(usage_hours.c.hour >= since)
-        .group_by(usage_hours.c.flow_id)
-        .order_by(usage_hours.c.flow_id)
-    )
-    return [(flow_id, flow) for flow_id, flow in connection.execute(query).all()]
+def _used(limit: Limit, since: datetime) -> Select[Any]:
+    """Sum what a window holds; by flow where the limit is on each flow, by principal where it is on each principal."""
+    column, principal = COLUMNS[limit.unit], usage_hours.c.principal
+    query = select(func.sum(column, type_=column.type).label("used")).where(usage_hours.c.hour >= since)
+    if limit.flow == EVERY:
+        query = query.add_columns(FLOW_SHOWN).group_by(usage_hours.c.flow_id).order_by(usage_hours.c.flow_id)
+    elif limit.flow is not None:
+        query = query.where(named(limit.flow))
+    if limit.principal == EVERY:
+        query = query.add_columns(principal).group_by(principal).order_by(principal)
+    elif limit.principal is not None:
+        query = query.where(principal == limit.principal)
+    return query

@@ -13,12 +13,14 @@ ERROR_MESSAGE_CHARACTERS = 1000
 # bounded, else a text made for it would take the square of its length.
 # Its first two letters come first, which makes the search three times as fast.
 NAME = (
-    r"(?=[acepst][aceinopruw])(?:(?:api|access|secret|private|signing|encryption)[-_ ]?key|passphrase|password"
+    r"(?=[acepst][aceinopruw])(?:(?:api|access|account|secret|private|signing|encryption)[-_ ]?key|passphrase|password"
     r"|passwd|pwd|secret|token|credentials?|authorization)"
 )
-VALUE = (
-    r"""\\{0,3}"[^"\n]{4,200}"|\\{0,3}'[^'\n]{4,200}'|[\\"']{0,4}(?:(?:bearer|basic|digest)\s{1,8})?[^\s"',;&]{4,}"""
-)
+SCHEME = r"(?:bearer|basic|digest|token|api-?key|key)\s{1,8}"
+VALUE = rf"""\\{{0,3}}"[^"\n]{{4,200}}"|\\{{0,3}}'[^'\n]{{4,200}}'|[\\"']{{0,4}}(?:{SCHEME})?[^\s"',;&]{{4,}}"""
+# As people and models write them: no-break spaces and hyphens of typography among them.
+SPACE = " \\u00a0\\u202f"
+DASH = "\\u2010-\\u2013-"
 
 SECRETS: tuple[tuple[str, str], ...] = (
     ("[private key]", r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)"),
@@ -36,9 +38,18 @@ SECRETS: tuple[tuple[str, str], ...] = (
 
 PERSONAL: tuple[tuple[str, str], ...] = (
     ("[email]", r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"),
-    ("[iban]", r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b"),
-    ("[card]", r"\b\d(?:[ -]?\d){12,18}\b"),
-    ("[phone]", r"(?<![\w.])(?:\+|00)\d(?:[ ().-]{0,2}\d){6,14}\b|(?<!\w)\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}\b"),
+    ("[iban]", rf"\b[A-Z]{{2}}\d{{2}}(?:[{SPACE}]?[A-Z0-9]{{4}}){{3,7}}(?:[{SPACE}]?[A-Z0-9]{{1,3}})?\b"),
+    ("[iban]", rf"\bNO\d{{2}}(?:[{SPACE}]?\d{{4}}){{2}}[{SPACE}]?\d{{3}}\b"),  # the shortest
+    # No decimals, such as 0.8333333333333334.
+    ("[card]", rf"(?<!\d\.)\b\d(?:[{SPACE}{DASH}]?\d){{12,18}}\b"),
+    ("[phone]", rf"(?<![\w.])(?:\+|00)\d(?:[{SPACE}().{DASH}/]{{0,2}}\d){{6,14}}\b"),
+    ("[phone]", rf"(?<!\w)\(?\d{{3}}\)?[{SPACE}.{DASH}]\d{{3}}[{SPACE}.{DASH}]\d{{4}}\b"),
+    # Within a country: 0170 1234567, (020) 7946 0958, 06.12.34.56.78. What begins with a date is none.
+    (
+        "[phone]",
+        rf"(?<![\w.,:/{DASH}])(?!\d\d[./-]\d\d[./-]\d{{4}}\b)\(?0[1-9](?:[{SPACE}()/{DASH}]{{0,2}}\d){{7,10}}\b",
+    ),
+    ("[phone]", r"(?<![\w.])0[1-9](?:\.\d\d){4}\b"),
 )
 """Replacement and pattern of what tells people apart. What has no fixed shape, such as a name, is not found."""
 
@@ -55,15 +66,17 @@ class TextPolicy:
             patterns: Further regular expressions whose matches are replaced by `[redacted]`.
 
         Raises:
-            LedgerSettingsError: Another word than these three, or a pattern that does not compile.
+            LedgerSettingsError: Another word than these three, or a pattern that can't be used.
         """
         if keep not in get_args(Keep):
-            raise LedgerSettingsError(f"texts is {keep!r}; choose one of: {', '.join(get_args(Keep))}.")
+            raise LedgerSettingsError(f"DAGMA_LEDGER_TEXTS is {keep!r}. Set it to one of: {', '.join(get_args(Keep))}.")
         self.keep = keep
         try:
             own = [("[redacted]", re.compile(pattern)) for pattern in patterns]
         except re.error as error:
-            raise LedgerSettingsError(f"A pattern to redact is no regular expression: {error}.") from None
+            raise LedgerSettingsError(f"DAGMA_LEDGER_REDACT is no regular expression: {error}.") from None
+        if any(pattern.search("") for _, pattern in own):
+            raise LedgerSettingsError("DAGMA_LEDGER_REDACT matches an empty text, so everywhere. Write + for *.")
         self._secrets = [(label, re.compile(pattern)) for label, pattern in SECRETS]
         self._all = [*own, *self._secrets, *((label, re.compile(pattern)) for label, pattern in PERSONAL)]
 

@@ -99,22 +99,20 @@ class Means:
 def groups(database: Database, by: By, since: datetime, flow_ids: Collection[str] | None = None) -> list[Group]:
     """Sum what was used since a time, group by group; the whole UTC hour that holds the time counts.
 
-    Sums by flow and day outlive pruned calls; those by principal and model are made of the calls that are kept.
+    Sums outlive pruned calls, save those by model.
 
     Returns:
         A line per group; days in their order, others by name.
     """
     since = window_start("hour", since)
     with database.read() as connection:
-        if by in ("principal", "model"):
-            name: ColumnElement[Any] = calls.c[by]
-            query = _calls_of(since, flow_ids).add_columns(name.label("name")).group_by(name)
-        elif by == "day":
-            day = _day(connection)
-            query = _hours_of(since, flow_ids).add_columns(day.label("name")).group_by(day)
+        if by == "model":
+            query = _calls_of(since, flow_ids).add_columns(calls.c.model.label("name")).group_by(calls.c.model)
         else:
-            query = _hours_of(since, flow_ids).add_columns(FLOW_SHOWN.label("name")).group_by(usage_hours.c.flow_id)
-        found = [Group(**_sums(row), name=row.name) for row in connection.execute(query)]
+            name = {"flow": FLOW_SHOWN, "day": _day(connection), "principal": usage_hours.c.principal}[by]
+            query = _hours_of(since, flow_ids).add_columns(name.label("name"))
+            query = query.group_by(usage_hours.c.flow_id if by == "flow" else name)
+        found = [Group(**_sums(row), name=row.name or None) for row in connection.execute(query)]
     return sorted(found, key=lambda group: group.name or "")
 
 

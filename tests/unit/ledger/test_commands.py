@@ -16,6 +16,7 @@ from unit.ledger.conftest import Dagma
 from dagma.ledger import Ledger, QuotaExceededError, Usage
 from dagma.ledger.commands import COLUMNS, parse_time
 from dagma.ledger.database import utc_now
+from dagma.ledger.formats import write_records
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
@@ -71,8 +72,9 @@ def test_tail_shows_what_was_asked_for(
     assert [line[3] for line in lines(capsys)[1:]] == flows
 
 
-def test_tail_follows_new_calls(make_ledger: MakeLedger, ledger: Ledger, ledger_url: str) -> None:
-    script = "from dagma.cli.main import main; raise SystemExit(main(['ledger', 'tail', '-f', '--format', 'jsonl']))"
+@pytest.mark.usefixtures("ledger")
+def test_tail_follows_new_calls(make_ledger: MakeLedger, ledger_url: str) -> None:
+    script = "from dagma.cli.main import main; raise SystemExit(main(['ledger', 'tail', '-f', '--format', 'csv']))"
     follower = subprocess.Popen(
         [sys.executable, "-c", script],
         stdout=subprocess.PIPE,
@@ -82,9 +84,10 @@ def test_tail_follows_new_calls(make_ledger: MakeLedger, ledger: Ledger, ledger_
     assert follower.stdout is not None
     watchdog = Timer(30, follower.kill)  # its output then ends, and so does this test
     watchdog.start()
-    seen = [json.loads(follower.stdout.readline())["id"] for _ in range(3)]
+    records = csv.DictReader(follower.stdout)
+    seen = [next(records)["id"] for _ in range(3)]
     new = [make_ledger().begin(new_call()).call_id for _ in range(2)]
-    seen += [json.loads(follower.stdout.readline())["id"] for _ in range(2)]
+    seen += [next(records)["id"] for _ in range(2)]
     assert seen[3:] == new
     assert len(set(seen)) == 5
     follower.send_signal(signal.SIGINT)
@@ -97,7 +100,7 @@ def test_show_tells_everything_about_a_call(dagma: Dagma, ledger: Ledger, capsys
     shown = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert list(shown) == COLUMNS
     assert (shown["state"], shown["error_class"]) == ("failed", "FlowFailed")
-    assert shown["error_message"] == "LLM is �[31mdown"
+    assert shown["error_message"] == "LLM is  [31mdown"
     assert dagma("show", shown["id"][:10]) == 0
     assert shown["key"] in capsys.readouterr().out
 
@@ -165,6 +168,21 @@ def test_calls_whose_ids_begin_alike_are_listed(
     assert [each in message for each in ids] == [each[0] == first for each in ids]
 
 
+def test_names_of_flows_do_not_control_the_terminal(
+    dagma: Dagma, make_ledger: MakeLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_ledger().begin(new_call(mode="job", flow_title="\x1b[2J\x9b2JReport"))
+    assert dagma("tail", "--flow", "nobody") == 1
+    assert "It has calls of:  [2J 2JReport." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("count", ["-3", "9" * 20, "many", "²"])
+def test_a_count_that_can_not_be_shown_is_refused(dagma: Dagma, capsys: pytest.CaptureFixture[str], count: str) -> None:
+    with pytest.raises(SystemExit):
+        dagma("tail", "-n", count)
+    assert f"{count!r} is no whole number up to 100000" in capsys.readouterr().err
+
+
 def test_an_empty_ledger_knows_no_flow(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
     assert dagma("tail", "--flow", "assistant") == 1
     assert "It has calls of: no flow." in capsys.readouterr().err
@@ -190,6 +208,14 @@ def test_export_writes_csv_that_a_spreadsheet_does_not_run(dagma: Dagma, capsys:
     assert row["input_text"] == 'Zürich, "quoted"\n2nd line'
     assert row["answer_text"] == '\'=HYPERLINK("http://evil")'
     assert (row["error_class"], row["cost"]) == ("", "0.002")
+
+
+def test_whatever_begins_a_formula_is_a_text_in_csv() -> None:
+    written = io.StringIO(newline="")
+    texts = [f"{start}1+1" for start in "=+-@\uff1d\uff0b\uff0d\uff20\t\r\n"]
+    write_records([{"text": text} for text in [*texts, "one\r=1+1"]], ["text"], "csv", written)
+    written.seek(0)
+    assert [row["text"] for row in csv.DictReader(written)] == [*(f"'{text}" for text in texts), "one\r=1+1"]
 
 
 def test_export_is_complete_beyond_one_batch(
@@ -226,13 +252,15 @@ def test_usage_shows_limits_and_totals(
     dagma: Dagma, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     quotas = "calls=1000/month; flow:assistant cost=0.5/month; principal:schedule:daily calls=9/month"
+    quotas += "; principal:* calls=5/month"
     monkeypatch.setenv("DAGMA_QUOTAS", quotas)
     assert dagma("usage", "--format", "jsonl") == 0
-    calls, cost, daily, *sums = map(json.loads, capsys.readouterr().out.splitlines())
+    calls, cost, daily, nobody, *others = map(json.loads, capsys.readouterr().out.splitlines())
     assert (calls["limit"], calls["flow"], calls["kind"]) == ("calls=1000/month", "all", "limit")
     assert (cost["limit"], cost["flow"], cost["principal"]) == ("flow:assistant cost=0.5/month", "assistant", "all")
     assert (daily["principal"], daily["flow"], daily["used"]) == ("schedule:daily", "all", "1")
-    assert {line["kind"] for line in sums} == {"total"}
+    assert (nobody["principal"], nobody["limit"]) == (None, "principal:* calls=5/month")
+    assert [line["kind"] for line in others] == ["limit"] * 2 + ["total"] * len(others[2:])
     assert dagma("usage") == 0
     assert "FREES AT" in capsys.readouterr().out
 

@@ -38,9 +38,11 @@ def ledger_url(tmp_path: Path) -> str:
     [
         ("nonsense", "can't be read"),
         ("mysql://root@db/dagma", "PostgreSQL or SQLite"),
+        ("postgres://me@db/dagma", "Write postgresql://"),
         ("postgresql+psycopg://me@db/dagma", "Write postgresql://"),
         ("sqlite://", "Name a file"),
         ("sqlite:///:memory:", "Name a file"),
+        ("sqlite:///ledger.db", "Name a file"),
     ],
 )
 def test_a_url_that_can_not_be_used_is_refused_with_the_fix(url: str, fix: str) -> None:
@@ -265,7 +267,7 @@ def test_every_setting_can_stand_in_a_file(tmp_path: Path) -> None:
     ],
 )
 def test_a_setting_that_can_not_be_read_is_refused(variable: str, value: str) -> None:
-    with pytest.raises(LedgerSettingsError):
+    with pytest.raises(LedgerSettingsError, match=f"{variable} is|can't be read|set DAGSTER_HOME"):
         LedgerSettings.from_environment({"DAGSTER_HOME": "/somewhere", variable: value}).open()
 
 

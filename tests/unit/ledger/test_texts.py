@@ -24,6 +24,12 @@ PERSONAL = [
     "DE89 3704 0044 0532 0130 00",
     "+49 (0)30 1234 5678",
     "555-867-5309",
+    "NO93 8601 1117 947",
+    "0170/1234567",
+    "020 7946 0958",
+    "06.12.34.56.78",
+    "4111\u00a01111\u00a01111\u00a01111",
+    "+1\u2011555\u2011867\u20115309",
 ]
 
 
@@ -53,6 +59,8 @@ def test_redacted_texts_lose_credentials_and_what_tells_people_apart(secret: str
         ("Authorization: Bearer abcdefghijklmnopqrst", "[key]"),
         ("authorization: Bearer abcdefgh next", "[key] next"),
         ("Proxy-Authorization: Basic abcdefghijkl", "Proxy-[key]"),
+        ("Authorization: Token abcdefgh12345 next", "[key] next"),
+        ("AccountName=dagma;AccountKey=abcdefgh==;x", "AccountName=dagma;[key];x"),
         ("sent Bearer abcdefghijklmnopqrst", "sent [token]"),
         ("redis://:hunter22secret@redis:6379/0", "redis://[login]@redis:6379/0"),
         ("postgresql://dagma:hun@ter22@db/dagma", "postgresql://[login]@db/dagma"),
@@ -70,6 +78,7 @@ def test_error_messages_lose_credentials_however_they_are_written(keep: str, tex
         "The password is required; tokens: 5, total_tokens=500. Ask the bearer of the token (basic authentication).",
         "See http://localhost:3000/runs and https://example.org/@ada at 12:20, passwords: none.",
         "A basic understanding of skeletonization, tokens and secret gardens; 2026-03-10 12:20, version 1.13.0.",
+        "scores: 0.8333333333333334, 12.345678901234567; from 05.06.2026 12:30 to 06/06/2026 12:30",
         "flow 3f2504e0-4f89-41d3-9a0c-0305e82c3301 took 12.5 s and 1,500 tokens",
     ],
 )
@@ -99,9 +108,9 @@ def test_error_messages_are_short_and_hold_no_credential(keep: str) -> None:
     assert "abc123" not in message
 
 
-@pytest.mark.parametrize(("keep", "patterns"), [("some", []), ("redacted", ["("])])
+@pytest.mark.parametrize(("keep", "patterns"), [("some", []), ("redacted", ["("]), ("redacted", [r"\d*"])])
 def test_a_setting_that_can_not_be_read_is_refused(keep: str, patterns: list[str]) -> None:
-    with pytest.raises(LedgerSettingsError, match=r"choose one of|no regular expression"):
+    with pytest.raises(LedgerSettingsError, match=r"Set it to one of|no regular expression|an empty text"):
         TextPolicy(keep, patterns)
 
 
