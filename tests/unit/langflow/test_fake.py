@@ -2,10 +2,11 @@
 
 import threading
 import time
+from typing import Any
 
 import pytest
 
-from dagma.langflow import Conflict, LangflowClient, ServerError
+from dagma.langflow import Conflict, FlowFailed, LangflowClient, ServerError
 from dagma.testing import FakeAnswer, FakeCall, FakeLangflow, Fault
 
 HANGING = 20.0
@@ -59,6 +60,16 @@ def test_a_function_that_raises_fails_its_flow_and_not_the_server(fake_langflow:
     assert caught.value.component == "KeyError"
     with pytest.raises(Exception, match="nothing there"):
         client.run(flow_id, "hello")
+
+
+@pytest.mark.parametrize("given", [None, {"label": "good"}, FakeAnswer(None)])  # type: ignore[arg-type]
+def test_a_function_that_gives_no_text_fails_its_flow_and_not_the_server(
+    fake_langflow: FakeLangflow, client: LangflowClient, given: Any
+):
+    flow_id = fake_langflow.add_flow("textless", lambda _: given)
+    for ask in (client.run, lambda *asked: client.collect(client.submit(*asked), timeout=HANGING)):
+        with pytest.raises(FlowFailed, match="Return a text or a FakeAnswer"):
+            ask(flow_id, "hello")
 
 
 def test_an_endpoint_name_that_is_taken_is_refused(fake_langflow: FakeLangflow, client: LangflowClient):
