@@ -1,8 +1,6 @@
 """A LangChain runnable as the backend of calls. Needs the extra `dagma[langchain]` where runs execute."""
 
 from collections.abc import Mapping
-from functools import reduce
-from operator import add
 from typing import Any
 
 from pydantic import Field, PrivateAttr
@@ -66,10 +64,8 @@ class LangChainBackend(Backend):
         }
         asked: Any = {self.input_key: request.input_value} if self.input_key else request.input_value
         try:
-            if request.stream:
-                given = reduce(add, self._runnable.stream(asked, config))
-            else:
-                given = self._runnable.invoke(asked, config)
+            # Of a stream, models tell no tokens unless they are asked to, and agents no answer.
+            given = self._runnable.invoke(asked, config)
             text = _text(given)
         except Exception as error:
             # Kept on the error itself: threads share the backend.

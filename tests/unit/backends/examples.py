@@ -1,6 +1,6 @@
 """Functions and runnables that tests name as backends."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -105,6 +105,17 @@ def reply(tokens: int) -> AIMessage:
     )
 
 
+class Agent:
+    """Gives its state, and streams what each of its steps adds to that."""
+
+    def invoke(self, text: str, _: Any) -> dict[str, Any]:
+        return {"messages": [AIMessage(content=[{"type": "text", "text": f"About {text}"}])]}
+
+    def stream(self, text: str, config: Any) -> Iterator[dict[str, Any]]:
+        yield {"model": self.invoke("a tool", config)}
+        yield {"model": self.invoke(text, config)}
+
+
 def endless_replies() -> Any:
     while True:
         yield reply(7)
@@ -115,7 +126,7 @@ metered_model = GenericFakeChatModel(messages=endless_replies())
 chain = ChatPromptTemplate.from_messages([("human", "Answer shortly: {question}")]) | metered_model | StrOutputParser()
 numbering_chain = metered_model | RunnableLambda(lambda _: {"n": 1})
 limited_chain = metered_model | RunnableLambda(limit)
-agent = RunnableLambda(lambda text: {"messages": [AIMessage(content=[{"type": "text", "text": f"About {text}"}])]})
+agent = Agent()
 configured = RunnableLambda(lambda _, config: str(sorted(config["configurable"].items())))
 numbers = RunnableLambda(lambda _: 42)
 refusing = RunnableLambda(refuse)

@@ -72,14 +72,10 @@ def test_a_chain_that_ends_in_text_is_metered_too_and_takes_its_input_by_name() 
     assert backend.default_flow() == "quiz"
 
 
-def test_a_stream_is_put_together() -> None:
-    backend = LangChainBackend(target=f"{HERE}:chat_model")
-    assert "Paris" in str(backend.read(backend.run_flow("hi", stream=True)).text)
-
-
-def test_an_agents_last_message_is_its_answer() -> None:
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_agents_last_message_is_its_answer(stream: bool) -> None:
     backend = LangChainBackend(target=f"{HERE}:agent")
-    assert backend.read(backend.run_flow("Paris")).text == "About Paris"
+    assert backend.read(backend.run_flow("Paris", stream=stream)).text == "About Paris"
 
 
 def test_session_and_tweaks_are_configurable_fields() -> None:
