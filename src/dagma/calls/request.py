@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
 
 import dagster as dg
@@ -32,7 +32,7 @@ from dagster._core.storage.tags import (
 )
 
 from dagma.calls.attached_files import FieldFiles, identity_of
-from dagma.langflow import InputType, LangflowError, OutputType
+from dagma.langflow import BadRequest, InputType, LangflowError, OutputType
 from dagma.ledger.call import Mode
 from dagma.principal_tag import PRINCIPAL_TAG
 
@@ -90,7 +90,15 @@ class CallRequest:
     on_unknown: OnUnknown | None = None
 
     def __post_init__(self) -> None:
+        for name in ("flow_id", "input_value"):
+            if not isinstance(value := getattr(self, name), str):
+                raise BadRequest(f"{name} must be a text, not {type(value).__name__}.")
+        for name, kind in (("mode", CallMode), ("on_unknown", OnUnknown)):
+            if getattr(self, name) not in (None, *get_args(kind)):
+                raise BadRequest(f"{name} must be one of {', '.join(get_args(kind))}.")
+        # Both are often ids that are numbers.
         object.__setattr__(self, "session_id", named_session(self.session_id))
+        object.__setattr__(self, "row", None if self.row is None else str(self.row))
 
     def deciding(self) -> dict[str, Any]:
         """Give what decides the answer, and so makes two calls equal: not the way in which it is sent."""
@@ -269,7 +277,8 @@ class Caller:
 
 def named_session(session_id: str | None) -> str | None:
     """Give the session that a caller names; None for blanks, which Langflow would take for one that all calls share."""
-    return session_id if str(session_id or "").strip() else None
+    text = "" if session_id is None else str(session_id)
+    return text if text.strip() else None
 
 
 def own_session(key: str) -> str:

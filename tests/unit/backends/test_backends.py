@@ -7,7 +7,7 @@ import pytest
 from langchain_core.exceptions import OutputParserException
 from unit.backends import examples
 
-from dagma import CallableBackend, CallRequest, LangChainBackend
+from dagma import CallableBackend, CallRequest, LangChainBackend, record_calls
 from dagma.backends.backend import Backend
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
 from dagma.backends.selection import backend_from_environment
@@ -136,6 +136,19 @@ def test_a_backend_without_jobs_calls_directly(mode: Any) -> None:
 def test_a_backend_without_jobs_refuses_the_mode_job() -> None:
     with pytest.raises(BadRequest, match="Shouting has no jobs"):
         examples.Shouting().run_flow("hi", mode="job")
+
+
+@pytest.mark.parametrize("choices", [{"input_value": 5}, {"flow_id": 5}, {"mode": "batch"}, {"on_unknown": "retry"}])
+def test_a_call_that_can_not_be_meant_is_refused_by_name(choices: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest, match=f"^{next(iter(choices))} must be "):
+        examples.Shouting().run_flow(**{"input_value": "hi", **choices})
+
+
+def test_row_and_session_may_be_numbers() -> None:
+    with record_calls() as calls:
+        examples.Shouting().run_flow("hi", row=7, session_id=0)  # type: ignore[arg-type]
+    (call,) = calls.answered
+    assert (call.request.row, call.request.session_id) == ("7", "0")
 
 
 @pytest.mark.parametrize(
