@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dagma.langflow import Conflict, FlowFailed, LangflowClient, ServerError
+from dagma.langflow import Conflict, FlowFailed, LangflowClient, LangflowError, ServerError
 from dagma.testing import FakeAnswer, FakeCall, FakeLangflow, Fault
 
 HANGING = 20.0
@@ -42,6 +42,19 @@ def test_faults_are_used_up_in_order_by_the_requests_they_match(
         with pytest.raises(ServerError):
             client.run(echo, "hello")
     assert client.run(echo, "hello").outputs
+
+
+@pytest.mark.parametrize("misbehaviour", [{"drop": True}, {"raw": b"SSH-2.0"}, {"status": 500}])
+def test_a_flow_runs_before_a_fault_only_where_that_says_so(
+    fake_langflow: FakeLangflow, client: LangflowClient, misbehaviour: dict[str, Any]
+):
+    ran: list[str] = []
+    flow_id = fake_langflow.add_flow("counting", lambda call: ran.append(call.input_value) or "done")
+    for is_first in (False, True):
+        fake_langflow.script(Fault(path="/run", after_work=is_first, **misbehaviour))
+        with pytest.raises(LangflowError):
+            client.run(flow_id, str(is_first))
+    assert ran == ["True"]
 
 
 def test_faults_that_are_left_are_forgotten(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
