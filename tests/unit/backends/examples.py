@@ -11,10 +11,8 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 
-from dagma.backends.backend import Backend
-from dagma.calls.answer import Answer
+from dagma import Answer, Backend, CallRequest
 from dagma.calls.call_backend import Answered, Finding
-from dagma.calls.request import CallRequest
 from dagma.langflow import RateLimited
 from dagma.ledger import Begun
 
@@ -66,14 +64,24 @@ class Broken(Shouting):
         raise ConnectionError(f"no answer to {request.input_value}")
 
 
-class Forgetful(Broken):
-    """Loses its answers, which are data, and finds them again."""
+class Labelling(Shouting):
+    """Answers with data."""
 
-    def find_outcome(self, request: CallRequest, begun: Begun) -> Finding:  # noqa: ARG002
-        return Answered({"label": "yes", "of": ["much", "else", "that", "is", "no", "answer"]})
+    def answer(self, request: CallRequest) -> dict[str, Any]:
+        return {"label": request.input_value}
 
     def read(self, response: Mapping[str, Any]) -> Answer:
         return Answer(text=None, outputs={"label": response["label"]})
+
+
+class Forgetful(Labelling):
+    """Loses its answers, and finds them again."""
+
+    def answer(self, request: CallRequest) -> dict[str, Any]:
+        raise ConnectionError(f"no answer to {request.input_value}")
+
+    def find_outcome(self, request: CallRequest, begun: Begun) -> Finding:  # noqa: ARG002
+        return Answered({"label": "yes", "of": ["much", "else", "that", "is", "no", "answer"]})
 
 
 class ProviderError(Exception):

@@ -33,7 +33,7 @@ class TestLangChain(BackendConformance):
 class TestBackendOfOnesOwn(BackendConformance):
     @pytest.fixture
     def backend(self) -> Backend:
-        return examples.Shouting()
+        return examples.Labelling()
 
     @pytest.fixture
     def failing_backend(self) -> Backend:
