@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from dagma.backends.backend import Backend
 from dagma.backends.target import Target, checked_target, load_target
-from dagma.calls.call_backend import BackendError
+from dagma.calls.call_backend import BackendError, raised
 from dagma.calls.request import CallRequest
 from dagma.langflow import LangflowError, MalformedResponse
 
@@ -47,15 +47,13 @@ class CallableBackend(Backend):
             return dict(answered)
         raise MalformedResponse(
             f"{self.target} gave a {type(answered).__name__}.",
-            fix="Return the text, or {'text': ...}.",
+            fix="Return the text, or {'text': ...}, from a function that is not async.",
             outcome="failed",
         )
 
     @override
     def explain(self, error: Exception) -> LangflowError:
-        return BackendError(
-            f"{self.target} raised {type(error).__name__}: {error}.", fix="Look at its code.", outcome="failed"
-        )
+        return BackendError(f"{self.target} raised {raised(error)}.", fix="Look at its code.", outcome="failed")
 
     @property
     @override

@@ -9,7 +9,7 @@ from typing_extensions import override
 from dagma.backends.backend import Backend
 from dagma.backends.target import Target, load_target
 from dagma.calls.answer import Answer
-from dagma.calls.call_backend import BackendError
+from dagma.calls.call_backend import BackendError, raised
 from dagma.calls.request import CallRequest
 from dagma.langflow import BadRequest, Forbidden, LangflowError, MalformedResponse, RateLimited, Unauthorized
 from dagma.langflow.error_responses import retry_after
@@ -89,7 +89,7 @@ class LangChainBackend(Backend):
         return tuple(getattr(error, _SPENT, ()))
 
     def _by_status(self, error: Exception) -> LangflowError:
-        cause = f"{self.target} raised {type(error).__name__}: {error}."
+        cause = f"{self.target} raised {raised(error)}."
         status = getattr(error, "status_code", None)
         match status:
             case 401:

@@ -112,6 +112,7 @@ def test_errors_of_providers_are_told_apart(
     assert type(explained) is kind
     assert (explained.outcome, explained.retryable) == (outcome, retryable)
     assert type(error).__name__ in explained.cause
+    assert not explained.cause.endswith("..")
 
 
 def test_a_provider_that_asks_to_wait_is_waited_for() -> None:
