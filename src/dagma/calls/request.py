@@ -6,6 +6,7 @@ cancelled by force, look at the run's status.
 """
 
 import logging
+import re
 import threading
 import time
 import uuid
@@ -284,6 +285,11 @@ def named_session(session_id: str | None) -> str | None:
 def own_session(key: str) -> str:
     """Name the session of a call whose caller names none, by its key."""
     return f"{OWN_SESSION}{key[:32]}"
+
+
+def is_own_session(session_id: str) -> bool:
+    """Tell a session that `own_session` has named from one that a caller names, such as `call-center-7`."""
+    return re.fullmatch(f"{OWN_SESSION}[0-9a-f]{{32}}", session_id) is not None
 
 
 def principal_of(run: dg.DagsterRun) -> str:
