@@ -7,7 +7,7 @@ from pydantic import Field, PrivateAttr
 from typing_extensions import override
 
 from dagma.backends.backend import Backend
-from dagma.backends.target import Target, checked_target, load_target
+from dagma.backends.target import Target, load_target
 from dagma.calls.call_backend import BackendError, raised
 from dagma.calls.request import CallRequest
 from dagma.langflow import LangflowError, MalformedResponse
@@ -26,15 +26,6 @@ class CallableBackend(Backend):
     target: Target = Field(description="Where the function is: package.module:attribute. Imported at the first call.")
     flow: str = Field(default="", description="What to call it as a flow. Default: the target's attribute.")
     _function: Function | None = PrivateAttr(default=None)
-
-    @classmethod
-    def of(cls, function: Function) -> "CallableBackend":
-        """Make a backend of a function that other processes can import.
-
-        Raises:
-            TargetError: It is a lambda or was defined inside a function.
-        """
-        return cls(target=checked_target(f"{function.__module__}:{function.__qualname__}"))
 
     @override
     def answer(self, request: CallRequest) -> dict[str, Any]:

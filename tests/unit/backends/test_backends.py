@@ -11,7 +11,6 @@ from dagma import CallableBackend, CallRequest, LangChainBackend, record_calls
 from dagma.backends.backend import Backend
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
 from dagma.backends.selection import backend_from_environment
-from dagma.backends.target import TargetError
 from dagma.calls.call_backend import BackendError
 from dagma.calls.retrying import is_free_to_retry
 from dagma.environment import SettingError
@@ -28,7 +27,7 @@ def ledger(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_function_tells_session_and_usage() -> None:
-    backend = CallableBackend.of(examples.metered)
+    backend = CallableBackend(target=f"{HERE}:metered")
     answer = backend.read(backend.run_flow("hi", session_id="s-1"))
     assert (answer.text, answer.session_id) == ("In s-1.", "s-1")
     assert answer.usages == (Usage(model="gpt-4o", input_tokens=1000, output_tokens=100),)
@@ -36,26 +35,20 @@ def test_a_function_tells_session_and_usage() -> None:
 
 
 def test_a_session_that_is_a_number_loses_no_answer() -> None:
-    backend = CallableBackend.of(examples.numbering)
+    backend = CallableBackend(target=f"{HERE}:numbering")
     answer = backend.read(backend.run_flow("hi"))
     assert (answer.text, answer.session_id) == ("hi", "7")
 
 
-def test_a_function_must_be_importable() -> None:
-    assert CallableBackend.of(examples.shout).target == f"{HERE}:shout"
-    with pytest.raises(TargetError, match="<lambda>"):
-        CallableBackend.of(lambda request: request.input_value)
-
-
 def test_a_function_that_raises_has_failed_for_certain() -> None:
     with pytest.raises(BackendError, match="KeyError") as caught:
-        CallableBackend.of(examples.broken).run_flow("hi")
+        CallableBackend(target=f"{HERE}:broken").run_flow("hi")
     assert caught.value.outcome == "failed"
 
 
 def test_a_function_that_gives_nothing_is_an_error_and_no_answer() -> None:
     with pytest.raises(MalformedResponse, match="silent gave a NoneType"):
-        CallableBackend.of(examples.silent).run_flow("hi")
+        CallableBackend(target=f"{HERE}:silent").run_flow("hi")
 
 
 def test_a_chat_models_tokens_are_metered() -> None:

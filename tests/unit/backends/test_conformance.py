@@ -13,11 +13,11 @@ HERE = "unit.backends.examples"
 class TestCallable(BackendConformance):
     @pytest.fixture
     def backend(self) -> Backend:
-        return CallableBackend.of(examples.shout)
+        return CallableBackend(target=f"{HERE}:shout")
 
     @pytest.fixture
     def failing_backend(self) -> Backend:
-        return CallableBackend.of(examples.broken)
+        return CallableBackend(target=f"{HERE}:broken")
 
 
 class TestLangChain(BackendConformance):
