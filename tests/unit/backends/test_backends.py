@@ -7,7 +7,7 @@ import pytest
 from langchain_core.exceptions import OutputParserException
 from unit.backends import examples
 
-from dagma import CallableBackend, CallRequest, LangChainBackend, record_calls
+from dagma import CallableBackend, CallRequest, FlowReference, LangChainBackend, record_calls
 from dagma.backends.backend import Backend
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
 from dagma.backends.selection import backend_from_environment
@@ -136,6 +136,12 @@ def test_a_backend_without_jobs_refuses_the_mode_job() -> None:
 def test_a_call_that_can_not_be_meant_is_refused_by_name(choices: dict[str, Any]) -> None:
     with pytest.raises(BadRequest, match=f"^{next(iter(choices))} must be "):
         examples.Shouting().run_flow(**{"input_value": "hi", **choices})
+
+
+def test_a_flow_that_was_looked_up_is_the_one_that_is_asked() -> None:
+    with record_calls() as calls:
+        examples.Shouting().run_flow("hi", flow=FlowReference("another"))
+    assert calls.answered[0].request.flow_id == "another"
 
 
 def test_row_and_session_may_be_numbers() -> None:
