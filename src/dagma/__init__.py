@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from dagma.batches.ask_rows import ask_rows
     from dagma.batches.errors import BatchStopped, RowsError
     from dagma.batches.row_result import RowResult
+    from dagma.calls.answer import Answer
     from dagma.calls.call_policy import CallPolicy
     from dagma.calls.call_record import describe_attempts, describe_call, record_calls
-    from dagma.calls.request import CallRequest
+    from dagma.calls.request import CallRequest, FlowReference
     from dagma.calls.retrying import CALL_ERRORS, retry_or_fail
     from dagma.components.flow_asset import FlowAsset
     from dagma.components.flow_settings import FlowSelection, FlowSettings
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from dagma.environment import secret
     from dagma.flows.outline import FlowOutline
     from dagma.langflow import LangflowError
+    from dagma.ledger import Usage
     from dagma.project import data_folder
     from dagma.run_config.fixed_resource import FixedResource
     from dagma.run_config.plain_config import PlainConfig
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "CALL_ERRORS",
+    "Answer",
     "Backend",
     "BatchStopped",
     "CallPolicy",
@@ -39,6 +42,7 @@ __all__ = [
     "FixedResource",
     "FlowAsset",
     "FlowOutline",
+    "FlowReference",
     "FlowSelection",
     "FlowSettings",
     "FlowTable",
@@ -50,6 +54,7 @@ __all__ = [
     "RowResult",
     "RowsError",
     "StoredTable",
+    "Usage",
     "ask_rows",
     "data_folder",
     "describe_attempts",
@@ -64,6 +69,7 @@ __all__ = [
 
 _MODULES = {
     "CALL_ERRORS": "dagma.calls.retrying",
+    "Answer": "dagma.calls.answer",
     "Backend": "dagma.backends.backend",
     "BatchStopped": "dagma.batches.errors",
     "CallPolicy": "dagma.calls.call_policy",
@@ -73,6 +79,7 @@ _MODULES = {
     "FlowTable": "dagma.components.flow_table_component",
     "FlowAsset": "dagma.components.flow_asset",
     "FlowOutline": "dagma.flows.outline",
+    "FlowReference": "dagma.calls.request",
     "FlowSelection": "dagma.components.flow_settings",
     "FlowSettings": "dagma.components.flow_settings",
     "Flows": "dagma.components.flows",
@@ -83,6 +90,7 @@ _MODULES = {
     "RowResult": "dagma.batches.row_result",
     "RowsError": "dagma.batches.errors",
     "StoredTable": "dagma.components.stored_tables",
+    "Usage": "dagma.ledger",
     "ask_rows": "dagma.batches.ask_rows",
     "data_folder": "dagma.project",
     "describe_attempts": "dagma.calls.call_record",

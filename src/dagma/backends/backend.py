@@ -73,7 +73,7 @@ class Backend(FixedResource, CallBackend):
             session_id: The conversation that the call belongs to. Without it the call has one of its own, which its
                 retries share.
             stream: Take the answer as it is produced, so that giving up stops the flow; the response is the same.
-            flow_id: Id or endpoint name of the flow; the default flow where it is None.
+            flow_id: Id or endpoint name of the flow; that of `flow`, or the default flow, where it is None.
             flow: What `look_up` gave for it, so that it is not looked up again.
             mode: `direct` (one request), `job` (durable) or `auto`; the backend's setting where it is None.
             row: What tells this call from the others of its step, such as the row of a batch. Without it, equal
@@ -92,7 +92,7 @@ class Backend(FixedResource, CallBackend):
             LedgerError: The call was not let in: a quota leaves no room, an earlier attempt may have been paid for, or
                 the ledger can't be reached.
         """
-        address = flow_id or self.default_flow()
+        address = flow_id or (flow.flow_id if flow is not None else self.default_flow())
         if address is None:
             raise BadRequest("The call names no flow, and there is no default flow.", fix="Give flow_id.")
         request = CallRequest(

@@ -7,8 +7,8 @@ from pydantic import Field, PrivateAttr
 from typing_extensions import override
 
 from dagma.backends.backend import Backend
-from dagma.backends.target import Target, checked_target, load_target
-from dagma.calls.call_backend import BackendError
+from dagma.backends.target import Target, load_target
+from dagma.calls.call_backend import BackendError, raised
 from dagma.calls.request import CallRequest
 from dagma.langflow import LangflowError, MalformedResponse
 
@@ -27,15 +27,6 @@ class CallableBackend(Backend):
     flow: str = Field(default="", description="What to call it as a flow. Default: the target's attribute.")
     _function: Function | None = PrivateAttr(default=None)
 
-    @classmethod
-    def of(cls, function: Function) -> "CallableBackend":
-        """Make a backend of a function that other processes can import.
-
-        Raises:
-            TargetError: It is a lambda or was defined inside a function.
-        """
-        return cls(target=checked_target(f"{function.__module__}:{function.__qualname__}"))
-
     @override
     def answer(self, request: CallRequest) -> dict[str, Any]:
         function = self._function or load_target(self.target)
@@ -47,15 +38,13 @@ class CallableBackend(Backend):
             return dict(answered)
         raise MalformedResponse(
             f"{self.target} gave a {type(answered).__name__}.",
-            fix="Return the text, or {'text': ...}.",
+            fix="Return the text, or {'text': ...}, from a function that is not async.",
             outcome="failed",
         )
 
     @override
     def explain(self, error: Exception) -> LangflowError:
-        return BackendError(
-            f"{self.target} raised {type(error).__name__}: {error}.", fix="Look at its code.", outcome="failed"
-        )
+        return BackendError(f"{self.target} raised {raised(error)}.", fix="Look at its code.", outcome="failed")
 
     @property
     @override

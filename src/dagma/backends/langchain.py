@@ -1,8 +1,6 @@
 """A LangChain runnable as the backend of calls. Needs the extra `dagma[langchain]` where runs execute."""
 
 from collections.abc import Mapping
-from functools import reduce
-from operator import add
 from typing import Any
 
 from pydantic import Field, PrivateAttr
@@ -11,7 +9,7 @@ from typing_extensions import override
 from dagma.backends.backend import Backend
 from dagma.backends.target import Target, load_target
 from dagma.calls.answer import Answer
-from dagma.calls.call_backend import BackendError
+from dagma.calls.call_backend import BackendError, raised
 from dagma.calls.request import CallRequest
 from dagma.langflow import BadRequest, Forbidden, LangflowError, MalformedResponse, RateLimited, Unauthorized
 from dagma.langflow.error_responses import retry_after
@@ -66,10 +64,8 @@ class LangChainBackend(Backend):
         }
         asked: Any = {self.input_key: request.input_value} if self.input_key else request.input_value
         try:
-            if request.stream:
-                given = reduce(add, self._runnable.stream(asked, config))
-            else:
-                given = self._runnable.invoke(asked, config)
+            # Of a stream, models tell no tokens unless they are asked to, and agents no answer.
+            given = self._runnable.invoke(asked, config)
             text = _text(given)
         except Exception as error:
             # Kept on the error itself: threads share the backend.
@@ -93,7 +89,7 @@ class LangChainBackend(Backend):
         return tuple(getattr(error, _SPENT, ()))
 
     def _by_status(self, error: Exception) -> LangflowError:
-        cause = f"{self.target} raised {type(error).__name__}: {error}."
+        cause = f"{self.target} raised {raised(error)}."
         status = getattr(error, "status_code", None)
         match status:
             case 401:

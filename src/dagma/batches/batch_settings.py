@@ -86,6 +86,10 @@ class BatchSettings:
         """
         if isinstance(self.keep, str):
             raise RowsError(f"keep is {self.keep!r}. Write a list of columns: [{self.keep}].")
+        texts = {"input": [self.input], "key": [self.key], "keep": self.keep, "session": [self.session or ""]}
+        for name, found in ((name, each) for name, given in texts.items() for each in given):
+            if not isinstance(found, str):
+                raise RowsError(f"{name} has {found!r}, which is no text. Write a text.")
         tweaks = {} if self.tweaks is None else self.tweaks
         if not isinstance(tweaks, Mapping) or not all(isinstance(fields, Mapping) for fields in tweaks.values()):
             raise RowsError("tweaks name a field without its component. Write {component id: {field: value}}.")

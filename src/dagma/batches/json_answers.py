@@ -11,6 +11,8 @@ from dagma.calls.answer import Answer
 FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
 # More than any answer that one asks for, and few enough that a text of nothing but brackets costs nothing.
 MOST_BEGINNINGS = 20
+# Models write the line breaks of a text as they are.
+_DECODER = json.JSONDecoder(strict=False)
 
 
 def columns_of(answer: Answer, output: OutputColumns) -> dict[str, Any]:
@@ -18,7 +20,7 @@ def columns_of(answer: Answer, output: OutputColumns) -> dict[str, Any]:
 
     Args:
         answer: The answer: a text with a JSON object in it, or data. Where the output is one column, a text without
-            an object is taken as its value.
+            an object is taken as its value. What a reasoning model thought before its answer is left out.
         output: The columns that were asked for.
 
     Raises:
@@ -32,10 +34,14 @@ def columns_of(answer: Answer, output: OutputColumns) -> dict[str, Any]:
             fault = fault or error
     if fault is not None:
         raise fault
-    if output.form in (answer.text or ""):
+    text = _without_thoughts(answer.text or "")
+    if output.form in text:
         raise AnswerFault("It repeats the form, and answers nothing.")
     if answer.text is not None and len(output.columns) == 1:
-        return output.checked({output.columns[0].name: answer.text.strip()})
+        (column,) = output.columns
+        if not column.enum and re.search(rf"\{{\s*[\"']?{re.escape(column.name)}[\"']?\s*:", text):
+            raise AnswerFault("Its JSON object can't be read.")
+        return output.checked({column.name: text.strip()})
     raise AnswerFault("There is no JSON object in it.")
 
 
@@ -45,6 +51,7 @@ def objects_in(text: str) -> Iterator[dict[str, Any]]:
     Args:
         text: What a model wrote: an object, maybe inside a fence or between other words.
     """
+    text = _without_thoughts(text)
     for part in [text, *FENCE.findall(text)]:
         whole = _loaded(part.strip())
         if isinstance(whole, dict):
@@ -57,7 +64,7 @@ def objects_in(text: str) -> Iterator[dict[str, Any]]:
             continue  # inside the object before
         for repair in (lambda tail: tail, closed):
             try:
-                found, length = json.JSONDecoder().raw_decode(repair(text[start:]))
+                found, length = _DECODER.raw_decode(repair(text[start:]))
             except (ValueError, RecursionError):
                 continue
             end = start + length
@@ -117,9 +124,16 @@ def _objects_of(answer: Answer, told_form: str) -> Iterator[Mapping[str, Any]]:
             yield value[0]
 
 
+def _without_thoughts(text: str) -> str:
+    rest = text.rpartition("</think>")[2]
+    if rest.lstrip().startswith("<think>"):
+        raise AnswerFault("It ends inside <think>, before any answer.")
+    return rest
+
+
 def _loaded(text: str) -> Any:
     try:
-        return json.loads(text)
+        return _DECODER.decode(text)
     except (ValueError, RecursionError):
         return None
 

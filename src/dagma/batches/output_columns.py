@@ -123,12 +123,13 @@ class OutputColumn:
     def checked(self, value: Any) -> Any:
         """Give a value as the column holds it.
 
-        A number that is written as a text is taken as the number, and a short text with one word of `enum` as the word.
+        A number or list that is written as a text is taken as such, and a short text with one word of `enum` as the
+        word.
 
         Raises:
             AnswerFault: It is no value of this column.
         """
-        if value is None and self.optional:
+        if self.optional and value in (None, "null"):
             return None
         taken = self._taken(value)
         if fault := self.fault_of(taken):
@@ -158,7 +159,7 @@ class OutputColumn:
             if isinstance(value, str) and self.enum and value not in self.enum:
                 return self._said_by(value.strip())
             return value
-        if self.type in ("integer", "number") and isinstance(value, str):
+        if self.type in ("integer", "number", "array") and isinstance(value, str):
             try:
                 value = json.loads(value.strip())
             except (ValueError, RecursionError):
@@ -228,7 +229,7 @@ class OutputColumns:
         """
         notes = [column.notes for column in self.columns if column.notes]
         if len(self.columns) == 1 and self.columns[0].enum:
-            words = [str(value) for value in self.columns[0].enum]
+            words = [*map(str, self.columns[0].enum), *(["null"] if self.columns[0].optional else [])]
             literal = re.sub(r"\{\{.*?\}\}|\{%.*?%\}", " ", question, flags=re.DOTALL)
             told = [] if all(_says(literal, word) for word in words) else [f"Answer with one of: {', '.join(words)}."]
         else:
@@ -245,7 +246,7 @@ class OutputColumns:
             value = values[column.name]
             with suppress(TypeError, ValueError, AnswerFault):  # of a row from when the column was another one
                 if value is not None:
-                    values[column.name] = column.checked(json.loads(value) if column.type == "array" else value)
+                    values[column.name] = column.checked(value)
         return values
 
     def checked(self, answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -180,7 +180,7 @@ def _opened(path: Path, what: str) -> BinaryIO:
     try:
         if path.is_file():  # and no pipe, which would never end
             return path.open("rb")
-        reason = "it is not there"
+        reason = "no file is there"
     except OSError as error:
         reason = error.strerror or type(error).__name__
     raise BadFile(

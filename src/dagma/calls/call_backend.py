@@ -131,6 +131,12 @@ class BackendError(LangflowError):
     default_fix = "Look at the backend's code and at the service that it asks."
 
 
+def raised(error: Exception) -> str:
+    """Name an exception with what it says, for the end of a sentence."""
+    said = str(error).strip().rstrip(".")
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
 class CallBackend(ABC):
     """What a backend does for the path of a call: `dagma.Backend` without its `run_flow`.
 
@@ -165,7 +171,7 @@ class CallBackend(ABC):
         Returns:
             The error to raise; `outcome="unknown"`, as here, keeps a retry from sending the call again.
         """
-        return BackendError(f"The backend raised {type(error).__name__}: {error}.", outcome="unknown")
+        return BackendError(f"The backend raised {raised(error)}.", outcome="unknown")
 
     def spent(self, error: Exception) -> tuple[Usage, ...]:  # noqa: ARG002 (for those who override)
         """Tell what a call used that ended with an exception of `answer`. Override it where that is known."""

@@ -16,6 +16,7 @@ from dagma.calls.call_backend import (
     Failed,
     NoAnswer,
     Running,
+    raised,
 )
 from dagma.calls.call_record import CallRecord, Origin, recording, shown_error
 from dagma.calls.durable_call import DurableCall
@@ -218,9 +219,7 @@ class Attempt:
             self._reject(response, error)
             raise
         except Exception as error:  # noqa: BLE001 (the backend's own code, of a response of any shape)
-            cause = (
-                f"What {self._context.backend.backend_name} answered can't be read: {type(error).__name__}: {error}."
-            )
+            cause = f"What {self._context.backend.backend_name} answered can't be read: {raised(error)}."
             fix = 'Let answer() return what read() takes: {"text": "..."}, unless the backend has a read() of its own.'
             unread = shown_error(MalformedResponse(cause, fix=fix, outcome="failed"), error)
             self._reject(response, unread)

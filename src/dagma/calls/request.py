@@ -6,6 +6,7 @@ cancelled by force, look at the run's status.
 """
 
 import logging
+import re
 import threading
 import time
 import uuid
@@ -13,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
 
 import dagster as dg
@@ -32,7 +33,7 @@ from dagster._core.storage.tags import (
 )
 
 from dagma.calls.attached_files import FieldFiles, identity_of
-from dagma.langflow import InputType, LangflowError, OutputType
+from dagma.langflow import BadRequest, InputType, LangflowError, OutputType
 from dagma.ledger.call import Mode
 from dagma.principal_tag import PRINCIPAL_TAG
 
@@ -90,7 +91,15 @@ class CallRequest:
     on_unknown: OnUnknown | None = None
 
     def __post_init__(self) -> None:
+        for name in ("flow_id", "input_value"):
+            if not isinstance(value := getattr(self, name), str):
+                raise BadRequest(f"{name} must be a text, not {type(value).__name__}.")
+        for name, kind in (("mode", CallMode), ("on_unknown", OnUnknown)):
+            if getattr(self, name) not in (None, *get_args(kind)):
+                raise BadRequest(f"{name} must be one of {', '.join(get_args(kind))}.")
+        # Both are often ids that are numbers.
         object.__setattr__(self, "session_id", named_session(self.session_id))
+        object.__setattr__(self, "row", None if self.row is None else str(self.row))
 
     def deciding(self) -> dict[str, Any]:
         """Give what decides the answer, and so makes two calls equal: not the way in which it is sent."""
@@ -269,12 +278,18 @@ class Caller:
 
 def named_session(session_id: str | None) -> str | None:
     """Give the session that a caller names; None for blanks, which Langflow would take for one that all calls share."""
-    return session_id if str(session_id or "").strip() else None
+    text = "" if session_id is None else str(session_id)
+    return text if text.strip() else None
 
 
 def own_session(key: str) -> str:
     """Name the session of a call whose caller names none, by its key."""
     return f"{OWN_SESSION}{key[:32]}"
+
+
+def is_own_session(session_id: str) -> bool:
+    """Tell a session that `own_session` has named from one that a caller names, such as `call-center-7`."""
+    return re.fullmatch(f"{OWN_SESSION}[0-9a-f]{{32}}", session_id) is not None
 
 
 def principal_of(run: dg.DagsterRun) -> str:

@@ -232,6 +232,8 @@ def _shown(value: Any) -> Any:
     value = _whole(value)
     if is_missing(value):
         return ""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return _decoded(value)
     return _json(value) if isinstance(value, dict | list | tuple) else value
 
 
@@ -239,8 +241,17 @@ def _json(value: Any, indent: int | None = None) -> str:
     return json.dumps(_whole(value), ensure_ascii=False, default=_inner, indent=indent)
 
 
+def _decoded(content: bytes | bytearray | memoryview) -> str:
+    try:
+        return bytes(content).decode()
+    except UnicodeDecodeError:
+        raise TemplateRuntimeError("it has bytes that are no UTF-8 text. Hand them over in files") from None
+
+
 def _inner(value: Any) -> Any:
     """Give what JSON has no word for as what it has one for."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return _decoded(value)
     whole = _unboxed(value) if _is_of_numpy(value) else _whole(value)
     return str(value) if whole is value else whole
 

@@ -93,8 +93,15 @@ Behaviour = Callable[[FakeCall], str | FakeAnswer]
 
 
 def answer_of(said: str | FakeAnswer) -> FakeAnswer:
-    """Return what a behaviour has said as an answer; a text is one that no model gave."""
-    return said if isinstance(said, FakeAnswer) else FakeAnswer(said, model="")
+    """Return what a behaviour has said as an answer; a text is one that no model gave.
+
+    Raises:
+        TypeError: It is neither, as where a function forgets to return.
+    """
+    answer = said if isinstance(said, FakeAnswer) else FakeAnswer(said, model="")
+    if not isinstance(answer.text, str):
+        raise TypeError(f"The flow's function gave a {type(answer.text).__name__}. Return a text or a FakeAnswer.")
+    return answer
 
 
 def echo(call: FakeCall) -> str:

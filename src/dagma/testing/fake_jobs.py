@@ -188,7 +188,7 @@ class FakeJobs:
             self._finish(job, first, components[1:2])
         outcome: str | FakeAnswer | Exception
         try:
-            outcome = job.behaviour(job.call)
+            outcome = answer_of(job.behaviour(job.call))
         except Exception as error:  # noqa: BLE001 (whatever a component raises fails its flow, not the server)
             outcome = error
         with self._changed:
@@ -206,16 +206,16 @@ class FakeJobs:
                 case answer:
                     self._complete(job, components, last, answer)
 
-    def _complete(self, job: FakeJob, components: list[str], last: str, answer: str | FakeAnswer) -> None:
-        job.answer = answer_of(answer)
-        for word in job.answer.words():
+    def _complete(self, job: FakeJob, components: list[str], last: str, answer: FakeAnswer) -> None:
+        job.answer = answer
+        for word in answer.words():
             self._stream(job, word)
         for component, following in pairwise(components[1:]):
             self._finish(job, component, [following])
         source = shapes.feeder(job.flow, last)
-        self._tell(job, "add_message", shapes.message(job.answer.text, job.call.session_id, source, job.answer))
+        self._tell(job, "add_message", shapes.message(answer.text, job.call.session_id, source, answer))
         self._finish(job, last, [])
-        self._tell(job, "output", {"type": "message", "content": job.answer.text, "component_id": last})
+        self._tell(job, "output", {"type": "message", "content": answer.text, "component_id": last})
         self._tell(job, "end", {"build_duration": 0.001})
         self._end(job, "completed")
 

@@ -63,13 +63,13 @@ class FakeResponse:
 class Fault:
     """One misbehaviour of a fake server, used up by the requests it answers.
 
-    Without a status the real answer is sent, in the way that the other fields say.
+    Without `status`, `drop` or `raw` the real answer is sent, in the way that the other fields say.
 
     Args:
         path: Part of the path of the requests to answer; any by default.
         method: HTTP method of the requests to answer; any by default.
         times: How many requests to answer; 0 for all.
-        after_work: Do what was asked for first, such as queue a job, and misbehave in the response only.
+        after_work: Do what was asked for first, such as queue a job, where the real answer is not sent.
         delay: Seconds of silence before the response.
         status: Status to send.
         body: Body to send; what is no bytes or text is sent as JSON.
@@ -214,7 +214,8 @@ class _RequestHandler(BaseHTTPRequestHandler):
             self._out(_chunk(b""))
 
     def _misbehave(self, fault: Fault, request: RecordedRequest) -> None:
-        real = self.server.fake.answer(request) if fault.after_work or fault.status is None else None
+        sends_real = fault.status is None and fault.raw is None and not fault.drop
+        real = self.server.fake.answer(request) if fault.after_work or sends_real else None
         self.server.fake.wait(fault.delay)
         if fault.drop:
             return

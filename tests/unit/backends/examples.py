@@ -1,6 +1,6 @@
 """Functions and runnables that tests name as backends."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,10 +11,8 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 
-from dagma.backends.backend import Backend
-from dagma.calls.answer import Answer
+from dagma import Answer, Backend, CallRequest
 from dagma.calls.call_backend import Answered, Finding
-from dagma.calls.request import CallRequest
 from dagma.langflow import RateLimited
 from dagma.ledger import Begun
 
@@ -66,14 +64,24 @@ class Broken(Shouting):
         raise ConnectionError(f"no answer to {request.input_value}")
 
 
-class Forgetful(Broken):
-    """Loses its answers, which are data, and finds them again."""
+class Labelling(Shouting):
+    """Answers with data."""
 
-    def find_outcome(self, request: CallRequest, begun: Begun) -> Finding:  # noqa: ARG002
-        return Answered({"label": "yes", "of": ["much", "else", "that", "is", "no", "answer"]})
+    def answer(self, request: CallRequest) -> dict[str, Any]:
+        return {"label": request.input_value}
 
     def read(self, response: Mapping[str, Any]) -> Answer:
         return Answer(text=None, outputs={"label": response["label"]})
+
+
+class Forgetful(Labelling):
+    """Loses its answers, and finds them again."""
+
+    def answer(self, request: CallRequest) -> dict[str, Any]:
+        raise ConnectionError(f"no answer to {request.input_value}")
+
+    def find_outcome(self, request: CallRequest, begun: Begun) -> Finding:  # noqa: ARG002
+        return Answered({"label": "yes", "of": ["much", "else", "that", "is", "no", "answer"]})
 
 
 class ProviderError(Exception):
@@ -105,6 +113,17 @@ def reply(tokens: int) -> AIMessage:
     )
 
 
+class Agent:
+    """Gives its state, and streams what each of its steps adds to that."""
+
+    def invoke(self, text: str, _: Any) -> dict[str, Any]:
+        return {"messages": [AIMessage(content=[{"type": "text", "text": f"About {text}"}])]}
+
+    def stream(self, text: str, config: Any) -> Iterator[dict[str, Any]]:
+        yield {"model": self.invoke("a tool", config)}
+        yield {"model": self.invoke(text, config)}
+
+
 def endless_replies() -> Any:
     while True:
         yield reply(7)
@@ -115,7 +134,7 @@ metered_model = GenericFakeChatModel(messages=endless_replies())
 chain = ChatPromptTemplate.from_messages([("human", "Answer shortly: {question}")]) | metered_model | StrOutputParser()
 numbering_chain = metered_model | RunnableLambda(lambda _: {"n": 1})
 limited_chain = metered_model | RunnableLambda(limit)
-agent = RunnableLambda(lambda text: {"messages": [AIMessage(content=[{"type": "text", "text": f"About {text}"}])]})
+agent = Agent()
 configured = RunnableLambda(lambda _, config: str(sorted(config["configurable"].items())))
 numbers = RunnableLambda(lambda _: 42)
 refusing = RunnableLambda(refuse)

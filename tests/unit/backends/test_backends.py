@@ -7,11 +7,10 @@ import pytest
 from langchain_core.exceptions import OutputParserException
 from unit.backends import examples
 
-from dagma import CallableBackend, CallRequest, LangChainBackend
+from dagma import CallableBackend, CallRequest, FlowReference, LangChainBackend, record_calls
 from dagma.backends.backend import Backend
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
 from dagma.backends.selection import backend_from_environment
-from dagma.backends.target import TargetError
 from dagma.calls.call_backend import BackendError
 from dagma.calls.retrying import is_free_to_retry
 from dagma.environment import SettingError
@@ -28,7 +27,7 @@ def ledger(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_function_tells_session_and_usage() -> None:
-    backend = CallableBackend.of(examples.metered)
+    backend = CallableBackend(target=f"{HERE}:metered")
     answer = backend.read(backend.run_flow("hi", session_id="s-1"))
     assert (answer.text, answer.session_id) == ("In s-1.", "s-1")
     assert answer.usages == (Usage(model="gpt-4o", input_tokens=1000, output_tokens=100),)
@@ -36,26 +35,20 @@ def test_a_function_tells_session_and_usage() -> None:
 
 
 def test_a_session_that_is_a_number_loses_no_answer() -> None:
-    backend = CallableBackend.of(examples.numbering)
+    backend = CallableBackend(target=f"{HERE}:numbering")
     answer = backend.read(backend.run_flow("hi"))
     assert (answer.text, answer.session_id) == ("hi", "7")
 
 
-def test_a_function_must_be_importable() -> None:
-    assert CallableBackend.of(examples.shout).target == f"{HERE}:shout"
-    with pytest.raises(TargetError, match="<lambda>"):
-        CallableBackend.of(lambda request: request.input_value)
-
-
 def test_a_function_that_raises_has_failed_for_certain() -> None:
     with pytest.raises(BackendError, match="KeyError") as caught:
-        CallableBackend.of(examples.broken).run_flow("hi")
+        CallableBackend(target=f"{HERE}:broken").run_flow("hi")
     assert caught.value.outcome == "failed"
 
 
 def test_a_function_that_gives_nothing_is_an_error_and_no_answer() -> None:
     with pytest.raises(MalformedResponse, match="silent gave a NoneType"):
-        CallableBackend.of(examples.silent).run_flow("hi")
+        CallableBackend(target=f"{HERE}:silent").run_flow("hi")
 
 
 def test_a_chat_models_tokens_are_metered() -> None:
@@ -72,14 +65,10 @@ def test_a_chain_that_ends_in_text_is_metered_too_and_takes_its_input_by_name() 
     assert backend.default_flow() == "quiz"
 
 
-def test_a_stream_is_put_together() -> None:
-    backend = LangChainBackend(target=f"{HERE}:chat_model")
-    assert "Paris" in str(backend.read(backend.run_flow("hi", stream=True)).text)
-
-
-def test_an_agents_last_message_is_its_answer() -> None:
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_agents_last_message_is_its_answer(stream: bool) -> None:
     backend = LangChainBackend(target=f"{HERE}:agent")
-    assert backend.read(backend.run_flow("Paris")).text == "About Paris"
+    assert backend.read(backend.run_flow("Paris", stream=stream)).text == "About Paris"
 
 
 def test_session_and_tweaks_are_configurable_fields() -> None:
@@ -116,6 +105,7 @@ def test_errors_of_providers_are_told_apart(
     assert type(explained) is kind
     assert (explained.outcome, explained.retryable) == (outcome, retryable)
     assert type(error).__name__ in explained.cause
+    assert not explained.cause.endswith("..")
 
 
 def test_a_provider_that_asks_to_wait_is_waited_for() -> None:
@@ -140,6 +130,25 @@ def test_a_backend_without_jobs_calls_directly(mode: Any) -> None:
 def test_a_backend_without_jobs_refuses_the_mode_job() -> None:
     with pytest.raises(BadRequest, match="Shouting has no jobs"):
         examples.Shouting().run_flow("hi", mode="job")
+
+
+@pytest.mark.parametrize("choices", [{"input_value": 5}, {"flow_id": 5}, {"mode": "batch"}, {"on_unknown": "retry"}])
+def test_a_call_that_can_not_be_meant_is_refused_by_name(choices: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest, match=f"^{next(iter(choices))} must be "):
+        examples.Shouting().run_flow(**{"input_value": "hi", **choices})
+
+
+def test_a_flow_that_was_looked_up_is_the_one_that_is_asked() -> None:
+    with record_calls() as calls:
+        examples.Shouting().run_flow("hi", flow=FlowReference("another"))
+    assert calls.answered[0].request.flow_id == "another"
+
+
+def test_row_and_session_may_be_numbers() -> None:
+    with record_calls() as calls:
+        examples.Shouting().run_flow("hi", row=7, session_id=0)  # type: ignore[arg-type]
+    (call,) = calls.answered
+    assert (call.request.row, call.request.session_id) == ("7", "0")
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ HERE = "unit.backends.examples"
 class TestCallable(BackendConformance):
     @pytest.fixture
     def backend(self) -> Backend:
-        return CallableBackend.of(examples.shout)
+        return CallableBackend(target=f"{HERE}:shout")
 
     @pytest.fixture
     def failing_backend(self) -> Backend:
-        return CallableBackend.of(examples.broken)
+        return CallableBackend(target=f"{HERE}:broken")
 
 
 class TestLangChain(BackendConformance):
@@ -33,7 +33,7 @@ class TestLangChain(BackendConformance):
 class TestBackendOfOnesOwn(BackendConformance):
     @pytest.fixture
     def backend(self) -> Backend:
-        return examples.Shouting()
+        return examples.Labelling()
 
     @pytest.fixture
     def failing_backend(self) -> Backend:

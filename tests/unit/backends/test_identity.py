@@ -5,7 +5,6 @@ from contextlib import ExitStack
 
 import dagster as dg
 import pytest
-from unit.backends import examples
 
 from dagma import CallableBackend, LangChainBackend
 from dagma.backends.backend import Backend
@@ -44,7 +43,8 @@ def ask_both(first: Backend, second: Backend) -> list[str | None]:
 
 
 def test_two_functions_in_one_step_each_give_their_own_answer() -> None:
-    assert ask_both(CallableBackend.of(examples.shout), CallableBackend.of(examples.murmur)) == ["HI!", "hi..."]
+    backends = [CallableBackend(target=f"{HERE}:{target}") for target in ("shout", "murmur")]
+    assert ask_both(*backends) == ["HI!", "hi..."]
 
 
 def test_two_runnables_in_one_step_each_give_their_own_answer() -> None:

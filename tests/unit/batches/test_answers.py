@@ -127,6 +127,7 @@ def test_any_text_is_read_or_refused_with_a_reason(text: str) -> None:
         ('{"label": "positive", "score": true}', "score is true, and not an integer."),
         ("positive", "There is no JSON object in it."),
         ('{"label": "positive", "score": 1, "why": "cut of', "There is no JSON object in it."),
+        ('<think>Maybe {"label": "positive", "score": 1}', "It ends inside <think>, before any answer."),
     ],
 )
 def test_a_fault_is_named(said: str, fault: str) -> None:
@@ -136,7 +137,13 @@ def test_a_fault_is_named(said: str, fault: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "score"), [('{"label": "Positive.", "score": "3"}', 3), ('{"label":"positive","score":4.0,}', 4)]
+    ("said", "score"),
+    [
+        ('{"label": "Positive.", "score": "3"}', 3),
+        ('{"label":"positive","score":4.0,}', 4),
+        ('{"label":"positive","score":4,"why":"It\nsays so."}', 4),
+        ('Maybe {"label": "negative", "score": 1}?</think>{"label":"positive","score":4}', 4),
+    ],
 )
 def test_what_plainly_means_a_value_is_taken_as_it(said: str, score: int) -> None:
     assert read(said) == {"label": "positive", "score": score}
@@ -167,7 +174,22 @@ def test_an_answer_beside_the_repeated_question_is_taken() -> None:
 
 def test_one_column_needs_no_json() -> None:
     label = OutputColumns.of({"label": {"enum": ["positive", "negative"]}})
-    assert columns_of(Answer(text=" Negative. "), label) == {"label": "negative"}
+    for said in (" Negative. ", "{label: negative}", "<think>Positive? It is broken.</think>\n\nNegative."):
+        assert columns_of(Answer(text=said), label) == {"label": "negative"}
+    words = OutputColumns.of({"words": {"items": "string"}})
+    assert columns_of(Answer(text='["a"]'), words) == {"words": ["a"]}
+
+
+@pytest.mark.parametrize("said", ['{"why": "It was cut of', "```json\n{'why': 'It is.'}\n```", '{why: "It is."}'])
+def test_an_object_that_can_not_be_read_is_no_value_of_the_only_column(said: str) -> None:
+    with pytest.raises(AnswerFault, match="can't be read"):
+        columns_of(Answer(text=said), OutputColumns.of({"why": "string"}))
+
+
+def test_the_only_column_may_be_missing_where_it_is_optional() -> None:
+    label = OutputColumns.of({"label": {"enum": ["good", "bad"], "optional": True}})
+    assert label.instructions("Is it good or bad?") == "Answer with one of: good, bad, null."
+    assert columns_of(Answer(text="null"), label) == {"label": None}
 
 
 def test_lists_and_optional_columns_are_checked_too() -> None:

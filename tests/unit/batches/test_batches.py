@@ -367,6 +367,8 @@ def test_an_argument_that_cant_be_used_is_told_before_anything_is_read(fake: Fak
         ({"output": {"error": "string"}}, "a column of every table"),
         ({"output": {"id": "string"}}, "the column 'id' of key"),
         ({"keep": "text"}, "Write a list of columns"),
+        ({"key": 0}, "key has 0, which is no text"),
+        ({"input": None}, "input has None, which is no text"),
         ({"max_cost_usd": "5$"}, "Write USD as a number"),
         ({"tweaks": {"temperature": 0}}, "Write {component id: {field: value}}"),
         ({"output": {"label": {"enum": [True, False]}}}, "quote them: 'yes'"),

@@ -66,8 +66,8 @@ def test_a_path_that_leads_out_of_the_data_folder_is_refused_whether_it_is_there
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ("data/no.txt", "can't be read from .*no.txt': it is not there"),
-        ("data/folder.txt", "it is not there"),
+        ("data/no.txt", "can't be read from .*no.txt': no file is there"),
+        ("data/folder.txt", "no file is there"),
         ("data/a\x00.txt", "can't be followed"),
         ("data/" + "a" * 5000, "can't be"),
         ("", r"The file for 'File-1.path' is empty\. Give bytes, or a path in project/data\."),
@@ -85,7 +85,7 @@ def test_what_can_not_be_handed_over_is_told(value: Any, told: str) -> None:
 
 def test_a_pipe_is_never_waited_for(project: Path) -> None:
     os.mkfifo(project / "data" / "pipe.txt")
-    with pytest.raises(BadFile, match="it is not there"):
+    with pytest.raises(BadFile, match="no file is there"):
         attached("data/pipe.txt")
 
 

@@ -79,7 +79,7 @@ def test_a_job_is_found_by_its_key_although_its_file_is_uploaded_again(fake: Fak
 
 
 def test_a_file_stays_where_a_shared_session_keeps_its_path(fake: FakeLangflow, flow_id: str) -> None:
-    backend().run_flow("read it", flow_id=flow_id, files=FILES, session_id="shared")
+    backend().run_flow("read it", flow_id=flow_id, files=FILES, session_id="call-center-7")
     assert len(fake.files) == 1
 
 

@@ -31,6 +31,7 @@ def filled(source: str, **values: Any) -> str:
         ("{{ tags | map('upper') }} {{ of.keys() }}", {"tags": ["a", "b"], "of": {"x": 1}}, '["A", "B"] ["x"]'),
         ("{{ words }}", {"words": {"pear", "fig", "apple"}}, '["apple", "fig", "pear"]'),
         ("{{ missing.x | default('none') }}", {"missing": {}}, "none"),
+        ("{{ text }}, {{ [text] }}", {"text": "é".encode()}, 'é, ["é"]'),
     ],
 )
 def test_values_are_filled_in_as_a_model_reads_them(source: str, values: dict[str, Any], text: str) -> None:
@@ -47,6 +48,7 @@ def test_values_are_filled_in_as_a_model_reads_them(source: str, values: dict[st
         ("{{ row.text.__init__.__globals__ }}", "access to attribute '__init__' of 'str' object is unsafe"),
         ("{{ row.clear() }}", "access to attribute 'clear' of 'dict' object is unsafe"),
         ("{{ row.txt.upper() }}", "The input can't be filled in: there is no 'txt', only text."),
+        ("{{ row.text.encode('utf-16') }}", "it has bytes that are no UTF-8 text. Hand them over in files."),
     ],
 )
 def test_what_is_missing_fails_or_is_not_allowed_is_told(source: str, cause: str) -> None:

@@ -2,10 +2,11 @@
 
 import threading
 import time
+from typing import Any
 
 import pytest
 
-from dagma.langflow import Conflict, LangflowClient, ServerError
+from dagma.langflow import Conflict, FlowFailed, LangflowClient, LangflowError, ServerError
 from dagma.testing import FakeAnswer, FakeCall, FakeLangflow, Fault
 
 HANGING = 20.0
@@ -43,6 +44,19 @@ def test_faults_are_used_up_in_order_by_the_requests_they_match(
     assert client.run(echo, "hello").outputs
 
 
+@pytest.mark.parametrize("misbehaviour", [{"drop": True}, {"raw": b"SSH-2.0"}, {"status": 500}])
+def test_a_flow_runs_before_a_fault_only_where_that_says_so(
+    fake_langflow: FakeLangflow, client: LangflowClient, misbehaviour: dict[str, Any]
+):
+    ran: list[str] = []
+    flow_id = fake_langflow.add_flow("counting", lambda call: ran.append(call.input_value) or "done")
+    for is_first in (False, True):
+        fake_langflow.script(Fault(path="/run", after_work=is_first, **misbehaviour))
+        with pytest.raises(LangflowError):
+            client.run(flow_id, str(is_first))
+    assert ran == ["True"]
+
+
 def test_faults_that_are_left_are_forgotten(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
     fake_langflow.script(Fault(status=500, times=0))
     fake_langflow.clear()
@@ -59,6 +73,16 @@ def test_a_function_that_raises_fails_its_flow_and_not_the_server(fake_langflow:
     assert caught.value.component == "KeyError"
     with pytest.raises(Exception, match="nothing there"):
         client.run(flow_id, "hello")
+
+
+@pytest.mark.parametrize("given", [None, {"label": "good"}, FakeAnswer(None)])  # type: ignore[arg-type]
+def test_a_function_that_gives_no_text_fails_its_flow_and_not_the_server(
+    fake_langflow: FakeLangflow, client: LangflowClient, given: Any
+):
+    flow_id = fake_langflow.add_flow("textless", lambda _: given)
+    for ask in (client.run, lambda *asked: client.collect(client.submit(*asked), timeout=HANGING)):
+        with pytest.raises(FlowFailed, match="Return a text or a FakeAnswer"):
+            ask(flow_id, "hello")
 
 
 def test_an_endpoint_name_that_is_taken_is_refused(fake_langflow: FakeLangflow, client: LangflowClient):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dagma.calls.attached_files import AttachedFile, with_paths
-from dagma.calls.request import OWN_SESSION, CallRequest
+from dagma.calls.request import CallRequest, is_own_session
 from dagma.langflow import LangflowClient, LangflowError, RetryPolicy, StoredFile
 from dagma.langflow.errors import nothing_runs_yet
 
@@ -73,7 +73,7 @@ class UploadedFiles:
         """
         taken: list[_Upload] = []
         # A session that others share keeps the message with the paths, and a flow with memory reads them again.
-        outlive = outlive or not (request.session_id or OWN_SESSION).startswith(OWN_SESSION)
+        outlive = outlive or not is_own_session(request.session_id or "")
         try:
             with nothing_runs_yet():
                 paths = {
