@@ -14,7 +14,7 @@ from dagma.ledger.admission import begun_from_row
 from dagma.ledger.call import State
 from dagma.ledger.database import Database, utc_now
 from dagma.ledger.errors import LedgerError
-from dagma.ledger.formats import FORMATS, show_decimal, show_value, write_records
+from dagma.ledger.formats import FORMATS, printable, show_decimal, show_value, write_records
 from dagma.ledger.ledger_settings import LedgerSettings, setting_from
 from dagma.ledger.migrate import DEFAULT_APP_ROLE, migrate
 from dagma.ledger.pruning import keep_days_from_environment
@@ -128,7 +128,7 @@ def run_show(arguments: argparse.Namespace) -> int:
         return 0
     width = max(map(len, COLUMNS))
     for column in COLUMNS:
-        print(f"{column:<{width}}  {_printable(show_value(records[0][column]))}")
+        print(f"{column:<{width}}  {printable(show_value(records[0][column]))}")
     return 0
 
 
@@ -314,7 +314,3 @@ def _whoami() -> str:
     with suppress(KeyError, OSError):  # no such user in a container
         user = getpass.getuser()
     return f"{user}@{socket.gethostname()}"
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else "�" for letter in text)

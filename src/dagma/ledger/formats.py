@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,6 +12,7 @@ FORMATS = ("table", "csv", "jsonl")
 CELL_CHARACTERS = 60
 # A spreadsheet runs a cell that starts like this as a formula, and an LLM's answer may well do so.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def write_records(records: Iterable[Mapping[str, Any]], columns: Sequence[str], form: str, out: TextIO) -> None:
@@ -34,6 +36,11 @@ def show_value(value: Any) -> str:
     if isinstance(value, Decimal):
         return show_decimal(value)
     return str(value)
+
+
+def printable(text: str) -> str:
+    """Take the control characters out of a text that anybody may have written, which a terminal would obey."""
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
 
 
 def show_decimal(value: Decimal) -> str:

@@ -1,10 +1,12 @@
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from unit.cli.fake_dagster import DAEMON, RUN_ID, FakeDagster
@@ -307,6 +309,35 @@ def test_a_reader_that_has_seen_enough_is_no_error(dagster: FakeDagster) -> None
     program = f"{sys.executable} -m dagma.cli ask Why? --json | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("ask Why?", "It is \\u20ac 3.\\ufffd[2J\n"),
+        ("ask Why? >&-", ""),
+        ("ask - <&-", "dagma ask: Standard input can't be read"),
+    ],
+)
+def test_a_terminal_that_takes_less_than_it_is_given_makes_no_stack_trace(
+    dagster: FakeDagster, command: str, said: str
+) -> None:
+    answer_with(dagster, {"label": "answer", "text": "It is \u20ac 3.\x1b[2J"})
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m dagma.cli {command}"],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.stdout + done.stderr).decode().startswith(said)
+    assert b"Traceback" not in done.stderr
+
+
+def test_who_has_no_name_is_called_by_a_number(dagster: FakeDagster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("getpass.getuser", Mock(side_effect=KeyError("uid not found: 12345")))
+    assert main(["ask", "Why?"]) == 0
+    tags = dagster.queries[0]["variables"]["params"]["executionMetadata"]["tags"]
+    assert tags == [{"key": "dagma/principal", "value": f"cli:{os.getuid()}"}]
 
 
 IDLE = Worker(frozenset({"dagster"}), slots=2, busy=0)
