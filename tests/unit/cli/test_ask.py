@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -118,6 +119,18 @@ def test_waiting_ends_and_the_run_goes_on(dagster: FakeDagster, capsys: pytest.C
     dagster.statuses = ["STARTED"]
     assert main(["ask", "Why?", "--wait", "0.1"]) == 1
     assert f"The run goes on: http://dagster.example/runs/{RUN_ID}" in capsys.readouterr().err
+
+
+def test_a_webserver_that_restarts_meanwhile_costs_no_answer(
+    dagster: FakeDagster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dagster.outages = [502, 0, 503]
+    assert main(["ask", "Why?"]) == 0
+    assert "Paris" in capsys.readouterr().out
+    monkeypatch.setattr("dagma.execution.webserver.OUTAGE_SECONDS", 0.0)
+    dagster.outages = [0, 0]
+    assert main(["ask", "Why?"]) == 1
+    assert re.search(rf"does not answer: .*\n  run .*/runs/{RUN_ID}", capsys.readouterr().err)
 
 
 def test_ctrl_c_leaves_the_run_going_and_says_so(
