@@ -200,6 +200,8 @@ class Webserver:
         self._session.auth = bearer(token) if token else None
         # requests looks into REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE by itself.
         self._session.verify = environment.text("SSL_CERT_FILE") or True
+        # No proxy on the way to one's own machine.
+        self._session.trust_env = not re.match(r"http://(localhost|127\.[0-9.]+|\[::1\])(?=[:/]|$)", url)
 
     @classmethod
     def from_environment(cls) -> "Webserver":

@@ -121,6 +121,14 @@ def test_waiting_ends_and_the_run_goes_on(dagster: FakeDagster, capsys: pytest.C
     assert f"The run goes on: http://dagster.example/runs/{RUN_ID}" in capsys.readouterr().err
 
 
+def test_no_proxy_is_asked_for_this_machine(dagster: FakeDagster, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(["ask", "Why?"]) == 0
+
+
 def test_a_webserver_that_restarts_meanwhile_costs_no_answer(
     dagster: FakeDagster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
