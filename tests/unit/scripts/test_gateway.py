@@ -242,7 +242,7 @@ def htpasswd(machine: Machine) -> Machine:
 def test_a_user_is_added_once_and_gets_a_new_password(htpasswd: Machine) -> None:
     gateway_user(htpasswd, "anna", "a first password")
     gateway_user(htpasswd, "bob", "bob's password".replace("'", ""))
-    done = gateway_user(htpasswd, "anna", "another password")
+    done = gateway_user(htpasswd, "anna", "another password\r")
     assert done.stdout == "anna is in gateway-users; now set GATEWAY=1 in .env, unless it is there, then: make up\n"
     lines = Path(htpasswd.folder, "gateway-users").read_text().splitlines()
     assert lines == ["bob:$2y$12$of-bobs password", "anna:$2y$12$of-another password"]
