@@ -32,7 +32,7 @@ from dagma.langflow.errors import (
     Unauthorized,
 )
 from dagma.langflow.http.transport import Reply
-from dagma.langflow.known_failures import fix_for
+from dagma.langflow.known_failures import NO_CREDIT, fix_for
 from dagma.langflow.untrusted_json import finite_number, json_or_none, text_or_none, walk
 
 # Langflow refuses these before it starts or queues anything (DATABASE_ERROR is not one: it can follow a run).
@@ -144,7 +144,8 @@ def flow_failed(
         component = match["component"].strip()
     reason = " ".join(message.split())[:_LONGEST_REASON].removesuffix(".") or "no reason given"
     where = f" in component {component!r}" if component else ""
-    details = {"retryable": bool(_PASSING.search(message)), "fix": fix_for(message), **details}
+    may_pass = bool(_PASSING.search(message)) and not NO_CREDIT.search(message)
+    details = {"retryable": may_pass, "fix": fix_for(message), **details}
     return FlowFailed(f"The {subject} failed{where}: {reason}.", component=component, **details)
 
 

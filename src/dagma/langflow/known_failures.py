@@ -36,6 +36,10 @@ _BUSY = (
 _LONG = "The input is longer than the model can read. Shorten it, or choose a model with a larger context."
 _OTHER_KEY = "Set {variable} in Langflow, under Settings, Global Variables, or choose another model in the component."
 
+NO_CREDIT = re.compile(
+    r"insufficient_quota|exceeded your current quota|error code: 402|credit balance is too low", re.IGNORECASE
+)
+"""A provider's refusal that lasts, although OpenAI's is a 429."""
 # A component can quote a whole page; what it says itself comes first.
 _READ_CHARACTERS = 4000
 # The first that fits counts. Each group of a pattern fills the blank of its name.
@@ -49,7 +53,7 @@ _FIXES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"temporary failure in name resolution", _HOST),
         (r"error code: 401|incorrect API key|invalid_api_key|authentication failed for the OpenAI-compatible", _KEY),
         (r"error code: 404\b.*model", _MODEL),
-        (r"insufficient_quota|exceeded your current quota|error code: 402|credit balance is too low", _CREDIT),
+        (NO_CREDIT.pattern, _CREDIT),
         (r"context_length_exceeded|maximum context length|exceeds the available context size", _LONG),
         (r"error code: 429|rate.?limit exceeded", _BUSY),
         (r"API key is required when using .* configure it globally as (?P<variable>\w+)", _OTHER_KEY),

@@ -4,7 +4,7 @@ import contextlib
 import importlib
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType
 
@@ -35,7 +35,9 @@ def loading_problems(seconds: int = LOAD_SECONDS) -> list[str]:
         A text for each setting that can't be used, and for each location that does not load, with its cause and place.
     """
     problems: list[str] = []
-    for read in (setting_problems, *(partial(_definition_problems, module) for module in LOCATIONS)):
+    readers: list[Callable[[], list[str]]] = [setting_problems]
+    readers += [partial(_definition_problems, module) for module in LOCATIONS]
+    for read in readers:
         try:
             # What the project's code prints is not a problem.
             with _time_limit(seconds), contextlib.redirect_stdout(sys.stderr):

@@ -73,8 +73,8 @@ def test_a_failed_flow_names_the_fix(
     assert caught.value.component == "Language Model"
 
 
-@pytest.mark.parametrize("said", [KEY, BLOCKED_NAME, NO_HOST, *NO_MODEL])
-def test_what_a_setting_has_to_fix_is_not_retried(
+@pytest.mark.parametrize("said", [KEY, BLOCKED_NAME, NO_HOST, NO_CREDIT, *NO_MODEL])
+def test_what_somebody_has_to_fix_is_not_retried(
     fake_langflow: FakeLangflow, client: LangflowClient, said: str
 ) -> None:
     def fail(_: FakeCall) -> str:
