@@ -35,6 +35,11 @@ make_env_file() {
           line="${line%%=*}=$value"
           ;;
         *'=<host CA bundle>') line="${line%%=*}=$(host_ca_bundle)" ;;
+        # What tells two stacks of a machine apart: said once, on the command line.
+        COMPOSE_PROJECT_NAME=* | DAGSTER_PORT=* | LANGFLOW_PORT=*)
+          value=$(setting "${line%%=*}" "${line#*=}")
+          line="${line%%=*}=$value"
+          ;;
       esac
       printf '%s\n' "$line"
     done <.env.example >.env.partial

@@ -17,13 +17,14 @@ if ! docker image inspect "$image" >/dev/null 2>&1; then
 fi
 
 if [ -t 0 ]; then
-  read -rsp "Password of $name: " password
+  IFS= read -rsp "Password of $name: " password
   printf '\n'
-  read -rsp "Once more: " again
+  IFS= read -rsp "Once more: " again
   printf '\n'
   [ "$password" = "$again" ] || die "they differ" "run it again"
 else
   IFS= read -r password || [ -n "$password" ] || die "there is no password" "write it into standard input"
+  password=${password%$'\r'} # of a file of Windows
 fi
 [ "${#password}" -ge 12 ] || die "the password has fewer than 12 characters" "choose a longer one"
 [ "$(printf '%s' "$password" | wc -c)" -le 72 ] || die "the password has more than 72 bytes, of which bcrypt ignores the rest" "choose a shorter one"

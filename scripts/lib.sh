@@ -50,7 +50,7 @@ digest() { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 25
 dotenv() {
   local name=$1 file=${2:-.env} value
   if printenv "$name"; then return; fi
-  value=$(sed -n "s/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}${name}[[:space:]]*=[[:space:]]*//p" "$file" | tail -n 1) || return 1
+  value=$(sed -n "s/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}${name}[[:space:]]*[=:][[:space:]]*//p" "$file" | tail -n 1) || return 1
   case $value in
     \'*\'*)
       value=${value#\'}

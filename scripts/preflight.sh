@@ -57,14 +57,32 @@ check_disk() {
 # port_is_free PORT
 port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# check_port NAME DEFAULT SERVICE CONTAINER_PORT: free, or held by this very stack.
+# check_port NAME DEFAULT SERVICE CONTAINER_PORT: free, or held by this very stack; and not one that was checked before.
+CHECKED_PORTS=" "
 check_port() {
   local port
   port=$(setting "$1" "$2")
-  case "$port" in '' | *[!0-9]*) die "$1 is \"$port\", which is no port number" "set $1 in .env to a number from 1 to 65535" ;; esac
+  if ! [[ $port =~ ^[1-9][0-9]{0,4}$ ]] || [ "$port" -gt 65535 ]; then
+    die "$1 is \"$port\", which is no port number" "set $1 in .env to a number from 1 to 65535"
+  fi
+  case $CHECKED_PORTS in *" $port "*) die "$1 is $port, and so is another port of this stack" "set $1 in .env to a free port" ;; esac
+  CHECKED_PORTS="$CHECKED_PORTS$port "
   port_is_free "$port" && return
   if [ -f .env ] && docker compose port "$3" "$4" 2>/dev/null | grep -q ":$port\$"; then return; fi
   die "port $port of 127.0.0.1 is in use" "stop what listens there, or set $1 in .env to a free port"
+}
+
+SECOND_STACK="make up COMPOSE_PROJECT_NAME=second DAGSTER_PORT=3001 LANGFLOW_PORT=7861, which the new .env then keeps"
+
+# check_owner: containers of this name are not those of another checkout, whose passwords and project they would lose.
+check_owner() {
+  local project folder
+  project=$(setting COMPOSE_PROJECT_NAME dagma)
+  while read -r folder; do
+    [ ! -f "$folder/.env" ] || [ "$folder" -ef . ] ||
+      die "the stack $project is that of $folder" \
+        "set COMPOSE_PROJECT_NAME in .env to another name and DAGSTER_PORT and LANGFLOW_PORT to free ports, or run make down there first"
+  done < <(docker ps --all --filter "label=com.docker.compose.project=$project" --format '{{.Label "com.docker.compose.project.working_dir"}}')
 }
 
 check_env_file() {
@@ -73,7 +91,7 @@ check_env_file() {
   if [ ! -f .env ]; then
     if docker volume inspect "${project}_postgres-data" >/dev/null 2>&1; then
       die "there is no .env, but volume ${project}_postgres-data holds data that was made with the passwords of one" \
-        "put that .env back, or delete the data: (cd / && docker compose -p $project down --volumes)"
+        "put that .env back. Beside the stack of another checkout: $SECOND_STACK. To delete all data instead: (cd / && docker compose -p $project down --volumes)"
     fi
     return
   fi
@@ -83,8 +101,14 @@ check_env_file() {
     [ "$name" != DAGMA_GATEWAY_SECRET ] || gateway_is_on || continue
     value=$(setting "$name" '') || exit 1
     [ -n "$value" ] || missing="$missing $name"
+    # Addresses are made of these.
+    case $name:$value in
+      *_PG_PASSWORD:*[]@:/?#%\\[:space:][]* | REDIS_PASSWORD:*[]@:/?#%\\[:space:][]*)
+        die "$name has a sign that an address can't hold" "set it in .env to letters and digits"
+        ;;
+    esac
   done
-  [ -z "$missing" ] || die ".env lacks:$missing" "add each with a value of its own, as .env.example says; an existing .env is never changed by a script"
+  [ -z "$missing" ] || die ".env lacks:$missing" "add each with a value of its own: head -c 32 /dev/urandom | base64 | tr +/ -_"
 }
 
 # check_whole_number NAME DEFAULT: at least 1.
@@ -108,6 +132,16 @@ check_checkout() {
     die "$unreadable can't be read by the containers' users; the umask of this checkout is too strict" "chmod -R o+rX flows docker/postgres project/data"
 }
 
+# warn_of_unread_settings: a name with a typing error would be a limit, or a key, that nobody reads.
+warn_of_unread_settings() {
+  local name
+  [ -f .env ] || return 0
+  while read -r name; do
+    case $name in DAGMA_* | DAGSTER_* | GATEWAY_* | LANGFLOW_* | LLM_*) ;; *) continue ;; esac
+    grep -qw -e "$name" .env.example docker-compose*.yml || warn ".env has $name, which nothing reads; docs/settings.md lists every setting"
+  done < <(sed -n "s/$PROJECT_VARIABLE.*/\2/p" .env)
+}
+
 preflight() {
   check_checkout
   check_engine
@@ -115,6 +149,7 @@ preflight() {
   check_disk
   check_env_file
   check_project_env_file
+  warn_of_unread_settings
   if gateway_is_on; then
     check_port GATEWAY_PORT 8443 gateway 8443
     check_port GATEWAY_LANGFLOW_PORT 8444 gateway 8444

@@ -27,8 +27,9 @@ if ! "$python" -c 'import ensurepip' 2>/dev/null; then
 fi
 
 log "venv: installing the locked tools into .venv"
-[ -x .venv/bin/python ] || "$python" -m venv .venv
-quietly .dev/logs/venv.log .venv/bin/pip install --disable-pip-version-check --require-hashes -r docker/build-tools.txt
+# Made anew where an interrupted run, or an upgrade of Python, has left one without pip.
+.venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv
+quietly .dev/logs/venv.log .venv/bin/python -m pip install --disable-pip-version-check --require-hashes -r docker/build-tools.txt
 quietly .dev/logs/venv.log .venv/bin/uv pip install --python .venv/bin/python --require-hashes -r requirements-dev.txt
 quietly .dev/logs/venv.log .venv/bin/uv pip install --python .venv/bin/python --no-deps --no-build-isolation --editable .
 # The project's own packages, for `make dev`, `dg` and tests.

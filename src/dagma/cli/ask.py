@@ -9,6 +9,7 @@ from typing import Any
 from dagma.cli.ask_input import InputError, parse_tweaks, read_question
 from dagma.cli.launching import add_wait_option, how_it_ended, run_to_end
 from dagma.execution.webserver import Outcome, Webserver
+from dagma.ledger.formats import printable
 
 JOB = "langflow_run_flow_job"
 ASSET = "langflow_run_flow"
@@ -78,7 +79,8 @@ def _has_answer(outcome: Outcome) -> bool:
 
 def _print(outcome: Outcome, report: dict[str, Any], seconds: float) -> None:
     if _has_answer(outcome):
-        print(f"{_as_text(report.get('answer', '(The answer is not recorded: DAGMA_RECORD_TEXTS=none.)'))}\n")
+        answer = report.get("answer", "(The answer is not recorded: DAGMA_RECORD_TEXTS=none.)")
+        print(f"{printable(_as_text(answer))}\n")
         if (rows := report.get("answer_rows")) is not None:
             print(f"  rows     {rows} in all; the run's value has them\n")
     elif outcome.metadata.get("status") == "skipped":

@@ -80,7 +80,7 @@ def _read(path: str) -> str:
     try:
         with nullcontext(sys.stdin.buffer) if path == STANDARD_INPUT else Path(path).open("rb") as file:
             content = file.read(MOST_BYTES + 1)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError) as error:  # closed, standard input is None
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise InputError(f"{source} can't be read: {reason}. Name a readable file.") from None
     if len(content) > MOST_BYTES:

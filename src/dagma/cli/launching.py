@@ -2,6 +2,7 @@
 
 import argparse
 import getpass
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 from dagma import environment
 from dagma.cli.celery_workers import BrokerError, find_workers
 from dagma.execution.webserver import END_STATUSES, Outcome, Webserver, WebserverError
+from dagma.ledger.formats import printable
 from dagma.principal_tag import PRINCIPAL_TAG
 from dagma.wording import counted
 
@@ -57,7 +59,7 @@ def run_to_end(
     started = time.monotonic()
     run_id = None
     try:
-        run_id = webserver.launch(job, config, tags={PRINCIPAL_TAG: f"cli:{getpass.getuser()}"})
+        run_id = webserver.launch(job, config, tags={PRINCIPAL_TAG: f"cli:{_user()}"})
         on_launch(run_id)
         if not _has_ended(webserver, run_id, started, wait):
             raise UnfinishedError(f"It has not ended after {wait:g} s. {_where(webserver, run_id)}")
@@ -69,13 +71,21 @@ def run_to_end(
         raise UnfinishedError(f"Interrupted. {_where(webserver, run_id)}", INTERRUPTED) from interrupt
 
 
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as containers have them
+        return str(os.getuid())
+
+
 def how_it_ended(outcome: Outcome) -> str:
     """Say of a run that did not succeed how it ended, why, and how to fix it."""
     if outcome.status == "CANCELED":
         # The step's failure is then only Dagster's word for the cancel.
         return "The run was canceled."
     cause = outcome.metadata.get("cause") or outcome.failure or "See the run."
-    return f"The run ended as {outcome.status}. {' '.join(filter(None, [cause, outcome.metadata.get('fix')]))}"
+    told = " ".join(filter(None, [cause, outcome.metadata.get("fix")]))
+    return printable(f"The run ended as {outcome.status}. {told}")
 
 
 def _has_ended(webserver: Webserver, run_id: str, started: float, wait: float) -> bool:

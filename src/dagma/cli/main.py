@@ -5,6 +5,7 @@ the exit code. None imports dagster, which alone takes two seconds.
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -32,10 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for command in COMMANDS:
         command.add_parser(subparsers)
     options = parser.parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # An answer was paid for: what this terminal's encoding has no sign for is printed as \u....
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         _refuse_from_outside(options.command)
         exit_code: int = options.handler(options)
-        sys.stdout.flush()
+        print(end="", flush=True)
     except UnfinishedError as error:
         print(error, file=sys.stderr)
         return error.exit_code

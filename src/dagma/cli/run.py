@@ -6,6 +6,7 @@ from typing import Any
 
 from dagma.cli.launching import add_wait_option, how_it_ended, run_to_end
 from dagma.execution.webserver import Webserver
+from dagma.ledger.formats import printable
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -43,7 +44,7 @@ def _print(metadata: dict[str, Any]) -> None:
     """Print texts of several lines first, then a line for each text and number; tables and JSON stay in the UI."""
     texts = {name: value for name, value in metadata.items() if isinstance(value, str) and "\n" in value}
     for text in texts.values():
-        print(f"{text}\n")
+        print(f"{printable(text)}\n")
     plain = {
         name: value
         for name, value in metadata.items()
@@ -51,4 +52,4 @@ def _print(metadata: dict[str, Any]) -> None:
     }
     width = max(map(len, plain))
     for name, value in plain.items():
-        print(f"  {name:<{width}}  {f'{value:.4g}' if isinstance(value, float) else value}")
+        print(f"  {name:<{width}}  {f'{value:.4g}' if isinstance(value, float) else printable(str(value))}")

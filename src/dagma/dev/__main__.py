@@ -31,7 +31,7 @@ def main() -> int:
     except EndRequestedError:
         print("\nended", flush=True)
         return 0
-    except (ChildEndedError, NotReadyError) as error:
+    except (ChildEndedError, NotReadyError, OSError) as error:
         print(f"\nerror: {error}", file=sys.stderr, flush=True)
         return 1
 

@@ -95,7 +95,8 @@ def dagma_environment(settings: Settings, langflow_url: str) -> dict[str, str]:
         "LANGFLOW_PUBLIC_URL": langflow_url,
     }
     # The project's own variables, which containers get as files.
-    own = {name: value for name, value in dotenv_values(settings.root / "project" / ".env").items() if value}
+    values = dotenv_values(settings.root / "project" / ".env", interpolate=False)
+    own = {name: value for name, value in values.items() if value}
     environment = {name: os.environ.get(name, value) for name, value in (own | defaults).items()} | {
         "DAGMA_PROJECT_DIR": str(settings.root / "project"),
         "DAGMA_STORAGE_DIR": str(settings.state / "storage"),

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.client import responses
 from typing import Any
 
 from dagma.langflow.auth.credential import Redactor
@@ -31,7 +32,7 @@ from dagma.langflow.errors import (
     Unauthorized,
 )
 from dagma.langflow.http.transport import Reply
-from dagma.langflow.known_failures import fix_for
+from dagma.langflow.known_failures import NO_CREDIT, fix_for
 from dagma.langflow.untrusted_json import finite_number, json_or_none, text_or_none, walk
 
 # Langflow refuses these before it starts or queues anything (DATABASE_ERROR is not one: it can follow a run).
@@ -80,7 +81,9 @@ class Fault:
         if isinstance(detail, str) and detail.startswith("{"):
             # The detail of a failed v1 run is an object written as a string.
             detail = json_or_none(detail) or detail
-        message = detail if isinstance(detail, str) else text_or_none(walk(detail, "message")) or ""
+        # Of a request that it can't read, Langflow lists what is wrong.
+        told = detail if isinstance(detail, str) else walk(detail, "message") or walk(detail, 0, "msg")
+        message = text_or_none(told) or ""
         return cls(
             status=reply.status,
             detail=detail,
@@ -141,7 +144,8 @@ def flow_failed(
         component = match["component"].strip()
     reason = " ".join(message.split())[:_LONGEST_REASON].removesuffix(".") or "no reason given"
     where = f" in component {component!r}" if component else ""
-    details = {"retryable": bool(_PASSING.search(message)), "fix": fix_for(message), **details}
+    may_pass = bool(_PASSING.search(message)) and not NO_CREDIT.search(message)
+    details = {"retryable": may_pass, "fix": fix_for(message), **details}
     return FlowFailed(f"The {subject} failed{where}: {reason}.", component=component, **details)
 
 
@@ -234,8 +238,8 @@ def _failed_job(fault: Fault, subject: str) -> LangflowError:
 
 
 def _by_status(fault: Fault, subject: str) -> LangflowError:
-    said = f" ({' '.join(fault.message.split())[:_LONGEST_REASON]})" if fault.message else ""
-    cause = f"The server answered {fault.status} to the {subject}{said}."
+    said = " ".join(fault.message.split())[:_LONGEST_REASON] or responses.get(fault.status, "no reason given")
+    cause = f"The server answered {fault.status} to the {subject} ({said})."
     match fault.status:
         case 401:
             return Unauthorized(cause, **fault.details)

@@ -129,7 +129,7 @@ def run_show(arguments: argparse.Namespace) -> int:
         return 0
     width = max(map(len, COLUMNS))
     for column in COLUMNS:
-        print(column.ljust(width), printable(show_value(records[0][column]), kept="\n\t"), sep="  ")
+        print(f"{column:<{width}}  {printable(show_value(records[0][column]))}")
     return 0
 
 

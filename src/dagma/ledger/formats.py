@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,6 +12,7 @@ FORMATS = ("table", "csv", "jsonl")
 CELL_CHARACTERS = 60
 # Spreadsheets run a cell that starts like this as a formula (East Asian ones too), and an answer may well do so.
 FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20\t\r\n")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def write_records(
@@ -41,15 +43,15 @@ def show_value(value: Any) -> str:
     return str(value)
 
 
+def printable(text: str) -> str:
+    """Take the control characters out of a text that anybody may have written, which a terminal would obey."""
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
+
+
 def show_decimal(value: Decimal) -> str:
     """Write an exact number without an exponent and without trailing zeros."""
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def printable(text: str, kept: str = "") -> str:
-    """Give a text without what controls a terminal, since others may have written it; some characters may be kept."""
-    return "".join(letter if letter.isprintable() or letter in kept else " " for letter in text)
 
 
 def _write_table(records: Iterable[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> None:
@@ -74,7 +76,7 @@ def _write_json_lines(records: Iterable[Mapping[str, Any]], columns: Sequence[st
 
 
 def _cell(value: Any) -> str:
-    text = printable(show_value(value))
+    text = re.sub("[\n\t]", " ", printable(show_value(value)))
     return text if len(text) <= CELL_CHARACTERS else text[: CELL_CHARACTERS - 1] + "…"
 
 

@@ -1,16 +1,18 @@
-"""The definitions, loaded as a code server loads them."""
+"""The settings and the definitions, loaded as a code server loads them."""
 
 import contextlib
 import importlib
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
 
 import dagster as dg
 
 from dagma import environment
 from dagma.execution.load_errors import describe
+from dagma.validation.setting_checks import setting_problems
 
 LOCATIONS = ("dagma.definitions", "dagma.project_definitions")
 """The modules of the code locations."""
@@ -23,28 +25,34 @@ class LoadTimeoutError(BaseException):
     """Definitions took too long to load. Nothing that loads them catches it and tries again."""
 
 
-def definition_problems(seconds: int = LOAD_SECONDS) -> list[str]:
-    """Load the definitions of every code location.
+def loading_problems(seconds: int = LOAD_SECONDS) -> list[str]:
+    """Read every setting, and load the definitions of every code location.
 
     Args:
-        seconds: How long each may take.
+        seconds: How long the settings may take, of which one can name a module of the project, and each location.
 
     Returns:
-        A text for each that does not load, with its cause and its place; settings that can't be used are left to
-        `setting_problems`.
+        A text for each setting that can't be used, and for each location that does not load, with its cause and place.
     """
     problems: list[str] = []
-    for module in LOCATIONS:
+    readers: list[Callable[[], list[str]]] = [setting_problems]
+    readers += [partial(_definition_problems, module) for module in LOCATIONS]
+    for read in readers:
         try:
             # What the project's code prints is not a problem.
             with _time_limit(seconds), contextlib.redirect_stdout(sys.stderr):
-                loaded: dg.Definitions = importlib.import_module(module).defs
-                dg.Definitions.validate_loadable(loaded)
-        except environment.SettingError:
-            continue
+                problems += read()
         except (Exception, LoadTimeoutError, SystemExit) as error:  # noqa: BLE001  # the project's code may raise anything, also an exit
             problems.append(describe(error))
-    return problems
+    return list(dict.fromkeys(problems))
+
+
+def _definition_problems(module: str) -> list[str]:
+    # Definitions refuse bad settings themselves: those are told already.
+    with contextlib.suppress(environment.SettingError):
+        loaded: dg.Definitions = importlib.import_module(module).defs
+        dg.Definitions.validate_loadable(loaded)
+    return []
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from dagma import environment
 from dagma.backends.langflow.access_variables import FILE_VARIABLES, access_from_environment, base_url_from_environment
@@ -13,6 +12,7 @@ from dagma.batches.tables_database import TablesDatabase
 from dagma.execution.load_errors import describe
 from dagma.execution.outbound_routes import routes_from_environment
 from dagma.execution.webserver_settings import further_hosts_from_environment, gateway_secret_from_environment
+from dagma.langflow.http.connection_settings import checked_address
 from dagma.ledger import Ledger, Prices
 from dagma.ledger.quotas import parse_quotas
 from dagma.ledger.texts import TextPolicy
@@ -51,7 +51,7 @@ def setting_problems() -> list[str]:
     for variable, read in _checks():
         try:
             read()
-        except Exception as error:  # noqa: BLE001  # whatever a reader raises, the setting can't be used, for this cause
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a reader raises, the setting can't be used
             problem = describe(error)
             problems.append(problem if VARIABLE.search(problem) else f"{variable}: {problem}")
     return list(dict.fromkeys(problems))
@@ -155,9 +155,9 @@ def _exact_word(variable: str, words: tuple[str, ...]) -> None:
 
 
 def _web_address(variable: str) -> None:
-    text = environment.text(variable)
-    if text is None:
+    if (text := environment.text(variable)) is None:
         return
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise environment.SettingError(f"{variable} is {text!r}. Write it like http://host:port.")
+    try:
+        checked_address(variable, text, "http://host:port")
+    except ValueError as error:
+        raise environment.SettingError(str(error)) from None

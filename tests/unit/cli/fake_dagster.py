@@ -40,6 +40,8 @@ class FakeDagster:
         self.queries: list[dict[str, Any]] = []
         self.launched: dict[str, Any] = {"__typename": "LaunchRunSuccess", "run": {"runId": RUN_ID}}
         self.statuses = ["QUEUED", "STARTED", "SUCCESS"]
+        self.outages: list[int] = []
+        """What it answers instead when it is asked for a status: an error status, or nothing for 0."""
         self.location: Any = {"__typename": "RepositoryLocation"}
         self.reloaded: Any = {"__typename": "WorkspaceLocationEntry"}
         self.materializations: list[Any] = [{"metadataEntries": ENTRIES}]
@@ -100,6 +102,11 @@ def dagster(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDagster]:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             dagster.queries.append(asked)
             dagster.authorizations.append(self.headers["Authorization"])
+            if dagster.outages and "query Status" in asked["query"]:
+                self.close_connection = True
+                if status := dagster.outages.pop(0):
+                    self.send_error(status)
+                return
             self.send_response(dagster.status)
             for name, value in dagster.headers.items():
                 self.send_header(name, value)

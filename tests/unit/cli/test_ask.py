@@ -1,10 +1,13 @@
 import io
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from unit.cli.fake_dagster import DAEMON, RUN_ID, FakeDagster
@@ -116,6 +119,26 @@ def test_waiting_ends_and_the_run_goes_on(dagster: FakeDagster, capsys: pytest.C
     dagster.statuses = ["STARTED"]
     assert main(["ask", "Why?", "--wait", "0.1"]) == 1
     assert f"The run goes on: http://dagster.example/runs/{RUN_ID}" in capsys.readouterr().err
+
+
+def test_no_proxy_is_asked_for_this_machine(dagster: FakeDagster, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(["ask", "Why?"]) == 0
+
+
+def test_a_webserver_that_restarts_meanwhile_costs_no_answer(
+    dagster: FakeDagster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dagster.outages = [502, 0, 503]
+    assert main(["ask", "Why?"]) == 0
+    assert "Paris" in capsys.readouterr().out
+    monkeypatch.setattr("dagma.execution.webserver.OUTAGE_SECONDS", 0.0)
+    dagster.outages = [0, 0]
+    assert main(["ask", "Why?"]) == 1
+    assert re.search(rf"does not answer: .*\n  run .*/runs/{RUN_ID}", capsys.readouterr().err)
 
 
 def test_ctrl_c_leaves_the_run_going_and_says_so(
@@ -307,6 +330,35 @@ def test_a_reader_that_has_seen_enough_is_no_error(dagster: FakeDagster) -> None
     program = f"{sys.executable} -m dagma.cli ask Why? --json | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("ask Why?", "It is \\u20ac 3.\\ufffd[2J\n"),
+        ("ask Why? >&-", ""),
+        ("ask - <&-", "dagma ask: Standard input can't be read"),
+    ],
+)
+def test_a_terminal_that_takes_less_than_it_is_given_makes_no_stack_trace(
+    dagster: FakeDagster, command: str, said: str
+) -> None:
+    answer_with(dagster, {"label": "answer", "text": "It is \u20ac 3.\x1b[2J"})
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m dagma.cli {command}"],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.stdout + done.stderr).decode().startswith(said)
+    assert b"Traceback" not in done.stderr
+
+
+def test_who_has_no_name_is_called_by_a_number(dagster: FakeDagster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("getpass.getuser", Mock(side_effect=KeyError("uid not found: 12345")))
+    assert main(["ask", "Why?"]) == 0
+    tags = dagster.queries[0]["variables"]["params"]["executionMetadata"]["tags"]
+    assert tags == [{"key": "dagma/principal", "value": f"cli:{os.getuid()}"}]
 
 
 IDLE = Worker(frozenset({"dagster"}), slots=2, busy=0)

@@ -223,6 +223,13 @@ def test_a_default_flow_that_is_not_there_is_named(
     assert "make flows-push" in said
 
 
+def test_a_default_flow_is_found_as_calls_find_it(
+    doctor: Doctor, langflow: FakeLangflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LANGFLOW_DEFAULT_FLOW_ID", ASSISTANT["id"].upper())
+    assert f"Langflow has Assistant ({ASSISTANT['id']})" in doctor().said["default flow"]
+
+
 def test_a_daemon_without_a_heartbeat_fails(doctor: Doctor, dagster: FakeDagster) -> None:
     dagster.daemons = [{**DAEMON, "healthy": False}]
     printed = doctor()

@@ -77,10 +77,10 @@ def test_the_projects_own_variables_reach_dagster_and_not_langflow(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (settings.root / "project").mkdir()
-    (settings.root / "project" / ".env").write_text("SHOP_DB_URL='sqlite:///shop.db'\nMAIL_KEY=of the file\n")
+    (settings.root / "project" / ".env").write_text("SHOP_DB_URL='sqlite:///${shop}.db'\nMAIL_KEY=of the file\n")
     monkeypatch.setenv("MAIL_KEY", "of the shell")
     environment = commands.dagma_environment(settings, "u")
-    assert (environment["SHOP_DB_URL"], environment["MAIL_KEY"]) == ("sqlite:///shop.db", "of the shell")
+    assert (environment["SHOP_DB_URL"], environment["MAIL_KEY"]) == ("sqlite:///${shop}.db", "of the shell")
     assert "SHOP_DB_URL" not in commands.langflow(settings, Path("python"))[1]
 
 

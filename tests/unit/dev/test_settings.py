@@ -1,6 +1,9 @@
 import base64
+import os
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,3 +97,10 @@ def test_one_port_can_t_serve_two(root: Path) -> None:
         port = free.getsockname()[1]
     with pytest.raises(NotReadyError, match="must be different ports"):
         check_ports(on_ports(root, port, port, port))
+
+
+def test_a_folder_that_can_t_be_written_is_one_line(root: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "DAGMA_DEV_DIR": "/dev/null/mine"}
+    command = [sys.executable, "-m", "dagma.dev"]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "\nerror: [Errno 20] Not a directory: '/dev/null/mine'\n")

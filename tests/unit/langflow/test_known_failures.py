@@ -32,6 +32,15 @@ OTHER_PROVIDER = (
 UNKNOWN_MODEL = (
     "Error code: 404 - {'error': {'message': 'The model `gpt-9` does not exist.', 'code': 'model_not_found'}}"
 )
+NO_CREDIT = (
+    "Error code: 429 - {'error': {'message': 'You exceeded your current quota, please check your plan and billing "
+    "details.', 'type': 'insufficient_quota', 'param': None, 'code': 'insufficient_quota'}}"
+)
+TOO_FAST = "Error code: 429 - {'error': {'message': 'Rate limit reached for gpt-4o in organization org-x.'}}"
+TOO_LONG = (
+    "Error code: 400 - {'error': {'code': 400, 'message': 'request (5000 tokens) exceeds the available context size "
+    "(4096 tokens), try increasing it', 'type': 'exceed_context_size_error'}}"
+)
 FIXES = {
     KEY: "LLM_API_KEY",
     BLOCKED_NAME: "add my-llm to LANGFLOW_SSRF_ALLOWED_HOSTS",
@@ -39,6 +48,9 @@ FIXES = {
     NO_HOST: "LLM_BASE_URL",
     "Connection error.": "LLM_BASE_URL",
     UNKNOWN_MODEL: "LLM_MODEL",
+    NO_CREDIT: "no credit left",
+    TOO_FAST: "DAGMA_MAX_PER_SECOND",
+    TOO_LONG: "Shorten it",
     OTHER_PROVIDER: "Set OPENAI_API_KEY in Langflow",
     **dict.fromkeys(NO_MODEL, "it may never have been saved"),
 }
@@ -61,8 +73,8 @@ def test_a_failed_flow_names_the_fix(
     assert caught.value.component == "Language Model"
 
 
-@pytest.mark.parametrize("said", [KEY, BLOCKED_NAME, NO_HOST, *NO_MODEL])
-def test_what_a_setting_has_to_fix_is_not_retried(
+@pytest.mark.parametrize("said", [KEY, BLOCKED_NAME, NO_HOST, NO_CREDIT, *NO_MODEL])
+def test_what_somebody_has_to_fix_is_not_retried(
     fake_langflow: FakeLangflow, client: LangflowClient, said: str
 ) -> None:
     def fail(_: FakeCall) -> str:

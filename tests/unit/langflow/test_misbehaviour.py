@@ -202,6 +202,20 @@ def test_an_error_status_is_its_error_whatever_the_body(
     assert error.status == status
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (422, {"detail": [{"loc": ["body", "tweaks"], "msg": "Input should be an object"}]}, "Input should be an obj"),
+        (413, "<html>nginx</html>", "Request Entity Too Large"),
+        (599, "", "no reason given"),
+    ],
+)
+def test_an_error_status_says_why(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, status: int, body: Any, said: str
+):
+    assert f"({said}" in call(fake_langflow, make_client, echo, Fault(status=status, body=body)).cause
+
+
 @pytest.mark.parametrize(("body", "expected"), WRONG_ANSWERS.values(), ids=WRONG_ANSWERS)
 def test_a_200_that_is_no_answer_is_an_error(
     fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, body: Any, expected: type[LangflowError]

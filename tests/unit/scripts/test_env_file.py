@@ -97,3 +97,10 @@ def test_a_ca_bundle_that_is_named_wins(machine: Machine) -> None:
 def test_a_ca_bundle_that_is_missing_is_passed_over(machine: Machine) -> None:
     machine.run("make_env_file", DAGMA_CA_BUNDLE="/nowhere/ca.pem")
     assert read(machine.folder / ".env")["DAGMA_CA_BUNDLE"] != "/nowhere/ca.pem"
+
+
+def test_what_tells_two_stacks_apart_is_kept_from_the_first_command_line(machine: Machine) -> None:
+    machine.run("make_env_file", COMPOSE_PROJECT_NAME="second", DAGSTER_PORT="3001", LLM_MODEL="other")
+    lines = (machine.folder / ".env").read_text().splitlines()
+    for line in ("COMPOSE_PROJECT_NAME=second", "DAGSTER_PORT=3001", "LANGFLOW_PORT=7860", "LLM_MODEL=smollm2-135m"):
+        assert line in lines

@@ -160,7 +160,7 @@ def guarded(machine: Machine) -> Machine:
 info*DockerRootDir*) echo / ;;
 version*) echo 28.0.0 ;;
 "compose version "*) echo 2.30.0 ;;
-"buildx version"|"image inspect "*) ;;
+"buildx version"|"image inspect "*|"ps --all "*) ;;
 "ps --quiet "*project=dagma\\ *service=gateway) echo 4711 ;;
 *) echo "$*" >>done-else; exit 1 ;;"""
     )
@@ -168,9 +168,8 @@ version*) echo 28.0.0 ;;
 
 
 def free_ports() -> dict[str, str]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = str(server.getsockname()[1])
-    return {"DAGSTER_PORT": port, "LANGFLOW_PORT": port}
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        return {"DAGSTER_PORT": str(one.getsockname()[1]), "LANGFLOW_PORT": str(other.getsockname()[1])}
 
 
 def test_make_up_takes_no_gateway_away_because_nobody_said_that_it_stays(guarded: Machine) -> None:
@@ -243,7 +242,7 @@ def htpasswd(machine: Machine) -> Machine:
 def test_a_user_is_added_once_and_gets_a_new_password(htpasswd: Machine) -> None:
     gateway_user(htpasswd, "anna", "a first password")
     gateway_user(htpasswd, "bob", "bob's password".replace("'", ""))
-    done = gateway_user(htpasswd, "anna", "another password")
+    done = gateway_user(htpasswd, "anna", "another password\r")
     assert done.stdout == "anna is in gateway-users; now set GATEWAY=1 in .env, unless it is there, then: make up\n"
     lines = Path(htpasswd.folder, "gateway-users").read_text().splitlines()
     assert lines == ["bob:$2y$12$of-bobs password", "anna:$2y$12$of-another password"]

@@ -3,6 +3,7 @@
 import re
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from unit.scripts.conftest import Machine
@@ -16,6 +17,9 @@ info*MemTotal*) echo 2147483648 ;;
 info*DockerRootDir*) echo / ;;"""
 
 
+ENOUGH = "MIN_MEMORY_MIB=1; MIN_DISK_GIB=0"
+
+
 @pytest.fixture
 def port() -> Iterator[int]:
     """A port of 127.0.0.1 at which something listens."""
@@ -27,6 +31,13 @@ def port() -> Iterator[int]:
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
+
+
+@pytest.fixture
+def ports(free_port: int) -> dict[str, str]:
+    """A free port for each UI."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return {"DAGSTER_PORT": str(free_port), "LANGFLOW_PORT": str(server.getsockname()[1])}
 
 
 def test_no_engine_and_no_root_is_refused_with_what_to_install(machine: Machine) -> None:
@@ -154,7 +165,7 @@ def test_a_free_port_is_fine(machine: Machine, free_port: int) -> None:
     assert machine.run("check_port DAGSTER_PORT 3000 dagster-webserver 3000").returncode == 0
 
 
-@pytest.mark.parametrize("value", ["http", "30x0", "-1"])
+@pytest.mark.parametrize("value", ["http", "30x0", "-1", "0", "65536", "3000000"])
 def test_a_port_that_is_no_number_is_refused(machine: Machine, value: str) -> None:
     machine.write(".env", f"LANGFLOW_PORT={value}\n")
     stderr = machine.refusal("check_port LANGFLOW_PORT 7860 langflow 7860")
@@ -209,27 +220,66 @@ def test_a_lost_env_is_not_replaced_while_its_data_are_there(machine: Machine) -
     stderr = machine.refusal("check_env_file")
     assert "volume dagma_postgres-data holds data" in stderr
     assert "put that .env back" in stderr
+    assert "make up COMPOSE_PROJECT_NAME=second" in stderr
 
 
 def test_no_env_and_no_data_is_a_first_start(machine: Machine) -> None:
     assert machine.run("check_env_file").returncode == 0
 
 
-def test_preflight_changes_nothing(machine: Machine, free_port: int) -> None:
+def test_preflight_changes_nothing(machine: Machine, ports: dict[str, str]) -> None:
     machine.add_docker(ENGINE)
     before = sorted(machine.folder.iterdir())
-    settings = {"DAGSTER_PORT": str(free_port), "LANGFLOW_PORT": str(free_port)}
-    done = machine.run("MIN_MEMORY_MIB=1; MIN_DISK_GIB=0; preflight && echo passed", **settings)
+    done = machine.run(f"{ENOUGH}; preflight && echo passed", **ports)
     assert done.stdout == "passed\n", done
     assert sorted(machine.folder.iterdir()) == before
 
 
-def test_preflight_refuses_a_broken_line_of_the_project(machine: Machine, free_port: int) -> None:
+def test_preflight_refuses_one_port_for_both(machine: Machine, free_port: int) -> None:
+    machine.add_docker(ENGINE)
+    port = str(free_port)
+    stderr = machine.refusal(f"{ENOUGH}; preflight", DAGSTER_PORT=port, LANGFLOW_PORT=port)
+    assert f"LANGFLOW_PORT is {port}, and so is another port of this stack" in stderr
+
+
+def test_preflight_refuses_a_broken_line_of_the_project(machine: Machine, ports: dict[str, str]) -> None:
     machine.add_docker(ENGINE)
     (machine.folder / "project").mkdir()
     machine.write("project/.env", "BROKEN LINE\n")
-    ports = {"DAGSTER_PORT": str(free_port), "LANGFLOW_PORT": str(free_port)}
-    assert "project/.env, line 1: " in machine.refusal("MIN_MEMORY_MIB=1; MIN_DISK_GIB=0; preflight", **ports)
+    assert "project/.env, line 1: " in machine.refusal(f"{ENOUGH}; preflight", **ports)
+
+
+def test_preflight_warns_of_a_name_that_nothing_reads(machine: Machine, ports: dict[str, str]) -> None:
+    machine.add_docker(ENGINE)
+    machine.run("make_env_file")
+    machine.write("docker-compose.override.yml", "services: {langflow: {environment: {X: '${LANGFLOW_MINE}'}}}\n")
+    env = machine.folder / ".env"
+    env.write_text(f"{env.read_text()}DAGMA_QUOTA=calls=1/day\n export LLM_KEY = x\nLANGFLOW_MINE=1\nMY_OWN=1\n")
+    done = machine.run(f"{ENOUGH}; preflight", **ports)
+    assert done.returncode == 0, done
+    assert re.findall(r"warning: .env has (\w+), which nothing reads", done.stderr) == ["DAGMA_QUOTA", "LLM_KEY"]
+
+
+@pytest.mark.parametrize("sign", ["@", ":", "/", "?", "#", "%", "[", "]", "\\", " "])
+def test_a_password_that_its_address_can_not_hold_is_refused(machine: Machine, sign: str) -> None:
+    machine.run("make_env_file")
+    assert "REDIS_PASSWORD has a sign" in machine.refusal("check_env_file", REDIS_PASSWORD=f"a{sign}b")
+    assert "TABLES_PG_PASSWORD has a sign" in machine.refusal("check_env_file", TABLES_PG_PASSWORD=f"a{sign}b")
+    assert machine.run("check_env_file", REDIS_PASSWORD="aB1-_.~=+", LANGFLOW_API_KEY=f"a{sign}b").returncode == 0
+
+
+def test_the_stack_of_another_checkout_is_not_taken_over(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(machine.folder)
+    folders = {name: tmp_path / name for name in ("dagma", "link", "moved away", "other one")}
+    folders["other one"].mkdir()
+    (folders["other one"] / ".env").touch()
+    machine.write(".env", "COMPOSE_PROJECT_NAME=mine\n")
+    for name, folder in folders.items():
+        machine.add_docker(f'"ps --all --filter label=com.docker.compose.project=mine "*) echo "{folder}" ;;')
+        if name == "other one":
+            assert f"the stack mine is that of {folder}" in machine.refusal("check_owner")
+        else:
+            assert machine.run("check_owner").returncode == 0, name
 
 
 def test_a_checkout_that_containers_cannot_read_is_refused(machine: Machine) -> None:

@@ -101,6 +101,7 @@ def test_an_env_of_before_has_no_folder_and_gets_the_usual_one(machine: Machine)
         (f"{KEY}=it's", "it's"),
         (f"export {KEY}=exported", "exported"),
         (f"  {KEY} = indented", "indented"),
+        (f"{KEY}: of YAML", "of YAML"),
         (f"OTHER_{KEY}=another\n{KEY}=first\n{KEY}=last", "last"),
         (f'{KEY}={{"X-Key": "value"}}', '{"X-Key": "value"}'),
         (f"# {KEY}=commented\n{KEY}=", ""),

@@ -221,6 +221,12 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         {"DAGMA_BACKEND": "mine:reply"},
         "DAGMA_BACKEND: project/mine.py:1: NameError: name 'undefined' is not defined\n",
     ),
+    "a backend that exits": (
+        "mine.py",
+        "raise SystemExit(0)\n",
+        {"DAGMA_BACKEND": "mine:reply"},
+        "DAGMA_BACKEND: project/mine.py:1: SystemExit: 0\n",
+    ),
     "beside a bad setting": ("defs/x.py", "x = y\n", BAD_SETTING, "project/defs/x.py:1: NameError"),
 }
 # Name of the project, and the only file in its `defs`.
@@ -311,18 +317,30 @@ def test_what_loads_is_passed_in_silence(project: str, said: dict[str, tuple[int
     assert said[project] == (0, "")
 
 
-def test_code_that_does_not_come_to_an_end_is_given_up(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "p", "defs/loop.py", "import time\nwhile True:\n    time.sleep(0.1)\n")
+@pytest.mark.parametrize(("file", "backend"), [("defs/loop.py", "langflow"), ("loop.py", "loop:reply")])
+def test_code_that_does_not_come_to_an_end_is_given_up(tmp_path: Path, file: str, backend: str) -> None:
+    project = make_project(tmp_path / "p", file, "import time\nwhile True:\n    time.sleep(0.1)\n")
     script = (
-        "import dagma.definitions; from dagma.validation.definitions import definition_problems;"
-        "print(*definition_problems(seconds=5))"
+        "import os; import dagma.definitions; from dagma.validation.definitions import loading_problems;"
+        f"os.environ['DAGMA_BACKEND'] = '{backend}'; print(*loading_problems(seconds=5))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
+    done = run([sys.executable, "-c", script], project)
+    assert f"project/{file}:3: Loading was given up here after 5 s." in done.stdout
+
+
+def test_a_thread_of_the_project_does_not_keep_the_command_alive(tmp_path: Path) -> None:
+    code = "import threading, time\nthreading.Thread(target=time.sleep, args=(3600,)).start()\n"
+    project = make_project(tmp_path / "p", "defs/poll.py", code)
+    done = run([sys.executable, "-m", "dagma.cli", "validate"], project)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def run(command: Sequence[str], project: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        command,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "DAGMA_PROJECT_DIR": str(project)},
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
-    assert "project/defs/loop.py:3: Loading was given up here after 5 s." in done.stdout

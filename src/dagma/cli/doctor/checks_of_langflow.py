@@ -40,14 +40,15 @@ def check_default_flow() -> str:
     if flow_id is None:
         raise Skipped("LANGFLOW_DEFAULT_FLOW_ID is not set, so calls that name no flow are skipped.")
     with langflow_client(QUICK_SECONDS) as client:
-        for flow in client.list_flows():
-            if flow_id in (flow.id, flow.endpoint_name):
-                return f"Langflow has {flow.name} ({flow.id})"
-    kind = "id" if uuid_or_none(flow_id) else "endpoint name"
-    raise Problem(
-        f"Langflow has no flow with the {kind} {flow_id!r}. Push it with `make flows-push`, or set "
-        "LANGFLOW_DEFAULT_FLOW_ID to one that `dagma flows list` shows."
-    )
+        try:
+            flow = client.find_flow(flow_id)
+        except FlowNotFound:
+            kind = "id" if uuid_or_none(flow_id) else "endpoint name"
+            raise Problem(
+                f"Langflow has no flow with the {kind} {flow_id!r}. Push it with `make flows-push`, or set "
+                "LANGFLOW_DEFAULT_FLOW_ID to one that `dagma flows list` shows."
+            ) from None
+    return f"Langflow has {flow.name} ({flow.id})"
 
 
 def check_llm() -> str:
