@@ -11,10 +11,10 @@ from dagma.langflow.http.network_errors import network_error
 from dagma.langflow.http.watched_http import Deadline, Watch
 
 
-def typed(error: Exception, *, sent: bool, answered: bool = False) -> LangflowError:
+def typed(error: Exception, *, sent: bool, answered: bool = False, request: str = "POST /run") -> LangflowError:
     watch = Watch(Deadline.after(60.0))
     watch.sent, watch.answered = sent, answered
-    return network_error(error, None, watch, "POST /run", "https://user.example", NOTHING_SECRET)
+    return network_error(error, None, watch, request, "https://user.example", NOTHING_SECRET)
 
 
 def wrapped(error: Exception) -> Exception:
@@ -47,6 +47,11 @@ def test_what_is_known_about_the_run_follows_from_what_was_sent(
 ):
     found = typed(wrapped(error), sent=sent)
     assert (type(found), found.outcome) == (expected, outcome)
+
+
+@pytest.mark.parametrize(("request_", "fix"), [("POST /run", "shorten the flow"), ("GET /health_check", "overloaded")])
+def test_only_what_can_run_a_flow_is_told_to_shorten_it(request_: str, fix: str):
+    assert fix in str(typed(TimeoutError("timed out"), sent=True, request=request_))
 
 
 CERTIFICATE_REQUIRED = "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required (_ssl.c:2580)"

@@ -61,7 +61,9 @@ def _timed_out(request: str, watch: Watch) -> CallTimeout:
         cause = f"The deadline of {watch.deadline.seconds:g} s passed during {request}."
     else:
         cause = f"The server was silent for too long during {request}."
-    return CallTimeout(cause, outcome="unknown" if watch.sent else "not_run")
+    # Flows run by POST alone: the usual fix is about them.
+    fix = None if request.startswith("POST ") else "Langflow is starting, overloaded or stuck: `make logs s=langflow`."
+    return CallTimeout(cause, fix=fix, outcome="unknown" if watch.sent else "not_run")
 
 
 def _any(causes: Iterable[BaseException], types: tuple[type[BaseException], ...]) -> bool:
