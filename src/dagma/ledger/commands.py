@@ -31,6 +31,7 @@ from dagma.ledger.reports import (
     standings,
 )
 from dagma.ledger.tables import calls as calls_table
+from dagma.ledger.texts import storable
 from dagma.ledger.totals import GROUPS, By, Sums, groups, total_of, totals
 
 COLUMNS = [*calls_table.c.keys(), "rejected_at", "rejected_reason"]
@@ -61,7 +62,7 @@ def add_parser(subparsers: Any) -> None:
     tail.set_defaults(handler=run_tail)
 
     show = commands.add_parser("show", help="show everything about a call")
-    show.add_argument("name", help="the beginning of its id or key, or its run's or job's id")
+    show.add_argument("name", type=storable, help="the beginning of its id or key, or its run's or job's id")
     _add_format(show, "table")
     show.set_defaults(handler=run_show)
 
@@ -71,7 +72,7 @@ def add_parser(subparsers: Any) -> None:
     export.set_defaults(handler=run_export)
 
     usage = commands.add_parser("usage", help="show quotas, and what was used")
-    usage.add_argument("--flow", help="only this flow (its id or the beginning of it, its endpoint name or name)")
+    _add_flow(usage)
     usage.add_argument("--since", type=parse_time, help="sums from then on, instead of this hour, day and month (UTC)")
     usage.add_argument("--by", choices=GROUPS, help="a row for each of these (default: flow; since this month began)")
     _add_format(usage, "table")
@@ -80,7 +81,9 @@ def add_parser(subparsers: Any) -> None:
     resolve = commands.add_parser(
         "resolve", help="decide on a call whose outcome is unknown", description=run_resolve.__doc__
     )
-    resolve.add_argument("name", help="the beginning of its id, as `tail` and the failure of its run show it")
+    resolve.add_argument(
+        "name", type=storable, help="the beginning of its id, as `tail` and the failure of its run show it"
+    )
     choice = resolve.add_mutually_exclusive_group(required=True)
     choice.add_argument(
         "--resend",
@@ -246,11 +249,17 @@ def _follow(database: Database, which: Filter, form: str, seen: set[str]) -> Non
 
 
 def _add_filter(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--flow", help="only this flow (its id or the beginning of it, its endpoint name or name)")
+    _add_flow(parser)
     parser.add_argument("--state", choices=get_args(State), help="only calls in this state")
-    parser.add_argument("--run", help="only calls of this Dagster run (the beginning of its id will do)")
+    parser.add_argument("--run", type=storable, help="only calls of this Dagster run (the beginning of its id will do)")
     parser.add_argument("--since", type=parse_time, help="a time (UTC), or an age such as 24h or 7d")
     parser.add_argument("--until", type=parse_time, help="the same; calls before it")
+
+
+def _add_flow(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--flow", type=storable, help="only this flow (its id or the beginning of it, its endpoint name or name)"
+    )
 
 
 def _add_format(parser: argparse.ArgumentParser, default: str) -> None:

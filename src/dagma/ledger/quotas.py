@@ -120,7 +120,7 @@ def _parse(clause: str) -> Limit:
     unit = cast("Unit", match["unit"])
     if unit == "calls" and match["reserve"]:
         raise LedgerSettingsError(f"Quota {clause!r}: a call always counts as one. Leave reserve out.")
-    if unit != "cost" and "." in match["amount"]:
+    if unit != "cost" and "." in match["amount"] + (match["reserve"] or ""):
         raise LedgerSettingsError(f"Quota {clause!r}: {unit} are whole numbers.")
     if match["principal"] and match["reserve"]:
         raise LedgerSettingsError(

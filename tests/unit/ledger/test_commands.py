@@ -147,6 +147,9 @@ def test_show_takes_every_short_id_that_tail_prints(
         (["export", "--flow", "%"], "no call of a flow '%'"),
         (["usage", "--flow", "nobody"], "no call of a flow 'nobody'"),
         (["usage", "--flow", ""], "no call of a flow ''"),
+        (["usage", "--flow", "Z\udcfcrich"], "no call of a flow 'Z?rich'"),  # as from a terminal that is not UTF-8
+        (["show", "\udcff"], "begins with '?'"),
+        (["tail", "--run", "\udcff"], "begins with '?'"),
     ],
 )
 def test_a_name_that_is_nobodys_or_several_is_an_error_that_lists_them(

@@ -43,7 +43,9 @@ def test_a_clause_that_can_not_be_read_is_named_with_an_example(clause: str) -> 
     assert repr(clause) in str(caught.value)
 
 
-@pytest.mark.parametrize("clause", ["calls=1.5/day", "tokens=0.5/day", "calls=5/day reserve=1"])
+@pytest.mark.parametrize(
+    "clause", ["calls=1.5/day", "tokens=0.5/day", "tokens=5/day reserve=0.4", "calls=5/day reserve=1"]
+)
 def test_an_amount_that_makes_no_sense_is_refused(clause: str) -> None:
     with pytest.raises(LedgerSettingsError, match=r"whole numbers|counts as one"):
         parse_quotas(clause)
