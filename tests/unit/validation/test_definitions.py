@@ -265,6 +265,8 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]
     for folder in (misnamed, emptied):
         (folder / "defs/mine.py").unlink()
     with_flows = make_project(root / "a flow of a taken name", "defs/flows/defs.yaml", "type: dagma.Flows\n")
+    (with_flows / "defs/shop/flows").mkdir(parents=True)
+    (with_flows / "defs/shop/flows/defs.yaml").write_text("type: dagma.Flows\n")
     (with_flows / "flows").mkdir()
     (with_flows / "flows/mine.json").write_text('{"id": "1", "name": "Mine", "data": {}}')
     environments |= {
