@@ -83,6 +83,18 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         {},
         "project/defs/a/defs.yaml:2: There is no component dagma.FlowTabel. There are dagma.Flows and dagma.FlowTable.",
     ),
+    "a component in a file of another name": (
+        "defs/a/flows.yaml",
+        "type: dagma.Flows\n",
+        {},
+        "project/defs/a/flows.yaml is not loaded, since a component stands in 'defs.yaml'. Rename the file.",
+    ),
+    "a component in the folder of all others": (
+        "defs/defs.yaml",
+        "type: dagma.Flows\n",
+        {},
+        "project/defs/mine.py is not loaded, since project/defs/defs.yaml stands beside it. Give the latter its own f",
+    ),
     "yaml with an unknown attribute": (
         "defs/a/defs.yaml",
         "type: dagma.FlowTable\nattributes:\n  colour: red\n",
