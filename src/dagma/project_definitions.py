@@ -13,7 +13,6 @@ from dagma.execution.load_errors import first_cause, yaml_fault
 from dagma.project import add_to_path, project_folder
 from dagma.validation.setting_checks import refuse_bad_settings
 
-COMPONENT_FILE = "defs.yaml"
 MERGE = "tag:yaml.org,2002:merge"
 COMPONENTS = ("Flows", "FlowTable")
 OWN_TYPE = re.compile(r"""^type:\s*['"]?dagma\.(?P<name>\w+)['"]?\s*(?:\#.*)?$""", re.MULTILINE)
@@ -59,14 +58,14 @@ def load_project() -> dg.Definitions:
 
 def _has_definitions(folder: Path) -> bool:
     """Tell whether there is Python or a component; refuse YAML that is none."""
-    components = sorted(folder.rglob(COMPONENT_FILE))
+    components = sorted(folder.rglob("defs.y*ml"))
     for file in components:
         _check_component(file)
-    if components or any(folder.rglob("*.py")):
-        return True
-    for file in sorted(folder.rglob("*.y*ml")):
-        raise ProjectError(f"{file} is not loaded, since a component stands in {COMPONENT_FILE!r}. Rename the file.")
-    return False
+    is_defined = bool(components) or any(folder.rglob("*.py"))
+    for file in sorted({*folder.rglob("*.y*ml")} - {*components}):
+        if not is_defined or OWN_TYPE.search(file.read_text(encoding="utf-8", errors="replace")):
+            raise ProjectError(f"{file} is not loaded, since a component stands in 'defs.yaml'. Rename the file.")
+    return is_defined
 
 
 def _check_component(file: Path) -> None:
@@ -83,6 +82,16 @@ def _check_component(file: Path) -> None:
             place = f"{file}:{text.count(chr(10), 0, found.start()) + 1}"
             known = " and ".join(f"dagma.{name}" for name in COMPONENTS)
             raise ProjectError(f"{place}: There is no component dagma.{found['name']}. There are {known}.")
+        if "template_vars_module" not in text:
+            _refuse_neighbours(file)
+
+
+def _refuse_neighbours(file: Path) -> None:
+    """Refuse what Dagster would leave out without a word: all else in the folder of a component."""
+    for other in sorted(file.parent.rglob("*")):
+        is_loaded = other.name in ("defs.yaml", "defs.yml") or (other.suffix == ".py" and other.name != "__init__.py")
+        if is_loaded and other != file:
+            raise ProjectError(f"{other} is not loaded, since {file} stands beside it. Give the latter its own folder.")
 
 
 def _refuse_bad_keys(file: Path, text: str) -> None:

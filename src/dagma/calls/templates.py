@@ -214,7 +214,7 @@ def _whole(value: Any) -> Any:
     if isinstance(value, Iterator | KeysView | ValuesView | ItemsView):
         return list(value)
     kind = type(value)
-    if isroutine(value) or (kind.__repr__ is object.__repr__ and kind.__str__ is object.__str__):
+    if isroutine(value) or not any({"__repr__", "__str__"} & vars(base).keys() for base in kind.__mro__[:-1]):
         hint = "Write {{ x | list }} for its rows or items, {{ x.name }} for one value, or {{ x() }} for what it gives"
         raise TemplateRuntimeError(f"a {kind.__name__} has no text of its own. {hint}")
     return value

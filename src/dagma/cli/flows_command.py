@@ -124,7 +124,7 @@ def show(options: argparse.Namespace) -> int:
             server = dict(client.get_flow(flow_id).raw) if flow_id in headers else None
             flow = file or server or {}
             stand = sync.relation(file, server).value
-            print(f"{flow_id}  {flow.get('endpoint_name') or '-':<20} {flow.get('name') or '-':<24} {stand}")
+            print(f"{flow_id}  {flow.get('endpoint_name') or '-':<20} {_plain(flow.get('name') or '-'):<24} {stand}")
     return 0
 
 
@@ -194,4 +194,9 @@ def _report_problems(files: dict[Path, FlowDocument]) -> bool:
 
 
 def _line(word: str, name: str, remark: str) -> None:
-    print(f"{word:<10} {name:<20} {remark}".rstrip(), flush=True)
+    print(f"{word:<10} {_plain(name):<20} {remark}".rstrip(), flush=True)
+
+
+def _plain(name: str) -> str:
+    """Write a name that somebody typed into Langflow: in a terminal, control characters would do something."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name)

@@ -40,7 +40,8 @@ def flow_changes_sensor(
         found = fingerprint_of(filter(takes, flows.renew(takes, READING_SECONDS)))
         if found == loaded:
             return dg.SkipReason("The assets are those of the flows.")
-        if context.cursor == found:
+        asked = f"{found} instead of {loaded}"
+        if context.cursor == asked:
             # Asked before, by this very process: it was not replaced, and asking again would change nothing.
             return dg.SkipReason(
                 "Flows have changed since this code location was loaded, and reloading it has not loaded them. "
@@ -50,7 +51,7 @@ def flow_changes_sensor(
         origin = context.code_location_origin
         location = origin.location_name if origin is not None else "project"
         Webserver.from_environment().at(location).reload()
-        context.update_cursor(found)
+        context.update_cursor(asked)
         return dg.SkipReason(f"Flows have changed: the code location {location!r} was reloaded.")
 
     return look

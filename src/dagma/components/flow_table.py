@@ -28,7 +28,7 @@ PREVIEW_CHARACTERS = 200
 def flow_table(
     *,
     asset: str | Sequence[str] | dg.AssetKey,
-    rows: str | dg.AssetKey | Mapping[str, Any] | Callable[[], Any],
+    rows: str | dg.AssetKey | dg.AssetsDefinition | Mapping[str, Any] | Callable[[], Any],
     key: str,
     input: str,  # noqa: A002 (as in YAML)
     flow: str | None = None,
@@ -107,6 +107,7 @@ def flow_table(
     )
     check_partitions(partitions_def, partition_column)
     asset_key = dg.AssetKey.from_coercible(asset)
+    rows = rows.key if isinstance(rows, dg.AssetsDefinition) else rows  # else it would be a function that gives rows
     upstream = dg.AssetKey.from_coercible(rows) if isinstance(rows, str | dg.AssetKey) else None
     source = f"each row of {upstream.to_user_string()}" if upstream else "each row"
     flow = f"the flow {settings.flow}" if settings.flow else "the default flow"

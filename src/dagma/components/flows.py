@@ -23,7 +23,7 @@ from dagma.flows.graph_picture import picture_of
 from dagma.flows.known_flows import FolderFlows, ServerFlows, fingerprint_of
 from dagma.flows.outline import FlowOutline
 from dagma.langflow.flow import uuid_or_none
-from dagma.project import flows_folder, storage_folder
+from dagma.project import flows_folder, project_folder, storage_folder
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +84,10 @@ class Flows(dg.Component, FlowAttributes):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Make the definitions of a `defs.yaml`."""
-        place = context.component_path
-        name = place.file_path.with_suffix("").name
+        place, root = context.component_path, project_folder() / "defs"
+        # The folders between tell two of one name apart.
+        below = place.file_path.relative_to(root).parts if place.file_path.is_relative_to(root) else ()
+        name = "_".join(below or place.file_path.parts[-1:]).removesuffix(".py")
         with naming_the_file(context):
             return self.definitions(f"{name}_{place.instance_key}" if place.instance_key else name)
 

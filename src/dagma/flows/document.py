@@ -158,7 +158,8 @@ def _normalize_component(component: dict[str, Any]) -> None:
         for name in [name for name, value in output.items() if value is None]:
             del output[name]
     template = component.get("template")
-    for name, field in list(template.items()) if isinstance(template, dict) else ():
+    template = template if isinstance(template, dict) else {}
+    for name, field in list(template.items()):
         if name.startswith(_TEMPLATE_NOISE):
             del template[name]
         elif isinstance(field, dict):

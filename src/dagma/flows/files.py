@@ -95,6 +95,7 @@ def read_flow(path: Path) -> FlowDocument:
     """
     try:
         flow: FlowDocument = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(flow, allow_nan=False)  # Python reads NaN, and numbers that it takes for infinite
     except (ValueError, RecursionError) as error:
         raise FlowFileError(f"{path} is no JSON ({error}): fix the file, or pull the flow again") from error
     if not isinstance(flow, dict):

@@ -49,8 +49,10 @@ class FolderFlows:
         for path in sorted(self._folder.glob("*.json")):
             try:
                 outlines.append(FlowOutline.of(Flow.of(read_flow(path))))
-            except (ValueError, OSError, LangflowError) as error:
-                logger.warning("%s is left out, since it holds no flow: %s", path, error)
+            except LangflowError:
+                logger.warning("The file of a flow is left out: %s: id or name is missing", path)
+            except (ValueError, OSError) as error:
+                logger.warning("The file of a flow is left out: %s", error)
         return outlines
 
     def renew(self, wanted: Callable[[FlowOutline], bool], seconds: float) -> list[FlowOutline]:  # noqa: ARG002

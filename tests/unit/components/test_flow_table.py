@@ -178,7 +178,7 @@ def test_downstream_assets_get_the_table_as_the_frame_of_their_annotation(
 
 def test_a_table_is_the_input_of_another(fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance) -> None:
     first = flow_table(asset="first", rows="reviews", key="id", input="{{ row.text }}")
-    second = flow_table(asset="second", rows="first", key="id", input="Again: {{ row.answer }}")
+    second = flow_table(asset="second", rows=first, key="id", input="Again: {{ row.answer }}")
     assert materialize([reviews, first, second], instance).success
     assert sorted(flow.inputs)[:2] == ["Again: You said bad.", "Again: You said good."]
 

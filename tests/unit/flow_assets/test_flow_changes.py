@@ -144,11 +144,16 @@ def test_what_keeps_a_change_from_dagster_fails_the_tick(langflow: FakeLangflow,
         look(flow_assets())
 
 
-def test_what_is_kept_and_cannot_be_read_is_asked_for_again(langflow: FakeLangflow, tmp_path: Path) -> None:
+def test_what_is_kept_and_cannot_be_read_is_asked_for_again(
+    langflow: FakeLangflow, dagster: FakeDagster, tmp_path: Path
+) -> None:
     langflow.add_flow("label")
     look(flow_assets())
+    langflow.add_flow("another")
+    _, cursor = look(flow_assets())
     (kept,) = (tmp_path / "storage").rglob("*.json")
     kept.write_text('[{"id": 1}]')
     assert specs_of(flow_assets()).keys() == set()
-    look(flow_assets())
-    assert specs_of(flow_assets()).keys() == {"label"}
+    look(flow_assets(), cursor)
+    assert len(reloads(dagster)) == 3
+    assert specs_of(flow_assets()).keys() == {"label", "another"}

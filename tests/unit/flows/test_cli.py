@@ -124,6 +124,14 @@ def test_a_copy_that_kept_its_id_is_refused_and_the_other_flows_are_pulled(
     assert "is taken twice" in capsys.readouterr().err
 
 
+def test_a_name_does_nothing_to_the_terminal(
+    folder: Path, fake_langflow: FakeLangflow, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_langflow.add_flow("a\x1b[2J\nREFUSED", endpoint_name="odd")
+    assert (flows("list", folder), flows("pull", folder)) == (0, 0)
+    assert capsys.readouterr().out.count("a?[2J?REFUSED") == 2
+
+
 def test_a_file_without_a_name_is_listed_and_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "nameless.json").write_text("{}")
     assert flows("list", folder) == 0

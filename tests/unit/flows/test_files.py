@@ -142,6 +142,8 @@ def test_the_longest_name_that_a_file_can_have_is_kept_whole(tmp_path: Path, flo
     [
         ("{", "is no JSON"),
         ("[" * 100_000, "is no JSON"),
+        ('{"data": [NaN]}', "is no JSON"),
+        ('{"data": [1e999]}', "is no JSON"),
         ("[]", "holds no flow"),
         ('{"tags": 5}', ": tags must be a list of texts"),
         ('{"tags": ["a", 5]}', ": tags must be a list of texts"),

@@ -83,6 +83,18 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         {},
         "project/defs/a/defs.yaml:2: There is no component dagma.FlowTabel. There are dagma.Flows and dagma.FlowTable.",
     ),
+    "a component in a file of another name": (
+        "defs/a/flows.yaml",
+        "type: dagma.Flows\n",
+        {},
+        "project/defs/a/flows.yaml is not loaded, since a component stands in 'defs.yaml'. Rename the file.",
+    ),
+    "a component in the folder of all others": (
+        "defs/defs.yaml",
+        "type: dagma.Flows\n",
+        {},
+        "project/defs/mine.py is not loaded, since project/defs/defs.yaml stands beside it. Give the latter its own f",
+    ),
     "yaml with an unknown attribute": (
         "defs/a/defs.yaml",
         "type: dagma.FlowTable\nattributes:\n  colour: red\n",
@@ -271,6 +283,8 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]
     for folder in (misnamed, emptied):
         (folder / "defs/mine.py").unlink()
     with_flows = make_project(root / "a flow of a taken name", "defs/flows/defs.yaml", "type: dagma.Flows\n")
+    (with_flows / "defs/shop/flows").mkdir(parents=True)
+    (with_flows / "defs/shop/flows/defs.yaml").write_text("type: dagma.Flows\n")
     (with_flows / "flows").mkdir()
     (with_flows / "flows/mine.json").write_text('{"id": "1", "name": "Mine", "data": {}}')
     environments |= {
