@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+import dagster as dg
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
@@ -57,6 +58,13 @@ class Shouting(Backend):
 
     def default_flow(self) -> str:
         return "shouting"
+
+
+class Keyed(Shouting):
+    key: str
+
+    def answer(self, request: CallRequest) -> dict[str, Any]:
+        return {"text": f"{request.input_value} with {self.key}"}
 
 
 class Broken(Shouting):
@@ -139,4 +147,5 @@ configured = RunnableLambda(lambda _, config: str(sorted(config["configurable"].
 numbers = RunnableLambda(lambda _: 42)
 refusing = RunnableLambda(refuse)
 refused_midway = metered_model | refusing
+keyed = Keyed(key=dg.EnvVar("MODEL_KEY"))
 not_a_backend = 42

@@ -7,7 +7,7 @@ import pytest
 from langchain_core.exceptions import OutputParserException
 from unit.backends import examples
 
-from dagma import CallableBackend, CallRequest, FlowReference, LangChainBackend, record_calls
+from dagma import CallableBackend, CallRequest, FlowReference, LangChainBackend, ask_rows, record_calls
 from dagma.backends.backend import Backend
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
 from dagma.backends.selection import backend_from_environment
@@ -164,6 +164,13 @@ def test_row_and_session_may_be_numbers() -> None:
 def test_one_setting_chooses_the_backend(monkeypatch: pytest.MonkeyPatch, target: str, kind: type[Backend]) -> None:
     monkeypatch.setenv("DAGMA_BACKEND", target)
     assert type(backend_from_environment()) is kind
+
+
+def test_rows_are_asked_with_the_values_of_its_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGMA_BACKEND", f"{HERE}:keyed")
+    monkeypatch.setenv("MODEL_KEY", "a key")
+    (result,) = ask_rows([{"id": 1}], key="id", input="hi")
+    assert result.output == {"answer": "hi with a key"}
 
 
 @pytest.mark.parametrize(
