@@ -101,6 +101,14 @@ class ProviderError(Exception):
         self.response = SimpleNamespace(headers={name.replace("_", "-"): value for name, value in headers.items()})
 
 
+class HTTPStatusError(Exception):
+    """Carries a response, as the HTTP client below a provider's client raises it."""
+
+    def __init__(self, status_code: int) -> None:
+        super().__init__(f"status {status_code}")
+        self.response = SimpleNamespace(status_code=status_code, headers={})
+
+
 class RemoteProtocolError(Exception):
     """Breaks off, as the HTTP client below a provider's client says it."""
 

@@ -89,6 +89,8 @@ def test_a_runnable_without_text_is_an_error() -> None:
         (examples.ProviderError(403), Forbidden, "not_run", False),
         (examples.ProviderError(422), BadRequest, "not_run", False),
         (examples.ProviderError(429), RateLimited, "not_run", True),
+        (examples.HTTPStatusError(429), RateLimited, "not_run", True),
+        (examples.ProviderError(408), BackendError, "unknown", False),
         (examples.ProviderError(503), BackendError, "unknown", False),
         (TimeoutError("too late"), BackendError, "unknown", False),
         (ConnectionResetError("gone"), BackendError, "unknown", False),
