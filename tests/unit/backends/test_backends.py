@@ -228,6 +228,18 @@ def test_what_no_answer_can_be_read_of_has_failed_and_is_sent_again(given: Any) 
     }
 
 
+def test_a_read_that_gives_no_answer_fails_the_call_for_certain() -> None:
+    class Careless(Odd):
+        def read(self, response: Any) -> Any:
+            return response["text"]
+
+    backend = Careless()
+    backend._gives = {"text": "x"}
+    with pytest.raises(MalformedResponse, match=r"TypeError: read\(\) gave a str in place of an Answer\.") as caught:
+        backend.run_flow("hi")
+    assert caught.value.outcome == "failed"
+
+
 def test_an_answer_that_cannot_be_read_is_not_quoted_where_no_texts_are_recorded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
