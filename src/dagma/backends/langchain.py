@@ -90,16 +90,17 @@ class LangChainBackend(Backend):
 
     def _by_status(self, error: Exception) -> LangflowError:
         cause = f"{self.target} raised {raised(error)}."
-        status = getattr(error, "status_code", None)
+        response = getattr(error, "response", None)
+        status = getattr(error, "status_code", getattr(response, "status_code", None))
         match status:
             case 401:
                 return Unauthorized(cause, fix="Check the provider's key.", status=401)
             case 403:
                 return Forbidden(cause, fix="Check the provider's key and its rights.", status=403)
             case 429:
-                headers = getattr(getattr(error, "response", None), "headers", None)
+                headers = getattr(response, "headers", None)
                 return RateLimited(cause, status=429, retry_after=retry_after(headers or {}))
-            case int() if 400 <= status < 500:
+            case int() if 400 <= status < 500 and status != 408:
                 return BadRequest(cause, status=status)
         # What a provider's client raises may come after the model was paid, whatever it is called.
         is_local = isinstance(error, _LOCAL_ERRORS) and not isinstance(status, int)

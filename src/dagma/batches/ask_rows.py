@@ -92,7 +92,7 @@ def ask_rows(
     batch = Batch(
         rows,
         settings,
-        backend=backend or backend_from_environment(),
+        backend=backend or backend_from_environment().with_values(),
         table=None if table is None else AnswerTable(tables_from_environment(), table),
     )
     return batch.results(with_unchanged=True)

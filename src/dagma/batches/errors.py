@@ -22,8 +22,8 @@ class FlowChanged(LangflowError):  # noqa: N818 (as the errors that it stands be
 
 
 def reason_of(error: Exception) -> str:
-    """Give the first line of what a library says: the lines after it can quote a row."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """Give the first line of what a library says, without its period: the lines after it can quote a row."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 class BatchStopped(Exception):  # noqa: N818 (it says what happened)

@@ -262,7 +262,7 @@ def _explained(what: str, fix: str) -> Iterator[None]:
     except RowsError:
         raise
     except Exception as error:  # noqa: BLE001 (each library has errors of its own)
-        raise RowsError(f"{what} ({type(error).__name__}): {reason_of(error).rstrip('.')}. {fix}") from None
+        raise RowsError(f"{what} ({type(error).__name__}): {reason_of(error)}. {fix}") from None
 
 
 def _check_names_differ(names: Iterable[str], where: str) -> None:

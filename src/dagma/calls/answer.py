@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from dagma.langflow import LangflowError, MalformedResponse
+from dagma.langflow import MalformedResponse
 from dagma.ledger import Begun, Ledger, Usage
 from dagma.ledger.call import reported
 
@@ -82,11 +82,23 @@ class Answer:
         return cls(text=text, usages=usages, session_id=None if session_id is None else str(session_id))
 
 
+def read_answer(read: Callable[[Mapping[str, Any]], Answer], response: dict[str, Any]) -> Answer:
+    """Read a response by the backend's `read`, which may raise anything.
+
+    Raises:
+        TypeError: It gave no answer.
+    """
+    answer: Any = read(response)
+    if not isinstance(answer, Answer):
+        raise TypeError(f"read() gave a {type(answer).__name__} in place of an Answer")
+    return answer
+
+
 def answer_or_nothing(read: Callable[[Mapping[str, Any]], Answer], response: dict[str, Any]) -> Answer:
     """Read a response that was found. One that holds no answer is kept all the same: the next attempt rejects it."""
     try:
-        return read(response)
-    except LangflowError:
+        return read_answer(read, response)
+    except Exception:  # noqa: BLE001 (the backend's own code)
         return Answer(text=None)
 
 

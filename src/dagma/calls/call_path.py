@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dagma.backoff import Backoff
-from dagma.calls.answer import Answer, answer_or_nothing, keep_answer
+from dagma.calls.answer import Answer, answer_or_nothing, keep_answer, read_answer
 from dagma.calls.call_backend import (
     Answered,
     CallBackend,
@@ -214,7 +214,7 @@ class Attempt:
 
     def _settle(self, response: dict[str, Any], origin: Origin, started: float) -> CallRecord:
         try:
-            answer = self._context.backend.read(response)
+            answer = read_answer(self._context.backend.read, response)
         except LangflowError as error:
             self._reject(response, error)
             raise

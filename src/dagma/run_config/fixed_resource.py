@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import dagster as dg
 from dagster._config.pythonic_config.resource import ConfigurableResourceFactoryResourceDefinition
@@ -49,11 +49,22 @@ class FixedResource(dg.ConfigurableResource[Any]):
             f"Set its fields where it is defined: {cls.__name__}(...)."
         )
 
+    def with_values(self) -> Self:
+        """Give the same with the values of its variables, for code that Dagster does not hand it to.
+
+        Raises:
+            SettingError: A variable is not set.
+        """
+        return self.model_copy(update=self._values())
+
+    def _values(self) -> dict[str, Any]:
+        return {name: setting_value(getattr(self, name)) for name in type(self).model_fields}
+
     @contextlib.contextmanager
     def _initialize(self, context: dg.InitResourceContext) -> Iterator[Any]:
         # As `nested_resources`: those, and every other field, are arguments of the class.
         try:
-            fields = {name: setting_value(getattr(self, name)) for name in type(self).model_fields}
+            fields = self._values()
         except environment.SettingError as error:
             # As an error of Dagster's own it is shown as it is, and not as the cause of another.
             raise dg.DagsterInvariantViolationError(str(error)) from None

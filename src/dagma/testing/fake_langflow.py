@@ -129,8 +129,9 @@ class FakeLangflow:
         self._store.remove_flow(flow_id)
 
     def behave(self, flow_id: str, behaviour: Behaviour) -> None:
-        """Set what a flow does from now on, whether it was added here or uploaded."""
-        self._store.behave(flow_id, behaviour)
+        """Set what a flow does from now on, whether it was added here or uploaded, by its id or endpoint name."""
+        flow = self._store.find_flow(flow_id)
+        self._store.behave(flow["id"] if flow is not None else flow_id, behaviour)
 
     def script(self, *faults: Fault) -> None:
         """Answer the coming requests with faults: each request with the first that matches it and is not used up."""

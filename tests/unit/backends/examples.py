@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+import dagster as dg
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
@@ -59,6 +60,13 @@ class Shouting(Backend):
         return "shouting"
 
 
+class Keyed(Shouting):
+    key: str
+
+    def answer(self, request: CallRequest) -> dict[str, Any]:
+        return {"text": f"{request.input_value} with {self.key}"}
+
+
 class Broken(Shouting):
     def answer(self, request: CallRequest) -> dict[str, Any]:
         raise ConnectionError(f"no answer to {request.input_value}")
@@ -91,6 +99,14 @@ class ProviderError(Exception):
         super().__init__(f"status {status_code}")
         self.status_code = status_code
         self.response = SimpleNamespace(headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+
+class HTTPStatusError(Exception):
+    """Carries a response, as the HTTP client below a provider's client raises it."""
+
+    def __init__(self, status_code: int) -> None:
+        super().__init__(f"status {status_code}")
+        self.response = SimpleNamespace(status_code=status_code, headers={})
 
 
 class RemoteProtocolError(Exception):
@@ -139,4 +155,5 @@ configured = RunnableLambda(lambda _, config: str(sorted(config["configurable"].
 numbers = RunnableLambda(lambda _: 42)
 refusing = RunnableLambda(refuse)
 refused_midway = metered_model | refusing
+keyed = Keyed(key=dg.EnvVar("MODEL_KEY"))
 not_a_backend = 42

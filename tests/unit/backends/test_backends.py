@@ -7,7 +7,7 @@ import pytest
 from langchain_core.exceptions import OutputParserException
 from unit.backends import examples
 
-from dagma import CallableBackend, CallRequest, FlowReference, LangChainBackend, record_calls
+from dagma import CallableBackend, CallRequest, FlowReference, LangChainBackend, ask_rows, record_calls
 from dagma.backends.backend import Backend
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
 from dagma.backends.selection import backend_from_environment
@@ -89,6 +89,8 @@ def test_a_runnable_without_text_is_an_error() -> None:
         (examples.ProviderError(403), Forbidden, "not_run", False),
         (examples.ProviderError(422), BadRequest, "not_run", False),
         (examples.ProviderError(429), RateLimited, "not_run", True),
+        (examples.HTTPStatusError(429), RateLimited, "not_run", True),
+        (examples.ProviderError(408), BackendError, "unknown", False),
         (examples.ProviderError(503), BackendError, "unknown", False),
         (TimeoutError("too late"), BackendError, "unknown", False),
         (ConnectionResetError("gone"), BackendError, "unknown", False),
@@ -166,6 +168,13 @@ def test_one_setting_chooses_the_backend(monkeypatch: pytest.MonkeyPatch, target
     assert type(backend_from_environment()) is kind
 
 
+def test_rows_are_asked_with_the_values_of_its_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGMA_BACKEND", f"{HERE}:keyed")
+    monkeypatch.setenv("MODEL_KEY", "a key")
+    (result,) = ask_rows([{"id": 1}], key="id", input="hi")
+    assert result.output == {"answer": "hi with a key"}
+
+
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
@@ -217,6 +226,18 @@ def test_what_no_answer_can_be_read_of_has_failed_and_is_sent_again(given: Any) 
     assert "unknown" not in {
         row["state"] for row in all_calls(LedgerSettings.from_environment().open().database, Filter())
     }
+
+
+def test_a_read_that_gives_no_answer_fails_the_call_for_certain() -> None:
+    class Careless(Odd):
+        def read(self, response: Any) -> Any:
+            return response["text"]
+
+    backend = Careless()
+    backend._gives = {"text": "x"}
+    with pytest.raises(MalformedResponse, match=r"TypeError: read\(\) gave a str in place of an Answer\.") as caught:
+        backend.run_flow("hi")
+    assert caught.value.outcome == "failed"
 
 
 def test_an_answer_that_cannot_be_read_is_not_quoted_where_no_texts_are_recorded(

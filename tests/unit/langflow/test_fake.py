@@ -18,8 +18,9 @@ def test_a_flow_does_what_its_function_says(fake_langflow: FakeLangflow, client:
 
     flow_id = fake_langflow.add_flow("greeter", greet, endpoint_name="greet")
     assert client.run("greet", "Ada", session_id="s-1").answer == "Hello Ada in s-1"
-    fake_langflow.behave(flow_id, lambda call: call.input_value.upper())
-    assert client.run(flow_id, "Ada").answer == "ADA"
+    for name in (flow_id, "greet"):
+        fake_langflow.behave(name, lambda call, name=name: f"{call.input_value} by {name}")
+        assert client.run(flow_id, "Ada").answer == f"Ada by {name}"
 
 
 def test_requests_are_recorded(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
