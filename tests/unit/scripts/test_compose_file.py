@@ -54,6 +54,17 @@ def test_a_service_mounts_nothing_of_the_host_but_files_of_its_own(name: str) ->
         assert volume.endswith(":ro"), volume
 
 
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"postgres", "redis", "ledger-migrate"}))
+def test_a_proxy_of_docker_s_own_does_not_stand_between_services(name: str) -> None:
+    environment = SERVICES[name]["environment"]
+    if name == "langflow":  # it reaches providers by it, and these hosts without
+        for variable in ("NO_PROXY", "no_proxy"):
+            assert {"localhost", "127.0.0.1", "llm"} < set(environment[variable].split(","))
+        return
+    for scheme in ("http", "https", "all"):
+        assert environment[f"{scheme}_proxy"] == environment[f"{scheme}_proxy".upper()] == ""
+
+
 @every_service
 def test_a_service_rotates_its_logs(name: str) -> None:
     logging = SERVICES[name]["logging"]
