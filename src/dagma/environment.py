@@ -5,6 +5,7 @@ environment of a process nor in `docker inspect`. So can the project's own varia
 of the folder that `DAGMA_PROJECT_SECRETS_DIR` names, which containers with the project's code have.
 """
 
+import getpass
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -112,6 +113,14 @@ def choice(name: str, words: tuple[Word, ...], default: Word) -> Word:
         if word.lower() == known:
             return known
     raise SettingError(f"{name} is {word!r}. Set it to one of: {', '.join(words)}.")
+
+
+def user_name() -> str:
+    """Name the user of this process; by their number where they have no name, as in containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _text_of_project(name: str, variables: Mapping[str, str]) -> str | None:

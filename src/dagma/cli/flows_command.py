@@ -19,6 +19,7 @@ from dagma.langflow.auth.credential import bare_url
 from dagma.langflow.errors import CallTimeout, MalformedResponse
 from dagma.langflow.known_failures import fix_for
 from dagma.langflow.variables_api import VariableType
+from dagma.ledger.formats import one_line
 from dagma.wording import counted
 
 Handler = Callable[[argparse.Namespace], int]
@@ -124,7 +125,7 @@ def show(options: argparse.Namespace) -> int:
             server = dict(client.get_flow(flow_id).raw) if flow_id in headers else None
             flow = file or server or {}
             stand = sync.relation(file, server).value
-            print(f"{flow_id}  {flow.get('endpoint_name') or '-':<20} {_plain(flow.get('name') or '-'):<24} {stand}")
+            print(f"{flow_id}  {flow.get('endpoint_name') or '-':<20} {one_line(flow.get('name') or '-'):<24} {stand}")
     return 0
 
 
@@ -194,9 +195,4 @@ def _report_problems(files: dict[Path, FlowDocument]) -> bool:
 
 
 def _line(word: str, name: str, remark: str) -> None:
-    print(f"{word:<10} {_plain(name):<20} {remark}".rstrip(), flush=True)
-
-
-def _plain(name: str) -> str:
-    """Write a name that somebody typed into Langflow: in a terminal, control characters would do something."""
-    return "".join(letter if letter.isprintable() else "?" for letter in name)
+    print(f"{word:<10} {one_line(name):<20} {remark}".rstrip(), flush=True)

@@ -1,8 +1,6 @@
 """A run that a command launches and waits for, and what is said of one that does not begin."""
 
 import argparse
-import getpass
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -59,7 +57,7 @@ def run_to_end(
     started = time.monotonic()
     run_id = None
     try:
-        run_id = webserver.launch(job, config, tags={PRINCIPAL_TAG: f"cli:{_user()}"})
+        run_id = webserver.launch(job, config, tags={PRINCIPAL_TAG: f"cli:{environment.user_name()}"})
         on_launch(run_id)
         if not _has_ended(webserver, run_id, started, wait):
             raise UnfinishedError(f"It has not ended after {wait:g} s. {_where(webserver, run_id)}")
@@ -69,13 +67,6 @@ def run_to_end(
         raise UnfinishedError(f"dagma: {error}{where}") from error
     except KeyboardInterrupt as interrupt:
         raise UnfinishedError(f"Interrupted. {_where(webserver, run_id)}", INTERRUPTED) from interrupt
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a number without a name, as containers have them
-        return str(os.getuid())
 
 
 def how_it_ended(outcome: Outcome) -> str:

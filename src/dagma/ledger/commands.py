@@ -1,7 +1,6 @@
 """`dagma ledger ...`: look at calls, export them, add up what was used, decide on lost ones, and keep the tables."""
 
 import argparse
-import getpass
 import socket
 import sys
 import time
@@ -10,6 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
+from dagma import environment
 from dagma.ledger.admission import begun_from_row
 from dagma.ledger.call import State
 from dagma.ledger.database import Database, utc_now
@@ -188,7 +188,7 @@ def run_resolve(arguments: argparse.Namespace) -> int:
     call = _the_call(find_calls(ledger.database, arguments.name), arguments.name)
     if arguments.decision == "give_up" and call["rejected_at"] is not None:
         raise LedgerError(f"Call {call['id']} was decided to be sent again before, and that can't be taken back.")
-    by = f"decided by {_whoami()} with `dagma ledger resolve`"
+    by = f"decided by {environment.user_name()}@{socket.gethostname()} with `dagma ledger resolve`"
     decide = ledger.resend if arguments.decision == "resend" else ledger.give_up
     decide(begun_from_row("unknown", call), by)
     (recorded,) = find_calls(ledger.database, call["id"])
@@ -328,10 +328,3 @@ def _the_call(records: list[Record], name: str) -> Record:
         listed = ", ".join(record["id"][:12] for record in unknown[:10])
         raise LedgerError(f"{name!r} names {len(unknown)} unknown calls: {listed}. Write more of the id.")
     return unknown[0]
-
-
-def _whoami() -> str:
-    user = "somebody"
-    with suppress(KeyError, OSError):  # no such user in a container
-        user = getpass.getuser()
-    return f"{user}@{socket.gethostname()}"

@@ -48,6 +48,11 @@ def printable(text: str) -> str:
     return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
 
 
+def one_line(text: str) -> str:
+    """Take the control characters out of a text, ends of lines and tabs among them."""
+    return re.sub("[\n\t]", " ", printable(text))
+
+
 def show_decimal(value: Decimal) -> str:
     """Write an exact number without an exponent and without trailing zeros."""
     text = f"{value:f}"
@@ -76,7 +81,7 @@ def _write_json_lines(records: Iterable[Mapping[str, Any]], columns: Sequence[st
 
 
 def _cell(value: Any) -> str:
-    text = re.sub("[\n\t]", " ", printable(show_value(value)))
+    text = one_line(show_value(value))
     return text if len(text) <= CELL_CHARACTERS else text[: CELL_CHARACTERS - 1] + "…"
 
 

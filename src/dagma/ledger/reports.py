@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
 from dagma.ledger.database import Database
 from dagma.ledger.errors import NoSuchRecordError
-from dagma.ledger.formats import printable
+from dagma.ledger.formats import one_line
 from dagma.ledger.quotas import COLUMNS, EVERY, Limit, canonical_flow, named, window_end, window_start
 from dagma.ledger.tables import calls, rejections, usage_hours
 
@@ -186,7 +186,7 @@ def _resolve(connection: Connection, column: ColumnElement[Any], name: str, what
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(printable, names[:MOST_LISTED])) + (", ..." if len(names) > MOST_LISTED else "")
+    return ", ".join(map(one_line, names[:MOST_LISTED])) + (", ..." if len(names) > MOST_LISTED else "")
 
 
 def all_calls(database: Database, which: Filter) -> Iterator[Record]:
