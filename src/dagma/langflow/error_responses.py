@@ -121,11 +121,6 @@ def error_of(reply: Reply, subject: str) -> LangflowError:
     )
 
 
-def flow_ran(reply: Reply) -> bool:
-    """Return whether an error response says that the flow ran and failed, whatever its status pretends."""
-    return _failed_run(Fault.of(reply), "run") is not None
-
-
 def flow_failed(
     message: str, subject: str, details: Details, component: str | None = None, *, redactor: Redactor
 ) -> FlowFailed:

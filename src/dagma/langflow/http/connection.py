@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 from dagma.backoff import Backoff
 from dagma.langflow.auth.credential import Credential, Credentials
-from dagma.langflow.error_responses import error_of, flow_ran
+from dagma.langflow.error_responses import error_of
 from dagma.langflow.errors import LangflowError, RateLimited
 from dagma.langflow.flow import FlowCache
 from dagma.langflow.http.connection_settings import TLS, JobPolicy, Timeouts
@@ -116,7 +116,6 @@ class Connection:
             timeouts=timeouts,
             tls=tls,
             max_body_bytes=max_body_bytes,
-            is_answer=flow_ran,
         )
         self._seconds = self._transport.timeouts.total
         self._retry = retry or RetryPolicy()

@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,7 +22,6 @@ from dagma.langflow.http.watched_http import Deadline, Watch, watched_pools
 
 DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 65_536
-_LONGEST_REFUSAL_BYTES = 65_536
 # Of a body, for errors to quote.
 _START_BYTES = 4096
 
@@ -115,7 +113,6 @@ class Transport:
         timeouts: Time-outs in seconds.
         tls: Trust and identity.
         max_body_bytes: Largest body that is read whole; a stream is bounded by its longest event.
-        is_answer: Whether a 401 answers what was asked, and so does not refuse the credential; none does by default.
         may_quote: Whether errors may quote bodies; not where a body may hold a secret that is not known yet.
     """
 
@@ -128,7 +125,6 @@ class Transport:
         timeouts: Timeouts | None = None,
         tls: TLS | None = None,
         max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
-        is_answer: Callable[[Reply], bool] = lambda _: False,
         may_quote: bool = True,
     ) -> None:
         self.base_url = checked_base_url("The base URL", base_url).rstrip("/")
@@ -140,7 +136,6 @@ class Transport:
         self._headers = HTTPHeaderDict({"Accept-Encoding": "identity", "Accept": "application/json"})
         self._headers.update(further)
         self.max_body_bytes = max_body_bytes
-        self._is_answer = is_answer
         self._may_quote = may_quote
         self._pools = watched_pools(self.base_url, tls or TLS())
 
@@ -217,28 +212,28 @@ class Transport:
         deadline.check(f"{request} was sent")
         silence = min(read_timeout or self.timeouts.read, deadline.remaining() + 1.0)
         started = time.monotonic()
-        watch = Watch(deadline)
-        for renewals_left in (1, 0):
+        for may_renew in (True, False):
+            watch = Watch(deadline)
             with self._translated(request, watch), watch.current():
                 proof = {
                     name: header_value(f"Header {name}", value) for name, value in self._credential.headers().items()
                 }
                 response = self._response(request, proof, watch, silence)
+            # What refuses a token names what it takes (RFC 6750). A 401 without it may be a provider's, passed on by
+            # a flow that ran.
+            is_refused = response.status == 401 and "WWW-Authenticate" in response.headers
             start = bytearray()
             with closing(response), quoting(partial(self._excerpt, start)):
                 if 300 <= response.status < 400:
                     raise self._redirect_refused(response)
-                reply = StreamReply(
+                if may_renew and is_refused and self._renewed(proof, watch):
+                    continue
+                yield StreamReply(
                     status=response.status,
                     headers=response.headers,
                     chunks=self._chunks(response, request, watch, start),
                     started=started,
                 )
-                if reply.status == 401 and renewals_left:
-                    refused, reply = self._told_refusal(reply)
-                    if refused and self._renewed(proof, watch):
-                        continue
-                yield reply
                 return
 
     def _response(self, request: Request, proof: Mapping[str, str], watch: Watch, silence: float) -> BaseHTTPResponse:
@@ -267,21 +262,7 @@ class Transport:
 
     def _renewed(self, refused: Mapping[str, str], watch: Watch) -> bool:
         with watch.current():
-            renewed = self._credential.renew(refused)
-        # What was refused did not run; only what is sent from here on may.
-        watch.sent = watch.sent and not renewed
-        return renewed
-
-    def _told_refusal(self, reply: StreamReply) -> tuple[bool, StreamReply]:
-        """Return whether a 401 refuses the credential, and the response, which still has its whole body."""
-        body = bytearray()
-        for chunk in reply.chunks:
-            body += chunk
-            if len(body) > _LONGEST_REFUSAL_BYTES:
-                # Whatever this is, it is not known to have run nothing.
-                return False, replace(reply, chunks=chain([bytes(body)], reply.chunks))
-        whole = replace(reply, chunks=iter([bytes(body)]))
-        return not self._is_answer(self.read(replace(reply, chunks=iter([bytes(body)])))), whole
+            return self._credential.renew(refused)
 
     def _excerpt(self, start: bytearray) -> str:
         return self.redactor().excerpt(bytes(start), is_cut=True) if self._may_quote else ""
