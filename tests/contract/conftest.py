@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 import requests
 
-from dagma.langflow import ApiKey, JobPolicy, LangflowClient, Unreachable
+from dagma.langflow import Access, JobPolicy, LangflowClient, Unreachable
 from dagma.testing import (
     Behaviour,
     ComponentFailed,
@@ -108,7 +108,7 @@ def client(langflow_server: LangflowServer) -> Iterator[LangflowClient]:
     """Give a client of the server under test."""
     with LangflowClient(
         langflow_server.base_url,
-        auth=ApiKey(langflow_server.api_key),
+        access=Access(api_key=langflow_server.api_key),
         jobs=JobPolicy(total=60.0, queued=30.0, outage=5.0),
     ) as client:
         yield client

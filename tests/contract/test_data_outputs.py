@@ -7,7 +7,7 @@ import pytest
 from contract.conftest import LangflowServer, flow_named
 
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
-from dagma.langflow import ApiKey, CompletedWithoutOutput, LangflowClient
+from dagma.langflow import Access, CompletedWithoutOutput, LangflowClient
 
 ROWS = [{"word": "one", "letters": 3}, {"word": "three", "letters": 5}]
 GIVEN = {"data": {"letters": {"one": 3, "three": 5}}, "table": ROWS}
@@ -15,7 +15,7 @@ GIVEN = {"data": {"letters": {"one": 3, "three": 5}}, "table": ROWS}
 
 @pytest.fixture(scope="module")
 def client(real_langflow: LangflowServer) -> Iterator[LangflowClient]:
-    with LangflowClient(real_langflow.base_url, auth=ApiKey(real_langflow.api_key)) as client:
+    with LangflowClient(real_langflow.base_url, Access(api_key=real_langflow.api_key)) as client:
         yield client
 
 

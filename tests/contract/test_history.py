@@ -9,13 +9,13 @@ from uuid import uuid4
 import pytest
 from contract.conftest import FLOWS, LangflowServer
 
-from dagma.langflow import ApiKey, LangflowClient
+from dagma.langflow import Access, LangflowClient
 from dagma.langflow.past_runs_api import StoredRecord
 
 
 @pytest.fixture(scope="module")
 def client(real_langflow: LangflowServer) -> Iterator[LangflowClient]:
-    with LangflowClient(real_langflow.base_url, auth=ApiKey(real_langflow.api_key)) as client:
+    with LangflowClient(real_langflow.base_url, Access(api_key=real_langflow.api_key)) as client:
         yield client
 
 

@@ -6,7 +6,7 @@ import pytest
 from contract.conftest import Flows, LangflowServer
 from harness.langflow_users import Caller, answer_of, flow_file, made_user
 
-from dagma.langflow import ApiKey, BearerToken, Forbidden, LangflowClient
+from dagma.langflow import Access, Forbidden, LangflowClient
 
 
 @pytest.mark.parametrize("headers", [{}, {"x-api-key": "sk-wrong"}, {"Authorization": "Bearer {key}"}])
@@ -22,17 +22,17 @@ def test_a_missing_or_wrong_key_and_a_key_as_bearer_are_403(
     assert response.status_code in expected
 
 
-@pytest.mark.parametrize("auth", [None, ApiKey("sk-wrong-key")])
-def test_the_client_says_forbidden(langflow_server: LangflowServer, flows: Flows, auth: ApiKey | None):
-    with LangflowClient(langflow_server.base_url, auth=auth) as stranger, pytest.raises(Forbidden) as caught:
+@pytest.mark.parametrize("access", [None, Access(api_key="sk-wrong-key")])
+def test_the_client_says_forbidden(langflow_server: LangflowServer, flows: Flows, access: Access | None):
+    with LangflowClient(langflow_server.base_url, access=access) as stranger, pytest.raises(Forbidden) as caught:
         stranger.run(flows.echo, "hello")
     assert caught.value.outcome == "not_run"
     assert "sk-wrong-key" not in f"{caught.value} {caught.value.excerpt}"
 
 
 def test_a_key_as_bearer_token_is_forbidden(langflow_server: LangflowServer, flows: Flows):
-    auth = BearerToken(langflow_server.api_key)
-    with LangflowClient(langflow_server.base_url, auth=auth) as stranger, pytest.raises(Forbidden):
+    access = Access(bearer_token=langflow_server.api_key)
+    with LangflowClient(langflow_server.base_url, access=access) as stranger, pytest.raises(Forbidden):
         stranger.run(flows.echo, "hello")
 
 

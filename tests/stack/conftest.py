@@ -11,7 +11,7 @@ import pytest
 from harness.stack import Stack, wait_until
 
 from dagma.execution.webserver import ENTRY, Outcome, Webserver, WebserverError
-from dagma.langflow import ApiKey, LangflowClient
+from dagma.langflow import Access, LangflowClient
 
 JOB = "langflow_run_flow_job"
 ASSET = "langflow_run_flow"
@@ -125,7 +125,7 @@ def dagster(stack: Stack) -> Dagster:
 @pytest.fixture(scope="session")
 def langflow(stack: Stack) -> Iterator[LangflowClient]:
     """The stack's Langflow, through its published port."""
-    with LangflowClient(stack.langflow_url, auth=ApiKey(stack.settings["LANGFLOW_API_KEY"])) as client:
+    with LangflowClient(stack.langflow_url, Access(api_key=stack.settings["LANGFLOW_API_KEY"])) as client:
         yield client
 
 

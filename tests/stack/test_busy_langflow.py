@@ -9,7 +9,7 @@ import requests
 from harness.stack import Stack, wait_until
 from stack.conftest import BEHAVE_COMPONENT, Dagster, rows, sleeping
 
-from dagma.langflow import ApiKey, Conflict, FlowFailed, LangflowClient, RetryPolicy
+from dagma.langflow import Access, Conflict, FlowFailed, LangflowClient, RetryPolicy
 
 CALLERS = 9
 FAILING = {BEHAVE_COMPONENT: {"fail_with": "The model is away."}}
@@ -34,9 +34,9 @@ def test_a_submission_that_loses_the_race_for_its_key_may_be_repeated(
                 lost.append((key, error))
                 over.set()
 
-    auth = ApiKey(stack.settings["LANGFLOW_API_KEY"])
+    access = Access(api_key=stack.settings["LANGFLOW_API_KEY"])
     with (
-        LangflowClient(stack.langflow_url, auth=auth, retry=RetryPolicy(attempts=1)) as once,
+        LangflowClient(stack.langflow_url, access=access, retry=RetryPolicy(attempts=1)) as once,
         ThreadPoolExecutor(CALLERS) as callers,
     ):
         races = [callers.submit(race, number) for number in range(CALLERS)]

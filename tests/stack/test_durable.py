@@ -9,7 +9,7 @@ from harness.stack import Stack, wait_until
 from stack.conftest import Dagster, retry_of, rows
 from stack.in_flight import launch_job
 
-from dagma.langflow import ApiKey, JobLost, JobPolicy, LangflowClient
+from dagma.langflow import Access, JobLost, JobPolicy, LangflowClient
 
 STOP_SECONDS = 5.0
 # How long it may take from a worker's death to the retry of its run.
@@ -153,10 +153,10 @@ def test_a_job_that_langflow_dropped_is_lost_and_its_key_is_free_again(
         stack.sql("langflow", f"{unwritten} WHERE job_id = '{job_id}'")
 
     assert langflow.submit(behave, "hello", idempotency_key=key) == job_id
-    auth = ApiKey(stack.settings["LANGFLOW_API_KEY"])
+    access = Access(api_key=stack.settings["LANGFLOW_API_KEY"])
     impatient = JobPolicy(unattended=3.0)
     with (
-        LangflowClient(stack.langflow_url, auth=auth, jobs=impatient) as client,
+        LangflowClient(stack.langflow_url, access=access, jobs=impatient) as client,
         pytest.raises(JobLost, match="has dropped the job"),
     ):
         list(client.follow(job_id))

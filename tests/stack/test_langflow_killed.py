@@ -9,7 +9,7 @@ from harness.stack import Stack
 from stack.conftest import Dagster, rows, sleeping
 from stack.in_flight import launch_direct, launch_job, runs_of, wait_for_runs
 
-from dagma.langflow import ApiKey, JobLost, JobPolicy, LangflowClient
+from dagma.langflow import Access, JobLost, JobPolicy, LangflowClient
 
 # Until all are launched and Langflow is killed, on a busy machine.
 SECONDS = 40.0
@@ -84,9 +84,9 @@ def test_a_job_in_the_queue_is_forgotten_and_its_key_is_free_once_that_is_told(
 ) -> None:
     assert langflow.status(killed.queued_id).state == "queued", "as it will be for ever"
     assert langflow.submit(behave, "waits", idempotency_key=killed.queued_key) == killed.queued_id
-    auth = ApiKey(stack.settings["LANGFLOW_API_KEY"])
+    access = Access(api_key=stack.settings["LANGFLOW_API_KEY"])
     impatient = JobPolicy(queued=3.0)
-    with LangflowClient(stack.langflow_url, auth=auth, jobs=impatient) as client, pytest.raises(JobLost):
+    with LangflowClient(stack.langflow_url, access=access, jobs=impatient) as client, pytest.raises(JobLost):
         client.collect(killed.queued_id)
     again = langflow.submit(behave, "waits", idempotency_key=killed.queued_key)
     assert again != killed.queued_id

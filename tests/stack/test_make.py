@@ -15,7 +15,7 @@ import requests
 from harness.stack import IMAGE_TAG, ROOT, SLOT, wait_until
 
 from dagma.execution.webserver import Webserver, WebserverError
-from dagma.langflow import ApiKey, LangflowClient
+from dagma.langflow import Access, LangflowClient
 
 PROJECT = f"dagma-make{SLOT or ''}"
 SETTINGS = {
@@ -276,7 +276,7 @@ def test_make_ps_and_logs_show_the_services(clone: Clone) -> None:
 def test_a_flow_that_was_edited_in_the_canvas_comes_back_as_a_file(clone: Clone) -> None:
     file = clone.folder / "flows" / "echo.json"
     before = file.read_text()
-    with LangflowClient(LANGFLOW, auth=ApiKey(clone.settings()["LANGFLOW_API_KEY"])) as langflow:
+    with LangflowClient(LANGFLOW, Access(api_key=clone.settings()["LANGFLOW_API_KEY"])) as langflow:
         langflow.upsert_flow({**json.loads(before), "description": "Edited in the canvas."})
     clone.make("flows-pull", "f=echo")
     assert json.loads(file.read_text())["description"] == "Edited in the canvas."
@@ -284,7 +284,7 @@ def test_a_flow_that_was_edited_in_the_canvas_comes_back_as_a_file(clone: Clone)
 
     file.write_text(before)
     clone.make("flows-push", "FORCE=1")
-    with LangflowClient(LANGFLOW, auth=ApiKey(clone.settings()["LANGFLOW_API_KEY"])) as langflow:
+    with LangflowClient(LANGFLOW, Access(api_key=clone.settings()["LANGFLOW_API_KEY"])) as langflow:
         assert langflow.get_flow(ECHO).raw["description"] == json.loads(before)["description"]
 
 
@@ -293,7 +293,7 @@ def test_a_flow_is_pulled_by_a_name_with_blanks_and_quotes(clone: Clone) -> None
     name = """It's "my" $5 flow"""
     flow = {**json.loads((clone.folder / "flows" / "echo.json").read_text()), "name": name, "endpoint_name": None}
     flow["id"] = "da90a000-0000-4000-8000-0000000000f1"
-    with LangflowClient(LANGFLOW, auth=ApiKey(clone.settings()["LANGFLOW_API_KEY"])) as langflow:
+    with LangflowClient(LANGFLOW, Access(api_key=clone.settings()["LANGFLOW_API_KEY"])) as langflow:
         langflow.upsert_flow(flow)
     before = set((clone.folder / "flows").iterdir())
     pulled = clone.make("flows-pull", f"f={name}")
@@ -402,7 +402,7 @@ def test_flows_are_assets_and_those_that_are_drawn_later_too(clone: Clone) -> No
     wait_until("the flows of the repository", lambda: {"assistant", "echo"} <= assets(), seconds=60)
     drawn = {**json.loads((clone.folder / "flows" / "echo.json").read_text()), "name": "Drawn later"}
     drawn |= {"endpoint_name": "drawn-later", "id": "da90a000-0000-4000-8000-0000000000f2"}
-    with LangflowClient(LANGFLOW, auth=ApiKey(clone.settings()["LANGFLOW_API_KEY"])) as langflow:
+    with LangflowClient(LANGFLOW, Access(api_key=clone.settings()["LANGFLOW_API_KEY"])) as langflow:
         # The project has an asset of that name, and keeps it.
         shout = {"name": "Shout", "endpoint_name": "shout", "id": "da90a000-0000-4000-8000-0000000000f3"}
         langflow.upsert_flow(drawn | shout)

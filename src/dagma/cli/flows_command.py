@@ -15,9 +15,9 @@ from dagma.flows.files import read_flows
 from dagma.flows.sync import Relation, Result
 from dagma.flows.validation import clashes, problems
 from dagma.langflow import LangflowClient, LangflowError, ServerError, Unreachable
-from dagma.langflow.auth.credential import bare_url
 from dagma.langflow.errors import CallTimeout, MalformedResponse
 from dagma.langflow.known_failures import fix_for
+from dagma.langflow.redaction import bare_url
 from dagma.langflow.variables_api import VariableType
 from dagma.ledger.formats import one_line
 from dagma.wording import counted

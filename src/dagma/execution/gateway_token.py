@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from requests import PreparedRequest
 
 from dagma import environment
-from dagma.langflow.auth.credential import bare_url
+from dagma.langflow.redaction import bare_url
 
 
 def bearer(token: str) -> Callable[[PreparedRequest], PreparedRequest]:

@@ -12,7 +12,7 @@ import requests
 
 from dagma import environment
 from dagma.execution.gateway_token import bearer, token_for
-from dagma.langflow.auth.credential import bare_url
+from dagma.langflow.redaction import bare_url
 
 DEFAULT_URL = "http://127.0.0.1:3000"
 REQUEST_TIMEOUT_SECONDS = 30.0

@@ -2,8 +2,6 @@
 
 from dagma.backoff import Backoff
 from dagma.langflow.auth.access import Access
-from dagma.langflow.auth.client_credentials import ClientCredentials
-from dagma.langflow.auth.credential import ApiKey, BasicAuth, BearerToken, Credential
 from dagma.langflow.client import LangflowClient
 from dagma.langflow.errors import (
     BadRequest,
@@ -32,26 +30,20 @@ from dagma.langflow.events import EventKind, FlowEvent
 from dagma.langflow.files_api import StoredFile
 from dagma.langflow.flow import Flow, InputType, OutputType, content_version
 from dagma.langflow.http.connection import RetryPolicy
-from dagma.langflow.http.connection_settings import TLS, JobPolicy, Timeouts
+from dagma.langflow.http.connection_settings import JobPolicy, Timeouts
 from dagma.langflow.jobs_api import HumanRequest, JobState, JobStatus
 from dagma.langflow.past_runs_api import PastRun, StoredRecord
 from dagma.langflow.result import CallResult, TokenUsage, Trace
 from dagma.langflow.variables_api import Variable
 
 __all__ = [
-    "TLS",
     "Access",
-    "ApiKey",
     "Backoff",
     "BadRequest",
-    "BasicAuth",
-    "BearerToken",
     "CallResult",
     "CallTimeout",
-    "ClientCredentials",
     "CompletedWithoutOutput",
     "Conflict",
-    "Credential",
     "EventKind",
     "Flow",
     "FlowEvent",

@@ -10,11 +10,12 @@ class LangflowClient(PastRunsApi, VariablesApi, FilesApi):
 
     Args:
         base_url: Address of Langflow, or of the gateway in front of it.
-        auth: Proof of identity: one, or several for a gateway and Langflow behind it.
-        headers: More headers for every request, for a gateway; their values are kept out of errors.
+        access: Credentials and TLS.
         timeouts: Time-outs in seconds.
         retry: When to send a request again.
         jobs: How patiently background jobs are watched.
-        tls: Trust and identity.
         max_body_bytes: Largest response that is read.
+
+    Raises:
+        ValueError: The base URL can't be used, or the proxy or the authorities that the environment names.
     """

@@ -13,7 +13,6 @@ from email.utils import parsedate_to_datetime
 from http.client import responses
 from typing import Any
 
-from dagma.langflow.auth.credential import Redactor
 from dagma.langflow.errors import (
     BadRequest,
     CallTimeout,
@@ -33,6 +32,7 @@ from dagma.langflow.errors import (
 )
 from dagma.langflow.http.transport import Reply
 from dagma.langflow.known_failures import NO_CREDIT, fix_for
+from dagma.langflow.redaction import Redactor
 from dagma.langflow.untrusted_json import finite_number, json_or_none, text_or_none, walk
 
 # Langflow refuses these before it starts or queues anything (DATABASE_ERROR is not one: it can follow a run).

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dagma.langflow.auth.credential import NOTHING_SECRET, Redactor
 from dagma.langflow.error_responses import flow_failed
 from dagma.langflow.errors import CompletedWithoutOutput, MalformedResponse
+from dagma.langflow.redaction import NOTHING_SECRET, Redactor
 from dagma.langflow.untrusted_json import finite_number, objects, text_or_none, walk
 
 Way = Literal["v1_run", "v1_stream", "v2_background"]

@@ -4,11 +4,11 @@ from bench.fake_process import fake_langflow
 from bench.fake_server import REMEMBERED_RUNS
 from bench.million_rows import kill_after
 
-from dagma.langflow import ApiKey, LangflowClient
+from dagma.langflow import Access, LangflowClient
 
 
 def test_the_fake_server_counts_runs_and_different_inputs_of_its_echo_only() -> None:
-    with fake_langflow() as fake, LangflowClient(fake.base_url, auth=ApiKey(fake.api_key)) as client:
+    with fake_langflow() as fake, LangflowClient(fake.base_url, Access(api_key=fake.api_key)) as client:
         assert fake.counts() == (0, 0)
         answers = [client.run(fake.echo_id, question).answer for question in ("a", "b", "a")]
         client.run(fake.flow_id, "c")

@@ -11,7 +11,7 @@ import pytest
 import requests
 from bench import recorder
 
-from dagma.langflow import ApiKey, LangflowClient
+from dagma.langflow import Access, LangflowClient
 from dagma.testing import FakeLangflow, Fault
 
 
@@ -27,7 +27,7 @@ def address() -> Iterator[str]:
 def test_a_run_goes_through_and_its_arrival_is_printed(
     address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with FakeLangflow() as fake, LangflowClient(address, auth=ApiKey(fake.api_key)) as client:
+    with FakeLangflow() as fake, LangflowClient(address, Access(api_key=fake.api_key)) as client:
         monkeypatch.setattr(recorder, "LANGFLOW", fake.base_url)
         flow_id = fake.add_flow("echo")
         before = time.time()

@@ -20,7 +20,7 @@ from unit.calls.conftest import FLOW_ID, Flow, Ran, execute, rows, sends, wait_f
 from unit.calls.quick_policy import set_policy
 
 from dagma.backends.langflow import langflow_jobs, langflow_resource
-from dagma.langflow import ApiKey, JobPolicy, LangflowClient
+from dagma.langflow import Access, JobPolicy, LangflowClient
 from dagma.testing import ComponentFailed, FakeAnswer, FakeCall, FakeLangflow, Fault, HumanNeeded, VariableMissing
 
 HERE = Path(__file__).parent
@@ -340,7 +340,7 @@ def test_a_job_that_someone_stopped_in_langflow_is_recorded_as_cancelled(
 
     def stop() -> None:
         wait_for("the job", lambda: fake.jobs and fake.jobs[0].state == "in_progress")
-        with LangflowClient(fake.base_url, auth=ApiKey(fake.api_key)) as client:
+        with LangflowClient(fake.base_url, Access(api_key=fake.api_key)) as client:
             client.stop(fake.jobs[0].id)
 
     stopper = threading.Thread(target=stop)
@@ -372,7 +372,7 @@ def test_a_job_that_waits_for_a_human_is_collected_after_the_decision(
     assert "re-execute the run from failure" in first.failure["fix"]
     assert "it waits for a human's decision" in "".join(first.log)
 
-    with LangflowClient(fake.base_url, auth=ApiKey(fake.api_key)) as client:
+    with LangflowClient(fake.base_url, Access(api_key=fake.api_key)) as client:
         (question,) = client.pending(FLOW_ID)
         client.resume(question, "approve")
     again = execute(instance, parent=first, tags={"dagster/is_resume_retry": "true"}, input_value="hi")

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from dagma.langflow import ApiKey, LangflowClient
+from dagma.langflow import Access, LangflowClient
 from dagma.testing import FakeLangflow, RecordedRequest
 from dagma.testing.fixtures import fake_langflow
 
@@ -19,7 +19,7 @@ def writes(fake: FakeLangflow) -> list[RecordedRequest]:
 
 @pytest.fixture
 def client(fake_langflow: FakeLangflow) -> Iterator[LangflowClient]:
-    with LangflowClient(fake_langflow.base_url, auth=ApiKey(fake_langflow.api_key)) as client:
+    with LangflowClient(fake_langflow.base_url, Access(api_key=fake_langflow.api_key)) as client:
         yield client
 
 

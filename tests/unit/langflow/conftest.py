@@ -9,7 +9,7 @@ from harness.certificates import certificates
 from hypothesis import settings
 
 from dagma.backoff import Backoff
-from dagma.langflow import ApiKey, JobPolicy, LangflowClient, RetryPolicy, Timeouts
+from dagma.langflow import Access, JobPolicy, LangflowClient, RetryPolicy, Timeouts
 from dagma.testing import FakeLangflow
 from dagma.testing.fixtures import fake_langflow
 
@@ -34,7 +34,7 @@ def make_client(fake_langflow: FakeLangflow) -> Iterator[MakeClient]:
         def make(**options: Any) -> LangflowClient:
             settings = {
                 "base_url": fake_langflow.base_url,
-                "auth": ApiKey(fake_langflow.api_key),
+                "access": Access(api_key=fake_langflow.api_key),
                 "timeouts": Timeouts(connect=10.0, read=10.0, total=20.0),  # a busy machine is no defect
                 "retry": RetryPolicy(attempts=3, backoff=Backoff(0.01, 0.02)),
                 "jobs": JobPolicy(total=10.0, queued=5.0, outage=1.0, stall=0.5, poll=0.1),

@@ -1,7 +1,11 @@
+from base64 import b64decode
+from pathlib import Path
+
 import pytest
 from harness.certificates import Certificates, tls_server
+from unit.langflow.conftest import MakeClient
 
-from dagma.langflow import Access
+from dagma.langflow import Access, LangflowClient, LangflowError
 from dagma.testing import FakeLangflow, Fault
 
 OAUTH = {
@@ -30,29 +34,10 @@ SECRETS = {
 def test_what_a_gateway_wants_is_sent_beside_the_key(
     fake_langflow: FakeLangflow, settings: dict[str, str], header: str, value: str
 ):
-    with Access(api_key=fake_langflow.api_key, **settings).connect(fake_langflow.base_url) as client:
+    with LangflowClient(fake_langflow.base_url, Access(api_key=fake_langflow.api_key, **settings)) as client:
         client.list_flows()
     assert fake_langflow.requests[-1].headers[header] == value
     assert fake_langflow.requests[-1].headers["x-api-key"] == fake_langflow.api_key
-
-
-def test_a_token_is_fetched_with_client_credentials(fake_langflow: FakeLangflow):
-    answer = {"access_token": "fetched", "token_type": "Bearer", "expires_in": 300}
-    fake_langflow.script(Fault(path="/token", status=200, body=answer))
-    access = Access(
-        api_key=fake_langflow.api_key,
-        oauth_token_url=fake_langflow.base_url + "/token",
-        oauth_client_id="the-client",
-        oauth_client_secret="the-secret",
-        oauth_scope="flows",
-        oauth_audience="langflow",
-    )
-    with access.connect(fake_langflow.base_url) as client:
-        client.list_flows()
-    fetch, call = fake_langflow.requests
-    assert fetch.body == b"grant_type=client_credentials&scope=flows&audience=langflow"
-    assert fetch.headers["authorization"].startswith("Basic ")
-    assert call.headers["authorization"] == "Bearer fetched"
 
 
 def test_both_sides_of_tls_are_proved(certificates: Certificates):
@@ -60,7 +45,7 @@ def test_both_sides_of_tls_are_proved(certificates: Certificates):
         access = Access(
             ca_bundle=certificates.authority, client_cert=certificates.client, client_key=certificates.client_key
         )
-        with access.connect(fake.base_url) as client:
+        with LangflowClient(fake.base_url, access) as client:
             assert client.health_check()["status"] == "ok"
 
 
@@ -75,7 +60,7 @@ def test_a_token_is_fetched_with_both_sides_of_tls_proved(certificates: Certific
             client_cert=certificates.client,
             client_key=certificates.client_key,
         )
-        with access.connect(fake.base_url) as client:
+        with LangflowClient(fake.base_url, access) as client:
             client.health_check()
         assert [request.path for request in fake.requests] == ["/token", "/health_check"]
 
@@ -107,6 +92,63 @@ def test_a_token_is_fetched_with_both_sides_of_tls_proved(certificates: Certific
 def test_what_can_not_be_used_is_refused_at_once(settings: dict[str, str], message: str):
     with pytest.raises(ValueError, match=message):
         Access(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("key", [" sk-1", "sk-1\n", "sk-\r\nX-Evil: 1", "sk-\x00", "sk-ü", "sk-\u2028"])
+@pytest.mark.parametrize("name", ["api_key", "bearer_token"])
+def test_a_key_that_no_header_can_hold_is_refused_without_being_shown(name: str, key: str):
+    with pytest.raises(ValueError, match="stray newline") as caught:
+        Access(**{name: key})  # type: ignore[arg-type]
+    assert key not in str(caught.value)
+
+
+def test_a_gateways_password_and_langflows_key_go_together(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
+):
+    key = fake_langflow.api_key
+    access = Access(api_key=key, basic_user="ürsula", basic_password="pässword", headers='{"X-Tenant": "team-one"}')
+    make_client(access=access).run(echo, "hello")
+    headers = fake_langflow.requests[0].headers
+    assert b64decode(headers["authorization"].removeprefix("Basic ")).decode() == "ürsula:pässword"
+    assert (headers["x-api-key"], headers["x-tenant"]) == (key, "team-one")
+
+
+def test_a_netrc_of_the_machine_is_not_used(
+    fake_langflow: FakeLangflow, make_client: MakeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    make_client(access=None).health_check()
+    assert "authorization" not in fake_langflow.requests[0].headers
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"api_key": "sk-a-secret"}, "You sent sk-a-secret"),
+        ({"bearer_token": "a-secret-token"}, "You sent a-secret-token"),
+        ({"basic_user": "u", "basic_password": "a-secret-word"}, "You sent a-secret-word"),
+        ({"basic_user": "u", "basic_password": "a-secret-word"}, "You sent dTphLXNlY3JldC13b3Jk"),
+        ({"headers": '{"X-Tenant": "a-secret-header"}'}, "You sent a-secret-header"),
+    ],
+    ids=["key", "token", "password", "user and password", "header"],
+)
+def test_a_secret_is_kept_out_of_errors(
+    fake_langflow: FakeLangflow, make_client: MakeClient, settings: dict[str, str], told: str
+):
+    fake_langflow.script(Fault(status=400, body=told))
+    with pytest.raises(LangflowError) as caught:
+        make_client(access=Access(**settings)).health_check()  # type: ignore[arg-type]
+    assert caught.value.excerpt == "You sent ***"
+
+
+def test_no_cookie_is_kept(fake_langflow: FakeLangflow, make_client: MakeClient):
+    client = make_client()
+    fake_langflow.script(Fault(status=200, body={"status": "ok"}, headers={"Set-Cookie": "session=other; Path=/"}))
+    client.health_check()
+    client.health_check()
+    assert "cookie" not in fake_langflow.requests[1].headers
 
 
 @pytest.mark.parametrize("name", SECRETS)

@@ -6,9 +6,9 @@ import pytest
 from urllib3.exceptions import ProtocolError, SSLError
 
 from dagma.langflow import LangflowError, TLSFailure, Unreachable
-from dagma.langflow.auth.credential import NOTHING_SECRET
 from dagma.langflow.http.network_errors import network_error
 from dagma.langflow.http.watched_http import Deadline, Watch
+from dagma.langflow.redaction import NOTHING_SECRET
 
 
 def typed(error: Exception, *, sent: bool, answered: bool = False, request: str = "POST /run") -> LangflowError:

@@ -11,7 +11,7 @@ import pytest
 from harness.certificates import Certificates
 from unit.langflow.conftest import MakeClient, Wait, serving
 
-from dagma.langflow import TLS, CallTimeout, LangflowClient, RetryPolicy, Timeouts
+from dagma.langflow import Access, CallTimeout, LangflowClient, RetryPolicy, Timeouts
 from dagma.langflow.http.transport import Request, Transport
 from dagma.langflow.http.watched_http import Deadline
 from dagma.testing import FakeLangflow, Fault
@@ -52,8 +52,8 @@ def the_deadline() -> Iterator[pytest.ExceptionInfo[CallTimeout]]:
     assert time.monotonic() - started < TOO_LATE
 
 
-def run(base_url: str, text: str = "hello", tls: TLS | None = None) -> None:
-    with LangflowClient(base_url, timeouts=PATIENT, tls=tls, retry=RetryPolicy(attempts=1)) as client:
+def run(base_url: str, text: str = "hello", access: Access | None = None) -> None:
+    with LangflowClient(base_url, access, timeouts=PATIENT, retry=RetryPolicy(attempts=1)) as client:
         client.run("flow", text)
 
 
@@ -93,7 +93,7 @@ def test_a_server_that_reads_a_large_body_slowly_ends_at_the_deadline(certificat
                 wait(0.05)
 
     with serving(read_slowly) as port, the_deadline() as caught:
-        run(f"{scheme}://127.0.0.1:{port}", "x" * 20_000_000, TLS(ca_bundle=certificates.authority))
+        run(f"{scheme}://127.0.0.1:{port}", "x" * 20_000_000, Access(ca_bundle=certificates.authority))
     assert caught.value.outcome == "unknown"
 
 

@@ -13,7 +13,7 @@ import pytest
 from harness.certificates import Certificates, tls_server
 from unit.langflow.conftest import MakeClient
 
-from dagma.langflow import TLS, LangflowClient, RetryPolicy, Unreachable
+from dagma.langflow import Access, LangflowClient, RetryPolicy, Unreachable
 from dagma.testing import FakeLangflow, Fault
 
 HEALTHY = Fault(status=200, body={"status": "ok"})
@@ -120,7 +120,7 @@ def test_tls_goes_through_a_proxy_that_sees_its_own_login_only(
     with tls_server(certificates) as fake, tunnelling_proxy(int(fake.base_url.rpartition(":")[2])) as (port, asked):
         monkeypatch.setenv(variable, f"http://ann:word@127.0.0.1:{port}")
         # The certificate is the server's own, and so is the name that it is checked against.
-        with LangflowClient("https://gateway:4433", tls=TLS(ca_bundle=certificates.authority)) as client:
+        with LangflowClient("https://gateway:4433", Access(ca_bundle=certificates.authority)) as client:
             client.health_check()
             assert client.health_check()["status"] == "ok"
     assert [each.startswith(b"CONNECT gateway:4433 ") for each in asked] == [True]
@@ -132,8 +132,8 @@ def test_the_environments_bundle_does_not_replace_the_clients(
     certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates.client))
-    tls = TLS(ca_bundle=certificates.authority)
-    with tls_server(certificates) as fake, LangflowClient(fake.base_url, tls=tls) as client:
+    access = Access(ca_bundle=certificates.authority)
+    with tls_server(certificates) as fake, LangflowClient(fake.base_url, access) as client:
         assert client.health_check()["status"] == "ok"
 
 
@@ -166,6 +166,6 @@ def test_a_folder_may_hold_the_authorities(certificates: Certificates, tmp_path:
         ["openssl", "x509", "-noout", "-hash", "-in", os.fspath(certificates.authority)], text=True
     )
     (tmp_path / f"{hashed.strip()}.0").symlink_to(certificates.authority)
-    tls = TLS(ca_bundle=tmp_path)
-    with tls_server(certificates) as fake, LangflowClient(fake.base_url, tls=tls) as client:
+    access = Access(ca_bundle=tmp_path)
+    with tls_server(certificates) as fake, LangflowClient(fake.base_url, access) as client:
         assert client.health_check()["status"] == "ok"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from unit.langflow.conftest import MakeClient
 
 from dagma.langflow import (
-    ClientCredentials,
+    Access,
     CompletedWithoutOutput,
     FlowFailed,
     LangflowClient,
@@ -19,7 +19,7 @@ from dagma.langflow import (
     MalformedResponse,
     Unreachable,
 )
-from dagma.langflow.auth.credential import Redactor
+from dagma.langflow.redaction import Redactor
 from dagma.testing import FakeLangflow, Fault
 
 RUN = "/api/v1/run"
@@ -110,9 +110,13 @@ def test_what_a_token_endpoint_sends_is_not_quoted(
     fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, fault: Fault
 ):
     fake_langflow.script(Fault(**{**vars(fault), "path": "/oauth/token", "times": 0}))
-    credentials = ClientCredentials(f"{fake_langflow.base_url}/oauth/token", "the-client", "the-secret")
+    access = Access(
+        oauth_token_url=f"{fake_langflow.base_url}/oauth/token",
+        oauth_client_id="the-client",
+        oauth_client_secret="the-secret",
+    )
     with pytest.raises(LangflowError) as caught:
-        make_client(auth=credentials).run(echo, "hello")
+        make_client(access=access).run(echo, "hello")
     assert caught.value.excerpt == ""
 
 

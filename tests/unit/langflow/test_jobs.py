@@ -10,7 +10,7 @@ import pytest
 from unit.langflow.conftest import MakeClient
 
 from dagma.langflow import (
-    ApiKey,
+    Access,
     CallTimeout,
     JobCancelled,
     JobLost,
@@ -348,7 +348,7 @@ def test_a_queue_that_is_kept_alive_is_left_at_its_limit(make_client: MakeClient
         flow_id = fake.add_flow("echo")
         fake.hold_queue()
         client = make_client(
-            base_url=fake.base_url, auth=ApiKey(fake.api_key), jobs=JobPolicy(total=4.0, queued=0.2, poll=0.1)
+            base_url=fake.base_url, access=Access(api_key=fake.api_key), jobs=JobPolicy(total=4.0, queued=0.2, poll=0.1)
         )
         started = time.monotonic()
         with pytest.raises(JobLost, match=r"queued for more than 0\.2 s"):

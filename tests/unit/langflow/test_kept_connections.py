@@ -10,7 +10,8 @@ import pytest
 from harness.certificates import Certificates
 from unit.langflow.conftest import Wait, serving
 
-from dagma.langflow import TLS, CallTimeout, LangflowError, Timeouts, Unreachable
+from dagma.langflow import CallTimeout, LangflowError, Timeouts, Unreachable
+from dagma.langflow.http.connection_settings import TLS
 from dagma.langflow.http.transport import Request, Transport
 from dagma.langflow.http.watched_http import Deadline
 

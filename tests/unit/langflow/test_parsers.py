@@ -21,10 +21,10 @@ from dagma.langflow import (
     Trace,
     Variable,
 )
-from dagma.langflow.auth.credential import Redactor
 from dagma.langflow.error_responses import error_of, retry_after
 from dagma.langflow.events import EventReader, Frame, frames, lines
 from dagma.langflow.http.transport import Reply
+from dagma.langflow.redaction import Redactor
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),

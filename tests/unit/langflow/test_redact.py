@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagma.langflow.auth.credential import Redactor, bare_url
+from dagma.langflow.redaction import Redactor, bare_url
 
 SECRET = "sk-a/b+c secret"
 

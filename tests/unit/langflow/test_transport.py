@@ -17,8 +17,7 @@ from unit.langflow.conftest import MakeClient, closing_server
 
 from dagma.backoff import Backoff
 from dagma.langflow import (
-    TLS,
-    ApiKey,
+    Access,
     BadRequest,
     CallTimeout,
     FlowNotFound,
@@ -49,11 +48,10 @@ def counted_connects(monkeypatch: pytest.MonkeyPatch) -> list[watched_http._Watc
     return opened
 
 
-def client_of(fake: FakeLangflow, tls: TLS | None = None) -> LangflowClient:
+def client_of(fake: FakeLangflow, **tls: Any) -> LangflowClient:
     return LangflowClient(
         fake.base_url,
-        auth=ApiKey(fake.api_key),
-        tls=tls,
+        Access(api_key=fake.api_key, **tls),
         timeouts=Timeouts(connect=10.0, read=10.0, total=20.0),
         retry=RetryPolicy(attempts=1),
     )
@@ -68,25 +66,26 @@ def test_an_unknown_authority_is_refused_before_anything_is_sent(certificates: C
 
 
 def test_an_authority_of_ones_own_is_trusted(certificates: Certificates):
-    with tls_server(certificates) as fake, client_of(fake, TLS(ca_bundle=certificates.authority)) as client:
+    with tls_server(certificates) as fake, client_of(fake, ca_bundle=certificates.authority) as client:
         assert client.run(fake.add_flow("echo"), "hello").answer == "hello"
 
 
 def test_verification_can_be_turned_off(certificates: Certificates):
     unverified = pytest.warns(Warning, match="Unverified HTTPS request")
-    with tls_server(certificates) as fake, client_of(fake, TLS(verify=False)) as client, unverified:
+    with tls_server(certificates) as fake, client_of(fake, verify_tls=False) as client, unverified:
         assert client.health_check()["status"] == "ok"
 
 
 def test_a_server_that_wants_a_certificate_gets_it(certificates: Certificates):
-    tls = TLS(ca_bundle=certificates.authority, cert=certificates.client, key=certificates.client_key)
-    with tls_server(certificates, wants_client=True) as fake, client_of(fake, tls) as client:
-        assert client.health_check()["status"] == "ok"
+    with tls_server(certificates, wants_client=True) as fake:
+        identity = {"client_cert": certificates.client, "client_key": certificates.client_key}
+        with client_of(fake, ca_bundle=certificates.authority, **identity) as client:
+            assert client.health_check()["status"] == "ok"
 
 
 def test_a_missing_client_certificate_is_a_tls_failure(certificates: Certificates):
     with tls_server(certificates, wants_client=True, newest=ssl.TLSVersion.TLSv1_2) as fake:
-        with client_of(fake, TLS(ca_bundle=certificates.authority)) as client, pytest.raises(TLSFailure) as caught:
+        with client_of(fake, ca_bundle=certificates.authority) as client, pytest.raises(TLSFailure) as caught:
             client.run(fake.add_flow("echo"), "hello")
         assert caught.value.outcome == "not_run"
         assert fake.requests == []
@@ -94,7 +93,7 @@ def test_a_missing_client_certificate_is_a_tls_failure(certificates: Certificate
 
 def test_a_missing_client_certificate_is_found_out_after_sending_in_tls_1_3(certificates: Certificates):
     with tls_server(certificates, wants_client=True) as fake:
-        client = client_of(fake, TLS(ca_bundle=certificates.authority))
+        client = client_of(fake, ca_bundle=certificates.authority)
         # Whether the server's alert or the end of the connection arrives first is up to the network.
         with client, pytest.raises((TLSFailure, Unreachable)):
             client.run(fake.add_flow("echo"), "hello")
@@ -109,12 +108,12 @@ def test_tls_with_a_server_that_speaks_none_is_a_tls_failure(fake_langflow: Fake
 
 def test_tls_settings_that_can_not_work_are_refused(certificates: Certificates):
     with pytest.raises(ValueError, match="needs its certificate"):
-        TLS(key=certificates.client_key)
+        Access(client_key=certificates.client_key)
     with pytest.raises(ValueError, match="No such file"):
-        TLS(ca_bundle=Path("/nowhere/ca.pem"))
+        Access(ca_bundle=Path("/nowhere/ca.pem"))
 
 
-@pytest.mark.parametrize("name", ["ca_bundle", "cert", "key"])
+@pytest.mark.parametrize("name", ["ca_bundle", "client_cert", "client_key"])
 def test_a_tls_file_that_can_not_be_read_is_named_before_anything_is_sent(
     certificates: Certificates, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ):
@@ -129,28 +128,31 @@ def test_a_tls_file_that_can_not_be_read_is_named_before_anything_is_sent(
         return open_file(path, *arguments, **options)
 
     monkeypatch.setattr(Path, "open", refuse)
-    files = {"cert": certificates.client, name: unreadable}
+    files = {"client_cert": certificates.client, name: unreadable}
     with pytest.raises(ValueError, match=r"unreadable\.pem can't be read \(Permission denied\)"):
-        TLS(**files)
+        Access(**files)
 
 
 @pytest.mark.parametrize(
     ("files", "message"),
     [
         ({"ca_bundle": "server_key"}, r"server\.key holds no certificate\. Give the authorities' certificates as PEM"),
-        ({"cert": "client"}, r"client\.pem holds no certificate with its private key\. Give both as PEM"),
+        ({"client_cert": "client"}, r"client\.pem holds no certificate with its private key\. Give both as PEM"),
         (
-            {"cert": "client", "key": "server_key"},
+            {"client_cert": "client", "client_key": "server_key"},
             r"client\.pem and \S*server\.key are no certificate with its private",
         ),
-        ({"cert": "client", "key": "client"}, r"client\.pem and \S*client\.pem are no certificate with its private"),
+        (
+            {"client_cert": "client", "client_key": "client"},
+            r"client\.pem and \S*client\.pem are no certificate with its private",
+        ),
     ],
 )
 def test_a_tls_file_with_other_content_is_named_before_anything_is_sent(
     certificates: Certificates, files: dict[str, str], message: str
 ):
     with pytest.raises(ValueError, match=message):
-        TLS(**{name: getattr(certificates, file) for name, file in files.items()})
+        Access(**{name: getattr(certificates, file) for name, file in files.items()})
 
 
 def test_a_key_with_a_passphrase_is_refused_without_asking_for_it(certificates: Certificates, tmp_path: Path):
@@ -158,12 +160,12 @@ def test_a_key_with_a_passphrase_is_refused_without_asking_for_it(certificates: 
     lock = ("openssl", "ec", "-in", certificates.client_key, "-aes256", "-passout", "pass:word", "-out", locked)
     subprocess.run(lock, check=True, capture_output=True)
     with pytest.raises(ValueError, match=r"locked\.key .* the key without a passphrase"):
-        TLS(cert=certificates.client, key=locked)
+        Access(client_cert=certificates.client, client_key=locked)
 
 
 def test_a_folder_is_no_certificate(tmp_path: Path):
     with pytest.raises(ValueError, match=r"can't be read \(Is a directory\)"):
-        TLS(cert=tmp_path)
+        Access(client_cert=tmp_path)
 
 
 def test_a_balancer_without_a_backend_is_unreachable_and_no_matter_of_certificates():
@@ -260,7 +262,7 @@ def test_a_connection_is_kept_unless_the_server_may_be_closing_it(
 def test_a_tls_connection_that_was_idle_is_made_anew(certificates: Certificates, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(watched_http, "LONGEST_IDLE_SECONDS", 0.0)
     opened = counted_connects(monkeypatch)
-    with tls_server(certificates) as fake, client_of(fake, TLS(ca_bundle=certificates.authority)) as client:
+    with tls_server(certificates) as fake, client_of(fake, ca_bundle=certificates.authority) as client:
         client.health_check()
         client.health_check()
     assert len(opened) == 2

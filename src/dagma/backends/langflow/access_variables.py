@@ -65,7 +65,7 @@ def langflow_client(seconds: float = 300.0) -> LangflowClient:
     timeouts = Timeouts(read=seconds, total=seconds)
     access, base_url = access_from_environment(), base_url_from_environment()
     try:
-        return access.connect(base_url, timeouts=timeouts)
+        return LangflowClient(base_url, access, timeouts=timeouts)
     except ValueError as error:
         # The environment's proxy, or its authorities.
         raise environment.SettingError(str(error)) from None

@@ -41,9 +41,9 @@ from dagma.langflow import (
     Timeouts,
     TokenUsage,
 )
-from dagma.langflow.auth.credential import bare_url
 from dagma.langflow.flow import check_flow_id, uuid_or_none, v1_body
 from dagma.langflow.flows_api import is_refused_look_up
+from dagma.langflow.redaction import bare_url
 from dagma.langflow.untrusted_json import text_or_none
 from dagma.ledger import Begun
 from dagma.ledger.call import Mode
@@ -278,8 +278,9 @@ class LangflowRestResource(Backend):
 
     def _connect(self) -> LangflowClient:
         try:
-            return self._access().connect(
+            return LangflowClient(
                 _stripped(self.base_url) or "",
+                self._access(),
                 timeouts=Timeouts(read=self.timeout, total=self.timeout),
                 retry=RetryPolicy(self.policy.request_attempts, self.policy.request_backoff),
                 jobs=JobPolicy(total=self.job_timeout, outage=self.policy.outage_seconds),

@@ -9,8 +9,8 @@ from dagma.cli.doctor.check import Problem, Skipped
 from dagma.flows import ASSISTANT
 from dagma.flows.document import nodes_of, template_fields
 from dagma.langflow import CallTimeout, Flow, FlowNotFound, LangflowClient
-from dagma.langflow.auth.credential import bare_url
 from dagma.langflow.flow import uuid_or_none
+from dagma.langflow.redaction import bare_url
 from dagma.langflow.untrusted_json import text_or_none, walk
 from dagma.wording import counted
 

@@ -1,17 +1,14 @@
 """Who calls, and whom to trust: the settings of a connection through a gateway, as plain values."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from dagma.langflow.auth.client_credentials import ClientCredentials
-from dagma.langflow.auth.credential import ApiKey, BasicAuth, BearerToken, Credential, header_value
-from dagma.langflow.client import LangflowClient
-from dagma.langflow.http.connection import RetryPolicy
-from dagma.langflow.http.connection_settings import TLS, JobPolicy, Timeouts, checked_token_url
+from dagma.langflow.auth.client_credentials import ClientCredentials, basic_auth
+from dagma.langflow.http.connection_settings import TLS, checked_token_url, header_value
 
 # A header that the settings write must not stand among the further headers as well.
 _WRITTEN = {"authorization": "a bearer token, OAuth2 or basic auth", "x-api-key": "the API key"}
@@ -91,7 +88,7 @@ class Access:
         if len(chosen) > 1:
             raise ValueError(f"{' and '.join(chosen)} both write the header Authorization. Set one of them.")
         # Made here, and once, so that what can't be used is told before the first call.
-        _ = self._tls, self._credentials, self._further_headers
+        _ = self.tls, self.token, self.sent_headers
 
     @cached_property
     def _further_headers(self) -> dict[str, str]:
@@ -109,61 +106,42 @@ class Access:
         return headers
 
     @cached_property
-    def _tls(self) -> TLS:
-        """The settings of TLS, which the token endpoint gets as well."""
-        return TLS(verify=self.verify_tls, ca_bundle=self.ca_bundle, cert=self.client_cert, key=self.client_key)
+    def sent_headers(self) -> Mapping[str, str]:
+        """The headers of every request, but for a token that is fetched."""
+        headers = dict(self._further_headers)
+        if self.bearer_token:
+            headers["Authorization"] = f"Bearer {header_value('The bearer token', self.bearer_token)}"
+        if self.basic_user and self.basic_password:
+            headers["Authorization"] = basic_auth(self.basic_user, self.basic_password)
+        if self.api_key:
+            headers["x-api-key"] = header_value("The API key", self.api_key)
+        return headers
 
-    def connect(
-        self,
-        base_url: str,
-        *,
-        timeouts: Timeouts | None = None,
-        retry: RetryPolicy | None = None,
-        jobs: JobPolicy | None = None,
-    ) -> LangflowClient:
-        """Make a client; nothing is sent yet.
-
-        Args:
-            base_url: Address of Langflow, or of the gateway in front of it.
-            timeouts: Time-outs in seconds.
-            retry: When to send a request again.
-            jobs: How patiently background jobs are watched.
-
-        Raises:
-            ValueError: The base URL can't be used.
-        """
-        return LangflowClient(
-            base_url,
-            auth=self._credentials,
-            headers=self._further_headers,
-            timeouts=timeouts,
-            retry=retry,
-            jobs=jobs,
-            tls=self._tls,
-        )
+    @property
+    def secrets(self) -> Sequence[str]:
+        """What must never be shown."""
+        login = self.basic_password and f"{self.basic_user}:{self.basic_password}"
+        keys = (self.api_key, self.bearer_token, self.basic_password, login)
+        return [*self._further_headers.values(), *filter(None, keys)]
 
     @cached_property
-    def _credentials(self) -> Sequence[Credential]:
-        """The proofs of identity, the gateway's first."""
-        proofs: list[Credential] = []
-        if self.bearer_token:
-            proofs.append(BearerToken(self.bearer_token))
-        if self.oauth_token_url and self.oauth_client_id and self.oauth_client_secret:
-            proofs.append(
-                ClientCredentials(
-                    self.oauth_token_url,
-                    self.oauth_client_id,
-                    self.oauth_client_secret,
-                    scope=self.oauth_scope,
-                    audience=self.oauth_audience,
-                    tls=self._tls,
-                )
-            )
-        if self.basic_user and self.basic_password:
-            proofs.append(BasicAuth(self.basic_user, self.basic_password))
-        if self.api_key:
-            proofs.append(ApiKey(self.api_key))
-        return proofs
+    def tls(self) -> TLS:
+        """Trust and identity, towards the token endpoint as well."""
+        return TLS(verify=self.verify_tls, ca_bundle=self.ca_bundle, cert=self.client_cert, key=self.client_key)
+
+    @cached_property
+    def token(self) -> ClientCredentials | None:
+        """The bearer token that is fetched, where one is."""
+        if not (self.oauth_token_url and self.oauth_client_id and self.oauth_client_secret):
+            return None
+        return ClientCredentials(
+            self.oauth_token_url,
+            self.oauth_client_id,
+            self.oauth_client_secret,
+            scope=self.oauth_scope,
+            audience=self.oauth_audience,
+            tls=self.tls,
+        )
 
     def _all_or_none(self, *names: str) -> bool:
         missing = [name for name in names if not getattr(self, name)]

@@ -5,13 +5,12 @@ import math
 import re
 import threading
 import time
+from base64 import b64encode
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit
 
-from dagma.langflow.auth.credential import BasicAuth, Credential, bare_url, header_value
 from dagma.langflow.error_responses import retry_after
 from dagma.langflow.errors import (
     CallTimeout,
@@ -22,9 +21,10 @@ from dagma.langflow.errors import (
     Unauthorized,
     nothing_runs_yet,
 )
-from dagma.langflow.http.connection_settings import TLS, checked_token_url
+from dagma.langflow.http.connection_settings import TLS, checked_token_url, header_value
 from dagma.langflow.http.transport import Reply, Request, Transport
-from dagma.langflow.http.watched_http import Deadline, seconds_left
+from dagma.langflow.http.watched_http import Deadline
+from dagma.langflow.redaction import bare_url
 from dagma.langflow.untrusted_json import finite_number, json_or_none, text_or_none, walk
 
 logger = logging.getLogger(__name__)
@@ -35,24 +35,7 @@ _EARLY_SECONDS = 30.0
 _EARLY_FETCH_SECONDS = 10.0
 
 
-@dataclass(frozen=True)
-class _Client(Credential):
-    """Id and secret of an OAuth2 client: basic auth, of the two as a form would hold them (RFC 6749, 2.3.1)."""
-
-    id: str
-    secret: str = field(repr=False)
-
-    def headers(self) -> Mapping[str, str]:
-        return self._login().headers()
-
-    def secrets(self) -> Iterable[str]:
-        return [self.secret, *self._login().secrets()]
-
-    def _login(self) -> BasicAuth:
-        return BasicAuth(quote_plus(self.id), quote_plus(self.secret))
-
-
-class ClientCredentials(Credential):
+class ClientCredentials:
     """A bearer token fetched by OAuth2 client credentials; fetched anew before it expires and after a 401.
 
     Safe for threads: one of them fetches, the others wait for it. A fetch takes no longer than the request that needs
@@ -80,10 +63,10 @@ class ClientCredentials(Credential):
         audience: str | None = None,
         tls: TLS | None = None,
     ) -> None:
-        if not client_id or not client_secret:
-            raise ValueError("Client credentials need a client_id and a client_secret.")
         endpoint = urlsplit(checked_token_url("token_url", token_url))
-        self._client = _Client(client_id, client_secret)
+        # RFC 6749, 2.3.1: the two as a form would hold them, so that an id may have a colon.
+        user, password = quote_plus(client_id), quote_plus(client_secret)
+        self._secrets = (client_secret, password, f"{user}:{password}")
         form = {"grant_type": "client_credentials", "scope": scope, "audience": audience}
         self._request = Request(
             "POST",
@@ -94,44 +77,42 @@ class ClientCredentials(Credential):
         )
         self._url = bare_url(token_url)
         self._transport = Transport(
-            f"{endpoint.scheme}://{endpoint.netloc}", credential=self._client, tls=tls, may_quote=False
+            f"{endpoint.scheme}://{endpoint.netloc}",
+            headers={"Authorization": basic_auth(user, password)},
+            secrets=self._secrets,
+            tls=tls,
+            may_quote=False,
         )
         self._lock = threading.Lock()
-        self._token: str | None = None
+        self._header = self._refused = ""
         self._renew_at = self._expires_at = -math.inf
         # A response can quote a token that another thread has replaced since.
         self._recent: deque[str] = deque(maxlen=4)
 
-    def __repr__(self) -> str:
-        return f"ClientCredentials({self._url!r}, client_id={self._client.id!r})"
-
-    def headers(self) -> Mapping[str, str]:
-        """Return the header, with a token fetched if there is none that is fresh.
+    def header(self, deadline: Deadline) -> str:
+        """Return what the header Authorization holds, with a token fetched if there is none that is fresh.
 
         Raises:
             LangflowError: There is no token to be had; nothing was sent to Langflow.
         """
-        with self._locked():
-            if self._token is None or time.monotonic() >= self._expires_at:
-                self._fetch(self._transport.timeouts.total)
+        with self._locked(deadline):
+            if self._header == self._refused or time.monotonic() >= self._expires_at:
+                self._fetch(deadline)
             elif time.monotonic() >= self._renew_at:
-                self._renew_early()
-            return {"Authorization": f"Bearer {self._token}"}
+                self._renew_early(deadline)
+            return self._header
 
     def secrets(self) -> Iterable[str]:
         """Return the client's secret and the latest tokens."""
-        return [*self._client.secrets(), *self._recent]
+        return [*self._secrets, *self._recent]
 
-    def renew(self, refused: Mapping[str, str]) -> bool:
-        """Forget the token that was refused; the next request fetches another, unless another thread has."""
-        with self._locked():
-            if refused.get("Authorization") == f"Bearer {self._token}":
-                self._token = None
-        return True
+    def forget(self, refused: str) -> None:
+        """Fetch another token for the next request than the one in this header, unless another thread has."""
+        self._refused = refused
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        if not self._lock.acquire(timeout=min(seconds_left(), threading.TIMEOUT_MAX)):
+    def _locked(self, deadline: Deadline) -> Iterator[None]:
+        if not self._lock.acquire(timeout=deadline.remaining()):
             raise CallTimeout(
                 f"The deadline passed while another call fetched a token from {self._url}.",
                 fix="Look at the token endpoint, which answers slowly, or raise the time-out.",
@@ -142,17 +123,16 @@ class ClientCredentials(Credential):
         finally:
             self._lock.release()
 
-    def _renew_early(self) -> None:
+    def _renew_early(self, deadline: Deadline) -> None:
         """Try once to have another token in good time; this one is good until it expires."""
         self._renew_at = math.inf
         try:
-            self._fetch(min(_EARLY_FETCH_SECONDS, seconds_left() / 2))
+            self._fetch(Deadline.after(min(_EARLY_FETCH_SECONDS, deadline.remaining() / 2)))
         except LangflowError as error:
             logger.warning("The token is used until it expires, since no other can be had: %s", error)
 
     @nothing_runs_yet()
-    def _fetch(self, longest: float) -> None:
-        deadline = Deadline.after(min(longest, seconds_left()))
+    def _fetch(self, deadline: Deadline) -> None:
         reply = self._transport.exchange(self._request, deadline)
         if not reply.is_ok:
             raise self._refusal(reply)
@@ -182,7 +162,7 @@ class ClientCredentials(Credential):
         if token is None or str(walk(body, "token_type") or "bearer").lower() != "bearer":
             raise self._malformed(reply, f"answered {reply.status} without a bearer token in a JSON object")
         try:
-            self._token = header_value("The fetched token", token)
+            self._header = f"Bearer {header_value('The fetched token', token)}"
         except ValueError:
             raise self._malformed(reply, f"answered {reply.status} with a token that no header can hold") from None
         self._recent.append(token)
@@ -201,3 +181,8 @@ class ClientCredentials(Credential):
             fix="Check that it is the token endpoint of an OAuth2 server, and no login page.",
             status=reply.status,
         )
+
+
+def basic_auth(user: str, password: str) -> str:
+    """Return what the header Authorization holds for a user and a password."""
+    return "Basic " + b64encode(f"{user}:{password}".encode()).decode("ascii")

@@ -1,7 +1,7 @@
 """What every part of the client stands on: settings, and requests sent with retries and typed errors."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
@@ -10,11 +10,11 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from dagma.backoff import Backoff
-from dagma.langflow.auth.credential import Credential, Credentials
+from dagma.langflow.auth.access import Access
 from dagma.langflow.error_responses import error_of
 from dagma.langflow.errors import LangflowError, RateLimited
 from dagma.langflow.flow import FlowCache
-from dagma.langflow.http.connection_settings import TLS, JobPolicy, Timeouts
+from dagma.langflow.http.connection_settings import JobPolicy, Timeouts
 from dagma.langflow.http.transport import DEFAULT_MAX_BODY_BYTES, Reply, Request, Transport
 from dagma.langflow.http.watched_http import Deadline
 from dagma.langflow.untrusted_json import json_object, malformed
@@ -100,21 +100,21 @@ class Connection:
     def __init__(
         self,
         base_url: str,
+        access: Access | None = None,
         *,
-        auth: Credential | Sequence[Credential] | None = None,
-        headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
         jobs: JobPolicy | None = None,
-        tls: TLS | None = None,
         max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
     ) -> None:
+        access = access or Access()
         self._transport = Transport(
             base_url,
-            credential=auth if isinstance(auth, Credential) else Credentials(auth or []),
-            headers=headers,
+            headers=access.sent_headers,
+            secrets=access.secrets,
+            token=access.token,
             timeouts=timeouts,
-            tls=tls,
+            tls=access.tls,
             max_body_bytes=max_body_bytes,
         )
         self._seconds = self._transport.timeouts.total

@@ -172,3 +172,17 @@ def checked_address(name: str, url: str, form: str) -> SplitResult:
             # Its message can quote a part of a password that has a slash.
             pass
     raise ValueError(f"{name} must look like {form}.")
+
+
+def header_value(name: str, value: str) -> str:
+    """Return a value that can stand in a header.
+
+    Raises:
+        ValueError: It can't. The message does not repeat it, since it may be a secret.
+    """
+    if not value or value != value.strip() or not value.isprintable() or not value.isascii():
+        raise ValueError(
+            f"{name} must be printable ASCII without spaces around it, and not empty; "
+            "look for a stray newline in the variable that it comes from."
+        )
+    return value

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import urllib3
 
-from dagma.langflow.auth.credential import Redactor
 from dagma.langflow.errors import CallTimeout, LangflowError, MalformedResponse, Outcome, TLSFailure, Unreachable
 from dagma.langflow.http.watched_http import Watch
+from dagma.langflow.redaction import Redactor
 
 _LONGEST_REASON = 200
 _SILENCE = (TimeoutError, urllib3.exceptions.TimeoutError)

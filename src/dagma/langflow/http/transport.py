@@ -3,22 +3,22 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from urllib3 import BaseHTTPResponse, HTTPHeaderDict, Timeout
 from urllib3.exceptions import HTTPError
 
-from dagma.langflow.auth.credential import Credential, Credentials, Redactor, bare_url, header_value
 from dagma.langflow.errors import BadRequest, LangflowError, MalformedResponse, RedirectRefused
 from dagma.langflow.http.connection_settings import TLS, Timeouts, checked_base_url
 from dagma.langflow.http.network_errors import network_error
 from dagma.langflow.http.watched_http import Deadline, Watch, watched_pools
+from dagma.langflow.redaction import Redactor, bare_url
 
 DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 65_536
@@ -103,13 +103,27 @@ def quoting(excerpt: Callable[[], str]) -> Iterator[None]:
         raise
 
 
+class Token(Protocol):
+    """A bearer token that expires; `ClientCredentials` is the one there is, and stands on a transport of its own."""
+
+    def header(self, deadline: Deadline) -> str:
+        """Return what the header Authorization holds for the next request."""
+
+    def forget(self, refused: str) -> None:
+        """Have another for the next request than the one in this header."""
+
+    def secrets(self) -> Iterable[str]:
+        """Return what must never be shown."""
+
+
 class Transport:
     """Sends requests to one server; safe for threads.
 
     Args:
         base_url: http or https address, with the path that a gateway mounts the server at; no user, no query.
-        credential: Proof of identity; its headers are added to every request.
-        headers: More headers for every request; their values are treated as secrets.
+        headers: Headers of every request.
+        secrets: What must never be shown.
+        token: Gives the header Authorization, where that changes.
         timeouts: Time-outs in seconds.
         tls: Trust and identity.
         max_body_bytes: Largest body that is read whole; a stream is bounded by its longest event.
@@ -120,8 +134,9 @@ class Transport:
         self,
         base_url: str,
         *,
-        credential: Credential | None = None,
         headers: Mapping[str, str] | None = None,
+        secrets: Iterable[str] = (),
+        token: Token | None = None,
         timeouts: Timeouts | None = None,
         tls: TLS | None = None,
         max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
@@ -129,12 +144,11 @@ class Transport:
     ) -> None:
         self.base_url = checked_base_url("The base URL", base_url).rstrip("/")
         self.timeouts = timeouts or Timeouts()
-        self._credential = credential or Credentials([])
-        further = {name: header_value(f"Header {name}", value) for name, value in (headers or {}).items()}
-        self._secrets = tuple(further.values())
+        self._secrets = tuple(secrets)
+        self._token = token
         # No compression: a small body must not be able to grow without bound in memory.
         self._headers = HTTPHeaderDict({"Accept-Encoding": "identity", "Accept": "application/json"})
-        self._headers.update(further)
+        self._headers.update(headers or {})
         self.max_body_bytes = max_body_bytes
         self._may_quote = may_quote
         self._pools = watched_pools(self.base_url, tls or TLS())
@@ -145,7 +159,8 @@ class Transport:
 
     def redactor(self) -> Redactor:
         """Return a redactor of everything secret by now; tokens come and go."""
-        return Redactor([*self._credential.secrets(), *self._secrets, *_sent.get()])
+        fetched = self._token.secrets() if self._token else ()
+        return Redactor([*self._secrets, *fetched, *_sent.get()])
 
     @contextmanager
     def hiding(self, secret: str) -> Iterator[None]:
@@ -213,11 +228,9 @@ class Transport:
         silence = min(read_timeout or self.timeouts.read, deadline.remaining() + 1.0)
         started = time.monotonic()
         for may_renew in (True, False):
+            proof = {"Authorization": self._token.header(deadline)} if self._token else {}
             watch = Watch(deadline)
             with self._translated(request, watch), watch.current():
-                proof = {
-                    name: header_value(f"Header {name}", value) for name, value in self._credential.headers().items()
-                }
                 response = self._response(request, proof, watch, silence)
             # What refuses a token names what it takes (RFC 6750). A 401 without it may be a provider's, passed on by
             # a flow that ran.
@@ -226,7 +239,8 @@ class Transport:
             with closing(response), quoting(partial(self._excerpt, start)):
                 if 300 <= response.status < 400:
                     raise self._redirect_refused(response)
-                if may_renew and is_refused and self._renewed(proof, watch):
+                if self._token and may_renew and is_refused:
+                    self._token.forget(proof["Authorization"])
                     continue
                 yield StreamReply(
                     status=response.status,
@@ -259,10 +273,6 @@ class Transport:
         )
         watch.answered = True
         return response
-
-    def _renewed(self, refused: Mapping[str, str], watch: Watch) -> bool:
-        with watch.current():
-            return self._credential.renew(refused)
 
     def _excerpt(self, start: bytearray) -> str:
         return self.redactor().excerpt(bytes(start), is_cut=True) if self._may_quote else ""
