@@ -146,19 +146,16 @@ def test_the_environments_bundle_is_used_where_the_client_has_none(
         assert client.health_check()["status"] == "ok"
 
 
-@pytest.mark.parametrize(("content", "fault"), [(None, "No such file"), ("not PEM", "holds no certificate")])
-def test_a_bundle_that_can_not_be_used_is_named_where_tls_needs_it(
-    fake_langflow: FakeLangflow, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None, fault: str
+@pytest.mark.parametrize(("content", "fault"), [(None, "No such file"), ("not PEM", "no certificate")])
+def test_a_bundle_that_can_not_be_used_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None, fault: str
 ) -> None:
     bundle = tmp_path / "ca.pem"
     if content is not None:
         bundle.write_text(content)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
-    with pytest.raises(ValueError, match=f"^REQUESTS_CA_BUNDLE: .*{fault}") as caught:
+    with pytest.raises(ValueError, match=f"ca.pem.* can't be used: .*{fault}"):
         LangflowClient("https://langflow.example")
-    assert str(bundle) in str(caught.value)
-    with LangflowClient(fake_langflow.base_url) as client:
-        assert client.health_check()["status"] == "ok", "it matters to TLS only"
 
 
 def test_a_folder_may_hold_the_authorities(certificates: Certificates, tmp_path: Path) -> None:

@@ -4,14 +4,15 @@ import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from harness.certificates import Certificates
 from unit.langflow.conftest import Wait, serving
 
 from dagma.langflow import CallTimeout, LangflowError, Timeouts, Unreachable
-from dagma.langflow.http.connection_settings import TLS
+from dagma.langflow.http.tls import tls_context
 from dagma.langflow.http.transport import Request, Transport
 from dagma.langflow.http.watched_http import Deadline
 
@@ -20,9 +21,11 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 @contextlib.contextmanager
-def transport_to(port: int, tls: TLS | None = None) -> Iterator[Transport]:
+def transport_to(port: int, tls: Callable[[], ssl.SSLContext] | None = None) -> Iterator[Transport]:
     scheme, timeouts = "https" if tls else "http", Timeouts(connect=5.0, read=5.0, total=20.0)
-    with contextlib.closing(Transport(f"{scheme}://127.0.0.1:{port}", timeouts=timeouts, tls=tls)) as transport:
+    with contextlib.closing(
+        Transport(f"{scheme}://127.0.0.1:{port}", timeouts=timeouts, tls=tls or tls_context)
+    ) as transport:
         yield transport
 
 
@@ -63,7 +66,10 @@ def test_what_a_server_says_beyond_its_answer_is_not_taken_for_the_next(certific
                 wait(0.1)  # in a record of its own, which is decrypted as a whole
                 talking.sendall(path + OK % 5 + b"wrong")
 
-    with serving(say_too_much) as port, transport_to(port, TLS(ca_bundle=certificates.authority)) as transport:
+    with (
+        serving(say_too_much) as port,
+        transport_to(port, partial(tls_context, ca_bundle=certificates.authority)) as transport,
+    ):
         assert [answer(transport, path) for path in ("/one", "/two")] == [b"/one", b"/two"]
 
 

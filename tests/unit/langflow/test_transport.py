@@ -1,5 +1,4 @@
 import contextlib
-import errno
 import json
 import socket
 import ssl
@@ -106,46 +105,12 @@ def test_tls_with_a_server_that_speaks_none_is_a_tls_failure(fake_langflow: Fake
     assert caught.value.outcome == "not_run"
 
 
-def test_tls_settings_that_can_not_work_are_refused(certificates: Certificates):
-    with pytest.raises(ValueError, match="needs its certificate"):
-        Access(client_key=certificates.client_key)
-    with pytest.raises(ValueError, match="No such file"):
-        Access(ca_bundle=Path("/nowhere/ca.pem"))
-
-
-@pytest.mark.parametrize("name", ["ca_bundle", "client_cert", "client_key"])
-def test_a_tls_file_that_can_not_be_read_is_named_before_anything_is_sent(
-    certificates: Certificates, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
-):
-    unreadable = tmp_path / "unreadable.pem"
-    unreadable.touch()
-    open_file = Path.open
-
-    def refuse(path: Path, *arguments: Any, **options: Any) -> Any:
-        # A file's mode would not do: the superuser reads everything.
-        if path == unreadable:
-            raise PermissionError(errno.EACCES, "Permission denied")
-        return open_file(path, *arguments, **options)
-
-    monkeypatch.setattr(Path, "open", refuse)
-    files = {"client_cert": certificates.client, name: unreadable}
-    with pytest.raises(ValueError, match=r"unreadable\.pem can't be read \(Permission denied\)"):
-        Access(**files)
-
-
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"ca_bundle": "server_key"}, r"server\.key holds no certificate\. Give the authorities' certificates as PEM"),
-        ({"client_cert": "client"}, r"client\.pem holds no certificate with its private key\. Give both as PEM"),
-        (
-            {"client_cert": "client", "client_key": "server_key"},
-            r"client\.pem and \S*server\.key are no certificate with its private",
-        ),
-        (
-            {"client_cert": "client", "client_key": "client"},
-            r"client\.pem and \S*client\.pem are no certificate with its private",
-        ),
+        ({"ca_bundle": "server_key"}, r"server\.key, which should hold the authorities' certificates, can't be used"),
+        ({"client_cert": "client"}, r"client\.pem can't be used: .* TLS needs PEM files"),
+        ({"client_cert": "client", "client_key": "server_key"}, r"client\.pem and \S*server\.key can't be used"),
     ],
 )
 def test_a_tls_file_with_other_content_is_named_before_anything_is_sent(
@@ -159,12 +124,12 @@ def test_a_key_with_a_passphrase_is_refused_without_asking_for_it(certificates: 
     locked = tmp_path / "locked.key"
     lock = ("openssl", "ec", "-in", certificates.client_key, "-aes256", "-passout", "pass:word", "-out", locked)
     subprocess.run(lock, check=True, capture_output=True)
-    with pytest.raises(ValueError, match=r"locked\.key .* the key without a passphrase"):
+    with pytest.raises(ValueError, match=r"locked\.key can't be used: .* keys without a passphrase"):
         Access(client_cert=certificates.client, client_key=locked)
 
 
 def test_a_folder_is_no_certificate(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"can't be read \(Is a directory\)"):
+    with pytest.raises(ValueError, match="can't be used"):
         Access(client_cert=tmp_path)
 
 

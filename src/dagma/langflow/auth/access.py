@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any, Literal
 
 from dagma.langflow.auth.client_credentials import ClientCredentials, basic_auth
-from dagma.langflow.http.connection_settings import TLS, checked_token_url, header_value
+from dagma.langflow.http.connection_settings import checked_token_url, header_value
+from dagma.langflow.http.tls import tls_context
 
 # A header that the settings write must not stand among the further headers as well.
 _WRITTEN = {"authorization": "a bearer token, OAuth2 or basic auth", "x-api-key": "the API key"}
@@ -88,7 +90,9 @@ class Access:
         if len(chosen) > 1:
             raise ValueError(f"{' and '.join(chosen)} both write the header Authorization. Set one of them.")
         # Made here, and once, so that what can't be used is told before the first call.
-        _ = self.tls, self.token, self.sent_headers
+        _ = self.token, self.sent_headers
+        if self.ca_bundle or self.client_cert or self.client_key:
+            _ = self.tls
 
     @cached_property
     def _further_headers(self) -> dict[str, str]:
@@ -125,9 +129,9 @@ class Access:
         return [*self._further_headers.values(), *filter(None, keys)]
 
     @cached_property
-    def tls(self) -> TLS:
+    def tls(self) -> SSLContext:
         """Trust and identity, towards the token endpoint as well."""
-        return TLS(verify=self.verify_tls, ca_bundle=self.ca_bundle, cert=self.client_cert, key=self.client_key)
+        return tls_context(verify=self.verify_tls, ca_bundle=self.ca_bundle, cert=self.client_cert, key=self.client_key)
 
     @cached_property
     def token(self) -> ClientCredentials | None:
@@ -140,7 +144,7 @@ class Access:
             self.oauth_client_secret,
             scope=self.oauth_scope,
             audience=self.oauth_audience,
-            tls=self.tls,
+            tls=lambda: self.tls,
         )
 
     def _all_or_none(self, *names: str) -> bool:

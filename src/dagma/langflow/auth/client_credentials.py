@@ -7,8 +7,9 @@ import threading
 import time
 from base64 import b64encode
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from ssl import SSLContext
 from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit
 
 from dagma.langflow.error_responses import retry_after
@@ -21,7 +22,8 @@ from dagma.langflow.errors import (
     Unauthorized,
     nothing_runs_yet,
 )
-from dagma.langflow.http.connection_settings import TLS, checked_token_url, header_value
+from dagma.langflow.http.connection_settings import checked_token_url, header_value
+from dagma.langflow.http.tls import tls_context
 from dagma.langflow.http.transport import Reply, Request, Transport
 from dagma.langflow.http.watched_http import Deadline
 from dagma.langflow.redaction import bare_url
@@ -47,7 +49,7 @@ class ClientCredentials:
         client_secret: The client's secret.
         scope: Scopes, separated by spaces.
         audience: Audience, where the server wants one.
-        tls: Trust and identity for the token endpoint.
+        tls: Gives trust and identity for the token endpoint.
 
     Raises:
         ValueError: The token can't be asked for so; the message names the argument and shows no secret.
@@ -61,7 +63,7 @@ class ClientCredentials:
         *,
         scope: str | None = None,
         audience: str | None = None,
-        tls: TLS | None = None,
+        tls: Callable[[], SSLContext] = tls_context,
     ) -> None:
         endpoint = urlsplit(checked_token_url("token_url", token_url))
         # RFC 6749, 2.3.1: the two as a form would hold them, so that an id may have a colon.

@@ -114,7 +114,7 @@ class Connection:
             secrets=access.secrets,
             token=access.token,
             timeouts=timeouts,
-            tls=access.tls,
+            tls=lambda: access.tls,
             max_body_bytes=max_body_bytes,
         )
         self._seconds = self._transport.timeouts.total

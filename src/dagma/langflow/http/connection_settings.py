@@ -1,8 +1,6 @@
-"""Settings of a connection to Langflow: addresses, time-outs, patience with jobs, and TLS."""
+"""Settings of a connection to Langflow: addresses, time-outs, and patience with jobs."""
 
-import ssl
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 
@@ -53,69 +51,6 @@ class JobPolicy:
         for name in ("total", "queued", "outage", "stall", "unattended", "poll"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"The job policy's {name!r} must be above 0 seconds.")
-
-
-@dataclass(frozen=True)
-class TLS:
-    """How to trust the server, and how to prove oneself to it.
-
-    Args:
-        verify: Check the server's certificate. Turning it off is for tests on one machine only.
-        ca_bundle: PEM file of the authorities to trust instead of the system's.
-        cert: PEM file of the client's certificate, for mutual TLS; may hold the key as well.
-        key: PEM file of the client's private key, without a passphrase.
-    """
-
-    verify: bool = True
-    ca_bundle: str | Path | None = None
-    cert: str | Path | None = None
-    key: str | Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.key is not None and self.cert is None:
-            raise ValueError("A client key needs its certificate: set cert as well.")
-        if self.ca_bundle is not None:
-            check_authorities(self.ca_bundle)
-        if self.cert is not None:
-            _check_identity(self.cert, self.key)
-
-
-def check_authorities(path: str | Path) -> None:
-    """Refuse a file that holds no authorities; OpenSSL takes a folder of them as well.
-
-    Raises:
-        ValueError: It can't be read or holds none; the message names it.
-    """
-    if Path(path).is_dir():
-        return
-    _check_readable(path)
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-    except ssl.SSLError:
-        raise ValueError(f"{path} holds no certificate. Give the authorities' certificates as PEM.") from None
-
-
-def _check_identity(cert: str | Path, key: str | Path | None) -> None:
-    _check_readable(cert)
-    if key is not None:
-        _check_readable(key)
-    try:
-        # With an empty passphrase, or OpenSSL asks for one at the terminal.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key, password=lambda: "")
-    except ssl.SSLError:
-        files = f"{cert} holds no" if key is None else f"{cert} and {key} are no"
-        raise ValueError(
-            f"{files} certificate with its private key. Give both as PEM, and the key without a passphrase."
-        ) from None
-
-
-def _check_readable(path: str | Path) -> None:
-    try:
-        Path(path).open("rb").close()
-    except FileNotFoundError:
-        raise ValueError(f"No such file: {path}. TLS needs it as PEM.") from None
-    except OSError as error:
-        raise ValueError(f"{path} can't be read ({error.strerror}). Let the user of this process read it.") from None
 
 
 def checked_base_url(name: str, url: str, *, login: str = "give user and password as BasicAuth") -> str:

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
+from ssl import SSLContext
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
@@ -15,8 +16,9 @@ from urllib3 import BaseHTTPResponse, HTTPHeaderDict, Timeout
 from urllib3.exceptions import HTTPError
 
 from dagma.langflow.errors import BadRequest, LangflowError, MalformedResponse, RedirectRefused
-from dagma.langflow.http.connection_settings import TLS, Timeouts, checked_base_url
+from dagma.langflow.http.connection_settings import Timeouts, checked_base_url
 from dagma.langflow.http.network_errors import network_error
+from dagma.langflow.http.tls import tls_context
 from dagma.langflow.http.watched_http import Deadline, Watch, watched_pools
 from dagma.langflow.redaction import Redactor, bare_url
 
@@ -125,7 +127,7 @@ class Transport:
         secrets: What must never be shown.
         token: Gives the header Authorization, where that changes.
         timeouts: Time-outs in seconds.
-        tls: Trust and identity.
+        tls: Gives trust and identity, where the server speaks TLS.
         max_body_bytes: Largest body that is read whole; a stream is bounded by its longest event.
         may_quote: Whether errors may quote bodies; not where a body may hold a secret that is not known yet.
     """
@@ -138,7 +140,7 @@ class Transport:
         secrets: Iterable[str] = (),
         token: Token | None = None,
         timeouts: Timeouts | None = None,
-        tls: TLS | None = None,
+        tls: Callable[[], SSLContext] = tls_context,
         max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
         may_quote: bool = True,
     ) -> None:
@@ -151,7 +153,7 @@ class Transport:
         self._headers.update(headers or {})
         self.max_body_bytes = max_body_bytes
         self._may_quote = may_quote
-        self._pools = watched_pools(self.base_url, tls or TLS())
+        self._pools = watched_pools(self.base_url, tls)
 
     def close(self) -> None:
         """Close the kept connections."""

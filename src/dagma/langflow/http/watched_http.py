@@ -14,18 +14,16 @@ import contextlib
 import http.client
 import io
 import math
-import os
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
+from requests.utils import get_environ_proxies, select_proxy
 from urllib3 import PoolManager, ProxyManager, make_headers
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -33,7 +31,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
 from dagma.langflow.errors import CallTimeout
-from dagma.langflow.http.connection_settings import TLS, check_authorities, checked_address
+from dagma.langflow.http.connection_settings import checked_address
 
 # Langflow closes a connection that has been idle for 2 s under gunicorn, as in its image; uvicorn alone does after 5 s.
 LONGEST_IDLE_SECONDS = 1.5
@@ -256,22 +254,22 @@ class _WatchedTLSPool(_WatchedPool, HTTPSConnectionPool):
 _POOLS = {"http": _WatchedPool, "https": _WatchedTLSPool}
 
 
-def watched_pools(base_url: str, tls: TLS) -> PoolManager:
+def watched_pools(base_url: str, tls: Callable[[], ssl.SSLContext]) -> PoolManager:
     """Make pools of watched connections to one server; nothing is opened yet.
 
-    The environment may name a proxy, and authorities where `tls` names none, in the variables that requests reads. It
-    is read here, once.
+    The environment may name a proxy, in the variables that requests reads. It is read here, once.
 
     Args:
         base_url: The server.
-        tls: Trust and identity.
+        tls: Gives trust and identity, where the server speaks TLS: loading the authorities takes a while.
 
     Raises:
-        ValueError: The environment's authorities or its proxy can't be used. The message shows nothing of the proxy,
-            which may hold a login.
+        ValueError: The environment's proxy can't be used. The message shows nothing of it, since it may hold a login.
     """
     # Callers share one client between threads; below this many, connections are kept.
-    options: dict[str, Any] = {"maxsize": 64, "cert_file": tls.cert, "key_file": tls.key, **_trust(base_url, tls)}
+    options: dict[str, Any] = {"maxsize": 64}
+    if base_url.lower().startswith("https:"):
+        options["ssl_context"] = tls()
     proxy = select_proxy(base_url, get_environ_proxies(base_url))
     pools = _pools_through(proxy, options) if proxy else PoolManager(**options)
     pools.pool_classes_by_scheme = _POOLS
@@ -282,23 +280,5 @@ def _pools_through(proxy: str, options: Mapping[str, Any]) -> ProxyManager:
     url = proxy if "://" in proxy else f"http://{proxy}"
     parts = checked_address("The proxy that the environment names", url, "http://host:port")
     login = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
-    return ProxyManager(url, proxy_headers=make_headers(proxy_basic_auth=login), **options)
-
-
-def _trust(base_url: str, tls: TLS) -> Mapping[str, Any]:
-    if not tls.verify:
-        return {"cert_reqs": "CERT_NONE"}
-    authorities = Path(tls.ca_bundle or _authorities_of_environment(base_url) or DEFAULT_CA_BUNDLE_PATH)
-    return {"cert_reqs": "CERT_REQUIRED", "ca_cert_dir" if authorities.is_dir() else "ca_certs": authorities}
-
-
-def _authorities_of_environment(base_url: str) -> str | None:
-    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        if path := os.environ.get(variable):
-            if base_url.lower().startswith("https:"):
-                try:
-                    check_authorities(path)
-                except ValueError as error:
-                    raise ValueError(f"{variable}: {error}") from None
-            return path
-    return None
+    headers = make_headers(proxy_basic_auth=login)
+    return ProxyManager(url, proxy_headers=headers, proxy_ssl_context=options.get("ssl_context"), **options)
