@@ -1,8 +1,6 @@
 """OAuth2 client credentials: a bearer token that is fetched, kept, and fetched anew."""
 
-import logging
 import math
-import re
 import threading
 import time
 from base64 import b64encode
@@ -17,7 +15,6 @@ from dagma.langflow.errors import (
     CallTimeout,
     LangflowError,
     MalformedResponse,
-    RateLimited,
     ServerError,
     Unauthorized,
     nothing_runs_yet,
@@ -29,12 +26,8 @@ from dagma.langflow.http.watched_http import Deadline
 from dagma.langflow.redaction import bare_url
 from dagma.langflow.untrusted_json import finite_number, json_or_none, text_or_none, walk
 
-logger = logging.getLogger(__name__)
-
 # How long before its expiry a token is fetched anew; half of its life, where that is less.
 _EARLY_SECONDS = 30.0
-# How long a call waits for another token while the one that it has is good; half of its time, where that is less.
-_EARLY_FETCH_SECONDS = 10.0
 
 
 class ClientCredentials:
@@ -87,7 +80,7 @@ class ClientCredentials:
         )
         self._lock = threading.Lock()
         self._header = self._refused = ""
-        self._renew_at = self._expires_at = -math.inf
+        self._renew_at = -math.inf
         # A response can quote a token that another thread has replaced since.
         self._recent: deque[str] = deque(maxlen=4)
 
@@ -98,10 +91,8 @@ class ClientCredentials:
             LangflowError: There is no token to be had; nothing was sent to Langflow.
         """
         with self._locked(deadline):
-            if self._header == self._refused or time.monotonic() >= self._expires_at:
+            if self._header == self._refused or time.monotonic() >= self._renew_at:
                 self._fetch(deadline)
-            elif time.monotonic() >= self._renew_at:
-                self._renew_early(deadline)
             return self._header
 
     def secrets(self) -> Iterable[str]:
@@ -125,14 +116,6 @@ class ClientCredentials:
         finally:
             self._lock.release()
 
-    def _renew_early(self, deadline: Deadline) -> None:
-        """Try once to have another token in good time; this one is good until it expires."""
-        self._renew_at = math.inf
-        try:
-            self._fetch(Deadline.after(min(_EARLY_FETCH_SECONDS, deadline.remaining() / 2)))
-        except LangflowError as error:
-            logger.warning("The token is used until it expires, since no other can be had: %s", error)
-
     @nothing_runs_yet()
     def _fetch(self, deadline: Deadline) -> None:
         reply = self._transport.exchange(self._request, deadline)
@@ -141,48 +124,32 @@ class ClientCredentials:
         self._keep(reply)
 
     def _refusal(self, reply: Reply) -> LangflowError:
-        cause = f"The token endpoint {self._url} answered {reply.status}."
-        if reply.status in (408, 429) or reply.status >= 500:
-            error = RateLimited if reply.status == 429 else ServerError
-            return error(
-                cause,
-                fix="Wait for the token endpoint, or have fewer callers.",
-                status=reply.status,
-                excerpt=reply.excerpt,
-                retry_after=retry_after(reply.headers),
-            )
-        return Unauthorized(
-            cause,
-            fix="Check its address, the client id, its secret, the scope and the audience.",
+        may_pass = reply.status == 429 or reply.status >= 500
+        return (ServerError if may_pass else Unauthorized)(
+            f"The token endpoint {self._url} answered {reply.status}.",
+            fix="Check its address, the client id, its secret, the scope and the audience; or wait, if it is busy.",
             status=reply.status,
             excerpt=reply.excerpt,
+            retry_after=retry_after(reply.headers),
         )
 
     def _keep(self, reply: Reply) -> None:
         body = json_or_none(reply.body)
-        token, lifetime = text_or_none(walk(body, "access_token")), walk(body, "expires_in")
-        if token is None or str(walk(body, "token_type") or "bearer").lower() != "bearer":
-            raise self._malformed(reply, f"answered {reply.status} without a bearer token in a JSON object")
         try:
-            self._header = f"Bearer {header_value('The fetched token', token)}"
+            token = header_value("The token", text_or_none(walk(body, "access_token")) or "")
         except ValueError:
-            raise self._malformed(reply, f"answered {reply.status} with a token that no header can hold") from None
+            # Without an excerpt: the body may hold a token, which no redactor knows yet.
+            raise MalformedResponse(
+                f"The token endpoint {self._url} answered {reply.status} without a token in a JSON object.",
+                fix="Check that it is the token endpoint of an OAuth2 server, and no login page.",
+                status=reply.status,
+            ) from None
+        self._header = f"Bearer {token}"
         self._recent.append(token)
-        if isinstance(lifetime, str) and re.fullmatch(r"[0-9]{1,9}", lifetime):
-            lifetime = int(lifetime)
         # Without a lifetime a token is good until it is refused.
-        seconds = finite_number(lifetime)
+        seconds = finite_number(walk(body, "expires_in"))
         lived = math.inf if seconds is None else seconds
-        self._expires_at = time.monotonic() + lived
-        self._renew_at = self._expires_at - min(_EARLY_SECONDS, lived / 2)
-
-    def _malformed(self, reply: Reply, what: str) -> MalformedResponse:
-        # Without an excerpt: the body may hold a token, which no redactor knows yet.
-        return MalformedResponse(
-            f"The token endpoint {self._url} {what}.",
-            fix="Check that it is the token endpoint of an OAuth2 server, and no login page.",
-            status=reply.status,
-        )
+        self._renew_at = time.monotonic() + lived - min(_EARLY_SECONDS, lived / 2)
 
 
 def basic_auth(user: str, password: str) -> str:

@@ -234,16 +234,16 @@ class Transport:
             watch = Watch(deadline)
             with self._translated(request, watch), watch.current():
                 response = self._response(request, proof, watch, silence)
-            # What refuses a token names what it takes (RFC 6750). A 401 without it may be a provider's, passed on by
-            # a flow that ran.
-            is_refused = response.status == 401 and "WWW-Authenticate" in response.headers
             start = bytearray()
             with closing(response), quoting(partial(self._excerpt, start)):
                 if 300 <= response.status < 400:
                     raise self._redirect_refused(response)
-                if self._token and may_renew and is_refused:
+                if self._token and response.status == 401:
                     self._token.forget(proof["Authorization"])
-                    continue
+                    # What refuses a token names what it takes (RFC 6750). A 401 without it may be a provider's,
+                    # passed on by a flow that ran.
+                    if may_renew and "WWW-Authenticate" in response.headers:
+                        continue
                 yield StreamReply(
                     status=response.status,
                     headers=response.headers,
