@@ -146,7 +146,7 @@ def test_a_gateway_that_wants_a_certificate_gets_it(
                 "LANGFLOW_OAUTH_CLIENT_ID": "me",
                 "LANGFLOW_OAUTH_CLIENT_SECRET": "hidden",
             },
-            "LANGFLOW_OAUTH_TOKEN_URL must look like https://host/path",
+            "LANGFLOW_OAUTH_TOKEN_URL must look like http",
         ),
     ],
 )

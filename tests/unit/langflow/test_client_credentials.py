@@ -83,21 +83,6 @@ def test_a_clients_secret_is_hidden_however_the_token_endpoint_quotes_it(
     assert caught.value.excerpt == "Who is ***?"
 
 
-def test_the_query_of_a_token_url_is_sent_and_not_shown(
-    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
-):
-    fake_langflow.script(token("first", expires_in=0), Fault(path=TOKEN_PATH, status=401))
-    url = f"{fake_langflow.base_url}{TOKEN_PATH}/?p=B2C_1&q=a%20b"
-    client = make_client(access=credentials(fake_langflow, oauth_token_url=url))
-    client.run(echo, "hello")
-    fetch = fake_langflow.requests[0]
-    assert (fetch.path, fetch.query) == (f"{TOKEN_PATH}/", {"p": "B2C_1", "q": "a b"})
-    with pytest.raises(Unauthorized) as caught:
-        client.run(echo, "hello")
-    assert f"{TOKEN_PATH}/ answered 401" in str(caught.value)
-    assert "B2C_1" not in str(caught.value)
-
-
 def test_a_token_is_fetched_anew_before_it_expires(
     fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, monkeypatch: pytest.MonkeyPatch
 ):

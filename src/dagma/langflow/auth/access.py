@@ -9,7 +9,7 @@ from ssl import SSLContext
 from typing import Any, Literal
 
 from dagma.langflow.auth.client_credentials import ClientCredentials, basic_auth
-from dagma.langflow.http.connection_settings import checked_token_url, header_value
+from dagma.langflow.http.connection_settings import checked_base_url, header_value
 from dagma.langflow.http.tls import tls_context
 
 # A header that the settings write must not stand among the further headers as well.
@@ -80,7 +80,7 @@ class Access:
         if (self.oauth_scope or self.oauth_audience) and not oauth:
             raise ValueError("oauth_scope and oauth_audience are of use with oauth_token_url only. Set it as well.")
         if self.oauth_token_url:
-            checked_token_url("oauth_token_url", self.oauth_token_url)
+            checked_base_url("oauth_token_url", self.oauth_token_url, login="the client's id and secret are sent there")
         basic = self._all_or_none("basic_user", "basic_password")
         chosen = [
             name

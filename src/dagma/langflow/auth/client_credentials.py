@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from ssl import SSLContext
-from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 from dagma.langflow.error_responses import retry_after
 from dagma.langflow.errors import (
@@ -19,11 +19,10 @@ from dagma.langflow.errors import (
     Unauthorized,
     nothing_runs_yet,
 )
-from dagma.langflow.http.connection_settings import checked_token_url, header_value
+from dagma.langflow.http.connection_settings import header_value
 from dagma.langflow.http.tls import tls_context
 from dagma.langflow.http.transport import Reply, Request, Transport
 from dagma.langflow.http.watched_http import Deadline
-from dagma.langflow.redaction import bare_url
 from dagma.langflow.untrusted_json import finite_number, json_or_none, text_or_none, walk
 
 # How long before its expiry a token is fetched anew; half of its life, where that is less.
@@ -37,15 +36,12 @@ class ClientCredentials:
     the token may take.
 
     Args:
-        token_url: The token endpoint, with the query that the server may want there.
+        token_url: The token endpoint.
         client_id: The client's id.
         client_secret: The client's secret.
         scope: Scopes, separated by spaces.
         audience: Audience, where the server wants one.
         tls: Gives trust and identity for the token endpoint.
-
-    Raises:
-        ValueError: The token can't be asked for so; the message names the argument and shows no secret.
     """
 
     def __init__(
@@ -58,7 +54,7 @@ class ClientCredentials:
         audience: str | None = None,
         tls: Callable[[], SSLContext] = tls_context,
     ) -> None:
-        endpoint = urlsplit(checked_token_url("token_url", token_url))
+        endpoint = urlsplit(token_url)
         # RFC 6749, 2.3.1: the two as a form would hold them, so that an id may have a colon.
         user, password = quote_plus(client_id), quote_plus(client_secret)
         self._secrets = (client_secret, password, f"{user}:{password}")
@@ -66,11 +62,10 @@ class ClientCredentials:
         self._request = Request(
             "POST",
             endpoint.path or "/",
-            params=dict(parse_qsl(endpoint.query, keep_blank_values=True)),
             payload=urlencode({name: value for name, value in form.items() if value}).encode(),
             headers={"Content-Type": "application/x-www-form-urlencoded"},
         )
-        self._url = bare_url(token_url)
+        self._url = token_url
         self._transport = Transport(
             f"{endpoint.scheme}://{endpoint.netloc}",
             headers={"Authorization": basic_auth(user, password)},

@@ -53,13 +53,13 @@ class JobPolicy:
                 raise ValueError(f"The job policy's {name!r} must be above 0 seconds.")
 
 
-def checked_base_url(name: str, url: str, *, login: str = "give user and password as BasicAuth") -> str:
-    """Return an address of Langflow that can be called.
+def checked_base_url(name: str, url: str, *, login: str = "give user and password apart") -> str:
+    """Return an address that can be called, of Langflow or of a token endpoint.
 
     Args:
         name: What the address is called where it was set.
         url: The address.
-        login: What to do about a user in it.
+        login: Where a user and a password belong instead.
 
     Raises:
         ValueError: It can't be called. The message shows nothing of it, since it may hold a secret.
@@ -67,22 +67,6 @@ def checked_base_url(name: str, url: str, *, login: str = "give user and passwor
     parts = checked_address(name, url, "http://host:port or https://host/path")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError(f"{name} must hold no user, password, query or fragment; {login}.")
-    return url
-
-
-def checked_token_url(name: str, url: str) -> str:
-    """Return the address of a token endpoint that can be called; it may have a query.
-
-    Args:
-        name: What the address is called where it was set.
-        url: The address.
-
-    Raises:
-        ValueError: It can't be called. The message shows nothing of it, since it may hold a secret.
-    """
-    parts = checked_address(name, url, "https://host/path")
-    if "@" in parts.netloc or parts.fragment:
-        raise ValueError(f"{name} must hold no user, password or fragment; the client's id and secret are sent there.")
     return url
 
 
