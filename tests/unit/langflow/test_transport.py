@@ -1,11 +1,9 @@
-import contextlib
 import json
 import socket
 import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -350,56 +348,6 @@ def test_a_name_that_no_flow_can_have_is_not_found_and_not_sent(
         list(getattr(make_client(), way)(flow_id, "hello"))
     assert len(str(caught.value)) < 1_000
     assert fake_langflow.requests == []
-
-
-@pytest.fixture
-def deaf_port() -> Iterator[int]:
-    """Listen on every address of this machine, and accept nobody: a caller waits as for a machine that is gone."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("0.0.0.0", 0))
-        listener.listen(0)
-        for _ in range(2):
-            filling = stack.enter_context(socket.socket())
-            filling.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                filling.connect(("127.0.0.1", listener.getsockname()[1]))
-        yield listener.getsockname()[1]
-
-
-def known_as(monkeypatch: pytest.MonkeyPatch, name: str, *addresses: str) -> None:
-    """Give a name these addresses."""
-    look_up = socket.getaddrinfo
-
-    def found(host: Any, port: Any, *rest: Any) -> Any:
-        hosts = addresses if host == name else [host]
-        return [found for each in hosts for found in look_up(each, port, *rest)]
-
-    monkeypatch.setattr(socket, "getaddrinfo", found)
-
-
-def test_a_name_with_many_addresses_that_do_not_answer_takes_no_longer_than_one(
-    monkeypatch: pytest.MonkeyPatch, deaf_port: int
-) -> None:
-    known_as(monkeypatch, "langflow.example", *(f"127.0.0.{number}" for number in range(1, 9)))
-    timeouts = Timeouts(connect=1.0, read=1.0, total=1.0)
-    base_url = f"http://langflow.example:{deaf_port}"
-    started = time.monotonic()
-    client = LangflowClient(base_url, timeouts=timeouts, retry=RetryPolicy(attempts=1))
-    with client, pytest.raises(CallTimeout) as caught:
-        client.run("flow", "hello")
-    assert caught.value.outcome == "not_run"
-    assert time.monotonic() - started < 4.0
-
-
-def test_an_address_that_refuses_is_followed_by_the_next(
-    monkeypatch: pytest.MonkeyPatch, fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
-) -> None:
-    known_as(monkeypatch, "langflow.example", "127.0.0.9", "127.0.0.1")
-    base_url = fake_langflow.base_url.replace("127.0.0.1", "langflow.example")
-    answer = make_client(base_url=base_url).run(echo, "hello").answer
-    assert answer == "hello"
-    assert fake_langflow.requests[-1].headers["host"] == base_url.removeprefix("http://")
 
 
 def test_a_client_that_was_closed_connects_anew(make_client: MakeClient, echo: str, monkeypatch: pytest.MonkeyPatch):

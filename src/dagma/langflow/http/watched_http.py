@@ -6,8 +6,9 @@ which decides whether a flow may have run. A `Watch` knows the deadline of an ex
 sent. Before each operation the socket's time-out is set to what is left until the deadline. A TLS handshake and
 `sendall` are one operation each.
 
-Two things can take longer: the look-up of the server's name, which only the system's resolver bounds, and TLS through a
-proxy that is itself reached over TLS, where each read within a handshake or a record is an operation of its own.
+Three things can take longer: the look-up of the server's name, which only the system's resolver bounds; each further
+address of that name, which has the time to connect in for itself; and TLS through a proxy that is itself reached over
+TLS, where each read within a handshake or a record is an operation of its own.
 """
 
 import contextlib
@@ -27,8 +28,6 @@ from requests.utils import get_environ_proxies, select_proxy
 from urllib3 import PoolManager, ProxyManager, make_headers
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
-from urllib3.util.connection import allowed_gai_family
 
 from dagma.langflow.errors import CallTimeout
 from dagma.langflow.http.connection_settings import checked_address
@@ -171,7 +170,7 @@ class _WatchedConnection(HTTPConnection):
             self._is_connecting = False
 
     def _new_conn(self) -> socket.socket:
-        sock = self._connected()
+        sock = super()._new_conn()
         # A TLS handshake may follow, with the server or with a proxy.
         _bound(sock, self.timeout, seconds_left())
         return sock
@@ -180,31 +179,6 @@ class _WatchedConnection(HTTPConnection):
         super()._tunnel()
         # The TLS handshake with the server follows.
         _bound(self.sock, self.timeout, seconds_left())
-
-    def _connected(self) -> socket.socket:
-        """Try the addresses of the server's name one after the other, all of them within the time that is left."""
-        host, longest = self.host, self.timeout
-        failure: Exception = ConnectTimeoutError(self, "There was no time to connect.")
-        try:
-            for address in self._addresses():
-                left = seconds_left()
-                if left <= 0:
-                    break
-                self.host, self.timeout = address, min(longest or math.inf, left)
-                try:
-                    return super()._new_conn()
-                except (NewConnectionError, ConnectTimeoutError) as error:
-                    failure = error
-        finally:
-            self.host, self.timeout = host, longest
-        raise failure
-
-    def _addresses(self) -> list[str]:
-        try:
-            found = socket.getaddrinfo(self.host.strip("[]"), self.port, allowed_gai_family(), socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
-            return [self.host]  # as the attempt to connect will tell
-        return [str(address[0]) for *_, address in found]
 
     def send(self, data: Any) -> None:
         if self.sock is None:
