@@ -11,10 +11,9 @@ from dagma.langflow.http.watched_http import Deadline, Watch
 from dagma.langflow.redaction import NOTHING_SECRET
 
 
-def typed(error: Exception, *, sent: bool, answered: bool = False, request: str = "POST /run") -> LangflowError:
-    watch = Watch(Deadline.after(60.0))
-    watch.sent, watch.answered = sent, answered
-    return network_error(error, None, watch, request, "https://user.example", NOTHING_SECRET)
+def typed(error: Exception, *, sent: bool, request: str = "POST /run") -> LangflowError:
+    watch = Watch(Deadline.after(60.0), sent)
+    return network_error(error, watch, request, "https://user.example", NOTHING_SECRET)
 
 
 def wrapped(error: Exception) -> Exception:
@@ -24,7 +23,7 @@ def wrapped(error: Exception) -> Exception:
 @pytest.mark.parametrize(
     ("error", "sent", "expected", "outcome"),
     [
-        (ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert"), True, TLSFailure, "not_run"),
+        (ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert"), True, TLSFailure, "unknown"),
         (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), True, Unreachable, "unknown"),
         (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), False, Unreachable, "not_run"),
         (ssl.SSLZeroReturnError(6, "TLS/SSL connection has been closed (EOF)"), True, Unreachable, "unknown"),
@@ -52,26 +51,3 @@ def test_what_is_known_about_the_run_follows_from_what_was_sent(
 @pytest.mark.parametrize(("request_", "fix"), [("POST /run", "shorten the flow"), ("GET /health_check", "overloaded")])
 def test_only_what_can_run_a_flow_is_told_to_shorten_it(request_: str, fix: str):
     assert fix in str(typed(TimeoutError("timed out"), sent=True, request=request_))
-
-
-CERTIFICATE_REQUIRED = "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required (_ssl.c:2580)"
-
-
-@pytest.mark.parametrize(
-    ("reason", "answered", "outcome"),
-    [
-        (CERTIFICATE_REQUIRED, False, "not_run"),
-        ("[SSL: SSLV3_ALERT_BAD_CERTIFICATE] sslv3 alert bad certificate (_ssl.c:2580)", False, "not_run"),
-        ("[SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] sslv3 alert handshake failure (_ssl.c:1000)", False, "not_run"),
-        ("[SSL: TLSV1_ALERT_UNKNOWN_CA] tlsv1 alert unknown ca (_ssl.c:2580)", False, "not_run"),
-        (CERTIFICATE_REQUIRED, True, "unknown"),
-        ("[SSL: SSLV3_ALERT_BAD_RECORD_MAC] sslv3 alert bad record mac (_ssl.c:2580)", False, "unknown"),
-        ("[SSL: TLSV1_ALERT_INTERNAL_ERROR] tlsv1 alert internal error (_ssl.c:2580)", False, "unknown"),
-        ("[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC] decryption failed (_ssl.c:2580)", True, "unknown"),
-    ],
-)
-def test_after_sending_only_an_alert_about_certificates_before_any_response_says_that_nothing_ran(
-    reason: str, answered: bool, outcome: str
-):
-    found = typed(wrapped(ssl.SSLError(1, reason)), sent=True, answered=answered)
-    assert (type(found), found.outcome) == (TLSFailure, outcome)

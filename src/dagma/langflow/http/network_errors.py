@@ -1,7 +1,6 @@
 """The typed errors of what urllib3 raises. They quote neither headers nor URLs."""
 
 import http.client
-import re
 import ssl
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -18,36 +17,27 @@ _REFUSED = (urllib3.exceptions.NewConnectionError,)
 _TLS = (ssl.SSLError, urllib3.exceptions.SSLError)
 # The connection ended without a word about certificates: so does a balancer end it whose server is away.
 _TLS_CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
-_REFUSED_HANDSHAKE = re.compile(
-    r"alert[ _](?:[a-z]+[ _])?(?:certificate|unknown[ _]ca|access[ _]denied|handshake[ _]failure)", re.IGNORECASE
-)
 _BROKEN_OFF = (ConnectionError, http.client.IncompleteRead)
 # http.client raises the bare HTTPException for too many headers.
 _NO_HTTP = (http.client.HTTPException, urllib3.exceptions.InvalidHeader)
 
 
-def network_error(
-    error: Exception, handled: BaseException | None, watch: Watch, request: str, address: str, redactor: Redactor
-) -> LangflowError:
+def network_error(error: Exception, watch: Watch, request: str, address: str, redactor: Redactor) -> LangflowError:
     """Return the typed error of a request that has no complete response.
 
     Args:
         error: What urllib3 raised.
-        handled: What the caller was handling when it sent the request: no cause of the error, though Python chains it.
         watch: Knows whether the request was sent.
         request: The request, for the message.
         address: The server's address, for the message.
         redactor: Hides the client's secrets in what the network's layers said.
     """
-    causes = list(_causes(error, handled))
+    causes = list(_causes(error))
     if watch.deadline.passed() or (_any(causes, _SILENCE) and not _any(causes, _REFUSED)):
         return _timed_out(request, watch)
     reason = redactor.excerpt(_innermost(causes))[:_LONGEST_REASON]
     outcome: Outcome = "unknown" if watch.sent else "not_run"
     if _any(causes, _TLS) and not _any(causes, _TLS_CUT_OFF):
-        if not watch.answered and _REFUSED_HANDSHAKE.search(reason):
-            # With TLS 1.3 the alert about a missing client certificate comes after the request was sent.
-            outcome = "not_run"
         return TLSFailure(f"TLS with {address} failed: {reason}.", outcome=outcome)
     if _any(causes, _NO_HTTP) and not _any(causes, _BROKEN_OFF):
         return MalformedResponse(f"What {address} answered to {request} is no HTTP: {reason}.", outcome=outcome)
@@ -70,16 +60,12 @@ def _any(causes: Iterable[BaseException], types: tuple[type[BaseException], ...]
     return any(isinstance(cause, types) for cause in causes)
 
 
-def _causes(error: BaseException, handled: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error and what it wraps: as argument, or as the exception it was raised in."""
-    seen: list[BaseException] = []
-    waiting: list[object] = [error]
-    while waiting:
-        each = waiting.pop(0)
-        if isinstance(each, BaseException) and each is not handled and each not in seen:
-            seen.append(each)
-            waiting += [*each.args, each.__cause__ or each.__context__]
-    yield from seen
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield the error and what it wraps, as argument or as cause."""
+    yield error
+    for each in (*error.args, error.__cause__):
+        if isinstance(each, BaseException):
+            yield from _causes(each)
 
 
 def _innermost(causes: Sequence[BaseException]) -> str:

@@ -1,7 +1,6 @@
 """One HTTP exchange: bounded in time and memory, without redirects, its network failures typed."""
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -261,8 +260,7 @@ class Transport:
         headers.update(request.headers)
         headers.update(proof)
         query = f"?{urlencode(request.params)}" if request.params else ""
-        watch.answered = False
-        response = self._pools.urlopen(
+        return self._pools.urlopen(
             request.method,
             f"{self.base_url}{request.path}{query}",
             body=body,
@@ -273,21 +271,18 @@ class Transport:
             preload_content=False,
             decode_content=False,
         )
-        watch.answered = True
-        return response
 
     def _excerpt(self, start: bytearray) -> str:
         return self.redactor().excerpt(bytes(start), is_cut=True) if self._may_quote else ""
 
     @contextmanager
     def _translated(self, request: Request, watch: Watch) -> Iterator[None]:
-        handled = sys.exception()
         try:
             yield
         except (HTTPError, OSError) as error:
             # `from None`: the messages of urllib3 may quote what they were given.
             address = bare_url(self.base_url)
-            raise network_error(error, handled, watch, str(request), address, self.redactor()) from None
+            raise network_error(error, watch, str(request), address, self.redactor()) from None
 
     def _chunks(self, response: BaseHTTPResponse, request: Request, watch: Watch, start: bytearray) -> Iterator[bytes]:
         """Yield the body as it comes in, and keep the start of it."""

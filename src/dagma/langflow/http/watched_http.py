@@ -84,12 +84,10 @@ class Watch:
     Args:
         deadline: When it ends.
         sent: Whether a byte of the request may have left this machine.
-        answered: Whether a response has begun.
     """
 
     deadline: Deadline
     sent: bool = False
-    answered: bool = False
 
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:
