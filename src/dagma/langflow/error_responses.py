@@ -8,10 +8,11 @@ passed on as if it were Langflow's own.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http.client import responses
 from typing import Any
+
+from urllib3.exceptions import InvalidHeader
+from urllib3.util import Retry
 
 from dagma.langflow.errors import (
     BadRequest,
@@ -146,18 +147,9 @@ def flow_failed(
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds that a Retry-After header asks to wait, given as seconds or as an HTTP date."""
-    value = headers.get("Retry-After", "").strip()
-    if not value:
-        return None
-    # ASCII digits only: float() also takes "nan", "inf" and "1e9".
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
-        return float(value)
     try:
-        moment = parsedate_to_datetime(value)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
-    except (ValueError, OverflowError):
-        # A year or a zone of too many digits is told only when it is reckoned with.
+        return float(Retry().parse_retry_after(headers.get("Retry-After", "")))
+    except (InvalidHeader, ValueError, OverflowError):
         return None
 
 
