@@ -26,7 +26,6 @@ from dagma.langflow.errors import (
     JobNotFound,
     LangflowError,
     MalformedResponse,
-    Outcome,
     RateLimited,
     ServerError,
     Unauthorized,
@@ -34,16 +33,31 @@ from dagma.langflow.errors import (
 from dagma.langflow.http.transport import Reply
 from dagma.langflow.known_failures import NO_CREDIT, fix_for
 from dagma.langflow.redaction import Redactor
-from dagma.langflow.untrusted_json import finite_number, json_or_none, text_or_none, walk
+from dagma.langflow.untrusted_json import json_or_none, text_or_none, walk
 
-# Langflow refuses these before it starts or queues anything (DATABASE_ERROR is not one: it can follow a run).
-_REFUSED_BEFORE_RUNNING = {"SERVICE_BUSY", "QUEUE_SERVICE_UNAVAILABLE", "REQUEST_OVERRIDES_UNAVAILABLE"}
-# Why Langflow will never finish a job, by the type that it keeps as the job's error.
-_LOST = {
-    "worker_lost": "the process that ran it died",
-    "cancelled": "the process that ran it was shut down",
-    "suspend_failed": "it could not be kept while waiting for a human",
-    "request_overrides_unavailable": "its tweaks can't be decrypted, since the secret key of the server changed",
+# The types of the errors that Langflow keeps for a job that it will never finish.
+_LOST = {"worker_lost", "cancelled", "suspend_failed", "request_overrides_unavailable"}
+_REFUSED: Details = {"outcome": "not_run"}
+_BY_CODE: Mapping[str | None, tuple[type[LangflowError], Details]] = {
+    "FLOW_NOT_FOUND": (FlowNotFound, {}),
+    "JOB_NOT_FOUND": (JobNotFound, {}),
+    # Langflow's own time limit ended the run.
+    "EXECUTION_TIMEOUT": (CallTimeout, {"outcome": "failed"}),
+    # Another request with the same idempotency key came first.
+    "DUPLICATE_REQUEST": (Conflict, {"fix": "Send it again: it then gets the job of the other.", "retryable": True}),
+    # Langflow refuses these before it starts or queues anything (DATABASE_ERROR is not one: it can follow a run).
+    "SERVICE_BUSY": (ServerError, _REFUSED),
+    "QUEUE_SERVICE_UNAVAILABLE": (ServerError, _REFUSED),
+    "REQUEST_OVERRIDES_UNAVAILABLE": (ServerError, _REFUSED),
+}
+_BY_STATUS: Mapping[int, type[LangflowError]] = {
+    401: Unauthorized,
+    403: Forbidden,
+    404: FlowNotFound,
+    408: CallTimeout,
+    409: Conflict,
+    429: RateLimited,
+    504: CallTimeout,
 }
 _FAILED_RUN = re.compile(r"Error (?:running graph|building Component)")
 _FAILED_COMPONENT = re.compile(r"Error building Component (?P<component>[^:\n]+):")
@@ -60,19 +74,18 @@ _LONGEST_REASON = 300
 
 
 @dataclass(frozen=True)
-class Fault:
+class _Fault:
     """What an error response says."""
 
     status: int
     detail: Any
     message: str
     code: str | None
-    retry_after: float | None
-    excerpt: str
+    details: Details
     redactor: Redactor
 
     @classmethod
-    def of(cls, reply: Reply) -> "Fault":
+    def of(cls, reply: Reply) -> "_Fault":
         """Read an error response, whatever its body."""
         body = json_or_none(reply.body)
         detail = walk(body, "detail")
@@ -84,26 +97,14 @@ class Fault:
             detail = json_or_none(detail) or detail
         # Of a request that it can't read, Langflow lists what is wrong.
         told = detail if isinstance(detail, str) else walk(detail, "message") or walk(detail, 0, "msg")
-        message = text_or_none(told) or ""
         return cls(
             status=reply.status,
             detail=detail,
-            message=reply.redactor.text(message),
+            message=reply.redactor.text(text_or_none(told) or ""),
             code=text_or_none(walk(detail, "code")),
-            retry_after=retry_after(reply.headers),
-            excerpt=reply.excerpt,
+            details={"status": reply.status, "excerpt": reply.excerpt, "retry_after": retry_after(reply.headers)},
             redactor=reply.redactor,
         )
-
-    def text(self, *path: str) -> str | None:
-        """Return a text inside the detail, redacted; None where there is none."""
-        text = text_or_none(walk(self.detail, *path))
-        return self.redactor.text(text) if text is not None else None
-
-    @property
-    def details(self) -> Details:
-        """What every error type keeps of it."""
-        return {"status": self.status, "excerpt": self.excerpt, "retry_after": self.retry_after}
 
 
 def error_of(reply: Reply, subject: str) -> LangflowError:
@@ -113,13 +114,10 @@ def error_of(reply: Reply, subject: str) -> LangflowError:
         reply: The response.
         subject: What was asked for, for messages, as in "run of flow 'x'".
     """
-    fault = Fault.of(reply)
-    return (
-        _failed_run(fault, subject)
-        or _key_unchecked(fault, subject)
-        or _by_code(fault, subject)
-        or _by_status(fault, subject)
-    )
+    fault = _Fault.of(reply)
+    if failed := _failed_run(fault, subject):
+        return failed
+    return _failed_job(fault, subject) if fault.code == "JOB_FAILED" else _refused(fault, subject)
 
 
 def flow_failed(
@@ -153,103 +151,50 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def _failed_run(fault: Fault, subject: str) -> LangflowError | None:
+def _failed_run(fault: _Fault, subject: str) -> LangflowError | None:
     """Return the error if the flow itself failed, whatever the status pretends."""
-    if text_or_none(walk(fault.detail, "error_code")):
-        # A connection that the flow uses: Langflow passes the provider's 401, 403 or 429 on as its own.
-        waits = finite_number(walk(fault.detail, "retry_after"))
-        return flow_failed(
-            fault.message,
-            subject,
-            {
-                **fault.details,
-                "retryable": walk(fault.detail, "retryable") is True,
-                "retry_after": fault.retry_after if waits is None else max(0.0, waits),
-            },
-            redactor=fault.redactor,
-        )
+    details = fault.details
+    # A connection that the flow uses: Langflow passes the provider's 401, 403 or 429 on as its own.
+    passed_on = text_or_none(walk(fault.detail, "error_code")) is not None
+    if passed_on:
+        details = {**details, "retryable": walk(fault.detail, "retryable") is True}
     raised = fault.status == 500 and fault.code is None and isinstance(fault.detail, dict) and "message" in fault.detail
-    if raised or _FAILED_RUN.search(fault.message):
-        return flow_failed(fault.message, subject, fault.details, redactor=fault.redactor)
+    if passed_on or raised or _FAILED_RUN.search(fault.message):
+        return flow_failed(fault.message, subject, details, redactor=fault.redactor)
     return None
 
 
-def _key_unchecked(fault: Fault, subject: str) -> LangflowError | None:
-    """Return the error if Langflow could not even look at the key."""
-    if fault.status not in (401, 403) or _KEY_UNCHECKED not in fault.message:
-        return None
-    details: Details = {
-        **fault.details,
-        "fix": "Bring Langflow's database back. Nothing was run, and the key may be right.",
-        "outcome": "not_run",
-    }
-    return ServerError(f"Langflow could not check the API key for the {subject}; its database is away.", **details)
-
-
-def _by_code(fault: Fault, subject: str) -> LangflowError | None:
-    match fault.code:
-        case "FLOW_NOT_FOUND":
-            return FlowNotFound(f"Langflow knows no such flow for the {subject}.", **fault.details)
-        case "JOB_NOT_FOUND":
-            return JobNotFound(f"Langflow knows no such job for the {subject}.", **fault.details)
-        case "JOB_FAILED":
-            return _failed_job(fault, subject)
-        case "EXECUTION_TIMEOUT":
-            details: Details = {**fault.details, "outcome": "failed"}
-            return CallTimeout(f"Langflow's own time limit ended the {subject}.", **details)
-        case "DUPLICATE_REQUEST":
-            details = {
-                **fault.details,
-                "fix": "Send it again: it then gets the job of the other one.",
-                "retryable": True,
-            }
-            return Conflict(f"Another request with the same idempotency key came first for the {subject}.", **details)
-        case code if code in _REFUSED_BEFORE_RUNNING:
-            details = {**fault.details, "outcome": "not_run"}
-            return ServerError(f"Langflow is too busy for the {subject} ({code}).", **details)
-    return None
-
-
-def _failed_job(fault: Fault, subject: str) -> LangflowError:
+def _failed_job(fault: _Fault, subject: str) -> LangflowError:
     detail = walk(fault.detail, "error_detail")
     if detail is None:
         # A component that raises leaves its message; a server that goes down leaves none.
         return JobLost(f"Langflow failed the {subject} and kept no reason; it was probably shut down.", **fault.details)
     kind = text_or_none(walk(detail, "type"))
     if kind in _LOST:
-        return JobLost(f"Langflow lost the {subject}: {_LOST[kind]}.", **fault.details)
-    component = fault.text("error_detail", "properties", "source", "display_name")
-    reason = fault.text("error_detail", "text") or fault.text("error_detail", "error")
-    reason = reason or fault.text("error_detail", "type") or fault.message
+        return JobLost(f"Langflow lost the {subject} ({kind}).", **fault.details)
+    component = text_or_none(walk(detail, "properties", "source", "display_name"))
+    reason = text_or_none(walk(detail, "text")) or text_or_none(walk(detail, "error")) or kind or fault.message
     return flow_failed(reason, subject, fault.details, component, redactor=fault.redactor)
 
 
-def _by_status(fault: Fault, subject: str) -> LangflowError:
+def _refused(fault: _Fault, subject: str) -> LangflowError:
+    """Return the error of a request that Langflow, or something in front of it, did not serve."""
     said = " ".join(fault.message.split())[:_LONGEST_REASON] or responses.get(fault.status, "no reason given")
     cause = f"The server answered {fault.status} to the {subject} ({said})."
-    match fault.status:
-        case 401:
-            return Unauthorized(cause, **fault.details)
-        case 403:
-            return Forbidden(cause, **fault.details)
-        case 404:
-            return FlowNotFound(cause, **fault.details)
-        case 408 | 504:
-            return CallTimeout(cause, **fault.details)
-        case 409:
-            return Conflict(cause, **fault.details)
-        case 429:
-            return RateLimited(cause, **fault.details)
-        case 503:
-            # With Retry-After a server says that it refused the request and invites to send it again. Without,
-            # nothing tells whether something in front of Langflow gave up on a run that goes on; and a code that
-            # is left for here, such as DATABASE_ERROR, can follow a run.
-            refused = fault.retry_after is not None and fault.code is None
-            outcome: Outcome = "not_run" if refused else "unknown"
-            details: Details = {**fault.details, "outcome": outcome}
-            return ServerError(cause, **details)
-        case status if 500 <= status < 600:
-            return ServerError(cause, **fault.details)
-        case status if 400 <= status < 500:
-            return BadRequest(cause, **fault.details)
-    return MalformedResponse(cause, **fault.details)
+    more: Details = {}
+    if fault.status in (401, 403) and _KEY_UNCHECKED in fault.message:
+        kind: type[LangflowError] = ServerError
+        more = {"fix": "Bring Langflow's database back. Nothing was run, and the key may be right.", **_REFUSED}
+    elif fault.code in _BY_CODE:
+        kind, more = _BY_CODE[fault.code]
+    elif fault.status >= 500:
+        kind = _BY_STATUS.get(fault.status, ServerError if fault.status < 600 else MalformedResponse)
+        if fault.status == 503 and fault.code is None and fault.details.get("retry_after") is not None:
+            # With Retry-After a server says that it refused the request and invites to send it again. Without, nothing
+            # tells whether something in front of Langflow gave up on a run that goes on; and a code that is left for
+            # here, such as DATABASE_ERROR, can follow a run.
+            more = _REFUSED
+    else:
+        kind = _BY_STATUS.get(fault.status, BadRequest if fault.status >= 400 else MalformedResponse)
+    details: Details = {**fault.details, **more}
+    return kind(cause, **details)

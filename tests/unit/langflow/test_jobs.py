@@ -382,7 +382,7 @@ def test_a_job_of_a_worker_that_died_is_lost(
     assert gate.entered.wait(HANGING)
     fake_langflow.crash()
     assert [event.kind for event in client.follow(job_id)][-1] == "lost"
-    with pytest.raises(JobLost, match="process that ran it died") as caught:
+    with pytest.raises(JobLost, match="worker_lost") as caught:
         client.collect(job_id)
     assert caught.value.retryable
     assert client.submit(gated, "hello", idempotency_key="key") != job_id

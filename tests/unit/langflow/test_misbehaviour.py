@@ -331,10 +331,10 @@ def test_a_run_that_was_done_before_the_connection_broke_is_not_sent_again(
 def test_a_providers_refusal_inside_a_flow_is_a_failed_flow(
     fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, status: int
 ):
-    detail = {"error_code": "rate_limited", "message": "Slow down.", "retryable": True, "retry_after": 7}
+    detail = {"error_code": "rate_limited", "message": "Slow down.", "retryable": True}
     error = call(fake_langflow, make_client, echo, Fault(status=status, body={"detail": detail}))
     assert isinstance(error, FlowFailed)
-    assert (error.outcome, error.retryable, error.retry_after) == ("failed", True, 7.0)
+    assert (error.outcome, error.retryable) == ("failed", True)
 
 
 @pytest.mark.parametrize(
