@@ -1,4 +1,4 @@
-"""What components say when their LLM can't be asked, and the fix for each.
+"""What components say when their LLM can't be asked as `.env` says, and the fix for each.
 
 The words are those of Langflow 1.13 and of the providers' own clients. A variable in capitals is one of the stack's
 `.env`, which is where the fix belongs: running the component in the canvas shows the same error again.
@@ -28,13 +28,6 @@ _DOWN = (
     "one), that the host and port are right, and that Langflow has a route to it."
 )
 _MODEL = "Set LLM_MODEL in .env to a model that the server at LLM_BASE_URL has, then `make up`."
-_CREDIT = "The account behind the LLM's key has no credit left. Add some at the provider, then ask again."
-_BUSY = (
-    "The LLM's provider takes no more requests for now. Ask again later; for tables, lower DAGMA_MAX_PER_SECOND or "
-    "DAGMA_MAX_IN_FLIGHT in .env, then `make up`."
-)
-_LONG = "The input is longer than the model can read. Shorten it, or choose a model with a larger context."
-_OTHER_KEY = "Set {variable} in Langflow, under Settings, Global Variables, or choose another model in the component."
 
 NO_CREDIT = re.compile(
     r"insufficient_quota|exceeded your current quota|error code: 402|credit balance is too low", re.IGNORECASE
@@ -53,10 +46,6 @@ _FIXES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"temporary failure in name resolution", _HOST),
         (r"error code: 401|incorrect API key|invalid_api_key|authentication failed for the OpenAI-compatible", _KEY),
         (r"error code: 404\b.*model", _MODEL),
-        (NO_CREDIT.pattern, _CREDIT),
-        (r"context_length_exceeded|maximum context length|exceeds the available context size", _LONG),
-        (r"error code: 429|rate.?limit exceeded", _BUSY),
-        (r"API key is required when using .* configure it globally as (?P<variable>\w+)", _OTHER_KEY),
         (r"could not connect to the OpenAI-compatible|OpenAI-compatible endpoint at \S+ (?:timed out|returned)", _DOWN),
         (r"^connection error\.?$", _DOWN),
     )

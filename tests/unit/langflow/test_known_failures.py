@@ -25,21 +25,12 @@ NO_MODEL = (
     'Error running method "text_response": Model name/provider overrides require a built-in model selection, not a '
     "connected model object.",
 )
-OTHER_PROVIDER = (
-    "OpenAI API key is required when using OpenAI provider. Please provide it in the component or configure it "
-    "globally as OPENAI_API_KEY."
-)
 UNKNOWN_MODEL = (
     "Error code: 404 - {'error': {'message': 'The model `gpt-9` does not exist.', 'code': 'model_not_found'}}"
 )
 NO_CREDIT = (
     "Error code: 429 - {'error': {'message': 'You exceeded your current quota, please check your plan and billing "
     "details.', 'type': 'insufficient_quota', 'param': None, 'code': 'insufficient_quota'}}"
-)
-TOO_FAST = "Error code: 429 - {'error': {'message': 'Rate limit reached for gpt-4o in organization org-x.'}}"
-TOO_LONG = (
-    "Error code: 400 - {'error': {'code': 400, 'message': 'request (5000 tokens) exceeds the available context size "
-    "(4096 tokens), try increasing it', 'type': 'exceed_context_size_error'}}"
 )
 FIXES = {
     KEY: "LLM_API_KEY",
@@ -48,10 +39,6 @@ FIXES = {
     NO_HOST: "LLM_BASE_URL",
     "Connection error.": "LLM_BASE_URL",
     UNKNOWN_MODEL: "LLM_MODEL",
-    NO_CREDIT: "no credit left",
-    TOO_FAST: "DAGMA_MAX_PER_SECOND",
-    TOO_LONG: "Shorten it",
-    OTHER_PROVIDER: "Set OPENAI_API_KEY in Langflow",
     **dict.fromkeys(NO_MODEL, "it may never have been saved"),
 }
 
