@@ -53,44 +53,26 @@ class VariablesApi(Connection):
         """
         return [Variable.of(body) for body in json_objects(self._send("GET", "/api/v1/variables/", "variables"))]
 
-    def create_variable(self, name: str, value: str, *, kind: VariableType = "Generic") -> Variable:
-        """Create a global variable.
+    def set_variable(self, name: str, value: str, *, kind: VariableType = "Generic") -> Variable:
+        """Create a global variable, or change the value of the one with this name.
 
         Args:
             name: Its name.
             value: Its value.
-            kind: `Generic` to bind to any field; `Credential` to keep the value from being read back.
-
-        Raises:
-            BadRequest: The name is taken.
-            LangflowError: It can't be created.
-        """
-        payload = {"name": name, "value": value, "type": kind, "default_fields": []}
-        path, subject = "/api/v1/variables/", f"creation of variable {name!r}"
-        with self._transport.hiding(value):
-            return Variable.of(json_object(self._send("POST", path, subject, payload=payload, idempotent=False)))
-
-    def update_variable(self, variable: Variable, value: str) -> Variable:
-        """Change the value of a global variable.
-
-        Raises:
-            LangflowError: It can't be changed.
-        """
-        payload = {"id": variable.id, "name": variable.name, "value": value}
-        path, subject = f"/api/v1/variables/{checked_uuid('id', variable.id)}", f"change of variable {variable.name!r}"
-        with self._transport.hiding(value):
-            return Variable.of(json_object(self._send("PATCH", path, subject, payload=payload)))
-
-    def set_variable(self, name: str, value: str, *, kind: VariableType = "Generic") -> Variable:
-        """Create a global variable, or change the one of this name.
+            kind: For a new one: `Generic` to bind to any field; `Credential` to keep the value from being read back.
 
         Raises:
             LangflowError: It can't be set.
         """
-        for variable in self.list_variables():
-            if variable.name == name:
-                return self.update_variable(variable, value)
-        return self.create_variable(name, value, kind=kind)
+        found = next((variable for variable in self.list_variables() if variable.name == name), None)
+        method, path = "POST", "/api/v1/variables/"
+        payload = {"name": name, "value": value, "type": kind, "default_fields": []}
+        if found:
+            method, path = "PATCH", f"/api/v1/variables/{checked_uuid('id', found.id)}"
+            payload = {"id": found.id, "name": name, "value": value}
+        with self._transport.hiding(value):
+            reply = self._send(method, path, f"setting of variable {name!r}", payload=payload, idempotent=bool(found))
+            return Variable.of(json_object(reply))
 
     def delete_variable(self, variable: Variable) -> None:
         """Delete a global variable.
