@@ -30,7 +30,7 @@ from dagma.langflow.events import EventKind, FlowEvent
 from dagma.langflow.files_api import StoredFile
 from dagma.langflow.flow import Flow, InputType, OutputType, content_version
 from dagma.langflow.http.connection import RetryPolicy
-from dagma.langflow.http.connection_settings import JobPolicy, Timeouts
+from dagma.langflow.http.connection_settings import JobPolicy
 from dagma.langflow.jobs_api import HumanRequest, JobState, JobStatus
 from dagma.langflow.past_runs_api import PastRun, StoredRecord
 from dagma.langflow.result import CallResult, TokenUsage, Trace
@@ -72,7 +72,6 @@ __all__ = [
     "StoredFile",
     "StoredRecord",
     "TLSFailure",
-    "Timeouts",
     "TokenUsage",
     "Trace",
     "TruncatedAnswer",

@@ -11,7 +11,8 @@ class LangflowClient(PastRunsApi, VariablesApi, FilesApi):
     Args:
         base_url: Address of Langflow, or of the gateway in front of it.
         access: Credentials and TLS.
-        timeouts: Time-outs in seconds.
+        timeout: Longest time in seconds for an operation: all its attempts, waits and reads. A v1 run says nothing
+            until the flow is done, so this bounds the flow as well.
         retry: When to send a request again.
         jobs: How patiently background jobs are watched.
         max_body_bytes: Largest response that is read.

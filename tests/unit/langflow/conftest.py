@@ -9,7 +9,7 @@ from harness.certificates import certificates
 from hypothesis import settings
 
 from dagma.backoff import Backoff
-from dagma.langflow import Access, JobPolicy, LangflowClient, RetryPolicy, Timeouts
+from dagma.langflow import Access, JobPolicy, LangflowClient, RetryPolicy
 from dagma.testing import FakeLangflow
 from dagma.testing.fixtures import fake_langflow
 
@@ -20,7 +20,7 @@ settings.register_profile("dagma", deadline=None)
 settings.load_profile("dagma")
 
 # For servers that hang.
-IMPATIENT = Timeouts(connect=10.0, read=1.0, total=2.0)
+IMPATIENT = 2.0
 
 Wait = Callable[[float], object]
 MakeClient = Callable[..., LangflowClient]
@@ -35,7 +35,7 @@ def make_client(fake_langflow: FakeLangflow) -> Iterator[MakeClient]:
             settings = {
                 "base_url": fake_langflow.base_url,
                 "access": Access(api_key=fake_langflow.api_key),
-                "timeouts": Timeouts(connect=10.0, read=10.0, total=20.0),  # a busy machine is no defect
+                "timeout": 20.0,  # a busy machine is no defect
                 "retry": RetryPolicy(attempts=3, backoff=Backoff(0.01, 0.02)),
                 "jobs": JobPolicy(total=10.0, queued=5.0, outage=1.0, stall=0.5, poll=0.1),
             }

@@ -16,7 +16,6 @@ from dagma.langflow import (
     MalformedResponse,
     RetryPolicy,
     ServerError,
-    Timeouts,
     Unauthorized,
     Unreachable,
 )
@@ -109,7 +108,7 @@ def test_a_fetch_may_take_as_long_as_the_request_that_needs_it(
 
     assert access.token is not None
     monkeypatch.setattr(access.token._transport, "exchange", exchange)
-    make_client(access=access, timeouts=Timeouts(total=25.0)).health_check()
+    make_client(access=access, timeout=25.0).health_check()
     assert given == [25.0]
 
 
@@ -289,7 +288,7 @@ def test_a_caller_waits_for_anothers_fetch_no_longer_than_its_own_deadline(
 ):
     fake_langflow.script(Fault(path=TOKEN_PATH, stall_after=0, times=0))
     access = credentials(fake_langflow)
-    patient = make_client(access=access, timeouts=Timeouts(read=HANGING, total=HANGING), retry=RetryPolicy(attempts=1))
+    patient = make_client(access=access, timeout=HANGING, retry=RetryPolicy(attempts=1))
     impatient = make_client(access=access, retry=RetryPolicy(attempts=1))
 
     def fetch() -> None:

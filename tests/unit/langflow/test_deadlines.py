@@ -11,7 +11,7 @@ import pytest
 from harness.certificates import Certificates
 from unit.langflow.conftest import MakeClient, Wait, serving
 
-from dagma.langflow import Access, CallTimeout, LangflowClient, RetryPolicy, Timeouts
+from dagma.langflow import Access, CallTimeout, LangflowClient, RetryPolicy
 from dagma.langflow.http.transport import Request, Transport
 from dagma.langflow.http.watched_http import Deadline
 from dagma.testing import FakeLangflow, Fault
@@ -20,7 +20,6 @@ DEADLINE = 3.0
 # Two operations, where the second is given as much time as the first had, take longer than TOO_LATE.
 SLOW = 0.7 * DEADLINE
 TOO_LATE = 1.5 * DEADLINE
-PATIENT = Timeouts(connect=60.0, read=60.0, total=DEADLINE)
 # A TLS record of 16 KB that never ends.
 HANDSHAKE_WITHOUT_END = b"\x16\x03\x03\x40\x00" + b"\x02" * 1000
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n"
@@ -53,7 +52,7 @@ def the_deadline() -> Iterator[pytest.ExceptionInfo[CallTimeout]]:
 
 
 def run(base_url: str, text: str = "hello", access: Access | None = None) -> None:
-    with LangflowClient(base_url, access, timeouts=PATIENT, retry=RetryPolicy(attempts=1)) as client:
+    with LangflowClient(base_url, access, timeout=DEADLINE, retry=RetryPolicy(attempts=1)) as client:
         client.run("flow", text)
 
 
@@ -104,7 +103,7 @@ def test_a_stream_ends_at_the_deadline_whichever_thread_reads_it(framing: bytes)
     with (
         serving(saying(head, *pieces, every=0.05)) as port,
         ThreadPoolExecutor(1) as pool,
-        contextlib.closing(Transport(f"http://127.0.0.1:{port}", timeouts=PATIENT)) as transport,
+        contextlib.closing(Transport(f"http://127.0.0.1:{port}")) as transport,
         the_deadline(),
         transport.stream(Request("GET", "/events"), Deadline.after(DEADLINE)) as reply,
     ):
@@ -115,7 +114,7 @@ def test_a_stream_ends_at_the_deadline_whichever_thread_reads_it(framing: bytes)
 def test_a_kept_connection_has_the_time_of_its_next_exchange(
     make_client: MakeClient, fake_langflow: FakeLangflow
 ) -> None:
-    client = make_client(timeouts=Timeouts(connect=60.0, read=60.0, total=60.0))
+    client = make_client(timeout=60.0)
     flow_id = fake_langflow.add_flow("echo")
     client.run(flow_id, "one", timeout=0.5)
     fake_langflow.script(Fault(path="/run", delay=0.7))

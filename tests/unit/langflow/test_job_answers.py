@@ -14,7 +14,6 @@ from dagma.langflow import (
     JobLost,
     LangflowClient,
     MalformedResponse,
-    Timeouts,
     TokenUsage,
     TruncatedAnswer,
 )
@@ -91,7 +90,7 @@ def test_tokens_and_model_come_from_the_trace(fake_langflow: FakeLangflow, clien
 def test_a_trace_that_can_not_be_had_costs_no_answer(
     fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, fault: Fault
 ):
-    client = make_client(timeouts=Timeouts(read=1.0, total=20.0), max_body_bytes=1024 * 1024)
+    client = make_client(timeout=3.0, max_body_bytes=1024 * 1024)
     fake_langflow.script(replace(fault, path="/traces", times=0))
     result = client.collect(client.submit(echo, "hello"))
     assert (result.answer, result.usage) == ("hello", None)

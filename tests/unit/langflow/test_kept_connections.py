@@ -11,7 +11,7 @@ import pytest
 from harness.certificates import Certificates
 from unit.langflow.conftest import Wait, serving
 
-from dagma.langflow import CallTimeout, LangflowError, Timeouts, Unreachable
+from dagma.langflow import CallTimeout, LangflowError, Unreachable
 from dagma.langflow.http.tls import tls_context
 from dagma.langflow.http.transport import Request, Transport
 from dagma.langflow.http.watched_http import Deadline
@@ -22,10 +22,8 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 @contextlib.contextmanager
 def transport_to(port: int, tls: Callable[[], ssl.SSLContext] | None = None) -> Iterator[Transport]:
-    scheme, timeouts = "https" if tls else "http", Timeouts(connect=5.0, read=5.0, total=20.0)
-    with contextlib.closing(
-        Transport(f"{scheme}://127.0.0.1:{port}", timeouts=timeouts, tls=tls or tls_context)
-    ) as transport:
+    scheme = "https" if tls else "http"
+    with contextlib.closing(Transport(f"{scheme}://127.0.0.1:{port}", tls=tls or tls_context)) as transport:
         yield transport
 
 

@@ -11,11 +11,11 @@ import pytest
 from unit.langflow.conftest import MakeClient
 from unit.langflow.test_misbehaviour import HANGING, MEGABYTE
 
-from dagma.langflow import CallTimeout, JobPolicy, JobSuspended, LangflowClient, LangflowError, Timeouts
+from dagma.langflow import CallTimeout, JobPolicy, JobSuspended, LangflowClient, LangflowError
 from dagma.testing import FakeCall, FakeLangflow, Fault, HumanNeeded
 
 BODY_BYTES = 2 * MEGABYTE
-QUICK = Timeouts(connect=2.0, read=0.5, total=1.0)
+QUICK = 1.0
 PATIENCE = JobPolicy(total=1.5, queued=5.0, outage=0.3, stall=0.15, poll=0.1)
 
 FAULTS: dict[str, Fault] = {
@@ -33,7 +33,7 @@ FAULTS: dict[str, Fault] = {
 
 @pytest.fixture
 def impatient(make_client: MakeClient) -> LangflowClient:
-    return make_client(timeouts=QUICK, jobs=PATIENCE, max_body_bytes=BODY_BYTES)
+    return make_client(timeout=QUICK, jobs=PATIENCE, max_body_bytes=BODY_BYTES)
 
 
 @pytest.fixture

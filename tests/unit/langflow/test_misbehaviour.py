@@ -165,7 +165,7 @@ MOMENTS: dict[str, tuple[Fault, type[LangflowError]]] = {
 def call(fake: FakeLangflow, make_client: MakeClient, flow_id: str, fault: Fault) -> LangflowError:
     """Run a flow on a server that misbehaves for ever, and return the error after the checks that hold for all."""
     hangs = fault.delay or fault.dribble or fault.stall_after is not None
-    options = {"timeouts": IMPATIENT} if hangs else {}
+    options = {"timeout": IMPATIENT} if hangs else {}
     client = make_client(max_body_bytes=2 * MEGABYTE, **options)
     fake.script(replace(fault, path="/api/v1/run", times=0))
     tracemalloc.start()

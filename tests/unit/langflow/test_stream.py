@@ -83,7 +83,7 @@ BROKEN: dict[str, tuple[Fault, type[LangflowError]]] = {
 def test_a_stream_that_goes_wrong_is_an_error_and_is_not_sent_again(
     fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, fault: Fault, expected: type[LangflowError]
 ):
-    options = {"timeouts": IMPATIENT} if expected is CallTimeout else {}
+    options = {"timeout": IMPATIENT} if expected is CallTimeout else {}
     fake_langflow.script(replace(fault, status=200, times=0))
     with pytest.raises(expected) as caught:
         for _ in make_client(max_body_bytes=1024 * 1024, **options).stream(echo, "x"):

@@ -4,7 +4,7 @@ import re
 from dataclasses import fields
 
 from dagma import environment
-from dagma.langflow import Access, LangflowClient, Timeouts
+from dagma.langflow import Access, LangflowClient
 from dagma.langflow.http.connection_settings import checked_base_url
 
 DEFAULT_BASE_URL = "http://127.0.0.1:7860"
@@ -62,10 +62,9 @@ def langflow_client(seconds: float = 300.0) -> LangflowClient:
     Raises:
         SettingError: A variable has a value that can't be used.
     """
-    timeouts = Timeouts(read=seconds, total=seconds)
     access, base_url = access_from_environment(), base_url_from_environment()
     try:
-        return LangflowClient(base_url, access, timeouts=timeouts)
+        return LangflowClient(base_url, access, timeout=seconds)
     except ValueError as error:
         # The environment's proxy, or its authorities.
         raise environment.SettingError(str(error)) from None

@@ -38,7 +38,6 @@ from dagma.langflow import (
     LangflowClient,
     LangflowError,
     RetryPolicy,
-    Timeouts,
     TokenUsage,
 )
 from dagma.langflow.flow import check_flow_id, uuid_or_none, v1_body
@@ -281,7 +280,7 @@ class LangflowRestResource(Backend):
             return LangflowClient(
                 _stripped(self.base_url) or "",
                 self._access(),
-                timeouts=Timeouts(read=self.timeout, total=self.timeout),
+                timeout=self.timeout,
                 retry=RetryPolicy(self.policy.request_attempts, self.policy.request_backoff),
                 jobs=JobPolicy(total=self.job_timeout, outage=self.policy.outage_seconds),
             )

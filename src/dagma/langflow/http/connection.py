@@ -14,7 +14,7 @@ from dagma.langflow.auth.access import Access
 from dagma.langflow.error_responses import error_of
 from dagma.langflow.errors import LangflowError, RateLimited
 from dagma.langflow.flow import FlowCache
-from dagma.langflow.http.connection_settings import JobPolicy, Timeouts
+from dagma.langflow.http.connection_settings import JobPolicy
 from dagma.langflow.http.transport import DEFAULT_MAX_BODY_BYTES, Reply, Request, Transport
 from dagma.langflow.http.watched_http import Deadline
 from dagma.langflow.untrusted_json import json_object, malformed
@@ -102,7 +102,7 @@ class Connection:
         base_url: str,
         access: Access | None = None,
         *,
-        timeouts: Timeouts | None = None,
+        timeout: float = 300.0,
         retry: RetryPolicy | None = None,
         jobs: JobPolicy | None = None,
         max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
@@ -113,11 +113,10 @@ class Connection:
             headers=access.sent_headers,
             secrets=access.secrets,
             token=access.token,
-            timeouts=timeouts,
             tls=lambda: access.tls,
             max_body_bytes=max_body_bytes,
         )
-        self._seconds = self._transport.timeouts.total
+        self._seconds = timeout
         self._retry = retry or RetryPolicy()
         self._jobs = jobs or JobPolicy()
         self._flow_cache = FlowCache()

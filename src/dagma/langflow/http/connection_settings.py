@@ -1,27 +1,7 @@
-"""Settings of a connection to Langflow: addresses, time-outs, and patience with jobs."""
+"""Settings of a connection to Langflow: addresses, headers, and patience with jobs."""
 
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
-
-
-@dataclass(frozen=True)
-class Timeouts:
-    """How long to wait, in seconds.
-
-    Args:
-        connect: For the connection to stand, TLS handshake included.
-        read: For the next byte. A v1 run sends none until the flow is done, so this bounds the flow as well.
-        total: For the whole operation: all its attempts, waits and reads.
-    """
-
-    connect: float = 5.0
-    read: float = 300.0
-    total: float = 300.0
-
-    def __post_init__(self) -> None:
-        for name in ("connect", "read", "total"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"The time-out {name!r} must be above 0 seconds.")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """One HTTP exchange: bounded in time and memory, without redirects, its network failures typed."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -15,7 +16,7 @@ from urllib3 import BaseHTTPResponse, HTTPHeaderDict, Timeout
 from urllib3.exceptions import HTTPError
 
 from dagma.langflow.errors import BadRequest, LangflowError, MalformedResponse, RedirectRefused
-from dagma.langflow.http.connection_settings import Timeouts, checked_base_url
+from dagma.langflow.http.connection_settings import checked_base_url
 from dagma.langflow.http.network_errors import network_error
 from dagma.langflow.http.tls import tls_context
 from dagma.langflow.http.watched_http import Deadline, Watch, watched_pools
@@ -23,6 +24,8 @@ from dagma.langflow.redaction import Redactor, bare_url
 
 DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 65_536
+# For a connection to stand, TLS handshake included.
+_CONNECT_SECONDS = 5.0
 # Of a body, for errors to quote.
 _START_BYTES = 4096
 
@@ -125,7 +128,6 @@ class Transport:
         headers: Headers of every request.
         secrets: What must never be shown.
         token: Gives the header Authorization, where that changes.
-        timeouts: Time-outs in seconds.
         tls: Gives trust and identity, where the server speaks TLS.
         max_body_bytes: Largest body that is read whole; a stream is bounded by its longest event.
         may_quote: Whether errors may quote bodies; not where a body may hold a secret that is not known yet.
@@ -138,13 +140,11 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         secrets: Iterable[str] = (),
         token: Token | None = None,
-        timeouts: Timeouts | None = None,
         tls: Callable[[], SSLContext] = tls_context,
         max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
         may_quote: bool = True,
     ) -> None:
         self.base_url = checked_base_url("The base URL", base_url).rstrip("/")
-        self.timeouts = timeouts or Timeouts()
         self._secrets = tuple(secrets)
         self._token = token
         # No compression: a small body must not be able to grow without bound in memory.
@@ -220,13 +220,13 @@ class Transport:
         Args:
             request: The request.
             deadline: When to give up, while reading as well.
-            read_timeout: Longest silence in seconds; the time-outs' `read` by default.
+            read_timeout: Longest silence in seconds; until the deadline by default.
 
         Raises:
             LangflowError: No connection, no response, a redirect, or a body that breaks off or stalls.
         """
         deadline.check(f"{request} was sent")
-        silence = min(read_timeout or self.timeouts.read, deadline.remaining() + 1.0)
+        silence = min(read_timeout or math.inf, deadline.remaining() + 1.0)
         started = time.monotonic()
         for may_renew in (True, False):
             proof = {"Authorization": self._token.header(deadline)} if self._token else {}
@@ -265,7 +265,7 @@ class Transport:
             f"{self.base_url}{request.path}{query}",
             body=body,
             headers=headers,
-            timeout=Timeout(connect=min(self.timeouts.connect, watch.deadline.remaining() + 0.001), read=silence),
+            timeout=Timeout(connect=min(_CONNECT_SECONDS, watch.deadline.remaining() + 0.001), read=silence),
             retries=False,
             redirect=False,
             preload_content=False,
