@@ -12,9 +12,6 @@ from dagma.langflow.auth.client_credentials import ClientCredentials, basic_auth
 from dagma.langflow.http.connection_settings import checked_base_url, header_value
 from dagma.langflow.http.tls import tls_context
 
-# A header that the settings write must not stand among the further headers as well.
-_WRITTEN = {"authorization": "a bearer token, OAuth2 or basic auth", "x-api-key": "the API key"}
-
 
 def _setting(
     description: str, variable: str, holds: Literal["key", "private", "file", "switch"], *, default: bool | None = None
@@ -103,8 +100,6 @@ class Access:
         if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
             raise ValueError('headers must be a JSON object of texts, such as {"X-Gateway-Key": "..."}.')
         for name, value in headers.items():
-            if name.lower() in _WRITTEN:
-                raise ValueError(f"headers must not hold {name}: set {_WRITTEN[name.lower()]} instead.")
             header_value("A name in headers", name)
             header_value(f"Header {name}", value)
         return headers
