@@ -24,7 +24,7 @@ def json_value(reply: Reply, *, outcome: Outcome = "unknown") -> Any:
     except (ValueError, RecursionError):
         kind = "no body" if not reply.body else "a body that is no JSON"
         raise MalformedResponse(
-            f"Langflow answered {reply.status} with {kind} ({_media_type(reply)}).",
+            f"Langflow answered {reply.status} with {kind}.",
             status=reply.status,
             excerpt=reply.excerpt,
             outcome=outcome,
@@ -113,8 +113,3 @@ def moment_or_none(value: Any) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _media_type(reply: Reply) -> str:
-    media_type = reply.headers.get("Content-Type", "no content type").split(";")[0].strip()
-    return media_type[:60] if media_type.isprintable() else "odd content type"

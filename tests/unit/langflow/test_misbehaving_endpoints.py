@@ -27,7 +27,6 @@ FAULTS: dict[str, Fault] = {
     "sends an error without end": Fault(status=500, endless=b"x" * 65_536),
     "sends no UTF-8": Fault(status=200, body=b'data: {"job_id": "\xff\xfe"}\n\n'),
     "sends an event nested too deeply": Fault(status=200, body="data: " + "[" * 100_000 + "\n\n"),
-    "compresses what it does": Fault(after_work=True, headers={"Content-Encoding": "gzip"}),
 }
 
 

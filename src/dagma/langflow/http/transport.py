@@ -287,12 +287,6 @@ class Transport:
     def _chunks(self, response: BaseHTTPResponse, request: Request, watch: Watch, start: bytearray) -> Iterator[bytes]:
         """Yield the body as it comes in, and keep the start of it."""
         with self._translated(request, watch):
-            if (encoding := response.headers.get("Content-Encoding", "identity")) != "identity":
-                raise MalformedResponse(
-                    f"The response to {request} is compressed, though the request asked for none.",
-                    fix=f"Turn compression ({self.redactor().excerpt(encoding)[:40]}) off in the gateway.",
-                    status=response.status,
-                )
             # read1 gives what has come in, without waiting for a full buffer: events arrive when they happen.
             while chunk := response.read1(_CHUNK_BYTES):
                 if len(start) < _START_BYTES:
