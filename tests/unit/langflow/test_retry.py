@@ -97,8 +97,3 @@ def test_waits_grow_to_the_cap_and_are_jittered():
         waits = {backoff.seconds(attempt) for _ in range(50)}
         assert all(longest / 2 <= wait <= longest for wait in waits)
         assert len(waits) > 1
-
-
-def test_a_policy_without_an_attempt_is_refused():
-    with pytest.raises(ValueError, match="at least 1 attempt"):
-        RetryPolicy(attempts=0)

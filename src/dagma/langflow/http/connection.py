@@ -58,10 +58,6 @@ class RetryPolicy:
     attempts: int = 4
     backoff: Backoff = _BACKOFF
 
-    def __post_init__(self) -> None:
-        if self.attempts < 1 or self.backoff.first < 0 or self.backoff.longest < 0:
-            raise ValueError("A retry policy needs at least 1 attempt and waits of at least 0 seconds.")
-
     def call(self, request: Callable[[], T], *, deadline: Deadline, idempotent: bool) -> T:
         """Send until there is an answer, an error that is not to be retried, or no time or attempt left.
 
@@ -73,8 +69,9 @@ class RetryPolicy:
         Raises:
             LangflowError: The last error; its `outcome` is `not_run` only if that of each one before was.
         """
-        may_have_run = False
-        for attempt in range(1, self.attempts + 1):
+        may_have_run, attempt = False, 0
+        while True:
+            attempt += 1
             try:
                 return request()
             except LangflowError as error:
@@ -83,12 +80,11 @@ class RetryPolicy:
                 may_have_run = error.outcome != "not_run"
                 may_retry = error.retryable and (idempotent or error.outcome == "not_run")
                 wait = self.backoff.seconds(attempt, error.retry_after)
-                if attempt == self.attempts or not may_retry or wait >= deadline.remaining():
+                if attempt >= self.attempts or not may_retry or wait >= deadline.remaining():
                     raise
                 if error.retry_after is not None or isinstance(error, RateLimited):
                     _tell.get()(wait)
                 time.sleep(wait)
-        raise AssertionError("unreachable: every attempt returns or raises")
 
 
 class Connection:

@@ -27,11 +27,6 @@ class JobPolicy:
     unattended: float = 60.0
     poll: float = 2.0
 
-    def __post_init__(self) -> None:
-        for name in ("total", "queued", "outage", "stall", "unattended", "poll"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"The job policy's {name!r} must be above 0 seconds.")
-
 
 def checked_base_url(name: str, url: str, *, login: str = "give user and password apart") -> str:
     """Return an address that can be called, of Langflow or of a token endpoint.
