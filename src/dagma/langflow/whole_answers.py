@@ -1,8 +1,9 @@
 """The whole texts of a job whose state has them cut: its messages hold them. Nothing holds the rest of a cut list."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
+from typing import Any
 
 from dagma.langflow.errors import TruncatedAnswer
 from dagma.langflow.events import FlowEvent
@@ -35,10 +36,10 @@ def uncut(result: CallResult, events: Sequence[FlowEvent]) -> CallResult:
     Raises:
         TruncatedAnswer: A text may be cut, and no message holds the whole.
     """
-    messages = list(_last_versions(event for event in events if event.kind == "message"))
+    messages = _messages(events)
     whole: dict[str, str] = {}
     for component, text in perhaps_cut(result).items():
-        found = _whole(text, component, messages)
+        found = _whole(text, messages)
         if found is None:
             raise TruncatedAnswer(
                 f"Langflow cut the text of {component} of job {result.job_id} after {len(text) - len(_CUT_MARK)} "
@@ -83,28 +84,19 @@ def _perhaps_cut(text: str) -> bool:
     return len(text) >= _LOWEST_CUT + len(_CUT_MARK) and text.endswith(_CUT_MARK)
 
 
-def _last_versions(messages: Iterable[FlowEvent]) -> Iterable[FlowEvent]:
-    """Yield the messages in their last versions, but for those of the user; agents send one again as it grows."""
-    seen: set[str] = set()
-    for message in messages:
-        message_id = text_or_none(walk(message.data, "data", "id"))
-        if message_id in seen or walk(message.data, "data", "sender") == "User":
-            continue
-        if message_id is not None:
-            seen.add(message_id)
-        yield message
+def _messages(events: Iterable[FlowEvent]) -> set[str]:
+    """Return the last versions of the messages, but for those of the user; agents send one again as it grows."""
+    texts: dict[Any, str] = {}
+    for number, event in enumerate(events):
+        if event.kind == "message" and event.text is not None and walk(event.data, "data", "sender") != "User":
+            texts.setdefault(text_or_none(walk(event.data, "data", "id")) or number, event.text)
+    return set(texts.values())
 
 
-def _whole(text: str, component: str, messages: Sequence[FlowEvent]) -> str | None:
-    """Return the whole of a text; None where no message holds it, or several could.
-
-    A message names the component that fed its output, and only by some components the output itself.
-    """
-    said = [(message.component, message.text) for message in messages if message.text is not None]
-    if any(each == text for _, each in said):
+def _whole(text: str, messages: Set[str]) -> str | None:
+    """Return the whole of a text; None where no message holds it, or several could."""
+    if text in messages:
         return text
     start = text.removesuffix(_CUT_MARK)
-    longer = [(source, each) for source, each in said if len(each) > len(start) and each.startswith(start)]
-    own = [each for source, each in longer if source == component]
-    several = dict.fromkeys(own[:1] or [each for _, each in longer])
-    return next(iter(several)) if len(several) == 1 else None
+    longer = [each for each in messages if len(each) > len(start) and each.startswith(start)]
+    return longer[0] if len(longer) == 1 else None

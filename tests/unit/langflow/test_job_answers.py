@@ -201,12 +201,8 @@ def test_an_answer_is_not_replaced_by_the_question_that_it_begins_like(
         collected(fake_langflow, client, outputs(CUT), told((None, "x" * 9000), sender="User"))
 
 
-def test_of_two_texts_that_begin_alike_the_outputs_own_is_taken_and_none_is_guessed(
-    fake_langflow: FakeLangflow, client: LangflowClient
-):
+def test_of_two_texts_that_begin_alike_none_is_guessed(fake_langflow: FakeLangflow, client: LangflowClient):
     own, other = "x" * 6000 + " mine", "x" * 6000 + " another's"
-    assert collected(fake_langflow, client, outputs(CUT), told(("ChatOutput-1", own), ("Model-1", other))).answer == own
-    fake_langflow.clear()
     with pytest.raises(TruncatedAnswer, match="no one message"):
         collected(fake_langflow, client, outputs(CUT), told(("Model-1", own), ("Model-2", other)))
 
