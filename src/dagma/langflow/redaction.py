@@ -4,7 +4,10 @@ import json
 from base64 import b64encode
 from collections.abc import Iterable
 from functools import cached_property
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
+
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
 
 EXCERPT_CHARACTERS = 500
 _SCANNED_BYTES = 65_536
@@ -67,10 +70,6 @@ NOTHING_SECRET = Redactor([])
 def bare_url(url: str) -> str:
     """Return a URL without user, password, query and fragment; nothing of one that can't be read."""
     try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
-    except ValueError:
+        return str(parse_url(url)._replace(auth=None, query=None, fragment=None))
+    except LocationParseError:
         return "an address that can't be read"
-    if ":" in host:
-        host = f"[{host}]"
-    return f"{parts.scheme}://{host}{port}{parts.path}" if parts.scheme else f"{host}{port}{parts.path}"

@@ -5,15 +5,13 @@ import threading
 import time
 from base64 import b64encode
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from ssl import SSLContext
 from urllib.parse import quote_plus, urlencode, urlsplit
 
 from dagma.langflow.error_responses import retry_after
 from dagma.langflow.errors import (
     CallTimeout,
-    LangflowError,
     MalformedResponse,
     ServerError,
     Unauthorized,
@@ -21,7 +19,7 @@ from dagma.langflow.errors import (
 )
 from dagma.langflow.http.connection_settings import header_value
 from dagma.langflow.http.tls import tls_context
-from dagma.langflow.http.transport import Reply, Request, Transport
+from dagma.langflow.http.transport import Request, Transport
 from dagma.langflow.http.watched_http import Deadline
 from dagma.langflow.untrusted_json import finite_number, json_or_none, text_or_none, walk
 
@@ -34,14 +32,6 @@ class ClientCredentials:
 
     Safe for threads: one of them fetches, the others wait for it. A fetch takes no longer than the request that needs
     the token may take.
-
-    Args:
-        token_url: The token endpoint.
-        client_id: The client's id.
-        client_secret: The client's secret.
-        scope: Scopes, separated by spaces.
-        audience: Audience, where the server wants one.
-        tls: Gives trust and identity for the token endpoint.
     """
 
     def __init__(
@@ -85,10 +75,18 @@ class ClientCredentials:
         Raises:
             LangflowError: There is no token to be had; nothing was sent to Langflow.
         """
-        with self._locked(deadline):
+        if not self._lock.acquire(timeout=deadline.remaining()):
+            raise CallTimeout(
+                f"The deadline passed while another call fetched a token from {self._url}.",
+                fix="Look at the token endpoint, which answers slowly, or raise the time-out.",
+                outcome="not_run",
+            )
+        try:
             if self._header == self._refused or time.monotonic() >= self._renew_at:
                 self._fetch(deadline)
             return self._header
+        finally:
+            self._lock.release()
 
     def secrets(self) -> Iterable[str]:
         """Return the client's secret and the latest tokens."""
@@ -98,37 +96,18 @@ class ClientCredentials:
         """Fetch another token for the next request than the one in this header, unless another thread has."""
         self._refused = refused
 
-    @contextmanager
-    def _locked(self, deadline: Deadline) -> Iterator[None]:
-        if not self._lock.acquire(timeout=deadline.remaining()):
-            raise CallTimeout(
-                f"The deadline passed while another call fetched a token from {self._url}.",
-                fix="Look at the token endpoint, which answers slowly, or raise the time-out.",
-                outcome="not_run",
-            )
-        try:
-            yield
-        finally:
-            self._lock.release()
-
     @nothing_runs_yet()
     def _fetch(self, deadline: Deadline) -> None:
         reply = self._transport.exchange(self._request, deadline)
         if not reply.is_ok:
-            raise self._refusal(reply)
-        self._keep(reply)
-
-    def _refusal(self, reply: Reply) -> LangflowError:
-        may_pass = reply.status == 429 or reply.status >= 500
-        return (ServerError if may_pass else Unauthorized)(
-            f"The token endpoint {self._url} answered {reply.status}.",
-            fix="Check its address, the client id, its secret, the scope and the audience; or wait, if it is busy.",
-            status=reply.status,
-            excerpt=reply.excerpt,
-            retry_after=retry_after(reply.headers),
-        )
-
-    def _keep(self, reply: Reply) -> None:
+            may_pass = reply.status == 429 or reply.status >= 500
+            raise (ServerError if may_pass else Unauthorized)(
+                f"The token endpoint {self._url} answered {reply.status}.",
+                fix="Check its address, the client id, its secret, the scope and the audience; or wait, if it is busy.",
+                status=reply.status,
+                excerpt=reply.excerpt,
+                retry_after=retry_after(reply.headers),
+            )
         body = json_or_none(reply.body)
         try:
             token = header_value("The token", text_or_none(walk(body, "access_token")) or "")

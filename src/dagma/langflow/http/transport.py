@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from urllib3 import BaseHTTPResponse, HTTPHeaderDict, Timeout
 from urllib3.exceptions import HTTPError
 
-from dagma.langflow.errors import BadRequest, LangflowError, MalformedResponse, RedirectRefused
+from dagma.langflow.errors import BadRequest, CallTimeout, LangflowError, MalformedResponse, RedirectRefused
 from dagma.langflow.http.connection_settings import checked_base_url
 from dagma.langflow.http.network_errors import network_error
 from dagma.langflow.http.tls import tls_context
@@ -225,7 +225,8 @@ class Transport:
         Raises:
             LangflowError: No connection, no response, a redirect, or a body that breaks off or stalls.
         """
-        deadline.check(f"{request} was sent")
+        if deadline.passed():
+            raise CallTimeout(f"The deadline of {deadline.seconds:g} s passed before {request}.", outcome="not_run")
         silence = min(read_timeout or math.inf, deadline.remaining() + 1.0)
         started = time.monotonic()
         for may_renew in (True, False):

@@ -29,7 +29,6 @@ from urllib3 import PoolManager, ProxyManager, make_headers
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from dagma.langflow.errors import CallTimeout
 from dagma.langflow.http.connection_settings import checked_address
 
 # Langflow closes a connection that has been idle for 2 s under gunicorn, as in its image; uvicorn alone does after 5 s.
@@ -66,15 +65,6 @@ class Deadline:
     def passed(self) -> bool:
         """Return whether no time is left."""
         return self.remaining() <= 0.0
-
-    def check(self, doing: str) -> None:
-        """Raise if no time is left to begin something that runs no flow unless it is sent.
-
-        Raises:
-            CallTimeout: No time is left; nothing was sent.
-        """
-        if self.passed():
-            raise CallTimeout(f"The deadline of {self.seconds:g} s passed before {doing}.", outcome="not_run")
 
 
 @dataclass
