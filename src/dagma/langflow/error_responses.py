@@ -108,12 +108,7 @@ class _Fault:
 
 
 def error_of(reply: Reply, subject: str) -> LangflowError:
-    """Return the typed error of a response whose status is none of 2xx.
-
-    Args:
-        reply: The response.
-        subject: What was asked for, for messages, as in "run of flow 'x'".
-    """
+    """Return the typed error of a response whose status is none of 2xx, to what was asked: "run of flow 'x'"."""
     fault = _Fault.of(reply)
     if failed := _failed_run(fault, subject):
         return failed
@@ -123,14 +118,9 @@ def error_of(reply: Reply, subject: str) -> LangflowError:
 def flow_failed(
     message: str, subject: str, details: Details, component: str | None = None, *, redactor: Redactor
 ) -> FlowFailed:
-    """Return the error for a flow that ran and failed.
+    """Return the error for a flow that ran and failed, with what its component said.
 
-    Args:
-        message: What the component said.
-        subject: What was asked for.
-        details: Status, excerpt and so on.
-        component: Its name, where the server gives it apart from the message.
-        redactor: Hides the client's secrets in both.
+    `component` is its name, where the server gives it apart from the message. Both are redacted here.
     """
     # Redacted before it is cut: half a secret would not be recognized.
     message, component = redactor.text(message), component and redactor.text(component)

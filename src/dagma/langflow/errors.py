@@ -160,13 +160,7 @@ class ServerError(LangflowError):
 
 
 class FlowFailed(LangflowError):
-    """The flow ran and one of its components raised.
-
-    Args:
-        cause: What happened, in one sentence.
-        component: Name of the component that failed, where Langflow tells.
-        **details: As for `LangflowError`.
-    """
+    """The flow ran and one of its components raised; `component` is its name, where Langflow tells."""
 
     default_fix = "Open the flow in Langflow and run the component there; sending again costs again."
     default_outcome = "failed"

@@ -53,11 +53,7 @@ _FIXES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 
 def fix_for(message: str) -> str | None:
-    """Return what to do about what a component said; None where that is not known.
-
-    Args:
-        message: Its message, redacted.
-    """
+    """Return what to do about what a component said, redacted; None where that is not known."""
     for pattern, fix in _FIXES:
         if match := pattern.search(message[:_READ_CHARACTERS]):
             return fix.format(**match.groupdict())

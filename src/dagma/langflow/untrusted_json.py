@@ -9,12 +9,16 @@ from dagma.langflow.errors import MalformedResponse, Outcome
 from dagma.langflow.http.transport import Reply
 
 
-def json_value(reply: Reply, *, outcome: Outcome = "unknown") -> Any:
-    """Return the JSON of a response's body.
+def json_or_none(text: bytes | str) -> Any:
+    """Return the JSON of a text, or None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
-    Args:
-        reply: The response.
-        outcome: What a body that is no JSON says about the flow's run.
+
+def json_value(reply: Reply, *, outcome: Outcome = "unknown") -> Any:
+    """Return the JSON of a response's body; `outcome` is what a body that is none says about the flow's run.
 
     Raises:
         MalformedResponse: The body is empty or no JSON.
@@ -22,21 +26,8 @@ def json_value(reply: Reply, *, outcome: Outcome = "unknown") -> Any:
     try:
         return json.loads(reply.body.decode("utf-8"))
     except (ValueError, RecursionError):
-        kind = "no body" if not reply.body else "a body that is no JSON"
-        raise MalformedResponse(
-            f"Langflow answered {reply.status} with {kind}.",
-            status=reply.status,
-            excerpt=reply.excerpt,
-            outcome=outcome,
-        ) from None
-
-
-def json_or_none(text: bytes | str) -> Any:
-    """Return the JSON of a text, or None where it is none."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+        found = "a body that is no JSON" if reply.body else "no body"
+        raise malformed(reply, found, outcome=outcome) from None
 
 
 def json_object(reply: Reply, *, outcome: Outcome = "unknown") -> dict[str, Any]:

@@ -27,11 +27,7 @@ def perhaps_cut(result: CallResult) -> Mapping[str, str]:
 
 
 def uncut(result: CallResult, events: Sequence[FlowEvent]) -> CallResult:
-    """Return a result with its whole texts.
-
-    Args:
-        result: The result.
-        events: What its job told, the last first.
+    """Return a result with its whole texts, from what its job told, the last first.
 
     Raises:
         TruncatedAnswer: A text may be cut, and no message holds the whole.

@@ -31,8 +31,7 @@ _tell: ContextVar[Callable[[float], None]] = ContextVar("dagma_tell_of_waits", d
 def telling_of_waits(tell: Callable[[float], None]) -> Iterator[None]:
     """Tell of each wait that a server asks for in the block, so that other callers can hold back as well.
 
-    Args:
-        tell: Given the seconds, before the wait begins, in the thread of the call.
+    `tell` is given the seconds, before the wait begins, in the thread of the call.
     """
     token = _tell.set(tell)
     try:
@@ -61,10 +60,7 @@ class RetryPolicy:
     def call(self, request: Callable[[], T], *, deadline: Deadline, idempotent: bool) -> T:
         """Send until there is an answer, an error that is not to be retried, or no time or attempt left.
 
-        Args:
-            request: Sends once.
-            deadline: When to give up; a wait that would pass it is not begun.
-            idempotent: Whether sending twice is harmless.
+        A wait that would pass the deadline is not begun. What is idempotent may be sent twice.
 
         Raises:
             LangflowError: The last error; its `outcome` is `not_run` only if that of each one before was.
@@ -138,12 +134,7 @@ class Connection:
         self._transport.close()
 
     def hurried(self, seconds: float, retry: RetryPolicy) -> Self:
-        """Return this client with less patience, on the same connections: for what must not hold anybody up.
-
-        Args:
-            seconds: Longest time for an operation that is not told otherwise.
-            retry: When to send a request again.
-        """
+        """Return this client with less patience, on the same connections: for what must not hold anybody up."""
         hurried = copy(self)
         hurried._seconds = min(seconds, self._seconds)
         hurried._retry = retry

@@ -31,10 +31,7 @@ class JobPolicy:
 def checked_base_url(name: str, url: str, *, login: str = "give user and password apart") -> str:
     """Return an address that can be called, of Langflow or of a token endpoint.
 
-    Args:
-        name: What the address is called where it was set.
-        url: The address.
-        login: Where a user and a password belong instead.
+    `name` is what it is called where it was set, and `login` where a user and a password belong instead.
 
     Raises:
         ValueError: It can't be called. The message shows nothing of it, since it may hold a secret.
@@ -46,12 +43,7 @@ def checked_base_url(name: str, url: str, *, login: str = "give user and passwor
 
 
 def checked_address(name: str, url: str, form: str) -> SplitResult:
-    """Return the parts of an address that can be called.
-
-    Args:
-        name: What the address is called where it was set.
-        url: The address.
-        form: What it should look like.
+    """Return the parts of an address that can be called; `form` is what it should look like.
 
     Raises:
         ValueError: It can't be called. The message shows nothing of it, since it may hold a secret.

@@ -23,15 +23,7 @@ _NO_HTTP = (http.client.HTTPException, urllib3.exceptions.InvalidHeader)
 
 
 def network_error(error: Exception, watch: Watch, request: str, address: str, redactor: Redactor) -> LangflowError:
-    """Return the typed error of a request that has no complete response.
-
-    Args:
-        error: What urllib3 raised.
-        watch: Knows whether the request was sent.
-        request: The request, for the message.
-        address: The server's address, for the message.
-        redactor: Hides the client's secrets in what the network's layers said.
-    """
+    """Return the typed error of a request, said in words, that has no complete response. urllib3 raised `error`."""
     causes = list(_causes(error))
     if watch.deadline.passed() or (_any(causes, _SILENCE) and not _any(causes, _REFUSED)):
         return _timed_out(request, watch)

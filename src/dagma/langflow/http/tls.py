@@ -9,8 +9,6 @@ from pathlib import Path
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util.ssl_ import create_urllib3_context
 
-_PASSPHRASE = ""  # or OpenSSL asks for one at the terminal
-
 
 def tls_context(
     *,
@@ -45,7 +43,8 @@ def tls_context(
         context.verify_mode = ssl.CERT_NONE
     if cert is not None:
         with _naming(" and ".join(str(file) for file in (cert, key) if file)):
-            context.load_cert_chain(cert, key, password=lambda: _PASSPHRASE)
+            # With an empty passphrase, or OpenSSL asks for one at the terminal.
+            context.load_cert_chain(cert, key, password=lambda: "")
     return context
 
 

@@ -36,12 +36,7 @@ _sent: ContextVar[tuple[str, ...]] = ContextVar("dagma_langflow_sent", default=(
 class Request:
     """What is asked of the server.
 
-    Args:
-        method: HTTP method.
-        path: Path below the base URL.
-        params: Query parameters.
-        payload: Body, sent as JSON; bytes are sent as they are, with the `Content-Type` of `headers`.
-        headers: Headers of this request.
+    A payload is sent as JSON; bytes are sent as they are, with the `Content-Type` of `headers`.
     """
 
     method: str
@@ -95,11 +90,7 @@ class StreamReply:
 
 @contextmanager
 def quoting(excerpt: Callable[[], str]) -> Iterator[None]:
-    """Let every error in here that quotes nothing yet quote the response that it is about.
-
-    Args:
-        excerpt: Gives the start of the body, redacted.
-    """
+    """Let every error in here that quotes nothing yet quote the response that it is about, redacted."""
     try:
         yield
     except LangflowError as error:
@@ -127,7 +118,7 @@ class Transport:
         base_url: http or https address, with the path that a gateway mounts the server at; no user, no query.
         headers: Headers of every request.
         secrets: What must never be shown.
-        token: Gives the header Authorization, where that changes.
+        token: Gives the header Authorization.
         tls: Gives trust and identity, where the server speaks TLS.
         max_body_bytes: Largest body that is read whole; a stream is bounded by its longest event.
         may_quote: Whether errors may quote bodies; not where a body may hold a secret that is not known yet.
@@ -173,14 +164,7 @@ class Transport:
             _sent.reset(token)
 
     def exchange(self, request: Request, deadline: Deadline) -> Reply:
-        """Send one request and read its response.
-
-        Args:
-            request: The request.
-            deadline: When to give up.
-
-        Returns:
-            The response, whatever its status.
+        """Send one request and read its response, whatever its status.
 
         Raises:
             LangflowError: There is no complete response.

@@ -39,11 +39,9 @@ _current: ContextVar["Watch | None"] = ContextVar("dagma_langflow_watch", defaul
 
 @dataclass(frozen=True)
 class Deadline:
-    """A moment on the monotonic clock, shared by the attempts, waits and reads of an operation.
+    """A moment of `time.monotonic()`, shared by the attempts, waits and reads of an operation.
 
-    Args:
-        at: The moment, as `time.monotonic()` counts, in seconds.
-        seconds: The time that was given, for messages.
+    `seconds` is the time that was given, for messages.
     """
 
     at: float
@@ -69,12 +67,7 @@ class Deadline:
 
 @dataclass
 class Watch:
-    """Watches one exchange.
-
-    Args:
-        deadline: When it ends.
-        sent: Whether a byte of the request may have left this machine.
-    """
+    """Watches one exchange: when it ends, and whether a byte of the request may have left this machine."""
 
     deadline: Deadline
     sent: bool = False
@@ -219,11 +212,8 @@ _POOLS = {"http": _WatchedPool, "https": _WatchedTLSPool}
 def watched_pools(base_url: str, tls: Callable[[], ssl.SSLContext]) -> PoolManager:
     """Make pools of watched connections to one server; nothing is opened yet.
 
-    The environment may name a proxy, in the variables that requests reads. It is read here, once.
-
-    Args:
-        base_url: The server.
-        tls: Gives trust and identity, where the server speaks TLS: loading the authorities takes a while.
+    The environment may name a proxy, in the variables that requests reads. It is read here, once. `tls` is called only
+    where the server speaks it: loading the authorities takes a while.
 
     Raises:
         ValueError: The environment's proxy can't be used. The message shows nothing of it, since it may hold a login.
