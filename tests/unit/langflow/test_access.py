@@ -130,8 +130,9 @@ def test_a_netrc_of_the_machine_is_not_used(
         ({"basic_user": "u", "basic_password": "a-secret-word"}, "You sent a-secret-word"),
         ({"basic_user": "u", "basic_password": "a-secret-word"}, "You sent dTphLXNlY3JldC13b3Jk"),
         ({"headers": '{"X-Tenant": "a-secret-header"}'}, "You sent a-secret-header"),
+        ({"headers": '{"Authorization": "Token a-secret-token"}'}, "You sent a-secret-token"),
     ],
-    ids=["key", "token", "password", "user and password", "header"],
+    ids=["key", "token", "password", "user and password", "header", "scheme of its own"],
 )
 def test_a_secret_is_kept_out_of_errors(
     fake_langflow: FakeLangflow, make_client: MakeClient, settings: dict[str, str], told: str

@@ -132,6 +132,17 @@ def test_a_token_that_is_refused_is_renewed_once(fake_langflow: FakeLangflow, ma
     assert sent_tokens(fake_langflow) == ["Bearer first", "Bearer second"]
 
 
+def test_a_refused_token_that_is_given_again_is_not_fetched_for_each_call(
+    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
+):
+    fake_langflow.script(replace(token("first"), times=0))
+    fake_langflow.script(Fault(path="/run", status=401, headers=REFUSED))
+    client = make_client(access=credentials(fake_langflow))
+    for _ in range(3):
+        client.run(echo, "hello")
+    assert paths(fake_langflow).count(TOKEN_PATH) == 2
+
+
 def test_a_token_that_is_refused_twice_is_unauthorized(fake_langflow: FakeLangflow, make_client: MakeClient, echo: str):
     fake_langflow.script(token("first"), token("second"), Fault(path="/run", status=401, headers=REFUSED, times=0))
     client = make_client(access=credentials(fake_langflow))

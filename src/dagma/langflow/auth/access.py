@@ -121,7 +121,9 @@ class Access:
         """What must never be shown."""
         login = self.basic_password and f"{self.basic_user}:{self.basic_password}"
         keys = (self.api_key, self.bearer_token, self.basic_password, login)
-        return [*self._further_headers.values(), *filter(None, keys)]
+        values = self._further_headers.values()
+        # Of an Authorization, what follows its scheme is as secret as the whole.
+        return [*values, *(value.partition(" ")[2] for value in values), *filter(None, keys)]
 
     @cached_property
     def tls(self) -> SSLContext:

@@ -118,7 +118,8 @@ class ClientCredentials:
                 fix="Check that it is the token endpoint of an OAuth2 server, and no login page.",
                 status=reply.status,
             ) from None
-        self._header = f"Bearer {token}"
+        # The endpoint may give the token that was refused again.
+        self._header, self._refused = f"Bearer {token}", ""
         self._recent.append(token)
         # Without a lifetime a token is good until it is refused.
         seconds = finite_number(walk(body, "expires_in"))
