@@ -174,7 +174,10 @@ def _refused(fault: _Fault, subject: str) -> LangflowError:
     more: Details = {}
     if fault.status in (401, 403) and _KEY_UNCHECKED in fault.message:
         kind: type[LangflowError] = ServerError
-        more = {"fix": "Bring Langflow's database back. Nothing was run, and the key may be right.", **_REFUSED}
+        more = {
+            "fix": "Langflow's database is away: bring it back. Nothing was run, and the key may be right.",
+            **_REFUSED,
+        }
     elif fault.code in _BY_CODE:
         kind, more = _BY_CODE[fault.code]
     elif fault.status >= 500:

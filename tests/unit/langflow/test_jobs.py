@@ -434,11 +434,6 @@ def test_an_id_that_is_none_is_refused_before_it_is_sent(
     assert fake_langflow.requests == []
 
 
-def test_a_policy_of_no_patience_is_refused():
-    with pytest.raises(ValueError, match="stall"):
-        JobPolicy(stall=0.0)
-
-
 def test_jobs_are_followed_by_many_threads(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
     ends: list[str] = []
 
