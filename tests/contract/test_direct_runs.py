@@ -192,7 +192,6 @@ def test_a_direct_run_is_timed_and_has_a_trace(client: LangflowClient, flows: Fl
     assert result.seconds >= 0.2
     traced = client.with_trace(result)
     assert traced.seconds is not None
-    assert set(traced.component_seconds) == {"Chat Input", "Behave", "Chat Output"}
     assert result.job_id is not None
     with pytest.raises(Conflict):
         client.stop(result.job_id)

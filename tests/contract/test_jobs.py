@@ -40,7 +40,7 @@ def test_a_job_is_submitted_followed_and_collected(client: LangflowClient, flows
     assert (events[-1].done, events[-1].total) == (3, 3)
     result = client.collect(job_id)
     assert (result.answer, result.session_id, result.job_id) == ("hello", "contract-job", job_id)
-    assert set(result.component_seconds) == {"Chat Input", "Behave", "Chat Output"}
+    assert result.seconds is not None
 
 
 def test_events_replay_from_the_last_one_that_was_read(client: LangflowClient, flows: Flows):

@@ -242,7 +242,6 @@ class FollowingApi(JobsApi):
             model=trace.model,
             usage_by_model=trace.usage_by_model,
             seconds=result.seconds if trace.seconds is None else trace.seconds,
-            component_seconds=trace.component_seconds,
         )
 
     def _uncut(self, result: CallResult) -> CallResult:

@@ -63,7 +63,6 @@ class CallResult:
         usage_by_model: Tokens by name of the model, where Langflow tells them apart, as only the trace of a job does.
         seconds: Seconds that the run took: by Langflow's trace, where it was read; else from the request that was
             answered to the end of the response. None for JSON that was read by itself.
-        component_seconds: Seconds by component, where Langflow's trace was read.
         raw: The response as it came.
     """
 
@@ -77,7 +76,6 @@ class CallResult:
     model: str | None = None
     usage_by_model: Mapping[str | None, TokenUsage] = field(default_factory=dict)
     seconds: float | None = None
-    component_seconds: Mapping[str, float] = field(default_factory=dict)
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -178,14 +176,12 @@ class Trace:
         model: Name of the first model.
         usage_by_model: Tokens by name of the model; None stands for one without a name.
         seconds: Seconds that the run took.
-        component_seconds: Seconds by display name of the component.
     """
 
     usage: TokenUsage | None = None
     model: str | None = None
     usage_by_model: Mapping[str | None, TokenUsage] = field(default_factory=dict)
     seconds: float | None = None
-    component_seconds: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> "Trace":
@@ -198,17 +194,12 @@ class Trace:
         for model, each in list(_all_usages(models)) or _all_usages(spans):
             usage = each if usage is None else usage + each
             by_model[model] = by_model[model] + each if model in by_model else each
-        component_seconds: dict[str, float] = {}
-        for span in spans:
-            name, seconds = text_or_none(span.get("name")), _seconds(span.get("latencyMs"))
-            if name is not None and seconds is not None:
-                component_seconds[name] = component_seconds.get(name, 0.0) + seconds
+        milliseconds = finite_number(body.get("totalLatencyMs"))
         return cls(
             usage=usage,
             model=next((model for span in spans for model in _models(span)), None),
             usage_by_model=by_model,
-            seconds=_seconds(body.get("totalLatencyMs")),
-            component_seconds=component_seconds,
+            seconds=None if milliseconds is None else milliseconds / 1000,
         )
 
 
@@ -291,11 +282,6 @@ def _models(span: Mapping[str, Any]) -> Iterator[str]:
         yield model
     for child in objects(span.get("children")):
         yield from _models(child)
-
-
-def _seconds(milliseconds: Any) -> float | None:
-    number = finite_number(milliseconds)
-    return None if number is None else number / 1000
 
 
 def _count(value: Any) -> int | None:

@@ -72,7 +72,6 @@ def test_tokens_and_model_come_from_the_trace(fake_langflow: FakeLangflow, clien
     result = client.collect(client.submit(flow_id, "Capital of France?"))
     assert (result.answer, result.model) == ("Paris", "tiny")
     assert result.usage == TokenUsage(input=20, output=3, total=23)
-    assert set(result.component_seconds) >= {"Chat Input", "Chat Output"}
 
 
 @pytest.mark.parametrize(
