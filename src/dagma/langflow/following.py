@@ -65,7 +65,7 @@ class FollowingApi(JobsApi):
             timeout: Seconds to follow; the job policy's `total` by default.
 
         Yields:
-            The events in order, each once. Where several came in one frame, resuming after one tells them all again.
+            The events in order, each once.
 
         Raises:
             JobNotFound: There is none with this id.
@@ -85,7 +85,7 @@ class FollowingApi(JobsApi):
             try:
                 with closing(self._frames(key, last_event_id, deadline, silence)) as stream:
                     for data, event_id in _told(stream, queued_until):
-                        events = list(reader.read(data, event_id, last_event_id))
+                        events = list(reader.read(data, event_id))
                         queued_until = float("inf")
                         if _known(events, event_id, last_event_id):
                             continue
