@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -30,14 +30,11 @@ from dagma.langflow.whole_answers import check_lists, perhaps_cut, uncut
 
 logger = logging.getLogger(__name__)
 
-_FIRST_REOPENING_SECONDS = 0.1
 # A stream that ends within so many seconds, without an event and without a fault, is nobody's: Langflow sends a sign of
 # life every 15 s. Busy, it takes a few seconds to answer at all.
 _AT_ONCE = 10.0
-_REPLAYS = 2
-# The last event of a job that is over, and of one that is over or waits.
+# The last event of a job.
 _OVER = ("finished", "cancelled", "timed_out", "lost")
-_ENDS = (*_OVER, "waiting")
 _FIRST_POLL_SECONDS = 0.1
 _SETTLING = Backoff(first=0.2, longest=1.0)
 _SETTLING_LOOKS = 4
@@ -56,8 +53,9 @@ class FollowingApi(JobsApi):
     ) -> Iterator[FlowEvent]:
         """Yield the events of a job until it is over or waits for a human; `collect` then has its answer.
 
-        The stream is opened again where it breaks off, stalls or holds nonsense, after the last event that was read.
-        While it can't be opened, the job's state is polled. Breaking off the iteration leaves the job running.
+        The stream is opened again where it breaks off, stalls or holds nonsense, after the last event that was read,
+        as long as the job runs. While it can't be opened, the job's state is polled. Breaking off the iteration leaves
+        the job running.
 
         Args:
             job_id: Langflow's id of the job.
@@ -76,60 +74,55 @@ class FollowingApi(JobsApi):
         key = checked_uuid("job_id", job_id)
         deadline = self._job_deadline(timeout)
         queued_until = time.monotonic() + self._jobs.queued
-        reader, backoff, openings = EventReader(), Backoff(_FIRST_REOPENING_SECONDS, self._jobs.poll), 0
-        told_its_end, is_over, replays = False, False, _REPLAYS
+        reader, backoff, openings = EventReader(), Backoff(_FIRST_POLL_SECONDS, self._jobs.poll), 0
         unattended_since = float("inf")
         while True:
             opened, is_news, openings = time.monotonic(), False, openings + 1
-            silence = max(min(self._jobs.stall, queued_until - time.monotonic()), 0.1)
             try:
-                with closing(self._frames(key, last_event_id, deadline, silence)) as stream:
-                    for data, event_id in _told(stream, queued_until):
-                        events = list(reader.read(data, event_id))
-                        queued_until = float("inf")
-                        if _known(events, event_id, last_event_id):
-                            continue
-                        # Only what is new shows that opening the stream again is of use.
-                        openings, is_news = 1, True
-                        last_event_id = event_id or last_event_id
-                        told_its_end = told_its_end or any(event.kind in _ENDS for event in events)
-                        is_over = any(event.kind in _OVER for event in events)
-                        yield from events
+                with closing(self._frames(key, last_event_id, deadline)) as stream:
+                    for frame in stream:
+                        if frame.data is not None:
+                            events = list(reader.read(frame.data, frame.id))
+                            openings, is_news, queued_until = 1, True, float("inf")
+                            last_event_id = frame.id or last_event_id
+                            yield from events
+                            if any(event.kind in _OVER for event in events):
+                                return
+                        elif time.monotonic() >= queued_until:
+                            break
                 ended_at_once = not is_news and time.monotonic() - opened < _AT_ONCE
             except LangflowError as error:
                 ended_at_once = False
                 logger.debug("The events of job %s broke off: %s", key, error)
-            if is_over:
-                return
-            status = self._patient_status(key, deadline)
+            status = self._look(key, deadline, queued_until)
             if status.over or status.state == "suspended":
-                # The stream may have broken off before its end; Langflow keeps the events of jobs that are over.
-                if told_its_end or not replays:
-                    return
-                replays -= 1
-            queued_until = self._latest_start(status, queued_until)
+                return
             is_unattended = ended_at_once and status.state == "in_progress"
             unattended_since = min(unattended_since, opened) if is_unattended else float("inf")
             if time.monotonic() - unattended_since >= self._jobs.unattended:
                 self._give_up_unattended(key)
                 unattended_since = float("inf")
-            if deadline.passed():
-                raise not_over(key, deadline)
             time.sleep(min(backoff.seconds(openings), deadline.remaining()))
 
-    def _latest_start(self, status: JobStatus, queued_until: float) -> float:
-        """Return until when a job may be queued; give up one that is for longer."""
-        if status.state == "queued" and time.monotonic() >= queued_until:
-            self._give_up_queued(status.job_id)
-        return float("inf") if status.state == "in_progress" else queued_until
+    def _look(self, job_id: str, deadline: Deadline, queued_until: float) -> JobStatus:
+        """Look at a job that is waited for; give up one that is queued for too long.
 
-    def _frames(
-        self, job_id: str, last_event_id: str | None, deadline: Deadline, silence: float
-    ) -> Generator[Frame, None, None]:
+        Raises:
+            JobLost: It never ran, and was stopped.
+            CallTimeout: It is not over at the deadline.
+        """
+        status = self._patient_status(job_id, deadline)
+        if status.state == "queued" and time.monotonic() >= queued_until:
+            self._give_up_queued(job_id)
+        if deadline.passed() and not status.over and status.state != "suspended":
+            raise not_over(job_id, deadline)
+        return status
+
+    def _frames(self, job_id: str, last_event_id: str | None, deadline: Deadline) -> Generator[Frame, None, None]:
         longest = self._transport.max_body_bytes
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_event_id} if last_event_id else {})
         request = Request("GET", f"/api/v2/workflows/{job_id}/events", headers=headers)
-        with self._transport.stream(request, deadline, read_timeout=silence) as reply:
+        with self._transport.stream(request, deadline, read_timeout=self._jobs.stall) as reply:
             if not reply.is_ok:
                 raise error_of(self._transport.read(reply), f"events of job {job_id}")
             yield from frames(lines(reply.chunks, longest=longest), longest=longest)
@@ -155,15 +148,11 @@ class FollowingApi(JobsApi):
         backoff, attempt = Backoff(_FIRST_POLL_SECONDS, self._jobs.poll), 0
         while True:
             attempt += 1
-            status = self._patient_status(job_id, deadline)
+            status = self._look(job_id, deadline, queued_until)
             if status.state == "suspended":
                 raise JobSuspended(f"The job {job_id} waits for a human.")
             if status.over:
                 return self._answer(status, deadline)
-            if status.state == "queued" and time.monotonic() >= queued_until:
-                self._give_up_queued(job_id)
-            if deadline.passed():
-                raise not_over(job_id, deadline)
             time.sleep(min(backoff.seconds(attempt), deadline.remaining()))
 
     def trace(self, job_id: str) -> Trace | None:
@@ -285,7 +274,7 @@ class FollowingApi(JobsApi):
 
         def once() -> list[FlowEvent]:
             reader, events, kept = EventReader(), [], 0
-            with closing(self._frames(job_id, None, deadline, self._jobs.stall)) as stream:
+            with closing(self._frames(job_id, None, deadline)) as stream:
                 for frame in stream:
                     if frame.data is None:
                         continue
@@ -297,25 +286,6 @@ class FollowingApi(JobsApi):
             return events[::-1]
 
         return self._retry.call(once, deadline=deadline, idempotent=True)
-
-
-def _told(stream: Iterable[Frame], latest_start: float) -> Iterator[tuple[str, str | None]]:
-    """Yield data and id of the frames that have data, unless none but comments have come until a moment."""
-    for frame in stream:
-        if frame.data is not None:
-            latest_start = float("inf")
-            yield frame.data, frame.id
-        elif time.monotonic() >= latest_start:
-            return
-
-
-def _known(events: Iterable[FlowEvent], event_id: str | None, last_event_id: str | None) -> bool:
-    """Return whether the events of a frame were read before; a server that ignores Last-Event-ID replays all."""
-    if event_id is None or last_event_id is None or not (event_id.isdecimal() and last_event_id.isdecimal()):
-        return False
-    # Tokens and logs are not kept, and bear the id of the last event that is.
-    fleeting = any(event.kind == "token" or event.data.get("event") == "log" for event in events)
-    return int(event_id) < int(last_event_id) or (event_id == last_event_id and not fleeting)
 
 
 def _unread(job_id: str, error: LangflowError) -> TruncatedAnswer:

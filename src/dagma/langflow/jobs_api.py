@@ -248,7 +248,7 @@ class JobsApi(FlowsApi):
         while True:
             attempt += 1
             try:
-                return self._look(job_id, deadline.at_most(outage or Deadline.after(self._jobs.outage)))
+                return self._look_once(job_id, deadline.at_most(outage or Deadline.after(self._jobs.outage)))
             except LangflowError as error:
                 if isinstance(error, CallTimeout) and deadline.passed():
                     raise not_over(job_id, deadline) from error
@@ -258,7 +258,7 @@ class JobsApi(FlowsApi):
                     raise
                 time.sleep(min(_OUTAGE_BACKOFF.seconds(attempt, error.retry_after), patience.remaining()))
 
-    def _look(self, job_id: str, deadline: Deadline) -> JobStatus:
+    def _look_once(self, job_id: str, deadline: Deadline) -> JobStatus:
         """Look at a job once, which takes no longer than the deadline, but for the last look."""
         seconds = min(self._quick_deadline().remaining(), max(deadline.remaining(), _SHORTEST_LOOK))
         return self._status(job_id, Deadline.after(seconds))
