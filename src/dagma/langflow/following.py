@@ -17,7 +17,6 @@ from dagma.langflow.errors import (
     JobSuspended,
     LangflowError,
     MalformedResponse,
-    TruncatedAnswer,
 )
 from dagma.langflow.events import EventKind, EventReader, FlowEvent, Frame, frames, lines
 from dagma.langflow.flow import checked_uuid, uuid_or_none
@@ -36,8 +35,7 @@ _AT_ONCE = 10.0
 # The last event of a job.
 _OVER = ("finished", "cancelled", "timed_out", "lost")
 _FIRST_POLL_SECONDS = 0.1
-_SETTLING = Backoff(first=0.2, longest=1.0)
-_SETTLING_LOOKS = 4
+_SETTLING_SECONDS = 1.0
 # A trace is written some 60 ms after the end of its run.
 _TRACE = Backoff(first=0.1, longest=1.0)
 _TRACE_LOOKS = 6
@@ -176,11 +174,9 @@ class FollowingApi(JobsApi):
 
     def _answer(self, status: JobStatus, deadline: Deadline) -> CallResult:
         """Return the answer of a job that is over, or raise why it has none."""
-        for look in range(1, _SETTLING_LOOKS + 1):
+        if isinstance(status.error, JobLost):
             # Right after a stop a job says failed, without a reason, for a moment.
-            if not isinstance(status.error, JobLost):
-                break
-            time.sleep(_SETTLING.seconds(look))
+            time.sleep(_SETTLING_SECONDS)
             status = self._patient_status(status.job_id, deadline)
         if status.error is not None:
             raise status.error
@@ -192,30 +188,19 @@ class FollowingApi(JobsApi):
                 result = CallResult.from_v2(status.raw, redactor=redactor)
         except CompletedWithoutOutput as error:
             raise self._explained(error, status.job_id) from None
-        result = self.with_data(result)
+        result = self._with_data(result, status.job_id)
         check_lists(result)
-        return self.with_trace(self._uncut(result))
+        if perhaps_cut(result):
+            result = uncut(result, self._kept_events(status.job_id, "message"))
+        return self.with_trace(result)
 
-    def with_data(self, result: CallResult) -> CallResult:
-        """Return a result with what its outputs gave that is no text, which only the job's events hold.
-
-        Raises:
-            MalformedResponse: They can't be read.
-        """
+    def _with_data(self, result: CallResult, job_id: str) -> CallResult:
+        """Return a result with what its outputs gave that is no text, which only the job's events hold."""
         missing = [component for component, content in result.outputs.items() if content is None]
-        if not missing or result.job_id is None:
+        if not missing:
             return result
-        try:
-            events = self._kept_events(result.job_id, "component_finished")
-        except LangflowError as error:
-            raise MalformedResponse(
-                f"Outputs of job {result.job_id} are no text, and its events, which hold them, can't be read: "
-                f"{error.cause}",
-                fix="Collect the job again once they can be read, which costs nothing more.",
-                retryable=error.retryable,
-            ) from error
         given: dict[str, Any] = {}
-        for event in events:
+        for event in self._kept_events(job_id, "component_finished"):
             if event.component in missing and event.component not in given:
                 given[event.component] = given_data(walk(event.data, "data", "build_data", "data", "outputs"))
         return replace(result, outputs={**result.outputs, **given})
@@ -233,29 +218,9 @@ class FollowingApi(JobsApi):
             seconds=result.seconds if trace.seconds is None else trace.seconds,
         )
 
-    def _uncut(self, result: CallResult) -> CallResult:
-        """Return a result with its whole texts; the job's events hold them where its state has them cut.
-
-        Raises:
-            TruncatedAnswer: One may be cut, and the events do not hold it, or can't be read.
-        """
-        if result.job_id is None or not perhaps_cut(result):
-            return result
-        try:
-            events = self._kept_events(result.job_id, "message", "finished")
-            if all(event.kind != "finished" for event in events):
-                raise MalformedResponse("They end before the job did.", retryable=True)
-        except LangflowError as error:
-            raise _unread(result.job_id, error) from error
-        return uncut(result, events)
-
     def _explained(self, error: CompletedWithoutOutput, job_id: str) -> CompletedWithoutOutput:
         """Return the error with the reason that only the job's events tell."""
-        try:
-            events = self._kept_events(job_id, "component_failed")
-        except LangflowError as unread:
-            logger.warning("The events of job %s can't be read: %s", job_id, unread)
-            return error
+        events = self._kept_events(job_id, "component_failed")
         reason = next((event.text for event in events if event.text is not None), None)
         if reason is None:
             return error
@@ -264,8 +229,8 @@ class FollowingApi(JobsApi):
         cause = f"{error.cause.removesuffix('.')}: {shown}."
         return CompletedWithoutOutput(cause, status=error.status, excerpt=error.excerpt)
 
-    def _kept_events(self, job_id: str, *kinds: EventKind) -> list[FlowEvent]:
-        """Return the events of some kinds of a job that is over, the last first.
+    def _kept_events(self, job_id: str, kind: EventKind) -> list[FlowEvent]:
+        """Return the events of a kind of a job that is over, the last first.
 
         Raises:
             LangflowError: They can't be read.
@@ -278,7 +243,7 @@ class FollowingApi(JobsApi):
                 for frame in stream:
                     if frame.data is None:
                         continue
-                    wanted = [event for event in reader.read(frame.data) if event.kind in kinds]
+                    wanted = [event for event in reader.read(frame.data) if event.kind == kind]
                     kept += len(frame.data) if wanted else 0
                     if kept > self._transport.max_body_bytes:
                         raise MalformedResponse(f"They are larger than {self._transport.max_body_bytes} bytes.")
@@ -286,14 +251,3 @@ class FollowingApi(JobsApi):
             return events[::-1]
 
         return self._retry.call(once, deadline=deadline, idempotent=True)
-
-
-def _unread(job_id: str, error: LangflowError) -> TruncatedAnswer:
-    return TruncatedAnswer(
-        f"The answer of job {job_id} may be cut, and its events can't be read for the whole: {error.cause}",
-        fix="Collect the job again once they can be read, which costs nothing more.",
-        status=error.status,
-        retryable=error.retryable,
-        retry_after=error.retry_after,
-        outcome="unknown",
-    )
