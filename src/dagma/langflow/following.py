@@ -98,7 +98,8 @@ class FollowingApi(JobsApi):
             is_unattended = ended_at_once and status.state == "in_progress"
             unattended_since = min(unattended_since, opened) if is_unattended else float("inf")
             if time.monotonic() - unattended_since >= self._jobs.unattended:
-                self._give_up_unattended(key)
+                # As when Langflow's database is away in the moment in which a job ends.
+                self._give_up(key, "was dropped by Langflow, which called it in progress", "failed")
                 unattended_since = float("inf")
             time.sleep(min(backoff.seconds(openings), deadline.remaining()))
 
@@ -111,7 +112,7 @@ class FollowingApi(JobsApi):
         """
         status = self._patient_status(job_id, deadline)
         if status.state == "queued" and time.monotonic() >= queued_until:
-            self._give_up_queued(job_id)
+            self._give_up(job_id, f"was queued for more than {self._jobs.queued:g} s", "not_run")
         if deadline.passed() and not status.over and status.state != "suspended":
             raise not_over(job_id, deadline)
         return status

@@ -432,7 +432,7 @@ def test_a_langflow_that_is_away_while_a_job_runs_is_asked_again_by_the_step(
     set_policy(monkeypatch, outage_seconds=0.2)
     fake.script(
         Fault(path="/events", status=502, times=20),
-        Fault(path="/api/v2/workflows", method="GET", status=502, times=3),
+        Fault(path="/api/v2/workflows", method="GET", status=502, times=2),
     )
     run = execute(instance, input_value="hi")
     assert run.success

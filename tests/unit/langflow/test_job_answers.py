@@ -266,14 +266,6 @@ def test_a_state_that_lies_is_malformed(fake_langflow: FakeLangflow, client: Lan
         client.collect(job_id)
 
 
-def test_the_state_of_another_job_is_malformed(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
-    first, second = client.submit(echo, "one"), client.submit(echo, "two")
-    other = {"job_id": second, "status": "queued"}
-    fake_langflow.script(Fault(path="/workflows", method="GET", status=200, body=other))
-    with pytest.raises(MalformedResponse, match="another job"):
-        client.status(first)
-
-
 def test_langflows_own_time_limit_ends_a_job(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
     job_id = client.submit(echo, "hello")
     body = {"detail": {"code": "EXECUTION_TIMEOUT"}}

@@ -297,7 +297,7 @@ def test_a_job_that_langflow_dropped_is_stopped_and_its_key_is_free(
     assert gate.entered.wait(HANGING)
     fake_langflow.drop_jobs()
     gate.opened.set()
-    with pytest.raises(JobLost, match="has dropped the job") as caught:
+    with pytest.raises(JobLost, match="was dropped by Langflow") as caught:
         list(client.follow(job_id))
     assert (caught.value.outcome, caught.value.retryable) == ("failed", True)
     assert client.status(job_id).state == "cancelled"
