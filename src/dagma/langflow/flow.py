@@ -7,9 +7,11 @@ PostgreSQL the run fails wherever Langflow first stores the text, as if the serv
 
 import hashlib
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -124,30 +126,17 @@ class Flow:
                     )
 
 
-@dataclass
-class _Fetch:
-    """Lets one caller fetch a flow while others wait for it."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    error: Exception | None = None
-
-
 class FlowCache:
     """Keeps flows for a while by the id or endpoint name that they were asked for; safe for threads.
 
     Args:
-        seconds: How long, counted from when a flow has been fetched.
+        seconds: How long, counted from when a flow was asked for.
     """
 
     def __init__(self, seconds: float = 10.0) -> None:
         self._seconds = seconds
-        self._flows: dict[str, tuple[float, Flow]] = {}
-        self._fetches: dict[str, _Fetch] = {}
-
-    def get(self, key: str) -> Flow | None:
-        """Return the flow, if it is kept."""
-        since, flow = self._flows.get(key, (0.0, None))
-        return flow if time.monotonic() - since < self._seconds else None
+        self._lock = threading.Lock()
+        self._lookups: dict[str, tuple[float, Future[Flow]]] = {}
 
     def get_or_fetch(self, key: str, fetch: Callable[[], Flow]) -> Flow:
         """Return the flow, fetched by one of the callers that ask for it at the same time.
@@ -156,32 +145,26 @@ class FlowCache:
             key: Its id or endpoint name.
             fetch: Fetches it; what it raises, all callers that wait for it get.
         """
-        if (flow := self.get(key)) is not None:
-            return flow
         # Those of now: what was asked for before `forget` is not kept after it.
-        flows, fetches = self._flows, self._fetches
-        shared = fetches.setdefault(key, _Fetch())
-        with shared.lock:
-            if shared.error is not None:
-                raise shared.error
-            if (flow := self.get(key)) is None:
-                try:
-                    flow = fetch()
-                except Exception as error:
-                    shared.error = error
-                    # Whoever asks from here on fetches the flow anew.
-                    del fetches[key]
-                    raise
-                flows[key] = flows[flow.id] = (time.monotonic(), flow)  # also for those who know it by its id
-            return flow
-
-    def put(self, key: str, flow: Flow) -> None:
-        """Keep a flow."""
-        self._flows[key] = (time.monotonic(), flow)
+        mine, lookups = Future[Flow](), self._lookups
+        with self._lock:
+            since, lookup = lookups.get(key, (-math.inf, mine))
+            if time.monotonic() - since >= self._seconds:
+                lookup = mine
+                lookups[key] = (time.monotonic(), mine)
+        if lookup is mine:
+            try:
+                flow = fetch()
+                lookups[flow.id] = (time.monotonic(), mine)  # also for those who know it by its id
+                mine.set_result(flow)
+            except BaseException as error:  # noqa: BLE001 (all who wait get it, or they would wait for ever)
+                lookups.pop(key, None)
+                mine.set_exception(error)
+        return lookup.result()
 
     def forget(self) -> None:
         """Drop all flows."""
-        self._flows, self._fetches = {}, {}
+        self._lookups = {}
 
 
 def check_flow_id(flow_id: str) -> None:

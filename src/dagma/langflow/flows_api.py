@@ -3,13 +3,12 @@
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
 from dagma.langflow.error_responses import error_of, flow_failed
 from dagma.langflow.errors import (
-    BadRequest,
     FlowNotFound,
     Forbidden,
     LangflowError,
@@ -59,16 +58,17 @@ class FlowsApi(Connection):
         deadline = deadline or self._quick_deadline()
         return self._get_flow(uuid_or_none(flow_id) or self._id_of(flow_id, deadline), deadline)
 
-    def recent_flow(self, flow_id: str) -> Flow:
+    def recent_flow(self, flow_id: str, *, deadline: Deadline | None = None) -> Flow:
         """Return a flow that was fetched at most 10 s ago. Callers that ask at the same time share a look-up.
 
         Args:
             flow_id: Id or endpoint name of the flow.
+            deadline: When a look-up of its own gives up; 30 s from now by default.
 
         Raises:
             LangflowError: It can't be had.
         """
-        return self._flow_cache.get_or_fetch(flow_id, lambda: self.find_flow(flow_id))
+        return self._flow_cache.get_or_fetch(flow_id, lambda: self.find_flow(flow_id, deadline=deadline))
 
     def list_flows(self, *, with_data: bool = False, deadline: Deadline | None = None) -> list[Flow]:
         """Return the flows of the user.
@@ -216,23 +216,17 @@ class FlowsApi(Connection):
     def _check_tweaks(self, flow_id: str, tweaks: Mapping[str, Any], deadline: Deadline) -> None:
         """Refuse tweaks of components or fields that a flow does not have, which Langflow ignores without a word.
 
-        The flow is kept for 10 s, and fetched again before anything is refused.
+        The flow may have been fetched 10 s ago.
         """
-        if (kept := self._flow_cache.get(flow_id)) is not None:
-            # The flow may have been edited since it was kept.
-            with suppress(BadRequest):
-                kept.check_tweaks(tweaks)
-                return
         with nothing_runs_yet():
             try:
-                flow = self.find_flow(flow_id, deadline=deadline)
+                flow = self.recent_flow(flow_id, deadline=deadline)
             except LangflowError as error:
                 if not is_refused_look_up(error):
                     raise
                 # The run itself may work, as behind a gateway that passes on nothing else, and says where it does not.
                 self._warn_unchecked(flow_id, error)
                 return
-        self._flow_cache.put(flow_id, flow)
         flow.check_tweaks(tweaks)
 
     def _get_flow(self, key: str, deadline: Deadline | None) -> Flow:
@@ -259,12 +253,7 @@ class FlowsApi(Connection):
     def _resolved(self, flow_id: str, deadline: Deadline) -> str:
         """Return the id of a flow given by id or endpoint name, since v2 takes ids only."""
         check_flow_id(flow_id)
-        if (key := uuid_or_none(flow_id)) is not None:
-            return key
-        if (flow := self._flow_cache.get(flow_id)) is None:
-            flow = self.find_flow(flow_id, deadline=deadline)
-            self._flow_cache.put(flow_id, flow)
-        return flow.id
+        return uuid_or_none(flow_id) or self.recent_flow(flow_id, deadline=deadline).id
 
     def _opened(self, flow_id: str, body: Mapping[str, Any], deadline: Deadline) -> tuple[ExitStack, StreamReply]:
         request = Request("POST", v1_path(flow_id), params={"stream": "true"}, payload=body)
