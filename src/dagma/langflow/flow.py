@@ -10,16 +10,15 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
 from urllib.parse import quote
 from uuid import UUID
 
-from dagma.langflow.errors import BadRequest, FlowNotFound, MalformedResponse
+from dagma.langflow.errors import BadRequest, MalformedResponse
 from dagma.langflow.untrusted_json import objects, text_or_none, walk
 
 InputType = Literal["chat", "text", "any"]
@@ -171,16 +170,13 @@ def check_flow_id(flow_id: str) -> None:
     """Refuse what can be neither a flow's id nor its endpoint name.
 
     Raises:
-        BadRequest: It is no text, empty, a step in a path, or has a NUL character.
-        FlowNotFound: It has a slash, which Langflow takes for another path, or is too long.
+        BadRequest: It is no text, empty, a path or a step in one, too long, or has a NUL character.
     """
     _check_text("flow_id", flow_id)
-    if not flow_id.strip("./ "):
-        raise BadRequest("flow_id must be a flow's id or endpoint name.")
-    if "/" in flow_id or len(flow_id) > MOST_FLOW_ID_CHARACTERS:
-        raise FlowNotFound(
-            f"No flow has the id or endpoint name {flow_id[:100]!r}: an endpoint name has letters, digits, - and _ "
-            f"only, and flow_id may have {MOST_FLOW_ID_CHARACTERS} characters at most."
+    if not flow_id.strip(". ") or "/" in flow_id or len(flow_id) > MOST_FLOW_ID_CHARACTERS:
+        raise BadRequest(
+            f"flow_id must be a flow's id or endpoint name, not {flow_id[:100]!r}.",
+            fix=f"An endpoint name has letters, digits, - and _ only; {MOST_FLOW_ID_CHARACTERS} characters at most.",
         )
 
 
@@ -189,7 +185,6 @@ def v1_path(flow_id: str) -> str:
 
     Raises:
         BadRequest: The id or endpoint name can be none.
-        FlowNotFound: The same.
     """
     check_flow_id(flow_id)
     return f"/api/v1/run/{quote(flow_id, safe='')}"
@@ -268,10 +263,6 @@ def _optional(tweaks: Mapping[str, Any] | None, session_id: str | None) -> dict[
             isinstance(component, str) and isinstance(values, Mapping) for component, values in tweaks.items()
         ):
             raise BadRequest("tweaks must map component ids to objects that map fields to values.")
-        # A value that holds itself is refused as no JSON when it is sent.
-        with suppress(RecursionError):
-            for name, text in _texts("tweaks", tweaks):
-                _refuse_nul(name, text)
         body["tweaks"] = {component: dict(values) for component, values in tweaks.items()}
     if session_id is not None:
         _check_text("session_id", session_id)
@@ -286,25 +277,8 @@ def _check_text(name: str, value: object) -> None:
         value.encode()
     except UnicodeEncodeError:
         raise BadRequest(f"{name} holds half a surrogate pair, which is no Unicode text.") from None
-    _refuse_nul(name, value)
-
-
-def _refuse_nul(name: str, text: str) -> None:
-    if "\0" in text:
+    if "\0" in value:
         raise BadRequest(
             f"{name} holds a NUL character (U+0000), which PostgreSQL, and so Langflow, can't store.",
             fix="Remove the character: a text that has one is often binary data, or UTF-16 read as another encoding.",
         )
-
-
-def _texts(name: str, value: object) -> Iterator[tuple[str, str]]:
-    """Yield the texts of a JSON value, the names in its objects included, each with where it is."""
-    if isinstance(value, str):
-        yield name, value
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield f"a name in {name}", str(key)
-            yield from _texts(f"{name}.{key}", inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _texts(name, inner)

@@ -22,7 +22,7 @@ from dagma.langflow.http.connection import Connection
 from dagma.langflow.http.transport import Reply, Request, StreamReply, quoting
 from dagma.langflow.http.watched_http import Deadline
 from dagma.langflow.result import CallResult
-from dagma.langflow.untrusted_json import json_object, json_objects, text_or_none
+from dagma.langflow.untrusted_json import json_object, json_objects, objects, text_or_none
 
 logger = logging.getLogger(__name__)
 
@@ -313,14 +313,10 @@ def _refuse_ignored_input(body: Mapping[str, Any], input_value: str) -> None:
     Raises:
         MalformedResponse: It ran on an empty input.
     """
-    runs = body.get("outputs")
-    if not input_value or not isinstance(runs, list):
-        return
-    for run in runs:
-        if isinstance(run, Mapping) and run.get("inputs") == {}:
-            raise MalformedResponse(
-                "Langflow could not read the request and ran the flow on an empty input.",
-                fix="Look for 'Failed to parse request body' in Langflow's log.",
-                status=200,
-                outcome="failed",
-            )
+    if input_value and any(run.get("inputs") == {} for run in objects(body.get("outputs"))):
+        raise MalformedResponse(
+            "Langflow could not read the request and ran the flow on an empty input.",
+            fix="Look for 'Failed to parse request body' in Langflow's log.",
+            status=200,
+            outcome="failed",
+        )

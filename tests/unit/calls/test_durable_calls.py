@@ -51,7 +51,7 @@ def test_a_job_gives_the_response_and_the_figures_of_a_direct_call(
         ({"input_value": "a\0b"}, "BadRequest", "input_value holds a NUL character"),
         ({"session_id": "a\0b"}, "BadRequest", "session_id holds a NUL character"),
         ({"flow_id": "a\0b"}, "BadRequest", "flow_id holds a NUL character"),
-        ({"flow_id": "a/b"}, "FlowNotFound", "'a/b'"),
+        ({"flow_id": "a/b"}, "BadRequest", "'a/b'"),
     ],
     ids=ascii,
 )
