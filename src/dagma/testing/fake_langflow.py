@@ -50,8 +50,8 @@ class FakeLangflow:
         self._store = FakeStore()
         self._files = FakeFiles()
         self._jobs = FakeJobs(keepalive)
-        self._runs = FakeRuns(self._store)
-        self._workflows = FakeWorkflows(self._store, self._runs, self._jobs, max_text_length)
+        self._runs = FakeRuns(self._store, self._jobs)
+        self._workflows = FakeWorkflows(self._store, self._jobs, max_text_length)
         self._server = FakeServer(self._answer, ssl_context)
 
     def __enter__(self) -> "FakeLangflow":
@@ -75,7 +75,7 @@ class FakeLangflow:
     @property
     def jobs(self) -> list[FakeJob]:
         """Every background job so far, in order."""
-        return self._jobs.all()
+        return [job for job in self._jobs.all() if not job.is_direct]
 
     @property
     def files(self) -> list[FakeFile]:
@@ -148,11 +148,10 @@ class FakeLangflow:
     def crash(self) -> None:
         """Lose what runs and never run the jobs that are queued, as a Langflow that is killed and started again."""
         self._jobs.lose()
-        self._runs.lose()
 
     def forget_history(self) -> None:
         """Forget the messages, traces and states of direct runs: another Langflow behind the same address has none."""
-        self._runs.forget()
+        self._jobs.forget_direct()
 
     def drop_jobs(self) -> None:
         """Drop the jobs that run, as a Langflow does whose database is away when they end: in progress for ever."""
@@ -172,23 +171,13 @@ class FakeLangflow:
             case ["GET", "api", "v1", "version"]:
                 return FakeResponse(200, {"version": "1.13.0", "main_version": "1.13.0", "package": "Langflow"})
             case ["GET", "api", "v1", "monitor", *rest]:
-                return self._monitor(request, rest)
+                return self._runs.monitor(request, rest)
             case [_, "api", "v1", ("flows" | "projects" | "variables") as kind, *rest]:
                 return self._store.answer(kind, request, rest)
             case [_, "api", "v2", "files", *rest]:
                 return self._files.answer(request, rest)
             case [_, "api", "v2", "workflows", *rest]:
                 return self._workflows.answer(request, rest)
-        return FakeResponse(404, {"detail": "Not Found"})
-
-    def _monitor(self, request: RecordedRequest, rest: list[str]) -> FakeResponse:
-        match rest:
-            case ["messages"]:
-                return self._runs.messages(request)
-            case ["traces"]:
-                return self._runs.traces(request)
-            case ["traces", job_id]:
-                return self._workflows.trace(job_id)
         return FakeResponse(404, {"detail": "Not Found"})
 
     def _refused(self, request: RecordedRequest) -> FakeResponse | None:

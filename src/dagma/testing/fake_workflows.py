@@ -7,7 +7,6 @@ from dagma.langflow.flow import uuid_or_none
 from dagma.testing import shapes
 from dagma.testing.behaviour import FakeCall
 from dagma.testing.fake_jobs import FakeJob, FakeJobs
-from dagma.testing.fake_runs import FakeRuns
 from dagma.testing.fake_store import FakeStore
 from dagma.testing.http_server import FakeResponse, RecordedRequest
 
@@ -20,14 +19,12 @@ class FakeWorkflows:
 
     Args:
         store: The flows.
-        runs: Runs flows while the caller waits.
-        jobs: Runs flows in the background.
+        jobs: Runs them.
         max_text_length: Where texts in the state of jobs are cut.
     """
 
-    def __init__(self, store: FakeStore, runs: FakeRuns, jobs: FakeJobs, max_text_length: int) -> None:
+    def __init__(self, store: FakeStore, jobs: FakeJobs, max_text_length: int) -> None:
         self._store = store
-        self._runs = runs
         self._jobs = jobs
         self._max_text_length = max_text_length
 
@@ -37,10 +34,9 @@ class FakeWorkflows:
             case ["POST"]:
                 return self._start(request.json())
             case ["GET"]:
-                job_id = request.query.get("job_id")
-                return self._runs.status(job_id or "") or self._with_job(job_id, self._status)
+                return self._with_job(request.query.get("job_id"), self._status)
             case ["POST", "stop"]:
-                return self._stop_any((request.json() or {}).get("job_id"))
+                return self._with_job((request.json() or {}).get("job_id"), self._stop)
             case ["GET", "pending"]:
                 return self._pending(request.query.get("flow_id"))
             case ["POST", job_id, "resume"]:
@@ -48,13 +44,6 @@ class FakeWorkflows:
             case ["GET", job_id, "events"]:
                 return self._with_job(job_id, lambda job: self._events(job, request.headers.get("last-event-id")))
         return FakeResponse(404, {"detail": "Not Found"})
-
-    def trace(self, job_id: str) -> FakeResponse:
-        """Answer a request for the trace of a run."""
-        if (job := self._jobs.get(job_id)) is not None and job.over:
-            names = [shapes.display_name(job.flow, each) for each in shapes.component_ids(job.flow)]
-            return FakeResponse(200, shapes.trace(job_id, job.flow["id"], names, job.answer))
-        return self._runs.trace(job_id) or FakeResponse(404, {"detail": "Trace not found"})
 
     def _start(self, body: Any) -> FakeResponse:
         if not isinstance(body, dict):
@@ -85,18 +74,14 @@ class FakeWorkflows:
             return FakeResponse(200, shapes.v2_job(flow_id, job.id, job.state))
         if job.answer is None:
             return FakeResponse(200, shapes.v2_result(flow_id, job.call.session_id, job.id, None, None))
-        output = (shapes.component_ids(job.flow) or ["ChatOutput"])[-1]
         text = job.answer.text
         if len(text) > self._max_text_length:
             text = text[: self._max_text_length] + _CUT_MARK
-        return FakeResponse(200, shapes.v2_result(flow_id, job.call.session_id, job.id, output, text))
-
-    def _stop_any(self, job_id: Any) -> FakeResponse:
-        if self._runs.status(str(job_id)) is not None:
-            return FakeResponse(409, shapes.refusal("JOB_NOT_CANCELLABLE", "Job cannot be stopped", job_id=job_id))
-        return self._with_job(job_id, self._stop)
+        return FakeResponse(200, shapes.v2_result(flow_id, job.call.session_id, job.id, job.output, text))
 
     def _stop(self, job: FakeJob) -> FakeResponse:
+        if job.is_direct:
+            return FakeResponse(409, shapes.refusal("JOB_NOT_CANCELLABLE", "Job cannot be stopped", job_id=job.id))
         if job.state == "cancelled":
             message = f"Job {job.id} is already cancelled."
         elif job.over:
