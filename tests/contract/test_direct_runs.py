@@ -23,7 +23,7 @@ FAIL = {"Behave-1": {"fail_with": "The model is away."}}
 def test_v1_answers_with_the_text_where_the_design_reads_it(client: LangflowClient, flows: Flows):
     result = client.run(flows.echo, "hello", session_id="contract-session")
     assert result.raw["outputs"][0]["outputs"][0]["results"]["message"]["text"] == "hello"
-    assert (result.way, result.answer, result.session_id) == ("v1_run", "hello", "contract-session")
+    assert (result.answer, result.session_id) == ("hello", "contract-session")
 
 
 def test_the_session_is_the_flow_by_default(client: LangflowClient, flows: Flows):
@@ -184,10 +184,9 @@ def test_a_flow_that_asks_a_human_is_refused_by_v1(client: LangflowClient, flows
         client.run(flows.approval, "May I?")
 
 
-@pytest.mark.parametrize("way", ["v1_run", "v1_stream"])
+@pytest.mark.parametrize("way", ["run", "stream"])
 def test_a_direct_run_is_timed_and_has_a_trace(client: LangflowClient, flows: Flows, way: str):
     result = run_directly(client, flows.behave, way)
-    assert result.way == way
     assert result.seconds is not None
     assert result.seconds >= 0.2
     traced = client.with_trace(result)
@@ -200,7 +199,7 @@ def test_a_direct_run_is_timed_and_has_a_trace(client: LangflowClient, flows: Fl
 def run_directly(client: LangflowClient, flow_id: str, way: str) -> CallResult:
     """Run a flow for a while in one of the ways of a direct call."""
     tweaks = {"Behave-1": {"seconds": 0.2}}
-    if way == "v1_run":
+    if way == "run":
         return client.run(flow_id, "hello", tweaks=tweaks)
     (result,) = [event.result for event in client.stream(flow_id, "hello", tweaks=tweaks) if event.result]
     return result

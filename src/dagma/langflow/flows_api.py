@@ -286,7 +286,7 @@ class FlowsApi(Connection):
                     if not isinstance(raw, Mapping):
                         raise MalformedResponse("The stream's end event holds no result.", status=200)
                     _refuse_ignored_input(raw, input_value)
-                    result = CallResult.from_v1(raw, way="v1_stream", redactor=self._transport.redactor())
+                    result = CallResult.from_v1(raw, redactor=self._transport.redactor())
                     yield replace(event, result=replace(result, seconds=time.monotonic() - reply.started))
                     return
                 yield event

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from dagma.backoff import Backoff
 from dagma.langflow.error_responses import error_of
-from dagma.langflow.errors import CallTimeout, FlowFailed, JobLost, LangflowError, MalformedResponse, Outcome
+from dagma.langflow.errors import CallTimeout, JobLost, LangflowError, MalformedResponse, Outcome
 from dagma.langflow.flow import checked_uuid, v2_body
 from dagma.langflow.flows_api import FlowsApi
 from dagma.langflow.http.connection import RetryPolicy
@@ -58,11 +58,9 @@ class JobStatus:
         if not reply.is_ok:
             error, body = error_of(reply, subject), json_or_none(reply.body)
             raw = body if isinstance(body, dict) else {}
-            if isinstance(error, FlowFailed | JobLost):
-                return cls(job_id=job_id, state="failed", error=error, raw=raw)
-            if isinstance(error, CallTimeout) and error.outcome == "failed":
-                return cls(job_id=job_id, state="timed_out", error=error, raw=raw)
-            raise error
+            if error.outcome != "failed":
+                raise error
+            return cls(job_id=job_id, state="failed", error=error, raw=raw)
         body = json_object(reply)
         state = next((state for state in get_args(JobState) if state == body.get("status")), None)
         if state is None:
@@ -79,16 +77,12 @@ class HumanRequest:
         request_id: Id of the question; it can be answered once.
         prompt: What to decide on.
         decisions: Ids of the actions to choose from.
-        session_id: Session of the job.
-        raw: The request as it came.
     """
 
     job_id: str
     request_id: str
     prompt: str
     decisions: Sequence[str]
-    session_id: str | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> "HumanRequest":
@@ -107,8 +101,6 @@ class HumanRequest:
             request_id=request_id,
             prompt=text_or_none(body.get("prompt")) or "",
             decisions=tuple(each for each in decisions if isinstance(each, str)),
-            session_id=text_or_none(body.get("session_id")),
-            raw=body,
         )
 
 

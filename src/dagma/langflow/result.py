@@ -2,15 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from dagma.langflow.auth.credential import NOTHING_SECRET, Redactor
 from dagma.langflow.error_responses import flow_failed
 from dagma.langflow.errors import CompletedWithoutOutput, MalformedResponse
 from dagma.langflow.untrusted_json import finite_number, objects, text_or_none, walk
-
-Way = Literal["v1_run", "v1_stream", "v2_background"]
-Reason = Literal["single", "multiple", "none", "non_string"]
 
 
 @dataclass(frozen=True)
@@ -51,9 +48,7 @@ class CallResult:
     """What a flow answered.
 
     Args:
-        way: How the call was made.
-        answer: The flow's text, if exactly one component gave one; an empty text is an answer.
-        reason: Why `answer` is what it is: `single`; or `multiple`, `none` or `non_string`, and then it is None.
+        answer: The flow's text, if exactly one component gave one; an empty text is an answer. Else None.
         outputs: What every output gave, by component id: its text; or, where it gave none, its data as JSON. A table is
             a list of objects, a row each. What several outputs of one component gave is an object, by their names.
         session_id: Session that the flow ran under.
@@ -66,9 +61,7 @@ class CallResult:
         raw: The response as it came.
     """
 
-    way: Way
     answer: str | None
-    reason: Reason
     outputs: Mapping[str, Any] = field(default_factory=dict)
     session_id: str | None = None
     job_id: str | None = None
@@ -79,14 +72,11 @@ class CallResult:
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def from_v1(
-        cls, body: Mapping[str, Any], *, way: Way = "v1_run", redactor: Redactor = NOTHING_SECRET
-    ) -> "CallResult":
+    def from_v1(cls, body: Mapping[str, Any], *, redactor: Redactor = NOTHING_SECRET) -> "CallResult":
         """Read the body of a v1 run.
 
         Args:
             body: The body.
-            way: How the call was made.
             redactor: Hides the client's secrets in errors that quote the flow.
 
         Raises:
@@ -113,11 +103,8 @@ class CallResult:
                 text = text_or_none(message.get("text")) or ""
                 raise flow_failed(text, "run", {"status": 200}, component, redactor=redactor)
         texts = [said for message in messages if (said := _text(message)) is not None]
-        answer, reason = _one(texts)
         return cls(
-            way=way,
-            answer=answer,
-            reason=reason,
+            answer=texts[0] if len(texts) == 1 else None,
             outputs={
                 text_or_none(result.get("component_id")) or str(index): _content(result)
                 for index, result in enumerate(results)
@@ -157,9 +144,7 @@ class CallResult:
         ):
             raise MalformedResponse("Langflow answered 200 with an output that contradicts itself.", status=200)
         return cls(
-            way="v2_background",
             answer=text if reason == "single" else None,
-            reason=reason,
             outputs={component: walk(entry, "content") for component, entry in outputs.items()},
             session_id=text_or_none(body.get("session_id")),
             job_id=text_or_none(body.get("job_id")),
@@ -243,12 +228,6 @@ def given_data(outputs: Any) -> Any:
         return None
     given = {name: entry["message"] for name, entry in outputs.items() if walk(entry, "message") is not None}
     return next(iter(given.values())) if len(given) == 1 else given or None
-
-
-def _one(texts: list[str]) -> tuple[str | None, Reason]:
-    if len(texts) == 1:
-        return texts[0], "single"
-    return None, "multiple" if texts else "none"
 
 
 def _model(message: Mapping[str, Any]) -> str | None:

@@ -270,7 +270,7 @@ def test_langflows_own_time_limit_ends_a_job(fake_langflow: FakeLangflow, client
     job_id = client.submit(echo, "hello")
     body = {"detail": {"code": "EXECUTION_TIMEOUT"}}
     fake_langflow.script(Fault(path="/workflows", method="GET", status=408, body=body, times=0))
-    assert client.status(job_id).state == "timed_out"
+    assert client.status(job_id).state == "failed"
     with pytest.raises(CallTimeout) as caught:
         client.collect(job_id)
     assert caught.value.outcome == "failed"

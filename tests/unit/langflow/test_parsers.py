@@ -294,9 +294,9 @@ def test_several_answers_are_no_single_answer():
         return {"component_id": component, "results": {"message": {"text": text}}}
 
     result = CallResult.from_v1({"outputs": [{"outputs": [output("A", "one"), output("B", "two")]}]})
-    assert (result.answer, result.reason, result.outputs) == (None, "multiple", {"A": "one", "B": "two"})
+    assert (result.answer, result.outputs) == (None, {"A": "one", "B": "two"})
 
 
 def test_data_without_text_is_an_output_without_an_answer():
     result = CallResult.from_v1({"outputs": [{"outputs": [{"component_id": "A", "results": {"data": {"rows": 3}}}]}]})
-    assert (result.answer, result.reason, result.outputs) == (None, "none", {"A": {"data": {"rows": 3}}})
+    assert (result.answer, result.outputs) == (None, {"A": {"data": {"rows": 3}}})

@@ -33,7 +33,7 @@ def test_tokens_come_one_by_one_and_the_end_has_the_result(fake_langflow: FakeLa
     assert "".join(event.text or "" for event in events if event.kind == "token").strip() == "It is Paris"
     result = events[-1].result
     assert result is not None
-    assert (result.answer, result.way, result.model) == ("It is Paris", "v1_stream", "tiny")
+    assert (result.answer, result.model) == ("It is Paris", "tiny")
     assert result.usage == TokenUsage(20, 3, 23)
 
 
