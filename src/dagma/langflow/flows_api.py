@@ -31,16 +31,13 @@ _UNCHECKED: set[tuple[str, str]] = set()
 
 
 class FlowsApi(Connection):
-    """Reads, writes and runs flows."""
+    """Reads, writes and runs flows. As in all parts of the client, what has no answer raises a `LangflowError`."""
 
     def get_flow(self, flow_id: str) -> Flow:
         """Return a flow.
 
         Args:
             flow_id: Id of the flow; Langflow takes no endpoint name here.
-
-        Raises:
-            LangflowError: It can't be had.
         """
         return self._get_flow(checked_uuid("flow_id", flow_id), None)
 
@@ -50,9 +47,6 @@ class FlowsApi(Connection):
         Args:
             flow_id: Id or endpoint name of the flow.
             deadline: When to give up; 30 s from now by default.
-
-        Raises:
-            LangflowError: It can't be had.
         """
         check_flow_id(flow_id)
         deadline = deadline or self._quick_deadline()
@@ -64,9 +58,6 @@ class FlowsApi(Connection):
         Args:
             flow_id: Id or endpoint name of the flow.
             deadline: When a look-up of its own gives up; 30 s from now by default.
-
-        Raises:
-            LangflowError: It can't be had.
         """
         return self._flow_cache.get_or_fetch(flow_id, lambda: self.find_flow(flow_id, deadline=deadline))
 
@@ -76,9 +67,6 @@ class FlowsApi(Connection):
         Args:
             with_data: Fetch the graphs as well; without them the list is small and flows have no version.
             deadline: When to give up; 30 s from now by default.
-
-        Raises:
-            LangflowError: They can't be had.
         """
         params = {"get_all": "true", "remove_example_flows": "true", "header_flows": "false" if with_data else "true"}
         reply = self._send("GET", "/api/v1/flows/", "list of flows", params, deadline=deadline)
@@ -86,11 +74,7 @@ class FlowsApi(Connection):
             return [Flow.of(body) for body in json_objects(reply)]
 
     def list_projects(self) -> dict[str, str]:
-        """Return the names of the user's projects, which hold flows, by id: the `folder_id` of a flow's JSON.
-
-        Raises:
-            LangflowError: They can't be had.
-        """
+        """Return the names of the user's projects, which hold flows, by id: the `folder_id` of a flow's JSON."""
         reply = self._send("GET", "/api/v1/projects/", "list of projects")
         found = ((text_or_none(body.get("id")), text_or_none(body.get("name"))) for body in json_objects(reply))
         return {project_id: name for project_id, name in found if project_id and name}
@@ -108,7 +92,6 @@ class FlowsApi(Connection):
 
         Raises:
             Conflict: Another flow has the endpoint name, or, on a change, the name.
-            LangflowError: It can't be stored.
         """
         key = checked_uuid("flow_id", flow_id or flow.get("id") or "")
         subject = f"upload of flow {key!r}"
@@ -121,7 +104,6 @@ class FlowsApi(Connection):
 
         Raises:
             FlowNotFound: There is none with this id.
-            LangflowError: It can't be deleted.
         """
         key = checked_uuid("flow_id", flow_id)
         self._flow_cache.forget()

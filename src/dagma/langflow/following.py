@@ -231,11 +231,7 @@ class FollowingApi(JobsApi):
         return CompletedWithoutOutput(cause, status=error.status, excerpt=error.excerpt)
 
     def _kept_events(self, job_id: str, kind: EventKind) -> list[FlowEvent]:
-        """Return the events of a kind of a job that is over, the last first.
-
-        Raises:
-            LangflowError: They can't be read.
-        """
+        """Return the events of a kind of a job that is over, the last first."""
         deadline = self._quick_deadline()
 
         def once() -> list[FlowEvent]:

@@ -191,7 +191,6 @@ class JobsApi(FlowsApi):
 
         Raises:
             JobNotFound: There is none with this id.
-            LangflowError: It can't be stopped.
         """
         key = checked_uuid("job_id", job_id)
         reply = self._send("POST", "/api/v2/workflows/stop", f"stop of job {key}", payload={"job_id": key})
@@ -203,11 +202,7 @@ class JobsApi(FlowsApi):
         return "already finished" not in message
 
     def pending(self, flow_id: str) -> list[HumanRequest]:
-        """Return the questions that the suspended jobs of a flow ask.
-
-        Raises:
-            LangflowError: They can't be had.
-        """
+        """Return the questions that the suspended jobs of a flow ask."""
         params = {"flow_id": checked_uuid("flow_id", flow_id)}
         reply = self._send("GET", "/api/v2/workflows/pending", f"pending requests of flow {flow_id!r}", params)
         with quoting(lambda: reply.excerpt):

@@ -88,9 +88,6 @@ class PastRunsApi(FollowingApi):
         Args:
             session_id: The session.
             flow_id: Id of the flow. Without it only runs of the key's own flows are found.
-
-        Raises:
-            LangflowError: They can't be had.
         """
         scope = {"session_id": session_id, **({"flow_id": flow_id} if flow_id else {})}
         traces = {trace["id"]: trace for trace in self._traces(**scope) if text_or_none(trace.get("id"))}
@@ -112,9 +109,6 @@ class PastRunsApi(FollowingApi):
             flow_id: Id of the flow.
             moment: The moment, by Langflow's clock.
             session_prefix: How the session's name begins.
-
-        Raises:
-            LangflowError: It can't be told.
         """
         for page in range(_MOST_PAGES):
             messages = self._messages(flow_id=flow_id, offset=str(page * PAGE))
@@ -164,9 +158,6 @@ class PastRunsApi(FollowingApi):
             flow_id: Id of the flow.
             offset: How many newer ones to pass over.
             limit: How many at most, up to 200.
-
-        Raises:
-            LangflowError: They can't be had.
         """
         listed = self._messages(
             flow_id=checked_uuid("flow_id", flow_id), order="DESC", offset=str(offset), limit=str(limit)
@@ -174,11 +165,7 @@ class PastRunsApi(FollowingApi):
         return [_record(each, "session_id", "timestamp") for each in listed]
 
     def delete_messages(self, message_ids: Sequence[str]) -> None:
-        """Delete messages; ids that are gone already are passed over.
-
-        Raises:
-            LangflowError: They can't be deleted.
-        """
+        """Delete messages; ids that are gone already are passed over."""
         payload = [checked_uuid("message_id", each) for each in message_ids]
         self._send("DELETE", "/api/v1/monitor/messages", "deletion of messages", payload=payload)
 
@@ -188,9 +175,6 @@ class PastRunsApi(FollowingApi):
         Args:
             until: The time, aware.
             page: Which page, from 1.
-
-        Raises:
-            LangflowError: They can't be had.
         """
         listed = self._traces(end_time=until.astimezone(UTC).isoformat(), page=str(page))
         return [_record(each, "sessionId", "startTime") for each in listed]
@@ -200,9 +184,6 @@ class PastRunsApi(FollowingApi):
 
         Returns:
             False where there was none.
-
-        Raises:
-            LangflowError: It can't be deleted.
         """
         with suppress(FlowNotFound):
             self._send("DELETE", f"/api/v1/monitor/traces/{checked_uuid('trace_id', trace_id)}", "deletion of a trace")
