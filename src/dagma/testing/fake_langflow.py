@@ -6,18 +6,20 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
+from typing_extensions import override
+
 from dagma.testing.behaviour import Behaviour, echo
 from dagma.testing.fake_files import FakeFile, FakeFiles
 from dagma.testing.fake_jobs import FakeJob, FakeJobs
 from dagma.testing.fake_runs import FakeRuns
 from dagma.testing.fake_store import FakeStore
 from dagma.testing.fake_workflows import FakeWorkflows
-from dagma.testing.http_server import FakeResponse, FakeServer, Fault, RecordedRequest
+from dagma.testing.http_server import FakeResponse, FakeServer, RecordedRequest
 
 _DEFAULT_MAX_TEXT_LENGTH = 6000
 
 
-class FakeLangflow:
+class FakeLangflow(FakeServer):
     """Speaks Langflow 1.13's API on a free port of 127.0.0.1, answers as told and misbehaves as scripted.
 
     Its flows do what Python functions say; what it answers was checked against a real Langflow, down to its traps.
@@ -33,7 +35,6 @@ class FakeLangflow:
         max_text_length: Where texts in the state of jobs are cut, as `LANGFLOW_MAX_TEXT_LENGTH` does.
         keepalive: Seconds between the signs of life in the event streams of jobs.
         ssl_context: Speaks TLS, where given.
-        only_runs: Answer `POST /api/v1/run/{flow_id}` and nothing else, as a gateway or `lfx serve` may.
     """
 
     def __init__(
@@ -43,34 +44,18 @@ class FakeLangflow:
         max_text_length: int = _DEFAULT_MAX_TEXT_LENGTH,
         keepalive: float = 15.0,
         ssl_context: ssl.SSLContext | None = None,
-        only_runs: bool = False,
     ) -> None:
+        super().__init__(ssl_context)
         self.api_key = api_key
-        self._only_runs = only_runs
         self._store = FakeStore()
         self._files = FakeFiles()
         self._jobs = FakeJobs(keepalive)
         self._runs = FakeRuns(self._store, self._jobs)
         self._workflows = FakeWorkflows(self._store, self._jobs, max_text_length)
-        self._server = FakeServer(self._answer, ssl_context)
-
-    def __enter__(self) -> "FakeLangflow":
-        self._server.start()
-        return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.close()
+        super().__exit__()
         self._jobs.close()
-
-    @property
-    def base_url(self) -> str:
-        """Its address."""
-        return self._server.url
-
-    @property
-    def requests(self) -> list[RecordedRequest]:
-        """Every request so far, in order."""
-        return self._server.requests
 
     @property
     def jobs(self) -> list[FakeJob]:
@@ -124,22 +109,10 @@ class FakeLangflow:
         self.behave(body["id"], behaviour)
         return str(body["id"])
 
-    def remove_flow(self, flow_id: str) -> None:
-        """Remove a flow, as somebody does who deletes it in the canvas."""
-        self._store.remove_flow(flow_id)
-
     def behave(self, flow_id: str, behaviour: Behaviour) -> None:
         """Set what a flow does from now on, whether it was added here or uploaded, by its id or endpoint name."""
         flow = self._store.find_flow(flow_id)
         self._store.behave(flow["id"] if flow is not None else flow_id, behaviour)
-
-    def script(self, *faults: Fault) -> None:
-        """Answer the coming requests with faults: each request with the first that matches it and is not used up."""
-        self._server.script(*faults)
-
-    def clear(self) -> None:
-        """Forget the faults that are left."""
-        self._server.clear()
 
     def hold_queue(self) -> None:
         """Queue jobs from now on without ever running them, as Langflow does with those queued before a crash."""
@@ -157,7 +130,8 @@ class FakeLangflow:
         """Drop the jobs that run, as a Langflow does whose database is away when they end: in progress for ever."""
         self._jobs.drop()
 
-    def _answer(self, request: RecordedRequest) -> FakeResponse:
+    @override
+    def answer(self, request: RecordedRequest) -> FakeResponse:
         segments = [segment for segment in request.path.split("/") if segment]
         if segments == ["health_check"]:
             return FakeResponse(200, {"status": "ok", "chat": "ok", "db": "ok"})
@@ -166,8 +140,6 @@ class FakeLangflow:
         match [request.method, *segments]:
             case ["POST", "api", "v1", "run", name]:
                 return self._runs.v1(name, request)
-            case _ if self._only_runs:
-                return FakeResponse(404, {"detail": "Not Found"})
             case ["GET", "api", "v1", "version"]:
                 return FakeResponse(200, {"version": "1.13.0", "main_version": "1.13.0", "package": "Langflow"})
             case ["GET", "api", "v1", "monitor", *rest]:

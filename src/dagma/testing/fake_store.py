@@ -53,11 +53,6 @@ class FakeStore:
             self._flows[flow["id"]] = stored
             return stored
 
-    def remove_flow(self, flow_id: str) -> None:
-        """Remove a flow."""
-        with self._lock:
-            del self._flows[flow_id]
-
     def project_id(self, name: str) -> str:
         """Return the id of a project, which is created where there is none of this name."""
         with self._lock:

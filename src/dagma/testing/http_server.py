@@ -4,11 +4,11 @@ import json
 import ssl
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 _PIECE = 4096
@@ -104,19 +104,18 @@ class Fault:
         return self.path in path and self.method in (None, method)
 
 
-Handler = Callable[[RecordedRequest], FakeResponse]
-
-
 class FakeServer:
-    """An HTTP server on a free port of 127.0.0.1, on threads of this process.
+    """An HTTP server on a free port of 127.0.0.1, on threads of this process; a context manager.
 
     Args:
-        handler: Answers requests that no fault answers.
         ssl_context: Speaks TLS, where given.
+
+    Attributes:
+        base_url: Its address.
+        requests: Every request so far, in order.
     """
 
-    def __init__(self, handler: Handler, ssl_context: ssl.SSLContext | None = None) -> None:
-        self.answer = handler
+    def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
         self._closing = threading.Event()
@@ -127,22 +126,26 @@ class FakeServer:
             self._http.socket = ssl_context.wrap_socket(
                 self._http.socket, server_side=True, do_handshake_on_connect=False
             )
-        self.url = f"{'https' if ssl_context else 'http'}://127.0.0.1:{self._http.server_port}"
+        self.base_url = f"{'https' if ssl_context else 'http'}://127.0.0.1:{self._http.server_port}"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
 
-    def start(self) -> None:
-        """Begin to listen."""
+    def __enter__(self) -> Self:
         self._thread.start()
+        return self
 
-    def close(self) -> None:
-        """Stop listening; responses that stall end."""
+    def __exit__(self, *_: object) -> None:
+        # Responses that stall end.
         self._closing.set()
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
 
+    def answer(self, request: RecordedRequest) -> FakeResponse:
+        """Answer a request that no fault answers. Override it."""
+        raise NotImplementedError
+
     def script(self, *faults: Fault) -> None:
-        """Answer the coming requests with these faults, each as often as it says, in order."""
+        """Answer the coming requests with faults: each request with the first that matches it and is not used up."""
         with self._lock:
             self._faults += faults
 
