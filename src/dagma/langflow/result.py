@@ -26,18 +26,12 @@ class TokenUsage:
 
     @classmethod
     def of(cls, usage: Any) -> "TokenUsage | None":
-        """Read Langflow's `usage` object; None where the model reported nothing. Two of the three tell the third."""
+        """Read Langflow's `usage` object; None where the model reported nothing."""
         read, written = _count(walk(usage, "input_tokens")), _count(walk(usage, "output_tokens"))
         total = _count(walk(usage, "total_tokens"))
         if read is None and written is None and total is None:
             return None
-        if total is None:
-            total = _add(read, written)
-        elif read is None and written is not None:
-            read = _count(total - written)
-        elif written is None and read is not None:
-            written = _count(total - read)
-        return cls(input=read, output=written, total=total)
+        return cls(input=read, output=written, total=_add(read, written) if total is None else total)
 
     def __add__(self, other: "TokenUsage") -> "TokenUsage":
         return TokenUsage(_add(self.input, other.input), _add(self.output, other.output), _add(self.total, other.total))
@@ -158,7 +152,7 @@ class Trace:
 
     Args:
         usage: Tokens of all models together; None where no model reported any.
-        model: Name of the first model.
+        model: Name of the first model that reported tokens.
         usage_by_model: Tokens by name of the model; None stands for one without a name.
         seconds: Seconds that the run took.
     """
@@ -176,13 +170,13 @@ class Trace:
         by_model: dict[str | None, TokenUsage] = {}
         # Langflow books what a model used to the component that started last as well, whichever called the model.
         models = [span if span.get("modelName") else {**span, "tokenUsage": None} for span in spans]
-        for model, each in list(_all_usages(models)) or _all_usages(spans):
+        for model, each in [*_usages(models)] or _usages(spans):
             usage = each if usage is None else usage + each
             by_model[model] = by_model[model] + each if model in by_model else each
         milliseconds = finite_number(body.get("totalLatencyMs"))
         return cls(
             usage=usage,
-            model=next((model for span in spans for model in _models(span)), None),
+            model=_first(iter(by_model)),
             usage_by_model=by_model,
             seconds=None if milliseconds is None else milliseconds / 1000,
         )
@@ -237,30 +231,14 @@ def _model(message: Mapping[str, Any]) -> str | None:
     return text_or_none(walk(message, "properties", "source", "source"))
 
 
-def _all_usages(spans: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str | None, TokenUsage]]:
-    for span in spans:
-        yield from _usages(span)
-
-
-def _usages(span: Mapping[str, Any], model: str | None = None) -> Iterator[tuple[str | None, TokenUsage]]:
+def _usages(spans: Iterable[Mapping[str, Any]], model: str | None = None) -> Iterator[tuple[str | None, TokenUsage]]:
     """Yield the innermost usages and their models: a component's span repeats what the model's span inside it says."""
-    model = text_or_none(span.get("modelName")) or model
-    inner = [usage for child in objects(span.get("children")) for usage in _usages(child, model)]
-    if inner:
-        yield from inner
-        return
-    own = walk(span, "tokenUsage")
     names = {"input_tokens": "promptTokens", "output_tokens": "completionTokens", "total_tokens": "totalTokens"}
-    usage = TokenUsage.of({ours: walk(own, theirs) for ours, theirs in names.items()})
-    if usage is not None:
-        yield model or next(_models(span), None), usage
-
-
-def _models(span: Mapping[str, Any]) -> Iterator[str]:
-    if (model := text_or_none(span.get("modelName"))) is not None:
-        yield model
-    for child in objects(span.get("children")):
-        yield from _models(child)
+    for span in spans:
+        own_model = text_or_none(span.get("modelName")) or model
+        usage = TokenUsage.of({ours: walk(span, "tokenUsage", theirs) for ours, theirs in names.items()})
+        inner = [*_usages(objects(span.get("children")), own_model)]
+        yield from inner or ([(own_model, usage)] if usage is not None else [])
 
 
 def _count(value: Any) -> int | None:
