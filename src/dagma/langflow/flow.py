@@ -181,11 +181,7 @@ def check_flow_id(flow_id: str) -> None:
 
 
 def v1_path(flow_id: str) -> str:
-    """Return the path of the v1 runs of a flow.
-
-    Raises:
-        BadRequest: The id or endpoint name can be none.
-    """
+    """Return the path of the v1 runs of a flow; refuse an id or endpoint name that can be none."""
     check_flow_id(flow_id)
     return f"/api/v1/run/{quote(flow_id, safe='')}"
 

@@ -61,14 +61,13 @@ class FlowsApi(Connection):
         """
         return self._flow_cache.get_or_fetch(flow_id, lambda: self.find_flow(flow_id, deadline=deadline))
 
-    def list_flows(self, *, with_data: bool = False, deadline: Deadline | None = None) -> list[Flow]:
-        """Return the flows of the user.
+    def list_flows(self, *, deadline: Deadline | None = None) -> list[Flow]:
+        """Return the flows of the user without their graphs, and so without versions.
 
         Args:
-            with_data: Fetch the graphs as well; without them the list is small and flows have no version.
             deadline: When to give up; 30 s from now by default.
         """
-        params = {"get_all": "true", "remove_example_flows": "true", "header_flows": "false" if with_data else "true"}
+        params = {"get_all": "true", "remove_example_flows": "true", "header_flows": "true"}
         reply = self._send("GET", "/api/v1/flows/", "list of flows", params, deadline=deadline)
         with quoting(lambda: reply.excerpt):
             return [Flow.of(body) for body in json_objects(reply)]
@@ -145,8 +144,7 @@ class FlowsApi(Connection):
             input_value, input_type=input_type, output_type=output_type, tweaks=tweaks, session_id=session_id
         )
         path, deadline = v1_path(flow_id), self._deadline(timeout)
-        if tweaks:
-            self._check_tweaks(flow_id, tweaks, deadline)
+        self._check_tweaks(flow_id, tweaks, deadline)
         reply = self._send(
             "POST",
             path,
@@ -187,19 +185,20 @@ class FlowsApi(Connection):
             input_value, input_type=input_type, output_type=output_type, tweaks=tweaks, session_id=session_id
         )
         deadline = self._deadline(timeout)
-        if tweaks:
-            self._check_tweaks(flow_id, tweaks, deadline)
+        self._check_tweaks(flow_id, tweaks, deadline)
         stack, reply = self._retry.call(
             lambda: self._opened(flow_id, body, deadline), deadline=deadline, idempotent=False
         )
         with stack:
             yield from self._events(reply, flow_id, input_value)
 
-    def _check_tweaks(self, flow_id: str, tweaks: Mapping[str, Any], deadline: Deadline) -> None:
+    def _check_tweaks(self, flow_id: str, tweaks: Mapping[str, Any] | None, deadline: Deadline) -> None:
         """Refuse tweaks of components or fields that a flow does not have, which Langflow ignores without a word.
 
         The flow may have been fetched 10 s ago.
         """
+        if not tweaks:
+            return
         with nothing_runs_yet():
             try:
                 flow = self.recent_flow(flow_id, deadline=deadline)

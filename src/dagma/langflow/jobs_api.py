@@ -144,11 +144,8 @@ class JobsApi(FlowsApi):
         deadline = self._deadline(timeout)
         key = self._resolved(flow_id, deadline)
         body = v2_body(key, input_value, mode="background", tweaks=tweaks, session_id=session_id)
-        if tweaks:
-            self._check_tweaks(flow_id, tweaks, deadline)
-        bound = body
-        if bound_tweaks is not None:
-            bound = v2_body(key, input_value, mode="background", tweaks=bound_tweaks, session_id=session_id)
+        self._check_tweaks(flow_id, tweaks, deadline)
+        bound = body if bound_tweaks is None else {**body, "tweaks": bound_tweaks}
         body["idempotency_key"] = bound_key(idempotency_key or str(uuid4()), bound)
         reply = self._send(
             "POST",
