@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from unit.langflow.conftest import MakeClient
+from unit.langflow.conftest import MakeClient, without_end
 
 from dagma.langflow import (
     CallResult,
@@ -84,7 +84,7 @@ def test_tokens_and_model_come_from_the_trace(fake_langflow: FakeLangflow, clien
         Fault(status=200, body=[]),
         Fault(drop=True),
         Fault(delay=20.0),
-        Fault(status=200, endless=b"x" * 65_536),
+        Fault(raw=without_end(b"x" * 65_536)),
     ],
     ids=["404", "500", "html", "list", "drop", "silent", "endless"],
 )

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import pytest
-from unit.langflow.conftest import MakeClient
+from unit.langflow.conftest import MakeClient, dribbled, without_end
 from unit.langflow.test_misbehaviour import HANGING, MEGABYTE
 
 from dagma.langflow import CallTimeout, JobPolicy, JobSuspended, LangflowClient, LangflowError, Timeouts
@@ -20,11 +20,11 @@ PATIENCE = JobPolicy(total=1.5, queued=5.0, outage=0.3, stall=0.15, poll=0.1)
 
 FAULTS: dict[str, Fault] = {
     "is silent": Fault(delay=HANGING),
-    "dribbles a body without end": Fault(raw=b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 10_000, dribble=0.1),
+    "dribbles a body without end": Fault(raw=dribbled(b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 10_000, 0.1)),
     "speaks no HTTP": Fault(raw=b"SSH-2.0-OpenSSH_9.2\r\n"),
-    "sends a body without end": Fault(status=200, endless=b"x" * 65_536),
-    "sends lines without end": Fault(status=200, endless=b"\n" * 65_536),
-    "sends an error without end": Fault(status=500, endless=b"x" * 65_536),
+    "sends a body without end": Fault(raw=without_end(b"x" * 65_536)),
+    "sends lines without end": Fault(raw=without_end(b"\n" * 65_536)),
+    "sends an error without end": Fault(raw=without_end(b"x" * 65_536, 500)),
     "sends no UTF-8": Fault(status=200, body=b'data: {"job_id": "\xff\xfe"}\n\n'),
     "sends an event nested too deeply": Fault(status=200, body="data: " + "[" * 100_000 + "\n\n"),
     "compresses what it does": Fault(after_work=True, headers={"Content-Encoding": "gzip"}),
@@ -107,9 +107,8 @@ def test_messages_without_end_do_not_fill_the_memory(
     job_id = client.submit(echo, "x" * 9000)
     wait_until_over(fake_langflow)
     message = {"event": "add_message", "data": {"text": "y" * 4096, "sender": "Machine"}}
-    fake_langflow.script(
-        Fault(path="/events", status=200, endless=f"data: {json.dumps(message)}\n\n".encode(), times=0)
-    )
+    events = without_end(f"data: {json.dumps(message)}\n\n".encode())
+    fake_langflow.script(Fault(path="/events", raw=events, times=0))
     with a_typed_error(fake_langflow):
         client.collect(job_id)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from harness.certificates import Certificates, tls_server
-from unit.langflow.conftest import MakeClient, closing_server
+from unit.langflow.conftest import MakeClient, closing_server, without_end
 
 from dagma.backoff import Backoff
 from dagma.langflow import (
@@ -269,7 +269,7 @@ def test_a_response_that_is_not_read_to_its_end_closes_its_connection(
     fake_langflow: FakeLangflow, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
 ):
     opened = counted_connects(monkeypatch)
-    fake_langflow.script(Fault(status=302, headers={"Location": "/elsewhere"}, endless=b"x" * 65_536))
+    fake_langflow.script(Fault(raw=without_end(b"x" * 65_536, 302, "Location: /elsewhere\r\n")))
     client = make_client()
     with pytest.raises(RedirectRefused):
         client.health_check()
