@@ -154,13 +154,7 @@ class FakeLangflow(FakeServer):
 
     def _refused(self, request: RecordedRequest) -> FakeResponse | None:
         given = request.headers.get("x-api-key") or request.query.get("x-api-key")
-        if given == self.api_key:
-            return None
-        if given is not None:
-            return FakeResponse(403, {"detail": "Invalid or missing API key"})
-        if request.path.startswith("/api/v2/"):
-            return FakeResponse(403, {"detail": "No authentication credentials provided"})
-        return FakeResponse(403, {"detail": "An API key must be passed as query or header"})
+        return None if given == self.api_key else FakeResponse(403, {"detail": "Invalid or missing API key"})
 
 
 _STORES = {"should_store_message": {"value": True}}
