@@ -28,21 +28,6 @@ _KEEPALIVE = ": keepalive\n\n"
 _LOST = {"type": "worker_lost"}
 
 
-@dataclass(frozen=True)
-class FakeFrame:
-    """An event of a job.
-
-    Args:
-        id: Number of the last event that is kept, which for one that is kept is its own.
-        text: Its JSON.
-        kept: Whether it is replayed; tokens are told only to who listens.
-    """
-
-    id: int
-    text: str
-    kept: bool = True
-
-
 @dataclass
 class FakeJob:
     """A run of a flow.
@@ -68,7 +53,7 @@ class FakeJob:
     answer: FakeAnswer | None = None
     error: Any = None
     question: HumanNeeded | None = None
-    frames: list[FakeFrame] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -184,20 +169,17 @@ class FakeJobs:
             self._pool.submit(self._run, job)
 
     def stream(self, job: FakeJob, after: int) -> Iterator[str]:
-        """Yield the frames of a job after a number, until it ends or waits."""
-        with self._changed:
-            told = len(job.frames)
-            fresh = [frame for frame in job.frames if frame.kept and frame.id > after]
+        """Yield the frames of a job's events after the one of a number, until it ends or waits."""
         while True:
-            for frame in fresh:
-                yield f"data: {frame.text}\nid: {frame.id}\n\n"
             with self._changed:
-                if len(job.frames) == told:
+                if len(job.events) <= after:
                     if job.over or job.dropped or job.state == "suspended":
                         return
                     self._changed.wait(self._keepalive)
-                fresh = job.frames[told:]
-                told = len(job.frames)
+                fresh = job.events[after:]
+            for event in fresh:
+                after += 1
+                yield f"data: {json.dumps(event)}\nid: {after}\n\n"
             if not fresh:
                 yield _KEEPALIVE
 
@@ -238,8 +220,6 @@ class FakeJobs:
 
     def _complete(self, job: FakeJob, components: list[str], answer: FakeAnswer) -> None:
         job.answer, last = answer, components[-1]
-        for word in answer.words():
-            self._stream(job, word)
         for component, following in pairwise(components[1:]):
             self._finish(job, component, [following])
         source = shapes.feeder(job.flow, last)
@@ -293,12 +273,7 @@ class FakeJobs:
         self._keep(job, {"event": event, "data": data})
 
     def _keep(self, job: FakeJob, body: dict[str, Any]) -> None:
-        job.frames.append(FakeFrame(_last_id(job) + 1, json.dumps(body)))
-        self._changed.notify_all()
-
-    def _stream(self, job: FakeJob, word: str) -> None:
-        body = {"event": "token", "data": {"chunk": word, "id": "message"}}
-        job.frames.append(FakeFrame(_last_id(job), json.dumps(body), kept=False))
+        job.events.append(body)
         self._changed.notify_all()
 
     def _end(self, job: FakeJob, state: str, row: dict[str, Any] | None = None) -> None:
@@ -327,7 +302,3 @@ def _stores(flow: dict[str, Any], kind: str) -> bool:
         if node.get("data", {}).get("type") == kind:
             return bool(template.get("should_store_message", {}).get("value", True))
     return False
-
-
-def _last_id(job: FakeJob) -> int:
-    return job.frames[-1].id if job.frames else 0

@@ -43,7 +43,7 @@ class FakeRuns:
         inputs = {"input_value": body["input_value"]} if body.get("input_value") else {}
         call = FakeCall(body.get("input_value") or "", body.get("tweaks") or {}, body.get("session_id") or flow["id"])
         job, outcome = self._jobs.run(flow, call, self._store.behaviour(flow["id"]))
-        told = [frame.text for frame in job.frames if json.loads(frame.text).get("event") in _STREAMED]
+        told = [event for event in job.events if event.get("event") in ("add_message", "error")]
         streamed = request.query.get("stream") == "true"
         if isinstance(outcome, HumanNeeded):
             detail = "This flow uses Human-in-the-Loop, which the v1 run API cannot execute."
@@ -55,7 +55,9 @@ class FakeRuns:
         said = shapes.message(outcome.text, call.session_id, shapes.feeder(flow, job.output), outcome)
         result = shapes.v1_result(inputs, job.output, said | {"run_id": job.id})
         if streamed:
-            return FakeResponse(200, stream=_stream([*told, json.dumps({"event": "end", "data": {"result": result}})]))
+            tokens = [{"event": "token", "data": {"chunk": word, "id": "message"}} for word in outcome.words()]
+            end = {"event": "end", "data": {"result": result}}
+            return FakeResponse(200, stream=_stream([*told[:-1], *tokens, told[-1], end]))
         return FakeResponse(200, result)
 
     def monitor(self, request: RecordedRequest, rest: list[str]) -> FakeResponse:
@@ -84,9 +86,6 @@ class FakeRuns:
         ]
 
 
-_STREAMED = ("add_message", "token", "error")
-
-
 def _v1_body(body: Any) -> dict[str, Any]:
     if not isinstance(body, dict):
         return {}
@@ -101,10 +100,10 @@ def _v1_body(body: Any) -> dict[str, Any]:
     return body
 
 
-def _stream(events: Iterable[str]) -> Iterator[str]:
+def _stream(events: Iterable[dict[str, Any]]) -> Iterator[str]:
     # Bare JSON and blank lines, though the content type promises "data: ".
     for event in events:
-        yield f"{event}\n\n"
+        yield json.dumps(event) + "\n\n"
 
 
 def _trace(job: FakeJob) -> dict[str, Any]:
