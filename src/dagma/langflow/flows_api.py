@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from dagma.langflow.error_responses import error_of, flow_failed
@@ -25,9 +26,6 @@ from dagma.langflow.result import CallResult
 from dagma.langflow.untrusted_json import json_object, json_objects, objects, text_or_none
 
 logger = logging.getLogger(__name__)
-
-# Told once for a flow, and not for each call of a batch.
-_UNCHECKED: set[tuple[str, str]] = set()
 
 
 class FlowsApi(Connection):
@@ -206,7 +204,7 @@ class FlowsApi(Connection):
                 if not is_refused_look_up(error):
                     raise
                 # The run itself may work, as behind a gateway that passes on nothing else, and says where it does not.
-                self._warn_unchecked(flow_id, error)
+                _warn_unchecked(self.base_url, flow_id, error.cause)
                 return
         flow.check_tweaks(tweaks)
 
@@ -218,17 +216,6 @@ class FlowsApi(Connection):
             if header.endpoint_name == endpoint_name:
                 return checked_uuid("flow_id", header.id)
         raise FlowNotFound(f"Langflow has no flow with the id or endpoint name {endpoint_name!r}.")
-
-    def _warn_unchecked(self, flow_id: str, error: LangflowError) -> None:
-        if (self.base_url, flow_id) not in _UNCHECKED:
-            _UNCHECKED.add((self.base_url, flow_id))
-            logger.warning(
-                "Tweaks of flow %r are sent unchecked, since the flow can't be looked up at %s: %s A tweak of a "
-                "component or field that the flow does not have changes nothing, and nobody says so.",
-                flow_id,
-                self.base_url,
-                error.cause,
-            )
 
     @nothing_runs_yet()
     def _resolved(self, flow_id: str, deadline: Deadline) -> str:
@@ -276,6 +263,18 @@ class FlowsApi(Connection):
             fix="Look for a proxy that ends long responses, and at Langflow's log.",
             status=200,
         )
+
+
+@cache
+def _warn_unchecked(base_url: str, flow_id: str, cause: str) -> None:
+    """Warn once for a flow, and not for each call of a batch."""
+    logger.warning(
+        "Tweaks of flow %r are sent unchecked, since the flow can't be looked up at %s: %s A tweak of a component or "
+        "field that the flow does not have changes nothing, and nobody says so.",
+        flow_id,
+        base_url,
+        cause,
+    )
 
 
 def is_refused_look_up(error: LangflowError) -> bool:

@@ -13,7 +13,6 @@ from dagma.testing.fake_files import FakeFile, FakeFiles
 from dagma.testing.fake_jobs import FakeJob, FakeJobs
 from dagma.testing.fake_runs import FakeRuns
 from dagma.testing.fake_store import FakeStore
-from dagma.testing.fake_workflows import FakeWorkflows
 from dagma.testing.http_server import FakeResponse, FakeServer, RecordedRequest
 
 _DEFAULT_MAX_TEXT_LENGTH = 6000
@@ -50,8 +49,7 @@ class FakeLangflow(FakeServer):
         self._store = FakeStore()
         self._files = FakeFiles()
         self._jobs = FakeJobs(keepalive)
-        self._runs = FakeRuns(self._store, self._jobs)
-        self._workflows = FakeWorkflows(self._store, self._jobs, max_text_length)
+        self._runs = FakeRuns(self._store, self._jobs, max_text_length)
 
     def __exit__(self, *_: object) -> None:
         super().__exit__()
@@ -149,7 +147,7 @@ class FakeLangflow(FakeServer):
             case [_, "api", "v2", "files", *rest]:
                 return self._files.answer(request, rest)
             case [_, "api", "v2", "workflows", *rest]:
-                return self._workflows.answer(request, rest)
+                return self._runs.v2(request, rest)
         return FakeResponse(404, {"detail": "Not Found"})
 
     def _refused(self, request: RecordedRequest) -> FakeResponse | None:
