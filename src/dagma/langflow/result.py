@@ -133,9 +133,7 @@ class CallResult:
         reason, text = output.get("reason"), output.get("text")
         if reason == "none" and not outputs:
             raise CompletedWithoutOutput("Langflow calls the run completed, and it has no output.", status=200)
-        if reason not in ("single", "multiple", "none", "non_string") or (
-            reason == "single" and not isinstance(text, str)
-        ):
+        if reason == "single" and not isinstance(text, str):
             raise MalformedResponse("Langflow answered 200 with an output that contradicts itself.", status=200)
         return cls(
             answer=text if reason == "single" else None,
