@@ -30,19 +30,6 @@ _TERMINAL_ROWS: dict[str, EventKind] = {"cancelled": "cancelled", "timed_out": "
 
 
 @dataclass(frozen=True)
-class Frame:
-    """A server-sent event, or a comment by which a server keeps a silent connection alive.
-
-    Args:
-        data: The event's data; None for a comment.
-        id: The id to resume after, where the event has one.
-    """
-
-    data: str | None
-    id: str | None = None
-
-
-@dataclass(frozen=True)
 class FlowEvent:
     """Something that happened in a flow's run.
 
@@ -94,8 +81,10 @@ def lines(chunks: Iterable[bytes], *, longest: int) -> Iterator[str]:
         yield _decoded(rest)
 
 
-def frames(text: Iterable[str], *, longest: int) -> Iterator[Frame]:
-    """Yield the frames of an event stream; one that breaks off before its blank line is dropped.
+def frames(text: Iterable[str], *, longest: int) -> Iterator[tuple[str | None, str | None]]:
+    """Yield data and id of the frames of an event stream; one that breaks off before its blank line is dropped.
+
+    The data is None for a comment, by which a server keeps a silent connection alive.
 
     Args:
         text: The stream's lines.
@@ -109,10 +98,10 @@ def frames(text: Iterable[str], *, longest: int) -> Iterator[Frame]:
     for line in text:
         if not line:
             if data:
-                yield Frame("\n".join(data), frame_id)
+                yield "\n".join(data), frame_id
             data, size, frame_id = [], 0, None
         elif line.startswith(":"):
-            yield Frame(None)
+            yield None, None
         else:
             name, _, value = line.partition(":")
             value = value.removeprefix(" ")

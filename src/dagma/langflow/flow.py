@@ -199,26 +199,32 @@ def v1_body(
     Raises:
         BadRequest: A value is not of its type.
     """
-    _check_text("input_value", input_value)
     if input_type not in get_args(InputType):
         raise BadRequest(f"input_type must be one of {', '.join(get_args(InputType))}.")
     if output_type not in get_args(OutputType):
         raise BadRequest(f"output_type must be one of {', '.join(get_args(OutputType))}.")
-    body: dict[str, Any] = {"input_value": input_value, "input_type": input_type, "output_type": output_type}
-    return body | _optional(tweaks, session_id)
+    types = {"input_type": input_type, "output_type": output_type}
+    return types | run_body(input_value, tweaks=tweaks, session_id=session_id)
 
 
-def v2_body(
-    flow_id: str, input_value: str, *, mode: str, tweaks: Mapping[str, Any] | None, session_id: str | None
-) -> dict[str, Any]:
-    """Return the body of a v2 run.
+def run_body(input_value: str, *, tweaks: Mapping[str, Any] | None, session_id: str | None) -> dict[str, Any]:
+    """Return what the bodies of all runs have in common.
 
     Raises:
         BadRequest: A value is not of its type.
     """
     _check_text("input_value", input_value)
-    body = {"flow_id": checked_uuid("flow_id", flow_id), "input_value": input_value, "mode": mode}
-    return body | _optional(tweaks, session_id)
+    body: dict[str, Any] = {"input_value": input_value}
+    if tweaks is not None:
+        if not isinstance(tweaks, Mapping) or not all(
+            isinstance(component, str) and isinstance(values, Mapping) for component, values in tweaks.items()
+        ):
+            raise BadRequest("tweaks must map component ids to objects that map fields to values.")
+        body["tweaks"] = {component: dict(values) for component, values in tweaks.items()}
+    if session_id is not None:
+        _check_text("session_id", session_id)
+        body["session_id"] = session_id
+    return body
 
 
 def uuid_or_none(value: str) -> str | None:
@@ -250,20 +256,6 @@ def _identity(part: Mapping[str, Any]) -> str:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)[:20]) or "none"
-
-
-def _optional(tweaks: Mapping[str, Any] | None, session_id: str | None) -> dict[str, Any]:
-    body: dict[str, Any] = {}
-    if tweaks is not None:
-        if not isinstance(tweaks, Mapping) or not all(
-            isinstance(component, str) and isinstance(values, Mapping) for component, values in tweaks.items()
-        ):
-            raise BadRequest("tweaks must map component ids to objects that map fields to values.")
-        body["tweaks"] = {component: dict(values) for component, values in tweaks.items()}
-    if session_id is not None:
-        _check_text("session_id", session_id)
-        body["session_id"] = session_id
-    return body
 
 
 def _check_text(name: str, value: object) -> None:

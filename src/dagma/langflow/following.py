@@ -18,7 +18,7 @@ from dagma.langflow.errors import (
     LangflowError,
     MalformedResponse,
 )
-from dagma.langflow.events import EventKind, EventReader, FlowEvent, Frame, frames, lines
+from dagma.langflow.events import EventKind, EventReader, FlowEvent, frames, lines
 from dagma.langflow.flow import checked_uuid, uuid_or_none
 from dagma.langflow.http.transport import Request, quoting
 from dagma.langflow.http.watched_http import Deadline
@@ -78,11 +78,11 @@ class FollowingApi(JobsApi):
             opened, is_news, openings = time.monotonic(), False, openings + 1
             try:
                 with closing(self._frames(key, last_event_id, deadline)) as stream:
-                    for frame in stream:
-                        if frame.data is not None:
-                            events = list(reader.read(frame.data, frame.id))
+                    for data, event_id in stream:
+                        if data is not None:
+                            events = list(reader.read(data, event_id))
                             openings, is_news, queued_until = 1, True, float("inf")
-                            last_event_id = frame.id or last_event_id
+                            last_event_id = event_id or last_event_id
                             yield from events
                             if any(event.kind in _OVER for event in events):
                                 return
@@ -117,7 +117,9 @@ class FollowingApi(JobsApi):
             raise not_over(job_id, deadline)
         return status
 
-    def _frames(self, job_id: str, last_event_id: str | None, deadline: Deadline) -> Generator[Frame, None, None]:
+    def _frames(
+        self, job_id: str, last_event_id: str | None, deadline: Deadline
+    ) -> Generator[tuple[str | None, str | None], None, None]:
         longest = self._transport.max_body_bytes
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_event_id} if last_event_id else {})
         request = Request("GET", f"/api/v2/workflows/{job_id}/events", headers=headers)
@@ -237,11 +239,11 @@ class FollowingApi(JobsApi):
         def once() -> list[FlowEvent]:
             reader, events, kept = EventReader(), [], 0
             with closing(self._frames(job_id, None, deadline)) as stream:
-                for frame in stream:
-                    if frame.data is None:
+                for data, _ in stream:
+                    if data is None:
                         continue
-                    wanted = [event for event in reader.read(frame.data) if event.kind == kind]
-                    kept += len(frame.data) if wanted else 0
+                    wanted = [event for event in reader.read(data) if event.kind == kind]
+                    kept += len(data) if wanted else 0
                     if kept > self._transport.max_body_bytes:
                         raise MalformedResponse(f"They are larger than {self._transport.max_body_bytes} bytes.")
                     events += wanted

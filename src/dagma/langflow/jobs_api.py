@@ -10,7 +10,7 @@ from uuid import uuid4
 from dagma.backoff import Backoff
 from dagma.langflow.error_responses import error_of
 from dagma.langflow.errors import CallTimeout, JobLost, LangflowError, MalformedResponse, Outcome
-from dagma.langflow.flow import checked_uuid, v2_body
+from dagma.langflow.flow import checked_uuid, run_body
 from dagma.langflow.flows_api import FlowsApi
 from dagma.langflow.http.connection import RetryPolicy
 from dagma.langflow.http.transport import Reply, Request, quoting
@@ -143,7 +143,7 @@ class JobsApi(FlowsApi):
         """
         deadline = self._deadline(timeout)
         key = self._resolved(flow_id, deadline)
-        body = v2_body(key, input_value, mode="background", tweaks=tweaks, session_id=session_id)
+        body = run_body(input_value, tweaks=tweaks, session_id=session_id) | {"flow_id": key, "mode": "background"}
         self._check_tweaks(flow_id, tweaks, deadline)
         bound = body if bound_tweaks is None else {**body, "tweaks": bound_tweaks}
         body["idempotency_key"] = bound_key(idempotency_key or str(uuid4()), bound)

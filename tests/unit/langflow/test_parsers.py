@@ -23,7 +23,7 @@ from dagma.langflow import (
 )
 from dagma.langflow.auth.credential import Redactor
 from dagma.langflow.error_responses import error_of, retry_after
-from dagma.langflow.events import EventReader, Frame, frames, lines
+from dagma.langflow.events import EventReader, frames, lines
 from dagma.langflow.http.transport import Reply
 
 JSON = st.recursive(
@@ -148,21 +148,21 @@ def test_lines_do_not_depend_on_how_a_body_is_cut(body: bytes, cuts: list[int]):
 )
 def test_events_that_were_framed_are_read_back(events: list[tuple[str, int]], comments: bool):
     text = "".join(f"{': sign of life' if comments else ''}\ndata: {data}\nid: {number}\n\n" for data, number in events)
-    read = [frame for frame in frames(lines([text.encode()], longest=10_000), longest=10_000) if frame.data is not None]
-    assert read == [Frame(data, str(number)) for data, number in events]
+    read = [frame for frame in frames(lines([text.encode()], longest=10_000), longest=10_000) if frame[0] is not None]
+    assert read == [(data, str(number)) for data, number in events]
 
 
 def test_an_event_that_breaks_off_is_dropped():
-    assert list(frames(["data: one", "id: 1", "", "data: two", "id: 2"], longest=100)) == [Frame("one", "1")]
+    assert list(frames(["data: one", "id: 1", "", "data: two", "id: 2"], longest=100)) == [("one", "1")]
 
 
 @pytest.mark.parametrize("event_id", ["1\0", "1\rX-Evil: 2", "\u00fc"], ids=ascii)
 def test_an_id_that_no_header_can_hold_is_none(event_id: str):
-    assert list(frames(["data: one", f"id: {event_id}", ""], longest=100)) == [Frame("one")]
+    assert list(frames(["data: one", f"id: {event_id}", ""], longest=100)) == [("one", None)]
 
 
 def test_data_over_several_lines_is_one_event():
-    assert list(frames(["data: one", "data:two", ""], longest=100)) == [Frame("one\ntwo")]
+    assert list(frames(["data: one", "data:two", ""], longest=100)) == [("one\ntwo", None)]
 
 
 @pytest.mark.parametrize("text", ["data: " + "x" * 200, "data: x\n" * 100])
