@@ -101,7 +101,7 @@ def test_tweaks_change_a_run(client: LangflowClient, flows: Flows):
 
 
 def test_an_endpoint_name_is_taken_and_a_flow_that_is_not_there_is_404(client: LangflowClient, flows: Flows):
-    endpoint_name = client.get_flow(flows.echo).endpoint_name
+    endpoint_name = client.find_flow(flows.echo).endpoint_name
     assert endpoint_name is not None
     assert client.run(endpoint_name, "hello").answer == "hello"
     for nobody in (str(uuid4()), "no such flow"):
@@ -122,7 +122,7 @@ def test_v1_does_not_take_a_display_name(client: LangflowClient, langflow_server
 
 
 def test_v2_takes_ids_only(langflow_server: LangflowServer, client: LangflowClient, flows: Flows):
-    name = client.get_flow(flows.echo).endpoint_name
+    name = client.find_flow(flows.echo).endpoint_name
     response = langflow_server.request("POST", "/api/v2/workflows", json={"flow_id": name, "input_value": "hello"})
     assert response.status_code == 422
 

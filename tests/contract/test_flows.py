@@ -17,11 +17,11 @@ def test_an_upload_creates_then_replaces_under_the_same_id(client: LangflowClien
         assert (stored.id, stored.endpoint_name, created) == (flow["id"], flow["endpoint_name"], True)
         again, created = client.upsert_flow({**flow, "description": "Changed."})
         assert (again.id, created) == (flow["id"], False)
-        assert client.get_flow(flow["id"]).raw["description"] == "Changed."
+        assert client.find_flow(flow["id"]).raw["description"] == "Changed."
     finally:
         client.delete_flow(flow["id"])
     with pytest.raises(FlowNotFound):
-        client.get_flow(flow["id"])
+        client.find_flow(flow["id"])
     with pytest.raises(FlowNotFound):
         client.delete_flow(flow["id"])
 
@@ -32,7 +32,7 @@ def test_an_upload_keeps_what_it_leaves_out(client: LangflowClient):
     try:
         stored, _ = client.upsert_flow(flow)
         client.upsert_flow({**named, "tags": ["mine"], "description": None, "data": None})
-        kept = client.get_flow(flow["id"])
+        kept = client.find_flow(flow["id"])
         assert (kept.version, kept.endpoint_name) == (stored.version, flow["endpoint_name"])
         assert (kept.raw["description"], kept.raw["tags"]) == ("Said once.", ["mine"])
         cleared, _ = client.upsert_flow({**named, "endpoint_name": None})
@@ -43,14 +43,14 @@ def test_an_upload_keeps_what_it_leaves_out(client: LangflowClient):
 
 def test_the_version_of_a_flow_survives_an_upload(client: LangflowClient, flows: Flows):
     local = flow_named("behave", flows.behave)
-    assert client.get_flow(flows.behave).version == content_version(local)
-    before = client.get_flow(flows.behave).version
+    assert client.find_flow(flows.behave).version == content_version(local)
+    before = client.find_flow(flows.behave).version
     client.upsert_flow({**local, "description": "Saved again."})
-    assert client.get_flow(flows.behave).version == before
+    assert client.find_flow(flows.behave).version == before
 
 
 def test_an_endpoint_name_that_is_taken_is_a_conflict(client: LangflowClient, flows: Flows):
-    taken = client.get_flow(flows.echo).endpoint_name
+    taken = client.find_flow(flows.echo).endpoint_name
     with pytest.raises(Conflict, match="Endpoint name must be unique"):
         client.upsert_flow(flow_named("echo", str(uuid4())) | {"endpoint_name": taken})
 
@@ -58,7 +58,7 @@ def test_an_endpoint_name_that_is_taken_is_a_conflict(client: LangflowClient, fl
 def test_a_name_that_is_taken_gets_a_number_on_creation_and_is_a_conflict_afterwards(
     client: LangflowClient, flows: Flows
 ):
-    taken = client.get_flow(flows.echo).name
+    taken = client.find_flow(flows.echo).name
     flow = flow_named("echo", str(uuid4())) | {"name": taken}
     try:
         stored, created = client.upsert_flow(flow)
@@ -73,7 +73,7 @@ def test_flows_are_listed_without_their_graphs(client: LangflowClient, flows: Fl
     headers = {flow.id: flow for flow in client.list_flows()}
     assert set(vars(flows).values()) <= set(headers)
     assert headers[flows.echo].components == {}
-    assert set(client.get_flow(flows.echo).components) == {"ChatInput-echo", "ChatOutput-echo"}
+    assert set(client.find_flow(flows.echo).components) == {"ChatInput-echo", "ChatOutput-echo"}
 
 
 def test_a_header_tells_the_project_and_the_last_change_of_a_flow(client: LangflowClient, flows: Flows):
@@ -83,7 +83,7 @@ def test_a_header_tells_the_project_and_the_last_change_of_a_flow(client: Langfl
     before = header()
     saved_before = datetime.fromisoformat(before.raw["updated_at"])
     assert client.list_projects()[before.raw["folder_id"]]
-    assert before.raw["updated_at"] == client.get_flow(flows.behave).raw["updated_at"]
+    assert before.raw["updated_at"] == client.find_flow(flows.behave).raw["updated_at"]
     # It tells whole seconds.
     wait_until("the next second", lambda: datetime.now(UTC) - saved_before > timedelta(seconds=1), seconds=5)
     client.upsert_flow(flow_named("behave", flows.behave) | {"description": "Saved once more."})
@@ -114,5 +114,5 @@ def test_a_credential_is_not_given_back(client: LangflowClient):
 
 
 def test_a_flow_is_looked_up_by_id_only(langflow_server: LangflowServer, client: LangflowClient, flows: Flows):
-    name = client.get_flow(flows.echo).endpoint_name
+    name = client.find_flow(flows.echo).endpoint_name
     assert langflow_server.request("GET", f"/api/v1/flows/{name}").status_code == 422

@@ -31,14 +31,6 @@ logger = logging.getLogger(__name__)
 class FlowsApi(Connection):
     """Reads, writes and runs flows. As in all parts of the client, what has no answer raises a `LangflowError`."""
 
-    def get_flow(self, flow_id: str) -> Flow:
-        """Return a flow.
-
-        Args:
-            flow_id: Id of the flow; Langflow takes no endpoint name here.
-        """
-        return self._get_flow(checked_uuid("flow_id", flow_id), None)
-
     def find_flow(self, flow_id: str, *, deadline: Deadline | None = None) -> Flow:
         """Return a flow.
 
@@ -48,7 +40,8 @@ class FlowsApi(Connection):
         """
         check_flow_id(flow_id)
         deadline = deadline or self._quick_deadline()
-        return self._get_flow(uuid_or_none(flow_id) or self._id_of(flow_id, deadline), deadline)
+        key = uuid_or_none(flow_id) or self._id_of(flow_id, deadline)
+        return _read_flow(self._send("GET", f"/api/v1/flows/{key}", f"look-up of flow {key!r}", deadline=deadline))
 
     def recent_flow(self, flow_id: str, *, deadline: Deadline | None = None) -> Flow:
         """Return a flow that was fetched at most 10 s ago. Callers that ask at the same time share a look-up.
@@ -207,9 +200,6 @@ class FlowsApi(Connection):
                 _warn_unchecked(self.base_url, flow_id, error.cause)
                 return
         flow.check_tweaks(tweaks)
-
-    def _get_flow(self, key: str, deadline: Deadline | None) -> Flow:
-        return _read_flow(self._send("GET", f"/api/v1/flows/{key}", f"look-up of flow {key!r}", deadline=deadline))
 
     def _id_of(self, endpoint_name: str, deadline: Deadline) -> str:
         for header in self.list_flows(deadline=deadline):
