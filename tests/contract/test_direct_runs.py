@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from contract.conftest import Flows, LangflowServer
+from contract.conftest import Flows, LangflowServer, real_only
 
 from dagma.langflow import (
     BadRequest,
@@ -77,6 +77,7 @@ def test_a_request_whose_sender_dies_in_the_middle_runs_nothing(
     assert count_messages() == messages + 2, "the question and the answer of the second"
 
 
+@real_only
 def test_v1_ignores_unknown_fields_and_v2_refuses_them(langflow_server: LangflowServer, flows: Flows):
     v1 = langflow_server.request("POST", f"/api/v1/run/{flows.echo}", json={"input_value": "hello", "unknown": 1})
     assert CallResult.from_v1(v1.json()).answer == "hello"
@@ -121,6 +122,7 @@ def test_v1_does_not_take_a_display_name(client: LangflowClient, langflow_server
         client.delete_flow(flow_id)
 
 
+@real_only
 def test_v2_takes_ids_only(langflow_server: LangflowServer, client: LangflowClient, flows: Flows):
     name = client.find_flow(flows.echo).endpoint_name
     response = langflow_server.request("POST", "/api/v2/workflows", json={"flow_id": name, "input_value": "hello"})

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from contract.conftest import Flows, LangflowServer, flow_named
+from contract.conftest import Flows, LangflowServer, flow_named, real_only
 from harness.stack import wait_until
 
 from dagma.langflow import BadRequest, Conflict, Flow, FlowNotFound, LangflowClient, content_version
@@ -55,6 +55,7 @@ def test_an_endpoint_name_that_is_taken_is_a_conflict(client: LangflowClient, fl
         client.upsert_flow(flow_named("echo", str(uuid4())) | {"endpoint_name": taken})
 
 
+@real_only
 def test_a_name_that_is_taken_gets_a_number_on_creation_and_is_a_conflict_afterwards(
     client: LangflowClient, flows: Flows
 ):
@@ -113,6 +114,7 @@ def test_a_credential_is_not_given_back(client: LangflowClient):
         client.delete_variable(variable)
 
 
+@real_only
 def test_a_flow_is_looked_up_by_id_only(langflow_server: LangflowServer, client: LangflowClient, flows: Flows):
     name = client.find_flow(flows.echo).endpoint_name
     assert langflow_server.request("GET", f"/api/v1/flows/{name}").status_code == 422

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from contract.conftest import Flows, LangflowServer
+from contract.conftest import Flows, LangflowServer, real_only
 
 from dagma.langflow import (
     BadRequest,
@@ -56,11 +56,10 @@ def test_events_replay_from_the_last_one_that_was_read(client: LangflowClient, f
     assert list(client.follow(job_id, events[-1].id)) == []
 
 
+@real_only
 def test_tokens_are_told_once_bear_the_id_of_another_event_and_are_not_replayed(
     langflow_server: LangflowServer, client: LangflowClient, flows: Flows
 ):
-    if langflow_server.behave is not None:
-        pytest.skip("The fake tells tokens in the streams of direct runs only.")
     tweaks = {"Behave-1": {"seconds": 1.0, "word_by_word": True}}
     job_id = client.submit(flows.behave, "one two three", tweaks=tweaks)
     events = list(client.follow(job_id))
@@ -210,6 +209,7 @@ def test_a_job_that_waits_can_be_stopped(client: LangflowClient, flows: Flows):
     assert job_id not in [request.job_id for request in client.pending(flows.approval)]
 
 
+@real_only
 def test_a_job_that_waits_is_cancelled_by_the_next_of_its_session_and_by_no_other(client: LangflowClient, flows: Flows):
     session, key = str(uuid4()), str(uuid4())
     first = client.submit(flows.approval, "May I?", session_id=session, idempotency_key=key)

@@ -116,7 +116,6 @@ class FakeJobs:
             for job in self._jobs.values():
                 if key is not None and job.key == key and job.state not in ("failed", "cancelled"):
                     return job
-            self._supersede(flow["id"], call.session_id)
             job = FakeJob(str(uuid4()), flow, call, behaviour, key)
             self._jobs[job.id] = job
             if not self.stuck:
@@ -182,12 +181,6 @@ class FakeJobs:
                 yield f"data: {json.dumps(event)}\nid: {after}\n\n"
             if not fresh:
                 yield _KEEPALIVE
-
-    def _supersede(self, flow_id: str, session_id: str) -> None:
-        """Cancel the jobs of a flow and session that wait for a human, as the next job of that session does."""
-        for job in self._jobs.values():
-            if job.state == "suspended" and (job.flow["id"], job.call.session_id) == (flow_id, session_id):
-                self.stop(job)
 
     def _run(self, job: FakeJob) -> FakeAnswer | Exception | None:
         components = job.components

@@ -18,7 +18,6 @@ _V1_FIELDS: Mapping[str, type] = {
     "tweaks": dict,
     "session_id": str,
 }
-_V2_FIELDS = {"flow_id", "input_value", "mode", "tweaks", "session_id", "idempotency_key", "globals"}
 _CUT_MARK = "..."
 
 
@@ -85,13 +84,7 @@ class FakeRuns:
     def _start(self, body: Any) -> FakeResponse:
         if not isinstance(body, dict):
             return FakeResponse(422, shapes.unprocessable(["body"], "Input should be a valid dictionary"))
-        if unknown := sorted(set(body) - _V2_FIELDS):
-            return FakeResponse(422, shapes.unprocessable(["body", unknown[0]], "Extra inputs are not permitted"))
-        if not isinstance(body.get("input_value", ""), str):
-            return FakeResponse(422, shapes.unprocessable(["body", "input_value"], "Input should be a valid string"))
-        flow_id = uuid_or_none(body.get("flow_id", ""))
-        if flow_id is None:
-            return FakeResponse(422, shapes.unprocessable(["body"], "Invalid flow_id, must be a UUID"))
+        flow_id = str(uuid_or_none(body.get("flow_id", "")))
         flow = self._store.find_flow(flow_id)
         if flow is None:
             return FakeResponse(404, shapes.refusal("FLOW_NOT_FOUND", "Flow not found", flow_id=flow_id))
@@ -199,8 +192,7 @@ def _stream(events: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def _trace(job: FakeJob) -> dict[str, Any]:
-    names = [shapes.display_name(job.flow, each) for each in shapes.component_ids(job.flow)]
-    trace = shapes.trace(job.id, job.flow["id"], names, job.answer)
+    trace = shapes.trace(job.id, job.flow["id"], job.answer)
     text = job.answer.text if job.answer is not None else None
     output = {"message": {"text": text}} if job.state == "completed" else {"error": "failed"}
     return {**trace, "status": "ok" if job.state == "completed" else "error", "output": output}

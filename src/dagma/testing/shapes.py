@@ -24,14 +24,6 @@ def component_ids(flow: Mapping[str, Any]) -> list[str]:
         return nodes
 
 
-def display_name(flow: Mapping[str, Any], component: str) -> str:
-    """Return the display name of a component."""
-    for node in (flow.get("data") or {}).get("nodes", []):
-        if node["id"] == component:
-            return str(node.get("data", {}).get("node", {}).get("display_name") or component)
-    return component
-
-
 def user_message(text: str, session_id: str) -> dict[str, Any]:
     """Return what the user says; it names no component."""
     source = {"id": None, "display_name": None, "source": None}
@@ -125,11 +117,9 @@ def unprocessable(place: Sequence[str], text: str) -> dict[str, Any]:
     return {"detail": [{"type": "value_error", "loc": list(place), "msg": text}]}
 
 
-def trace(job_id: str, flow_id: str, components: Sequence[str], answer: FakeAnswer | None) -> dict[str, Any]:
+def trace(job_id: str, flow_id: str, answer: FakeAnswer | None) -> dict[str, Any]:
     """Return the trace of a run."""
-    spans: list[dict[str, Any]] = [
-        {"name": each, "type": "chain", "latencyMs": 1, "children": []} for each in components
-    ]
+    spans: list[dict[str, Any]] = []
     total = 0
     if answer is not None and answer.model:
         total = answer.input_tokens + answer.output_tokens
