@@ -25,6 +25,8 @@ from dagma.testing import (
 )
 
 FLOWS = Path(__file__).parent / "flows"
+real_only = pytest.mark.parametrize("langflow_server", ["real"], indirect=True)
+"""Marks a fact of Langflow that Dagma does not build on, and so the fake does not show."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from contract.conftest import Flows, LangflowServer
 
 from dagma.backends.backend import Backend
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
-from dagma.testing.backend_conformance import BackendConformance, backend_of_step, make
+from dagma.testing.backend_conformance import BackendConformance, asked
 
 
 class TestLangflow(BackendConformance):
@@ -27,12 +27,11 @@ class TestLangflow(BackendConformance):
         )
 
     def test_a_job_is_read_as_a_direct_call_is(self, backend: Backend) -> None:
-        made = make(
-            backend,
+        made = asked(
             lambda: [
-                backend_of_step().run_flow("hello", mode="direct", session_id="contract-one"),
-                backend_of_step().run_flow("hello", mode="job", session_id="contract-one"),
-            ],
+                backend.run_flow("hello", mode="direct", session_id="contract-one"),
+                backend.run_flow("hello", mode="job", session_id="contract-one"),
+            ]
         )
         direct, job = made.calls
         assert made.error is None

@@ -36,7 +36,7 @@ def test_a_direct_run_gives_them_where_every_component_is_asked_for(
     client: LangflowClient, flow_id: str, kind: str
 ) -> None:
     result = client.run(flow_id, "one three", output_type="debug")
-    assert (result.answer, result.reason, result.outputs) == (None, "none", {"Records-1": GIVEN[kind]})
+    assert (result.answer, result.outputs) == (None, {"Records-1": GIVEN[kind]})
     *_, end = client.stream(flow_id, "one three", output_type="debug")
     assert end.result is not None
     assert end.result.outputs == result.outputs
@@ -51,7 +51,7 @@ def test_a_direct_run_that_asks_for_chat_gets_nothing_and_is_told_what_to_ask_fo
 
 def test_a_job_gives_them(client: LangflowClient, flow_id: str, kind: str) -> None:
     result = client.collect(client.submit(flow_id, "one three"))
-    assert (result.answer, result.reason, result.outputs) == (None, "none", {"Records-1": GIVEN[kind]})
+    assert (result.answer, result.outputs) == (None, {"Records-1": GIVEN[kind]})
 
 
 def test_a_run_that_is_found_again_gives_them(client: LangflowClient, flow_id: str, kind: str) -> None:

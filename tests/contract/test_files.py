@@ -71,17 +71,15 @@ def test_a_file_comes_back_as_it_was_sent(client: LangflowClient, langflow_serve
 
 
 @pytest.mark.parametrize("unsafe", ["../up.txt", "a/b.txt"])
-def test_a_name_that_leads_out_of_the_folder_is_refused(
-    client: LangflowClient, langflow_server: LangflowServer, unsafe: str
-) -> None:
-    refused = langflow_server.request("POST", "/api/v2/files/", files={"file": (unsafe, b"x")})
+def test_a_name_that_leads_out_of_the_folder_is_refused(real_langflow: LangflowServer, unsafe: str) -> None:
+    refused = real_langflow.request("POST", "/api/v2/files/", files={"file": (unsafe, b"x")})
     assert refused.status_code == 400
+
+
+@pytest.mark.parametrize("unsafe", ["../up.txt", "a/b.txt"])
+def test_a_name_that_leads_out_of_the_folder_is_not_sent(client: LangflowClient, unsafe: str) -> None:
     with pytest.raises(BadRequest, match="Use letters, digits"):
         client.upload_file(unsafe, b"x")
-
-
-def test_an_upload_without_a_file_is_refused(langflow_server: LangflowServer) -> None:
-    assert langflow_server.request("POST", "/api/v2/files/", data={"other": "x"}).status_code == 422
 
 
 def test_a_flow_reads_a_file_by_the_path_of_its_upload_directly_and_as_a_job(

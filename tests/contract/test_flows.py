@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from contract.conftest import Flows, LangflowServer, flow_named
+from contract.conftest import Flows, LangflowServer, flow_named, real_only
 from harness.stack import wait_until
 
 from dagma.langflow import Conflict, Flow, FlowNotFound, LangflowClient, content_version
@@ -17,11 +17,11 @@ def test_an_upload_creates_then_replaces_under_the_same_id(client: LangflowClien
         assert (stored.id, stored.endpoint_name, created) == (flow["id"], flow["endpoint_name"], True)
         again, created = client.upsert_flow({**flow, "description": "Changed."})
         assert (again.id, created) == (flow["id"], False)
-        assert client.get_flow(flow["id"]).raw["description"] == "Changed."
+        assert client.find_flow(flow["id"]).raw["description"] == "Changed."
     finally:
         client.delete_flow(flow["id"])
     with pytest.raises(FlowNotFound):
-        client.get_flow(flow["id"])
+        client.find_flow(flow["id"])
     with pytest.raises(FlowNotFound):
         client.delete_flow(flow["id"])
 
@@ -32,7 +32,7 @@ def test_an_upload_keeps_what_it_leaves_out(client: LangflowClient):
     try:
         stored, _ = client.upsert_flow(flow)
         client.upsert_flow({**named, "tags": ["mine"], "description": None, "data": None})
-        kept = client.get_flow(flow["id"])
+        kept = client.find_flow(flow["id"])
         assert (kept.version, kept.endpoint_name) == (stored.version, flow["endpoint_name"])
         assert (kept.raw["description"], kept.raw["tags"]) == ("Said once.", ["mine"])
         cleared, _ = client.upsert_flow({**named, "endpoint_name": None})
@@ -43,22 +43,23 @@ def test_an_upload_keeps_what_it_leaves_out(client: LangflowClient):
 
 def test_the_version_of_a_flow_survives_an_upload(client: LangflowClient, flows: Flows):
     local = flow_named("behave", flows.behave)
-    assert client.get_flow(flows.behave).version == content_version(local)
-    before = client.get_flow(flows.behave).version
+    assert client.find_flow(flows.behave).version == content_version(local)
+    before = client.find_flow(flows.behave).version
     client.upsert_flow({**local, "description": "Saved again."})
-    assert client.get_flow(flows.behave).version == before
+    assert client.find_flow(flows.behave).version == before
 
 
 def test_an_endpoint_name_that_is_taken_is_a_conflict(client: LangflowClient, flows: Flows):
-    taken = client.get_flow(flows.echo).endpoint_name
+    taken = client.find_flow(flows.echo).endpoint_name
     with pytest.raises(Conflict, match="Endpoint name must be unique"):
         client.upsert_flow(flow_named("echo", str(uuid4())) | {"endpoint_name": taken})
 
 
+@real_only
 def test_a_name_that_is_taken_gets_a_number_on_creation_and_is_a_conflict_afterwards(
     client: LangflowClient, flows: Flows
 ):
-    taken = client.get_flow(flows.echo).name
+    taken = client.find_flow(flows.echo).name
     flow = flow_named("echo", str(uuid4())) | {"name": taken}
     try:
         stored, created = client.upsert_flow(flow)
@@ -69,13 +70,11 @@ def test_a_name_that_is_taken_gets_a_number_on_creation_and_is_a_conflict_afterw
         client.delete_flow(flow["id"])
 
 
-def test_flows_are_listed_with_and_without_their_graphs(client: LangflowClient, flows: Flows):
+def test_flows_are_listed_without_their_graphs(client: LangflowClient, flows: Flows):
     headers = {flow.id: flow for flow in client.list_flows()}
-    whole = {flow.id: flow for flow in client.list_flows(with_data=True)}
     assert set(vars(flows).values()) <= set(headers)
-    assert set(headers) == set(whole)
     assert headers[flows.echo].components == {}
-    assert set(whole[flows.echo].components) == {"ChatInput-echo", "ChatOutput-echo"}
+    assert set(client.find_flow(flows.echo).components) == {"ChatInput-echo", "ChatOutput-echo"}
 
 
 def test_a_header_tells_the_project_and_the_last_change_of_a_flow(client: LangflowClient, flows: Flows):
@@ -85,7 +84,7 @@ def test_a_header_tells_the_project_and_the_last_change_of_a_flow(client: Langfl
     before = header()
     saved_before = datetime.fromisoformat(before.raw["updated_at"])
     assert client.list_projects()[before.raw["folder_id"]]
-    assert before.raw["updated_at"] == client.get_flow(flows.behave).raw["updated_at"]
+    assert before.raw["updated_at"] == client.find_flow(flows.behave).raw["updated_at"]
     # It tells whole seconds.
     wait_until("the next second", lambda: datetime.now(UTC) - saved_before > timedelta(seconds=1), seconds=5)
     client.upsert_flow(flow_named("behave", flows.behave) | {"description": "Saved once more."})
@@ -113,6 +112,7 @@ def test_a_credential_is_not_given_back(client: LangflowClient):
         client.delete_variable(variable)
 
 
+@real_only
 def test_a_flow_is_looked_up_by_id_only(langflow_server: LangflowServer, client: LangflowClient, flows: Flows):
-    name = client.get_flow(flows.echo).endpoint_name
+    name = client.find_flow(flows.echo).endpoint_name
     assert langflow_server.request("GET", f"/api/v1/flows/{name}").status_code == 422

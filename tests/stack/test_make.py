@@ -285,7 +285,7 @@ def test_a_flow_that_was_edited_in_the_canvas_comes_back_as_a_file(clone: Clone)
     file.write_text(before)
     clone.make("flows-push", "FORCE=1")
     with LangflowClient(LANGFLOW, Access(api_key=clone.settings()["LANGFLOW_API_KEY"])) as langflow:
-        assert langflow.get_flow(ECHO).raw["description"] == json.loads(before)["description"]
+        assert langflow.find_flow(ECHO).raw["description"] == json.loads(before)["description"]
 
 
 @pytest.mark.usefixtures("screen")

@@ -122,7 +122,7 @@ def show(options: argparse.Namespace) -> int:
         headers = {header.id: header for header in client.list_flows() if not header.raw.get("is_component")}
         for flow_id in sorted({*files, *headers}, key=str):
             file = files.get(flow_id)
-            server = dict(client.get_flow(flow_id).raw) if flow_id in headers else None
+            server = dict(client.find_flow(flow_id).raw) if flow_id in headers else None
             flow = file or server or {}
             stand = sync.relation(file, server).value
             print(f"{flow_id}  {flow.get('endpoint_name') or '-':<20} {one_line(flow.get('name') or '-'):<24} {stand}")

@@ -157,7 +157,7 @@ def _with_content_of(known: FlowOutline, header: FlowOutline) -> FlowOutline:
 
 def _read_whole(client: LangflowClient, header: FlowOutline, known: FlowOutline) -> FlowOutline:
     try:
-        outline = FlowOutline.of(client.get_flow(header.id), header.project)
+        outline = FlowOutline.of(client.find_flow(header.id), header.project)
         return outline if _is_settled(outline) else replace(outline, updated_at=None)
     except Exception as error:  # noqa: BLE001  # whatever is in one flow, the others are read
         logger.warning("Flow %r (%s) can't be read, and stays as it was known: %s", header.name, header.id, error)

@@ -119,7 +119,7 @@ def pull(client: LangflowClient, folder: Path, names: list[str]) -> Iterator[Pul
         raise FlowNotFound(
             f"Langflow has no flow {', '.join(unknown)}.", fix="See those it has with `dagma flows list`."
         )
-    wanted = [client.get_flow(header.id) for header in headers if not names or names_of(header) & set(names)]
+    wanted = [client.find_flow(header.id) for header in headers if not names or names_of(header) & set(names)]
     servers = {flow.id: dict(flow.raw) for flow in wanted}
     flows = {flow_id: normalize(server) for flow_id, server in servers.items()}
     found = {flow_id: problems(flow) for flow_id, flow in flows.items()}
@@ -139,7 +139,7 @@ def pull(client: LangflowClient, folder: Path, names: list[str]) -> Iterator[Pul
 def find(client: LangflowClient, flow_id: str) -> FlowDocument | None:
     """Fetch a flow as Langflow's API returns it; None where there is none."""
     try:
-        return dict(client.get_flow(flow_id).raw)
+        return dict(client.find_flow(flow_id).raw)
     except FlowNotFound:
         return None
 

@@ -16,8 +16,6 @@ EventKind = Literal[
     "component_failed",
     "message",
     "token",
-    "output",
-    "warning",
     "failed",
     "waiting",
     "finished",
@@ -32,28 +30,15 @@ _TERMINAL_ROWS: dict[str, EventKind] = {"cancelled": "cancelled", "timed_out": "
 
 
 @dataclass(frozen=True)
-class Frame:
-    """A server-sent event, or a comment by which a server keeps a silent connection alive.
-
-    Args:
-        data: The event's data; None for a comment.
-        id: The id to resume after, where the event has one.
-    """
-
-    data: str | None
-    id: str | None = None
-
-
-@dataclass(frozen=True)
 class FlowEvent:
     """Something that happened in a flow's run.
 
     Args:
         kind: What happened; `other` for what this version does not know.
         component: Id of the component, where it is about one.
-        text: The message, the token, the output, the reason of a failure or the question to a human.
+        text: The message, the token, the reason of a failure or the question to a human.
         seconds: How long the component, or at the end the flow, took, where Langflow tells.
-        id: Where to resume the stream of a job after this event, which tells at most what shared its frame again.
+        id: Where to resume the stream of a job after this event and those that came with it.
         done: How many components have finished, where that is known.
         total: How many components are to run, where that is known.
         result: The answer, in the `finished` event of a direct stream.
@@ -96,8 +81,10 @@ def lines(chunks: Iterable[bytes], *, longest: int) -> Iterator[str]:
         yield _decoded(rest)
 
 
-def frames(text: Iterable[str], *, longest: int) -> Iterator[Frame]:
-    """Yield the frames of an event stream; one that breaks off before its blank line is dropped.
+def frames(text: Iterable[str], *, longest: int) -> Iterator[tuple[str | None, str | None]]:
+    """Yield data and id of the frames of an event stream; one that breaks off before its blank line is dropped.
+
+    The data is None for a comment, by which a server keeps a silent connection alive.
 
     Args:
         text: The stream's lines.
@@ -111,10 +98,10 @@ def frames(text: Iterable[str], *, longest: int) -> Iterator[Frame]:
     for line in text:
         if not line:
             if data:
-                yield Frame("\n".join(data), frame_id)
+                yield "\n".join(data), frame_id
             data, size, frame_id = [], 0, None
         elif line.startswith(":"):
-            yield Frame(None)
+            yield None, None
         else:
             name, _, value = line.partition(":")
             value = value.removeprefix(" ")
@@ -135,13 +122,12 @@ class EventReader:
         self._to_run: set[str] = set()
         self._done: set[str] = set()
 
-    def read(self, text: str, event_id: str | None = None, previous_id: str | None = None) -> Iterator[FlowEvent]:
-        """Yield the events that one piece of JSON tells.
+    def read(self, text: str, event_id: str | None = None) -> Iterator[FlowEvent]:
+        """Yield the events that one JSON object tells.
 
         Args:
-            text: One JSON object.
-            event_id: Its id in the stream, which only its last event gets: resuming after it skips all of them.
-            previous_id: The id of the one before, which its other events get.
+            text: The object.
+            event_id: Its id in the stream.
 
         Raises:
             MalformedResponse: It is no JSON object.
@@ -154,12 +140,11 @@ class EventReader:
             raise MalformedResponse("The stream holds something that is no JSON object.", status=200)
         raw = body.get("data")
         data: Mapping[str, Any] = raw if isinstance(raw, dict) else {}
-        events = list(self._events(str(body.get("event")), text_or_none(body.get("type")), data))
-        for event in events:
+        for event in self._events(str(body.get("event")), text_or_none(body.get("type")), data):
             known = bool(self._to_run)
             yield replace(
                 event,
-                id=event_id if event is events[-1] else previous_id,
+                id=event_id,
                 done=len(self._done) if known else None,
                 total=len(self._to_run | self._done) if known else None,
                 data=body,
@@ -195,14 +180,9 @@ def _event(name: str, row: str | None, data: Mapping[str, Any]) -> FlowEvent:
             return FlowEvent("message", component=_source(data), text=text_or_none(data.get("text")))
         case "token":
             return FlowEvent("token", text=text_or_none(data.get("chunk")))
-        case "output":
-            content = data.get("content")
-            text = content if isinstance(content, str) else None
-            return FlowEvent("output", component=text_or_none(data.get("component_id")), text=text)
         case "error":
-            return FlowEvent("failed", component=_source(data), text=error_text(data))
-        case "warning":
-            return FlowEvent("warning", text=text_or_none(data.get("message")) or error_text(data))
+            reason = text_or_none(data.get("text")) or text_or_none(data.get("error"))
+            return FlowEvent("failed", component=_source(data), text=reason)
         case "human_input_required":
             return FlowEvent("waiting", text=text_or_none(data.get("prompt")))
         case "end":
@@ -210,11 +190,6 @@ def _event(name: str, row: str | None, data: Mapping[str, Any]) -> FlowEvent:
         case "cancelled" | "run_cancelled":
             return FlowEvent("cancelled")
     return FlowEvent(_TERMINAL_ROWS.get(row or "", "other"))
-
-
-def error_text(data: Mapping[str, Any]) -> str | None:
-    """Return the reason in the data of an error event."""
-    return text_or_none(data.get("text")) or text_or_none(data.get("error"))
 
 
 def error_component(data: Mapping[str, Any]) -> str | None:

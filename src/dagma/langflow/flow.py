@@ -7,17 +7,18 @@ PostgreSQL the run fails wherever Langflow first stores the text, as if the serv
 
 import hashlib
 import json
+import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
 from urllib.parse import quote
 from uuid import UUID
 
-from dagma.langflow.errors import BadRequest, FlowNotFound, MalformedResponse
+from dagma.langflow.errors import BadRequest, MalformedResponse
 from dagma.langflow.untrusted_json import objects, text_or_none, walk
 
 InputType = Literal["chat", "text", "any"]
@@ -124,30 +125,17 @@ class Flow:
                     )
 
 
-@dataclass
-class _Fetch:
-    """Lets one caller fetch a flow while others wait for it."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    error: Exception | None = None
-
-
 class FlowCache:
     """Keeps flows for a while by the id or endpoint name that they were asked for; safe for threads.
 
     Args:
-        seconds: How long, counted from when a flow has been fetched.
+        seconds: How long, counted from when a flow was asked for.
     """
 
     def __init__(self, seconds: float = 10.0) -> None:
         self._seconds = seconds
-        self._flows: dict[str, tuple[float, Flow]] = {}
-        self._fetches: dict[str, _Fetch] = {}
-
-    def get(self, key: str) -> Flow | None:
-        """Return the flow, if it is kept."""
-        since, flow = self._flows.get(key, (0.0, None))
-        return flow if time.monotonic() - since < self._seconds else None
+        self._lock = threading.Lock()
+        self._lookups: dict[str, tuple[float, Future[Flow]]] = {}
 
     def get_or_fetch(self, key: str, fetch: Callable[[], Flow]) -> Flow:
         """Return the flow, fetched by one of the callers that ask for it at the same time.
@@ -156,58 +144,44 @@ class FlowCache:
             key: Its id or endpoint name.
             fetch: Fetches it; what it raises, all callers that wait for it get.
         """
-        if (flow := self.get(key)) is not None:
-            return flow
         # Those of now: what was asked for before `forget` is not kept after it.
-        flows, fetches = self._flows, self._fetches
-        shared = fetches.setdefault(key, _Fetch())
-        with shared.lock:
-            if shared.error is not None:
-                raise shared.error
-            if (flow := self.get(key)) is None:
-                try:
-                    flow = fetch()
-                except Exception as error:
-                    shared.error = error
-                    # Whoever asks from here on fetches the flow anew.
-                    del fetches[key]
-                    raise
-                flows[key] = flows[flow.id] = (time.monotonic(), flow)  # also for those who know it by its id
-            return flow
-
-    def put(self, key: str, flow: Flow) -> None:
-        """Keep a flow."""
-        self._flows[key] = (time.monotonic(), flow)
+        mine, lookups = Future[Flow](), self._lookups
+        with self._lock:
+            since, lookup = lookups.get(key, (-math.inf, mine))
+            if time.monotonic() - since >= self._seconds:
+                lookup = mine
+                lookups[key] = (time.monotonic(), mine)
+        if lookup is mine:
+            try:
+                flow = fetch()
+                lookups[flow.id] = (time.monotonic(), mine)  # also for those who know it by its id
+                mine.set_result(flow)
+            except BaseException as error:  # noqa: BLE001 (all who wait get it, or they would wait for ever)
+                lookups.pop(key, None)
+                mine.set_exception(error)
+        return lookup.result()
 
     def forget(self) -> None:
         """Drop all flows."""
-        self._flows, self._fetches = {}, {}
+        self._lookups = {}
 
 
 def check_flow_id(flow_id: str) -> None:
     """Refuse what can be neither a flow's id nor its endpoint name.
 
     Raises:
-        BadRequest: It is no text, empty, a step in a path, or has a NUL character.
-        FlowNotFound: It has a slash, which Langflow takes for another path, or is too long.
+        BadRequest: It is no text, empty, a path or a step in one, too long, or has a NUL character.
     """
     _check_text("flow_id", flow_id)
-    if not flow_id.strip("./ "):
-        raise BadRequest("flow_id must be a flow's id or endpoint name.")
-    if "/" in flow_id or len(flow_id) > MOST_FLOW_ID_CHARACTERS:
-        raise FlowNotFound(
-            f"No flow has the id or endpoint name {flow_id[:100]!r}: an endpoint name has letters, digits, - and _ "
-            f"only, and flow_id may have {MOST_FLOW_ID_CHARACTERS} characters at most."
+    if not flow_id.strip(". ") or "/" in flow_id or len(flow_id) > MOST_FLOW_ID_CHARACTERS:
+        raise BadRequest(
+            f"flow_id must be a flow's id or endpoint name, not {flow_id[:100]!r}.",
+            fix=f"An endpoint name has letters, digits, - and _ only; {MOST_FLOW_ID_CHARACTERS} characters at most.",
         )
 
 
 def v1_path(flow_id: str) -> str:
-    """Return the path of the v1 runs of a flow.
-
-    Raises:
-        BadRequest: The id or endpoint name can be none.
-        FlowNotFound: The same.
-    """
+    """Return the path of the v1 runs of a flow; refuse an id or endpoint name that can be none."""
     check_flow_id(flow_id)
     return f"/api/v1/run/{quote(flow_id, safe='')}"
 
@@ -225,26 +199,32 @@ def v1_body(
     Raises:
         BadRequest: A value is not of its type.
     """
-    _check_text("input_value", input_value)
     if input_type not in get_args(InputType):
         raise BadRequest(f"input_type must be one of {', '.join(get_args(InputType))}.")
     if output_type not in get_args(OutputType):
         raise BadRequest(f"output_type must be one of {', '.join(get_args(OutputType))}.")
-    body: dict[str, Any] = {"input_value": input_value, "input_type": input_type, "output_type": output_type}
-    return body | _optional(tweaks, session_id)
+    types = {"input_type": input_type, "output_type": output_type}
+    return types | run_body(input_value, tweaks=tweaks, session_id=session_id)
 
 
-def v2_body(
-    flow_id: str, input_value: str, *, mode: str, tweaks: Mapping[str, Any] | None, session_id: str | None
-) -> dict[str, Any]:
-    """Return the body of a v2 run.
+def run_body(input_value: str, *, tweaks: Mapping[str, Any] | None, session_id: str | None) -> dict[str, Any]:
+    """Return what the bodies of all runs have in common.
 
     Raises:
         BadRequest: A value is not of its type.
     """
     _check_text("input_value", input_value)
-    body = {"flow_id": checked_uuid("flow_id", flow_id), "input_value": input_value, "mode": mode}
-    return body | _optional(tweaks, session_id)
+    body: dict[str, Any] = {"input_value": input_value}
+    if tweaks is not None:
+        if not isinstance(tweaks, Mapping) or not all(
+            isinstance(component, str) and isinstance(values, Mapping) for component, values in tweaks.items()
+        ):
+            raise BadRequest("tweaks must map component ids to objects that map fields to values.")
+        body["tweaks"] = {component: dict(values) for component, values in tweaks.items()}
+    if session_id is not None:
+        _check_text("session_id", session_id)
+        body["session_id"] = session_id
+    return body
 
 
 def uuid_or_none(value: str) -> str | None:
@@ -278,24 +258,6 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)[:20]) or "none"
 
 
-def _optional(tweaks: Mapping[str, Any] | None, session_id: str | None) -> dict[str, Any]:
-    body: dict[str, Any] = {}
-    if tweaks is not None:
-        if not isinstance(tweaks, Mapping) or not all(
-            isinstance(component, str) and isinstance(values, Mapping) for component, values in tweaks.items()
-        ):
-            raise BadRequest("tweaks must map component ids to objects that map fields to values.")
-        # A value that holds itself is refused as no JSON when it is sent.
-        with suppress(RecursionError):
-            for name, text in _texts("tweaks", tweaks):
-                _refuse_nul(name, text)
-        body["tweaks"] = {component: dict(values) for component, values in tweaks.items()}
-    if session_id is not None:
-        _check_text("session_id", session_id)
-        body["session_id"] = session_id
-    return body
-
-
 def _check_text(name: str, value: object) -> None:
     if not isinstance(value, str):
         raise BadRequest(f"{name} must be a text, not {type(value).__name__}.")
@@ -303,25 +265,8 @@ def _check_text(name: str, value: object) -> None:
         value.encode()
     except UnicodeEncodeError:
         raise BadRequest(f"{name} holds half a surrogate pair, which is no Unicode text.") from None
-    _refuse_nul(name, value)
-
-
-def _refuse_nul(name: str, text: str) -> None:
-    if "\0" in text:
+    if "\0" in value:
         raise BadRequest(
             f"{name} holds a NUL character (U+0000), which PostgreSQL, and so Langflow, can't store.",
             fix="Remove the character: a text that has one is often binary data, or UTF-16 read as another encoding.",
         )
-
-
-def _texts(name: str, value: object) -> Iterator[tuple[str, str]]:
-    """Yield the texts of a JSON value, the names in its objects included, each with where it is."""
-    if isinstance(value, str):
-        yield name, value
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield f"a name in {name}", str(key)
-            yield from _texts(f"{name}.{key}", inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _texts(name, inner)

@@ -3,13 +3,13 @@
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from dagma.langflow.error_responses import error_of, flow_failed
 from dagma.langflow.errors import (
-    BadRequest,
     FlowNotFound,
     Forbidden,
     LangflowError,
@@ -23,27 +23,13 @@ from dagma.langflow.http.connection import Connection
 from dagma.langflow.http.transport import Reply, Request, StreamReply, quoting
 from dagma.langflow.http.watched_http import Deadline
 from dagma.langflow.result import CallResult
-from dagma.langflow.untrusted_json import json_object, json_objects, text_or_none
+from dagma.langflow.untrusted_json import json_object, json_objects, objects, text_or_none
 
 logger = logging.getLogger(__name__)
 
-# Told once for a flow, and not for each call of a batch.
-_UNCHECKED: set[tuple[str, str]] = set()
-
 
 class FlowsApi(Connection):
-    """Reads, writes and runs flows."""
-
-    def get_flow(self, flow_id: str) -> Flow:
-        """Return a flow.
-
-        Args:
-            flow_id: Id of the flow; Langflow takes no endpoint name here.
-
-        Raises:
-            LangflowError: It can't be had.
-        """
-        return self._get_flow(checked_uuid("flow_id", flow_id), None)
+    """Reads, writes and runs flows. As in all parts of the client, what has no answer raises a `LangflowError`."""
 
     def find_flow(self, flow_id: str, *, deadline: Deadline | None = None) -> Flow:
         """Return a flow.
@@ -51,46 +37,34 @@ class FlowsApi(Connection):
         Args:
             flow_id: Id or endpoint name of the flow.
             deadline: When to give up; 30 s from now by default.
-
-        Raises:
-            LangflowError: It can't be had.
         """
         check_flow_id(flow_id)
         deadline = deadline or self._quick_deadline()
-        return self._get_flow(uuid_or_none(flow_id) or self._id_of(flow_id, deadline), deadline)
+        key = uuid_or_none(flow_id) or self._id_of(flow_id, deadline)
+        return _read_flow(self._send("GET", f"/api/v1/flows/{key}", f"look-up of flow {key!r}", deadline=deadline))
 
-    def recent_flow(self, flow_id: str) -> Flow:
+    def recent_flow(self, flow_id: str, *, deadline: Deadline | None = None) -> Flow:
         """Return a flow that was fetched at most 10 s ago. Callers that ask at the same time share a look-up.
 
         Args:
             flow_id: Id or endpoint name of the flow.
-
-        Raises:
-            LangflowError: It can't be had.
+            deadline: When a look-up of its own gives up; 30 s from now by default.
         """
-        return self._flow_cache.get_or_fetch(flow_id, lambda: self.find_flow(flow_id))
+        return self._flow_cache.get_or_fetch(flow_id, lambda: self.find_flow(flow_id, deadline=deadline))
 
-    def list_flows(self, *, with_data: bool = False, deadline: Deadline | None = None) -> list[Flow]:
-        """Return the flows of the user.
+    def list_flows(self, *, deadline: Deadline | None = None) -> list[Flow]:
+        """Return the flows of the user without their graphs, and so without versions.
 
         Args:
-            with_data: Fetch the graphs as well; without them the list is small and flows have no version.
             deadline: When to give up; 30 s from now by default.
-
-        Raises:
-            LangflowError: They can't be had.
         """
-        params = {"get_all": "true", "remove_example_flows": "true", "header_flows": "false" if with_data else "true"}
+        params = {"get_all": "true", "remove_example_flows": "true", "header_flows": "true"}
         reply = self._send("GET", "/api/v1/flows/", "list of flows", params, deadline=deadline)
         with quoting(lambda: reply.excerpt):
             return [Flow.of(body) for body in json_objects(reply)]
 
     def list_projects(self) -> dict[str, str]:
-        """Return the names of the user's projects, which hold flows, by id: the `folder_id` of a flow's JSON.
-
-        Raises:
-            LangflowError: They can't be had.
-        """
+        """Return the names of the user's projects, which hold flows, by id: the `folder_id` of a flow's JSON."""
         reply = self._send("GET", "/api/v1/projects/", "list of projects")
         found = ((text_or_none(body.get("id")), text_or_none(body.get("name"))) for body in json_objects(reply))
         return {project_id: name for project_id, name in found if project_id and name}
@@ -108,7 +82,6 @@ class FlowsApi(Connection):
 
         Raises:
             Conflict: Another flow has the endpoint name, or, on a change, the name.
-            LangflowError: It can't be stored.
         """
         key = checked_uuid("flow_id", flow_id or flow.get("id") or "")
         subject = f"upload of flow {key!r}"
@@ -121,7 +94,6 @@ class FlowsApi(Connection):
 
         Raises:
             FlowNotFound: There is none with this id.
-            LangflowError: It can't be deleted.
         """
         key = checked_uuid("flow_id", flow_id)
         self._flow_cache.forget()
@@ -163,8 +135,7 @@ class FlowsApi(Connection):
             input_value, input_type=input_type, output_type=output_type, tweaks=tweaks, session_id=session_id
         )
         path, deadline = v1_path(flow_id), self._deadline(timeout)
-        if tweaks:
-            self._check_tweaks(flow_id, tweaks, deadline)
+        self._check_tweaks(flow_id, tweaks, deadline)
         reply = self._send(
             "POST",
             path,
@@ -205,38 +176,30 @@ class FlowsApi(Connection):
             input_value, input_type=input_type, output_type=output_type, tweaks=tweaks, session_id=session_id
         )
         deadline = self._deadline(timeout)
-        if tweaks:
-            self._check_tweaks(flow_id, tweaks, deadline)
+        self._check_tweaks(flow_id, tweaks, deadline)
         stack, reply = self._retry.call(
             lambda: self._opened(flow_id, body, deadline), deadline=deadline, idempotent=False
         )
         with stack:
             yield from self._events(reply, flow_id, input_value)
 
-    def _check_tweaks(self, flow_id: str, tweaks: Mapping[str, Any], deadline: Deadline) -> None:
+    def _check_tweaks(self, flow_id: str, tweaks: Mapping[str, Any] | None, deadline: Deadline) -> None:
         """Refuse tweaks of components or fields that a flow does not have, which Langflow ignores without a word.
 
-        The flow is kept for 10 s, and fetched again before anything is refused.
+        The flow may have been fetched 10 s ago.
         """
-        if (kept := self._flow_cache.get(flow_id)) is not None:
-            # The flow may have been edited since it was kept.
-            with suppress(BadRequest):
-                kept.check_tweaks(tweaks)
-                return
+        if not tweaks:
+            return
         with nothing_runs_yet():
             try:
-                flow = self.find_flow(flow_id, deadline=deadline)
+                flow = self.recent_flow(flow_id, deadline=deadline)
             except LangflowError as error:
                 if not is_refused_look_up(error):
                     raise
                 # The run itself may work, as behind a gateway that passes on nothing else, and says where it does not.
-                self._warn_unchecked(flow_id, error)
+                _warn_unchecked(self.base_url, flow_id, error.cause)
                 return
-        self._flow_cache.put(flow_id, flow)
         flow.check_tweaks(tweaks)
-
-    def _get_flow(self, key: str, deadline: Deadline | None) -> Flow:
-        return _read_flow(self._send("GET", f"/api/v1/flows/{key}", f"look-up of flow {key!r}", deadline=deadline))
 
     def _id_of(self, endpoint_name: str, deadline: Deadline) -> str:
         for header in self.list_flows(deadline=deadline):
@@ -244,27 +207,11 @@ class FlowsApi(Connection):
                 return checked_uuid("flow_id", header.id)
         raise FlowNotFound(f"Langflow has no flow with the id or endpoint name {endpoint_name!r}.")
 
-    def _warn_unchecked(self, flow_id: str, error: LangflowError) -> None:
-        if (self.base_url, flow_id) not in _UNCHECKED:
-            _UNCHECKED.add((self.base_url, flow_id))
-            logger.warning(
-                "Tweaks of flow %r are sent unchecked, since the flow can't be looked up at %s: %s A tweak of a "
-                "component or field that the flow does not have changes nothing, and nobody says so.",
-                flow_id,
-                self.base_url,
-                error.cause,
-            )
-
     @nothing_runs_yet()
     def _resolved(self, flow_id: str, deadline: Deadline) -> str:
         """Return the id of a flow given by id or endpoint name, since v2 takes ids only."""
         check_flow_id(flow_id)
-        if (key := uuid_or_none(flow_id)) is not None:
-            return key
-        if (flow := self._flow_cache.get(flow_id)) is None:
-            flow = self.find_flow(flow_id, deadline=deadline)
-            self._flow_cache.put(flow_id, flow)
-        return flow.id
+        return uuid_or_none(flow_id) or self.recent_flow(flow_id, deadline=deadline).id
 
     def _opened(self, flow_id: str, body: Mapping[str, Any], deadline: Deadline) -> tuple[ExitStack, StreamReply]:
         request = Request("POST", v1_path(flow_id), params={"stream": "true"}, payload=body)
@@ -297,7 +244,7 @@ class FlowsApi(Connection):
                     if not isinstance(raw, Mapping):
                         raise MalformedResponse("The stream's end event holds no result.", status=200)
                     _refuse_ignored_input(raw, input_value)
-                    result = CallResult.from_v1(raw, way="v1_stream", redactor=self._transport.redactor())
+                    result = CallResult.from_v1(raw, redactor=self._transport.redactor())
                     yield replace(event, result=replace(result, seconds=time.monotonic() - reply.started))
                     return
                 yield event
@@ -306,6 +253,18 @@ class FlowsApi(Connection):
             fix="Look for a proxy that ends long responses, and at Langflow's log.",
             status=200,
         )
+
+
+@cache
+def _warn_unchecked(base_url: str, flow_id: str, cause: str) -> None:
+    """Warn once for a flow, and not for each call of a batch."""
+    logger.warning(
+        "Tweaks of flow %r are sent unchecked, since the flow can't be looked up at %s: %s A tweak of a component or "
+        "field that the flow does not have changes nothing, and nobody says so.",
+        flow_id,
+        base_url,
+        cause,
+    )
 
 
 def is_refused_look_up(error: LangflowError) -> bool:
@@ -324,14 +283,10 @@ def _refuse_ignored_input(body: Mapping[str, Any], input_value: str) -> None:
     Raises:
         MalformedResponse: It ran on an empty input.
     """
-    runs = body.get("outputs")
-    if not input_value or not isinstance(runs, list):
-        return
-    for run in runs:
-        if isinstance(run, Mapping) and run.get("inputs") == {}:
-            raise MalformedResponse(
-                "Langflow could not read the request and ran the flow on an empty input.",
-                fix="Look for 'Failed to parse request body' in Langflow's log.",
-                status=200,
-                outcome="failed",
-            )
+    if input_value and any(run.get("inputs") == {} for run in objects(body.get("outputs"))):
+        raise MalformedResponse(
+            "Langflow could not read the request and ran the flow on an empty input.",
+            fix="Look for 'Failed to parse request body' in Langflow's log.",
+            status=200,
+            outcome="failed",
+        )

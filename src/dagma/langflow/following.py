@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -17,9 +17,8 @@ from dagma.langflow.errors import (
     JobSuspended,
     LangflowError,
     MalformedResponse,
-    TruncatedAnswer,
 )
-from dagma.langflow.events import EventKind, EventReader, FlowEvent, Frame, frames, lines
+from dagma.langflow.events import EventKind, EventReader, FlowEvent, frames, lines
 from dagma.langflow.flow import checked_uuid, uuid_or_none
 from dagma.langflow.http.transport import Request, quoting
 from dagma.langflow.http.watched_http import Deadline
@@ -30,17 +29,13 @@ from dagma.langflow.whole_answers import check_lists, perhaps_cut, uncut
 
 logger = logging.getLogger(__name__)
 
-_FIRST_REOPENING_SECONDS = 0.1
 # A stream that ends within so many seconds, without an event and without a fault, is nobody's: Langflow sends a sign of
 # life every 15 s. Busy, it takes a few seconds to answer at all.
 _AT_ONCE = 10.0
-_REPLAYS = 2
-# The last event of a job that is over, and of one that is over or waits.
+# The last event of a job.
 _OVER = ("finished", "cancelled", "timed_out", "lost")
-_ENDS = (*_OVER, "waiting")
 _FIRST_POLL_SECONDS = 0.1
-_SETTLING = Backoff(first=0.2, longest=1.0)
-_SETTLING_LOOKS = 4
+_SETTLING_SECONDS = 1.0
 # A trace is written some 60 ms after the end of its run.
 _TRACE = Backoff(first=0.1, longest=1.0)
 _TRACE_LOOKS = 6
@@ -56,8 +51,9 @@ class FollowingApi(JobsApi):
     ) -> Iterator[FlowEvent]:
         """Yield the events of a job until it is over or waits for a human; `collect` then has its answer.
 
-        The stream is opened again where it breaks off, stalls or holds nonsense, after the last event that was read.
-        While it can't be opened, the job's state is polled. Breaking off the iteration leaves the job running.
+        The stream is opened again where it breaks off, stalls or holds nonsense, after the last event that was read,
+        as long as the job runs. While it can't be opened, the job's state is polled. Breaking off the iteration leaves
+        the job running.
 
         Args:
             job_id: Langflow's id of the job.
@@ -65,7 +61,7 @@ class FollowingApi(JobsApi):
             timeout: Seconds to follow; the job policy's `total` by default.
 
         Yields:
-            The events in order, each once. Where several came in one frame, resuming after one tells them all again.
+            The events in order, each once.
 
         Raises:
             JobNotFound: There is none with this id.
@@ -76,60 +72,58 @@ class FollowingApi(JobsApi):
         key = checked_uuid("job_id", job_id)
         deadline = self._job_deadline(timeout)
         queued_until = time.monotonic() + self._jobs.queued
-        reader, backoff, openings = EventReader(), Backoff(_FIRST_REOPENING_SECONDS, self._jobs.poll), 0
-        told_its_end, is_over, replays = False, False, _REPLAYS
+        reader, backoff, openings = EventReader(), Backoff(_FIRST_POLL_SECONDS, self._jobs.poll), 0
         unattended_since = float("inf")
         while True:
             opened, is_news, openings = time.monotonic(), False, openings + 1
-            silence = max(min(self._jobs.stall, queued_until - time.monotonic()), 0.1)
             try:
-                with closing(self._frames(key, last_event_id, deadline, silence)) as stream:
-                    for data, event_id in _told(stream, queued_until):
-                        events = list(reader.read(data, event_id, last_event_id))
-                        queued_until = float("inf")
-                        if _known(events, event_id, last_event_id):
-                            continue
-                        # Only what is new shows that opening the stream again is of use.
-                        openings, is_news = 1, True
-                        last_event_id = event_id or last_event_id
-                        told_its_end = told_its_end or any(event.kind in _ENDS for event in events)
-                        is_over = any(event.kind in _OVER for event in events)
-                        yield from events
+                with closing(self._frames(key, last_event_id, deadline)) as stream:
+                    for data, event_id in stream:
+                        if data is not None:
+                            events = list(reader.read(data, event_id))
+                            openings, is_news, queued_until = 1, True, float("inf")
+                            last_event_id = event_id or last_event_id
+                            yield from events
+                            if any(event.kind in _OVER for event in events):
+                                return
+                        elif time.monotonic() >= queued_until:
+                            break
                 ended_at_once = not is_news and time.monotonic() - opened < _AT_ONCE
             except LangflowError as error:
                 ended_at_once = False
                 logger.debug("The events of job %s broke off: %s", key, error)
-            if is_over:
-                return
-            status = self._patient_status(key, deadline)
+            status = self._look(key, deadline, queued_until)
             if status.over or status.state == "suspended":
-                # The stream may have broken off before its end; Langflow keeps the events of jobs that are over.
-                if told_its_end or not replays:
-                    return
-                replays -= 1
-            queued_until = self._latest_start(status, queued_until)
+                return
             is_unattended = ended_at_once and status.state == "in_progress"
             unattended_since = min(unattended_since, opened) if is_unattended else float("inf")
             if time.monotonic() - unattended_since >= self._jobs.unattended:
-                self._give_up_unattended(key)
+                # As when Langflow's database is away in the moment in which a job ends.
+                self._give_up(key, "was dropped by Langflow, which called it in progress", "failed")
                 unattended_since = float("inf")
-            if deadline.passed():
-                raise not_over(key, deadline)
             time.sleep(min(backoff.seconds(openings), deadline.remaining()))
 
-    def _latest_start(self, status: JobStatus, queued_until: float) -> float:
-        """Return until when a job may be queued; give up one that is for longer."""
+    def _look(self, job_id: str, deadline: Deadline, queued_until: float) -> JobStatus:
+        """Look at a job that is waited for; give up one that is queued for too long.
+
+        Raises:
+            JobLost: It never ran, and was stopped.
+            CallTimeout: It is not over at the deadline.
+        """
+        status = self._patient_status(job_id, deadline)
         if status.state == "queued" and time.monotonic() >= queued_until:
-            self._give_up_queued(status.job_id)
-        return float("inf") if status.state == "in_progress" else queued_until
+            self._give_up(job_id, f"was queued for more than {self._jobs.queued:g} s", "not_run")
+        if deadline.passed() and not status.over and status.state != "suspended":
+            raise not_over(job_id, deadline)
+        return status
 
     def _frames(
-        self, job_id: str, last_event_id: str | None, deadline: Deadline, silence: float
-    ) -> Generator[Frame, None, None]:
+        self, job_id: str, last_event_id: str | None, deadline: Deadline
+    ) -> Generator[tuple[str | None, str | None], None, None]:
         longest = self._transport.max_body_bytes
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_event_id} if last_event_id else {})
         request = Request("GET", f"/api/v2/workflows/{job_id}/events", headers=headers)
-        with self._transport.stream(request, deadline, read_timeout=silence) as reply:
+        with self._transport.stream(request, deadline, read_timeout=self._jobs.stall) as reply:
             if not reply.is_ok:
                 raise error_of(self._transport.read(reply), f"events of job {job_id}")
             yield from frames(lines(reply.chunks, longest=longest), longest=longest)
@@ -155,15 +149,11 @@ class FollowingApi(JobsApi):
         backoff, attempt = Backoff(_FIRST_POLL_SECONDS, self._jobs.poll), 0
         while True:
             attempt += 1
-            status = self._patient_status(job_id, deadline)
+            status = self._look(job_id, deadline, queued_until)
             if status.state == "suspended":
                 raise JobSuspended(f"The job {job_id} waits for a human.")
             if status.over:
                 return self._answer(status, deadline)
-            if status.state == "queued" and time.monotonic() >= queued_until:
-                self._give_up_queued(job_id)
-            if deadline.passed():
-                raise not_over(job_id, deadline)
             time.sleep(min(backoff.seconds(attempt), deadline.remaining()))
 
     def trace(self, job_id: str) -> Trace | None:
@@ -187,11 +177,9 @@ class FollowingApi(JobsApi):
 
     def _answer(self, status: JobStatus, deadline: Deadline) -> CallResult:
         """Return the answer of a job that is over, or raise why it has none."""
-        for look in range(1, _SETTLING_LOOKS + 1):
+        if isinstance(status.error, JobLost):
             # Right after a stop a job says failed, without a reason, for a moment.
-            if not isinstance(status.error, JobLost):
-                break
-            time.sleep(_SETTLING.seconds(look))
+            time.sleep(_SETTLING_SECONDS)
             status = self._patient_status(status.job_id, deadline)
         if status.error is not None:
             raise status.error
@@ -203,30 +191,19 @@ class FollowingApi(JobsApi):
                 result = CallResult.from_v2(status.raw, redactor=redactor)
         except CompletedWithoutOutput as error:
             raise self._explained(error, status.job_id) from None
-        result = self.with_data(result)
+        result = self._with_data(result, status.job_id)
         check_lists(result)
-        return self.with_trace(self._uncut(result))
+        if perhaps_cut(result):
+            result = uncut(result, self._kept_events(status.job_id, "message"))
+        return self.with_trace(result)
 
-    def with_data(self, result: CallResult) -> CallResult:
-        """Return a result with what its outputs gave that is no text, which only the job's events hold.
-
-        Raises:
-            MalformedResponse: They can't be read.
-        """
+    def _with_data(self, result: CallResult, job_id: str) -> CallResult:
+        """Return a result with what its outputs gave that is no text, which only the job's events hold."""
         missing = [component for component, content in result.outputs.items() if content is None]
-        if not missing or result.job_id is None:
+        if not missing:
             return result
-        try:
-            events = self._kept_events(result.job_id, "component_finished")
-        except LangflowError as error:
-            raise MalformedResponse(
-                f"Outputs of job {result.job_id} are no text, and its events, which hold them, can't be read: "
-                f"{error.cause}",
-                fix="Collect the job again once they can be read, which costs nothing more.",
-                retryable=error.retryable,
-            ) from error
         given: dict[str, Any] = {}
-        for event in events:
+        for event in self._kept_events(job_id, "component_finished"):
             if event.component in missing and event.component not in given:
                 given[event.component] = given_data(walk(event.data, "data", "build_data", "data", "outputs"))
         return replace(result, outputs={**result.outputs, **given})
@@ -242,32 +219,11 @@ class FollowingApi(JobsApi):
             model=trace.model,
             usage_by_model=trace.usage_by_model,
             seconds=result.seconds if trace.seconds is None else trace.seconds,
-            component_seconds=trace.component_seconds,
         )
-
-    def _uncut(self, result: CallResult) -> CallResult:
-        """Return a result with its whole texts; the job's events hold them where its state has them cut.
-
-        Raises:
-            TruncatedAnswer: One may be cut, and the events do not hold it, or can't be read.
-        """
-        if result.job_id is None or not perhaps_cut(result):
-            return result
-        try:
-            events = self._kept_events(result.job_id, "message", "finished")
-            if all(event.kind != "finished" for event in events):
-                raise MalformedResponse("They end before the job did.", retryable=True)
-        except LangflowError as error:
-            raise _unread(result.job_id, error) from error
-        return uncut(result, events)
 
     def _explained(self, error: CompletedWithoutOutput, job_id: str) -> CompletedWithoutOutput:
         """Return the error with the reason that only the job's events tell."""
-        try:
-            events = self._kept_events(job_id, "component_failed")
-        except LangflowError as unread:
-            logger.warning("The events of job %s can't be read: %s", job_id, unread)
-            return error
+        events = self._kept_events(job_id, "component_failed")
         reason = next((event.text for event in events if event.text is not None), None)
         if reason is None:
             return error
@@ -276,55 +232,21 @@ class FollowingApi(JobsApi):
         cause = f"{error.cause.removesuffix('.')}: {shown}."
         return CompletedWithoutOutput(cause, status=error.status, excerpt=error.excerpt)
 
-    def _kept_events(self, job_id: str, *kinds: EventKind) -> list[FlowEvent]:
-        """Return the events of some kinds of a job that is over, the last first.
-
-        Raises:
-            LangflowError: They can't be read.
-        """
+    def _kept_events(self, job_id: str, kind: EventKind) -> list[FlowEvent]:
+        """Return the events of a kind of a job that is over, the last first."""
         deadline = self._quick_deadline()
 
         def once() -> list[FlowEvent]:
             reader, events, kept = EventReader(), [], 0
-            with closing(self._frames(job_id, None, deadline, self._jobs.stall)) as stream:
-                for frame in stream:
-                    if frame.data is None:
+            with closing(self._frames(job_id, None, deadline)) as stream:
+                for data, _ in stream:
+                    if data is None:
                         continue
-                    wanted = [event for event in reader.read(frame.data) if event.kind in kinds]
-                    kept += len(frame.data) if wanted else 0
+                    wanted = [event for event in reader.read(data) if event.kind == kind]
+                    kept += len(data) if wanted else 0
                     if kept > self._transport.max_body_bytes:
                         raise MalformedResponse(f"They are larger than {self._transport.max_body_bytes} bytes.")
                     events += wanted
             return events[::-1]
 
         return self._retry.call(once, deadline=deadline, idempotent=True)
-
-
-def _told(stream: Iterable[Frame], latest_start: float) -> Iterator[tuple[str, str | None]]:
-    """Yield data and id of the frames that have data, unless none but comments have come until a moment."""
-    for frame in stream:
-        if frame.data is not None:
-            latest_start = float("inf")
-            yield frame.data, frame.id
-        elif time.monotonic() >= latest_start:
-            return
-
-
-def _known(events: Iterable[FlowEvent], event_id: str | None, last_event_id: str | None) -> bool:
-    """Return whether the events of a frame were read before; a server that ignores Last-Event-ID replays all."""
-    if event_id is None or last_event_id is None or not (event_id.isdecimal() and last_event_id.isdecimal()):
-        return False
-    # Tokens and logs are not kept, and bear the id of the last event that is.
-    fleeting = any(event.kind == "token" or event.data.get("event") == "log" for event in events)
-    return int(event_id) < int(last_event_id) or (event_id == last_event_id and not fleeting)
-
-
-def _unread(job_id: str, error: LangflowError) -> TruncatedAnswer:
-    return TruncatedAnswer(
-        f"The answer of job {job_id} may be cut, and its events can't be read for the whole: {error.cause}",
-        fix="Collect the job again once they can be read, which costs nothing more.",
-        status=error.status,
-        retryable=error.retryable,
-        retry_after=error.retry_after,
-        outcome="unknown",
-    )

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -10,17 +9,19 @@ from uuid import uuid4
 
 from dagma.backoff import Backoff
 from dagma.langflow.error_responses import error_of
-from dagma.langflow.errors import CallTimeout, FlowFailed, JobLost, LangflowError, MalformedResponse
-from dagma.langflow.flow import checked_uuid, v2_body
+from dagma.langflow.errors import CallTimeout, JobLost, LangflowError, MalformedResponse, Outcome
+from dagma.langflow.flow import checked_uuid, run_body
 from dagma.langflow.flows_api import FlowsApi
+from dagma.langflow.http.connection import RetryPolicy
 from dagma.langflow.http.transport import Reply, Request, quoting
 from dagma.langflow.http.watched_http import Deadline
-from dagma.langflow.untrusted_json import json_object, json_objects, malformed, text_or_none
+from dagma.langflow.untrusted_json import json_object, json_objects, json_or_none, malformed, text_or_none
 
 JobState = Literal["queued", "in_progress", "suspended", "completed", "failed", "cancelled", "timed_out"]
 # Langflow takes 255 characters; the digest that binds a key to its payload has 32 and a separator.
 _KEY_CHARACTERS = 255 - 33
-_OUTAGE_BACKOFF = Backoff(first=0.5, longest=2.0)
+# The outage that is waited out ends it, not a count.
+_OUTAGE_RETRY = RetryPolicy(attempts=10_000, backoff=Backoff(first=0.5, longest=2.0))
 # Who has waited to the end of the deadline gets to know whether the job is over.
 _SHORTEST_LOOK = 3.0
 
@@ -33,7 +34,7 @@ class JobStatus:
         job_id: Langflow's id of the job.
         state: Where it stands.
         error: Why it has no answer, if it failed or ran out of Langflow's time.
-        raw: The response as it came.
+        raw: The response as it came, if it is a JSON object.
     """
 
     job_id: str
@@ -55,18 +56,15 @@ class JobStatus:
         """
         subject = f"job {job_id}"
         if not reply.is_ok:
-            error = error_of(reply, subject)
-            if isinstance(error, FlowFailed | JobLost):
-                return cls(job_id=job_id, state="failed", error=error)
-            if isinstance(error, CallTimeout) and error.outcome == "failed":
-                return cls(job_id=job_id, state="timed_out", error=error)
-            raise error
+            error, body = error_of(reply, subject), json_or_none(reply.body)
+            raw = body if isinstance(body, dict) else {}
+            if error.outcome != "failed":
+                raise error
+            return cls(job_id=job_id, state="failed", error=error, raw=raw)
         body = json_object(reply)
         state = next((state for state in get_args(JobState) if state == body.get("status")), None)
         if state is None:
             raise malformed(reply, f"an unknown state of {subject}")
-        if str(body.get("job_id")) != job_id:
-            raise malformed(reply, f"another job than {subject}")
         return cls(job_id=job_id, state=state, raw=body)
 
 
@@ -79,16 +77,12 @@ class HumanRequest:
         request_id: Id of the question; it can be answered once.
         prompt: What to decide on.
         decisions: Ids of the actions to choose from.
-        session_id: Session of the job.
-        raw: The request as it came.
     """
 
     job_id: str
     request_id: str
     prompt: str
     decisions: Sequence[str]
-    session_id: str | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> "HumanRequest":
@@ -107,8 +101,6 @@ class HumanRequest:
             request_id=request_id,
             prompt=text_or_none(body.get("prompt")) or "",
             decisions=tuple(each for each in decisions if isinstance(each, str)),
-            session_id=text_or_none(body.get("session_id")),
-            raw=body,
         )
 
 
@@ -151,12 +143,9 @@ class JobsApi(FlowsApi):
         """
         deadline = self._deadline(timeout)
         key = self._resolved(flow_id, deadline)
-        body = v2_body(key, input_value, mode="background", tweaks=tweaks, session_id=session_id)
-        if tweaks:
-            self._check_tweaks(flow_id, tweaks, deadline)
-        bound = body
-        if bound_tweaks is not None:
-            bound = v2_body(key, input_value, mode="background", tweaks=bound_tweaks, session_id=session_id)
+        body = run_body(input_value, tweaks=tweaks, session_id=session_id) | {"flow_id": key, "mode": "background"}
+        self._check_tweaks(flow_id, tweaks, deadline)
+        bound = body if bound_tweaks is None else {**body, "tweaks": bound_tweaks}
         body["idempotency_key"] = bound_key(idempotency_key or str(uuid4()), bound)
         reply = self._send(
             "POST",
@@ -199,23 +188,13 @@ class JobsApi(FlowsApi):
 
         Raises:
             JobNotFound: There is none with this id.
-            LangflowError: It can't be stopped.
         """
         key = checked_uuid("job_id", job_id)
         reply = self._send("POST", "/api/v2/workflows/stop", f"stop of job {key}", payload={"job_id": key})
-        body = json_object(reply)
-        message = text_or_none(body.get("message"))
-        if message is None or body.get("job_id") != key:
-            # A gateway's page, say: the job may go on.
-            raise malformed(reply, "no word of the job's stop")
-        return "already finished" not in message
+        return "already finished" not in str(json_object(reply).get("message"))
 
     def pending(self, flow_id: str) -> list[HumanRequest]:
-        """Return the questions that the suspended jobs of a flow ask.
-
-        Raises:
-            LangflowError: They can't be had.
-        """
+        """Return the questions that the suspended jobs of a flow ask."""
         params = {"flow_id": checked_uuid("flow_id", flow_id)}
         reply = self._send("GET", "/api/v2/workflows/pending", f"pending requests of flow {flow_id!r}", params)
         with quoting(lambda: reply.excerpt):
@@ -236,56 +215,32 @@ class JobsApi(FlowsApi):
         key = checked_uuid("job_id", request.job_id)
         path = f"/api/v2/workflows/{key}/resume"
         payload = {"request_id": request.request_id, "decision": {"action_id": decision}}
-        reply = self._send("POST", path, f"resumption of job {key}", payload=payload, idempotent=False)
-        body = json_object(reply)
-        if text_or_none(body.get("status")) is None or body.get("job_id") != key:
-            raise malformed(reply, "no word of the job's resumption")
+        # A body that is no JSON is a gateway's page, say, and the job still waits.
+        json_object(self._send("POST", path, f"resumption of job {key}", payload=payload, idempotent=False))
 
     def _patient_status(self, job_id: str, deadline: Deadline) -> JobStatus:
         """Look at a job; wait while Langflow is down or restarts."""
-        outage: Deadline | None = None
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                return self._look(job_id, deadline.at_most(outage or Deadline.after(self._jobs.outage)))
-            except LangflowError as error:
-                if isinstance(error, CallTimeout) and deadline.passed():
-                    raise not_over(job_id, deadline) from error
-                outage = outage or Deadline.after(self._jobs.outage)
-                patience = deadline.at_most(outage)
-                if not error.retryable or patience.passed():
-                    raise
-                time.sleep(min(_OUTAGE_BACKOFF.seconds(attempt, error.retry_after), patience.remaining()))
+        patience = deadline.at_most(Deadline.after(self._jobs.outage))
 
-    def _look(self, job_id: str, deadline: Deadline) -> JobStatus:
-        """Look at a job once, which takes no longer than the deadline, but for the last look."""
-        seconds = min(self._quick_deadline().remaining(), max(deadline.remaining(), _SHORTEST_LOOK))
-        return self._status(job_id, Deadline.after(seconds))
+        def look() -> JobStatus:
+            seconds = min(self._quick_deadline().remaining(), max(patience.remaining(), _SHORTEST_LOOK))
+            return self._status(job_id, Deadline.after(seconds))
 
-    def _give_up_queued(self, job_id: str) -> None:
-        """Stop a job that waits for ever, which frees its idempotency key; leave one that has finished after all.
+        try:
+            return _OUTAGE_RETRY.call(look, deadline=patience, idempotent=True)
+        except CallTimeout as error:
+            if deadline.passed():
+                raise not_over(job_id, deadline) from error
+            raise
+
+    def _give_up(self, job_id: str, why: str, outcome: Outcome) -> None:
+        """Stop a job that will never finish, which frees its idempotency key; leave one that has finished after all.
 
         Raises:
-            JobLost: It never ran.
+            JobLost: It is stopped.
         """
         if self.stop(job_id):
-            raise JobLost(
-                f"The job {job_id} was queued for more than {self._jobs.queued:g} s and has been stopped.",
-                outcome="not_run",
-            )
-
-    def _give_up_unattended(self, job_id: str) -> None:
-        """Stop a job that nobody runs, which frees its idempotency key; leave one that has finished after all.
-
-        Raises:
-            JobLost: It would never have finished.
-        """
-        if self.stop(job_id):
-            raise JobLost(
-                f"Langflow has dropped the job {job_id}: for {self._jobs.unattended:g} s it was in progress and nobody "
-                "told its events, as when the database is away in the moment in which a job ends. It has been stopped."
-            )
+            raise JobLost(f"The job {job_id} {why}, and has been stopped.", outcome=outcome)
 
 
 def not_over(job_id: str, deadline: Deadline) -> CallTimeout:

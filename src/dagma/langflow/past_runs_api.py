@@ -12,17 +12,15 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from dagma.backoff import Backoff
-from dagma.langflow.error_responses import error_of, flow_failed
-from dagma.langflow.errors import CompletedWithoutOutput, FlowFailed, FlowNotFound, MalformedResponse
+from dagma.langflow.error_responses import flow_failed
+from dagma.langflow.errors import CompletedWithoutOutput, FlowFailed, FlowNotFound, JobNotFound, MalformedResponse
 from dagma.langflow.events import FlowEvent, error_component
 from dagma.langflow.flow import checked_uuid
 from dagma.langflow.following import FollowingApi
-from dagma.langflow.http.transport import Reply, Request
 from dagma.langflow.result import CallResult
 from dagma.langflow.untrusted_json import (
     json_object,
     json_objects,
-    json_or_none,
     malformed,
     moment_or_none,
     objects,
@@ -34,14 +32,6 @@ from dagma.langflow.whole_answers import check_lists, perhaps_cut, uncut
 PAGE = 200
 """Langflow gives no more at a time."""
 RunState = Literal["running", "completed", "failed", "lost", "gone"]
-_STATES: Mapping[str, RunState] = {
-    "queued": "running",
-    "in_progress": "running",
-    "suspended": "running",
-    "completed": "completed",
-    "cancelled": "failed",
-}
-_TOLD_BY_ERRORS = ("JOB_FAILED", "JOB_NOT_FOUND", "EXECUTION_TIMEOUT")
 _MOST_PAGES = 10
 # Langflow 1.13 stored them within half a second.
 _OUTPUTS = Backoff(first=0.4, longest=1.0)
@@ -98,9 +88,6 @@ class PastRunsApi(FollowingApi):
         Args:
             session_id: The session.
             flow_id: Id of the flow. Without it only runs of the key's own flows are found.
-
-        Raises:
-            LangflowError: They can't be had.
         """
         scope = {"session_id": session_id, **({"flow_id": flow_id} if flow_id else {})}
         traces = {trace["id"]: trace for trace in self._traces(**scope) if text_or_none(trace.get("id"))}
@@ -122,9 +109,6 @@ class PastRunsApi(FollowingApi):
             flow_id: Id of the flow.
             moment: The moment, by Langflow's clock.
             session_prefix: How the session's name begins.
-
-        Raises:
-            LangflowError: It can't be told.
         """
         for page in range(_MOST_PAGES):
             messages = self._messages(flow_id=flow_id, offset=str(page * PAGE))
@@ -150,11 +134,14 @@ class PastRunsApi(FollowingApi):
         redactor = self._transport.redactor()
         if run.state == "failed":
             raise self._failure(run)
-        reply = self._stored_outputs_of(run.run_id)
+        for look in range(1, _OUTPUT_LOOKS + 1):
+            # Langflow stores what the components of a run gave a moment after its end.
+            status = self.status(run.run_id)
+            if status.raw.get("outputs") or look == _OUTPUT_LOOKS:
+                break
+            time.sleep(_OUTPUTS.seconds(look))
         try:
-            if reply.status != 200:
-                raise CompletedWithoutOutput("Langflow does not know the job of the run any more.")
-            result = CallResult.from_v2(json_object(reply), redactor=redactor)
+            result = CallResult.from_v2(status.raw, redactor=redactor)
         except CompletedWithoutOutput:
             # Langflow keeps what components gave for the last runs of a flow only.
             result = _from_trace(run)
@@ -171,9 +158,6 @@ class PastRunsApi(FollowingApi):
             flow_id: Id of the flow.
             offset: How many newer ones to pass over.
             limit: How many at most, up to 200.
-
-        Raises:
-            LangflowError: They can't be had.
         """
         listed = self._messages(
             flow_id=checked_uuid("flow_id", flow_id), order="DESC", offset=str(offset), limit=str(limit)
@@ -181,11 +165,7 @@ class PastRunsApi(FollowingApi):
         return [_record(each, "session_id", "timestamp") for each in listed]
 
     def delete_messages(self, message_ids: Sequence[str]) -> None:
-        """Delete messages; ids that are gone already are passed over.
-
-        Raises:
-            LangflowError: They can't be deleted.
-        """
+        """Delete messages; ids that are gone already are passed over."""
         payload = [checked_uuid("message_id", each) for each in message_ids]
         self._send("DELETE", "/api/v1/monitor/messages", "deletion of messages", payload=payload)
 
@@ -195,9 +175,6 @@ class PastRunsApi(FollowingApi):
         Args:
             until: The time, aware.
             page: Which page, from 1.
-
-        Raises:
-            LangflowError: They can't be had.
         """
         listed = self._traces(end_time=until.astimezone(UTC).isoformat(), page=str(page))
         return [_record(each, "sessionId", "startTime") for each in listed]
@@ -207,9 +184,6 @@ class PastRunsApi(FollowingApi):
 
         Returns:
             False where there was none.
-
-        Raises:
-            LangflowError: It can't be deleted.
         """
         with suppress(FlowNotFound):
             self._send("DELETE", f"/api/v1/monitor/traces/{checked_uuid('trace_id', trace_id)}", "deletion of a trace")
@@ -236,48 +210,24 @@ class PastRunsApi(FollowingApi):
         return PastRun(
             run_id=run_id,
             session_id=session_id,
-            state=self._state(run_id, trace),
+            state=self._state(run_id),
             began_at=min((moment for moment in moments if moment is not None), default=None),
             asked=next((text for message in by_user if isinstance(text := message.get("text"), str)), None),
             messages=tuple(message for message in messages if message.get("sender") != "User"),
             trace=trace,
         )
 
-    def _state(self, run_id: str, trace: Mapping[str, Any] | None) -> RunState:
+    def _state(self, run_id: str) -> RunState:
         # The trace does not tell how the run ended: it is an error's as soon as an agent's tool has failed.
-        reply = self._job_of(run_id)
-        body = json_or_none(reply.body)
-        if walk(body, "detail", "code") == "JOB_NOT_FOUND":
-            # Langflow prunes jobs, and keeps traces: one has what the component gave, or raised, that ended last.
-            return "completed" if trace is not None and walk(trace, "output", "error") is None else "gone"
-        if reply.status == 200:
-            state = _STATES.get(str(walk(body, "status")))
-            if state is None:
-                raise malformed(reply, f"an unknown state of run {run_id}")
-            return state
-        return "lost" if walk(body, "detail", "error_detail", "type") == "worker_lost" else "failed"
-
-    def _job_of(self, run_id: str) -> Reply:
-        """Ask for the job of a run, where one that failed or is not known is an error."""
-        deadline = self._quick_deadline()
-        request = Request("GET", "/api/v2/workflows", params={"job_id": run_id})
-
-        def once() -> Reply:
-            reply = self._transport.exchange(request, deadline)
-            if not reply.is_ok and walk(json_or_none(reply.body), "detail", "code") not in _TOLD_BY_ERRORS:
-                raise error_of(reply, f"state of run {run_id}")
-            return reply
-
-        return self._retry.call(once, deadline=deadline, idempotent=True)
-
-    def _stored_outputs_of(self, run_id: str) -> Reply:
-        """Ask for the job of a run that has ended; Langflow stores what its components gave a moment after its end."""
-        for look in range(1, _OUTPUT_LOOKS):
-            reply = self._job_of(run_id)
-            if reply.status != 200 or walk(json_or_none(reply.body), "outputs"):
-                return reply
-            time.sleep(_OUTPUTS.seconds(look))
-        return self._job_of(run_id)
+        try:
+            status = self.status(run_id)
+        except JobNotFound:
+            return "gone"
+        if not status.over:
+            return "running"
+        if status.state == "completed":
+            return "completed"
+        return "lost" if walk(status.raw, "detail", "error_detail", "type") == "worker_lost" else "failed"
 
     def _failure(self, run: PastRun) -> FlowFailed:
         errors = [message for message in run.messages if message.get("category") == "error"]

@@ -2,15 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from dagma.langflow.error_responses import flow_failed
 from dagma.langflow.errors import CompletedWithoutOutput, MalformedResponse
 from dagma.langflow.redaction import NOTHING_SECRET, Redactor
 from dagma.langflow.untrusted_json import finite_number, objects, text_or_none, walk
-
-Way = Literal["v1_run", "v1_stream", "v2_background"]
-Reason = Literal["single", "multiple", "none", "non_string"]
 
 
 @dataclass(frozen=True)
@@ -29,18 +26,12 @@ class TokenUsage:
 
     @classmethod
     def of(cls, usage: Any) -> "TokenUsage | None":
-        """Read Langflow's `usage` object; None where the model reported nothing. Two of the three tell the third."""
+        """Read Langflow's `usage` object; None where the model reported nothing."""
         read, written = _count(walk(usage, "input_tokens")), _count(walk(usage, "output_tokens"))
         total = _count(walk(usage, "total_tokens"))
         if read is None and written is None and total is None:
             return None
-        if total is None:
-            total = _add(read, written)
-        elif read is None and written is not None:
-            read = _count(total - written)
-        elif written is None and read is not None:
-            written = _count(total - read)
-        return cls(input=read, output=written, total=total)
+        return cls(input=read, output=written, total=_add(read, written) if total is None else total)
 
     def __add__(self, other: "TokenUsage") -> "TokenUsage":
         return TokenUsage(_add(self.input, other.input), _add(self.output, other.output), _add(self.total, other.total))
@@ -51,9 +42,7 @@ class CallResult:
     """What a flow answered.
 
     Args:
-        way: How the call was made.
-        answer: The flow's text, if exactly one component gave one; an empty text is an answer.
-        reason: Why `answer` is what it is: `single`; or `multiple`, `none` or `non_string`, and then it is None.
+        answer: The flow's text, if exactly one component gave one; an empty text is an answer. Else None.
         outputs: What every output gave, by component id: its text; or, where it gave none, its data as JSON. A table is
             a list of objects, a row each. What several outputs of one component gave is an object, by their names.
         session_id: Session that the flow ran under.
@@ -63,13 +52,10 @@ class CallResult:
         usage_by_model: Tokens by name of the model, where Langflow tells them apart, as only the trace of a job does.
         seconds: Seconds that the run took: by Langflow's trace, where it was read; else from the request that was
             answered to the end of the response. None for JSON that was read by itself.
-        component_seconds: Seconds by component, where Langflow's trace was read.
         raw: The response as it came.
     """
 
-    way: Way
     answer: str | None
-    reason: Reason
     outputs: Mapping[str, Any] = field(default_factory=dict)
     session_id: str | None = None
     job_id: str | None = None
@@ -77,18 +63,14 @@ class CallResult:
     model: str | None = None
     usage_by_model: Mapping[str | None, TokenUsage] = field(default_factory=dict)
     seconds: float | None = None
-    component_seconds: Mapping[str, float] = field(default_factory=dict)
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def from_v1(
-        cls, body: Mapping[str, Any], *, way: Way = "v1_run", redactor: Redactor = NOTHING_SECRET
-    ) -> "CallResult":
+    def from_v1(cls, body: Mapping[str, Any], *, redactor: Redactor = NOTHING_SECRET) -> "CallResult":
         """Read the body of a v1 run.
 
         Args:
             body: The body.
-            way: How the call was made.
             redactor: Hides the client's secrets in errors that quote the flow.
 
         Raises:
@@ -115,11 +97,8 @@ class CallResult:
                 text = text_or_none(message.get("text")) or ""
                 raise flow_failed(text, "run", {"status": 200}, component, redactor=redactor)
         texts = [said for message in messages if (said := _text(message)) is not None]
-        answer, reason = _one(texts)
         return cls(
-            way=way,
-            answer=answer,
-            reason=reason,
+            answer=texts[0] if len(texts) == 1 else None,
             outputs={
                 text_or_none(result.get("component_id")) or str(index): _content(result)
                 for index, result in enumerate(results)
@@ -154,14 +133,10 @@ class CallResult:
         reason, text = output.get("reason"), output.get("text")
         if reason == "none" and not outputs:
             raise CompletedWithoutOutput("Langflow calls the run completed, and it has no output.", status=200)
-        if reason not in ("single", "multiple", "none", "non_string") or (
-            reason == "single" and not isinstance(text, str)
-        ):
+        if reason == "single" and not isinstance(text, str):
             raise MalformedResponse("Langflow answered 200 with an output that contradicts itself.", status=200)
         return cls(
-            way="v2_background",
             answer=text if reason == "single" else None,
-            reason=reason,
             outputs={component: walk(entry, "content") for component, entry in outputs.items()},
             session_id=text_or_none(body.get("session_id")),
             job_id=text_or_none(body.get("job_id")),
@@ -175,17 +150,15 @@ class Trace:
 
     Args:
         usage: Tokens of all models together; None where no model reported any.
-        model: Name of the first model.
+        model: Name of the first model that reported tokens.
         usage_by_model: Tokens by name of the model; None stands for one without a name.
         seconds: Seconds that the run took.
-        component_seconds: Seconds by display name of the component.
     """
 
     usage: TokenUsage | None = None
     model: str | None = None
     usage_by_model: Mapping[str | None, TokenUsage] = field(default_factory=dict)
     seconds: float | None = None
-    component_seconds: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> "Trace":
@@ -195,20 +168,15 @@ class Trace:
         by_model: dict[str | None, TokenUsage] = {}
         # Langflow books what a model used to the component that started last as well, whichever called the model.
         models = [span if span.get("modelName") else {**span, "tokenUsage": None} for span in spans]
-        for model, each in list(_all_usages(models)) or _all_usages(spans):
+        for model, each in [*_usages(models)] or _usages(spans):
             usage = each if usage is None else usage + each
             by_model[model] = by_model[model] + each if model in by_model else each
-        component_seconds: dict[str, float] = {}
-        for span in spans:
-            name, seconds = text_or_none(span.get("name")), _seconds(span.get("latencyMs"))
-            if name is not None and seconds is not None:
-                component_seconds[name] = component_seconds.get(name, 0.0) + seconds
+        milliseconds = finite_number(body.get("totalLatencyMs"))
         return cls(
             usage=usage,
-            model=next((model for span in spans for model in _models(span)), None),
+            model=_first(iter(by_model)),
             usage_by_model=by_model,
-            seconds=_seconds(body.get("totalLatencyMs")),
-            component_seconds=component_seconds,
+            seconds=None if milliseconds is None else milliseconds / 1000,
         )
 
 
@@ -254,12 +222,6 @@ def given_data(outputs: Any) -> Any:
     return next(iter(given.values())) if len(given) == 1 else given or None
 
 
-def _one(texts: list[str]) -> tuple[str | None, Reason]:
-    if len(texts) == 1:
-        return texts[0], "single"
-    return None, "multiple" if texts else "none"
-
-
 def _model(message: Mapping[str, Any]) -> str | None:
     # The source is the model's name only where a model answered; elsewhere it is the component's.
     if TokenUsage.of(walk(message, "properties", "usage")) is None:
@@ -267,35 +229,14 @@ def _model(message: Mapping[str, Any]) -> str | None:
     return text_or_none(walk(message, "properties", "source", "source"))
 
 
-def _all_usages(spans: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str | None, TokenUsage]]:
-    for span in spans:
-        yield from _usages(span)
-
-
-def _usages(span: Mapping[str, Any], model: str | None = None) -> Iterator[tuple[str | None, TokenUsage]]:
+def _usages(spans: Iterable[Mapping[str, Any]], model: str | None = None) -> Iterator[tuple[str | None, TokenUsage]]:
     """Yield the innermost usages and their models: a component's span repeats what the model's span inside it says."""
-    model = text_or_none(span.get("modelName")) or model
-    inner = [usage for child in objects(span.get("children")) for usage in _usages(child, model)]
-    if inner:
-        yield from inner
-        return
-    own = walk(span, "tokenUsage")
     names = {"input_tokens": "promptTokens", "output_tokens": "completionTokens", "total_tokens": "totalTokens"}
-    usage = TokenUsage.of({ours: walk(own, theirs) for ours, theirs in names.items()})
-    if usage is not None:
-        yield model or next(_models(span), None), usage
-
-
-def _models(span: Mapping[str, Any]) -> Iterator[str]:
-    if (model := text_or_none(span.get("modelName"))) is not None:
-        yield model
-    for child in objects(span.get("children")):
-        yield from _models(child)
-
-
-def _seconds(milliseconds: Any) -> float | None:
-    number = finite_number(milliseconds)
-    return None if number is None else number / 1000
+    for span in spans:
+        own_model = text_or_none(span.get("modelName")) or model
+        usage = TokenUsage.of({ours: walk(span, "tokenUsage", theirs) for ours, theirs in names.items()})
+        inner = [*_usages(objects(span.get("children")), own_model)]
+        yield from inner or ([(own_model, usage)] if usage is not None else [])
 
 
 def _count(value: Any) -> int | None:

@@ -11,7 +11,7 @@
         def failing_backend(self) -> Backend:
             return MyBackend(url="http://127.0.0.1:1")
 
-Every test runs the backend in Dagster, over a ledger of its own on SQLite.
+Every test has a ledger of its own on SQLite.
 """
 
 import inspect
@@ -26,7 +26,6 @@ import pytest
 
 from dagma.backends.backend import Backend
 from dagma.calls.call_record import CallRecord, record_calls
-from dagma.calls.request import CallRequest
 from dagma.calls.retrying import CALL_ERRORS
 from dagma.defs.llm.assets import langflow_run_flow
 from dagma.langflow import LangflowError
@@ -37,17 +36,15 @@ INPUT = "What is the capital of France?"
 
 
 @dataclass(frozen=True)
-class Made:
-    """What came of the calls of a step.
+class Asked:
+    """What came of calls.
 
     Attributes:
         calls: Those with an answer.
-        sent: What the backend was asked for, in order; answers from the ledger are not asked for.
-        error: What ended the step early.
+        error: What ended them early.
     """
 
     calls: Sequence[CallRecord]
-    sent: Sequence[CallRequest]
     error: Exception | None
 
     @property
@@ -86,7 +83,7 @@ class BackendConformance:
 
     def test_the_response_is_a_json_object_with_an_answer(self, backend: Backend) -> None:
         """What is stored for a retry is what the first caller got."""
-        call = make(backend, lambda: backend_of_step().run_flow(INPUT)).call
+        call = asked(lambda: backend.run_flow(INPUT)).call
         assert isinstance(call.response, dict)
         assert json.loads(json.dumps(call.response)) == call.response
         assert call.answer.text is not None or call.answer.outputs
@@ -103,43 +100,41 @@ class BackendConformance:
 
     def test_a_call_is_one_row_of_the_ledger(self, backend: Backend) -> None:
         """Who asked what, and how it ended."""
-        call = make(backend, lambda: backend_of_step().run_flow(INPUT)).call
+        call = asked(lambda: backend.run_flow(INPUT)).call
         (row,) = rows()
         assert (row["id"], row["state"], row["backend"]) == (call.begun.call_id, "answered", backend.backend_name)
-        assert (row["step"], row["input_text"], row["answer_text"]) == ("step", INPUT, call.answer.text)
+        assert (row["input_text"], row["answer_text"]) == (INPUT, call.answer.text)
         assert row["flow_id"] == call.flow.flow_id
 
     def test_a_retried_step_gets_the_answer_without_asking_again(self, backend: Backend) -> None:
         """Nothing is paid for twice."""
-        made = make(backend, lambda: backend_of_step().run_flow(INPUT), retries=1)
-        first, again = made.calls
-        assert len(made.sent) == 1
+        calls: list[CallRecord] = []
+
+        @dg.op(required_resource_keys={"backend"})
+        def step(context: dg.OpExecutionContext) -> None:
+            calls.append(asked(lambda: context.resources.backend.run_flow(INPUT)).call)
+            if len(calls) == 1:
+                raise dg.RetryRequested(max_retries=1)
+
+        @dg.job(resource_defs={"backend": backend}, executor_def=dg.in_process_executor)
+        def run() -> None:
+            step()
+
+        assert run.execute_in_process().success
+        first, again = calls
         assert (first.origin, again.origin) == ("sent", "replayed")
         assert (again.response, again.answer) == (first.response, first.answer)
-
-    def test_equal_calls_of_a_step_are_calls_of_their_own(self, backend: Backend) -> None:
-        """Asking a model twice is not a retry."""
-        made = make(backend, lambda: [backend_of_step().run_flow(INPUT) for _ in range(2)])
-        assert len(made.sent) == 2
-        assert len(rows()) == 2
-
-    def test_every_choice_reaches_the_backend(self, backend: Backend) -> None:
-        """Session, types and the wish to stream."""
-        made = make(backend, lambda: backend_of_step().run_flow(INPUT, session_id="a-session", stream=True))
-        (request,) = made.sent
-        assert (request.input_value, request.session_id, request.stream) == (INPUT, "a-session", True)
-        assert (request.input_type, request.output_type) == ("chat", "chat")
 
     def test_a_call_over_quota_is_not_sent(self, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
         """Quotas bound every backend."""
         monkeypatch.setenv("DAGMA_QUOTAS", "calls=1/month")
-        made = make(backend, lambda: [backend_of_step().run_flow(f"{INPUT} {number}") for number in range(2)])
+        made = asked(lambda: [backend.run_flow(f"{INPUT} {number}") for number in range(2)])
         assert isinstance(made.error, QuotaExceededError)
-        assert len(made.sent) == 1
+        assert len(made.calls) == 1
 
     def test_a_call_that_fails_raises_a_typed_error_and_is_recorded(self, failing_backend: Backend) -> None:
         """The error says whether the call may have to be paid; the ledger knows the same."""
-        made = make(failing_backend, lambda: backend_of_step().run_flow(INPUT))
+        made = asked(lambda: failing_backend.run_flow(INPUT))
         assert isinstance(made.error, LangflowError)
         assert made.error.cause
         assert made.error.fix
@@ -159,53 +154,15 @@ class BackendConformance:
         assert metadata["flow_id"] == row["flow_id"]
 
 
-def backend_of_step() -> Backend:
-    """Give the backend as the step of `make` has it: Dagster copies what it is given."""
-    backend: Backend = dg.OpExecutionContext.get().resources.backend
-    return backend
-
-
-def make(backend: Backend, work: Callable[[], Any], *, retries: int = 0) -> Made:
-    """Make calls inside a step of a run.
-
-    Args:
-        backend: The backend.
-        work: Makes the calls, with `backend_of_step()`.
-        retries: How often to retry the step after its calls are answered.
-
-    Returns:
-        What came of it.
-    """
-    calls: list[CallRecord] = []
-    sent: list[CallRequest] = []
-    errors: list[Exception] = []
-
-    @dg.op(required_resource_keys={"backend"})
-    def step(context: dg.OpExecutionContext) -> None:
-        with record_calls() as recorded:
-            try:
-                work()
-            except CALL_ERRORS as error:
-                errors.append(error)
-        calls.extend(recorded.answered)
-        if context.retry_number < retries:
-            raise dg.RetryRequested(max_retries=retries)
-
-    @dg.job(resource_defs={"backend": backend}, executor_def=dg.in_process_executor)
-    def run() -> None:
-        step()
-
-    kind = type(backend)
-    original = kind.answer
-
-    def answer(self: Backend, request: CallRequest) -> dict[str, Any]:
-        sent.append(request)
-        return original(self, request)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kind, "answer", answer)
-        assert run.execute_in_process().success
-    return Made(calls, sent, errors[0] if errors else None)
+def asked(ask: Callable[[], Any]) -> Asked:
+    """Make calls, and return what came of them."""
+    error = None
+    with record_calls() as recorded:
+        try:
+            ask()
+        except CALL_ERRORS as raised:
+            error = raised
+    return Asked(recorded.answered, error)
 
 
 def rows() -> list[dict[str, Any]]:

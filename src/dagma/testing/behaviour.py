@@ -32,7 +32,7 @@ class FakeAnswer:
         model: Name of the model; empty for an answer that no model gave, which has no usage.
         input_tokens: Tokens read.
         output_tokens: Tokens written.
-        streamed: Whether streams tell it word by word, as where a component's `stream` is on.
+        streamed: Whether the stream of a direct run tells it word by word, as where a component's `stream` is on.
     """
 
     text: str

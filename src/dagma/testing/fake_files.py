@@ -1,10 +1,10 @@
 """The files of a fake Langflow, and their endpoint."""
 
-import re
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
+from pathlib import PurePath
 from typing import Any
 from uuid import uuid4
 
@@ -13,20 +13,11 @@ from dagma.testing import shapes
 from dagma.testing.http_server import FakeResponse, RecordedRequest
 
 USER_ID = str(uuid4())
-_NUMBER = re.compile(r"\((\d+)\)(?=\.\w+$|$)")
 
 
 @dataclass(frozen=True)
 class FakeFile:
-    """A file as Langflow keeps it.
-
-    Attributes:
-        id: Its id.
-        name: Its name, without the extension.
-        path: What flows get.
-        content: Its content.
-        created_at: When it was uploaded, in UTC, without a zone: as a database gives it.
-    """
+    """A file as Langflow keeps it: its name has no extension, its path is what flows get."""
 
     id: str
     name: str
@@ -64,12 +55,7 @@ class FakeFiles:
                 # Times without a zone, as a database gives them.
                 return FakeResponse(200, [{**file.body(), "created_at": file.created_at} for file in self.all()])
             case ["GET", file_id]:
-                found = next((file for file in self.all() if file.id == file_id), None)
-                return (
-                    FakeResponse(404, {"detail": "File not found"})
-                    if found is None
-                    else FakeResponse(200, found.content)
-                )
+                return FakeResponse(200, self._files[file_id].content)
             case ["DELETE", file_id]:
                 return self._delete(file_id)
         return FakeResponse(405, {"detail": "Method Not Allowed"})
@@ -80,21 +66,13 @@ class FakeFiles:
             part.get_param("name", header="content-disposition"): part
             for part in message_from_bytes(head + request.body, policy=policy.HTTP).iter_parts()
         }
-        if "file" not in parts:
-            return FakeResponse(422, shapes.unprocessable(["body", "file"], "Field required"))
-        name = parts["file"].get_filename() or ""
-        if not name or any(part in name for part in ("..", "/", "\\")):
-            detail = "Invalid file name: paths, '..', NUL, CR/LF, and unsafe Unicode formatting are forbidden."
-            return FakeResponse(400, {"detail": detail})
-        root, _, extension = name.rpartition(".") if "." in name else (name, "", "")
+        name = PurePath(parts["file"].get_filename() or "")
         with self._lock:
-            if taken := [file.name for file in self._files.values() if file.name.startswith(root)]:
-                numbers = [int(found[1]) for each in taken if (found := _NUMBER.search(each))]
-                root = f"{root} ({max(numbers, default=0) + 1})"
-            stored = f"{root}.{extension}" if extension else root
+            taken = sum(file.name.startswith(name.stem) for file in self._files.values())
+            root = f"{name.stem} ({taken})" if taken else name.stem
             content = parts["file"].get_payload(decode=True)
             now = datetime.now(UTC).replace(tzinfo=None).isoformat()
-            file = FakeFile(str(uuid4()), root, f"{USER_ID}/{stored}", bytes(content), now)
+            file = FakeFile(str(uuid4()), root, f"{USER_ID}/{root}{name.suffix}", bytes(content), now)
             self._files[file.id] = file
         return FakeResponse(201, file.body())
 

@@ -1,10 +1,11 @@
-"""The background jobs of a fake Langflow."""
+"""The runs of a fake Langflow, in the background and direct, and what it keeps of them."""
 
 import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 from uuid import uuid4
@@ -24,26 +25,12 @@ _OVER = ("completed", "failed", "cancelled")
 # As many as Langflow runs at a time.
 _CONCURRENT = 5
 _KEEPALIVE = ": keepalive\n\n"
-
-
-@dataclass(frozen=True)
-class FakeFrame:
-    """An event of a job.
-
-    Args:
-        id: Number of the last event that is kept, which for one that is kept is its own.
-        text: Its JSON.
-        kept: Whether it is replayed; tokens are told only to who listens.
-    """
-
-    id: int
-    text: str
-    kept: bool = True
+_LOST = {"type": "worker_lost"}
 
 
 @dataclass
 class FakeJob:
-    """A background job.
+    """A run of a flow.
 
     Args:
         id: Its id.
@@ -51,20 +38,38 @@ class FakeJob:
         call: What was asked.
         behaviour: What the flow does.
         key: Its idempotency key.
+        is_direct: Whether its caller waits for its end; else it is a background job.
     """
 
     id: str
     flow: dict[str, Any]
     call: FakeCall
     behaviour: Behaviour
-    key: str | None
+    key: str | None = None
+    is_direct: bool = False
     state: str = "queued"
     stuck: bool = False
     dropped: bool = False
     answer: FakeAnswer | None = None
     error: Any = None
     question: HumanNeeded | None = None
-    frames: list[FakeFrame] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    messages: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def components(self) -> list[str]:
+        """The ids of its flow's components, in the order in which they run."""
+        return shapes.component_ids(self.flow) or ["ChatInput", "ChatOutput"]
+
+    @property
+    def output(self) -> str:
+        """The id of the component that gives the answer."""
+        return self.components[-1]
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether it has a trace, which is written at its end."""
+        return self.over and self.error != _LOST
 
     @property
     def over(self) -> bool:
@@ -78,7 +83,7 @@ class FakeJob:
 
 
 class FakeJobs:
-    """Runs jobs on a few threads and keeps what they told.
+    """Runs flows, in the background on a few threads, and keeps what they told.
 
     Args:
         keepalive: Seconds between the signs of life in an event stream.
@@ -101,7 +106,7 @@ class FakeJobs:
             return self._jobs.get(job_id)
 
     def all(self) -> list[FakeJob]:
-        """Return all jobs."""
+        """Return all runs."""
         with self._changed:
             return list(self._jobs.values())
 
@@ -111,12 +116,23 @@ class FakeJobs:
             for job in self._jobs.values():
                 if key is not None and job.key == key and job.state not in ("failed", "cancelled"):
                     return job
-            self._supersede(flow["id"], call.session_id)
             job = FakeJob(str(uuid4()), flow, call, behaviour, key)
             self._jobs[job.id] = job
             if not self.stuck:
                 self._pool.submit(self._run, job)
             return job
+
+    def run(self, flow: dict[str, Any], call: FakeCall, behaviour: Behaviour) -> tuple[FakeJob, Any]:
+        """Run a flow while the caller waits, and return its answer, or what was raised, beside the run."""
+        job = FakeJob(str(uuid4()), flow, call, behaviour, is_direct=True)
+        with self._changed:
+            self._jobs[job.id] = job
+        return job, self._run(job)
+
+    def forget_direct(self) -> None:
+        """Forget the direct runs."""
+        with self._changed:
+            self._jobs = {job_id: job for job_id, job in self._jobs.items() if not job.is_direct}
 
     def stop(self, job: FakeJob) -> None:
         """Stop a job that has not ended."""
@@ -134,8 +150,8 @@ class FakeJobs:
             for job in self._jobs.values():
                 job.stuck = job.stuck or job.state == "queued"
                 if job.state == "in_progress":
-                    job.error = {"type": "worker_lost"}
-                    self._end(job, "failed", {"type": "worker_lost"})
+                    job.error = _LOST
+                    self._end(job, "failed", _LOST)
 
     def drop(self) -> None:
         """Drop the jobs that run: nobody runs them any more, and they are called in progress for ever."""
@@ -152,68 +168,56 @@ class FakeJobs:
             self._pool.submit(self._run, job)
 
     def stream(self, job: FakeJob, after: int) -> Iterator[str]:
-        """Yield the frames of a job after a number, until it ends or waits."""
-        with self._changed:
-            told = len(job.frames)
-            fresh = [frame for frame in job.frames if frame.kept and frame.id > after]
+        """Yield the frames of a job's events after the one of a number, until it ends or waits."""
         while True:
-            for frame in fresh:
-                yield f"data: {frame.text}\nid: {frame.id}\n\n"
             with self._changed:
-                if len(job.frames) == told:
+                if len(job.events) <= after:
                     if job.over or job.dropped or job.state == "suspended":
                         return
                     self._changed.wait(self._keepalive)
-                fresh = job.frames[told:]
-                told = len(job.frames)
+                fresh = job.events[after:]
+            for event in fresh:
+                after += 1
+                yield f"data: {json.dumps(event)}\nid: {after}\n\n"
             if not fresh:
                 yield _KEEPALIVE
 
-    def _supersede(self, flow_id: str, session_id: str) -> None:
-        """Cancel the jobs of a flow and session that wait for a human, as the next job of that session does."""
-        for job in self._jobs.values():
-            if job.state == "suspended" and (job.flow["id"], job.call.session_id) == (flow_id, session_id):
-                self.stop(job)
-
-    def _run(self, job: FakeJob) -> None:
-        components = shapes.component_ids(job.flow) or ["ChatInput", "ChatOutput"]
-        first, last = components[0], components[-1]
+    def _run(self, job: FakeJob) -> FakeAnswer | Exception | None:
+        components = job.components
+        first = components[0]
         with self._changed:
             if job.over or job.stuck:
-                return
+                return None
             job.state = "in_progress"
             self._tell(job, "vertices_sorted", {"ids": [first], "to_run": components})
             self._tell(job, "build_start", {})
-            self._tell(job, "add_message", shapes.user_message(job.call.input_value, job.call.session_id))
+            said = shapes.user_message(job.call.input_value, job.call.session_id)
+            self._say(job, "add_message", said, is_kept=_stores(job.flow, "ChatInput"))
             self._finish(job, first, components[1:2])
-        outcome: str | FakeAnswer | Exception
-        try:
-            outcome = answer_of(job.behaviour(job.call))
-        except Exception as error:  # noqa: BLE001 (whatever a component raises fails its flow, not the server)
-            outcome = error
+        outcome = _outcome(job)
         with self._changed:
             if job.over or job.dropped:
-                return
+                return outcome
             match outcome:
+                case HumanNeeded() if job.is_direct:
+                    self._end(job, "failed")
                 case HumanNeeded():
                     self._suspend(job, outcome)
                 case VariableMissing():
                     self._complete_without_output(job, components[1], str(outcome))
                 case ComponentFailed():
                     self._fail(job, outcome)
-                case Exception():
-                    self._fail(job, ComponentFailed(type(outcome).__name__, str(outcome)))
-                case answer:
-                    self._complete(job, components, last, answer)
+                case FakeAnswer():
+                    self._complete(job, components, outcome)
+        return outcome
 
-    def _complete(self, job: FakeJob, components: list[str], last: str, answer: FakeAnswer) -> None:
-        job.answer = answer
-        for word in answer.words():
-            self._stream(job, word)
+    def _complete(self, job: FakeJob, components: list[str], answer: FakeAnswer) -> None:
+        job.answer, last = answer, components[-1]
         for component, following in pairwise(components[1:]):
             self._finish(job, component, [following])
         source = shapes.feeder(job.flow, last)
-        self._tell(job, "add_message", shapes.message(answer.text, job.call.session_id, source, answer))
+        said = shapes.message(answer.text, job.call.session_id, source, answer)
+        self._say(job, "add_message", said, is_kept=_stores(job.flow, "ChatOutput"))
         self._finish(job, last, [])
         self._tell(job, "output", {"type": "message", "content": answer.text, "component_id": last})
         self._tell(job, "end", {"build_duration": 0.001})
@@ -225,8 +229,9 @@ class FakeJobs:
         self._end(job, "completed")
 
     def _fail(self, job: FakeJob, failure: ComponentFailed) -> None:
-        job.error = shapes.error_message(failure.message, failure.component)
-        self._tell(job, "error", job.error)
+        said = shapes.error_message(failure.message, failure.component)
+        job.error = None if job.is_direct else said
+        self._say(job, "error", said, is_kept=True)
         self._invalid(job, failure.component, failure.message)
         self._tell(job, "end", {"build_duration": 0.001})
         self._end(job, "failed")
@@ -243,16 +248,25 @@ class FakeJobs:
         params = f"Error building Component {component}: \n\n{text}"
         self._tell(job, "end_vertex", {"build_data": {"id": component, "valid": False, "params": params}})
 
+    def _say(self, job: FakeJob, event: str, message: dict[str, Any], *, is_kept: bool) -> None:
+        self._tell(job, event, message)
+        if is_kept:
+            kept = {
+                "session_id": job.call.session_id,
+                "sender": "Machine",
+                **message,
+                "id": str(uuid4()),
+                "flow_id": job.flow["id"],
+                "timestamp": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f UTC"),
+                "session_metadata": {"graph_run_id": job.id},
+            }
+            job.messages.append(kept)
+
     def _tell(self, job: FakeJob, event: str, data: dict[str, Any]) -> None:
         self._keep(job, {"event": event, "data": data})
 
     def _keep(self, job: FakeJob, body: dict[str, Any]) -> None:
-        job.frames.append(FakeFrame(_last_id(job) + 1, json.dumps(body)))
-        self._changed.notify_all()
-
-    def _stream(self, job: FakeJob, word: str) -> None:
-        body = {"event": "token", "data": {"chunk": word, "id": "message"}}
-        job.frames.append(FakeFrame(_last_id(job), json.dumps(body), kept=False))
+        job.events.append(body)
         self._changed.notify_all()
 
     def _end(self, job: FakeJob, state: str, row: dict[str, Any] | None = None) -> None:
@@ -262,5 +276,22 @@ class FakeJobs:
         self._changed.notify_all()
 
 
-def _last_id(job: FakeJob) -> int:
-    return job.frames[-1].id if job.frames else 0
+def _outcome(job: FakeJob) -> FakeAnswer | Exception:
+    """Return what a flow answers, or what it raises."""
+    try:
+        return answer_of(job.behaviour(job.call))
+    except VariableMissing as missing:
+        return answer_of(missing.text) if job.is_direct else missing
+    except (ComponentFailed, HumanNeeded) as raised:
+        return raised
+    except Exception as error:  # noqa: BLE001 (whatever a component raises fails its flow, not the server)
+        return ComponentFailed(type(error).__name__, str(error))
+
+
+def _stores(flow: dict[str, Any], kind: str) -> bool:
+    """Whether a flow's chat input or output stores its message."""
+    for node in (flow.get("data") or {}).get("nodes", []):
+        template = node.get("data", {}).get("node", {}).get("template", {})
+        if node.get("data", {}).get("type") == kind:
+            return bool(template.get("should_store_message", {}).get("value", True))
+    return False

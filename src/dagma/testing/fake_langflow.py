@@ -6,18 +6,19 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
+from typing_extensions import override
+
 from dagma.testing.behaviour import Behaviour, echo
 from dagma.testing.fake_files import FakeFile, FakeFiles
 from dagma.testing.fake_jobs import FakeJob, FakeJobs
 from dagma.testing.fake_runs import FakeRuns
 from dagma.testing.fake_store import FakeStore
-from dagma.testing.fake_workflows import FakeWorkflows
-from dagma.testing.http_server import FakeResponse, FakeServer, Fault, RecordedRequest
+from dagma.testing.http_server import FakeResponse, FakeServer, RecordedRequest
 
 _DEFAULT_MAX_TEXT_LENGTH = 6000
 
 
-class FakeLangflow:
+class FakeLangflow(FakeServer):
     """Speaks Langflow 1.13's API on a free port of 127.0.0.1, answers as told and misbehaves as scripted.
 
     Its flows do what Python functions say; what it answers was checked against a real Langflow, down to its traps.
@@ -33,7 +34,6 @@ class FakeLangflow:
         max_text_length: Where texts in the state of jobs are cut, as `LANGFLOW_MAX_TEXT_LENGTH` does.
         keepalive: Seconds between the signs of life in the event streams of jobs.
         ssl_context: Speaks TLS, where given.
-        only_runs: Answer `POST /api/v1/run/{flow_id}` and nothing else, as a gateway or `lfx serve` may.
     """
 
     def __init__(
@@ -43,39 +43,22 @@ class FakeLangflow:
         max_text_length: int = _DEFAULT_MAX_TEXT_LENGTH,
         keepalive: float = 15.0,
         ssl_context: ssl.SSLContext | None = None,
-        only_runs: bool = False,
     ) -> None:
+        super().__init__(ssl_context)
         self.api_key = api_key
-        self._only_runs = only_runs
         self._store = FakeStore()
         self._files = FakeFiles()
         self._jobs = FakeJobs(keepalive)
-        self._runs = FakeRuns(self._store)
-        self._workflows = FakeWorkflows(self._store, self._runs, self._jobs, max_text_length)
-        self._server = FakeServer(self._answer, ssl_context)
-
-    def __enter__(self) -> "FakeLangflow":
-        self._server.start()
-        return self
+        self._runs = FakeRuns(self._store, self._jobs, max_text_length)
 
     def __exit__(self, *_: object) -> None:
-        self._server.close()
+        super().__exit__()
         self._jobs.close()
-
-    @property
-    def base_url(self) -> str:
-        """Its address."""
-        return self._server.url
-
-    @property
-    def requests(self) -> list[RecordedRequest]:
-        """Every request so far, in order."""
-        return self._server.requests
 
     @property
     def jobs(self) -> list[FakeJob]:
         """Every background job so far, in order."""
-        return self._jobs.all()
+        return [job for job in self._jobs.all() if not job.is_direct]
 
     @property
     def files(self) -> list[FakeFile]:
@@ -124,22 +107,10 @@ class FakeLangflow:
         self.behave(body["id"], behaviour)
         return str(body["id"])
 
-    def remove_flow(self, flow_id: str) -> None:
-        """Remove a flow, as somebody does who deletes it in the canvas."""
-        self._store.remove_flow(flow_id)
-
     def behave(self, flow_id: str, behaviour: Behaviour) -> None:
         """Set what a flow does from now on, whether it was added here or uploaded, by its id or endpoint name."""
         flow = self._store.find_flow(flow_id)
         self._store.behave(flow["id"] if flow is not None else flow_id, behaviour)
-
-    def script(self, *faults: Fault) -> None:
-        """Answer the coming requests with faults: each request with the first that matches it and is not used up."""
-        self._server.script(*faults)
-
-    def clear(self) -> None:
-        """Forget the faults that are left."""
-        self._server.clear()
 
     def hold_queue(self) -> None:
         """Queue jobs from now on without ever running them, as Langflow does with those queued before a crash."""
@@ -148,17 +119,17 @@ class FakeLangflow:
     def crash(self) -> None:
         """Lose what runs and never run the jobs that are queued, as a Langflow that is killed and started again."""
         self._jobs.lose()
-        self._runs.lose()
 
     def forget_history(self) -> None:
         """Forget the messages, traces and states of direct runs: another Langflow behind the same address has none."""
-        self._runs.forget()
+        self._jobs.forget_direct()
 
     def drop_jobs(self) -> None:
         """Drop the jobs that run, as a Langflow does whose database is away when they end: in progress for ever."""
         self._jobs.drop()
 
-    def _answer(self, request: RecordedRequest) -> FakeResponse:
+    @override
+    def answer(self, request: RecordedRequest) -> FakeResponse:
         segments = [segment for segment in request.path.split("/") if segment]
         if segments == ["health_check"]:
             return FakeResponse(200, {"status": "ok", "chat": "ok", "db": "ok"})
@@ -167,39 +138,21 @@ class FakeLangflow:
         match [request.method, *segments]:
             case ["POST", "api", "v1", "run", name]:
                 return self._runs.v1(name, request)
-            case _ if self._only_runs:
-                return FakeResponse(404, {"detail": "Not Found"})
             case ["GET", "api", "v1", "version"]:
                 return FakeResponse(200, {"version": "1.13.0", "main_version": "1.13.0", "package": "Langflow"})
             case ["GET", "api", "v1", "monitor", *rest]:
-                return self._monitor(request, rest)
+                return self._runs.monitor(request, rest)
             case [_, "api", "v1", ("flows" | "projects" | "variables") as kind, *rest]:
                 return self._store.answer(kind, request, rest)
             case [_, "api", "v2", "files", *rest]:
                 return self._files.answer(request, rest)
             case [_, "api", "v2", "workflows", *rest]:
-                return self._workflows.answer(request, rest)
-        return FakeResponse(404, {"detail": "Not Found"})
-
-    def _monitor(self, request: RecordedRequest, rest: list[str]) -> FakeResponse:
-        match rest:
-            case ["messages"]:
-                return self._runs.messages(request)
-            case ["traces"]:
-                return self._runs.traces(request)
-            case ["traces", job_id]:
-                return self._workflows.trace(job_id)
+                return self._runs.v2(request, rest)
         return FakeResponse(404, {"detail": "Not Found"})
 
     def _refused(self, request: RecordedRequest) -> FakeResponse | None:
         given = request.headers.get("x-api-key") or request.query.get("x-api-key")
-        if given == self.api_key:
-            return None
-        if given is not None:
-            return FakeResponse(403, {"detail": "Invalid or missing API key"})
-        if request.path.startswith("/api/v2/"):
-            return FakeResponse(403, {"detail": "No authentication credentials provided"})
-        return FakeResponse(403, {"detail": "An API key must be passed as query or header"})
+        return None if given == self.api_key else FakeResponse(403, {"detail": "Invalid or missing API key"})
 
 
 _STORES = {"should_store_message": {"value": True}}

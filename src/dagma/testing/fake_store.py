@@ -2,7 +2,6 @@
 
 import threading
 from datetime import UTC, datetime
-from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -31,13 +30,6 @@ class FakeStore:
             endpoint_name = flow.get("endpoint_name")
             if endpoint_name and endpoint_name in [other["endpoint_name"] for other in others]:
                 return "Endpoint name must be unique"
-            names = {other["name"] for other in others}
-            name = flow["name"]
-            if name in names and flow["id"] in self._flows:
-                return "Name must be unique"
-            if name in names:
-                # On creation Langflow numbers it without a word.
-                name = next(each for number in count(1) if (each := f"{name} ({number})") not in names)
             known = self._flows.get(flow["id"], {})
             stored = {
                 "data": None,
@@ -46,17 +38,11 @@ class FakeStore:
                 **{field: value for field, value in flow.items() if value is not None},
                 # Null clears the endpoint name, and leaves other fields as they were.
                 "endpoint_name": flow.get("endpoint_name", known.get("endpoint_name")),
-                "name": name,
                 "updated_at": (saved_at or datetime.now(UTC)).replace(microsecond=0).isoformat(),
                 "version_token": str(uuid4()),
             }
             self._flows[flow["id"]] = stored
             return stored
-
-    def remove_flow(self, flow_id: str) -> None:
-        """Remove a flow."""
-        with self._lock:
-            del self._flows[flow_id]
 
     def project_id(self, name: str) -> str:
         """Return the id of a project, which is created where there is none of this name."""
@@ -92,11 +78,8 @@ class FakeStore:
         if not rest:
             with self._lock:
                 flows = list(self._flows.values())
-            headers_only = request.query.get("header_flows") == "true"
-            return FakeResponse(200, [{**flow, "data": None} if headers_only else flow for flow in flows])
-        flow_id = uuid_or_none(rest[0])
-        if flow_id is None:
-            return FakeResponse(422, shapes.unprocessable(["path", "flow_id"], "Input should be a valid UUID"))
+            return FakeResponse(200, [{**flow, "data": None} for flow in flows])
+        flow_id = str(uuid_or_none(rest[0]))
         if request.method == "PUT":
             return self._put(flow_id, request.json())
         with self._lock:

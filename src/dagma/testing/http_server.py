@@ -4,14 +4,13 @@ import json
 import ssl
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-_PIECE = 4096
 _FOR_EVER = 3600.0
 _JSON = {"Content-Type": "application/json"}
 _EVENTS = {"Content-Type": "text/event-stream; charset=utf-8"}
@@ -74,13 +73,11 @@ class Fault:
         status: Status to send.
         body: Body to send; what is no bytes or text is sent as JSON.
         headers: Headers to send; they replace those of the same name.
-        raw: Bytes to send in place of a whole HTTP response.
+        raw: Bytes to send in place of a whole HTTP response; or what gives them in pieces, with seconds of silence (as
+            floats) between them.
         drop: Close the connection without a response.
         cut_after: Close the connection after so many bytes of the body.
         stall_after: Fall silent after so many bytes of the body, with the connection open.
-        dribble: Seconds between the bytes of the whole response, sent one by one.
-        endless: Bytes to send over and over as the body, until the connection is closed.
-        chunked: Send the body in chunks, without its length.
     """
 
     path: str = ""
@@ -91,32 +88,28 @@ class Fault:
     status: int | None = None
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    raw: bytes | None = None
+    raw: bytes | Callable[[], Iterable[bytes | float]] | None = None
     drop: bool = False
     cut_after: int | None = None
     stall_after: int | None = None
-    dribble: float | None = None
-    endless: bytes | None = None
-    chunked: bool = False
 
     def matches(self, method: str, path: str) -> bool:
         """Return whether this answers a request."""
         return self.path in path and self.method in (None, method)
 
 
-Handler = Callable[[RecordedRequest], FakeResponse]
-
-
 class FakeServer:
-    """An HTTP server on a free port of 127.0.0.1, on threads of this process.
+    """An HTTP server on a free port of 127.0.0.1, on threads of this process; a context manager.
 
     Args:
-        handler: Answers requests that no fault answers.
         ssl_context: Speaks TLS, where given.
+
+    Attributes:
+        base_url: Its address.
+        requests: Every request so far, in order.
     """
 
-    def __init__(self, handler: Handler, ssl_context: ssl.SSLContext | None = None) -> None:
-        self.answer = handler
+    def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
         self._closing = threading.Event()
@@ -127,22 +120,26 @@ class FakeServer:
             self._http.socket = ssl_context.wrap_socket(
                 self._http.socket, server_side=True, do_handshake_on_connect=False
             )
-        self.url = f"{'https' if ssl_context else 'http'}://127.0.0.1:{self._http.server_port}"
+        self.base_url = f"{'https' if ssl_context else 'http'}://127.0.0.1:{self._http.server_port}"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
 
-    def start(self) -> None:
-        """Begin to listen."""
+    def __enter__(self) -> Self:
         self._thread.start()
+        return self
 
-    def close(self) -> None:
-        """Stop listening; responses that stall end."""
+    def __exit__(self, *_: object) -> None:
+        # Responses that stall end.
         self._closing.set()
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
 
+    def answer(self, request: RecordedRequest) -> FakeResponse:
+        """Answer a request that no fault answers. Override it."""
+        raise NotImplementedError
+
     def script(self, *faults: Fault) -> None:
-        """Answer the coming requests with these faults, each as often as it says, in order."""
+        """Answer the coming requests with faults: each request with the first that matches it and is not used up."""
         with self._lock:
             self._faults += faults
 
@@ -206,12 +203,12 @@ class _RequestHandler(BaseHTTPRequestHandler):
         if response.stream is None:
             content = response.body if isinstance(response.body, bytes) else json.dumps(response.body).encode()
             body = b"" if response.status == 204 else content
-            self._out(self._head(response.status, {**_JSON, "Content-Length": str(len(body))}) + body)
+            self.wfile.write(self._head(response.status, {**_JSON, "Content-Length": str(len(body))}) + body)
         else:
-            self._out(self._head(response.status, {**_EVENTS, **_CHUNKED}))
+            self.wfile.write(self._head(response.status, {**_EVENTS, **_CHUNKED}))
             for piece in response.stream:
-                self._out(_chunk(piece.encode()))
-            self._out(_chunk(b""))
+                self.wfile.write(_chunk(piece.encode()))
+            self.wfile.write(_chunk(b""))
 
     def _misbehave(self, fault: Fault, request: RecordedRequest) -> None:
         sends_real = fault.status is None and fault.raw is None and not fault.drop
@@ -220,28 +217,21 @@ class _RequestHandler(BaseHTTPRequestHandler):
         if fault.drop:
             return
         if fault.raw is not None:
-            self._out(fault.raw, fault.dribble)
+            for piece in [fault.raw] if isinstance(fault.raw, bytes) else fault.raw():
+                if isinstance(piece, float):
+                    self.server.fake.wait(piece)
+                else:
+                    self.wfile.write(piece)
             return
         body = _body(fault, real)
-        length = {} if fault.endless is not None else {"Content-Length": str(len(body))}
         # Announced, or a client that keeps the connection may send its next request into the closing of it.
         close = {"Connection": "close"}
-        headers = {**_JSON, **close, **(_CHUNKED if fault.chunked else length), **fault.headers}
-        self._out(self._head(fault.status or (real.status if real else 200), headers), fault.dribble)
-        for piece in _pieces(body, fault):
-            self._out(_chunk(piece) if fault.chunked else piece, fault.dribble)
+        headers = {**_JSON, **close, "Content-Length": str(len(body)), **fault.headers}
+        self.wfile.write(self._head(fault.status or (real.status if real else 200), headers))
+        end = fault.stall_after if fault.cut_after is None else fault.cut_after
+        self.wfile.write(body[:end])
         if fault.stall_after is not None:
             self.server.fake.wait(_FOR_EVER)
-        elif fault.chunked and fault.cut_after is None:
-            self._out(_chunk(b""))
-
-    def _out(self, data: bytes, dribble: float | None = None) -> None:
-        if dribble is None:
-            self.wfile.write(data)
-            return
-        for byte in data:
-            self.wfile.write(bytes([byte]))
-            self.server.fake.wait(dribble)
 
     def _head(self, status: int, headers: Mapping[str, str]) -> bytes:
         reason = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Odd"
@@ -276,11 +266,3 @@ def _body(fault: Fault, real: FakeResponse | None) -> bytes:
     if isinstance(fault.body, str):
         return fault.body.encode()
     return b"" if fault.body is None else json.dumps(fault.body).encode()
-
-
-def _pieces(body: bytes, fault: Fault) -> Iterator[bytes]:
-    while fault.endless is not None:
-        yield fault.endless
-    end = min(each for each in (fault.cut_after, fault.stall_after, len(body)) if each is not None)
-    for start in range(0, end, _PIECE):
-        yield body[start : min(start + _PIECE, end)]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from dagma.testing.behaviour import FakeAnswer
@@ -12,23 +13,15 @@ CREATED = "2026-01-01T00:00:00+00:00"
 def component_ids(flow: Mapping[str, Any]) -> list[str]:
     """Return the ids of a flow's components, each after those that feed it."""
     data = flow.get("data") or {}
-    waiting = [node["id"] for node in data.get("nodes", [])]
-    edges = [(edge["source"], edge["target"]) for edge in data.get("edges", [])]
-    ordered: list[str] = []
-    while waiting:
-        ready = [each for each in waiting if not any(to == each and start in waiting for start, to in edges)]
+    nodes = [node["id"] for node in data.get("nodes", [])]
+    sorter = TopologicalSorter(dict.fromkeys(nodes, ()))
+    for edge in data.get("edges", []):
+        sorter.add(edge["target"], edge["source"])
+    try:
+        return list(sorter.static_order())
+    except CycleError:
         # A loop has no first component; any order will do.
-        ordered += ready or waiting
-        waiting = [each for each in waiting if each not in ordered]
-    return ordered
-
-
-def display_name(flow: Mapping[str, Any], component: str) -> str:
-    """Return the display name of a component."""
-    for node in (flow.get("data") or {}).get("nodes", []):
-        if node["id"] == component:
-            return str(node.get("data", {}).get("node", {}).get("display_name") or component)
-    return component
+        return nodes
 
 
 def user_message(text: str, session_id: str) -> dict[str, Any]:
@@ -124,11 +117,9 @@ def unprocessable(place: Sequence[str], text: str) -> dict[str, Any]:
     return {"detail": [{"type": "value_error", "loc": list(place), "msg": text}]}
 
 
-def trace(job_id: str, flow_id: str, components: Sequence[str], answer: FakeAnswer | None) -> dict[str, Any]:
+def trace(job_id: str, flow_id: str, answer: FakeAnswer | None) -> dict[str, Any]:
     """Return the trace of a run."""
-    spans: list[dict[str, Any]] = [
-        {"name": each, "type": "chain", "latencyMs": 1, "children": []} for each in components
-    ]
+    spans: list[dict[str, Any]] = []
     total = 0
     if answer is not None and answer.model:
         total = answer.input_tokens + answer.output_tokens

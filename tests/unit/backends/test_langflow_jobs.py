@@ -17,13 +17,13 @@ def test_the_answer_that_langflow_chose_stays_the_answer_beside_other_texts() ->
     result = completed({"reason": "single", "text": "Paris", "source": "ChatOutput"}, SaveFile=None, ChatOutput="Paris")
     result = replace(result, outputs={**result.outputs, "SaveFile": "File saved."}, usage=TokenUsage(7, 3, 10))
     read = CallResult.from_v1(run_response(result))
-    assert (read.answer, read.reason, read.usage) == ("Paris", "single", result.usage)
+    assert (read.answer, read.usage) == ("Paris", result.usage)
     assert read.outputs == {"SaveFile": "File saved.", "ChatOutput": "Paris"}
 
 
 def test_texts_among_which_langflow_chose_none_are_several() -> None:
     read = CallResult.from_v1(run_response(completed({"reason": "multiple", "text": None}, A="one", B="two")))
-    assert (read.answer, read.reason, read.outputs) == (None, "multiple", {"A": "one", "B": "two"})
+    assert (read.answer, read.outputs) == (None, {"A": "one", "B": "two"})
 
 
 def test_the_only_text_of_a_job_is_its_answer_though_langflow_calls_it_none() -> None:

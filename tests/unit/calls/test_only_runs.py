@@ -10,7 +10,7 @@ from dagma.backends.backend import Backend
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
 from dagma.calls.request import FlowNotIdentified
 from dagma.langflow import BadRequest
-from dagma.testing import FakeLangflow
+from dagma.testing import FakeLangflow, Fault
 
 TWEAKS = {"ChatInput-1": {"sender_name": "me"}}
 
@@ -19,8 +19,10 @@ TWEAKS = {"ChatInput-1": {"sender_name": "me"}}
 def server(ledger_url: str, monkeypatch: pytest.MonkeyPatch, flow: Flow) -> Iterator[FakeLangflow]:
     monkeypatch.setenv("DAGMA_LEDGER_URL", ledger_url)
     monkeypatch.delenv("DAGMA_QUOTAS", raising=False)
-    with FakeLangflow(only_runs=True) as server:
+    with FakeLangflow() as server:
         server.add_flow("assistant", flow, flow_id=FLOW_ID)
+        for path in ("/api/v1/flows", "/api/v1/monitor", "/api/v2"):
+            server.script(Fault(path=path, status=404, body={"detail": "Not Found"}, times=0))
         yield server
 
 

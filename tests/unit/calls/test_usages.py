@@ -51,9 +51,7 @@ USAGES = (
 
 def test_each_model_of_a_job_has_its_own_price() -> None:
     trace = Trace.of(SPANS)
-    result = CallResult(
-        "v2_background", "Paris", "single", {"A": "Paris"}, usage=trace.usage, usage_by_model=trace.usage_by_model
-    )
+    result = CallResult("Paris", {"A": "Paris"}, usage=trace.usage, usage_by_model=trace.usage_by_model)
     assert LangflowRestResource().read(run_response(result)).usages == USAGES
 
 
@@ -63,7 +61,7 @@ def test_each_model_of_a_stopped_job_is_told() -> None:
 
 
 def test_a_response_that_does_not_tell_models_apart_is_read_as_before() -> None:
-    result = CallResult("v2_background", "Paris", "single", {"A": "Paris"}, usage=TokenUsage(7, 3, 10), model="gpt-4o")
+    result = CallResult("Paris", {"A": "Paris"}, usage=TokenUsage(7, 3, 10), model="gpt-4o")
     assert LangflowRestResource().read(run_response(result)).usages == (
         Usage(model="gpt-4o", input_tokens=7, output_tokens=3, total_tokens=10),
     )
@@ -74,9 +72,7 @@ def test_zeros_beside_an_answer_are_not_reported_by_any_backend() -> None:
     assert usages_of_direct_call(output("Agent", nothing, "local")) == (Usage(model="local"),)
     spans = {"spans": [{"modelName": "local", "tokenUsage": {"promptTokens": 0, "completionTokens": 0}}]}
     trace = Trace.of(spans)
-    result = CallResult(
-        "v2_background", "Paris", "single", {"A": "Paris"}, usage=trace.usage, usage_by_model=trace.usage_by_model
-    )
+    result = CallResult("Paris", {"A": "Paris"}, usage=trace.usage, usage_by_model=trace.usage_by_model)
     assert LangflowRestResource().read(run_response(result)).usages == (Usage(model="local"),)
     assert Answer.from_response({"text": "yes", "usage": {"model": "local", **nothing}}).usages == (
         Usage(model="local"),

@@ -20,7 +20,7 @@ def test_calls_at_the_same_time_look_their_flow_up_once(monkeypatch: pytest.Monk
     asked: list[str] = []
     waiting = threading.Barrier(CALLERS)
 
-    def find_flow(_client: LangflowClient, flow_id: str) -> Flow:
+    def find_flow(_client: LangflowClient, flow_id: str, **_: object) -> Flow:
         asked.append(flow_id)
         # Long enough for all that passed the barrier to ask as well.
         threading.Event().wait(0.3)

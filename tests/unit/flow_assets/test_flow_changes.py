@@ -71,7 +71,8 @@ def test_flows_that_appear_or_vanish_reload_it_and_others_do_not(langflow: FakeL
     assert len(reloads(dagster)) == before + 1
     assert specs_of(loaded).keys() == {"label", "label_2"}
 
-    langflow.remove_flow(added)
+    with langflow_client() as client:
+        client.delete_flow(added)
     look(loaded)
     assert len(reloads(dagster)) == before + 2
     assert specs_of(flow_assets(select=select)).keys() == {"label"}

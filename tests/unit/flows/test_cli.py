@@ -61,7 +61,7 @@ def test_a_kept_edit_is_said_with_the_fix(
     assert "make flows-pull" in line
     assert "FORCE=1" in line
     assert flows("push", folder, "--force") == 0
-    assert client.get_flow(FLOW_ID).name == "Greeter"
+    assert client.find_flow(FLOW_ID).name == "Greeter"
 
 
 def test_a_check_changes_nothing_and_tells_by_its_exit_code(

@@ -13,7 +13,7 @@ from dagma.testing import FakeLangflow
 
 
 def on_server(client: LangflowClient) -> dict[str, Any]:
-    return dict(client.get_flow(FLOW_ID).raw)
+    return dict(client.find_flow(FLOW_ID).raw)
 
 
 def edit_on_server(client: LangflowClient) -> None:

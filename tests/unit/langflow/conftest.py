@@ -1,7 +1,8 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, repeat
 from typing import Any
 
 import pytest
@@ -54,6 +55,17 @@ def client(make_client: MakeClient) -> LangflowClient:
 def echo(fake_langflow: FakeLangflow) -> str:
     """Give the id of a flow that answers with its input."""
     return fake_langflow.add_flow("echo")
+
+
+def without_end(piece: bytes, status: int = 200, headers: str = "") -> Callable[[], Iterable[bytes]]:
+    """A response whose body is a piece over and over, until the connection is closed."""
+    head = f"HTTP/1.1 {status} Odd\r\n{headers}\r\n".encode()
+    return lambda: chain([head], repeat(piece))
+
+
+def dribbled(response: bytes, seconds: float) -> Callable[[], Iterable[bytes | float]]:
+    """A response byte by byte, with silence after each."""
+    return lambda: chain.from_iterable((bytes([byte]), seconds) for byte in response)
 
 
 @contextlib.contextmanager

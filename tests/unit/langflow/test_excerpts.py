@@ -93,7 +93,7 @@ def test_a_job_without_output_is_quoted(fake_langflow: FakeLangflow, client: Lan
 def test_a_flow_without_a_name_is_quoted(fake_langflow: FakeLangflow, client: LangflowClient, echo: str, method: str):
     fake_langflow.script(Fault(path="/api/v1/flows", status=200, body={"id": echo}))
     with pytest.raises(MalformedResponse) as caught:
-        client.get_flow(echo) if method == "GET" else client.upsert_flow({"id": echo, "name": "echo"})
+        client.find_flow(echo) if method == "GET" else client.upsert_flow({"id": echo, "name": "echo"})
     assert json.loads(caught.value.excerpt) == {"id": echo}
 
 

@@ -8,11 +8,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import pytest
-from unit.langflow.conftest import MakeClient
+from unit.langflow.conftest import MakeClient, dribbled, without_end
 from unit.langflow.test_misbehaviour import HANGING, MEGABYTE
 
-from dagma.langflow import CallTimeout, JobPolicy, JobSuspended, LangflowClient, LangflowError
-from dagma.testing import FakeCall, FakeLangflow, Fault, HumanNeeded
+from dagma.langflow import CallTimeout, JobPolicy, LangflowClient, LangflowError
+from dagma.testing import FakeCall, FakeLangflow, Fault
 
 BODY_BYTES = 2 * MEGABYTE
 QUICK = 1.0
@@ -20,11 +20,11 @@ PATIENCE = JobPolicy(total=1.5, queued=5.0, outage=0.3, stall=0.15, poll=0.1)
 
 FAULTS: dict[str, Fault] = {
     "is silent": Fault(delay=HANGING),
-    "dribbles a body without end": Fault(raw=b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 10_000, dribble=0.1),
+    "dribbles a body without end": Fault(raw=dribbled(b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 10_000, 0.1)),
     "speaks no HTTP": Fault(raw=b"SSH-2.0-OpenSSH_9.2\r\n"),
-    "sends a body without end": Fault(status=200, endless=b"x" * 65_536),
-    "sends lines without end": Fault(status=200, endless=b"\n" * 65_536),
-    "sends an error without end": Fault(status=500, endless=b"x" * 65_536),
+    "sends a body without end": Fault(raw=without_end(b"x" * 65_536)),
+    "sends lines without end": Fault(raw=without_end(b"\n" * 65_536)),
+    "sends an error without end": Fault(raw=without_end(b"x" * 65_536, 500)),
     "sends no UTF-8": Fault(status=200, body=b'data: {"job_id": "\xff\xfe"}\n\n'),
     "sends an event nested too deeply": Fault(status=200, body="data: " + "[" * 100_000 + "\n\n"),
 }
@@ -106,42 +106,14 @@ def test_messages_without_end_do_not_fill_the_memory(
     job_id = client.submit(echo, "x" * 9000)
     wait_until_over(fake_langflow)
     message = {"event": "add_message", "data": {"text": "y" * 4096, "sender": "Machine"}}
-    fake_langflow.script(
-        Fault(path="/events", status=200, endless=f"data: {json.dumps(message)}\n\n".encode(), times=0)
-    )
+    events = without_end(f"data: {json.dumps(message)}\n\n".encode())
+    fake_langflow.script(Fault(path="/events", raw=events, times=0))
     with a_typed_error(fake_langflow):
         client.collect(job_id)
 
 
-@pytest.mark.parametrize(
-    "body",
-    ["<html>Log in</html>", {}, {"status": "ok"}, {"job_id": "another", "status": "resuming"}],
-    ids=["login page", "nothing", "no job", "another job"],
-)
-def test_a_resumption_that_says_nothing_of_the_job_has_not_resumed_it(
-    fake_langflow: FakeLangflow, client: LangflowClient, body: object
-) -> None:
-    def ask(call: FakeCall) -> str:
-        if call.decision is None:
-            raise HumanNeeded("May I?")
-        return call.decision
-
-    flow_id = fake_langflow.add_flow("asking", ask)
-    job_id = client.submit(flow_id, "hello")
-    with pytest.raises(JobSuspended):
-        client.collect(job_id)
-    (request,) = client.pending(flow_id)
-    fake_langflow.script(Fault(path="/resume", status=200, body=body))
-    with a_typed_error(fake_langflow):
-        client.resume(request, "approve")
-    client.resume(request, "approve")
-    assert client.collect(job_id).answer == "approve"
-
-
-@pytest.mark.parametrize(
-    "body", ["<html>Log in</html>", {}, {"message": "Welcome."}, {"job_id": "another", "message": "cancelled"}]
-)
-def test_a_stop_that_says_nothing_of_the_job_has_not_stopped_it(
+@pytest.mark.parametrize("body", ["<html>Log in</html>", []], ids=["login page", "list"])
+def test_a_stop_that_is_answered_with_no_object_has_not_stopped_the_job(
     fake_langflow: FakeLangflow, client: LangflowClient, echo: str, body: object
 ) -> None:
     fake_langflow.hold_queue()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from unit.langflow.conftest import IMPATIENT, MakeClient
+from unit.langflow.conftest import IMPATIENT, MakeClient, dribbled, without_end
 
 from dagma.langflow import (
     BadRequest,
@@ -106,6 +106,8 @@ WRONG_ANSWERS: dict[str, tuple[Any, type[LangflowError]]] = {
     ),
 }
 
+CHUNKED = "Transfer-Encoding: chunked\r\n"
+CHUNK = f"HTTP/1.1 200 OK\r\n{CHUNKED}\r\n2\r\n{{}}\r\n".encode()
 MOMENTS: dict[str, tuple[Fault, type[LangflowError]]] = {
     "closes before the response": (Fault(drop=True), Unreachable),
     "closes after the status line": (Fault(raw=b"HTTP/1.1 200 OK\r\n"), MalformedResponse),
@@ -116,21 +118,24 @@ MOMENTS: dict[str, tuple[Fault, type[LangflowError]]] = {
         Fault(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{}"),
         Unreachable,
     ),
-    "closes between two chunks": (Fault(chunked=True, cut_after=20), Unreachable),
+    "closes between two chunks": (Fault(raw=CHUNK), Unreachable),
     "is silent": (Fault(delay=HANGING), CallTimeout),
     "stalls before the body": (Fault(stall_after=0), CallTimeout),
     "stalls in the middle of the body": (Fault(stall_after=20), CallTimeout),
-    "stalls between two chunks": (Fault(chunked=True, stall_after=20), CallTimeout),
-    "dribbles its headers": (Fault(status=200, body=GOOD, dribble=0.3), CallTimeout),
+    "stalls between two chunks": (Fault(raw=lambda: [CHUNK, HANGING]), CallTimeout),
+    "dribbles its headers": (Fault(raw=dribbled(b"HTTP/1.1 200 OK\r\n", 0.3)), CallTimeout),
     "dribbles a body without end": (
-        Fault(raw=b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 10_000, dribble=0.1),
+        Fault(raw=dribbled(b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 10_000, 0.1)),
         CallTimeout,
     ),
     "sends headers without end": (Fault(raw=b"HTTP/1.1 200 OK\r\n" + b"X-A: 1\r\n" * 5000), MalformedResponse),
     "sends a header of 10 MB": (Fault(raw=b"HTTP/1.1 200 OK\r\nX-A: " + b"x" * 10 * MEGABYTE), MalformedResponse),
-    "sends a body without end": (Fault(status=200, endless=b"x" * 65_536), MalformedResponse),
-    "sends chunks without end": (Fault(status=200, endless=b"x" * 65_536, chunked=True), MalformedResponse),
-    "sends spaces without end": (Fault(status=200, endless=b" " * 65_536), MalformedResponse),
+    "sends a body without end": (Fault(raw=without_end(b"x" * 65_536)), MalformedResponse),
+    "sends chunks without end": (
+        Fault(raw=without_end(b"10000\r\n" + b"x" * 65_536 + b"\r\n", headers=CHUNKED)),
+        MalformedResponse,
+    ),
+    "sends spaces without end": (Fault(raw=without_end(b" " * 65_536)), MalformedResponse),
     "announces a chunk of a terabyte": (
         Fault(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n" + b"x" * 10 * MEGABYTE),
         MalformedResponse,
@@ -162,9 +167,10 @@ MOMENTS: dict[str, tuple[Fault, type[LangflowError]]] = {
 }
 
 
-def call(fake: FakeLangflow, make_client: MakeClient, flow_id: str, fault: Fault) -> LangflowError:
+def call(
+    fake: FakeLangflow, make_client: MakeClient, flow_id: str, fault: Fault, *, hangs: bool = False
+) -> LangflowError:
     """Run a flow on a server that misbehaves for ever, and return the error after the checks that hold for all."""
-    hangs = fault.delay or fault.dribble or fault.stall_after is not None
     options = {"timeout": IMPATIENT} if hangs else {}
     client = make_client(max_body_bytes=2 * MEGABYTE, **options)
     fake.script(replace(fault, path="/api/v1/run", times=0))
@@ -249,7 +255,7 @@ def test_a_body_that_is_no_json_is_an_error_under_any_content_type(
 def test_a_response_that_goes_wrong_on_its_way_is_an_error(
     fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, fault: Fault, expected: type[LangflowError]
 ):
-    error = call(fake_langflow, make_client, echo, fault)
+    error = call(fake_langflow, make_client, echo, fault, hangs=expected is CallTimeout)
     assert type(error) is expected
     assert error.outcome == "unknown"
 
@@ -279,7 +285,7 @@ def test_a_redirect_is_refused(
 def test_a_redirect_with_a_body_without_end_is_refused_unread(
     fake_langflow: FakeLangflow, make_client: MakeClient, echo: str
 ):
-    fault = Fault(status=302, headers={"Location": "/elsewhere"}, endless=b"x" * 65_536)
+    fault = Fault(raw=without_end(b"x" * 65_536, 302, "Location: /elsewhere\r\n"))
     assert isinstance(call(fake_langflow, make_client, echo, fault), RedirectRefused)
 
 

@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 from harness.certificates import Certificates, tls_server
-from unit.langflow.conftest import MakeClient, closing_server
+from unit.langflow.conftest import MakeClient, closing_server, without_end
 
 from dagma.backoff import Backoff
 from dagma.langflow import (
     Access,
     BadRequest,
     CallTimeout,
-    FlowNotFound,
     LangflowClient,
     RedirectRefused,
     RetryPolicy,
@@ -234,7 +233,7 @@ def test_a_response_that_is_not_read_to_its_end_closes_its_connection(
     fake_langflow: FakeLangflow, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
 ):
     opened = counted_connects(monkeypatch)
-    fake_langflow.script(Fault(status=302, headers={"Location": "/elsewhere"}, endless=b"x" * 65_536))
+    fake_langflow.script(Fault(raw=without_end(b"x" * 65_536, 302, "Location: /elsewhere\r\n")))
     client = make_client()
     with pytest.raises(RedirectRefused):
         client.health_check()
@@ -288,7 +287,6 @@ def test_a_deadline_that_has_passed_sends_nothing(fake_langflow: FakeLangflow, m
         ({"session_id": 7}, "session_id must be a text"),
         ({"input_value": "a\0b"}, "input_value holds a NUL character"),
         ({"session_id": "a\0b"}, "session_id holds a NUL character"),
-        ({"tweaks": {"A-1": {"rows": [{"name": "a\0b"}]}}}, r"tweaks\.A-1\.rows\.name holds a NUL character"),
     ],
     ids=str,
 )
@@ -327,10 +325,10 @@ def test_a_flow_id_that_is_none_is_refused_before_it_is_sent(
 
 @pytest.mark.parametrize("flow_id", ["a/b", "<b>x</b>", "x" * 1_000_000], ids=["slash", "markup", "huge"])
 @pytest.mark.parametrize("way", ["run", "stream", "submit"])
-def test_a_name_that_no_flow_can_have_is_not_found_and_not_sent(
+def test_a_name_that_no_flow_can_have_is_not_sent(
     fake_langflow: FakeLangflow, make_client: MakeClient, way: str, flow_id: str
 ):
-    with pytest.raises(FlowNotFound, match="No flow has the id or endpoint name") as caught:
+    with pytest.raises(BadRequest, match="flow_id must be a flow's id or endpoint name") as caught:
         list(getattr(make_client(), way)(flow_id, "hello"))
     assert len(str(caught.value)) < 1_000
     assert fake_langflow.requests == []

@@ -38,19 +38,6 @@ def test_calls_without_tweaks_fetch_no_flow(fake_langflow: FakeLangflow, make_cl
     assert lookups(fake_langflow) == 0
 
 
-def test_a_flow_that_is_kept_is_fetched_again_before_a_tweak_is_refused(
-    fake_langflow: FakeLangflow, make_client: MakeClient, flow_id: str
-):
-    client = make_client()
-    client.run(flow_id, "ab", tweaks=GOOD)
-    edited = json.loads(json.dumps(BEHAVE).replace("Behave-1", "Behave-2"))
-    with make_client() as other:
-        other.upsert_flow({**edited, "id": flow_id, "name": "behave"})
-    client.run(flow_id, "ab", tweaks={"Behave-2": {"repeat": 2}})
-    with pytest.raises(BadRequest):
-        client.run(flow_id, "ab", tweaks=GOOD)
-
-
 def test_a_flow_is_fetched_again_when_it_is_old(
     fake_langflow: FakeLangflow, make_client: MakeClient, flow_id: str, monkeypatch: pytest.MonkeyPatch
 ):

@@ -58,7 +58,7 @@ def check_llm() -> str:
         raise Skipped(f"DAGMA_BACKEND is {backend}, so Langflow's LLM answers no calls.")
     with langflow_client(LLM_SECONDS) as client:
         try:
-            flow = client.get_flow(ASSISTANT)
+            flow = client.find_flow(ASSISTANT)
         except FlowNotFound:
             raise Skipped(f"Langflow has no flow `assistant`, which the LLM is asked by. {_HOW_TO_ASK}") from None
         tweaks = one_token(flow)
