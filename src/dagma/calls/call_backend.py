@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -202,10 +201,6 @@ class CallBackend(ABC):
     def takes_files(self) -> bool:
         """Whether `answer` hands `request.files` to the flow. Override it if yours does."""
         return False
-
-    def keeping_files(self) -> AbstractContextManager[None]:
-        """Say that many calls follow, some of them with the same files. Override it where files are uploaded."""
-        return nullcontext()
 
     @property
     def outcome_seconds(self) -> float:

@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from dagma.backends.langflow.uploaded_files import UploadedFiles
+from dagma.backends.langflow.uploaded_files import uploaded
 from dagma.calls.request import CallRequest, FlowReference
 from dagma.langflow import CallResult, FlowEvent, LangflowClient, TokenUsage
 from dagma.langflow.untrusted_json import objects, text_or_none, walk
@@ -37,12 +36,10 @@ class LangflowJobs:
     Args:
         clients: Talk to Langflow.
         seconds: How long a job may take.
-        files: Uploads the files of calls. Those of a job are left to the pruning, since it outlives its caller.
     """
 
     clients: Clients
     seconds: float
-    files: UploadedFiles = field(default_factory=UploadedFiles)
     is_quick: bool = False
 
     @property
@@ -57,10 +54,8 @@ class LangflowJobs:
 
     def submit(self, request: CallRequest, flow: FlowReference, idempotency_key: str) -> str:
         """Queue a job, or find the one of the same key."""
-        files, client = self.files, self.client
-        uploading = files.handed_over(request, client, outlive=True) if request.files else nullcontext(request.tweaks)
-        with uploading as tweaks:
-            return client.submit(
+        with uploaded(request, self.client, outlive=True) as tweaks:
+            return self.client.submit(
                 flow.flow_id,
                 request.input_value,
                 idempotency_key=idempotency_key,

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any, get_args
 
@@ -24,7 +24,7 @@ from dagma.backends.langflow.access_variables import (
 )
 from dagma.backends.langflow.langflow_jobs import LangflowJobs, job_of, usages_of, usages_of_job
 from dagma.backends.langflow.langflow_outcomes import Answering, LangflowOutcomes
-from dagma.backends.langflow.uploaded_files import UploadedFiles
+from dagma.backends.langflow.uploaded_files import uploaded
 from dagma.backoff import Backoff
 from dagma.calls.answer import Answer
 from dagma.calls.call_backend import Finding
@@ -110,7 +110,6 @@ class LangflowRestResource(Backend):
     _connecting: threading.Lock = PrivateAttr(default_factory=threading.Lock)
     _found: dict[str, FlowReference] = PrivateAttr(default_factory=dict)
     _answering: Answering = PrivateAttr(default_factory=Answering)
-    _files: UploadedFiles = PrivateAttr(default_factory=UploadedFiles)
 
     @override
     def get_resource_definition(self) -> ConfigurableResourceFactoryResourceDefinition:
@@ -156,8 +155,7 @@ class LangflowRestResource(Backend):
 
     @override
     def answer(self, request: CallRequest) -> dict[str, Any]:
-        uploading = self._files.handed_over(request, self.client) if request.files else nullcontext(request.tweaks)
-        with uploading as tweaks:
+        with uploaded(request, self.client) as tweaks:
             return self._answer(request, tweaks)
 
     def _answer(self, request: CallRequest, tweaks: dict[str, Any] | None) -> dict[str, Any]:
@@ -190,7 +188,7 @@ class LangflowRestResource(Backend):
 
     @override
     def jobs(self) -> LangflowJobs:
-        return LangflowJobs(self, self.job_timeout, self._files)
+        return LangflowJobs(self, self.job_timeout)
 
     @override
     def find_outcome(self, request: CallRequest, begun: Begun) -> Finding:
@@ -226,10 +224,6 @@ class LangflowRestResource(Backend):
     @override
     def takes_files(self) -> bool:
         return True
-
-    @override
-    def keeping_files(self) -> AbstractContextManager[None]:
-        return self._files.kept(self.client)
 
     @property
     @override
