@@ -211,13 +211,9 @@ class CallBackend(ABC):
         """Name the flow for calls that name none; None where nothing is configured to answer them."""
         return None
 
-    def refer_to(self, flow_id: str) -> FlowReference:
-        """Tell people which flow it is, without asking anyone. Override it to add a link."""
-        return FlowReference(flow_id)
-
     def look_up(self, flow_id: str) -> FlowReference:
-        """Find a flow's id, name and version before it is called. Override it to ask; it must not raise."""
-        return self.refer_to(flow_id)
+        """Tell a flow's id, name, version and page before it is called. Override it to ask; it must not raise."""
+        return FlowReference(flow_id)
 
     def jobs(self) -> Jobs | None:
         """Give what runs calls as durable jobs. Override it where the backend has such."""

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any, get_args
 
 import dagster as dg
@@ -108,7 +108,6 @@ class LangflowRestResource(Backend):
     )
     _client: LangflowClient | None = PrivateAttr(default=None)
     _connecting: threading.Lock = PrivateAttr(default_factory=threading.Lock)
-    _found: dict[str, FlowReference] = PrivateAttr(default_factory=dict)
     _answering: Answering = PrivateAttr(default_factory=Answering)
 
     @override
@@ -242,33 +241,25 @@ class LangflowRestResource(Backend):
         return flow_id
 
     @override
-    def refer_to(self, flow_id: str) -> FlowReference:
-        if found := self._found.get(flow_id):
-            return found
-        # Langflow's pages know flows by UUID; an endpoint name has to be looked for in the list.
-        page = f"flow/{flow_id}" if uuid_or_none(flow_id) else "flows"
-        return FlowReference(flow_id, url=f"{self.public_url.rstrip('/')}/{page}")
-
-    @override
     def look_up(self, flow_id: str) -> FlowReference:
+        pages = self.public_url.rstrip("/")
         try:
             flow = self.quick_client.recent_flow(flow_id)
         except LangflowError as error:
             # The call itself will say whatever is wrong, and more patiently.
             logger.warning("Flow %.100s could not be looked up for its name and version: %s", flow_id, error)
-            return replace(self.refer_to(flow_id), look_up_error=error)
-        found = FlowReference(
+            # Langflow's pages know flows by UUID; an endpoint name has to be looked for in the list.
+            page = f"flow/{flow_id}" if uuid_or_none(flow_id) else "flows"
+            return FlowReference(flow_id, url=f"{pages}/{page}", look_up_error=error)
+        return FlowReference(
             flow.id,
             name=flow.name,
-            url=f"{self.public_url.rstrip('/')}/flow/{flow.id}",
+            url=f"{pages}/flow/{flow.id}",
             endpoint_name=flow.endpoint_name,
             version=flow.version,
             needs_job=flow.asks_human,
             document=flow.raw,
         )
-        # For the links of a call that fails later on.
-        self._found[flow_id] = found
-        return found
 
     def _connect(self) -> LangflowClient:
         try:
