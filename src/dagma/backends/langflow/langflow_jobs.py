@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -54,7 +55,8 @@ class LangflowJobs:
 
     def submit(self, request: CallRequest, flow: FlowReference, idempotency_key: str) -> str:
         """Queue a job, or find the one of the same key."""
-        with uploaded(request, self.client, outlive=True) as tweaks:
+        uploading = uploaded(request, self.client, outlive=True) if request.files else nullcontext(request.tweaks)
+        with uploading as tweaks:
             return self.client.submit(
                 flow.flow_id,
                 request.input_value,

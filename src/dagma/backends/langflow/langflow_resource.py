@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import fields
 from typing import Any, get_args
 
@@ -154,22 +154,15 @@ class LangflowRestResource(Backend):
 
     @override
     def answer(self, request: CallRequest) -> dict[str, Any]:
-        with uploaded(request, self.client) as tweaks:
-            return self._answer(request, tweaks)
-
-    def _answer(self, request: CallRequest, tweaks: dict[str, Any] | None) -> dict[str, Any]:
-        choices: dict[str, Any] = {
-            "input_type": request.input_type,
-            "output_type": request.output_type,
-            "tweaks": tweaks,
-            "session_id": request.session_id,
-        }
-        if not request.stream:
-            return dict(self.client.run(request.flow_id, request.input_value, **choices).raw)
-        # The client ends a stream with the result, or raises.
-        events = self.client.stream(request.flow_id, request.input_value, **choices)
-        results = [event.result for event in events if event.result]
-        return dict(results[-1].raw)
+        uploading = uploaded(request, self.client) if request.files else nullcontext(request.tweaks)
+        with uploading as tweaks:
+            choices = {**_choices(request), "tweaks": tweaks}
+            if not request.stream:
+                return dict(self.client.run(request.flow_id, request.input_value, **choices).raw)
+            # The client ends a stream with the result, or raises.
+            events = self.client.stream(request.flow_id, request.input_value, **choices)
+            results = [event.result for event in events if event.result]
+            return dict(results[-1].raw)
 
     @override
     def read(self, response: Mapping[str, Any]) -> Answer:
@@ -204,7 +197,9 @@ class LangflowRestResource(Backend):
 
     @override
     def choose_mode(self, request: CallRequest, flow: FlowReference) -> Mode:
-        _refuse_unsendable(request)
+        # What Langflow can't be sent in any mode is refused before it is recorded.
+        check_flow_id(request.flow_id)
+        v1_body(request.input_value, **_choices(request))
         mode = request.mode or self.mode
         # v2 takes no types, and gives the events of a job instead of a stream.
         is_plain = request.input_type == "chat" and request.output_type == "chat" and not request.stream
@@ -279,22 +274,8 @@ class LangflowRestResource(Backend):
         return Access(**{field.name: _stripped(getattr(self, field.name)) for field in fields(Access)})
 
 
-def _refuse_unsendable(request: CallRequest) -> None:
-    """Raise if Langflow can't be sent this request in any mode.
-
-    Called before the call is recorded: a job's submit would fail as if the server were at fault, and be retried.
-
-    Raises:
-        LangflowError: It can't be sent; the error names the field.
-    """
-    check_flow_id(request.flow_id)
-    v1_body(
-        request.input_value,
-        input_type=request.input_type,
-        output_type=request.output_type,
-        tweaks=request.tweaks,
-        session_id=request.session_id,
-    )
+def _choices(request: CallRequest) -> dict[str, Any]:
+    return {name: getattr(request, name) for name in ("input_type", "output_type", "tweaks", "session_id")}
 
 
 def _stripped(setting: Any) -> Any:

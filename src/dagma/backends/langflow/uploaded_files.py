@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def uploaded(request: CallRequest, client: LangflowClient, *, outlive: bool = False) -> Iterator[dict[str, Any] | None]:
+def uploaded(request: CallRequest, client: LangflowClient, *, outlive: bool = False) -> Iterator[dict[str, Any]]:
     """Upload the files of a call, and delete them after the block, unless a flow may still read them.
 
     Args:
@@ -38,9 +38,6 @@ def uploaded(request: CallRequest, client: LangflowClient, *, outlive: bool = Fa
         BadFile: A file can't be read any more.
         LangflowError: It can't be uploaded. No flow was asked to run.
     """
-    if not request.files:
-        yield request.tweaks
-        return
     stored: list[StoredFile] = []
 
     def path_of(file: AttachedFile) -> str:
@@ -55,7 +52,7 @@ def uploaded(request: CallRequest, client: LangflowClient, *, outlive: bool = Fa
         with nothing_runs_yet():
             paths = {
                 name: [path_of(each) for each in files] if isinstance(files, tuple) else path_of(files)
-                for name, files in request.files.items()
+                for name, files in (request.files or {}).items()
             }
         yield with_paths(request.tweaks, paths)
     except BaseException as error:
