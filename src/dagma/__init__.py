@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from dagma.ledger import Usage as Usage
     from dagma.project import data_folder as data_folder
     from dagma.run_config.fixed_resource import FixedResource as FixedResource
-    from dagma.run_config.plain_config import PlainConfig as PlainConfig
 
 __version__ = "0.1.0"
 _MODULES = {
@@ -58,7 +57,6 @@ _MODULES = {
     "LangChainBackend": "dagma.backends.langchain",
     "LangflowError": "dagma.langflow",
     "LangflowRestResource": "dagma.backends.langflow.langflow_resource",
-    "PlainConfig": "dagma.run_config.plain_config",
     "RowResult": "dagma.batches.row_result",
     "RowsError": "dagma.batches.errors",
     "StoredTable": "dagma.components.stored_tables",
