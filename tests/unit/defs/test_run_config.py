@@ -140,16 +140,6 @@ def test_a_variable_that_cannot_be_read_is_named_without_its_value(
     assert "many" not in "".join(traceback.format_exception(refused.value))
 
 
-def test_a_resource_says_which_variables_it_reads_and_nothing_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("A_KEY", SECRET)
-    description = (
-        Keyed(key=dg.EnvVar("A_KEY"), others={"plain": "sk-plain"}).get_resource_definition().description or ""
-    )
-    assert "key (A_KEY)" in description
-    assert SECRET not in description
-    assert "sk-plain" not in description
-
-
 def test_a_resource_is_torn_down_and_has_its_context() -> None:
     ends: list[str] = []
 
