@@ -1,19 +1,18 @@
 """Files that are handed to a flow: contents, or paths in the project's data folder, by the field that takes them."""
 
 import hashlib
-import io
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from dagma import environment
+from dagma.calls.templates import is_missing
 from dagma.langflow import BadRequest
 from dagma.project import data_folder, project_folder
 
 DEFAULT_MOST_MB = 25.0
-_CHUNK_BYTES = 1 << 20
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,20}")
 _STARTS = {
     b"%PDF-": ".pdf",
@@ -54,8 +53,7 @@ class AttachedFile:
             return self.source
         if not isinstance(self.source, Path):
             return self.source()
-        with _opened(self.source, self.source.name) as file:
-            content = file.read(most_bytes() + 1)
+        content = _content(self.source, f"The file {self.source.name!r}")
         if hashlib.sha256(content).hexdigest() != self.digest:
             raise BadFile(
                 f"The file {self.source.name!r} has changed since the run began.", fix="Materialize the asset again."
@@ -82,7 +80,12 @@ def attach_files(files: Mapping[str, Any], tweaks: Mapping[str, Any] | None = No
         BadFile: One can't be handed over; the message says which, why, and what would do.
     """
     check_file_fields(files, tweaks)
-    return {name: _attached(value, f"The file for {name!r}") for name, value in files.items()}
+    attached: dict[str, AttachedFile | tuple[AttachedFile, ...]] = {}
+    for name, value in files.items():
+        what = f"The file for {name!r}"
+        is_list = isinstance(value, list | tuple)
+        attached[name] = tuple(_one(each, what) for each in value) if is_list else _one(value, what)
+    return attached
 
 
 def check_file_fields(names: Iterable[str], tweaks: Mapping[str, Any] | None) -> None:
@@ -138,25 +141,18 @@ def _field_of(name: str) -> tuple[str, str]:
     return component, field_name
 
 
-def _attached(value: Any, what: str) -> AttachedFile | tuple[AttachedFile, ...]:
-    if isinstance(value, list | tuple):
-        return tuple(_one(each, what) for each in value)
-    return _one(value, what)
-
-
 def _one(value: Any, what: str) -> AttachedFile:
     if isinstance(value, AttachedFile):
         return value
     if isinstance(value, bytes | bytearray | memoryview):
-        content = bytes(value)
-        return AttachedFile(_digest(io.BytesIO(content), what), _extension_of(content, what), content)
+        content = _bounded(bytes(value), what)
+        extension = next((known for start, known in _STARTS.items() if content.startswith(start)), ".txt")
+        return AttachedFile(hashlib.sha256(content).hexdigest(), extension, content)
     if isinstance(value, str | Path) and str(value).strip():
         path = _inside_data_folder(str(value), what)
-        with _opened(path, what) as file:
-            extension = path.suffix if _EXTENSION.fullmatch(path.suffix) else ""
-            return AttachedFile(_digest(file, what), extension.lower(), path)
-    is_missing = value is None or isinstance(value, str) or (isinstance(value, float) and value != value)
-    told = "empty" if is_missing else f"a {type(value).__name__}"
+        extension = path.suffix if _EXTENSION.fullmatch(path.suffix) else ""
+        return AttachedFile(hashlib.sha256(_content(path, what)).hexdigest(), extension.lower(), path)
+    told = "empty" if is_missing(value) or isinstance(value, str) else f"a {type(value).__name__}"
     raise BadFile(f"{what} is {told}.", fix="Give bytes, or a path in project/data.")
 
 
@@ -176,10 +172,11 @@ def _inside_data_folder(text: str, what: str) -> Path:
     return path
 
 
-def _opened(path: Path, what: str) -> BinaryIO:
+def _content(path: Path, what: str) -> bytes:
     try:
         if path.is_file():  # and no pipe, which would never end
-            return path.open("rb")
+            with path.open("rb") as file:
+                return _bounded(file.read(most_bytes() + 1), what)
         reason = "no file is there"
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -188,28 +185,10 @@ def _opened(path: Path, what: str) -> BinaryIO:
     ) from None
 
 
-def _digest(file: BinaryIO, what: str) -> str:
-    most, size, digest = most_bytes(), 0, hashlib.sha256()
-    while chunk := file.read(_CHUNK_BYTES):
-        size += len(chunk)
-        if size > most:
-            raise BadFile(
-                f"{what} is larger than {most / 1_000_000:g} MB.", fix="Make it smaller, or raise DAGMA_FILE_MAX_MB."
-            )
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _extension_of(content: bytes, what: str) -> str:
-    """Tell the kind of a content that has no name."""
-    for start, extension in _STARTS.items():
-        if content.startswith(start):
-            return extension
-    try:
-        content.decode()
-    except UnicodeDecodeError:
+def _bounded(content: bytes, what: str) -> bytes:
+    if len(content) > most_bytes():
         raise BadFile(
-            f"{what} is {len(content):,} bytes of a kind that can't be told: no PDF, picture or UTF-8 text.",
-            fix="Give the path of a file with an extension.",
-        ) from None
-    return ".txt"
+            f"{what} is larger than {most_bytes() / 1_000_000:g} MB.",
+            fix="Make it smaller, or raise DAGMA_FILE_MAX_MB.",
+        )
+    return content
