@@ -108,20 +108,15 @@ def progress_lines(events: Iterable[FlowEvent]) -> Iterator[str]:
 
 
 def _line(event: FlowEvent) -> str | None:
+    took = f" after {event.seconds:.2f} s" if event.seconds is not None else ""
     match event.kind:
         case "started":
             return f"the flow has started{_progress(event)}"
-        case "component_started":
-            return f"{event.component} has started{_progress(event)}"
-        case "component_finished":
-            took = f" after {event.seconds:.2f} s" if event.seconds is not None else ""
-            return f"{event.component} has finished{took}{_progress(event)}"
-        case "component_failed":
-            return f"{event.component} has failed{_progress(event)}"
+        case "component_started" | "component_finished" | "component_failed":
+            return f"{event.component} has {event.kind.removeprefix('component_')}{took}{_progress(event)}"
         case "waiting":
             return "it waits for a human's decision in Langflow"
         case "finished":
-            took = f" after {event.seconds:.2f} s" if event.seconds is not None else ""
             return f"the flow has finished{took}"
         case "failed" | "cancelled" | "timed_out" | "lost":
             return f"the flow has ended: {event.kind.replace('_', ' ')}"
