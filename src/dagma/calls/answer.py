@@ -53,11 +53,7 @@ class Answer:
     def from_response(cls, response: Mapping[str, Any]) -> "Answer":
         """Read `{"text": ..., "session_id": ..., "usage": [{"model", "input_tokens", ...}]}`.
 
-        Args:
-            response: The response; only `text` is required. One usage may stand without the list.
-
-        Returns:
-            The answer.
+        Only `text` is required, and one usage may stand without the list.
 
         Raises:
             MalformedResponse: It has no text, or its usage can't be read.
@@ -83,11 +79,7 @@ class Answer:
 
 
 def read_answer(read: Callable[[Mapping[str, Any]], Answer], response: dict[str, Any]) -> Answer:
-    """Read a response by the backend's `read`, which may raise anything.
-
-    Raises:
-        TypeError: It gave no answer.
-    """
+    """Read a response by the backend's `read`, which may raise anything; a TypeError if it gives no answer."""
     answer: Any = read(response)
     if not isinstance(answer, Answer):
         raise TypeError(f"read() gave a {type(answer).__name__} in place of an Answer")
@@ -105,14 +97,7 @@ def answer_or_nothing(read: Callable[[Mapping[str, Any]], Answer], response: dic
 def keep_answer(
     ledger: Ledger, begun: Begun, response: dict[str, Any], answer: Answer, seconds: float | None = None
 ) -> None:
-    """Record an answer.
-
-    Args:
-        ledger: Where.
-        begun: What the ledger said of the call.
-        response: The raw response.
-        answer: What it says.
-        seconds: How long the call took, where the backend does not say.
+    """Record an answer, and how long the call took where the backend does not say.
 
     Raises:
         LedgerError: It is not recorded.
@@ -130,14 +115,6 @@ def keep_answer(
 
 
 def total_of(usages: Sequence[Usage], name: str) -> int | None:
-    """Sum one kind of tokens over all models.
-
-    Args:
-        usages: What each model used.
-        name: `input_tokens`, `output_tokens` or `total`.
-
-    Returns:
-        The sum; None if a model did not report it.
-    """
+    """Sum `input_tokens`, `output_tokens` or `total` over all models; None if a model did not report it."""
     amounts = [getattr(usage, name) for usage in usages]
     return sum(amounts) if amounts and None not in amounts else None

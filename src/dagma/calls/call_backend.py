@@ -64,10 +64,7 @@ class Jobs(Protocol):
         """The same jobs for a caller in a hurry: nothing is waited for longer than some five seconds."""
 
     def submit(self, request: CallRequest, flow: FlowReference, idempotency_key: str) -> str:
-        """Start a job, or find the one that was started under the same key.
-
-        Returns:
-            The job's id.
+        """Start a job, or find the one that was started under the same key; return its id.
 
         Raises:
             LangflowError: It is not known to have started; doing it again with the same key is safe.
@@ -81,20 +78,14 @@ class Jobs(Protocol):
         """
 
     def collect(self, job_id: str, seconds: float) -> dict[str, Any]:
-        """Wait for a job's end, at most so many seconds.
-
-        Returns:
-            The raw response, in the same shape as that of a direct call.
+        """Wait for a job's end, at most so many seconds; return the raw response in the shape of a direct call.
 
         Raises:
             LangflowError: There is no answer, or not yet.
         """
 
     def stop(self, job_id: str) -> bool:
-        """Stop a job, within five seconds.
-
-        Returns:
-            Whether it was stopped; False if it had ended before.
+        """Stop a job, within five seconds; return False if it had ended before.
 
         Raises:
             LangflowError: It may go on.
@@ -144,11 +135,7 @@ class CallBackend(ABC):
     def explain(self, error: Exception) -> LangflowError:
         """Say what an exception of `answer` means. Override it where you know whether the call may have been paid.
 
-        Args:
-            error: What `answer` raised.
-
-        Returns:
-            The error to raise; `outcome="unknown"`, as here, keeps a retry from sending the call again.
+        The outcome "unknown", as here, keeps a retry from sending the call again.
         """
         return BackendError(f"The backend raised {raised(error)}.", outcome="unknown")
 
@@ -160,10 +147,7 @@ class CallBackend(ABC):
         """Find out what became of a direct call that was sent and whose end nobody saw. It must not raise.
 
         Override it where the server can be asked. Without it such a call fails, since sending it again may pay twice.
-
-        Args:
-            request: What was asked, in the session that it was asked in.
-            begun: The attempt.
+        The request has the session that it was asked in.
         """
         return CannotTell(f"{self.backend_name} can't be asked what became of it.")
 
@@ -171,9 +155,6 @@ class CallBackend(ABC):
         """Say whether `find_outcome` tells a direct call that was never sent from one whose answer was lost.
 
         A batch then begins such calls in the ledger many at a time, a moment before they are sent. It must not raise.
-
-        Args:
-            request: What would be asked.
         """
         return False
 

@@ -61,21 +61,12 @@ _EQUAL_CALLS: "WeakKeyDictionary[object, EqualCalls]" = WeakKeyDictionary()
 
 @dataclass(frozen=True, kw_only=True)
 class CallRequest:
-    """One input for one flow.
+    """One input for one flow. The attributes are what `Backend.run_flow` takes.
 
     Attributes:
         flow_id: The flow, as the caller names it.
-        input_value: The input.
-        output_type: Which of the flow's outputs to return.
-        input_type: Which of the flow's inputs gets the input.
-        tweaks: Values of component fields for this call only, by component id.
-        session_id: The conversation that the call belongs to. A backend always gets one: where the caller names none,
-            or only blanks, the call's own.
-        stream: Take the answer as it is produced.
-        mode: How to send it; None leaves it to the backend's setting.
-        row: What tells this call from the others of its step.
+        session_id: A backend always gets one: where the caller names none, or only blanks, the call's own.
         files: Files by the field that takes them. By their contents they decide the answer.
-        on_unknown: What to do if an earlier attempt may have been answered; None leaves it to the ledger's setting.
     """
 
     flow_id: str
@@ -198,16 +189,10 @@ class Caller:
 
     @classmethod
     def current(cls, context: dg.InitResourceContext | None) -> "Caller":
-        """Find out who calls.
+        """Find out who calls, by the step that executes, or by what the resource was initialized with.
 
         A thread that user code starts does not know its step, unless it runs in a copy of the step's context
         (`contextvars.copy_context().run`); a backend that Dagster initialized still knows the run there.
-
-        Args:
-            context: What the resource was initialized with, if Dagster did that.
-
-        Returns:
-            The caller.
         """
         try:
             step = dg.OpExecutionContext.get()
@@ -297,9 +282,6 @@ def principal_of(run: dg.DagsterRun) -> str:
 
     The tag `dagma/principal` is proved where a gateway stands before Dagster's webserver, which then sets it itself.
     Without one, it is what whoever launched the run claims.
-
-    Args:
-        run: The run.
 
     Returns:
         What the tag `dagma/principal` says; else `schedule:NAME`, `sensor:NAME`, `automation` or `backfill:ID`; else

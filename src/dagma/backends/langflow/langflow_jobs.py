@@ -86,14 +86,7 @@ class LangflowJobs:
 
 
 def progress_lines(events: Iterable[FlowEvent]) -> Iterator[str]:
-    """Turn the events of a job into lines for a log.
-
-    Args:
-        events: The events, as they come.
-
-    Yields:
-        Lines without the texts of messages, tokens and outputs.
-    """
+    """Turn the events of a job into lines for a log, without the texts of messages, tokens and outputs."""
     tokens, lines = 0, 0
     counted_at = time.monotonic()
     for event in events:
@@ -130,11 +123,7 @@ def _progress(event: FlowEvent) -> str:
 def run_response(result: CallResult) -> dict[str, Any]:
     """Write the answer of a job as `/api/v1/run` would have, so that assets see one shape whatever the mode.
 
-    Args:
-        result: The answer of a job, with what its trace tells.
-
-    Returns:
-        The body of a v1 run; beside it, under `job`, the state of the job as it came.
+    Beside it, under `job`, stands the state of the job as it came.
     """
     usage = _body_of(result.usage) if result.usage is not None else None
     usages = [{"model": model, **_body_of(used)} for model, used in result.usage_by_model.items()]

@@ -61,23 +61,13 @@ class Answering:
 
 @dataclass(frozen=True)
 class LangflowOutcomes:
-    """Finds out what became of direct calls.
-
-    Args:
-        clients: Talk to Langflow.
-        answering: Since when Langflow answers this process.
-    """
+    """Finds out what became of direct calls."""
 
     clients: Clients
     answering: Answering = field(default_factory=Answering)
 
     def find(self, request: CallRequest, begun: Begun) -> Finding:
-        """Say what became of a call, as far as it can be told now.
-
-        Args:
-            request: What was asked, in its session.
-            begun: The attempt.
-        """
+        """Say what became of a call, as far as it can be told now."""
         if begun.mode != "direct":
             return CannotTell(f"Langflow does not know its job {begun.job_id} any more.")
         try:
@@ -87,11 +77,7 @@ class LangflowOutcomes:
             return Running(asked) if error.retryable else CannotTell(asked)
 
     def tells_unsent(self, request: CallRequest) -> bool:
-        """Say whether a call that Langflow never got could be told from others.
-
-        Args:
-            request: What would be asked; its session is None where it is to be its own.
-        """
+        """Say whether a call that Langflow never got could be told from others. Its own session is still None."""
         try:
             return request.session_id is None and _stores_input(self._flow_of(request), request)
         except LangflowError:
