@@ -1,13 +1,13 @@
 """A LangChain runnable as the backend of calls. Needs the extra `dagma[langchain]` where runs execute."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import Field
 from typing_extensions import override
 
 from dagma.backends.function import CallableBackend
-from dagma.calls.answer import Answer
 from dagma.calls.call_backend import BackendError, raised
 from dagma.calls.request import CallRequest
 from dagma.langflow import BadRequest, LangflowError, MalformedResponse, RateLimited
@@ -54,7 +54,7 @@ class LangChainBackend(CallableBackend):
             if isinstance(error, LangflowError) and spent:
                 error.outcome = _after_spending(error.outcome)
             raise
-        return Answer(text=text, usages=_usages(meter), session_id=request.session_id).to_response()
+        return {"text": text, "session_id": request.session_id, "usage": [asdict(each) for each in _usages(meter)]}
 
     @override
     def explain(self, error: Exception) -> LangflowError:

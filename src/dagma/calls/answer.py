@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from dagma.langflow import MalformedResponse
@@ -42,12 +42,6 @@ class Answer:
             return None
         texts = (each if isinstance(each, str) else json.dumps(each, default=str) for each in self.outputs.values())
         return sum(map(len, texts))
-
-    def to_response(self) -> dict[str, Any]:
-        """Write the answer as a response that `from_response` reads: for backends without a shape of their own."""
-        usage = [{name: value for name, value in asdict(each).items() if value is not None} for each in self.usages]
-        optional = {"session_id": self.session_id, "usage": usage or None}
-        return {"text": self.text, **{name: value for name, value in optional.items() if value is not None}}
 
     @classmethod
     def from_response(cls, response: Mapping[str, Any]) -> "Answer":

@@ -96,23 +96,14 @@ class NestedTemplates:
 
     def __init__(self, value: Any, what: str, names: Iterable[str]) -> None:
         names = frozenset(names)
-        self._parsed: Any
-        if isinstance(value, str):
-            self._parsed = Template(value, what, names)
-        elif isinstance(value, Mapping):
-            self._parsed = {key: NestedTemplates(each, f"{what}.{key}", names) for key, each in value.items()}
-        elif isinstance(value, list | tuple):
-            self._parsed = [NestedTemplates(each, f"{what}[{place}]", names) for place, each in enumerate(value)]
-        else:
-            self._parsed = value
+        self.templates: list[Template] = []
+        """Every template."""
 
-    def templates(self) -> Iterator[Template]:
-        """Yield every template."""
-        if isinstance(self._parsed, Template):
-            yield self._parsed
-        elif isinstance(self._parsed, dict | list):
-            for each in self._parsed.values() if isinstance(self._parsed, dict) else self._parsed:
-                yield from each.templates()
+        def parsed(text: str, what: str) -> Template:
+            self.templates.append(Template(text, what, names))
+            return self.templates[-1]
+
+        self._parsed = _replaced(value, what, str, parsed)
 
     def value(self, values: Mapping[str, Any]) -> Any:
         """Fill each of them in.
@@ -120,14 +111,17 @@ class NestedTemplates:
         Raises:
             BadTemplateError: One of them can't be filled in.
         """
-        match self._parsed:
-            case Template():
-                return self._parsed.value(values)
-            case dict():
-                return {key: each.value(values) for key, each in self._parsed.items()}
-            case list():
-                return [each.value(values) for each in self._parsed]
-        return self._parsed
+        return _replaced(self._parsed, "", Template, lambda template, _: template.value(values))
+
+
+def _replaced(value: Any, what: str, leaf: type, replace: Callable[[Any, str], Any]) -> Any:
+    if isinstance(value, leaf):
+        return replace(value, what)
+    if isinstance(value, Mapping):
+        return {key: _replaced(each, f"{what}.{key}", leaf, replace) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_replaced(each, f"{what}[{place}]", leaf, replace) for place, each in enumerate(value)]
+    return value
 
 
 def is_missing(value: Any) -> bool:

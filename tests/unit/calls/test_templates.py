@@ -131,7 +131,7 @@ def test_every_text_of_tweaks_is_a_template() -> None:
     tweaks = {"Model-1": {"temperature": "{{ config.t }}", "stop": ["{{ config.t }}!"], "seed": 7}}
     templates = NestedTemplates(tweaks, "the tweaks", ["config"])
     assert templates.value({"config": {"t": 0.5}}) == {"Model-1": {"temperature": 0.5, "stop": ["0.5!"], "seed": 7}}
-    assert [template.what for template in templates.templates()] == [
+    assert [template.what for template in templates.templates] == [
         "the tweaks.Model-1.temperature",
         "the tweaks.Model-1.stop[0]",
     ]
