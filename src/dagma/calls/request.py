@@ -51,8 +51,6 @@ FRESH_SECONDS = 1.0
 # How often the status is looked at while a job runs.
 POLL_SECONDS = 2.0
 
-# Found once for a run: every call of a batch asks for it, and the answer is several queries away.
-_SCOPES: WeakKeyDictionary[dg.DagsterInstance, dict[str, str]] = WeakKeyDictionary()
 # When each run was looked at, and whether it was cancelled.
 _SEEN: WeakKeyDictionary[dg.DagsterInstance, dict[str, tuple[float, bool]]] = WeakKeyDictionary()
 # By Dagster's context of each attempt of a step: they are forgotten with it.
@@ -168,12 +166,8 @@ class Caller:
     Attributes:
         scope: What a retry shares with the run it retries, and a run from scratch with no other.
         log: Where to tell people what happens.
-        run_id: The run.
-        step: The step.
-        partition: The partition.
         retry_number: How often the step was retried within its run.
         principal: Who asked, as `principal_of` says.
-        instance: Knows the state of runs.
         equal_calls: Tells equal calls of the step's attempt apart, whichever backend objects they go through.
     """
 
@@ -203,7 +197,8 @@ class Caller:
             return cls(scope=uuid.uuid4().hex, log=logger)
         attempt = step.get_step_execution_context() if step else None
         return cls(
-            scope=_scope(known.run, known.instance),
+            # Not `root_run_id`: the retry of a run that was itself executed again from scratch has the first run's.
+            scope=retry_chain(known.run, known.instance)[-1],
             log=known.log or logger,
             run_id=known.run.run_id,
             step=attempt.step.key if attempt else None,
@@ -323,17 +318,6 @@ def _is_cancelled(instance: dg.DagsterInstance, run_id: str, *, fresh_seconds: f
     found = run is not None and run.status in (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
     known[run_id] = (time.monotonic(), found)
     return found
-
-
-def _scope(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
-    """Name the run that this one retries, however often: itself where it retries none.
-
-    `root_run_id` is not it: the retry of a run that was itself executed again from scratch has the first run's.
-    """
-    known = _SCOPES.setdefault(instance, {})
-    if run.run_id not in known:
-        known[run.run_id] = retry_chain(run, instance)[-1]
-    return known[run.run_id]
 
 
 def _retries(run: dg.DagsterRun) -> bool:
