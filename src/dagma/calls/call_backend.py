@@ -207,15 +207,7 @@ class CallBackend(ABC):
 
 @dataclass(frozen=True)
 class CallContext:
-    """What takes part in a call.
-
-    Attributes:
-        backend: What answers it.
-        request: What to ask, in its session.
-        flow: The flow, looked up.
-        caller: Who asks.
-        ledger: Where it is recorded.
-    """
+    """What takes part in a call. The request has its session, and the flow was looked up."""
 
     backend: CallBackend
     request: CallRequest

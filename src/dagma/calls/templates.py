@@ -83,12 +83,7 @@ class Template:
 
 
 class NestedTemplates:
-    """Templates inside of lists and dicts, such as tweaks: every text is one.
-
-    Args:
-        value: What holds them; numbers, booleans and None stay as they are.
-        what: What it is, for errors.
-        names: The variables that there will be.
+    """Templates inside of lists and dicts, such as tweaks: every text is one, and all else stays as it is.
 
     Raises:
         BadTemplateError: One of them can't be used.

@@ -32,12 +32,7 @@ class Clients(Protocol):
 
 @dataclass(frozen=True)
 class LangflowJobs:
-    """Runs calls by `/api/v2/workflows` in the mode `background`.
-
-    Args:
-        clients: Talk to Langflow.
-        seconds: How long a job may take.
-    """
+    """Runs calls by `/api/v2/workflows` in the mode `background`. A job may take so many seconds."""
 
     clients: Clients
     seconds: float
