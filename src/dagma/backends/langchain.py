@@ -10,7 +10,7 @@ from typing_extensions import override
 from dagma.backends.function import CallableBackend
 from dagma.calls.call_backend import BackendError, raised
 from dagma.calls.request import CallRequest
-from dagma.langflow import BadRequest, LangflowError, MalformedResponse, RateLimited
+from dagma.langflow import BadRequest, LangflowError, RateLimited
 from dagma.langflow.error_responses import retry_after
 from dagma.langflow.errors import Outcome
 from dagma.ledger import Usage
@@ -36,6 +36,7 @@ class LangChainBackend(CallableBackend):
         runnable = self.loaded
         # Imported here: the image of the stack has no LangChain, and Dagster loads definitions without running them.
         from langchain_core.callbacks import UsageMetadataCallbackHandler
+        from langchain_core.output_parsers import StrOutputParser
 
         meter = UsageMetadataCallbackHandler()
         config = {
@@ -47,7 +48,9 @@ class LangChainBackend(CallableBackend):
         try:
             # Of a stream, models tell no tokens unless they are asked to, and agents no answer.
             given = runnable.invoke(asked, config)
-            text = _text(given)
+            # An agent gives its state, whose last message is the answer.
+            is_state = isinstance(given, Mapping) and given.get("messages")
+            text = StrOutputParser().invoke(given["messages"][-1] if is_state else given)
         except Exception as error:
             # Kept on the error itself: threads share the backend.
             vars(error)[_SPENT] = spent = _usages(meter)
@@ -96,26 +99,6 @@ class LangChainBackend(CallableBackend):
 def _after_spending(outcome: Outcome) -> Outcome:
     """Say how a call ended that was refused in the middle of a chain, whose models before that are paid."""
     return "failed" if outcome == "not_run" else outcome
-
-
-def _text(given: Any) -> str:
-    """Give the text of what a runnable gave: a text, a message, or an agent's state with messages."""
-    if isinstance(given, Mapping) and isinstance(given.get("messages"), list) and given["messages"]:
-        given = given["messages"][-1]
-    if isinstance(given, str):
-        return given
-    content = getattr(given, "content", None)
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        # Blocks of text among others, such as a model's reasoning or its calls of tools.
-        texts = [block if isinstance(block, str) else block.get("text", "") for block in content]
-        return "".join(texts)
-    raise MalformedResponse(
-        f"The runnable gave a {type(given).__name__}, which has no text.",
-        fix="End the chain with StrOutputParser(), or with a model.",
-        outcome="failed",
-    )
 
 
 def _usages(meter: Any) -> tuple[Usage, ...]:

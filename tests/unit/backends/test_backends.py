@@ -78,8 +78,9 @@ def test_session_and_tweaks_are_configurable_fields() -> None:
 
 
 def test_a_runnable_without_text_is_an_error() -> None:
-    with pytest.raises(MalformedResponse, match="int"):
+    with pytest.raises(BackendError, match="Input should be a valid string") as caught:
         LangChainBackend(target=f"{HERE}:numbers").run_flow("hi")
+    assert caught.value.outcome == "failed"
 
 
 @pytest.mark.parametrize(
