@@ -289,15 +289,6 @@ def _stripped(setting: Any) -> Any:
     return setting.strip() or None if isinstance(setting, str) else setting
 
 
-def mode_from_environment() -> CallMode:
-    """Read how calls are sent from `LANGFLOW_MODE`.
-
-    Raises:
-        SettingError: It is none of the modes.
-    """
-    return environment.choice("LANGFLOW_MODE", get_args(CallMode), default="direct")
-
-
 def langflow_from_environment(policy: CallPolicy | None = None) -> LangflowRestResource:
     """Configure Langflow from `LANGFLOW_*` variables.
 
@@ -322,7 +313,7 @@ def langflow_from_environment(policy: CallPolicy | None = None) -> LangflowRestR
     files: dict[str, Any] = {field: getattr(access, field) for field in FILE_VARIABLES}
     return LangflowRestResource(
         timeout=environment.positive_number("LANGFLOW_TIMEOUT_SECONDS", default=300.0),
-        mode=mode_from_environment(),
+        mode=environment.choice("LANGFLOW_MODE", get_args(CallMode), default="direct"),
         job_timeout=environment.positive_number("LANGFLOW_JOB_TIMEOUT_SECONDS", default=3600.0),
         verify_tls=access.verify_tls,
         public_url=environment.text("LANGFLOW_PUBLIC_URL", default=DEFAULT_BASE_URL),
