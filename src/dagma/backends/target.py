@@ -11,11 +11,7 @@ class TargetError(ValueError):
 
 
 def load_target(target: str) -> Any:
-    """Import what a target names, which may stand in the user's project.
-
-    Raises:
-        TargetError: There is no such module or attribute.
-    """
+    """Import what a target names, which may stand in the user's project; a TargetError if it can't be had."""
     add_to_path()
     try:
         return pkgutil.resolve_name(target)

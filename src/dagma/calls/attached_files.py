@@ -68,13 +68,8 @@ FieldFiles = Mapping[str, AttachedFile | tuple[AttachedFile, ...]]
 def attach_files(files: Mapping[str, Any], tweaks: Mapping[str, Any] | None = None) -> FieldFiles:
     """Look at files before a call is made: their fields, paths, sizes and contents.
 
-    Args:
-        files: By `component.field`, as in tweaks: bytes, a path, or a list of them. Relative paths start in the
-            project's folder, as those of rows do; all have to lead into its data folder.
-        tweaks: Those of the same call.
-
-    Returns:
-        The same fields with what was found.
+    By `component.field`, as in tweaks, they are bytes, a path, or a list of them. Relative paths start in the project's
+    folder, as those of rows do; all have to lead into its data folder.
 
     Raises:
         BadFile: One can't be handed over; the message says which, why, and what would do.
@@ -89,11 +84,7 @@ def attach_files(files: Mapping[str, Any], tweaks: Mapping[str, Any] | None = No
 
 
 def check_file_fields(names: Iterable[str], tweaks: Mapping[str, Any] | None) -> None:
-    """Check that files name a component and a field, and none that has a tweak.
-
-    Raises:
-        BadFile: One does not.
-    """
+    """Raise a BadFile if one of them names no component and field, or one that has a tweak."""
     for name in names:
         component, field_name = _field_of(name)
         if not component or not field_name:
@@ -106,12 +97,7 @@ def check_file_fields(names: Iterable[str], tweaks: Mapping[str, Any] | None) ->
 
 
 def with_paths(tweaks: Mapping[str, Any] | None, paths: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the paths of uploaded files to tweaks.
-
-    Args:
-        tweaks: Values of fields by component id.
-        paths: By `component.field`, a path on the server or a list of them.
-    """
+    """Add the paths of uploaded files to tweaks: by `component.field`, a path on the server or a list of them."""
     merged = {component: dict(values) for component, values in (tweaks or {}).items()}
     for name, path in paths.items():
         component, field_name = _field_of(name)
@@ -128,11 +114,7 @@ def identity_of(files: FieldFiles) -> dict[str, Any]:
 
 
 def most_bytes() -> int:
-    """Read how large a file may be: `DAGMA_FILE_MAX_MB`.
-
-    Raises:
-        SettingError: It is no such number.
-    """
+    """Read how large a file may be: `DAGMA_FILE_MAX_MB`."""
     return int(environment.positive_number("DAGMA_FILE_MAX_MB", DEFAULT_MOST_MB) * 1_000_000)
 
 

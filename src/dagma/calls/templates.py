@@ -101,11 +101,7 @@ class NestedTemplates:
         self._parsed = _replaced(value, what, str, parsed)
 
     def value(self, values: Mapping[str, Any]) -> Any:
-        """Fill each of them in.
-
-        Raises:
-            BadTemplateError: One of them can't be filled in.
-        """
+        """Fill each of them in; a BadTemplateError says which one can't be."""
         return _replaced(self._parsed, "", Template, lambda template, _: template.value(values))
 
 

@@ -51,10 +51,6 @@ def allowed_from_environment() -> Mapping[str, set[str | None]]:
 def check_launch_tweaks(tweaks: Mapping[str, Any], flow: FlowReference) -> None:
     """Refuse tweaks of a run's config that would set more than a run's config may.
 
-    Args:
-        tweaks: Values by field, by component id.
-        flow: The flow, looked up.
-
     Raises:
         BadRequest: The flow has no such component or field, or the list does not have it; then the error says which
             setting allows it.

@@ -295,9 +295,6 @@ def langflow_from_environment(policy: CallPolicy | None = None) -> LangflowRestR
     What may hold a secret is an EnvVar, which every process reads for itself, from the variable or from the file that
     `NAME_FILE` names, and no snapshot holds. Those that are not set are left out.
 
-    Args:
-        policy: How patiently calls are made.
-
     Raises:
         SettingError: A variable has a value that can't be used, or that can't stand beside another's.
     """
