@@ -117,10 +117,8 @@ class FlowReference:
 
     Attributes:
         flow_id: Its id, or the name by which it was called where the id is not known.
-        name: Its display name.
         url: Its page.
         endpoint_name: The name that calls may use in place of the id.
-        version: The version of its content.
         needs_job: Whether it can only run as a job, as a flow that asks a human.
         look_up_error: Why it could not be looked up, where that was tried.
         document: The flow as its server stores it, with the fields that tweaks can set; None where that is not known.
@@ -209,17 +207,25 @@ class Caller:
             equal_calls=_EQUAL_CALLS.setdefault(attempt, EqualCalls()) if attempt else EqualCalls(),
         )
 
-    def is_cancelled(self) -> bool:
-        """Tell a user's cancel from a worker that is shut down: both interrupt the step in the same way."""
-        return self.instance is not None and self.run_id is not None and _is_cancelled(self.instance, self.run_id)
+    def is_cancelled(self, fresh_seconds: float = 0.0) -> bool:
+        """Tell a user's cancel from a worker that is shut down, by what was seen so many seconds ago."""
+        if self.instance is None or self.run_id is None:
+            return False
+        known = _SEEN.setdefault(self.instance, {})
+        seen_at, found = known.get(self.run_id, (float("-inf"), False))
+        if not found and time.monotonic() - seen_at >= fresh_seconds:
+            run = self.instance.get_run_by_id(self.run_id)
+            found = run is not None and run.status in (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
+            known[self.run_id] = (time.monotonic(), found)
+        return found
 
     def sees_cancel(self) -> bool:
         """Tell of a cancel up to a second late, and never raise: for callers that ask often."""
         # Nobody else can cancel a run in memory, and looking at it locks its tables for the thread that executes it.
-        if self.instance is None or self.run_id is None or self.instance.is_ephemeral:
+        if self.instance is None or self.instance.is_ephemeral:
             return False
         try:
-            return _is_cancelled(self.instance, self.run_id, fresh_seconds=FRESH_SECONDS)
+            return self.is_cancelled(FRESH_SECONDS)
         except Exception as error:  # noqa: BLE001 (a call does not fail because Dagster's database is away)
             logger.warning("Whether run %s is cancelled can't be told: %s", self.run_id, error)
             return False
@@ -306,18 +312,6 @@ def retry_chain(run: dg.DagsterRun, instance: dg.DagsterInstance) -> list[str]:
         chain.append(known.parent_run_id)
         known = instance.get_run_by_id(known.parent_run_id)
     return chain
-
-
-def _is_cancelled(instance: dg.DagsterInstance, run_id: str, *, fresh_seconds: float = 0.0) -> bool:
-    """Tell whether a user has cancelled a run, by what was seen so many seconds ago. A cancelled run stays so."""
-    known = _SEEN.setdefault(instance, {})
-    seen_at, was_cancelled = known.get(run_id, (float("-inf"), False))
-    if was_cancelled or time.monotonic() - seen_at < fresh_seconds:
-        return was_cancelled
-    run = instance.get_run_by_id(run_id)
-    found = run is not None and run.status in (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
-    known[run_id] = (time.monotonic(), found)
-    return found
 
 
 def _retries(run: dg.DagsterRun) -> bool:

@@ -60,12 +60,8 @@ def uploaded(request: CallRequest, client: LangflowClient, *, outlive: bool = Fa
         raise
     finally:
         for each in () if outlive else stored:
-            _delete(each, client)
-
-
-def _delete(stored: StoredFile, client: LangflowClient) -> None:
-    try:
-        client.hurried(DELETE_SECONDS, RetryPolicy(2)).delete_file(stored.id)
-    except LangflowError as error:
-        # The call has its answer all the same.
-        logger.warning("The file %s stays on Langflow until `dagma prune` deletes it: %s", stored.name, error)
+            try:
+                client.hurried(DELETE_SECONDS, RetryPolicy(2)).delete_file(each.id)
+            except LangflowError as error:
+                # The call has its answer all the same.
+                logger.warning("The file %s stays on Langflow until `dagma prune` deletes it: %s", each.name, error)
