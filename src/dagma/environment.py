@@ -26,11 +26,7 @@ def text(name: str, default: str, *, variables: Mapping[str, str] = os.environ) 
 @overload
 def text(name: str, default: None = None, *, variables: Mapping[str, str] = os.environ) -> str | None: ...
 def text(name: str, default: str | None = None, *, variables: Mapping[str, str] = os.environ) -> str | None:
-    """Read a text, without surrounding blanks: the variable, the file that `NAME_FILE` names, or the project's own.
-
-    Raises:
-        SettingError: The file can't be read.
-    """
+    """Read a text, without surrounding blanks: the variable, the file that `NAME_FILE` names, or the project's own."""
     path = variables.get(f"{name}_FILE", "").strip()
     return (
         variables.get(name, "").strip()

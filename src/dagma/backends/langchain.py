@@ -75,12 +75,11 @@ class LangChainBackend(CallableBackend):
         cause = f"{self.target} raised {raised(error)}."
         response = getattr(error, "response", None)
         status = getattr(error, "status_code", getattr(response, "status_code", None))
-        match status:
-            case 429:
-                headers = getattr(response, "headers", None)
-                return RateLimited(cause, status=429, retry_after=retry_after(headers or {}))
-            case int() if 400 <= status < 500 and status != 408:
-                return BadRequest(cause, fix="Check the provider's key and its rights, and the request.", status=status)
+        if status == 429:
+            headers = getattr(response, "headers", None)
+            return RateLimited(cause, status=429, retry_after=retry_after(headers or {}))
+        if isinstance(status, int) and 400 <= status < 500 and status != 408:
+            return BadRequest(cause, fix="Check the provider's key and its rights, and the request.", status=status)
         # What a provider's client raises may come after the model was paid, whatever it is called.
         is_local = isinstance(error, _LOCAL_ERRORS) and not isinstance(status, int)
         return BackendError(cause, outcome="failed" if is_local else "unknown")

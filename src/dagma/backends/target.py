@@ -3,20 +3,17 @@
 import pkgutil
 from typing import Any
 
+from dagma.environment import SettingError
 from dagma.project import add_to_path
 
 
-class TargetError(ValueError):
-    """What `package.module:attribute` names can't be had; the message says why."""
-
-
 def load_target(target: str) -> Any:
-    """Import what a target names, which may stand in the user's project; a TargetError if it can't be had."""
+    """Import what a target names, which may stand in the user's project; a SettingError if it can't be had."""
     add_to_path()
     try:
         return pkgutil.resolve_name(target)
     except (AttributeError, ImportError, ValueError) as error:
-        raise TargetError(
+        raise SettingError(
             f"{target!r} can't be imported: {error}. Write package.module:attribute, and put the module into project/, "
             "or its package into project/requirements.txt; then `make up`."
         ) from error

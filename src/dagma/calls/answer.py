@@ -50,7 +50,8 @@ class Answer:
         Only `text` is required, and one usage may stand without the list.
 
         Raises:
-            MalformedResponse: It has no text, or its usage can't be read.
+            MalformedResponse: It has no text.
+            TypeError: A usage names what there is not.
         """
         text, session_id = response.get("text"), response.get("session_id")
         if not isinstance(text, str):
@@ -60,15 +61,7 @@ class Answer:
                 outcome="failed",
             )
         usage = response.get("usage") or ()
-        try:
-            listed = [usage] if isinstance(usage, Mapping) else usage
-            usages = tuple(Usage(**each) for each in listed)
-        except TypeError as error:
-            raise MalformedResponse(
-                f"The usage in the backend's response can't be read: {error}.",
-                fix="Give model, input_tokens, output_tokens and total_tokens, or leave it out.",
-                outcome="failed",
-            ) from None
+        usages = tuple(Usage(**each) for each in ([usage] if isinstance(usage, Mapping) else usage))
         return cls(text=text, usages=usages, session_id=None if session_id is None else str(session_id))
 
 

@@ -301,11 +301,7 @@ def principal_of(run: dg.DagsterRun) -> str:
 
 
 def retry_chain(run: dg.DagsterRun, instance: dg.DagsterInstance) -> list[str]:
-    """Find the runs whose calls a run shares because it retries them.
-
-    Returns:
-        The ids of the run, of the one that it retries, and so on. The last one is their scope.
-    """
+    """Give the ids of a run, of the one that it retries, and so on: they share their calls. The last is their scope."""
     chain = [run.run_id]
     known: dg.DagsterRun | None = run
     while known is not None and known.parent_run_id and _retries(known):

@@ -50,11 +50,7 @@ class FixedResource(dg.ConfigurableResource[Any]):
         )
 
     def with_values(self) -> Self:
-        """Give the same with the values of its variables, for code that Dagster does not hand it to.
-
-        Raises:
-            SettingError: A variable is not set.
-        """
+        """Give the same with the values of its variables, for code that Dagster does not hand it to."""
         return self.model_copy(update={name: setting_value(value) for name, value in self})
 
     @contextlib.contextmanager
@@ -70,11 +66,7 @@ class FixedResource(dg.ConfigurableResource[Any]):
 
 
 def setting_value(setting: Any) -> Any:
-    """Put the value in place of a `dg.EnvVar`; give back anything else.
-
-    Raises:
-        SettingError: Neither the variable nor its file is set, or it is no number where one belongs.
-    """
+    """Put the value in place of a `dg.EnvVar`; a SettingError if there is none. Give back anything else."""
     variable = getattr(setting, "env_var_name", None)
     if variable is None:
         return setting

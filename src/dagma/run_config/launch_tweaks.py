@@ -29,11 +29,7 @@ OBJECT_TYPES = frozenset({"dict", "NestedDict", "mcp"})
 def allowed_from_environment() -> Mapping[str, set[str | None]]:
     """Read which fields a run's config may set: `ALWAYS_ALLOWED`, and what `DAGMA_RUN_CONFIG_TWEAKS` adds.
 
-    Returns:
-        The components that a field may be set of, by the field's name; None stands for every component.
-
-    Raises:
-        SettingError: An entry names no component or no field.
+    By the field's name these are the components that it may be set of; None stands for every component.
     """
     allowed: dict[str, set[str | None]] = {}
     entries = f"{ALWAYS_ALLOWED},{environment.text(VARIABLE, '')}".split(",")
