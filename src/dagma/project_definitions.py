@@ -34,11 +34,7 @@ class ProjectError(Exception):
 
 
 def load_project() -> dg.Definitions:
-    """Load `project/defs`; where it is missing or empty, the project defines nothing.
-
-    Raises:
-        ProjectError: A file of a component can't be read, or Dagster finds a fault in it.
-    """
+    """Load `project/defs`; where it is missing or empty, the project defines nothing."""
     folder = project_folder()
     if not _has_definitions(folder / "defs"):
         return dg.Definitions()

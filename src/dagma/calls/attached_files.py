@@ -33,8 +33,7 @@ class AttachedFile:
     """A file for a field of a flow.
 
     Attributes:
-        digest: SHA-256 of its content, in hex. With the extension it decides the answer, and so whether a call is the
-            same; the path does not.
+        digest: SHA-256 of its content, in hex. With the extension, but not the path, it decides the answer.
         extension: Its extension with the dot, by which components tell its kind.
         source: Where its content is, or the content itself, or what reads it.
     """
@@ -44,11 +43,7 @@ class AttachedFile:
     source: Path | bytes | Callable[[], bytes] = field(repr=False, compare=False)
 
     def read(self) -> bytes:
-        """Read the content.
-
-        Raises:
-            BadFile: It is gone, or is not what it was.
-        """
+        """Read the content; a BadFile if it is gone, or is not what it was."""
         if isinstance(self.source, bytes):
             return self.source
         if not isinstance(self.source, Path):
@@ -71,8 +66,7 @@ def attach_files(files: Mapping[str, Any], tweaks: Mapping[str, Any] | None = No
     By `component.field`, as in tweaks, they are bytes, a path, or a list of them. Relative paths start in the project's
     folder, as those of rows do; all have to lead into its data folder.
 
-    Raises:
-        BadFile: One can't be handed over; the message says which, why, and what would do.
+    A BadFile says which one can't be handed over, why, and what would do.
     """
     check_file_fields(files, tweaks)
     attached: dict[str, AttachedFile | tuple[AttachedFile, ...]] = {}

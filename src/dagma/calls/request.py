@@ -231,11 +231,7 @@ class Caller:
             return False
 
     def stop_if_cancelled(self) -> None:
-        """Raise the interrupt of a cancel, which Dagster raises in the run's main thread only.
-
-        Raises:
-            DagsterExecutionInterruptedError: The run is cancelled.
-        """
+        """Raise the interrupt of a cancel, which Dagster raises in the run's main thread only."""
         if self.sees_cancel():
             raise dg.DagsterExecutionInterruptedError("The run is cancelled.")
 

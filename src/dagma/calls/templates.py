@@ -56,20 +56,13 @@ class Template:
         return frozenset(_members(self._tree, name))
 
     def text(self, values: Mapping[str, Any]) -> str:
-        """Fill it in.
-
-        Raises:
-            BadTemplateError: It uses what the values do not have, or an expression fails on them.
-        """
+        """Fill it in; a BadTemplateError if it uses what the values do not have, or an expression fails on them."""
         return str(self._filled(values, _joined))
 
     def value(self, values: Mapping[str, Any]) -> Any:
         """Fill it in; one that is a single expression, such as `{{ config.temperature }}`, gives what that is.
 
         Of a value that is missing it gives an empty text: a field of a flow is empty then, and not null.
-
-        Raises:
-            BadTemplateError: As for `text`.
         """
         return self._filled(values, _single)
 

@@ -77,7 +77,8 @@ class LangflowJobs:
     def spent(self, job_id: str) -> tuple[Usage, ...]:
         """Read the tokens off the job's trace."""
         trace = self.clients.quick_client.trace(job_id)
-        return usages_by_model(trace.usage_by_model) if trace is not None else ()
+        used = trace.usage_by_model if trace is not None else {}
+        return tuple(each for model, usage in used.items() for each in usages_of(usage, model))
 
 
 def progress_lines(events: Iterable[FlowEvent]) -> Iterator[str]:
@@ -154,13 +155,7 @@ def job_of(response: Mapping[str, Any]) -> Mapping[str, Any]:
 def usages_of_job(job: Mapping[str, Any]) -> tuple[Usage, ...]:
     """Read what each model used in a job, from what `job_of` gives; nothing where it does not tell them apart."""
     bodies = objects(job.get("usages"))
-    read = {text_or_none(body.get("model")): usage for body in bodies if (usage := TokenUsage.of(body)) is not None}
-    return usages_by_model(read)
-
-
-def usages_by_model(usages: Mapping[str | None, TokenUsage]) -> tuple[Usage, ...]:
-    """Tell the ledger what each model used."""
-    return tuple(each for model, usage in usages.items() for each in usages_of(usage, model))
+    return tuple(each for body in bodies for each in usages_of(TokenUsage.of(body), text_or_none(body.get("model"))))
 
 
 def usages_of(usage: TokenUsage | None, model: str | None) -> tuple[Usage, ...]:
