@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
@@ -299,17 +299,38 @@ def principal_of(run: dg.DagsterRun) -> str:
 def retry_chain(run: dg.DagsterRun, instance: dg.DagsterInstance) -> list[str]:
     """Give the ids of a run, of the one that it retries, and so on: they share their calls. The last is their scope."""
     chain = [run.run_id]
-    known: dg.DagsterRun | None = run
-    while known is not None and known.parent_run_id and _retries(known):
-        chain.append(known.parent_run_id)
-        known = instance.get_run_by_id(known.parent_run_id)
+    while run.parent_run_id and (RETRY_NUMBER_TAG in run.tags or RESUME_RETRY_TAG in run.tags or _resumes_assets(run)):
+        parent = instance.get_run_by_id(run.parent_run_id)
+        if not _retries(run, parent, instance):
+            break
+        chain.append(run.parent_run_id)
+        if parent is None:
+            break
+        run = parent
     return chain
 
 
-def _retries(run: dg.DagsterRun) -> bool:
-    """Tell whether a run resumes its parent. Dagster hands the third tag on to what re-executes such a run (1.13)."""
-    is_retry = RETRY_NUMBER_TAG in run.tags or RESUME_RETRY_TAG in run.tags
-    return is_retry or run.tags.get(ASSET_RESUME_RETRY_TAG) == "true"
+def _retries(run: dg.DagsterRun, parent: dg.DagsterRun | None, instance: dg.DagsterInstance) -> bool:
+    if RETRY_NUMBER_TAG in run.tags or RESUME_RETRY_TAG in run.tags:
+        return True
+    # Dagster hands this tag on to whatever is executed again later, "All steps" included (1.13).
+    if parent is None or not _resumes_assets(parent):
+        return True
+    return run.asset_selection == _assets_to_resume(parent, instance)
+
+
+def _resumes_assets(run: dg.DagsterRun) -> bool:
+    """Tell a run that "From asset failure" made, or one that inherited that run's tags."""
+    return run.tags.get(ASSET_RESUME_RETRY_TAG) == "true"
+
+
+def _assets_to_resume(run: dg.DagsterRun, instance: dg.DagsterInstance) -> Set[dg.AssetKey] | None:
+    """Ask Dagster what "From asset failure" would execute of a run; None where the run's plan is gone."""
+    if run.execution_plan_snapshot_id is None:
+        return None
+    plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+    assets, _checks = instance.run_domain.get_keys_to_reexecute(run.run_id, plan)
+    return assets
 
 
 def _partition(run: dg.DagsterRun) -> str | None:

@@ -66,10 +66,18 @@ def test_each_resumption_from_asset_failure_shares_the_calls_of_the_first_run(in
     assert execute(instance, FROM_ASSET_FAILURE, "asking", parent=third)[1] == scope == first.run_id
 
 
-def test_all_steps_of_a_resumption_from_asset_failure_resume_too(instance: dg.DagsterInstance) -> None:
-    first, scope = execute(instance, FAILING)
+def test_all_steps_of_a_resumption_that_made_its_assets_start_over(instance: dg.DagsterInstance) -> None:
+    first, _ = execute(instance, FAILING)
     second, _ = execute(instance, FROM_ASSET_FAILURE, "asking", parent=first)
-    assert execute(instance, FROM_ASSET_FAILURE, parent=second)[1] == scope
+    third, scope = execute(instance, FROM_ASSET_FAILURE, "asking", parent=second)
+    assert scope == third.run_id
+
+
+def test_all_steps_of_a_resumption_that_made_some_of_its_assets_start_over(instance: dg.DagsterInstance) -> None:
+    first, _ = execute(instance, FAILING)
+    second, _ = execute(instance, {**FROM_ASSET_FAILURE, **FAILING}, "easy", "asking", parent=first)
+    third, scope = execute(instance, FROM_ASSET_FAILURE, "easy", "asking", parent=second)
+    assert scope == third.run_id
 
 
 def test_the_inherited_mark_can_be_taken_away_to_start_over(instance: dg.DagsterInstance) -> None:
