@@ -4,69 +4,40 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dagma.backends.backend import Backend
-    from dagma.backends.function import CallableBackend
-    from dagma.backends.langchain import LangChainBackend
-    from dagma.backends.langflow.langflow_resource import LangflowRestResource, langflow_from_environment
-    from dagma.batches.ask_rows import ask_rows
-    from dagma.batches.errors import BatchStopped, RowsError
-    from dagma.batches.row_result import RowResult
-    from dagma.calls.answer import Answer
-    from dagma.calls.call_policy import CallPolicy
-    from dagma.calls.call_record import describe_attempts, describe_call, record_calls
-    from dagma.calls.request import CallRequest, FlowReference
-    from dagma.calls.retrying import CALL_ERRORS, retry_or_fail
-    from dagma.components.flow_asset import FlowAsset
-    from dagma.components.flow_settings import FlowSelection, FlowSettings
-    from dagma.components.flow_table import flow_table
-    from dagma.components.flow_table_component import FlowTable
-    from dagma.components.flows import Flows, flow_assets
-    from dagma.components.stored_tables import StoredTable
-    from dagma.environment import secret
-    from dagma.flows.outline import FlowOutline
-    from dagma.langflow import LangflowError
-    from dagma.ledger import Usage
-    from dagma.project import data_folder
-    from dagma.run_config.fixed_resource import FixedResource
-    from dagma.run_config.plain_config import PlainConfig
+    from dagma.backends.backend import Backend as Backend
+    from dagma.backends.function import CallableBackend as CallableBackend
+    from dagma.backends.langchain import LangChainBackend as LangChainBackend
+    from dagma.backends.langflow.langflow_resource import LangflowRestResource as LangflowRestResource
+    from dagma.backends.langflow.langflow_resource import langflow_from_environment as langflow_from_environment
+    from dagma.batches.ask_rows import ask_rows as ask_rows
+    from dagma.batches.errors import BatchStopped as BatchStopped
+    from dagma.batches.errors import RowsError as RowsError
+    from dagma.batches.row_result import RowResult as RowResult
+    from dagma.calls.answer import Answer as Answer
+    from dagma.calls.call_policy import CallPolicy as CallPolicy
+    from dagma.calls.call_record import describe_attempts as describe_attempts
+    from dagma.calls.call_record import describe_call as describe_call
+    from dagma.calls.call_record import record_calls as record_calls
+    from dagma.calls.request import CallRequest as CallRequest
+    from dagma.calls.request import FlowReference as FlowReference
+    from dagma.calls.retrying import CALL_ERRORS as CALL_ERRORS
+    from dagma.calls.retrying import retry_or_fail as retry_or_fail
+    from dagma.components.flow_asset import FlowAsset as FlowAsset
+    from dagma.components.flow_settings import FlowSelection as FlowSelection
+    from dagma.components.flow_settings import FlowSettings as FlowSettings
+    from dagma.components.flow_table import flow_table as flow_table
+    from dagma.components.flow_table_component import FlowTable as FlowTable
+    from dagma.components.flows import Flows as Flows
+    from dagma.components.flows import flow_assets as flow_assets
+    from dagma.components.stored_tables import StoredTable as StoredTable
+    from dagma.environment import secret as secret
+    from dagma.flows.outline import FlowOutline as FlowOutline
+    from dagma.langflow import LangflowError as LangflowError
+    from dagma.ledger import Usage as Usage
+    from dagma.project import data_folder as data_folder
+    from dagma.run_config.fixed_resource import FixedResource as FixedResource
 
 __version__ = "0.1.0"
-__all__ = [
-    "CALL_ERRORS",
-    "Answer",
-    "Backend",
-    "BatchStopped",
-    "CallPolicy",
-    "CallRequest",
-    "CallableBackend",
-    "FixedResource",
-    "FlowAsset",
-    "FlowOutline",
-    "FlowReference",
-    "FlowSelection",
-    "FlowSettings",
-    "FlowTable",
-    "Flows",
-    "LangChainBackend",
-    "LangflowError",
-    "LangflowRestResource",
-    "PlainConfig",
-    "RowResult",
-    "RowsError",
-    "StoredTable",
-    "Usage",
-    "ask_rows",
-    "data_folder",
-    "describe_attempts",
-    "describe_call",
-    "flow_assets",
-    "flow_table",
-    "langflow_from_environment",
-    "record_calls",
-    "retry_or_fail",
-    "secret",
-]
-
 _MODULES = {
     "CALL_ERRORS": "dagma.calls.retrying",
     "Answer": "dagma.calls.answer",
@@ -86,7 +57,6 @@ _MODULES = {
     "LangChainBackend": "dagma.backends.langchain",
     "LangflowError": "dagma.langflow",
     "LangflowRestResource": "dagma.backends.langflow.langflow_resource",
-    "PlainConfig": "dagma.run_config.plain_config",
     "RowResult": "dagma.batches.row_result",
     "RowsError": "dagma.batches.errors",
     "StoredTable": "dagma.components.stored_tables",
@@ -102,6 +72,7 @@ _MODULES = {
     "retry_or_fail": "dagma.calls.retrying",
     "secret": "dagma.environment",
 }
+__all__ = [*_MODULES]
 
 
 def __getattr__(name: str) -> Any:

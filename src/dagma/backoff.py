@@ -6,23 +6,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Backoff:
-    """Waits that double up to a longest one, with jitter that spreads callers which failed together.
-
-    Args:
-        first: The first wait, in seconds.
-        longest: The longest wait that the server did not ask for, in seconds.
-    """
+    """Waits, in seconds, that double up to a longest one, with jitter that spreads callers which failed together."""
 
     first: float
     longest: float
 
     def seconds(self, attempt: int, retry_after: float | None = None) -> float:
-        """Return how long to wait after an attempt: from half of the wait to all of it.
+        """Return how long to wait after so many attempts, at least 1: from half of the wait to all of it.
 
-        Args:
-            attempt: How many attempts were made; at least 1.
-            retry_after: The seconds that the server asked for, if it did. They replace the wait, and at most the first
-                wait is added to them.
+        The seconds that the server asked for replace the wait, and at most the first wait is added to them.
         """
         # The exponent is bounded because a float is; jitter is no secret.
         longest = min(self.first * 2.0 ** min(attempt - 1, 60), self.longest)

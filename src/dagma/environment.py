@@ -7,13 +7,13 @@ of the folder that `DAGMA_PROJECT_SECRETS_DIR` names, which containers with the 
 
 import getpass
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar, overload
 
 Word = TypeVar("Word", bound=str)
-TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
-FALSE_WORDS = frozenset({"0", "false", "no", "off"})
+Value = TypeVar("Value")
+SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 MOST_DAYS = 36_500
 
 
@@ -26,11 +26,7 @@ def text(name: str, default: str, *, variables: Mapping[str, str] = os.environ) 
 @overload
 def text(name: str, default: None = None, *, variables: Mapping[str, str] = os.environ) -> str | None: ...
 def text(name: str, default: str | None = None, *, variables: Mapping[str, str] = os.environ) -> str | None:
-    """Read a text, without surrounding blanks: the variable, the file that `NAME_FILE` names, or the project's own.
-
-    Raises:
-        SettingError: The file can't be read.
-    """
+    """Read a text, without surrounding blanks: the variable, the file that `NAME_FILE` names, or the project's own."""
     path = variables.get(f"{name}_FILE", "").strip()
     return (
         variables.get(name, "").strip()
@@ -53,66 +49,47 @@ def secret(name: str) -> str:
 
 
 def flag(name: str, *, default: bool) -> bool:
-    """Read a switch.
-
-    Raises:
-        SettingError: It is neither true nor false.
-    """
-    word = text(name)
-    if word is None:
-        return default
-    if word.lower() in TRUE_WORDS | FALSE_WORDS:
-        return word.lower() in TRUE_WORDS
-    raise SettingError(f"{name} is {word!r}. Set it to true or false.")
+    """Read a switch; a SettingError if it is neither true nor false."""
+    return _read(name, default, lambda word: SWITCH[word.lower()], "true or false")
 
 
 def positive_number(name: str, default: float) -> float:
-    """Read a number above zero.
+    """Read a number above zero; a SettingError if it is none."""
 
-    Raises:
-        SettingError: It is no such number.
-    """
+    def parsed(word: str) -> float:
+        number = float(word)
+        if not 0 < number < float("inf"):
+            raise ValueError(word)
+        return number
+
+    return _read(name, default, parsed, f"a number above 0, such as {default:g}")
+
+
+def days(name: str, default: int, *, least: int = 1) -> int:
+    """Read for how many days something is kept, at least so many, where 0 stands for ever; else a SettingError."""
+
+    def parsed(word: str) -> int:
+        number = int(word)
+        if number != 0 and not least <= number <= MOST_DAYS:
+            raise ValueError(word)
+        return number
+
+    return _read(name, default, parsed, f"whole days, from {least} to {MOST_DAYS}, or to 0 to keep everything")
+
+
+def choice(name: str, words: tuple[Word, ...], default: Word) -> Word:
+    """Read one of a few words; a SettingError if it is none of them."""
+    return _read(name, default, lambda word: words[words.index(word.lower())], f"one of: {', '.join(words)}")
+
+
+def _read(name: str, default: Value, parse: Callable[[str], Value], expected: str) -> Value:
     word = text(name)
     if word is None:
         return default
     try:
-        number = float(word)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise SettingError(f"{name} is {word!r}. Set it to a number above 0, such as {default:g}.")
-    return number
-
-
-def days(name: str, default: int, *, least: int = 1) -> int:
-    """Read for how many days something is kept, at least so many, where 0 stands for ever.
-
-    Raises:
-        SettingError: It is no such number.
-    """
-    word = text(name)
-    if word is None:
-        return default
-    if word.isascii() and word.isdecimal() and (int(word) == 0 or least <= int(word) <= MOST_DAYS):
-        return int(word)
-    raise SettingError(
-        f"{name} is {word!r}. Set it to whole days, from {least} to {MOST_DAYS}, or to 0 to keep everything."
-    )
-
-
-def choice(name: str, words: tuple[Word, ...], default: Word) -> Word:
-    """Read one of a few words.
-
-    Raises:
-        SettingError: It is none of them.
-    """
-    word = text(name)
-    if word is None:
-        return default
-    for known in words:
-        if word.lower() == known:
-            return known
-    raise SettingError(f"{name} is {word!r}. Set it to one of: {', '.join(words)}.")
+        return parse(word)
+    except (KeyError, ValueError):
+        raise SettingError(f"{name} is {word!r}. Set it to {expected}.") from None
 
 
 def user_name() -> str:

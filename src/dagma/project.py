@@ -30,12 +30,7 @@ def storage_folder() -> Path | None:
 def mark_definitions_changed(part: str, revision: str) -> None:
     """Tell workers that the project's definitions are to be loaded anew although no file of the project has changed.
 
-    Args:
-        part: The part of the definitions that has changed.
-        revision: What tells one state of it from another: marking the same one again tells nobody.
-
-    Raises:
-        OSError: The mark can't be written.
+    Marking a part of them with the same revision again tells nobody. An OSError says that it can't be written.
     """
     if (folder := _marks()) is None:
         return

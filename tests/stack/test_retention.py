@@ -172,7 +172,7 @@ def test_what_is_past_its_days_goes_from_every_store_and_the_rest_stays(
     assert (done["prune_runs"]["runs"], done["prune_runs"]["days"]) == (1, 30)
     assert (done["prune_langflow"]["messages"], done["prune_langflow"]["traces"]) == (2, 1)
     assert (done["prune_ledger"]["calls"], done["prune_ledger"]["days"]) == (1, 400)
-    assert all(step["complete"] and step["seconds"] >= 0 for step in done.values())
+    assert all(step["complete"] for step in done.values())
 
 
 def test_the_latest_materialization_stays_however_old(stack: Stack, dagster: Dagster) -> None:
@@ -197,7 +197,7 @@ def test_a_store_that_is_away_fails_the_run_after_the_others_were_pruned(stack: 
         run_id = prune(dagster)
         assert dagster.status(run_id) == "FAILURE"
         done = steps(dagster, run_id)
-        assert "Langflow at http://langflow:7860 was not pruned: " in done["prune_langflow"]
+        assert "langflow was not pruned: " in done["prune_langflow"]
         assert done["prune_runs"]["runs"] == 1
         assert done["prune_ledger"]["calls"] == 1
     stack.wait_health("langflow", "healthy", seconds=120)

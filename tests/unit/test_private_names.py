@@ -12,7 +12,6 @@ LIBRARIES = ("celery", "dagster", "dagster_celery", "dagster_postgres", "dagster
 TAGS = "the constants behind Dagster's own tags are not exported"
 IMPORTED = {
     "dagster._cli": (["dev"], "`dagster dev` starts the webserver by a module name, which `make dev` replaces"),
-    "dagster._config": (["ConfigType"], "the type of a field of a config schema has no public name"),
     "dagster._config.config_schema": (["UserConfigSchema"], "annotates the schema of an instance's class"),
     "dagster._config.pythonic_config.resource": (
         ["ConfigurableResourceFactoryResourceDefinition"],

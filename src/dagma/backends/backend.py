@@ -1,16 +1,7 @@
 """The contract of a backend: whatever answers a call.
 
-A backend of your own says how to get an answer. Ledger, quotas, retries and metadata are the same for all:
-
-    class Shouting(Backend):
-        def answer(self, request: CallRequest) -> dict[str, Any]:
-            return {"text": request.input_value.upper()}
-
-        def default_flow(self) -> str:
-            return "shouting"
-
-Put it into `project/` and name it in `DAGMA_BACKEND`. No asset changes. `CallBackend` lists what else a class may
-override. `dagma.testing.backend_conformance` tests it.
+A backend of your own says how to get an answer, in its method `answer`. Ledger, quotas, retries and metadata are the
+same for all. `CallBackend` lists what else a class may override, and `dagma.testing.backend_conformance` tests it.
 """
 
 from collections.abc import Mapping

@@ -1,18 +1,16 @@
 """A plain Python callable as the backend of calls."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field, PrivateAttr
 from typing_extensions import override
 
 from dagma.backends.backend import Backend
-from dagma.backends.target import Target, load_target
+from dagma.backends.target import load_target
 from dagma.calls.call_backend import BackendError, raised
 from dagma.calls.request import CallRequest
 from dagma.langflow import LangflowError, MalformedResponse
-
-Function = Callable[[CallRequest], str | Mapping[str, Any]]
 
 
 class CallableBackend(Backend):
@@ -23,15 +21,19 @@ class CallableBackend(Backend):
     call may have been paid for all the same, raise a `LangflowError` with `outcome="unknown"`.
     """
 
-    target: Target = Field(description="Where the function is: package.module:attribute. Imported at the first call.")
-    flow: str = Field(default="", description="What to call it as a flow. Default: the target's attribute.")
-    _function: Function | None = PrivateAttr(default=None)
+    target: str = Field(description="Where it is: package.module:attribute. Imported at the first call.")
+    _loaded: Any = PrivateAttr(default=None)
+
+    @property
+    def loaded(self) -> Any:
+        """What the target names."""
+        if self._loaded is None:
+            self._loaded = load_target(self.target)
+        return self._loaded
 
     @override
     def answer(self, request: CallRequest) -> dict[str, Any]:
-        function = self._function or load_target(self.target)
-        self._function = function
-        answered = function(request)
+        answered = self.loaded(request)
         if isinstance(answered, str):
             return {"text": answered}
         if isinstance(answered, Mapping):
@@ -58,4 +60,4 @@ class CallableBackend(Backend):
 
     @override
     def default_flow(self) -> str:
-        return self.flow or self.target.partition(":")[2]
+        return self.target.partition(":")[2]

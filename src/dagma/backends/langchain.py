@@ -1,61 +1,43 @@
 """A LangChain runnable as the backend of calls. Needs the extra `dagma[langchain]` where runs execute."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 from typing_extensions import override
 
-from dagma.backends.backend import Backend
-from dagma.backends.target import Target, load_target
-from dagma.calls.answer import Answer
+from dagma.backends.function import CallableBackend
 from dagma.calls.call_backend import BackendError, raised
 from dagma.calls.request import CallRequest
-from dagma.langflow import BadRequest, Forbidden, LangflowError, MalformedResponse, RateLimited, Unauthorized
+from dagma.langflow import BadRequest, LangflowError, RateLimited
 from dagma.langflow.error_responses import retry_after
 from dagma.langflow.errors import Outcome
 from dagma.ledger import Usage
 
 # Raised by code of the chain: by its prompts, its parsers (ValueError), its functions, and where a package is missing.
-_LOCAL_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    NameError,
-    TypeError,
-    ValueError,
-)
+_LOCAL_ERRORS = (ArithmeticError, AttributeError, ImportError, LookupError, NameError, TypeError, ValueError)
 _SPENT = "_dagma_spent"
 
 
-class LangChainBackend(Backend):
+class LangChainBackend(CallableBackend):
     """Answers calls with a model, a chain or an agent: whatever has LangChain's `invoke` and gives a text or messages.
 
     A session is passed as `configurable.session_id`, tweaks as further `configurable` fields. Tokens of every model
     that takes part are metered, by LangChain's own count.
     """
 
-    target: Target = Field(description="Where the runnable is: package.module:attribute. Imported at the first call.")
     input_key: str | None = Field(
         default=None, description="The variable that gets the input, for a runnable that takes a dict. Default: none."
     )
-    flow: str = Field(default="", description="What to call it as a flow. Default: the target's attribute.")
-    _runnable: Any = PrivateAttr(default=None)
 
     @override
     def answer(self, request: CallRequest) -> dict[str, Any]:
+        runnable = self.loaded
         # Imported here: the image of the stack has no LangChain, and Dagster loads definitions without running them.
-        if self._runnable is None:
-            self._runnable = load_target(self.target)
-        try:
-            from langchain_core.callbacks import UsageMetadataCallbackHandler
-        except ModuleNotFoundError as error:
-            raise BadRequest(
-                f"LangChain is not installed: {error}.",
-                fix="Put langchain-core into project/requirements.txt, then `make up`.",
-            ) from error
+        from langchain_core.callbacks import UsageMetadataCallbackHandler
+        from langchain_core.output_parsers import StrOutputParser
+
         meter = UsageMetadataCallbackHandler()
         config = {
             "configurable": {**(request.tweaks or {}), "session_id": request.session_id},
@@ -65,16 +47,17 @@ class LangChainBackend(Backend):
         asked: Any = {self.input_key: request.input_value} if self.input_key else request.input_value
         try:
             # Of a stream, models tell no tokens unless they are asked to, and agents no answer.
-            given = self._runnable.invoke(asked, config)
-            text = _text(given)
+            given = runnable.invoke(asked, config)
+            # An agent gives its state, whose last message is the answer.
+            is_state = isinstance(given, Mapping) and given.get("messages")
+            text = StrOutputParser().invoke(given["messages"][-1] if is_state else given)
         except Exception as error:
             # Kept on the error itself: threads share the backend.
             vars(error)[_SPENT] = spent = _usages(meter)
             if isinstance(error, LangflowError) and spent:
                 error.outcome = _after_spending(error.outcome)
             raise
-        usages = _usages(meter) or _own_usage(given)
-        return Answer(text=text, usages=usages, session_id=request.session_id).to_response()
+        return {"text": text, "session_id": request.session_id, "usage": [asdict(each) for each in _usages(meter)]}
 
     @override
     def explain(self, error: Exception) -> LangflowError:
@@ -92,16 +75,11 @@ class LangChainBackend(Backend):
         cause = f"{self.target} raised {raised(error)}."
         response = getattr(error, "response", None)
         status = getattr(error, "status_code", getattr(response, "status_code", None))
-        match status:
-            case 401:
-                return Unauthorized(cause, fix="Check the provider's key.", status=401)
-            case 403:
-                return Forbidden(cause, fix="Check the provider's key and its rights.", status=403)
-            case 429:
-                headers = getattr(response, "headers", None)
-                return RateLimited(cause, status=429, retry_after=retry_after(headers or {}))
-            case int() if 400 <= status < 500 and status != 408:
-                return BadRequest(cause, status=status)
+        if status == 429:
+            headers = getattr(response, "headers", None)
+            return RateLimited(cause, status=429, retry_after=retry_after(headers or {}))
+        if isinstance(status, int) and 400 <= status < 500 and status != 408:
+            return BadRequest(cause, fix="Check the provider's key and its rights, and the request.", status=status)
         # What a provider's client raises may come after the model was paid, whatever it is called.
         is_local = isinstance(error, _LOCAL_ERRORS) and not isinstance(status, int)
         return BackendError(cause, outcome="failed" if is_local else "unknown")
@@ -114,11 +92,7 @@ class LangChainBackend(Backend):
     @property
     @override
     def identity(self) -> str:
-        return f"{self.backend_name} {self.target} {self.input_key or ''}"
-
-    @override
-    def default_flow(self) -> str:
-        return self.flow or self.target.partition(":")[2]
+        return f"{super().identity} {self.input_key or ''}"
 
 
 def _after_spending(outcome: Outcome) -> Outcome:
@@ -126,41 +100,9 @@ def _after_spending(outcome: Outcome) -> Outcome:
     return "failed" if outcome == "not_run" else outcome
 
 
-def _text(given: Any) -> str:
-    """Give the text of what a runnable gave: a text, a message, or an agent's state with messages."""
-    if isinstance(given, Mapping) and isinstance(given.get("messages"), list) and given["messages"]:
-        given = given["messages"][-1]
-    if isinstance(given, str):
-        return given
-    content = getattr(given, "content", None)
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        # Blocks of text among others, such as a model's reasoning or its calls of tools.
-        texts = [block if isinstance(block, str) else block.get("text", "") for block in content]
-        return "".join(texts)
-    raise MalformedResponse(
-        f"The runnable gave a {type(given).__name__}, which has no text.",
-        fix="End the chain with StrOutputParser(), or with a model.",
-        outcome="failed",
-    )
-
-
 def _usages(meter: Any) -> tuple[Usage, ...]:
-    return tuple(_usage(model, counts) for model, counts in meter.usage_metadata.items())
-
-
-def _usage(model: str | None, counts: Mapping[str, Any]) -> Usage:
-    return Usage(
-        model=model,
-        input_tokens=counts.get("input_tokens"),
-        output_tokens=counts.get("output_tokens"),
-        total_tokens=counts.get("total_tokens"),
+    kinds = ("input_tokens", "output_tokens", "total_tokens")
+    return tuple(
+        Usage(model=model, **{kind: counts.get(kind) for kind in kinds})
+        for model, counts in meter.usage_metadata.items()
     )
-
-
-def _own_usage(given: Any) -> tuple[Usage, ...]:
-    """Read what a message says of itself: LangChain counts only for models that tell their name."""
-    counts = getattr(given, "usage_metadata", None)
-    model = getattr(given, "response_metadata", {}).get("model_name")
-    return (_usage(model, counts),) if counts else ()

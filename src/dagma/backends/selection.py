@@ -7,7 +7,7 @@ from dagma.backends.backend import Backend
 from dagma.backends.function import CallableBackend
 from dagma.backends.langchain import LangChainBackend
 from dagma.backends.langflow.langflow_resource import langflow_from_environment
-from dagma.backends.target import TargetError, load_target
+from dagma.backends.target import load_target
 
 
 def backend_from_environment() -> Backend:
@@ -22,10 +22,7 @@ def backend_from_environment() -> Backend:
     target = environment.text("DAGMA_BACKEND", default="langflow")
     if target.lower() == "langflow":
         return langflow_from_environment()
-    try:
-        found = load_target(target)
-    except TargetError as error:
-        raise environment.SettingError(f"DAGMA_BACKEND: {error}") from error
+    found = load_target(target)
     if isinstance(found, Backend):
         return found
     if inspect.isclass(found):

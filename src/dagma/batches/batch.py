@@ -4,7 +4,7 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -265,13 +265,12 @@ class Batch:
             *(calls, staged, self._settings, self._pace, self.progress, self._write, self._tick, self._over),
             row_cost=self._row_cost,
         )
-        with self._backend.keeping_files() if self._settings.files else nullcontext():
-            try:
-                yield from asking.results(itertools.islice(staged.to_ask(), self._settings.sample))
-            finally:
-                asking.end()
-                if not asking.in_flight:  # else those that go on keep their slots until the lease expires
-                    self._share.give_back()
+        try:
+            yield from asking.results(itertools.islice(staged.to_ask(), self._settings.sample))
+        finally:
+            asking.end()
+            if not asking.in_flight:  # else those that go on keep their slots until the lease expires
+                self._share.give_back()
         if self._settings.sample is not None:
             rows = staged.count("ask")
             self.progress.estimate = tell_estimate(asking.means, rows, self.progress.rows_per_second)

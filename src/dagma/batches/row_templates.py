@@ -8,7 +8,7 @@ from dagma.batches.errors import RowsError
 from dagma.batches.values import jsonable
 from dagma.calls.attached_files import BadFile, FieldFiles, attach_files, check_file_fields
 from dagma.calls.request import named_session
-from dagma.calls.templates import BadTemplateError, NestedTemplates, Template, is_missing
+from dagma.calls.templates import BadTemplateError, NestedTemplates, Template
 from dagma.ledger.texts import storable
 
 OUTPUT_FORMAT = "output_format"
@@ -74,12 +74,6 @@ class RowTemplates:
         return Question(
             input=f"{text}\n\n{self._output_format}" if self._adds_format else text,
             session=None if self._session is None else named_session(storable(self._session.text(values))),
-            tweaks=None if self._tweaks is None else jsonable(self._tweaks.value(values, _tweak)),
+            tweaks=None if self._tweaks is None else jsonable(self._tweaks.value(values)),
             files=None if self._files is None else attach_files(self._files.value(values)),
         )
-
-
-def _tweak(template: Template, values: Mapping[str, Any]) -> Any:
-    """Fill in a template; where a row has no value, the field is empty, and not null."""
-    value = template.value(values)
-    return "" if is_missing(value) else value

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from dagma.langflow import MalformedResponse
@@ -43,24 +43,15 @@ class Answer:
         texts = (each if isinstance(each, str) else json.dumps(each, default=str) for each in self.outputs.values())
         return sum(map(len, texts))
 
-    def to_response(self) -> dict[str, Any]:
-        """Write the answer as a response that `from_response` reads: for backends without a shape of their own."""
-        usage = [{name: value for name, value in asdict(each).items() if value is not None} for each in self.usages]
-        optional = {"session_id": self.session_id, "usage": usage or None}
-        return {"text": self.text, **{name: value for name, value in optional.items() if value is not None}}
-
     @classmethod
     def from_response(cls, response: Mapping[str, Any]) -> "Answer":
         """Read `{"text": ..., "session_id": ..., "usage": [{"model", "input_tokens", ...}]}`.
 
-        Args:
-            response: The response; only `text` is required. One usage may stand without the list.
-
-        Returns:
-            The answer.
+        Only `text` is required, and one usage may stand without the list.
 
         Raises:
-            MalformedResponse: It has no text, or its usage can't be read.
+            MalformedResponse: It has no text.
+            TypeError: A usage names what there is not.
         """
         text, session_id = response.get("text"), response.get("session_id")
         if not isinstance(text, str):
@@ -70,24 +61,12 @@ class Answer:
                 outcome="failed",
             )
         usage = response.get("usage") or ()
-        try:
-            listed = [usage] if isinstance(usage, Mapping) else usage
-            usages = tuple(Usage(**each) for each in listed)
-        except TypeError as error:
-            raise MalformedResponse(
-                f"The usage in the backend's response can't be read: {error}.",
-                fix="Give model, input_tokens, output_tokens and total_tokens, or leave it out.",
-                outcome="failed",
-            ) from None
+        usages = tuple(Usage(**each) for each in ([usage] if isinstance(usage, Mapping) else usage))
         return cls(text=text, usages=usages, session_id=None if session_id is None else str(session_id))
 
 
 def read_answer(read: Callable[[Mapping[str, Any]], Answer], response: dict[str, Any]) -> Answer:
-    """Read a response by the backend's `read`, which may raise anything.
-
-    Raises:
-        TypeError: It gave no answer.
-    """
+    """Read a response by the backend's `read`, which may raise anything; a TypeError if it gives no answer."""
     answer: Any = read(response)
     if not isinstance(answer, Answer):
         raise TypeError(f"read() gave a {type(answer).__name__} in place of an Answer")
@@ -105,14 +84,7 @@ def answer_or_nothing(read: Callable[[Mapping[str, Any]], Answer], response: dic
 def keep_answer(
     ledger: Ledger, begun: Begun, response: dict[str, Any], answer: Answer, seconds: float | None = None
 ) -> None:
-    """Record an answer.
-
-    Args:
-        ledger: Where.
-        begun: What the ledger said of the call.
-        response: The raw response.
-        answer: What it says.
-        seconds: How long the call took, where the backend does not say.
+    """Record an answer, and how long the call took where the backend does not say.
 
     Raises:
         LedgerError: It is not recorded.
@@ -130,14 +102,6 @@ def keep_answer(
 
 
 def total_of(usages: Sequence[Usage], name: str) -> int | None:
-    """Sum one kind of tokens over all models.
-
-    Args:
-        usages: What each model used.
-        name: `input_tokens`, `output_tokens` or `total`.
-
-    Returns:
-        The sum; None if a model did not report it.
-    """
+    """Sum `input_tokens`, `output_tokens` or `total` over all models; None if a model did not report it."""
     amounts = [getattr(usage, name) for usage in usages]
     return sum(amounts) if amounts and None not in amounts else None

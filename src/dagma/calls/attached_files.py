@@ -1,19 +1,18 @@
 """Files that are handed to a flow: contents, or paths in the project's data folder, by the field that takes them."""
 
 import hashlib
-import io
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from dagma import environment
+from dagma.calls.templates import is_missing
 from dagma.langflow import BadRequest
 from dagma.project import data_folder, project_folder
 
 DEFAULT_MOST_MB = 25.0
-_CHUNK_BYTES = 1 << 20
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,20}")
 _STARTS = {
     b"%PDF-": ".pdf",
@@ -34,8 +33,7 @@ class AttachedFile:
     """A file for a field of a flow.
 
     Attributes:
-        digest: SHA-256 of its content, in hex. With the extension it decides the answer, and so whether a call is the
-            same; the path does not.
+        digest: SHA-256 of its content, in hex. With the extension, but not the path, it decides the answer.
         extension: Its extension with the dot, by which components tell its kind.
         source: Where its content is, or the content itself, or what reads it.
     """
@@ -45,17 +43,12 @@ class AttachedFile:
     source: Path | bytes | Callable[[], bytes] = field(repr=False, compare=False)
 
     def read(self) -> bytes:
-        """Read the content.
-
-        Raises:
-            BadFile: It is gone, or is not what it was.
-        """
+        """Read the content; a BadFile if it is gone, or is not what it was."""
         if isinstance(self.source, bytes):
             return self.source
         if not isinstance(self.source, Path):
             return self.source()
-        with _opened(self.source, self.source.name) as file:
-            content = file.read(most_bytes() + 1)
+        content = _content(self.source, f"The file {self.source.name!r}")
         if hashlib.sha256(content).hexdigest() != self.digest:
             raise BadFile(
                 f"The file {self.source.name!r} has changed since the run began.", fix="Materialize the asset again."
@@ -70,27 +63,22 @@ FieldFiles = Mapping[str, AttachedFile | tuple[AttachedFile, ...]]
 def attach_files(files: Mapping[str, Any], tweaks: Mapping[str, Any] | None = None) -> FieldFiles:
     """Look at files before a call is made: their fields, paths, sizes and contents.
 
-    Args:
-        files: By `component.field`, as in tweaks: bytes, a path, or a list of them. Relative paths start in the
-            project's folder, as those of rows do; all have to lead into its data folder.
-        tweaks: Those of the same call.
+    By `component.field`, as in tweaks, they are bytes, a path, or a list of them. Relative paths start in the project's
+    folder, as those of rows do; all have to lead into its data folder.
 
-    Returns:
-        The same fields with what was found.
-
-    Raises:
-        BadFile: One can't be handed over; the message says which, why, and what would do.
+    A BadFile says which one can't be handed over, why, and what would do.
     """
     check_file_fields(files, tweaks)
-    return {name: _attached(value, f"The file for {name!r}") for name, value in files.items()}
+    attached: dict[str, AttachedFile | tuple[AttachedFile, ...]] = {}
+    for name, value in files.items():
+        what = f"The file for {name!r}"
+        is_list = isinstance(value, list | tuple)
+        attached[name] = tuple(_one(each, what) for each in value) if is_list else _one(value, what)
+    return attached
 
 
 def check_file_fields(names: Iterable[str], tweaks: Mapping[str, Any] | None) -> None:
-    """Check that files name a component and a field, and none that has a tweak.
-
-    Raises:
-        BadFile: One does not.
-    """
+    """Raise a BadFile if one of them names no component and field, or one that has a tweak."""
     for name in names:
         component, field_name = _field_of(name)
         if not component or not field_name:
@@ -103,12 +91,7 @@ def check_file_fields(names: Iterable[str], tweaks: Mapping[str, Any] | None) ->
 
 
 def with_paths(tweaks: Mapping[str, Any] | None, paths: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the paths of uploaded files to tweaks.
-
-    Args:
-        tweaks: Values of fields by component id.
-        paths: By `component.field`, a path on the server or a list of them.
-    """
+    """Add the paths of uploaded files to tweaks: by `component.field`, a path on the server or a list of them."""
     merged = {component: dict(values) for component, values in (tweaks or {}).items()}
     for name, path in paths.items():
         component, field_name = _field_of(name)
@@ -125,11 +108,7 @@ def identity_of(files: FieldFiles) -> dict[str, Any]:
 
 
 def most_bytes() -> int:
-    """Read how large a file may be: `DAGMA_FILE_MAX_MB`.
-
-    Raises:
-        SettingError: It is no such number.
-    """
+    """Read how large a file may be: `DAGMA_FILE_MAX_MB`."""
     return int(environment.positive_number("DAGMA_FILE_MAX_MB", DEFAULT_MOST_MB) * 1_000_000)
 
 
@@ -138,25 +117,18 @@ def _field_of(name: str) -> tuple[str, str]:
     return component, field_name
 
 
-def _attached(value: Any, what: str) -> AttachedFile | tuple[AttachedFile, ...]:
-    if isinstance(value, list | tuple):
-        return tuple(_one(each, what) for each in value)
-    return _one(value, what)
-
-
 def _one(value: Any, what: str) -> AttachedFile:
     if isinstance(value, AttachedFile):
         return value
     if isinstance(value, bytes | bytearray | memoryview):
-        content = bytes(value)
-        return AttachedFile(_digest(io.BytesIO(content), what), _extension_of(content, what), content)
+        content = _bounded(bytes(value), what)
+        extension = next((known for start, known in _STARTS.items() if content.startswith(start)), ".txt")
+        return AttachedFile(hashlib.sha256(content).hexdigest(), extension, content)
     if isinstance(value, str | Path) and str(value).strip():
         path = _inside_data_folder(str(value), what)
-        with _opened(path, what) as file:
-            extension = path.suffix if _EXTENSION.fullmatch(path.suffix) else ""
-            return AttachedFile(_digest(file, what), extension.lower(), path)
-    is_missing = value is None or isinstance(value, str) or (isinstance(value, float) and value != value)
-    told = "empty" if is_missing else f"a {type(value).__name__}"
+        extension = path.suffix if _EXTENSION.fullmatch(path.suffix) else ""
+        return AttachedFile(hashlib.sha256(_content(path, what)).hexdigest(), extension.lower(), path)
+    told = "empty" if is_missing(value) or isinstance(value, str) else f"a {type(value).__name__}"
     raise BadFile(f"{what} is {told}.", fix="Give bytes, or a path in project/data.")
 
 
@@ -176,10 +148,11 @@ def _inside_data_folder(text: str, what: str) -> Path:
     return path
 
 
-def _opened(path: Path, what: str) -> BinaryIO:
+def _content(path: Path, what: str) -> bytes:
     try:
         if path.is_file():  # and no pipe, which would never end
-            return path.open("rb")
+            with path.open("rb") as file:
+                return _bounded(file.read(most_bytes() + 1), what)
         reason = "no file is there"
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -188,28 +161,10 @@ def _opened(path: Path, what: str) -> BinaryIO:
     ) from None
 
 
-def _digest(file: BinaryIO, what: str) -> str:
-    most, size, digest = most_bytes(), 0, hashlib.sha256()
-    while chunk := file.read(_CHUNK_BYTES):
-        size += len(chunk)
-        if size > most:
-            raise BadFile(
-                f"{what} is larger than {most / 1_000_000:g} MB.", fix="Make it smaller, or raise DAGMA_FILE_MAX_MB."
-            )
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _extension_of(content: bytes, what: str) -> str:
-    """Tell the kind of a content that has no name."""
-    for start, extension in _STARTS.items():
-        if content.startswith(start):
-            return extension
-    try:
-        content.decode()
-    except UnicodeDecodeError:
+def _bounded(content: bytes, what: str) -> bytes:
+    if len(content) > most_bytes():
         raise BadFile(
-            f"{what} is {len(content):,} bytes of a kind that can't be told: no PDF, picture or UTF-8 text.",
-            fix="Give the path of a file with an extension.",
-        ) from None
-    return ".txt"
+            f"{what} is larger than {most_bytes() / 1_000_000:g} MB.",
+            fix="Make it smaller, or raise DAGMA_FILE_MAX_MB.",
+        )
+    return content

@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,61 +15,41 @@ from dagma.ledger.call import Mode
 
 @dataclass(frozen=True)
 class Answered:
-    """It was answered.
-
-    Attributes:
-        response: The raw response, as near to that of a direct call as it can be had.
-    """
+    """It was answered. The raw response is as near to that of a direct call as it can be had."""
 
     response: dict[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True)
 class Failed:
-    """It ran, and has no answer.
-
-    Attributes:
-        error: Why.
-    """
+    """It ran, and has no answer, because of this error."""
 
     error: LangflowError
 
 
 @dataclass(frozen=True)
 class NoAnswer:
-    """It never began, or died with its server: no answer will ever come, and it may be sent again.
-
-    Attributes:
-        why: How that is known, in one sentence.
-    """
+    """It never began, or died with its server: no answer will ever come, and it may be sent again."""
 
     why: str
 
 
 @dataclass(frozen=True)
 class Running:
-    """It goes on, or can't be asked for right now: ask again.
-
-    Attributes:
-        why: Which of these, in one sentence.
-    """
+    """It goes on, or can't be asked for right now: ask again."""
 
     why: str
 
 
 @dataclass(frozen=True)
 class CannotTell:
-    """Nobody can know, however often they ask.
-
-    Attributes:
-        why: Why not, in one sentence.
-    """
+    """Nobody can know, however often they ask."""
 
     why: str
 
 
 Finding = Answered | Failed | NoAnswer | Running | CannotTell
-"""What a backend can say of a call that was sent and whose end nobody saw."""
+"""What a backend can say of a call that was sent and whose end nobody saw; `why` is one sentence."""
 
 
 class Jobs(Protocol):
@@ -85,10 +64,7 @@ class Jobs(Protocol):
         """The same jobs for a caller in a hurry: nothing is waited for longer than some five seconds."""
 
     def submit(self, request: CallRequest, flow: FlowReference, idempotency_key: str) -> str:
-        """Start a job, or find the one that was started under the same key.
-
-        Returns:
-            The job's id.
+        """Start a job, or find the one that was started under the same key; return its id.
 
         Raises:
             LangflowError: It is not known to have started; doing it again with the same key is safe.
@@ -102,20 +78,14 @@ class Jobs(Protocol):
         """
 
     def collect(self, job_id: str, seconds: float) -> dict[str, Any]:
-        """Wait for a job's end, at most so many seconds.
-
-        Returns:
-            The raw response, in the same shape as that of a direct call.
+        """Wait for a job's end, at most so many seconds; return the raw response in the shape of a direct call.
 
         Raises:
             LangflowError: There is no answer, or not yet.
         """
 
     def stop(self, job_id: str) -> bool:
-        """Stop a job, within five seconds.
-
-        Returns:
-            Whether it was stopped; False if it had ended before.
+        """Stop a job, within five seconds; return False if it had ended before.
 
         Raises:
             LangflowError: It may go on.
@@ -165,11 +135,7 @@ class CallBackend(ABC):
     def explain(self, error: Exception) -> LangflowError:
         """Say what an exception of `answer` means. Override it where you know whether the call may have been paid.
 
-        Args:
-            error: What `answer` raised.
-
-        Returns:
-            The error to raise; `outcome="unknown"`, as here, keeps a retry from sending the call again.
+        The outcome "unknown", as here, keeps a retry from sending the call again.
         """
         return BackendError(f"The backend raised {raised(error)}.", outcome="unknown")
 
@@ -181,10 +147,7 @@ class CallBackend(ABC):
         """Find out what became of a direct call that was sent and whose end nobody saw. It must not raise.
 
         Override it where the server can be asked. Without it such a call fails, since sending it again may pay twice.
-
-        Args:
-            request: What was asked, in the session that it was asked in.
-            begun: The attempt.
+        The request has the session that it was asked in.
         """
         return CannotTell(f"{self.backend_name} can't be asked what became of it.")
 
@@ -192,9 +155,6 @@ class CallBackend(ABC):
         """Say whether `find_outcome` tells a direct call that was never sent from one whose answer was lost.
 
         A batch then begins such calls in the ledger many at a time, a moment before they are sent. It must not raise.
-
-        Args:
-            request: What would be asked.
         """
         return False
 
@@ -202,10 +162,6 @@ class CallBackend(ABC):
     def takes_files(self) -> bool:
         """Whether `answer` hands `request.files` to the flow. Override it if yours does."""
         return False
-
-    def keeping_files(self) -> AbstractContextManager[None]:
-        """Say that many calls follow, some of them with the same files. Override it where files are uploaded."""
-        return nullcontext()
 
     @property
     def outcome_seconds(self) -> float:
@@ -216,13 +172,9 @@ class CallBackend(ABC):
         """Name the flow for calls that name none; None where nothing is configured to answer them."""
         return None
 
-    def refer_to(self, flow_id: str) -> FlowReference:
-        """Tell people which flow it is, without asking anyone. Override it to add a link."""
-        return FlowReference(flow_id)
-
     def look_up(self, flow_id: str) -> FlowReference:
-        """Find a flow's id, name and version before it is called. Override it to ask; it must not raise."""
-        return self.refer_to(flow_id)
+        """Tell a flow's id, name, version and page before it is called. Override it to ask; it must not raise."""
+        return FlowReference(flow_id)
 
     def jobs(self) -> Jobs | None:
         """Give what runs calls as durable jobs. Override it where the backend has such."""
@@ -255,15 +207,7 @@ class CallBackend(ABC):
 
 @dataclass(frozen=True)
 class CallContext:
-    """What takes part in a call.
-
-    Attributes:
-        backend: What answers it.
-        request: What to ask, in its session.
-        flow: The flow, looked up.
-        caller: Who asks.
-        ledger: Where it is recorded.
-    """
+    """What takes part in a call. The request has its session, and the flow was looked up."""
 
     backend: CallBackend
     request: CallRequest

@@ -51,8 +51,6 @@ FRESH_SECONDS = 1.0
 # How often the status is looked at while a job runs.
 POLL_SECONDS = 2.0
 
-# Found once for a run: every call of a batch asks for it, and the answer is several queries away.
-_SCOPES: WeakKeyDictionary[dg.DagsterInstance, dict[str, str]] = WeakKeyDictionary()
 # When each run was looked at, and whether it was cancelled.
 _SEEN: WeakKeyDictionary[dg.DagsterInstance, dict[str, tuple[float, bool]]] = WeakKeyDictionary()
 # By Dagster's context of each attempt of a step: they are forgotten with it.
@@ -61,21 +59,12 @@ _EQUAL_CALLS: "WeakKeyDictionary[object, EqualCalls]" = WeakKeyDictionary()
 
 @dataclass(frozen=True, kw_only=True)
 class CallRequest:
-    """One input for one flow.
+    """One input for one flow. The attributes are what `Backend.run_flow` takes.
 
     Attributes:
         flow_id: The flow, as the caller names it.
-        input_value: The input.
-        output_type: Which of the flow's outputs to return.
-        input_type: Which of the flow's inputs gets the input.
-        tweaks: Values of component fields for this call only, by component id.
-        session_id: The conversation that the call belongs to. A backend always gets one: where the caller names none,
-            or only blanks, the call's own.
-        stream: Take the answer as it is produced.
-        mode: How to send it; None leaves it to the backend's setting.
-        row: What tells this call from the others of its step.
+        session_id: A backend always gets one: where the caller names none, or only blanks, the call's own.
         files: Files by the field that takes them. By their contents they decide the answer.
-        on_unknown: What to do if an earlier attempt may have been answered; None leaves it to the ledger's setting.
     """
 
     flow_id: str
@@ -128,10 +117,8 @@ class FlowReference:
 
     Attributes:
         flow_id: Its id, or the name by which it was called where the id is not known.
-        name: Its display name.
         url: Its page.
         endpoint_name: The name that calls may use in place of the id.
-        version: The version of its content.
         needs_job: Whether it can only run as a job, as a flow that asks a human.
         look_up_error: Why it could not be looked up, where that was tried.
         document: The flow as its server stores it, with the fields that tweaks can set; None where that is not known.
@@ -177,12 +164,8 @@ class Caller:
     Attributes:
         scope: What a retry shares with the run it retries, and a run from scratch with no other.
         log: Where to tell people what happens.
-        run_id: The run.
-        step: The step.
-        partition: The partition.
         retry_number: How often the step was retried within its run.
         principal: Who asked, as `principal_of` says.
-        instance: Knows the state of runs.
         equal_calls: Tells equal calls of the step's attempt apart, whichever backend objects they go through.
     """
 
@@ -198,16 +181,10 @@ class Caller:
 
     @classmethod
     def current(cls, context: dg.InitResourceContext | None) -> "Caller":
-        """Find out who calls.
+        """Find out who calls, by the step that executes, or by what the resource was initialized with.
 
         A thread that user code starts does not know its step, unless it runs in a copy of the step's context
         (`contextvars.copy_context().run`); a backend that Dagster initialized still knows the run there.
-
-        Args:
-            context: What the resource was initialized with, if Dagster did that.
-
-        Returns:
-            The caller.
         """
         try:
             step = dg.OpExecutionContext.get()
@@ -218,7 +195,8 @@ class Caller:
             return cls(scope=uuid.uuid4().hex, log=logger)
         attempt = step.get_step_execution_context() if step else None
         return cls(
-            scope=_scope(known.run, known.instance),
+            # Not `root_run_id`: the retry of a run that was itself executed again from scratch has the first run's.
+            scope=retry_chain(known.run, known.instance)[-1],
             log=known.log or logger,
             run_id=known.run.run_id,
             step=attempt.step.key if attempt else None,
@@ -229,27 +207,31 @@ class Caller:
             equal_calls=_EQUAL_CALLS.setdefault(attempt, EqualCalls()) if attempt else EqualCalls(),
         )
 
-    def is_cancelled(self) -> bool:
-        """Tell a user's cancel from a worker that is shut down: both interrupt the step in the same way."""
-        return self.instance is not None and self.run_id is not None and _is_cancelled(self.instance, self.run_id)
+    def is_cancelled(self, fresh_seconds: float = 0.0) -> bool:
+        """Tell a user's cancel from a worker that is shut down, by what was seen so many seconds ago."""
+        if self.instance is None or self.run_id is None:
+            return False
+        known = _SEEN.setdefault(self.instance, {})
+        seen_at, found = known.get(self.run_id, (float("-inf"), False))
+        if not found and time.monotonic() - seen_at >= fresh_seconds:
+            run = self.instance.get_run_by_id(self.run_id)
+            found = run is not None and run.status in (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
+            known[self.run_id] = (time.monotonic(), found)
+        return found
 
     def sees_cancel(self) -> bool:
         """Tell of a cancel up to a second late, and never raise: for callers that ask often."""
         # Nobody else can cancel a run in memory, and looking at it locks its tables for the thread that executes it.
-        if self.instance is None or self.run_id is None or self.instance.is_ephemeral:
+        if self.instance is None or self.instance.is_ephemeral:
             return False
         try:
-            return _is_cancelled(self.instance, self.run_id, fresh_seconds=FRESH_SECONDS)
+            return self.is_cancelled(FRESH_SECONDS)
         except Exception as error:  # noqa: BLE001 (a call does not fail because Dagster's database is away)
             logger.warning("Whether run %s is cancelled can't be told: %s", self.run_id, error)
             return False
 
     def stop_if_cancelled(self) -> None:
-        """Raise the interrupt of a cancel, which Dagster raises in the run's main thread only.
-
-        Raises:
-            DagsterExecutionInterruptedError: The run is cancelled.
-        """
+        """Raise the interrupt of a cancel, which Dagster raises in the run's main thread only."""
         if self.sees_cancel():
             raise dg.DagsterExecutionInterruptedError("The run is cancelled.")
 
@@ -298,9 +280,6 @@ def principal_of(run: dg.DagsterRun) -> str:
     The tag `dagma/principal` is proved where a gateway stands before Dagster's webserver, which then sets it itself.
     Without one, it is what whoever launched the run claims.
 
-    Args:
-        run: The run.
-
     Returns:
         What the tag `dagma/principal` says; else `schedule:NAME`, `sensor:NAME`, `automation` or `backfill:ID`; else
         `ui` for a run that Dagster's webserver launched, and `program` for one that a program executes in its process.
@@ -318,11 +297,7 @@ def principal_of(run: dg.DagsterRun) -> str:
 
 
 def retry_chain(run: dg.DagsterRun, instance: dg.DagsterInstance) -> list[str]:
-    """Find the runs whose calls a run shares because it retries them.
-
-    Returns:
-        The ids of the run, of the one that it retries, and so on. The last one is their scope.
-    """
+    """Give the ids of a run, of the one that it retries, and so on: they share their calls. The last is their scope."""
     chain = [run.run_id]
     while run.parent_run_id and (RETRY_NUMBER_TAG in run.tags or RESUME_RETRY_TAG in run.tags or _resumes_assets(run)):
         parent = instance.get_run_by_id(run.parent_run_id)
@@ -333,29 +308,6 @@ def retry_chain(run: dg.DagsterRun, instance: dg.DagsterInstance) -> list[str]:
             break
         run = parent
     return chain
-
-
-def _is_cancelled(instance: dg.DagsterInstance, run_id: str, *, fresh_seconds: float = 0.0) -> bool:
-    """Tell whether a user has cancelled a run, by what was seen so many seconds ago. A cancelled run stays so."""
-    known = _SEEN.setdefault(instance, {})
-    seen_at, was_cancelled = known.get(run_id, (float("-inf"), False))
-    if was_cancelled or time.monotonic() - seen_at < fresh_seconds:
-        return was_cancelled
-    run = instance.get_run_by_id(run_id)
-    found = run is not None and run.status in (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
-    known[run_id] = (time.monotonic(), found)
-    return found
-
-
-def _scope(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
-    """Name the run that this one retries, however often: itself where it retries none.
-
-    `root_run_id` is not it: the retry of a run that was itself executed again from scratch has the first run's.
-    """
-    known = _SCOPES.setdefault(instance, {})
-    if run.run_id not in known:
-        known[run.run_id] = retry_chain(run, instance)[-1]
-    return known[run.run_id]
 
 
 def _retries(run: dg.DagsterRun, parent: dg.DagsterRun | None, instance: dg.DagsterInstance) -> bool:

@@ -1,33 +1,22 @@
 """Templates of what is asked, for flows and rows alike: Jinja2, and strict about names that do not exist."""
 
 import json
-import re
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from functools import lru_cache
 from inspect import isroutine
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateRuntimeError, TemplateSyntaxError, Undefined, nodes
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, nodes, pass_context
 from jinja2 import Template as CompiledTemplate
-from jinja2.environment import TemplateExpression
 from jinja2.meta import find_undeclared_variables
+from jinja2.nativetypes import NativeEnvironment
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from typing_extensions import override
 
-_EXPRESSION = re.compile(r"\s*\{\{[-+]?(.*?)-?\}\}\s*", re.DOTALL)
 _LONGEST_CAUSE = 500
-_CUT_SHORT = {
-    ("pandas", "DataFrame"): "to_csv()",
-    ("polars", "DataFrame"): "write_csv()",
-    ("polars", "LazyFrame"): "collect().write_csv()",
-    ("polars", "Series"): "to_list()",
-    ("pyarrow", "Array"): "to_pylist()",
-    ("pyarrow", "ChunkedArray"): "to_pylist()",
-    ("pyarrow", "RecordBatch"): "to_pylist()",
-    ("pyarrow", "RecordBatchReader"): "read_all().to_pylist()",
-    ("pyarrow", "Table"): "to_pylist()",
-}
-"""What writes all of the values whose own text has the first rows only, by library and class."""
+# Classes with one of these are tables and columns, whose own text has the first rows only, or none.
+_OF_TABLES = ("__arrow_c_stream__", "__arrow_c_array__", "collect")
 
 
 class BadTemplateError(ValueError):
@@ -52,7 +41,7 @@ class Template:
     def __init__(self, source: str, what: str, names: Iterable[str]) -> None:
         self.what = what
         try:
-            self._tree, self._template, self._expression = _compiled(source)
+            self._tree, self._template = _compiled(source)
         except TemplateSyntaxError as error:
             raise BadTemplateError(f"{_capital(what)} can't be read, in line {error.lineno}: {error.message}") from None
         self.names = frozenset(find_undeclared_variables(self._tree))
@@ -67,45 +56,27 @@ class Template:
         return frozenset(_members(self._tree, name))
 
     def text(self, values: Mapping[str, Any]) -> str:
-        """Fill it in.
-
-        Raises:
-            BadTemplateError: It uses what the values do not have, or an expression fails on them.
-        """
-        try:
-            return self._template.render(values)
-        except Exception as error:
-            raise self._failed(error) from error
+        """Fill it in; a BadTemplateError if it uses what the values do not have, or an expression fails on them."""
+        return str(self._filled(values, _joined))
 
     def value(self, values: Mapping[str, Any]) -> Any:
         """Fill it in; one that is a single expression, such as `{{ config.temperature }}`, gives what that is.
 
-        Raises:
-            BadTemplateError: As for `text`.
+        Of a value that is missing it gives an empty text: a field of a flow is empty then, and not null.
         """
-        if self._expression is None:
-            return self.text(values)
-        try:
-            value = _whole(self._expression(values))
-            if isinstance(value, Undefined):
-                str(value)  # raises, and says what is missing
-        except Exception as error:
-            raise self._failed(error) from error
-        return value
+        return self._filled(values, _single)
 
-    def _failed(self, error: Exception) -> BadTemplateError:
-        cause = error.message if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
-        told = str(cause)[:_LONGEST_CAUSE].rstrip(".")
-        return BadTemplateError(f"{_capital(self.what)} can't be filled in: {told}.")
+    def _filled(self, values: Mapping[str, Any], put_together: Callable[[list[Any]], Any]) -> Any:
+        try:
+            return put_together(list(self._template.generate(values)))
+        except Exception as error:
+            cause = error.message if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
+            told = str(cause)[:_LONGEST_CAUSE].rstrip(".")
+            raise BadTemplateError(f"{_capital(self.what)} can't be filled in: {told}.") from error
 
 
 class NestedTemplates:
-    """Templates inside of lists and dicts, such as tweaks: every text is one.
-
-    Args:
-        value: What holds them; numbers, booleans and None stay as they are.
-        what: What it is, for errors.
-        names: The variables that there will be.
+    """Templates inside of lists and dicts, such as tweaks: every text is one, and all else stays as it is.
 
     Raises:
         BadTemplateError: One of them can't be used.
@@ -113,40 +84,28 @@ class NestedTemplates:
 
     def __init__(self, value: Any, what: str, names: Iterable[str]) -> None:
         names = frozenset(names)
-        self._parsed: Any
-        if isinstance(value, str):
-            self._parsed = Template(value, what, names)
-        elif isinstance(value, Mapping):
-            self._parsed = {key: NestedTemplates(each, f"{what}.{key}", names) for key, each in value.items()}
-        elif isinstance(value, list | tuple):
-            self._parsed = [NestedTemplates(each, f"{what}[{place}]", names) for place, each in enumerate(value)]
-        else:
-            self._parsed = value
+        self.templates: list[Template] = []
+        """Every template."""
 
-    def templates(self) -> Iterator[Template]:
-        """Yield every template."""
-        if isinstance(self._parsed, Template):
-            yield self._parsed
-        elif isinstance(self._parsed, dict | list):
-            for each in self._parsed.values() if isinstance(self._parsed, dict) else self._parsed:
-                yield from each.templates()
+        def parsed(text: str, what: str) -> Template:
+            self.templates.append(Template(text, what, names))
+            return self.templates[-1]
 
-    def value(
-        self, values: Mapping[str, Any], fill: Callable[[Template, Mapping[str, Any]], Any] = Template.value
-    ) -> Any:
-        """Fill each of them in, by `fill`.
+        self._parsed = _replaced(value, what, str, parsed)
 
-        Raises:
-            BadTemplateError: One of them can't be filled in.
-        """
-        match self._parsed:
-            case Template():
-                return fill(self._parsed, values)
-            case dict():
-                return {key: each.value(values, fill) for key, each in self._parsed.items()}
-            case list():
-                return [each.value(values, fill) for each in self._parsed]
-        return self._parsed
+    def value(self, values: Mapping[str, Any]) -> Any:
+        """Fill each of them in; a BadTemplateError says which one can't be."""
+        return _replaced(self._parsed, "", Template, lambda template, _: template.value(values))
+
+
+def _replaced(value: Any, what: str, leaf: type, replace: Callable[[Any, str], Any]) -> Any:
+    if isinstance(value, leaf):
+        return replace(value, what)
+    if isinstance(value, Mapping):
+        return {key: _replaced(each, f"{what}.{key}", leaf, replace) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_replaced(each, f"{what}[{place}]", leaf, replace) for place, each in enumerate(value)]
+    return value
 
 
 def is_missing(value: Any) -> bool:
@@ -157,15 +116,11 @@ def is_missing(value: Any) -> bool:
 
 def is_array(value: Any) -> bool:
     """Tell whether a value is an array of NumPy, which need not be installed, or like one, as a column of pandas is."""
-    return _is_of_numpy(value) and value.ndim > 0
+    return hasattr(type(value), "tolist") and getattr(value, "ndim", 0) > 0
 
 
-def _is_of_numpy(value: Any) -> bool:
-    return hasattr(type(value), "tolist") and hasattr(type(value), "ndim")
-
-
-class _Environment(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox, which writes values as a model reads them.
+class _Environment(ImmutableSandboxedEnvironment, NativeEnvironment):
+    """Jinja's sandbox, which gives the values of expressions as they are, and writes them as a model reads them.
 
     - A name that does not exist is an error, which lists the names that do.
     - `row.items` is the key `items` where there is one, and only else the method.
@@ -174,7 +129,8 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def __init__(self) -> None:
         # Nothing is escaped: what is filled in is text for a model, and no page.
-        super().__init__(undefined=StrictUndefined, autoescape=False, finalize=_shown)
+        super().__init__(undefined=StrictUndefined, autoescape=False, finalize=_checked)
+        self.concat = _joined
         # Jinja's own writes < as \u003c, for pages.
         self.filters["tojson"] = _json
         del self.filters["random"], self.globals["lipsum"]
@@ -202,29 +158,38 @@ def _whole(value: Any) -> Any:
     """Give an array, the keys of a dict, a set, or what a filter such as `map` yields bit by bit, as a list.
 
     Raises:
-        TemplateRuntimeError: It is a table, or has no text but Python's own, which is another one in each process.
+        TemplateError: It is a table, or has no text but Python's own, which is another one in each process.
     """
-    for base in type(value).__mro__:
-        if whole := _CUT_SHORT.get((base.__module__.partition(".")[0], base.__name__)):
-            raise TemplateRuntimeError(f"the text of a {base.__name__} is cut short. Write {{{{ x.{whole} }}}}")
     if is_array(value):
-        return _unboxed(value)
+        return value.tolist()
     if isinstance(value, set | frozenset):
         return sorted(value, key=repr)  # else in another order in each process
     if isinstance(value, Iterator | KeysView | ValuesView | ItemsView):
         return list(value)
     kind = type(value)
-    if isroutine(value) or not any({"__repr__", "__str__"} & vars(base).keys() for base in kind.__mro__[:-1]):
-        hint = "Write {{ x | list }} for its rows or items, {{ x.name }} for one value, or {{ x() }} for what it gives"
-        raise TemplateRuntimeError(f"a {kind.__name__} has no text of its own. {hint}")
+    has_text = any({"__repr__", "__str__"} & vars(base).keys() for base in kind.__mro__[:-1])
+    if isroutine(value) or not has_text or any(hasattr(kind, name) for name in _OF_TABLES):
+        hint = "Write a value or a method of it, such as {{ x.name }}, {{ x.to_csv() }} or {{ x | list }}"
+        raise TemplateError(f"a {kind.__name__} has no whole text of its own. {hint}")
     return value
 
 
-def _unboxed(value: Any) -> Any:
-    """Give an array or a number of NumPy as Python's own values."""
-    # By nanoseconds, as pandas keeps times, they would be numbers.
-    is_time = str(getattr(value, "dtype", "")).startswith(("datetime64", "timedelta64"))
-    return (value.astype(str) if is_time else value).tolist()
+@pass_context  # with it, Jinja leaves constants to it as well
+def _checked(_context: Context, value: Any) -> Any:
+    if isinstance(value, Undefined):
+        str(value)  # raises, and says what is missing
+    return _whole(value)
+
+
+def _joined(values: Iterable[Any]) -> str:
+    return "".join(str(_shown(value)) for value in values)
+
+
+def _single(parts: list[Any]) -> Any:
+    filled = [part for part in parts if not isinstance(part, str) or part.strip()]
+    if len(filled) != 1:
+        return _joined(parts)
+    return "" if is_missing(filled[0]) else filled[0]
 
 
 def _shown(value: Any) -> Any:
@@ -233,7 +198,7 @@ def _shown(value: Any) -> Any:
     if is_missing(value):
         return ""
     if isinstance(value, bytes | bytearray | memoryview):
-        return _decoded(value)
+        return bytes(value).decode()
     return _json(value) if isinstance(value, dict | list | tuple) else value
 
 
@@ -241,18 +206,11 @@ def _json(value: Any, indent: int | None = None) -> str:
     return json.dumps(_whole(value), ensure_ascii=False, default=_inner, indent=indent)
 
 
-def _decoded(content: bytes | bytearray | memoryview) -> str:
-    try:
-        return bytes(content).decode()
-    except UnicodeDecodeError:
-        raise TemplateRuntimeError("it has bytes that are no UTF-8 text. Hand them over in files") from None
-
-
 def _inner(value: Any) -> Any:
     """Give what JSON has no word for as what it has one for."""
     if isinstance(value, bytes | bytearray | memoryview):
-        return _decoded(value)
-    whole = _unboxed(value) if _is_of_numpy(value) else _whole(value)
+        return bytes(value).decode()
+    whole = value.tolist() if hasattr(type(value), "tolist") else _whole(value)
     return str(value) if whole is value else whole
 
 
@@ -260,21 +218,9 @@ _ENVIRONMENT = _Environment()
 
 
 @lru_cache(maxsize=128)
-def _compiled(source: str) -> tuple[nodes.Template, CompiledTemplate, TemplateExpression | None]:
+def _compiled(source: str) -> tuple[nodes.Template, CompiledTemplate]:
     """Compile a template; many flows have the same."""
-    tree = _ENVIRONMENT.parse(source)
-    return tree, _ENVIRONMENT.from_string(source), _single_expression(source, tree)
-
-
-def _single_expression(source: str, tree: nodes.Template) -> TemplateExpression | None:
-    """Compile a template that is one expression, with nothing around it but blanks."""
-    match tree.body:
-        case [nodes.Output(nodes=inner)]:
-            expressions = [each for each in inner if not isinstance(each, nodes.TemplateData) or each.data.strip()]
-            if len(expressions) == 1 and not isinstance(expressions[0], nodes.TemplateData):
-                found = _EXPRESSION.fullmatch(source)
-                return _ENVIRONMENT.compile_expression(found[1], undefined_to_none=False) if found else None
-    return None
+    return _ENVIRONMENT.parse(source), _ENVIRONMENT.from_string(source)
 
 
 def _members(tree: nodes.Node, name: str) -> Iterator[str]:

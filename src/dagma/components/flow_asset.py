@@ -151,8 +151,8 @@ class Question:
         self._session = Template(asset.session, f"the session {of}", names) if asset.session is not None else None
         self._tweaks = NestedTemplates(dict(asset.tweaks), f"the value {of}, tweaks", names)
         self._files = NestedTemplates(dict(asset.files), f"the file {of}, files", names)
-        templates = [self._input, *([self._session] if self._session else []), *self._tweaks.templates()]
-        templates += self._files.templates()
+        templates = [self._input, *([self._session] if self._session else []), *self._tweaks.templates]
+        templates += self._files.templates
         self._taken = {member: _dep(asset, member) for each in templates for member in each.members("upstream")}
         if whole := [each.what for each in templates if "upstream" in each.names and not each.members("upstream")]:
             raise BadTemplateError(f"{whole[0]} uses upstream as a whole. Name the asset: upstream.NAME.")

@@ -3,7 +3,6 @@
 A store that is away fails its step and so the run; the steps of the others run all the same.
 """
 
-import time
 from collections.abc import Callable
 
 import dagster as dg
@@ -23,29 +22,33 @@ TAGS = {"dagma/prune": "true", "dagster/priority": "-10"}
 EVERY_DAY = "30 3 * * *"
 
 
-@dg.op(
-    name="prune_runs", out=dg.Out(dg.Nothing), description="Deletes Dagster's old runs, with events, logs and values."
-)
-def prune_runs_op(context: dg.OpExecutionContext) -> None:
-    """Prune Dagster's own records."""
-    days = RetentionSettings.from_environment().runs
-    _report(context, "Dagster", days, RunPruner(context.instance, days=days).prune)
+def _step(store: str, prune: Callable[[dg.OpExecutionContext, RetentionSettings], Pruned]) -> dg.OpDefinition:
+    @dg.op(name=f"prune_{store}", out=dg.Out(dg.Nothing), description=f"Deletes old {store} records.")
+    def step(context: dg.OpExecutionContext) -> None:
+        settings = RetentionSettings.from_environment()
+        try:
+            pruned = prune(context, settings)
+        except (LangflowError, LedgerError) as error:
+            # Not again tonight: tomorrow night deletes what this one has left.
+            cause = f"{store} was not pruned: {type(error).__name__}: {error}"
+            raise dg.Failure(cause, allow_retries=False) from error
+        context.log.info("Deleted: %s.", pruned)
+        days = getattr(settings, store)
+        context.add_output_metadata({**pruned.deleted, "days": days, "complete": pruned.is_complete})
+
+    return step
 
 
-@dg.op(name="prune_langflow", out=dg.Out(dg.Nothing), description="Deletes old messages, traces and files in Langflow.")
-def prune_langflow_op(context: dg.OpExecutionContext) -> None:
-    """Prune what calls leave in Langflow."""
-    settings = RetentionSettings.from_environment()
+def _prune_langflow(_context: dg.OpExecutionContext, settings: RetentionSettings) -> Pruned:
     with langflow_client() as client:
-        pruner = LangflowPruner(client, days=settings.langflow, chats_days=settings.chats)
-        _report(context, f"Langflow at {client.base_url}", settings.langflow, pruner.prune)
+        return LangflowPruner(client, days=settings.langflow, chats_days=settings.chats).prune()
 
 
-@dg.op(name="prune_ledger", out=dg.Out(dg.Nothing), description="Deletes old calls in the ledger.")
-def prune_ledger_op(context: dg.OpExecutionContext) -> None:
-    """Prune the ledger."""
-    days = RetentionSettings.from_environment().ledger
-    _report(context, "The ledger", days, lambda: prune_ledger(ledger_from_environment(), days=days))
+STEPS = (
+    _step("runs", lambda context, settings: RunPruner(context.instance, days=settings.runs).prune()),
+    _step("langflow", _prune_langflow),
+    _step("ledger", lambda _, settings: prune_ledger(ledger_from_environment(), days=settings.ledger)),
+)
 
 
 @dg.job(
@@ -55,9 +58,8 @@ def prune_ledger_op(context: dg.OpExecutionContext) -> None:
 )
 def prune_job() -> None:
     """Prune every store."""
-    prune_runs_op()
-    prune_langflow_op()
-    prune_ledger_op()
+    for step in STEPS:
+        step()
 
 
 def prune_schedule_from_environment() -> dg.ScheduleDefinition:
@@ -76,15 +78,3 @@ def prune_schedule_from_environment() -> dg.ScheduleDefinition:
         description="Prunes every store at half past three.",
         default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
     )
-
-
-def _report(context: dg.OpExecutionContext, store: str, days: int, prune: Callable[[], Pruned]) -> None:
-    began = time.monotonic()
-    try:
-        pruned = prune()
-    except (LangflowError, LedgerError) as error:
-        # Not again tonight: tomorrow night deletes what this one has left.
-        raise dg.Failure(f"{store} was not pruned: {type(error).__name__}: {error}", allow_retries=False) from error
-    seconds = round(time.monotonic() - began, 1)
-    context.log.info("Deleted: %s.", pruned)
-    context.add_output_metadata({**pruned.deleted, "seconds": seconds, "days": days, "complete": pruned.is_complete})

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NoReturn, Self
 
 import dagster as dg
@@ -35,7 +35,7 @@ class FixedResource(dg.ConfigurableResource[Any]):
                 resource_fn=self._initialize,
                 # An empty shape and not None: Dagster takes anything for that, and ignores it.
                 config_schema={},
-                description=self._description(),
+                description=type(self).__doc__,
                 nested_resources=open_definition.nested_resources,
                 nested_partial_resources=open_definition.nested_partial_resources,
             )
@@ -50,64 +50,31 @@ class FixedResource(dg.ConfigurableResource[Any]):
         )
 
     def with_values(self) -> Self:
-        """Give the same with the values of its variables, for code that Dagster does not hand it to.
-
-        Raises:
-            SettingError: A variable is not set.
-        """
-        return self.model_copy(update=self._values())
-
-    def _values(self) -> dict[str, Any]:
-        return {name: setting_value(getattr(self, name)) for name in type(self).model_fields}
+        """Give the same with the values of its variables, for code that Dagster does not hand it to."""
+        return self.model_copy(update={name: setting_value(value) for name, value in self})
 
     @contextlib.contextmanager
     def _initialize(self, context: dg.InitResourceContext) -> Iterator[Any]:
         # As `nested_resources`: those, and every other field, are arguments of the class.
         try:
-            fields = self._values()
+            fields = {name: setting_value(value) for name, value in self}
         except environment.SettingError as error:
             # As an error of Dagster's own it is shown as it is, and not as the cause of another.
             raise dg.DagsterInvariantViolationError(str(error)) from None
         with self.from_resource_context_cm(context, nested_resources=fields) as made:
             yield made
 
-    def _description(self) -> str:
-        variables = {name: getattr(getattr(self, name), "env_var_name", None) for name in type(self).model_fields}
-        read = [f"{name} ({variable})" for name, variable in variables.items() if variable]
-        text = f"{(type(self).__doc__ or '').strip()}\n\nSet in the definitions, and not at launch."
-        return f"{text} Read from variables: {', '.join(read)}." if read else text
-
 
 def setting_value(setting: Any) -> Any:
-    """Put the value in place of a `dg.EnvVar`, also inside of a config, a list or a dict.
-
-    Raises:
-        SettingError: Neither the variable nor its file is set, or it is no number where one belongs.
-    """
+    """Put the value in place of a `dg.EnvVar`; a SettingError if there is none. Give back anything else."""
     variable = getattr(setting, "env_var_name", None)
-    if variable is not None:
-        return _number_of(variable) if isinstance(setting, int) else _text_of(variable)
-    if isinstance(setting, dg.Config) and not isinstance(setting, dg.ConfigurableResource):
-        return setting.model_copy(update={name: setting_value(value) for name, value in setting})
-    if isinstance(setting, Mapping):
-        return {name: setting_value(value) for name, value in setting.items()}
-    if isinstance(setting, list):
-        return [setting_value(value) for value in setting]
-    return setting
-
-
-def _text_of(variable: str) -> str:
+    if variable is None:
+        return setting
     text = environment.text(variable, os.environ.get(variable))
     if text is None:
         raise environment.SettingError(f"{variable} is not set. Set it, or {variable}_FILE to a file that holds it.")
-    return text
-
-
-def _number_of(variable: str) -> int:
-    text = _text_of(variable)
-    try:
-        return int(text)
-    except ValueError:
-        # Without the value, and without the exception that holds it.
-        error = environment.SettingError(f"{variable} is no whole number.")
-    raise error
+    if not isinstance(setting, int):
+        return text
+    if not text.isdecimal():
+        raise environment.SettingError(f"{variable} is no whole number.")  # without the value, which may be a secret
+    return int(text)

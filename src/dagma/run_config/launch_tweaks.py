@@ -11,7 +11,6 @@ from dagma import environment
 from dagma.calls.request import FlowReference
 from dagma.flows.document import component_of, nodes_of, template_fields
 from dagma.langflow import BadRequest
-from dagma.langflow.errors import nothing_runs_yet
 from dagma.langflow.flow import Flow
 from dagma.langflow.untrusted_json import walk
 
@@ -30,11 +29,7 @@ OBJECT_TYPES = frozenset({"dict", "NestedDict", "mcp"})
 def allowed_from_environment() -> Mapping[str, set[str | None]]:
     """Read which fields a run's config may set: `ALWAYS_ALLOWED`, and what `DAGMA_RUN_CONFIG_TWEAKS` adds.
 
-    Returns:
-        The components that a field may be set of, by the field's name; None stands for every component.
-
-    Raises:
-        SettingError: An entry names no component or no field.
+    By the field's name these are the components that it may be set of; None stands for every component.
     """
     allowed: dict[str, set[str | None]] = {}
     entries = f"{ALWAYS_ALLOWED},{environment.text(VARIABLE, '')}".split(",")
@@ -52,43 +47,27 @@ def allowed_from_environment() -> Mapping[str, set[str | None]]:
 def check_launch_tweaks(tweaks: Mapping[str, Any], flow: FlowReference) -> None:
     """Refuse tweaks of a run's config that would set more than a run's config may.
 
-    Args:
-        tweaks: Values by field, by component id.
-        flow: The flow, looked up.
-
     Raises:
         BadRequest: The flow has no such component or field, or the list does not have it; then the error says which
             setting allows it.
-        LangflowError: The flow can't be looked up now, and the list may have the field by a name that only the flow
-            tells.
     """
     allowed = allowed_from_environment()
     if flow.document is not None:
         Flow.of(flow.document).check_tweaks(tweaks)
-        for name, values in tweaks.items():
-            if not isinstance(values, Mapping):
-                raise BadRequest(f"The tweak of {name!r} names no field.", fix="Give {component id: {field: value}}.")
-        tweaks = {name: values for name, values in tweaks.items() if values}
     for component, field, value in _fields(tweaks):
         names, field_type = _described(component, field, flow)
-        listed = allowed.get(field, ())
         of = "" if component is None else f" of {component!r}"
-        if not any(name in names for name in listed):
-            refusal = BadRequest(
+        if not any(name in names for name in allowed.get(field, ())):
+            raise BadRequest(
                 f"A run's config may not set the field {field!r}{of}: {VARIABLE} does not allow it.",
-                fix=f"Set it in the flow, or add it to {VARIABLE}: {component or '*'}.{field}",
+                fix="Give {component id: {field: value}}. Set other fields in the flow, or add them to "
+                f"{VARIABLE}: {component or '*'}.{field}",
             )
-        elif isinstance(value, Mapping) and field_type not in OBJECT_TYPES:
-            refusal = BadRequest(
+        if isinstance(value, Mapping) and field_type not in OBJECT_TYPES:
+            raise BadRequest(
                 f"A run's config may not set the field {field!r}{of} to an object: it is not known to hold one.",
                 fix="Give a plain value.",
             )
-        else:
-            continue
-        if listed and flow.look_up_error is not None and flow.look_up_error.retryable:
-            with nothing_runs_yet():
-                raise flow.look_up_error
-        raise refusal
 
 
 def _fields(tweaks: Mapping[str, Any]) -> Iterator[tuple[str | None, str, Any]]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from dagma import environment
 from dagma.backends.langflow.access_variables import FILE_VARIABLES, access_from_environment, base_url_from_environment
@@ -114,9 +114,9 @@ def _checks_of_ledger() -> Iterator[tuple[str, Callable[[], Any]]]:
 
 def _checks_of_definitions() -> Iterator[tuple[str, Callable[[], Any]]]:
     # Imported here: Dagster takes two seconds, and what these need imports this module.
-    from dagma.backends.langflow.langflow_resource import mode_from_environment
     from dagma.backends.selection import backend_from_environment
     from dagma.calls.call_record import record_texts
+    from dagma.calls.request import CallMode
     from dagma.defs.llm.schedules import daily_schedule_from_environment
     from dagma.run_config.launch_tweaks import allowed_from_environment
 
@@ -125,7 +125,7 @@ def _checks_of_definitions() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "LANGFLOW_SCHEDULE_CRON", daily_schedule_from_environment
     if environment.text("DAGMA_BACKEND", "langflow").lower() == "langflow":
         # Of what configures it, this alone is not read above.
-        yield "LANGFLOW_MODE", mode_from_environment
+        yield "LANGFLOW_MODE", partial(environment.choice, "LANGFLOW_MODE", get_args(CallMode), "direct")
     else:
         yield "DAGMA_BACKEND", backend_from_environment
 

@@ -39,7 +39,7 @@ class Edited(Backend):
     def default_flow(self) -> str:
         return "edited"
 
-    def refer_to(self, flow_id: str) -> FlowReference:
+    def look_up(self, flow_id: str) -> FlowReference:
         return FlowReference(flow_id, version=self._version)
 
 

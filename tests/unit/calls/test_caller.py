@@ -8,7 +8,6 @@ import pytest
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
 
-from dagma.calls import request
 from dagma.calls.request import Caller, principal_of, retry_chain
 
 FROM_ASSET_FAILURE = {"dagster/is_asset_resume_retry": "true"}
@@ -86,16 +85,6 @@ def test_the_inherited_mark_can_be_taken_away_to_start_over(instance: dg.Dagster
     second, _ = execute(instance, {**FROM_ASSET_FAILURE, **FAILING}, "asking", parent=first)
     third, scope = execute(instance, {"dagster/is_asset_resume_retry": "false"}, "asking", parent=second)
     assert scope == third.run_id
-
-
-def test_the_runs_that_a_run_retries_are_looked_for_once(
-    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, _ = execute(instance, FAILING)
-    second, scope = execute(instance, {"dagster/retry_number": "1"}, "asking", parent=first)
-    assert scope == first.run_id
-    monkeypatch.setattr(type(instance), "get_run_by_id", lambda *_: pytest.fail("looked for again"))
-    assert request._scope(second, instance) == scope
 
 
 def test_the_chain_of_a_retry_leads_back_to_its_scope_and_not_beyond(instance: dg.DagsterInstance) -> None:

@@ -48,7 +48,7 @@ def test_values_are_filled_in_as_a_model_reads_them(source: str, values: dict[st
         ("{{ row.text.__init__.__globals__ }}", "access to attribute '__init__' of 'str' object is unsafe"),
         ("{{ row.clear() }}", "access to attribute 'clear' of 'dict' object is unsafe"),
         ("{{ row.txt.upper() }}", "The input can't be filled in: there is no 'txt', only text."),
-        ("{{ row.text.encode('utf-16') }}", "it has bytes that are no UTF-8 text. Hand them over in files."),
+        ("{{ row.text.encode('utf-16') }}", "can't be filled in: UnicodeDecodeError: 'utf-8' codec can't decode"),
     ],
 )
 def test_what_is_missing_fails_or_is_not_allowed_is_told(source: str, cause: str) -> None:
@@ -64,11 +64,10 @@ def test_what_is_missing_fails_or_is_not_allowed_is_told(source: str, cause: str
         (np.array([[1, 2], [3, 4]]), "[[1, 2], [3, 4]]"),
         (np.arange(2000), json.dumps(list(range(2000)))),
         (pd.Series([0.5, 1.5]), "[0.5, 1.5]"),
-        (np.array(["2026-01-31T12:00"], dtype="datetime64[ns]"), '["2026-01-31T12:00:00.000000000"]'),
         ({"tags": np.array([True]), "n": np.int64(1), "of": {"b", "a"}}, '{"tags": [true], "n": 1, "of": ["a", "b"]}'),
         (np.float32(0.1), "0.1"),
     ],
-    ids=["texts", "two dimensions", "many", "pandas", "times", "inside", "a number"],
+    ids=["texts", "two dimensions", "many", "pandas", "inside", "a number"],
 )
 def test_arrays_are_lists_and_whole(value: Any, text: str) -> None:
     assert filled("{{ row.value }}", row={"value": value}) == text
@@ -78,40 +77,23 @@ def test_arrays_are_lists_and_whole(value: Any, text: str) -> None:
     assert isinstance(sent, list | dict | np.float32)
 
 
-class GeoFrame(pd.DataFrame):
-    """A frame of another module than pandas."""
-
-
 @pytest.mark.parametrize(
-    ("table", "fix"),
+    "value",
     [
-        (pd.DataFrame({"a": [1]}), "to_csv()"),
-        (GeoFrame({"a": [1]}), "to_csv()"),
-        (pl.DataFrame({"a": [1]}), "write_csv()"),
-        (pl.LazyFrame({"a": [1]}), "collect().write_csv()"),
-        (pl.Series([1]), "to_list()"),
-        (pa.table({"a": [1]}), "to_pylist()"),
-        (pa.record_batch({"a": [1]}), "to_pylist()"),
-        (pa.array([1]), "to_pylist()"),
-        (pa.table({"a": [1]}).to_reader(), "read_all().to_pylist()"),
+        *(pd.DataFrame({"a": [1]}), pl.DataFrame({"a": [1]}), pl.LazyFrame({"a": [1]}), pl.Series([1])),
+        *(pa.table({"a": [1]}), pa.record_batch({"a": [1]})),
+        *(StoredTable("labels"), "text".upper, len, object()),
     ],
-    ids=lambda each: each if isinstance(each, str) else type(each).__name__,
+    ids=lambda each: type(each).__name__,
 )
-def test_a_table_is_refused_since_its_text_would_be_cut_short(table: Any, fix: str) -> None:
-    for source in ("{{ row.x }}", "{{ [row.x] }}", "{{ row.x | tojson }}"):
-        with pytest.raises(BadTemplateError) as raised:
-            filled(source, row={"x": table})
-        assert str(raised.value).endswith(f"is cut short. Write {{{{ x.{fix} }}}}.")
-    assert "1" in filled(f"{{{{ row.x.{fix} }}}}", row={"x": table})
-
-
-@pytest.mark.parametrize(
-    "value", [StoredTable("labels"), "text".upper, len, object()], ids=["table", "method", "function", "object"]
-)
-def test_what_has_only_python_s_own_text_is_refused(value: Any) -> None:
+def test_what_has_no_whole_text_is_refused(value: Any) -> None:
     for source in ("{{ row.x }}", "{{ [row.x] }}", "{{ row.x | tojson }}", "{{ row.x }} {{ row.x }}"):
-        with pytest.raises(BadTemplateError, match=f"a {type(value).__name__} has no text of its own"):
+        with pytest.raises(BadTemplateError, match=f"a {type(value).__name__} has no whole text of its own. Write a"):
             filled(source, row={"x": value})
+
+
+def test_constants_are_written_as_values_are() -> None:
+    assert filled("{{ none }}{{ ['é'] }}{% set x %}{{ [1] }}{% endset %}{{ x }}") == '["é"][1]'
 
 
 def test_a_template_that_cannot_work_is_refused_before_it_is_filled_in() -> None:
@@ -149,7 +131,7 @@ def test_every_text_of_tweaks_is_a_template() -> None:
     tweaks = {"Model-1": {"temperature": "{{ config.t }}", "stop": ["{{ config.t }}!"], "seed": 7}}
     templates = NestedTemplates(tweaks, "the tweaks", ["config"])
     assert templates.value({"config": {"t": 0.5}}) == {"Model-1": {"temperature": 0.5, "stop": ["0.5!"], "seed": 7}}
-    assert [template.what for template in templates.templates()] == [
+    assert [template.what for template in templates.templates] == [
         "the tweaks.Model-1.temperature",
         "the tweaks.Model-1.stop[0]",
     ]

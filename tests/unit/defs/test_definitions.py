@@ -25,7 +25,7 @@ def test_no_snapshot_holds_a_secret(definitions: types.ModuleType) -> None:
     snapshot = serialize_value(RepositorySnap.from_def(repository))
     for job in repository.get_all_jobs():
         snapshot += serialize_value(job.get_job_snapshot())
-    assert "LANGFLOW_API_KEY" in snapshot
+    assert "Answers calls with the flows of a Langflow server" in snapshot
     for secret in ("sk-a-secret-key", "a-secret-in-a-url", "a-private-flow"):
         assert secret not in snapshot
 

@@ -4,8 +4,7 @@ import importlib
 import traceback
 import types
 from collections.abc import Iterator
-from enum import Enum
-from typing import Any, Literal
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -13,9 +12,8 @@ from dagster._config import ConfigType
 from dagster._core.snap.snap_to_yaml import default_values_yaml_from_type_snap
 
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
-from dagma.defs.llm.assets import FlowRunConfig
+from dagma.defs.llm.assets import RUN_CONFIG
 from dagma.run_config.fixed_resource import FixedResource
-from dagma.run_config.plain_config import PlainConfig
 
 SECRET = "a-secret-of-the-worker"
 SOURCES = (type(dg.StringSource), type(dg.IntSource), type(dg.BoolSource))
@@ -97,74 +95,8 @@ def test_the_launchpad_begins_without_resources(definitions: types.ModuleType) -
     assert "resources" not in default_values_yaml_from_type_snap(snapshot, root)
 
 
-class Colour(Enum):
-    red = "red"
-    blue = "blue"
-
-
-class Choices(PlainConfig):
-    """Every kind of field."""
-
-    text: str = "x"
-    number: int = 1
-    flag: bool = False
-    maybe: str | None = None
-    many: list[str] = []  # noqa: RUF012
-    named: dict[str, int] = {}  # noqa: RUF012
-    colour: Colour = Colour.red
-    size: Literal["small", "large"] = "small"
-    speed: Literal["slow", "fast"] | None = None
-
-
-def asset_of_ones_own(seen: list[Choices]) -> dg.AssetsDefinition:
-    @dg.asset(config_schema=Choices.schema_of_runs())
-    def mine(context: dg.AssetExecutionContext) -> None:
-        seen.append(Choices.of_run(context))
-
-    return mine
-
-
-def test_a_plain_config_gives_an_asset_of_ones_own_its_typed_values() -> None:
-    seen: list[Choices] = []
-    config = {
-        "text": "y",
-        "number": 2,
-        "flag": True,
-        "maybe": "z",
-        "many": ["a"],
-        "named": {"b": 3},
-        "colour": "blue",
-        "size": "large",
-        "speed": "fast",
-    }
-    dg.materialize([asset_of_ones_own(seen)], run_config={"ops": {"mine": {"config": config}}})
-    dg.materialize([asset_of_ones_own(seen)])
-    assert seen == [Choices(**{**config, "colour": Colour.blue}), Choices()]
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        *({name: {"env": "A_SECRET"}} for name in ("text", "number", "flag", "maybe")),
-        {"many": [{"env": "A_SECRET"}]},
-        {"named": {"b": {"env": "A_SECRET"}}},
-    ],
-)
-def test_a_plain_config_refuses_a_variable_in_any_field(config: dict[str, Any]) -> None:
-    with pytest.raises(dg.DagsterInvalidConfigError):
-        dg.materialize([asset_of_ones_own([])], run_config={"ops": {"mine": {"config": config}}})
-
-
-@pytest.mark.parametrize(("name", "words"), [("size", {"small", "large"}), ("speed", {"slow", "fast"})])
-def test_a_plain_config_offers_the_words_of_a_literal_and_refuses_others(name: str, words: set[str]) -> None:
-    kind = Choices.schema_of_runs().config_type.fields[name].config_type
-    assert {value.config_value for value in getattr(kind, "inner_type", kind).enum_values} == words
-    with pytest.raises(dg.DagsterInvalidConfigError, match=name):
-        dg.materialize([asset_of_ones_own([])], run_config={"ops": {"mine": {"config": {name: "other"}}}})
-
-
 def test_every_field_of_the_asset_is_described_in_the_launchpad() -> None:
-    for name, field in FlowRunConfig.schema_of_runs().config_type.fields.items():
+    for name, field in RUN_CONFIG.items():
         assert field.description, name
 
 
@@ -206,16 +138,6 @@ def test_a_variable_that_cannot_be_read_is_named_without_its_value(
         made(Keyed(key=dg.EnvVar("A_KEY"), port=dg.EnvVar.int("A_PORT")))
     assert name in str(refused.value)
     assert "many" not in "".join(traceback.format_exception(refused.value))
-
-
-def test_a_resource_says_which_variables_it_reads_and_nothing_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("A_KEY", SECRET)
-    description = (
-        Keyed(key=dg.EnvVar("A_KEY"), others={"plain": "sk-plain"}).get_resource_definition().description or ""
-    )
-    assert "key (A_KEY)" in description
-    assert SECRET not in description
-    assert "sk-plain" not in description
 
 
 def test_a_resource_is_torn_down_and_has_its_context() -> None:

@@ -137,7 +137,7 @@ def test_the_calls_of_the_page_about_the_client_work(
 def test_the_config_of_ones_own_assets_takes_no_variable_and_no_resource(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAIL_KEY", "k")
     names: dict[str, Any] = {"__name__": __name__}
-    exec(block_with("docs/security.md", "class Choices(PlainConfig)"), names)  # noqa: S102 (our own document)
+    exec(block_with("docs/security.md", "class Mailer(FixedResource)"), names)  # noqa: S102 (our own document)
     mailer = names["Mailer"](url="http://mail", key=dg.EnvVar("MAIL_KEY"))
 
     def run(config: dict[str, Any]) -> Any:

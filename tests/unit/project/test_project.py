@@ -16,7 +16,6 @@ from dagma.project import add_to_path, data_folder, project_folder
 
 
 def test_every_public_name_can_be_imported() -> None:
-    assert sorted(dagma._MODULES) == sorted(dagma.__all__)
     for name in dagma.__all__:
         assert getattr(dagma, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
@@ -57,37 +56,6 @@ def test_a_project_may_have_a_backend_and_an_executor_of_its_own() -> None:
     defs = project_definitions.with_defaults(dg.Definitions(resources=resources, executor=dg.multiprocess_executor))
     assert defs.resources == resources
     assert defs.executor is dg.multiprocess_executor
-
-
-def test_a_component_in_another_encoding_is_told_with_its_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DAGMA_PROJECT_DIR", str(tmp_path))
-    (tmp_path / "defs").mkdir()
-    (tmp_path / "defs/defs.yaml").write_bytes("type: dagma.Flows\n# für alle\n".encode("latin-1"))
-    with pytest.raises(project_definitions.ProjectError, match=r"defs\.yaml:2: The file is not in UTF-8"):
-        project_definitions.load_project()
-
-
-TABLE = """\
-type: dagma.FlowTable
-attributes: &all
-  name: answers
-  rows: {csv: rows.csv, again: *all, <<: *all, <<: *all}
-  columns:
-    - {name: label, name: score}
-  name: replies
-"""
-
-
-def test_a_key_that_stands_twice_is_told_with_both_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DAGMA_PROJECT_DIR", str(tmp_path))
-    file = tmp_path / "defs/defs.yaml"
-    file.parent.mkdir()
-    file.write_text(TABLE)
-    with pytest.raises(project_definitions.ProjectError, match=r"defs\.yaml:7: 'name' stands in line 3 already"):
-        project_definitions.load_project()
-    file.write_text(TABLE.replace("  name: replies\n", ""))
-    with pytest.raises(project_definitions.ProjectError, match=r"defs\.yaml:6: 'name' stands in line 6 already"):
-        project_definitions.load_project()
 
 
 @pytest.mark.parametrize("module", ["dagma.definitions", "dagma.project_definitions"])

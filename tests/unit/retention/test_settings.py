@@ -27,7 +27,7 @@ def test_days_are_read(monkeypatch: pytest.MonkeyPatch, name: str, days: int) ->
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("value", ["a month", "-1", "1.5", "36501", "²", "1_0", "9" * 30])
+@pytest.mark.parametrize("value", ["a month", "-1", "1.5", "36501", "²", "9" * 30])
 def test_what_is_no_number_of_days_is_told_with_the_fix(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     variable = f"DAGMA_RETENTION_{name}_DAYS"
     monkeypatch.setenv(variable, value)

@@ -26,11 +26,7 @@ _ALL_VARIABLES = _variables("key", "private", "file", "switch")
 
 
 def base_url_from_environment() -> str:
-    """Read where Langflow is.
-
-    Raises:
-        SettingError: Nothing can be called there.
-    """
+    """Read where Langflow is; a SettingError if nothing can be called there."""
     url = environment.text("LANGFLOW_BASE_URL", DEFAULT_BASE_URL)
     login = f"set {SECRET_VARIABLES['basic_user']} and {SECRET_VARIABLES['basic_password']}"
     try:
@@ -40,11 +36,7 @@ def base_url_from_environment() -> str:
 
 
 def access_from_environment() -> Access:
-    """Read credentials and TLS.
-
-    Raises:
-        SettingError: They can't be used; the message names the variables.
-    """
+    """Read credentials and TLS; a SettingError names the variables that can't be used."""
     values = {name: environment.text(variable) for name, variable in {**SECRET_VARIABLES, **FILE_VARIABLES}.items()}
     verify_tls = environment.flag("LANGFLOW_VERIFY_TLS", default=True)
     try:
@@ -54,10 +46,7 @@ def access_from_environment() -> Access:
 
 
 def langflow_client(seconds: float = 300.0) -> LangflowClient:
-    """Connect to Langflow as the environment says.
-
-    Args:
-        seconds: How long each request may take.
+    """Connect to Langflow as the environment says; each request may take so many seconds.
 
     Raises:
         SettingError: A variable has a value that can't be used.

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from dagma.backends.langflow.uploaded_files import UploadedFiles
+from dagma.backends.langflow.uploaded_files import uploaded
 from dagma.calls.request import CallRequest, FlowReference
 from dagma.langflow import CallResult, FlowEvent, LangflowClient, TokenUsage
 from dagma.langflow.untrusted_json import objects, text_or_none, walk
@@ -32,17 +32,10 @@ class Clients(Protocol):
 
 @dataclass(frozen=True)
 class LangflowJobs:
-    """Runs calls by `/api/v2/workflows` in the mode `background`.
-
-    Args:
-        clients: Talk to Langflow.
-        seconds: How long a job may take.
-        files: Uploads the files of calls. Those of a job are left to the pruning, since it outlives its caller.
-    """
+    """Runs calls by `/api/v2/workflows` in the mode `background`. A job may take so many seconds."""
 
     clients: Clients
     seconds: float
-    files: UploadedFiles = field(default_factory=UploadedFiles)
     is_quick: bool = False
 
     @property
@@ -57,10 +50,9 @@ class LangflowJobs:
 
     def submit(self, request: CallRequest, flow: FlowReference, idempotency_key: str) -> str:
         """Queue a job, or find the one of the same key."""
-        files, client = self.files, self.client
-        uploading = files.handed_over(request, client, outlive=True) if request.files else nullcontext(request.tweaks)
+        uploading = uploaded(request, self.client, outlive=True) if request.files else nullcontext(request.tweaks)
         with uploading as tweaks:
-            return client.submit(
+            return self.client.submit(
                 flow.flow_id,
                 request.input_value,
                 idempotency_key=idempotency_key,
@@ -85,18 +77,12 @@ class LangflowJobs:
     def spent(self, job_id: str) -> tuple[Usage, ...]:
         """Read the tokens off the job's trace."""
         trace = self.clients.quick_client.trace(job_id)
-        return usages_by_model(trace.usage_by_model) if trace is not None else ()
+        used = trace.usage_by_model if trace is not None else {}
+        return tuple(each for model, usage in used.items() for each in usages_of(usage, model))
 
 
 def progress_lines(events: Iterable[FlowEvent]) -> Iterator[str]:
-    """Turn the events of a job into lines for a log.
-
-    Args:
-        events: The events, as they come.
-
-    Yields:
-        Lines without the texts of messages, tokens and outputs.
-    """
+    """Turn the events of a job into lines for a log, without the texts of messages, tokens and outputs."""
     tokens, lines = 0, 0
     counted_at = time.monotonic()
     for event in events:
@@ -111,20 +97,15 @@ def progress_lines(events: Iterable[FlowEvent]) -> Iterator[str]:
 
 
 def _line(event: FlowEvent) -> str | None:
+    took = f" after {event.seconds:.2f} s" if event.seconds is not None else ""
     match event.kind:
         case "started":
             return f"the flow has started{_progress(event)}"
-        case "component_started":
-            return f"{event.component} has started{_progress(event)}"
-        case "component_finished":
-            took = f" after {event.seconds:.2f} s" if event.seconds is not None else ""
-            return f"{event.component} has finished{took}{_progress(event)}"
-        case "component_failed":
-            return f"{event.component} has failed{_progress(event)}"
+        case "component_started" | "component_finished" | "component_failed":
+            return f"{event.component} has {event.kind.removeprefix('component_')}{took}{_progress(event)}"
         case "waiting":
             return "it waits for a human's decision in Langflow"
         case "finished":
-            took = f" after {event.seconds:.2f} s" if event.seconds is not None else ""
             return f"the flow has finished{took}"
         case "failed" | "cancelled" | "timed_out" | "lost":
             return f"the flow has ended: {event.kind.replace('_', ' ')}"
@@ -138,11 +119,7 @@ def _progress(event: FlowEvent) -> str:
 def run_response(result: CallResult) -> dict[str, Any]:
     """Write the answer of a job as `/api/v1/run` would have, so that assets see one shape whatever the mode.
 
-    Args:
-        result: The answer of a job, with what its trace tells.
-
-    Returns:
-        The body of a v1 run; beside it, under `job`, the state of the job as it came.
+    Beside it, under `job`, stands the state of the job as it came.
     """
     usage = _body_of(result.usage) if result.usage is not None else None
     usages = [{"model": model, **_body_of(used)} for model, used in result.usage_by_model.items()]
@@ -178,13 +155,7 @@ def job_of(response: Mapping[str, Any]) -> Mapping[str, Any]:
 def usages_of_job(job: Mapping[str, Any]) -> tuple[Usage, ...]:
     """Read what each model used in a job, from what `job_of` gives; nothing where it does not tell them apart."""
     bodies = objects(job.get("usages"))
-    read = {text_or_none(body.get("model")): usage for body in bodies if (usage := TokenUsage.of(body)) is not None}
-    return usages_by_model(read)
-
-
-def usages_by_model(usages: Mapping[str | None, TokenUsage]) -> tuple[Usage, ...]:
-    """Tell the ledger what each model used."""
-    return tuple(each for model, usage in usages.items() for each in usages_of(usage, model))
+    return tuple(each for body in bodies for each in usages_of(TokenUsage.of(body), text_or_none(body.get("model"))))
 
 
 def usages_of(usage: TokenUsage | None, model: str | None) -> tuple[Usage, ...]:

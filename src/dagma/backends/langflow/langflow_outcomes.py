@@ -19,10 +19,8 @@ from dagma.langflow import Flow, LangflowError, PastRun
 from dagma.langflow.untrusted_json import objects, walk
 from dagma.ledger import Begun
 
-# How far the clocks of Langflow and of the ledger may be apart.
-CLOCK_SKEW = timedelta(seconds=5)
-# The same on machines that keep their time by NTP.
-SYNCED_CLOCKS = timedelta(seconds=1)
+# How far the clocks of Langflow and of the ledger may be apart: what began earlier is another attempt's.
+CLOCK_SKEW = timedelta(seconds=1)
 # How long Langflow has to have answered without a gap until a request that it had got before must have begun: its flow
 # is read and its graph is built before the first component stores a message.
 SETTLING_SECONDS = 15.0
@@ -63,23 +61,13 @@ class Answering:
 
 @dataclass(frozen=True)
 class LangflowOutcomes:
-    """Finds out what became of direct calls.
-
-    Args:
-        clients: Talk to Langflow.
-        answering: Since when Langflow answers this process.
-    """
+    """Finds out what became of direct calls."""
 
     clients: Clients
     answering: Answering = field(default_factory=Answering)
 
     def find(self, request: CallRequest, begun: Begun) -> Finding:
-        """Say what became of a call, as far as it can be told now.
-
-        Args:
-            request: What was asked, in its session.
-            begun: The attempt.
-        """
+        """Say what became of a call, as far as it can be told now."""
         if begun.mode != "direct":
             return CannotTell(f"Langflow does not know its job {begun.job_id} any more.")
         try:
@@ -89,11 +77,7 @@ class LangflowOutcomes:
             return Running(asked) if error.retryable else CannotTell(asked)
 
     def tells_unsent(self, request: CallRequest) -> bool:
-        """Say whether a call that Langflow never got could be told from others.
-
-        Args:
-            request: What would be asked; its session is None where it is to be its own.
-        """
+        """Say whether a call that Langflow never got could be told from others. Its own session is still None."""
         try:
             return request.session_id is None and _stores_input(self._flow_of(request), request)
         except LangflowError:
@@ -110,11 +94,8 @@ class LangflowOutcomes:
         mine = _of_attempt(runs, request, begun, is_own=is_own)
         if not is_own and len(mine) > 1:
             return CannotTell(f"Its session {session!r} was named by its caller, and holds {len(mine)} such calls.")
-        certain = [run for run in mine if not _may_be_anothers(run, begun, is_own=is_own)]
-        for run in sorted(certain, key=lambda run: _ORDER.index(run.state)):
-            return self._told_by(run)
         if mine:
-            return CannotTell("The run in its session began before it, by Langflow's clock.")
+            return self._told_by(min(mine, key=lambda run: _ORDER.index(run.state)))
         if not is_own:
             return Running(f"Langflow knows no run of it in the session {session!r}, which its caller named.")
         if any(run.state not in ("failed", "lost") for run in runs):
@@ -172,13 +153,6 @@ def _of_attempt(runs: Sequence[PastRun], request: CallRequest, begun: Begun, *, 
     since = begun.begun_at - CLOCK_SKEW
     recent = [run for run in runs if run.began_at is not None and run.began_at >= since]
     return recent if is_own else [run for run in recent if run.asked == request.input_value]
-
-
-def _may_be_anothers(run: PastRun, begun: Begun, *, is_own: bool) -> bool:
-    """Whether a run that clocks may make look like this attempt's is of one before it, or of another call."""
-    # Of an earlier attempt only a run without an answer can be left.
-    may_be = not is_own or (begun.attempt > 1 and run.state in ("failed", "lost"))
-    return may_be and run.began_at is not None and run.began_at < begun.begun_at - SYNCED_CLOCKS
 
 
 def _stores_input(flow: Flow, request: CallRequest) -> bool:

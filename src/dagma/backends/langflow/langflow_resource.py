@@ -3,8 +3,8 @@
 import logging
 import threading
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import fields, replace
+from contextlib import nullcontext, suppress
+from dataclasses import fields
 from typing import Any, get_args
 
 import dagster as dg
@@ -24,7 +24,7 @@ from dagma.backends.langflow.access_variables import (
 )
 from dagma.backends.langflow.langflow_jobs import LangflowJobs, job_of, usages_of, usages_of_job
 from dagma.backends.langflow.langflow_outcomes import Answering, LangflowOutcomes
-from dagma.backends.langflow.uploaded_files import UploadedFiles
+from dagma.backends.langflow.uploaded_files import uploaded
 from dagma.backoff import Backoff
 from dagma.calls.answer import Answer
 from dagma.calls.call_backend import Finding
@@ -107,9 +107,7 @@ class LangflowRestResource(Backend):
     )
     _client: LangflowClient | None = PrivateAttr(default=None)
     _connecting: threading.Lock = PrivateAttr(default_factory=threading.Lock)
-    _found: dict[str, FlowReference] = PrivateAttr(default_factory=dict)
     _answering: Answering = PrivateAttr(default_factory=Answering)
-    _files: UploadedFiles = PrivateAttr(default_factory=UploadedFiles)
 
     @override
     def get_resource_definition(self) -> ConfigurableResourceFactoryResourceDefinition:
@@ -155,23 +153,15 @@ class LangflowRestResource(Backend):
 
     @override
     def answer(self, request: CallRequest) -> dict[str, Any]:
-        uploading = self._files.handed_over(request, self.client) if request.files else nullcontext(request.tweaks)
+        uploading = uploaded(request, self.client) if request.files else nullcontext(request.tweaks)
         with uploading as tweaks:
-            return self._answer(request, tweaks)
-
-    def _answer(self, request: CallRequest, tweaks: dict[str, Any] | None) -> dict[str, Any]:
-        choices: dict[str, Any] = {
-            "input_type": request.input_type,
-            "output_type": request.output_type,
-            "tweaks": tweaks,
-            "session_id": request.session_id,
-        }
-        if not request.stream:
-            return dict(self.client.run(request.flow_id, request.input_value, **choices).raw)
-        # The client ends a stream with the result, or raises.
-        events = self.client.stream(request.flow_id, request.input_value, **choices)
-        results = [event.result for event in events if event.result]
-        return dict(results[-1].raw)
+            choices = {**_choices(request), "tweaks": tweaks}
+            if not request.stream:
+                return dict(self.client.run(request.flow_id, request.input_value, **choices).raw)
+            # The client ends a stream with the result, or raises.
+            events = self.client.stream(request.flow_id, request.input_value, **choices)
+            results = [event.result for event in events if event.result]
+            return dict(results[-1].raw)
 
     @override
     def read(self, response: Mapping[str, Any]) -> Answer:
@@ -189,7 +179,7 @@ class LangflowRestResource(Backend):
 
     @override
     def jobs(self) -> LangflowJobs:
-        return LangflowJobs(self, self.job_timeout, self._files)
+        return LangflowJobs(self, self.job_timeout)
 
     @override
     def find_outcome(self, request: CallRequest, begun: Begun) -> Finding:
@@ -206,7 +196,9 @@ class LangflowRestResource(Backend):
 
     @override
     def choose_mode(self, request: CallRequest, flow: FlowReference) -> Mode:
-        _refuse_unsendable(request)
+        # What Langflow can't be sent in any mode is refused before it is recorded.
+        check_flow_id(request.flow_id)
+        v1_body(request.input_value, **_choices(request))
         mode = request.mode or self.mode
         # v2 takes no types, and gives the events of a job instead of a stream.
         is_plain = request.input_type == "chat" and request.output_type == "chat" and not request.stream
@@ -226,10 +218,6 @@ class LangflowRestResource(Backend):
     def takes_files(self) -> bool:
         return True
 
-    @override
-    def keeping_files(self) -> AbstractContextManager[None]:
-        return self._files.kept(self.client)
-
     @property
     @override
     def backend_name(self) -> str:
@@ -247,33 +235,25 @@ class LangflowRestResource(Backend):
         return flow_id
 
     @override
-    def refer_to(self, flow_id: str) -> FlowReference:
-        if found := self._found.get(flow_id):
-            return found
-        # Langflow's pages know flows by UUID; an endpoint name has to be looked for in the list.
-        page = f"flow/{flow_id}" if uuid_or_none(flow_id) else "flows"
-        return FlowReference(flow_id, url=f"{self.public_url.rstrip('/')}/{page}")
-
-    @override
     def look_up(self, flow_id: str) -> FlowReference:
+        pages = self.public_url.rstrip("/")
         try:
             flow = self.quick_client.recent_flow(flow_id)
         except LangflowError as error:
             # The call itself will say whatever is wrong, and more patiently.
             logger.warning("Flow %.100s could not be looked up for its name and version: %s", flow_id, error)
-            return replace(self.refer_to(flow_id), look_up_error=error)
-        found = FlowReference(
+            # Langflow's pages know flows by UUID; an endpoint name has to be looked for in the list.
+            page = f"flow/{flow_id}" if uuid_or_none(flow_id) else "flows"
+            return FlowReference(flow_id, url=f"{pages}/{page}", look_up_error=error)
+        return FlowReference(
             flow.id,
             name=flow.name,
-            url=f"{self.public_url.rstrip('/')}/flow/{flow.id}",
+            url=f"{pages}/flow/{flow.id}",
             endpoint_name=flow.endpoint_name,
             version=flow.version,
             needs_job=flow.asks_human,
             document=flow.raw,
         )
-        # For the links of a call that fails later on.
-        self._found[flow_id] = found
-        return found
 
     def _connect(self) -> LangflowClient:
         try:
@@ -294,22 +274,8 @@ class LangflowRestResource(Backend):
         return Access(**{field.name: _stripped(getattr(self, field.name)) for field in fields(Access)})
 
 
-def _refuse_unsendable(request: CallRequest) -> None:
-    """Raise if Langflow can't be sent this request in any mode.
-
-    Called before the call is recorded: a job's submit would fail as if the server were at fault, and be retried.
-
-    Raises:
-        LangflowError: It can't be sent; the error names the field.
-    """
-    check_flow_id(request.flow_id)
-    v1_body(
-        request.input_value,
-        input_type=request.input_type,
-        output_type=request.output_type,
-        tweaks=request.tweaks,
-        session_id=request.session_id,
-    )
+def _choices(request: CallRequest) -> dict[str, Any]:
+    return {name: getattr(request, name) for name in ("input_type", "output_type", "tweaks", "session_id")}
 
 
 def _stripped(setting: Any) -> Any:
@@ -323,23 +289,11 @@ def _stripped(setting: Any) -> Any:
     return setting.strip() or None if isinstance(setting, str) else setting
 
 
-def mode_from_environment() -> CallMode:
-    """Read how calls are sent from `LANGFLOW_MODE`.
-
-    Raises:
-        SettingError: It is none of the modes.
-    """
-    return environment.choice("LANGFLOW_MODE", get_args(CallMode), default="direct")
-
-
 def langflow_from_environment(policy: CallPolicy | None = None) -> LangflowRestResource:
     """Configure Langflow from `LANGFLOW_*` variables.
 
     What may hold a secret is an EnvVar, which every process reads for itself, from the variable or from the file that
     `NAME_FILE` names, and no snapshot holds. Those that are not set are left out.
-
-    Args:
-        policy: How patiently calls are made.
 
     Raises:
         SettingError: A variable has a value that can't be used, or that can't stand beside another's.
@@ -356,7 +310,7 @@ def langflow_from_environment(policy: CallPolicy | None = None) -> LangflowRestR
     files: dict[str, Any] = {field: getattr(access, field) for field in FILE_VARIABLES}
     return LangflowRestResource(
         timeout=environment.positive_number("LANGFLOW_TIMEOUT_SECONDS", default=300.0),
-        mode=mode_from_environment(),
+        mode=environment.choice("LANGFLOW_MODE", get_args(CallMode), default="direct"),
         job_timeout=environment.positive_number("LANGFLOW_JOB_TIMEOUT_SECONDS", default=3600.0),
         verify_tls=access.verify_tls,
         public_url=environment.text("LANGFLOW_PUBLIC_URL", default=DEFAULT_BASE_URL),

@@ -10,9 +10,5 @@ __all__ = ["LangflowRestResource", "langflow_from_environment", "resources_from_
 
 
 def resources_from_environment() -> dict[str, Any]:
-    """Make the resources `backend` and `io_manager`. `DAGMA_BACKEND` names another backend, and nothing else changes.
-
-    Raises:
-        SettingError: A setting can't be used.
-    """
+    """Make the resources `backend` and `io_manager`. `DAGMA_BACKEND` names another backend; nothing else changes."""
     return {"backend": backend_from_environment(), "io_manager": stored_values}

@@ -18,9 +18,6 @@ def daily_schedule_from_environment() -> dg.ScheduleDefinition:
     """Configure the daily schedule.
 
     From `LANGFLOW_SCHEDULE_CRON`, `LANGFLOW_SCHEDULE_INPUT`, `DAGMA_TIMEZONE` and `DAGMA_SCHEDULES_RUNNING`.
-
-    Raises:
-        SettingError: The cron expression or the time zone is not valid.
     """
     cron = environment.text("LANGFLOW_SCHEDULE_CRON", default="0 2 * * *")
     timezone = environment.text("DAGMA_TIMEZONE", default="UTC")

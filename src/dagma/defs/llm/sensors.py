@@ -44,11 +44,7 @@ def cancelled_jobs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 
 @contextmanager
 def _backend_of(context: dg.SensorEvaluationContext) -> Iterator[Backend]:
-    """Make the resource `backend` of the definitions.
-
-    As a resource of the sensor it would be made for each evaluation, and fail also those that have nothing to do where
-    its settings can't be used.
-    """
+    """Make the resource `backend` of the definitions, for evaluations that have something to do."""
     resources = check.not_none(context.repository_def).get_top_level_resources()
     with dg.build_resources({"backend": resources["backend"]}, instance=context.instance) as made:
         yield made.backend
