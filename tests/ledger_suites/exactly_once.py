@@ -82,23 +82,6 @@ class TestExactlyOnce:
         again = make_ledger().begin(call)
         assert (again.state, again.job_id, again.call_id) == ("running", "job-7", begun.call_id)
 
-    def test_the_jobs_of_runs_are_found_until_their_end_is_recorded(self, make_ledger: MakeLedger) -> None:
-        ledger = make_ledger()
-        runs = [uuid.uuid4().hex for _ in range(3)]
-        jobs = []
-        for run_id in runs:
-            jobs.append(begun := ledger.begin(new_call(mode="job", run_id=run_id)))
-            ledger.submitted(begun, f"job of {run_id}")
-        ledger.begin(new_call(mode="job", run_id=runs[0]))  # no job yet
-        ledger.begin(new_call(run_id=runs[0]))
-        found = ledger.submitted_jobs(runs[:2])
-        assert [(each.state, each.call_id) for each in found] == [("running", begun.call_id) for begun in jobs[:2]]
-        assert [each.job_id for each in found] == [f"job of {run_id}" for run_id in runs[:2]]
-        assert ledger.submitted_jobs(runs, "another backend") == []
-        assert len(ledger.submitted_jobs(runs, "langflow")) == 3
-        ledger.cancelled(found[0])
-        assert [each.call_id for each in ledger.submitted_jobs(runs[:2])] == [jobs[1].call_id]
-
     def test_a_job_whose_submit_reply_was_lost_is_submitted_under_the_same_key(self, make_ledger: MakeLedger) -> None:
         call = new_call(mode="job")
         begun = make_ledger().begin(call)

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select, text
 
-from dagma.ledger.admission import GIVEN_UP, Admission, begun_from_row
+from dagma.ledger.admission import GIVEN_UP, Admission
 from dagma.ledger.call import MOST_TOKENS, Begun, Call, State, Usage, fill_in, reported
 from dagma.ledger.database import Database, insert_once, utc_now
 from dagma.ledger.errors import LedgerError, LedgerSettingsError
@@ -29,18 +29,6 @@ DEFAULT_PATIENCE_SECONDS = 30.0
 TIDY_INTERVAL_SECONDS = 3600.0
 INTERRUPTED_PATIENCE_SECONDS = 2.0
 MOST_SECONDS = 10**9
-MOST_JOBS = 100
-SUBMITTED_JOBS = (
-    select(calls)
-    .where(
-        calls.c.run_id.in_(bindparam("of_runs", expanding=True)),
-        calls.c.mode == "job",
-        calls.c.state == "submitted",
-        calls.c.job_id.is_not(None),
-    )
-    .order_by(calls.c.begun_at)
-    .limit(MOST_JOBS)
-)
 EXPIRE = text("SELECT ledger_expire_replays()")
 STATE = select(calls.c.state).where(calls.c.id == bindparam("of_call"))
 
@@ -148,27 +136,6 @@ class Ledger:
     def submitted(self, begun: Begun, job_id: str) -> None:
         """Record the job of a call, as soon as the server has named it."""
         self._move(begun, {"state": "submitted", "job_id": storable(job_id)}, ("begun",))
-
-    def submitted_jobs(self, run_ids: Sequence[str], backend: str | None = None) -> list[Begun]:
-        """Find the jobs of runs whose end nobody has recorded.
-
-        Args:
-            run_ids: The runs that made the calls.
-            backend: What runs the jobs; None for all that do.
-
-        Returns:
-            What `begin` would give for them: the oldest hundred.
-
-        Raises:
-            LedgerUnavailableError: The database can't be reached.
-        """
-        query = SUBMITTED_JOBS if backend is None else SUBMITTED_JOBS.where(calls.c.backend == backend)
-
-        def work(connection: Connection) -> list[Begun]:
-            rows = connection.execute(query, {"of_runs": list(run_ids)}).mappings()
-            return [begun_from_row("running", row) for row in rows]
-
-        return self.database.transact(work)
 
     def finish(
         self,
