@@ -71,7 +71,7 @@ def test_a_call_does_not_wait_for_the_ledger_to_be_tidied(
         assert impatient.begin(new_call(mode="job")).state == "new"
         timer.join()
     engine.dispose()
-    assert "not tidied" in caplog.text
+    assert "not dropped" in caplog.text
 
 
 def test_a_migration_waits_for_another(ledger_postgres: LedgerPostgres, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from dagma.ledger.admission import GIVEN_UP, Admission
 from dagma.ledger.call import MOST_TOKENS, Begun, Call, State, Usage, fill_in, reported
 from dagma.ledger.database import Database, insert_once, utc_now
 from dagma.ledger.errors import LedgerError, LedgerSettingsError
-from dagma.ledger.live_callers import presence_for, record_all_lost
+from dagma.ledger.live_callers import presence_for
 from dagma.ledger.prices import Prices
 from dagma.ledger.quotas import Meter, parse_quotas
 from dagma.ledger.state_changes import ENDS_FROM, Ending, change, end_all
@@ -304,15 +304,11 @@ class Ledger:
         if self._tidied_at and time.monotonic() - self._tidied_at < TIDY_INTERVAL_SECONDS:
             return
         self._tidied_at = time.monotonic()
-        for tidy in (self._expire_replays, self._record_lost):
-            try:
-                # Without patience, and within the time of other statements: a call waits for it.
-                self.database.transact(tidy)
-            except LedgerError as error:
-                logger.warning("The ledger was not tidied, which is tried again in an hour: %s", error)
-
-    def _record_lost(self, connection: Connection) -> None:
-        record_all_lost(connection, self._presence, self.database.now(connection))
+        try:
+            # Without patience, and within the time of other statements: a call waits for it.
+            self.database.transact(self._expire_replays)
+        except LedgerError as error:
+            logger.warning("Old responses were not dropped, which is tried again in an hour: %s", error)
 
     def _estimated(
         self, begun: Begun, usages: Sequence[Usage], used: Mapping[str, Any], answer_characters: int, now: datetime

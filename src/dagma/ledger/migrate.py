@@ -119,7 +119,6 @@ def _grant(connection: Connection, app_role: str | None) -> None:
         f"INSERT ({BEGINNING_COLUMNS}), UPDATE ({CHANGING_COLUMNS}) ON calls",
         "INSERT (call_id, body, expires_at) ON replays",
         "INSERT (call_id, reason) ON rejections",
-        "UPDATE (lost_until) ON housekeeping",
         "INSERT, UPDATE, DELETE ON servers, shares",
         "EXECUTE ON FUNCTION ledger_expire_replays(), ledger_prune_expired(integer)",
     ):
