@@ -64,19 +64,9 @@ def is_free_to_retry(error: LangflowError | LedgerError) -> bool:
 
 
 def wait_for_retry(error: LangflowError | LedgerError, seconds: float) -> None:
-    """Wait inside the step: Dagster's own wait for a retry hears no cancel and no shutdown before it is over.
-
-    Args:
-        error: Why there is no answer yet. A job that may go on is ended if the run is cancelled meanwhile.
-        seconds: How long to wait.
-    """
-    try:
-        dg.get_dagster_logger().info("The step is retried in %.1f s: %s", seconds, type(error).__name__)
-        time.sleep(seconds)
-    except BaseException:
-        if isinstance(error, JobOutOfReachError):
-            error.end_or_leave()
-        raise
+    """Wait inside the step: Dagster's own wait for a retry hears no cancel and no shutdown before it is over."""
+    dg.get_dagster_logger().info("The step is retried in %.1f s: %s", seconds, type(error).__name__)
+    time.sleep(seconds)
 
 
 def _describe(error: LangflowError | LedgerError) -> dict[str, Any]:
