@@ -299,14 +299,9 @@ class Database:
     def _explain_version(self, version: str | None) -> str:
         if version is None:
             return f"The ledger's database {self.name} has no tables yet. Run `dagma ledger migrate` as their owner."
-        if version < HEAD:
-            return (
-                f"The ledger's database {self.name} is at version {version}, and this dagma needs {HEAD}. "
-                "Run `dagma ledger migrate` as its owner."
-            )
         return (
-            f"The ledger's database {self.name} is at version {version}, newer than the {HEAD} that this dagma knows. "
-            "Upgrade dagma here."
+            f"The ledger's database {self.name} is at version {version}, and this dagma needs {HEAD}. Run "
+            "`dagma ledger migrate` as its owner, or upgrade dagma if the database is newer."
         )
 
     def _prepare_postgresql(self, dbapi_connection: Any, _record: Any) -> None:
@@ -431,17 +426,15 @@ def _broke(error: Exception) -> bool:
 
 def _read_url(url: str) -> URL:
     # No message quotes any part of it: where it is not read as it was meant, each may be part of the password.
-    encoded = "percent-encode @ : / in the password, such as %40 for @"
+    read: URL | None
     try:
         read = make_url(url)
-    except ArgumentError:
-        raise LedgerSettingsError(f"The ledger's URL can't be read. {URL_FORM}.") from None
-    except ValueError:
+    except (ArgumentError, ValueError):
+        read = None
+    if read is None or "@" in (read.host or "") or (read.host and "@" in (read.database or "")):
         raise LedgerSettingsError(
-            f"The ledger's URL has a port that is no number. {URL_FORM}, and {encoded}."
-        ) from None
-    if "@" in (read.host or "") or (read.host and "@" in (read.database or "")):
-        raise LedgerSettingsError(f"The ledger's URL has more than one @. {URL_FORM}, and {encoded}.")
+            f"The ledger's URL can't be read. {URL_FORM}, and percent-encode @ : / in the password, such as %40 for @."
+        )
     return read
 
 

@@ -170,7 +170,7 @@ def test_a_new_sqlite_ledger_is_for_its_owner_only(tmp_path: Path, make_ledger: 
 
 @pytest.mark.parametrize(
     ("version", "reason"),
-    [("0005", r"can't bring to .*'0005'.*DAGMA_LEDGER_URL"), ("9999", r"9999, newer .*Upgrade dagma")],
+    [("0005", r"can't bring to .*'0005'.*DAGMA_LEDGER_URL"), ("9999", r"9999, and this dagma needs .*upgrade dagma")],
 )
 def test_a_ledger_of_a_version_that_the_code_does_not_know_is_left_alone(
     make_ledger: MakeLedger, version: str, reason: str
