@@ -18,7 +18,6 @@ from stack.ledger_fixtures import (
 
 from dagma.ledger import Call, Ledger, LedgerUnavailableError, Usage
 from dagma.ledger import database as database_module
-from dagma.ledger.reports import Filter, last_calls
 
 __all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
 
@@ -43,9 +42,8 @@ def make(ledger: Ledger, call: Call) -> None:
     [
         lambda ledger: ledger.begin(new_call(step="after")),
         lambda ledger: ledger.database.transact(lambda connection: connection.execute(text("SELECT 1"))),
-        lambda ledger: last_calls(ledger.database, 10, Filter()),
     ],
-    ids=["a call", "a transaction", "a report"],
+    ids=["a call", "a transaction"],
 )
 def test_connections_that_broke_meanwhile_cost_nobody_anything(
     make_ledger: MakeLedger, ledger_postgres: LedgerPostgres, use: Callable[[Ledger], object]

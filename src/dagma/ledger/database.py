@@ -186,7 +186,8 @@ class Database:
         """Open a transaction that only reads, for as long as it takes."""
         try:
             self.check_version()
-            with self._reading() as connection:
+            with self.engine.connect().execution_options(dagma_reads_only=True) as connection:
+                self.allow_long_statements(connection)
                 yield connection
         except UNAVAILABLE as error:
             raise self.explain(error) from None
@@ -246,17 +247,6 @@ class Database:
         return LedgerUnavailableError(
             f"The ledger's database {self.name} refused or did not answer ({type(cause).__name__}): {reason}. {fix}"
         )
-
-    def _reading(self, may_be_stale: bool = True) -> Connection:
-        connection = self.engine.connect().execution_options(dagma_reads_only=True)
-        try:
-            self.allow_long_statements(connection)
-        except DBAPIError as error:
-            connection.close()
-            if may_be_stale and _broke(error):
-                return self._reading(may_be_stale=False)
-            raise
-        return connection
 
     def _create_engine(self) -> Engine:
         if not self.is_sqlite:
