@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from ledger_suites.tools import MakeLedger, new_call
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import create_engine, text
 from stack.ledger_fixtures import (
     LedgerPostgres,
     ledger_postgres,
@@ -104,24 +103,3 @@ def test_a_flows_totals_are_written_only_where_they_change(make_ledger: MakeLedg
     assert place() != at_first
     with ledger.database.read() as connection:
         assert connection.execute(text("SELECT calls, tokens FROM usage_hours")).one() == (1, 28)
-
-
-class Interrupted(BaseException):
-    """What a cancel raises wherever the step is."""
-
-
-def test_a_connection_whose_work_was_interrupted_is_not_used_again(make_ledger: MakeLedger) -> None:
-    ledger = make_ledger()
-    make(ledger, new_call())
-    used: list[Any] = []
-
-    def work(connection: Connection) -> None:
-        used.append(connection.connection.driver_connection)
-        if len(used) == 1:
-            raise Interrupted
-
-    with pytest.raises(Interrupted):
-        ledger.database.transact(work)
-    ledger.database.transact(work)
-    assert used[0].closed
-    assert used[1] is not used[0]

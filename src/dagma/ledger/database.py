@@ -167,7 +167,7 @@ class Database:
             attempt += 1
             try:
                 self.check_version()
-                with self.engine.begin() as connection, _dropped_on_interrupt(connection):
+                with self.engine.begin() as connection:
                     if may_take_long:
                         self.allow_long_statements(connection)
                     return work(connection)
@@ -395,18 +395,6 @@ class UtcTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-@contextmanager
-def _dropped_on_interrupt(connection: Connection) -> Iterator[None]:
-    """Drop a connection whose work was interrupted anywhere: nobody knows what the server still answers on it."""
-    try:
-        yield
-    except Exception:
-        raise
-    except BaseException:
-        connection.invalidate()
-        raise
 
 
 def _broke(error: Exception) -> bool:
