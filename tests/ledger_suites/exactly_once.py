@@ -1,7 +1,6 @@
 """What becomes of a call's retry, by how its earlier attempt ended."""
 
 import logging
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +20,7 @@ from dagma.ledger import (
     Usage,
 )
 from dagma.ledger.reports import Filter, last_calls
-from dagma.ledger.tables import calls, replays
+from dagma.ledger.tables import calls
 from ledger_suites.tools import Clock, MakeLedger, new_call
 
 RAW = {"outputs": [{"text": "Paris ✓ \x00 \ud800"}], "session_id": "s"}
@@ -38,7 +37,6 @@ def begin_without_reply(ledger: Ledger, call: Call, monkeypatch: pytest.MonkeyPa
 
     ledger.database.check_version()
     with monkeypatch.context() as patch:
-        patch.setattr(ledger, "_tidied_at", time.monotonic())
         patch.setattr(ledger.database, "transact", lose)
         with pytest.raises(LedgerUnavailableError):
             ledger.begin(call)
@@ -211,16 +209,6 @@ class TestExactlyOnce:
         assert ledger.expire_replays() == 1
         with pytest.raises(AnswerExpiredError, match="from scratch"):
             ledger.begin(call)
-
-    def test_expired_answers_go_without_anybody_asking(self, make_ledger: MakeLedger) -> None:
-        clock = Clock()
-        ledger = make_ledger(clock=clock, replay_hours=2)
-        ledger.finish(ledger.begin(new_call()), raw=RAW)
-        clock.advance(hours=3)
-        another = make_ledger(clock=clock, replay_hours=2)
-        another.begin(new_call(mode="job"))
-        with another.database.read() as connection:
-            assert connection.execute(select(replays)).all() == []
 
     def test_the_end_that_was_recorded_first_stays(
         self, make_ledger: MakeLedger, caplog: pytest.LogCaptureFixture

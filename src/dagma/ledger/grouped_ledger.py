@@ -47,7 +47,6 @@ class GroupedLedger(Ledger):
         short = [call for call in calls if len(call.input_text or "") <= LONGEST]
         if not short:
             return not calls
-        self._tidy_now_and_then()
         begun = self._admission.admit_new(short)
         known = {each.key: each for each in begun if each is not None}
         with self._mutex:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -26,7 +25,6 @@ ON_UNKNOWN = ("fail", "resend")
 DEFAULT_REPLAY_HOURS = 72.0
 MOST_REPLAY_HOURS = 87_600
 DEFAULT_PATIENCE_SECONDS = 30.0
-TIDY_INTERVAL_SECONDS = 3600.0
 INTERRUPTED_PATIENCE_SECONDS = 2.0
 MOST_SECONDS = 10**9
 EXPIRE = text("SELECT ledger_expire_replays()")
@@ -87,7 +85,6 @@ class Ledger:
         self._admission = Admission(self.database, self._presence, self._meter, self.texts, patience_seconds)
         self._replay_hours = replay_hours
         self._patience_seconds = patience_seconds
-        self._tidied_at = 0.0
         self._warned_of: set[tuple[str, str | None]] = set()
 
     def begin(self, call: Call, *, wait_seconds: float = 0.0) -> Begun:
@@ -109,7 +106,6 @@ class Ledger:
             AnswerExpiredError: It was answered longer than `replay_hours` ago.
             LedgerUnavailableError: The database stayed away.
         """
-        self._tidy_now_and_then()
         return self._admission.admit(call, wait_seconds)
 
     @contextmanager
@@ -233,8 +229,15 @@ class Ledger:
         self._presence.release(begun.call_id)
 
     def expire_replays(self) -> int:
-        """Drop raw responses that are past their retention, and return how many; `begin` does so once an hour."""
-        return self.database.transact(self._expire_replays, self._patience_seconds, may_take_long=True)
+        """Drop raw responses that are past their retention, and return how many: for the nightly pruning."""
+
+        def work(connection: Connection) -> int:
+            if not self.database.is_sqlite:
+                # The application's role has no right to delete any other.
+                return int(connection.execute(EXPIRE).scalar_one())
+            return connection.execute(delete(replays).where(replays.c.expires_at < self.database.clock())).rowcount
+
+        return self.database.transact(work, self._patience_seconds, may_take_long=True)
 
     def close(self) -> None:
         """Close this process's connections."""
@@ -293,22 +296,6 @@ class Ledger:
                 insert_once(connection, rejections, values)
 
         self.database.transact(work, self._patience_seconds)
-
-    def _expire_replays(self, connection: Connection) -> int:
-        if not self.database.is_sqlite:
-            # The application's role has no right to delete any other.
-            return int(connection.execute(EXPIRE).scalar_one())
-        return connection.execute(delete(replays).where(replays.c.expires_at < self.database.clock())).rowcount
-
-    def _tidy_now_and_then(self) -> None:
-        if self._tidied_at and time.monotonic() - self._tidied_at < TIDY_INTERVAL_SECONDS:
-            return
-        self._tidied_at = time.monotonic()
-        try:
-            # Without patience, and within the time of other statements: a call waits for it.
-            self.database.transact(self._expire_replays)
-        except LedgerError as error:
-            logger.warning("Old responses were not dropped, which is tried again in an hour: %s", error)
 
     def _estimated(
         self, begun: Begun, usages: Sequence[Usage], used: Mapping[str, Any], answer_characters: int, now: datetime

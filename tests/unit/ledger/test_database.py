@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ledger_suites.tools import Clock, MakeLedger, new_call
+from ledger_suites.tools import MakeLedger, new_call
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -107,19 +107,6 @@ def test_a_refused_statement_is_explained_without_the_texts_it_carried(make_ledg
     with pytest.raises(LedgerUnavailableError, match="disk full") as caught:
         ledger.begin(new_call(input_text="my diary"))
     assert "my diary" not in str(caught.value)
-
-
-def test_a_call_begins_although_the_ledger_can_not_be_tidied(
-    make_ledger: MakeLedger, caplog: pytest.LogCaptureFixture
-) -> None:
-    clock = Clock()
-    ledger = make_ledger(clock=clock)
-    ledger.finish(ledger.begin(new_call()), raw="Paris")
-    refusal = text("CREATE TRIGGER refusal BEFORE DELETE ON replays BEGIN SELECT RAISE(ABORT, 'disk full'); END")
-    ledger.database.transact(lambda connection: connection.execute(refusal))
-    clock.advance(days=30)
-    assert make_ledger(clock=clock).begin(new_call()).state == "new"
-    assert "disk full" in caplog.text
 
 
 def test_what_recent_calls_took_is_told_as_soon_as_the_database_is_back(
