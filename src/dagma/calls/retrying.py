@@ -8,7 +8,7 @@ import dagster as dg
 from dagma.calls.call_policy import CallPolicy
 from dagma.calls.durable_call import JobOutOfReachError
 from dagma.langflow import FlowFailed, JobLost, LangflowError
-from dagma.ledger import CallInFlightError, LedgerError, LedgerUnavailableError, QuotaExceededError
+from dagma.ledger import CallInFlightError, LedgerError, LedgerUnavailableError
 
 CALL_ERRORS = (LangflowError, LedgerError)
 """What `run_flow` raises."""
@@ -76,14 +76,5 @@ def _describe(error: LangflowError | LedgerError) -> dict[str, Any]:
             "fix": error.fix,
             "may_have_run": error.outcome != "not_run",
             **({"http_status": error.status} if error.status is not None else {}),
-        }
-    if isinstance(error, QuotaExceededError):
-        return {
-            "cause": str(error),
-            "limit": error.limit,
-            "used": float(error.used),
-            "needed": float(error.needed),
-            **({"frees_at": dg.MetadataValue.timestamp(error.frees_at)} if error.frees_at else {}),
-            "may_have_run": False,
         }
     return {"cause": str(error)}
