@@ -1,7 +1,6 @@
 """What a call leaves in PostgreSQL, and what becomes of connections that break."""
 
 import time
-from collections.abc import Callable
 
 import pytest
 from ledger_suites.tools import MakeLedger, new_call
@@ -20,10 +19,6 @@ from dagma.ledger import database as database_module
 
 __all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
 
-TERMINATE = text(
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-)
 UPDATES = text(
     "SELECT n_tup_upd AS of_calls, n_tup_hot_upd AS in_place FROM pg_stat_user_tables WHERE relname = 'calls'"
 )
@@ -34,30 +29,6 @@ def make(ledger: Ledger, call: Call) -> None:
     if call.mode == "job":
         ledger.submitted(begun, "job-1")
     ledger.finish(begun, raw={"text": "Paris"})
-
-
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda ledger: ledger.begin(new_call(step="after")),
-        lambda ledger: ledger.database.transact(lambda connection: connection.execute(text("SELECT 1"))),
-    ],
-    ids=["a call", "a transaction"],
-)
-def test_connections_that_broke_meanwhile_cost_nobody_anything(
-    make_ledger: MakeLedger, ledger_postgres: LedgerPostgres, use: Callable[[Ledger], object]
-) -> None:
-    ledger = make_ledger(patience_seconds=0)
-    make(ledger, new_call())
-    terminate_connections(ledger_postgres)
-    use(ledger)
-
-
-def terminate_connections(postgres: LedgerPostgres) -> None:
-    other = create_engine(postgres.app_url)
-    with other.connect() as connection:
-        assert connection.execute(TERMINATE).all()
-    other.dispose()
 
 
 def test_a_statement_that_the_server_gives_up_is_told_as_what_it_is(

@@ -162,7 +162,7 @@ class Database:
             LedgerNotMigratedError: The tables are missing or of another version.
         """
         deadline = time.monotonic() + patience_seconds
-        attempt, may_be_stale = 0, True
+        attempt = 0
         while True:
             attempt += 1
             try:
@@ -172,10 +172,6 @@ class Database:
                         self.allow_long_statements(connection)
                     return work(connection)
             except UNAVAILABLE as error:
-                if may_be_stale and _broke(error):
-                    # Most likely long ago, and nobody has asked since. The pool forgets the others of its time as well.
-                    may_be_stale = False
-                    continue
                 pause = BACKOFF.seconds(attempt)
                 if not self._passes_by_itself(error) or time.monotonic() + pause > deadline:
                     raise self.explain(error) from None
@@ -395,11 +391,6 @@ class UtcTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-def _broke(error: Exception) -> bool:
-    """Tell a connection that was open and has broken from one that can't be opened."""
-    return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 def _read_url(url: str) -> URL:
