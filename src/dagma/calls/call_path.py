@@ -42,13 +42,6 @@ ASKING_BACKOFF = Backoff(first=0.25, longest=3.0)
 class CallPath:
     """The attempts of a call, until one has an answer. Nothing is recorded or sent before `answered`.
 
-    Args:
-        backend: What answers it.
-        request: What to ask.
-        flow: The flow, looked up.
-        caller: Who asks.
-        ledger: Where it is recorded.
-
     Attributes:
         call: What the ledger is told of it.
 
@@ -129,13 +122,7 @@ class CallPath:
         return record
 
     def _find(self, error: OutcomeUnknownError) -> None:
-        """Find out what became of an earlier attempt, or decide what becomes of the call where nobody can.
-
-        Raises:
-            LangflowError: It failed.
-            OutcomeUnknownError: Nobody can tell, and it is not to be sent again.
-            OutcomeGivenUpError: The same, and no retry is to try.
-        """
+        """Find out what became of an earlier attempt, or decide what becomes of the call where nobody can."""
         finding = self._look(error.begun, self._context.backend.outcome_seconds, error)
         if not isinstance(finding, CannotTell):
             return
@@ -150,11 +137,26 @@ class CallPath:
                 raise OutcomeUnknownError(error.begun, finding.why) from error
 
     def _look(self, begun: Begun, seconds: float, error: Exception) -> Answered | NoAnswer | CannotTell:
-        finding = find_outcome(self._context, begun, seconds)
-        if isinstance(finding, Answered):
-            self._found.add(begun.call_id)
-        elif isinstance(finding, NoAnswer):
-            self._count_resend(error)
+        """Find out how a call ended whose end nobody saw, so that it is not paid for twice; wait while it goes on.
+
+        Only a call that nobody can tell of is still unknown in the ledger then.
+        """
+        context = self._context
+        finding = _finding(context, begun, seconds)
+        told = f"Call {begun.call_id} was sent before, and nobody saw its end."
+        match finding:
+            case Answered(response=response):
+                context.log.info("%s Its answer was found.", told)
+                keep_answer(context.ledger, begun, response, answer_or_nothing(context.backend.read, response))
+                self._found.add(begun.call_id)
+            case Failed(error=failure):
+                context.log.info("%s It has failed.", told)
+                context.ledger.fail(begun, type(failure).__name__, str(failure))
+                raise failure
+            case NoAnswer(why=why):
+                context.log.warning("%s %s It is sent again.", told, why)
+                context.ledger.fail(begun, "NoAnswer", why)
+                self._count_resend(error)
         return finding
 
     def _count_resend(self, error: Exception) -> None:
@@ -164,12 +166,7 @@ class CallPath:
 
 
 class Attempt:
-    """One attempt of a call, which the ledger has let in.
-
-    Args:
-        context: What takes part in the call.
-        begun: What the ledger said.
-    """
+    """One attempt of a call, which the ledger has let in."""
 
     def __init__(self, context: CallContext, begun: Begun) -> None:
         self._context = context
@@ -283,37 +280,6 @@ class Attempt:
                 self._record_end(error)
                 return
         self._context.ledger.reject(self._begun, str(error))
-
-
-def find_outcome(context: CallContext, begun: Begun, seconds: float) -> Answered | NoAnswer | CannotTell:
-    """Find out how a call ended whose end nobody saw, so that it is not paid for twice; wait for it while it goes on.
-
-    Args:
-        context: What took part in the call.
-        begun: The attempt, in the state `unknown`.
-        seconds: How long to wait at most. The backend is asked once in any case.
-
-    Returns:
-        What became of it. Only a call that nobody can tell of is still unknown in the ledger.
-
-    Raises:
-        LangflowError: The call ran and failed.
-        LedgerError: What became of it is not recorded.
-    """
-    finding = _finding(context, begun, seconds)
-    told = f"Call {begun.call_id} was sent before, and nobody saw its end."
-    match finding:
-        case Answered(response=response):
-            context.log.info("%s Its answer was found.", told)
-            keep_answer(context.ledger, begun, response, answer_or_nothing(context.backend.read, response))
-        case Failed(error=error):
-            context.log.info("%s It has failed.", told)
-            context.ledger.fail(begun, type(error).__name__, str(error))
-            raise error
-        case NoAnswer(why=why):
-            context.log.warning("%s %s It is sent again.", told, why)
-            context.ledger.fail(begun, "NoAnswer", why)
-    return finding
 
 
 def _finding(context: CallContext, begun: Begun, seconds: float) -> Answered | Failed | NoAnswer | CannotTell:

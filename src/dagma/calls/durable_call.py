@@ -37,13 +37,7 @@ class JobOutOfReachError(LangflowError):
 
 
 class DurableCall:
-    """One attempt of a call that runs as a job.
-
-    Args:
-        context: What takes part in the call.
-        jobs: Runs jobs.
-        begun: What the ledger said: a job to submit, or one to find again.
-    """
+    """One attempt of a call that runs as a job: one to submit, or one to find again."""
 
     def __init__(self, context: CallContext, jobs: Jobs, begun: Begun) -> None:
         self._context = context
