@@ -44,7 +44,6 @@ class DurableCall:
         self._jobs = jobs
         self._begun = begun
         self._job_id = begun.job_id
-        self._may_have_job = begun.state != "new"
         # Not counted from the attempt's beginning: the job may have waited for a human since.
         self._overdue_at = time.monotonic() + jobs.seconds
 
@@ -71,7 +70,6 @@ class DurableCall:
 
     def submit(self) -> str:
         """Submit the job, or find the one whose id nobody has recorded; return its id."""
-        self._may_have_job = True
         self._job_id = job_id = self._submitted(self._jobs)
         self._context.ledger.submitted(self._begun, job_id)
         return job_id
@@ -147,10 +145,7 @@ class DurableCall:
             if not self._context.caller.is_cancelled():
                 self._context.log.warning("Interrupted: job %s goes on, and a retry finds it again.", self._job_id)
                 return
-            if self._may_have_job:
-                self._end()
-            else:
-                self._context.ledger.cancelled(self._begun)
+            self._end()
         except Exception as error:  # noqa: BLE001 (the interrupt must go on, whatever fails here)
             self._context.log.error("Interrupted: job %s may go on: %s", self._job_id, error)
 

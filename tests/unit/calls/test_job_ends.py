@@ -181,22 +181,6 @@ def test_a_cancel_during_the_submit_asks_for_the_job_in_a_hurry(ledger: Ledger) 
     assert row(ledger)["state"] == "cancelled"
 
 
-@pytest.mark.parametrize("found", [False, True], ids=["new", "found again"])
-def test_a_cancel_before_the_submit_starts_no_job(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, found: bool) -> None:
-    def interrupted(_: DurableCall) -> str:
-        raise KeyboardInterrupt
-
-    if found:
-        begin(ledger)
-    jobs = ScriptedJobs()
-    monkeypatch.setattr(DurableCall, "submit", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        make(jobs, ledger, begin(ledger), cancelled=True)
-    # What an earlier caller has submitted can only be found, and stopped, by its key.
-    assert jobs.asked == (["quick submit", "quick stop"] if found else [])
-    assert row(ledger)["state"] == "cancelled"
-
-
 def test_a_job_that_a_cancel_stops_is_recorded_with_what_it_used(ledger: Ledger) -> None:
     jobs = ScriptedJobs(followed=KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
