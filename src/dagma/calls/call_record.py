@@ -186,7 +186,7 @@ def describe_attempts(attempts: Sequence[Begun]) -> dict[str, Any]:
 
 
 def show_answer(answer: Answer) -> dict[str, Any]:
-    """Show an answer under the label `answer`; of a long table or JSON its beginning, and how much there is."""
+    """Show an answer under the label `answer`; of a long table or JSON its beginning."""
     content: Any = answer.text
     if content is None:
         content = next(iter(answer.outputs.values())) if len(answer.outputs) == 1 else dict(answer.outputs)
@@ -197,12 +197,9 @@ def show_answer(answer: Answer) -> dict[str, Any]:
         columns = list(dict.fromkeys(str(name) for row in content[:MOST_ROWS] for name in row))[:MOST_COLUMNS]
         shown_rows = show_table(content[:MOST_ROWS], columns, MOST_CELL)
         return {"answer": shown_rows, **({"answer_rows": len(content)} if len(content) > MOST_ROWS else {})}
-    if content is None or content == {}:
-        return {"answer": dg.MetadataValue.text("(The flow gave an output that holds nothing.)")}
     shown = json.dumps(content, ensure_ascii=False, indent=2)
     if len(shown) > MOST_CHARACTERS:
-        cut = f"{shown[:MOST_CHARACTERS]}\n..."
-        return {"answer": dg.MetadataValue.text(cut), "answer_characters": len(shown)}
+        return {"answer": dg.MetadataValue.text(f"{shown[:MOST_CHARACTERS]}\n...")}
     return {"answer": dg.MetadataValue.json(content)}
 
 
