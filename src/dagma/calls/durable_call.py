@@ -87,7 +87,7 @@ class DurableCall:
                 self.follow(job_id)
                 return self._jobs.collect(job_id, self._seconds_left())
         except CallTimeout as error:
-            if error.outcome == "failed" or not self._is_overdue():
+            if error.outcome == "failed" or time.monotonic() < self._overdue_at:
                 raise
             self._stop_overdue(job_id)
         return self._jobs.collect(job_id, self._seconds_left())
@@ -173,9 +173,6 @@ class DurableCall:
     def _seconds_left(self) -> float:
         # A job that is over is collected all the same.
         return max(self._overdue_at - time.monotonic(), 1.0)
-
-    def _is_overdue(self) -> bool:
-        return time.monotonic() >= self._overdue_at
 
 
 @contextmanager
