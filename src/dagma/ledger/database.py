@@ -236,12 +236,10 @@ class Database:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
         # Only the first line: the lines after it (DETAIL, CONTEXT) can quote a row with its texts.
         reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
-        if self.is_sqlite:
-            fix = "Check that it and its folder can be written, and that DAGMA_LEDGER_URL names the right file."
-        else:
-            fix = "Check that it runs and that DAGMA_LEDGER_URL has the right host, role and password."
         return LedgerUnavailableError(
-            f"The ledger's database {self.name} refused or did not answer ({type(cause).__name__}): {reason}. {fix}"
+            f"The ledger's database {self.name} refused or did not answer ({type(cause).__name__}): {reason}. "
+            "Check that it runs or can be written, and that DAGMA_LEDGER_URL has the right host, role and password, or "
+            "the right file."
         )
 
     def _create_engine(self) -> Engine:
