@@ -25,7 +25,6 @@ ON_UNKNOWN = ("fail", "resend")
 DEFAULT_REPLAY_HOURS = 72.0
 MOST_REPLAY_HOURS = 87_600
 DEFAULT_PATIENCE_SECONDS = 30.0
-INTERRUPTED_PATIENCE_SECONDS = 2.0
 MOST_SECONDS = 10**9
 EXPIRE = text("SELECT ledger_expire_replays()")
 STATE = select(calls.c.state).where(calls.c.id == bindparam("of_call"))
@@ -122,8 +121,7 @@ class Ledger:
             if begun.state == "new" and begun.mode == "direct" and self._presence.is_mine(begun.call_id):
                 values = {"state": "unknown", **self._error(type(error).__name__, str(error))}
                 with suppress(LedgerError):
-                    # Not patiently: a run that is being cancelled has ten seconds.
-                    self._move(begun, values, ("begun",), INTERRUPTED_PATIENCE_SECONDS)
+                    self._move(begun, values, ("begun",))
             raise
         finally:
             self.release(begun)
@@ -259,20 +257,14 @@ class Ledger:
         duration_ms = max(round((now - begun.begun_at).total_seconds() * 1000), 0)
         return {"duration_ms": duration_ms, **values}
 
-    def _move(
-        self,
-        begun: Begun,
-        values: Mapping[str, Any],
-        sources: Sequence[State],
-        patience_seconds: float | None = None,
-    ) -> None:
+    def _move(self, begun: Begun, values: Mapping[str, Any], sources: Sequence[State]) -> None:
         def move(connection: Connection) -> bool:
             return change(connection, begun.call_id, values, sources, self.database.clock())
 
-        self._record(begun, values["state"], move, patience_seconds)
+        self._record(begun, values["state"], move)
 
     def _record(
-        self, begun: Begun, state: State, move: Callable[[Connection], bool], patience_seconds: float | None
+        self, begun: Begun, state: State, move: Callable[[Connection], bool], patience_seconds: float | None = None
     ) -> None:
         def work(connection: Connection) -> bool:
             # The row is in this state already after a commit whose reply was lost.
