@@ -89,18 +89,14 @@ class DurableCall:
         except CallTimeout as error:
             if error.outcome == "failed" or time.monotonic() < self._overdue_at:
                 raise
-            self._stop_overdue(job_id)
-        return self._jobs.collect(job_id, self._seconds_left())
-
-    def _stop_overdue(self, job_id: str) -> None:
-        """Stop the job, unless it has ended after all."""
-        if self._jobs.stop(job_id):
-            raise CallTimeout(
-                f"The job {job_id} was not over after {self._jobs.seconds:g} s, and has been stopped.",
-                fix="Raise LANGFLOW_JOB_TIMEOUT_SECONDS, or shorten the flow.",
-                retryable=False,
-                outcome="failed",
-            )
+            if self._jobs.stop(job_id):
+                raise CallTimeout(
+                    f"The job {job_id} was not over after {self._jobs.seconds:g} s, and has been stopped.",
+                    fix="Raise LANGFLOW_JOB_TIMEOUT_SECONDS, or shorten the flow.",
+                    retryable=False,
+                    outcome="failed",
+                ) from error
+        return self._jobs.collect(job_id, self._seconds_left())  # it has ended after all
 
     def _judge(self, error: LangflowError) -> LangflowError:
         """Record what an error says about the call, and return the error to raise."""
