@@ -1,5 +1,6 @@
 """Usage that is not reported: what limits count instead, and that no report takes it for a reported figure."""
 
+import logging
 from decimal import Decimal
 from typing import Any
 
@@ -79,6 +80,28 @@ class TestEstimates:
         row = answer(ledger, Usage(model="nobody-knows", input_tokens=7, output_tokens=7))
         assert (row["total_tokens"], row["cost"], row["estimated_cost"]) == (14, None, Decimal("0.3"))
         assert used(ledger) == [Decimal("0.6")]
+
+    def test_a_cost_that_nothing_is_known_about_is_told_once_for_each_model(
+        self, make_ledger: MakeLedger, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        ledger = make_ledger(quotas="cost=9/day", clock=Clock())
+        with caplog.at_level(logging.WARNING):
+            for _ in range(3):
+                row = answer(ledger, Usage(model="nobody-knows", input_tokens=7, output_tokens=7), flow_name="report")
+                answer(ledger, flow_name="report")
+        assert (row["cost"], row["estimated_cost"]) == (None, None)
+        first, second = caplog.messages
+        assert first == (
+            "Limits on cost do not count the calls of flow report: the price of nobody-knows is not known, and the "
+            "flow has no call whose cost is known. Set DAGMA_PRICES for its model, or give the limit a reserve=USD."
+        )
+        assert "its model is not known" in second
+
+    def test_nobody_is_warned_where_no_limit_is_on_cost(
+        self, make_ledger: MakeLedger, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        answer(make_ledger(quotas="tokens=9999/day; flow:another cost=1/day"))
+        assert caplog.messages == []
 
     def test_what_is_reported_is_never_estimated(self, make_ledger: MakeLedger) -> None:
         ledger = make_ledger(quotas="tokens=999/day reserve=70", prices=PRICES, clock=Clock())

@@ -84,6 +84,7 @@ class Ledger:
         self._admission = Admission(self.database, self._presence, self._meter, self.texts, patience_seconds)
         self._replay_hours = replay_hours
         self._patience_seconds = patience_seconds
+        self._warned_of: set[tuple[str, str | None]] = set()
 
     def begin(self, call: Call, *, wait_seconds: float = 0.0) -> Begun:
         """Let a call in, before anything is sent; what it returns is committed.
@@ -304,7 +305,21 @@ class Ledger:
                 cost = self.prices.cost(filled, now)
             if cost is None:
                 cost = begun.reserved_cost or None  # the mean of the flow's calls
+            if cost is None:
+                self._warn_of_unpriced(begun, used["model"])
         return {"estimated_tokens": tokens, "estimated_cost": cost}
+
+    def _warn_of_unpriced(self, begun: Begun, model: str | None) -> None:
+        unpriced = (begun.flow_id, model)
+        if unpriced in self._warned_of or not self._meter.limits_cost(begun.flow_id, begun.flow_name):
+            return
+        self._warned_of.add(unpriced)
+        logger.warning(
+            "Limits on cost do not count the calls of flow %s: %s, and the flow has no call whose cost is known. Set "
+            "DAGMA_PRICES for its model, or give the limit a reserve=USD.",
+            begun.flow_name or begun.flow_id,
+            f"the price of {model} is not known" if model else "its model is not known",
+        )
 
     def _used(self, usages: Sequence[Usage], now: datetime) -> dict[str, Any]:
         return {

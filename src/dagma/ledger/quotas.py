@@ -204,6 +204,10 @@ class Meter:
         # None of one principal has a reserve.
         return _declared([limit for limit in self.limits if limit.applies_to(flow_id, flow_name)])
 
+    def limits_cost(self, flow_id: str, flow_name: str | None) -> bool:
+        """Tell whether a limit on cost applies to a flow."""
+        return any(limit.unit == "cost" and limit.applies_to(flow_id, flow_name) for limit in self.limits)
+
     def check(self, connection: Connection, call: Call, reservation: Reservation, now: datetime) -> None:
         """Refuse a call that was just inserted, if a limit leaves no room for it.
 
