@@ -38,10 +38,13 @@ def test_every_statement_of_a_call_is_bounded_and_so_is_the_wait_for_a_network_t
 ) -> None:
     ledger = make_ledger()
     ledger.begin(new_call())
-    with ledger.database.engine.connect() as connection:
-        assert connection.scalar(BOUND) == "30s"
-        dsn = connection.connection.driver_connection.info.dsn_parameters  # type: ignore[union-attr]
-        assert dsn["tcp_user_timeout"] == "20000"
+    session = ledger._presence._session  # type: ignore[union-attr]
+    assert session is not None
+    with ledger.database.engine.connect() as pooled:
+        for connection in (pooled, session):
+            assert connection.scalar(BOUND) == "30s"
+            dsn = connection.connection.driver_connection.info.dsn_parameters  # type: ignore[union-attr]
+            assert dsn["tcp_user_timeout"] == "20000"
 
 
 def test_a_statement_that_hangs_is_given_up(impatient: Ledger) -> None:

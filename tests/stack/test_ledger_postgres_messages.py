@@ -22,6 +22,7 @@ __all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_ur
 UPDATES = text(
     "SELECT n_tup_upd AS of_calls, n_tup_hot_upd AS in_place FROM pg_stat_user_tables WHERE relname = 'calls'"
 )
+LOCKS = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
 
 
 def make(ledger: Ledger, call: Call) -> None:
@@ -74,3 +75,13 @@ def test_a_flows_totals_are_written_only_where_they_change(make_ledger: MakeLedg
     assert place() != at_first
     with ledger.database.read() as connection:
         assert connection.execute(text("SELECT calls, tokens FROM usage_hours")).one() == (1, 28)
+
+
+def test_locks_of_calls_that_have_ended_do_not_pile_up(
+    make_ledger: MakeLedger, ledger_postgres: LedgerPostgres
+) -> None:
+    ledger = make_ledger()
+    for step in "abcde":
+        make(ledger, new_call(step=step))
+    with ledger.database.read() as connection:
+        assert connection.scalar(LOCKS) == 0

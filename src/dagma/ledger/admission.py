@@ -130,7 +130,7 @@ class Admission:
             What to do with each; None where `admit` has to decide, since the call was made before, a limit may leave
             no room for it, or the database was away.
         """
-        ids = [self._presence.new_id() for _ in new]
+        ids = [uuid.uuid4().hex for _ in new]
         # A call that may have begun already goes on with the id that it began with.
         own = {i: call for i, call in zip(ids, new, strict=True) if (os.getpid(), call.key) not in self._unconfirmed}
         direct = [call_id for call_id, call in own.items() if call.mode == "direct"]
@@ -165,7 +165,7 @@ class Admission:
 
     def _admit_now(self, call: Call) -> Begun:
         own = (os.getpid(), call.key)
-        call_id = self._unconfirmed.pop(own, None) or self._presence.new_id()
+        call_id = self._unconfirmed.pop(own, None) or uuid.uuid4().hex
         try:
             while True:
                 decide = partial(self._decide, call=call, call_id=call_id)
@@ -174,7 +174,7 @@ class Admission:
                     self._presence.release(call_id)
                 if begun is not None:
                     return begun
-                call_id = self._presence.new_id()
+                call_id = uuid.uuid4().hex
         except BaseException as error:
             is_interrupt = not isinstance(error, Exception)
             if is_interrupt:

@@ -4,7 +4,6 @@ The types of its columns stand here as well: they mean the same on PostgreSQL an
 """
 
 import os
-import secrets
 import sqlite3
 import threading
 import time
@@ -66,8 +65,6 @@ POSTGRES_CONNECT_ARGS = {
 }
 # Longer than any lock is waited for: a session whose machine vanished keeps its locks for 25 seconds.
 STATEMENT_SECONDS = 30
-CALLER_DIGITS = 15
-"""How many hex digits of a call's id number the process that has begun it: 60 bits, which fit PostgreSQL's bigint."""
 UNBOUNDED = text("SET LOCAL statement_timeout = 0")
 NOW = text("SELECT ledger_now()")
 # The last is of an SQLite file's folder, or of the locks beside it.
@@ -84,12 +81,6 @@ _databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
 def utc_now() -> datetime:
     """Give the time, in UTC."""
     return datetime.now(UTC)
-
-
-@cache
-def this_caller() -> str:
-    """Number this process, at random; a fork gets another number."""
-    return f"{secrets.randbits(4 * CALLER_DIGITS):0{CALLER_DIGITS}x}"
 
 
 class Database:
@@ -119,7 +110,6 @@ class Database:
         self._engine: Engine | None = None
         self._checked = False
         self._mutex = threading.RLock()
-        self._connections: weakref.WeakSet[Any] = weakref.WeakSet()
         _databases.add(self)
 
     @property
@@ -253,7 +243,7 @@ class Database:
                 connect_args=POSTGRES_CONNECT_ARGS,
                 hide_parameters=True,
             )
-            event.listen(engine, "connect", self._prepare_postgresql)
+            event.listen(engine, "connect", _bound_statements)
             return engine
         _make_private(Path(self.url.database or ""))
         engine = create_engine(self.url, connect_args={"timeout": SQLITE_BUSY_SECONDS}, hide_parameters=True)
@@ -288,34 +278,8 @@ class Database:
             "`dagma ledger migrate` as its owner, or upgrade dagma if the database is newer."
         )
 
-    def _prepare_postgresql(self, dbapi_connection: Any, _record: Any) -> None:
-        settings = {
-            # The server notices within half a minute when this machine vanishes without a word.
-            "tcp_keepalives_idle": "10",
-            "tcp_keepalives_interval": "5",
-            "tcp_keepalives_count": "3",
-            # It never ends the session for having nothing to say.
-            "idle_session_timeout": "0",
-            "statement_timeout": f"{STATEMENT_SECONDS * 1000:.0f}ms",
-        }
-        # By statements, because not every pooler takes them as options of the connection.
-        statements = [f"SET {name} = '{value}'" for name, value in settings.items()]
-        # As long as one connection of this process lives, the process does: see `live_callers.py`.
-        statements.append(f"SELECT pg_advisory_lock_shared({int(this_caller(), 16)})")
-        with dbapi_connection.cursor() as cursor:
-            cursor.execute("; ".join(statements))
-        dbapi_connection.commit()
-        self._connections.add(dbapi_connection)
-
     def _forget_after_fork(self) -> None:
-        # The sockets belong to the parent: drop them without a word to the server, which would else take the parent
-        # for alive as long as the child is.
-        null = os.open(os.devnull, os.O_RDWR)
-        for connection in list(self._connections):
-            if not connection.closed:
-                os.dup2(null, connection.fileno())
-        os.close(null)
-        self._connections.clear()
+        # The sockets belong to the parent: drop them without a word to the server.
         self._mutex = threading.RLock()
         if self._engine is not None:
             self._engine.dispose(close=False)
@@ -411,6 +375,13 @@ def _make_private(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
 
 
+def _bound_statements(dbapi_connection: Any, _record: Any) -> None:
+    # By a statement, because not every pooler takes it as an option of the connection.
+    with dbapi_connection.cursor() as cursor:
+        cursor.execute(f"SET statement_timeout = '{STATEMENT_SECONDS * 1000:.0f}ms'")
+    dbapi_connection.commit()
+
+
 def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:
     # The driver would begin transactions by its own rules, without a lock: `_begin_sqlite` does it instead.
     dbapi_connection.isolation_level = None
@@ -443,7 +414,6 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _forget_all_after_fork() -> None:
-    this_caller.cache_clear()
     for database in list(_databases):
         database._forget_after_fork()
 

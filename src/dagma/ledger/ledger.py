@@ -14,7 +14,7 @@ from dagma.ledger.admission import GIVEN_UP, Admission
 from dagma.ledger.call import MOST_TOKENS, Begun, Call, State, Usage, fill_in, reported
 from dagma.ledger.database import Database, insert_once, utc_now
 from dagma.ledger.errors import LedgerError, LedgerSettingsError
-from dagma.ledger.live_callers import Presence
+from dagma.ledger.live_callers import presence_for
 from dagma.ledger.prices import Prices
 from dagma.ledger.quotas import Meter, parse_quotas
 from dagma.ledger.state_changes import ENDS_FROM, Ending, change, end_all
@@ -79,7 +79,7 @@ class Ledger:
         self.prices = Prices.parse(prices)
         self.limits = parse_quotas(quotas)
         self.on_unknown = on_unknown
-        self._presence = Presence(self.database)
+        self._presence = presence_for(self.database)
         self._meter = Meter(self.limits)
         self._admission = Admission(self.database, self._presence, self._meter, self.texts, patience_seconds)
         self._replay_hours = replay_hours

@@ -254,6 +254,7 @@ def test_a_gateway_that_answers_in_place_of_langflow_costs_no_second_job(
     fake: FakeLangflow,
     flow: Flow,
     instance: dg.DagsterInstance,
+    tmp_path: Path,
     fault: Fault,
     state: str,
     attempt: int,
@@ -262,6 +263,7 @@ def test_a_gateway_that_answers_in_place_of_langflow_costs_no_second_job(
     first = execute(instance, input_value="hi")
     assert not first.success
     assert [(row["state"], row["answer_text"]) for row in rows()] == [(state, None)]
+    assert list(tmp_path.glob("*.live/*")) == [], "The call is still marked as being sent."
 
     fake.clear()
     retry = execute(instance, parent=first, retry=True, input_value="hi")
