@@ -1,17 +1,14 @@
 """A caller dies at every statement in turn; what its retry finds must be true, and must not cost twice."""
 
 import os
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 
 from dagma.ledger import Call, CallInFlightError, Ledger, OutcomeUnknownError, Usage
 from dagma.ledger.reports import Filter, last_calls
-from dagma.ledger.tables import housekeeping
 from dagma.ledger.totals import totals
-from ledger_suites.tools import Clock, MakeLedger, die, in_child, new_call, start_child, wait_for, watch_statements
+from ledger_suites.tools import MakeLedger, die, in_child, new_call, start_child, wait_for, watch_statements
 
 KILLED = -9
 DONE = 0
@@ -95,55 +92,6 @@ class TestCrashes:
         assert in_child(begin_and_die) == KILLED
         with pytest.raises(OutcomeUnknownError):
             make_ledger().begin(call, wait_seconds=0)
-
-    def test_a_killed_caller_that_nobody_retries_is_found_by_other_calls(self, make_ledger: MakeLedger) -> None:
-        clock = Clock()
-
-        def begin_and_die() -> int:
-            make_ledger(clock=clock).begin(new_call(step="died"))
-            make_ledger(clock=clock).begin(new_call(step="job", mode="job"))
-            die()
-            return DONE
-
-        assert in_child(begin_and_die) == KILLED
-        alive = make_ledger(clock=clock).begin(new_call(step="lives"))
-        clock.advance(minutes=9)
-        make_ledger(clock=clock).begin(new_call(step="soon", mode="job"))
-        states = {row["step"]: row["state"] for row in last_calls(make_ledger().database, 10, Filter())}
-        assert states == dict.fromkeys(("died", "job", "lives", "soon"), "begun")
-        clock.advance(minutes=2)
-        later = make_ledger(clock=clock)
-        later.begin(new_call(step="later", mode="job"))
-        rows = {row["step"]: row for row in last_calls(later.database, 10, Filter())}
-        assert (rows["died"]["state"], rows["died"]["error_class"]) == ("unknown", "CallerLost")
-        assert rows["died"]["finished_at"] == clock.now
-        assert [rows[step]["state"] for step in ("job", "lives", "soon", "later")] == ["begun"] * 4
-        later.finish(alive, raw="Paris")
-
-    def test_a_call_whose_caller_lived_long_is_found_when_that_dies_as_well(self, make_ledger: MakeLedger) -> None:
-        clock = Clock()
-        caller = make_ledger(clock=clock)
-        begun = caller.begin(new_call(step="lives long"))
-
-        def state_after_hours(hours: int) -> str:
-            clock.advance(minutes=60 * hours)
-            ledger = make_ledger(clock=clock)
-            ledger.begin(new_call(step=f"later by {hours}", mode="job"))
-            (row,) = (row for row in last_calls(ledger.database, 10, Filter()) if row["step"] == "lives long")
-            return str(row["state"])
-
-        assert [state_after_hours(hours) for hours in (1, 5)] == ["begun", "begun"]
-        caller.release(begun)
-        assert state_after_hours(2) == "unknown"
-
-    def test_the_calls_of_a_time_are_looked_at_once(self, make_ledger: MakeLedger) -> None:
-        clock = Clock()
-        make_ledger(clock=clock).begin(new_call(mode="job"))
-        clock.advance(minutes=60)
-        ledger = make_ledger(clock=clock)
-        ledger.begin(new_call(step="another", mode="job"))
-        with ledger.database.read() as connection:
-            assert connection.scalar(select(housekeeping.c.lost_until)) == clock.now - timedelta(minutes=10)
 
     def test_a_caller_that_lives_in_another_process_is_told_from_a_dead_one(self, make_ledger: MakeLedger) -> None:
         call = new_call()

@@ -142,7 +142,7 @@ class TestEstimates:
         call = new_call(mode="job", input_text=INPUT, run_id="run-1")
         ledger = make_ledger(texts="none")
         ledger.submitted(ledger.begin(call), "job-1")
-        (found,) = make_ledger().submitted_jobs(["run-1"])
+        found = make_ledger().begin(call)
         ledger.finish(found, raw={}, answer=ANSWER, usages=[NOTHING])
         (row,) = last_calls(ledger.database, 1, Filter())
         assert (row["estimated_tokens"], row["input_characters"]) == (GUESSED, len(INPUT))

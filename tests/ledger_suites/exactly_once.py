@@ -1,7 +1,6 @@
 """What becomes of a call's retry, by how its earlier attempt ended."""
 
 import logging
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +20,7 @@ from dagma.ledger import (
     Usage,
 )
 from dagma.ledger.reports import Filter, last_calls
-from dagma.ledger.tables import calls, replays
+from dagma.ledger.tables import calls
 from ledger_suites.tools import Clock, MakeLedger, new_call
 
 RAW = {"outputs": [{"text": "Paris ✓ \x00 \ud800"}], "session_id": "s"}
@@ -38,7 +37,6 @@ def begin_without_reply(ledger: Ledger, call: Call, monkeypatch: pytest.MonkeyPa
 
     ledger.database.check_version()
     with monkeypatch.context() as patch:
-        patch.setattr(ledger, "_tidied_at", time.monotonic())
         patch.setattr(ledger.database, "transact", lose)
         with pytest.raises(LedgerUnavailableError):
             ledger.begin(call)
@@ -81,23 +79,6 @@ class TestExactlyOnce:
         first.submitted(begun, "job-7")
         again = make_ledger().begin(call)
         assert (again.state, again.job_id, again.call_id) == ("running", "job-7", begun.call_id)
-
-    def test_the_jobs_of_runs_are_found_until_their_end_is_recorded(self, make_ledger: MakeLedger) -> None:
-        ledger = make_ledger()
-        runs = [uuid.uuid4().hex for _ in range(3)]
-        jobs = []
-        for run_id in runs:
-            jobs.append(begun := ledger.begin(new_call(mode="job", run_id=run_id)))
-            ledger.submitted(begun, f"job of {run_id}")
-        ledger.begin(new_call(mode="job", run_id=runs[0]))  # no job yet
-        ledger.begin(new_call(run_id=runs[0]))
-        found = ledger.submitted_jobs(runs[:2])
-        assert [(each.state, each.call_id) for each in found] == [("running", begun.call_id) for begun in jobs[:2]]
-        assert [each.job_id for each in found] == [f"job of {run_id}" for run_id in runs[:2]]
-        assert ledger.submitted_jobs(runs, "another backend") == []
-        assert len(ledger.submitted_jobs(runs, "langflow")) == 3
-        ledger.cancelled(found[0])
-        assert [each.call_id for each in ledger.submitted_jobs(runs[:2])] == [jobs[1].call_id]
 
     def test_a_job_whose_submit_reply_was_lost_is_submitted_under_the_same_key(self, make_ledger: MakeLedger) -> None:
         call = new_call(mode="job")
@@ -228,16 +209,6 @@ class TestExactlyOnce:
         assert ledger.expire_replays() == 1
         with pytest.raises(AnswerExpiredError, match="from scratch"):
             ledger.begin(call)
-
-    def test_expired_answers_go_without_anybody_asking(self, make_ledger: MakeLedger) -> None:
-        clock = Clock()
-        ledger = make_ledger(clock=clock, replay_hours=2)
-        ledger.finish(ledger.begin(new_call()), raw=RAW)
-        clock.advance(hours=3)
-        another = make_ledger(clock=clock, replay_hours=2)
-        another.begin(new_call(mode="job"))
-        with another.database.read() as connection:
-            assert connection.execute(select(replays)).all() == []
 
     def test_the_end_that_was_recorded_first_stays(
         self, make_ledger: MakeLedger, caplog: pytest.LogCaptureFixture

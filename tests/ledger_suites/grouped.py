@@ -1,13 +1,15 @@
 """Many calls at a time: what is begun ahead and ended later is what each call would have begun and ended alone."""
 
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from dagma.ledger import Begun, Call, CallInFlightError, Ledger, OutcomeUnknownError, Usage, grouped_ledger
+from dagma.ledger import Begun, Call, CallInFlightError, Ledger, OutcomeUnknownError, Usage
 from dagma.ledger.grouped_ledger import GroupedLedger
 from dagma.ledger.reports import Filter, all_calls
 from dagma.ledger.totals import totals
@@ -18,6 +20,17 @@ from ledger_suites.refusals import TestRefusals
 from ledger_suites.tools import NOON, Clock, MakeLedger, in_child, new_call
 
 MakeGrouped = Callable[..., GroupedLedger]
+
+
+@contextmanager
+def writing_later(ledger: GroupedLedger) -> Iterator[None]:
+    """Keep what writes ends busy until the end of the block."""
+    over = threading.Event()
+    ledger._writer.submit(over.wait, 30)
+    try:
+        yield
+    finally:
+        over.set()
 
 
 class AtOnce(GroupedLedger):
@@ -99,14 +112,14 @@ class TestManyAtATime:
         ]
 
     def test_a_call_that_cant_be_finished_leaves_the_others_alone(
-        self, make_ledger: MakeLedger, make_grouped: MakeGrouped, monkeypatch: pytest.MonkeyPatch
+        self, make_ledger: MakeLedger, make_grouped: MakeGrouped
     ) -> None:
-        monkeypatch.setattr(grouped_ledger, "GATHER_SECONDS", 60)
         ledger = make_grouped()
         begun = [ledger.begin(new_call()) for _ in range(8)]
         make_ledger().fail(begun[0], "FlowFailed", "It is over already.")
-        for each in begun:
-            ledger.finish(each, raw="Paris")
+        with writing_later(ledger):
+            for each in begun:
+                ledger.finish(each, raw="Paris")
         ledger.flush()
         states = [row["state"] for row in all_calls(ledger.database, Filter())]
         assert sorted(states) == ["answered"] * 7 + ["failed"]
@@ -133,14 +146,15 @@ class TestManyAtATime:
             assert (begun.state, begun.attempt) == ("new", 2)
 
     def test_a_call_is_in_flight_until_its_end_is_written(
-        self, make_ledger: MakeLedger, make_grouped: MakeGrouped, monkeypatch: pytest.MonkeyPatch
+        self, make_ledger: MakeLedger, make_grouped: MakeGrouped
     ) -> None:
-        monkeypatch.setattr(grouped_ledger, "GATHER_SECONDS", 60)
         call, ledger = new_call(), make_grouped()
-        with ledger.attempt(call) as begun:
-            ledger.finish(begun, raw="Paris")
-        with pytest.raises(CallInFlightError):
-            make_ledger().begin(call)
+        with writing_later(ledger):
+            with ledger.attempt(call) as begun:
+                ledger.finish(begun, raw="Paris")
+            assert not ledger.flush(0.01)
+            with pytest.raises(CallInFlightError):
+                make_ledger().begin(call)
         assert ledger.begin(call).raw == "Paris"
         assert make_ledger().begin(call).raw == "Paris"
 

@@ -1,8 +1,6 @@
 """Calls as jobs on the shipped stack: they outlive workers and code servers, end with a cancel, and are sent once."""
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from harness.stack import Stack, wait_until
@@ -14,8 +12,6 @@ from dagma.langflow import Access, JobLost, JobPolicy, LangflowClient
 STOP_SECONDS = 5.0
 # How long it may take from a worker's death to the retry of its run.
 FOUND_SECONDS = 60.0
-# How long the sensor may take from the moment in which a run is CANCELED; ten seconds of these it waits on purpose.
-SWEEP_SECONDS = 60.0
 
 
 def test_the_log_of_a_run_tells_what_happens_in_its_job_while_it_happens(
@@ -61,51 +57,6 @@ def test_the_retry_of_a_run_on_a_killed_worker_collects_the_same_job(
     assert [(row["job_id"], row["state"]) for row in rows(stack, run_id)] == [(job_id, "answered")]
     assert rows(stack, retry) == []
     assert not dagster.materialized_by(run_id)
-
-
-@contextmanager
-def worker_killed(stack: Stack) -> Iterator[None]:
-    """Kill the worker with SIGKILL, by hand, so that Docker leaves it dead until the end of the block."""
-    stack.run("kill", "worker")
-    try:
-        yield
-    finally:
-        stack.run("start", "worker")
-        stack.wait_health("worker", "healthy", seconds=90)
-
-
-def wait_stopped(stack: Stack, langflow: LangflowClient, run_id: str, job_id: str) -> None:
-    """Wait until a job is stopped, and the ledger knows."""
-    wait_until("the job's end", lambda: langflow.status(job_id).state == "cancelled", seconds=SWEEP_SECONDS)
-    wait_until("its record", lambda: [row["state"] for row in rows(stack, run_id)] == ["cancelled"], seconds=15)
-
-
-def test_the_job_of_a_run_that_is_cancelled_after_its_worker_died_is_stopped(
-    stack: Stack, dagster: Dagster, langflow: LangflowClient, behave: str
-) -> None:
-    run_id, job_id = launch_job(dagster, behave, seconds=300)
-    with worker_killed(stack):
-        dagster.terminate(run_id)
-        # Nobody confirms it: run monitoring marks the run as canceled after 45 s.
-        dagster.wait_status(run_id, "CANCELED", seconds=75)
-        wait_stopped(stack, langflow, run_id, job_id)
-    assert f"job {job_id} is stopped." in "\n".join(dagster.messages(run_id))
-    assert dagster.status(run_id) == "CANCELED"
-
-
-def test_the_job_of_a_run_whose_retry_is_cancelled_before_a_worker_has_it_is_stopped(
-    stack: Stack, dagster: Dagster, langflow: LangflowClient, behave: str
-) -> None:
-    run_id, job_id = launch_job(dagster, behave, seconds=300)
-    with worker_killed(stack):
-        # Nobody starts this worker again, so that only its silence tells.
-        retry = retry_of(dagster, run_id, FOUND_SECONDS)
-        dagster.wait_status(retry, "STARTING", seconds=30)
-        assert langflow.status(job_id).state == "in_progress"
-        dagster.terminate(retry, force=True)
-        wait_stopped(stack, langflow, run_id, job_id)
-    assert f"job {job_id} is stopped." in "\n".join(dagster.messages(retry))
-    assert (dagster.status(run_id), dagster.status(retry)) == ("FAILURE", "CANCELED")
 
 
 def test_a_redeploy_of_the_code_server_and_then_of_the_worker_loses_no_call(

@@ -60,20 +60,6 @@ def test_reports_and_deletions_may_take_long(impatient: Ledger) -> None:
         impatient.database.transact(lambda connection: connection.execute(SLOW))
 
 
-def test_a_call_does_not_wait_for_the_ledger_to_be_tidied(
-    impatient: Ledger, ledger_postgres: LedgerPostgres, caplog: pytest.LogCaptureFixture
-) -> None:
-    engine = create_engine(ledger_postgres.owner_url)
-    with engine.connect() as other:
-        other.execute(text("LOCK TABLE replays"))
-        timer = threading.Timer(5, other.rollback)
-        timer.start()
-        assert impatient.begin(new_call(mode="job")).state == "new"
-        timer.join()
-    engine.dispose()
-    assert "not tidied" in caplog.text
-
-
 def test_a_migration_waits_for_another(ledger_postgres: LedgerPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database_module, "STATEMENT_SECONDS", 0.2)
     engine = create_engine(ledger_postgres.owner_url)

@@ -1,12 +1,10 @@
 """What a call leaves in PostgreSQL, and what becomes of connections that break."""
 
 import time
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from ledger_suites.tools import MakeLedger, new_call
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import create_engine, text
 from stack.ledger_fixtures import (
     LedgerPostgres,
     ledger_postgres,
@@ -18,14 +16,9 @@ from stack.ledger_fixtures import (
 
 from dagma.ledger import Call, Ledger, LedgerUnavailableError, Usage
 from dagma.ledger import database as database_module
-from dagma.ledger.reports import Filter, last_calls
 
 __all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
 
-TERMINATE = text(
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-)
 UPDATES = text(
     "SELECT n_tup_upd AS of_calls, n_tup_hot_upd AS in_place FROM pg_stat_user_tables WHERE relname = 'calls'"
 )
@@ -37,31 +30,6 @@ def make(ledger: Ledger, call: Call) -> None:
     if call.mode == "job":
         ledger.submitted(begun, "job-1")
     ledger.finish(begun, raw={"text": "Paris"})
-
-
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda ledger: ledger.begin(new_call(step="after")),
-        lambda ledger: ledger.database.transact(lambda connection: connection.execute(text("SELECT 1"))),
-        lambda ledger: last_calls(ledger.database, 10, Filter()),
-    ],
-    ids=["a call", "a transaction", "a report"],
-)
-def test_connections_that_broke_meanwhile_cost_nobody_anything(
-    make_ledger: MakeLedger, ledger_postgres: LedgerPostgres, use: Callable[[Ledger], object]
-) -> None:
-    ledger = make_ledger(patience_seconds=0)
-    make(ledger, new_call())
-    terminate_connections(ledger_postgres)
-    use(ledger)
-
-
-def terminate_connections(postgres: LedgerPostgres) -> None:
-    other = create_engine(postgres.app_url)
-    with other.connect() as connection:
-        assert connection.execute(TERMINATE).all()
-    other.dispose()
 
 
 def test_a_statement_that_the_server_gives_up_is_told_as_what_it_is(
@@ -117,24 +85,3 @@ def test_locks_of_calls_that_have_ended_do_not_pile_up(
         make(ledger, new_call(step=step))
     with ledger.database.read() as connection:
         assert connection.scalar(LOCKS) == 0
-
-
-class Interrupted(BaseException):
-    """What a cancel raises wherever the step is."""
-
-
-def test_a_connection_whose_work_was_interrupted_is_not_used_again(make_ledger: MakeLedger) -> None:
-    ledger = make_ledger()
-    make(ledger, new_call())
-    used: list[Any] = []
-
-    def work(connection: Connection) -> None:
-        used.append(connection.connection.driver_connection)
-        if len(used) == 1:
-            raise Interrupted
-
-    with pytest.raises(Interrupted):
-        ledger.database.transact(work)
-    ledger.database.transact(work)
-    assert used[0].closed
-    assert used[1] is not used[0]

@@ -23,7 +23,6 @@ from dagma.ledger import (
     CallInFlightError,
     Ledger,
     LedgerNotMigratedError,
-    LedgerSettingsError,
     LedgerUnavailableError,
     OutcomeUnknownError,
 )
@@ -161,7 +160,7 @@ def test_an_empty_database_is_refused_with_the_fix(ledger_server: LedgerServer) 
             Ledger(app_url).begin(new_call())
         with pytest.raises(LedgerUnavailableError, match=r"permission denied for schema public"):
             migrate(app_url)
-        with pytest.raises(LedgerSettingsError, match="no role 'nobody_here'"):
+        with pytest.raises(LedgerUnavailableError, match='role "nobody_here" does not exist'):
             migrate(owner_url, "nobody_here")
         migrate(owner_url, ledger_server.app)
         ledger = Ledger(app_url)

@@ -45,7 +45,6 @@ IMPORTED = {
             "RESUME_RETRY_TAG",
             "RETRY_NUMBER_TAG",
             "RETRY_STRATEGY_TAG",
-            "ROOT_RUN_ID_TAG",
             "RUN_FAILURE_REASON_TAG",
             "SCHEDULE_NAME_TAG",
             "SENSOR_NAME_TAG",

@@ -20,12 +20,11 @@ from dagma.calls.call_backend import (
 )
 from dagma.calls.call_record import CallRecord, Origin, recording, shown_error
 from dagma.calls.durable_call import DurableCall
-from dagma.calls.request import Caller, CallRequest, FlowNotIdentified, FlowReference
+from dagma.calls.request import Caller, CallRequest, FlowReference
 from dagma.langflow import BadRequest, JobLost, LangflowError, MalformedResponse
 from dagma.ledger import (
     Begun,
     Call,
-    FlowNotIdentifiedError,
     Ledger,
     LedgerError,
     OutcomeGivenUpError,
@@ -41,13 +40,6 @@ ASKING_BACKOFF = Backoff(first=0.25, longest=3.0)
 
 class CallPath:
     """The attempts of a call, until one has an answer. Nothing is recorded or sent before `answered`.
-
-    Args:
-        backend: What answers it.
-        request: What to ask.
-        flow: The flow, looked up.
-        caller: Who asks.
-        ledger: Where it is recorded.
 
     Attributes:
         call: What the ledger is told of it.
@@ -85,8 +77,6 @@ class CallPath:
             self._context.caller.stop_if_cancelled()
             try:
                 record = self._attempt()
-            except FlowNotIdentifiedError as error:
-                raise _not_identified(error, self._context.flow) from error
             except JobLost as error:
                 self._count_resend(error)
                 self._context.log.warning("%s It is sent again.", error.cause)
@@ -129,13 +119,7 @@ class CallPath:
         return record
 
     def _find(self, error: OutcomeUnknownError) -> None:
-        """Find out what became of an earlier attempt, or decide what becomes of the call where nobody can.
-
-        Raises:
-            LangflowError: It failed.
-            OutcomeUnknownError: Nobody can tell, and it is not to be sent again.
-            OutcomeGivenUpError: The same, and no retry is to try.
-        """
+        """Find out what became of an earlier attempt, or decide what becomes of the call where nobody can."""
         finding = self._look(error.begun, self._context.backend.outcome_seconds, error)
         if not isinstance(finding, CannotTell):
             return
@@ -150,11 +134,26 @@ class CallPath:
                 raise OutcomeUnknownError(error.begun, finding.why) from error
 
     def _look(self, begun: Begun, seconds: float, error: Exception) -> Answered | NoAnswer | CannotTell:
-        finding = find_outcome(self._context, begun, seconds)
-        if isinstance(finding, Answered):
-            self._found.add(begun.call_id)
-        elif isinstance(finding, NoAnswer):
-            self._count_resend(error)
+        """Find out how a call ended whose end nobody saw, so that it is not paid for twice; wait while it goes on.
+
+        Only a call that nobody can tell of is still unknown in the ledger then.
+        """
+        context = self._context
+        finding = _finding(context, begun, seconds)
+        told = f"Call {begun.call_id} was sent before, and nobody saw its end."
+        match finding:
+            case Answered(response=response):
+                context.log.info("%s Its answer was found.", told)
+                keep_answer(context.ledger, begun, response, answer_or_nothing(context.backend.read, response))
+                self._found.add(begun.call_id)
+            case Failed(error=failure):
+                context.log.info("%s It has failed.", told)
+                context.ledger.fail(begun, type(failure).__name__, str(failure))
+                raise failure
+            case NoAnswer(why=why):
+                context.log.warning("%s %s It is sent again.", told, why)
+                context.ledger.fail(begun, "NoAnswer", why)
+                self._count_resend(error)
         return finding
 
     def _count_resend(self, error: Exception) -> None:
@@ -164,12 +163,7 @@ class CallPath:
 
 
 class Attempt:
-    """One attempt of a call, which the ledger has let in.
-
-    Args:
-        context: What takes part in the call.
-        begun: What the ledger said.
-    """
+    """One attempt of a call, which the ledger has let in."""
 
     def __init__(self, context: CallContext, begun: Begun) -> None:
         self._context = context
@@ -285,37 +279,6 @@ class Attempt:
         self._context.ledger.reject(self._begun, str(error))
 
 
-def find_outcome(context: CallContext, begun: Begun, seconds: float) -> Answered | NoAnswer | CannotTell:
-    """Find out how a call ended whose end nobody saw, so that it is not paid for twice; wait for it while it goes on.
-
-    Args:
-        context: What took part in the call.
-        begun: The attempt, in the state `unknown`.
-        seconds: How long to wait at most. The backend is asked once in any case.
-
-    Returns:
-        What became of it. Only a call that nobody can tell of is still unknown in the ledger.
-
-    Raises:
-        LangflowError: The call ran and failed.
-        LedgerError: What became of it is not recorded.
-    """
-    finding = _finding(context, begun, seconds)
-    told = f"Call {begun.call_id} was sent before, and nobody saw its end."
-    match finding:
-        case Answered(response=response):
-            context.log.info("%s Its answer was found.", told)
-            keep_answer(context.ledger, begun, response, answer_or_nothing(context.backend.read, response))
-        case Failed(error=error):
-            context.log.info("%s It has failed.", told)
-            context.ledger.fail(begun, type(error).__name__, str(error))
-            raise error
-        case NoAnswer(why=why):
-            context.log.warning("%s %s It is sent again.", told, why)
-            context.ledger.fail(begun, "NoAnswer", why)
-    return finding
-
-
 def _finding(context: CallContext, begun: Begun, seconds: float) -> Answered | Failed | NoAnswer | CannotTell:
     deadline = time.monotonic() + seconds
     told, attempt = "", 0
@@ -358,17 +321,3 @@ def _ledger_call(backend: CallBackend, request: CallRequest, flow: FlowReference
         return call  # outside of Dagster each call has a scope of its own
     before = caller.equal_calls.number(call.key)
     return replace(call, row=f"#{before + 1}") if before else call
-
-
-def _not_identified(error: FlowNotIdentifiedError, flow: FlowReference) -> LangflowError:
-    """Say why as well: it decides whether a retry may help."""
-    failure = flow.look_up_error
-    if failure is None:
-        return FlowNotIdentified(str(error), fix="")
-    return FlowNotIdentified(
-        f"{error} The look-up failed: {failure.cause}",
-        fix=failure.fix,
-        status=failure.status,
-        retryable=failure.retryable,
-        retry_after=failure.retry_after,
-    )

@@ -34,12 +34,6 @@ class CallRecord:
     """A call that was answered.
 
     Attributes:
-        begun: The ledger's name of the call and the attempt.
-        origin: How the answer was come by.
-        flow: The flow.
-        request: What was asked.
-        response: The raw response.
-        answer: What it says.
         seconds: How long the call took.
         cost: What it cost in USD; None where the price is not known.
     """
@@ -102,12 +96,7 @@ def record_texts() -> bool:
 def shown_error(explained: LangflowError, raised: Exception) -> LangflowError:
     """Keep credentials out of an error that Dagster shows, and all texts where none are recorded.
 
-    Args:
-        explained: The error that the backend made of an exception of another kind, whose message can quote answers.
-        raised: That exception.
-
-    Returns:
-        The error, with a cause that may be shown.
+    The backend has made it of an exception of another kind, whose message can quote answers.
     """
     if record_texts():
         cause, excerpt = _SHOWN.of_error(explained.cause), _SHOWN.of_error(explained.excerpt)
@@ -131,14 +120,8 @@ def describe_flow(flow: FlowReference) -> dict[str, Any]:
 
 
 def describe_calls(calls: RecordedCalls, flow: FlowReference, *, texts: bool) -> dict[str, Any]:
-    """Tell the last answer of a step.
-
-    Args:
-        calls: Its calls; none are recorded where a backend has a `run_flow` of its own.
-        flow: The flow, for that case.
-        texts: Whether to tell the texts of input and answer.
-    """
-    if not calls.answered:
+    """Tell the last answer of a step, and what was said where `texts` says so."""
+    if not calls.answered:  # by a backend with a `run_flow` of its own
         return {"status": "completed", **describe_flow(flow)}
     return describe_call(calls.answered[-1], texts=texts)
 
@@ -186,7 +169,7 @@ def describe_attempts(attempts: Sequence[Begun]) -> dict[str, Any]:
 
 
 def show_answer(answer: Answer) -> dict[str, Any]:
-    """Show an answer under the label `answer`; of a long table or JSON its beginning, and how much there is."""
+    """Show an answer under the label `answer`; of a long table or JSON its beginning."""
     content: Any = answer.text
     if content is None:
         content = next(iter(answer.outputs.values())) if len(answer.outputs) == 1 else dict(answer.outputs)
@@ -197,25 +180,16 @@ def show_answer(answer: Answer) -> dict[str, Any]:
         columns = list(dict.fromkeys(str(name) for row in content[:MOST_ROWS] for name in row))[:MOST_COLUMNS]
         shown_rows = show_table(content[:MOST_ROWS], columns, MOST_CELL)
         return {"answer": shown_rows, **({"answer_rows": len(content)} if len(content) > MOST_ROWS else {})}
-    if content is None or content == {}:
-        return {"answer": dg.MetadataValue.text("(The flow gave an output that holds nothing.)")}
     shown = json.dumps(content, ensure_ascii=False, indent=2)
     if len(shown) > MOST_CHARACTERS:
-        cut = f"{shown[:MOST_CHARACTERS]}\n..."
-        return {"answer": dg.MetadataValue.text(cut), "answer_characters": len(shown)}
+        return {"answer": dg.MetadataValue.text(f"{shown[:MOST_CHARACTERS]}\n...")}
     return {"answer": dg.MetadataValue.json(content)}
 
 
 def show_table(
     rows: Iterable[Mapping[str, Any]], columns: Sequence[str], most_characters: int
 ) -> dg.TableMetadataValue:
-    """Show rows with plain cells: as Markdown, too, an answer could load an address of the model's choice.
-
-    Args:
-        rows: The rows.
-        columns: Which columns to show.
-        most_characters: How much of a cell is shown.
-    """
+    """Show rows with plain cells: as Markdown, too, an answer could load an address of the model's choice."""
     records = [dg.TableRecord({name: _cell(row.get(name), most_characters) for name in columns}) for row in rows]
     return dg.MetadataValue.table(records, dg.TableSchema([dg.TableColumn(name, "any") for name in columns]))
 

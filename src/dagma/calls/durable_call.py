@@ -1,21 +1,18 @@
 """A call as a job: submit, follow, collect; what its errors say of the call; how it ends if nobody wants its answer."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import Any
 
-from dagma.calls.answer import Answer, answer_or_nothing, keep_answer
+from dagma.calls.answer import answer_or_nothing, keep_answer
 from dagma.calls.call_backend import CallContext, Jobs
 from dagma.calls.call_record import recording
 from dagma.langflow import CallTimeout, Conflict, JobCancelled, JobLost, JobNotFound, JobSuspended, LangflowError
-from dagma.ledger import Begun, Ledger, LedgerError
+from dagma.ledger import Begun, LedgerError
 
 # How long a cancel may wait for the answer of a job that has ended.
 COLLECTING_SECONDS = 2.0
-# How long a stop may have taken for its tokens to be asked for: a cancelled run has ten seconds for everything.
-PROMPT_SECONDS = 2.0
 NOT_FOUND_FIX = (
     "Langflow's retention may have removed it, or LANGFLOW_API_KEY is another user's. It may have been paid for: "
     "re-execute the run from scratch, or set DAGMA_LEDGER_ON_UNKNOWN to 'resend' and retry."
@@ -23,15 +20,10 @@ NOT_FOUND_FIX = (
 
 
 class JobOutOfReachError(LangflowError):
-    """A job can't be asked for now. It goes on: the retry finds it again, and pays for nothing twice.
-
-    Attributes:
-        end_or_leave: What to do where an interrupt comes before the retry. It never raises.
-    """
+    """A job can't be asked for now. It goes on: the retry finds it again, and pays for nothing twice."""
 
     default_fix = "Retry the run: it collects the same job."
     default_retryable = True
-    end_or_leave: Callable[[], None] = staticmethod(lambda: None)
 
     @classmethod
     def of(cls, what: str, error: LangflowError) -> "JobOutOfReachError":
@@ -44,125 +36,14 @@ class JobOutOfReachError(LangflowError):
         )
 
 
-@dataclass(frozen=True)
-class JobEnd:
-    """What became of a job that was to be stopped.
-
-    Attributes:
-        told: The same for people, to be read after the job's id.
-        error: Why there is no answer, where the job had ended before without one.
-    """
-
-    told: str
-    error: LangflowError | None = None
-
-
-@dataclass(frozen=True)
-class RunningJob:
-    """A job whose id is known.
-
-    Args:
-        jobs: Runs it.
-        job_id: The job.
-        begun: What the ledger said of its call.
-        ledger: Where the call is recorded.
-        read: Says what a raw response means.
-        log: Where to tell what could not be recorded.
-    """
-
-    jobs: Jobs
-    job_id: str
-    begun: Begun
-    ledger: Ledger
-    read: Callable[[Mapping[str, Any]], Answer]
-    log: Any
-
-    def end(self) -> JobEnd:
-        """Stop the job and record that; where it has ended before, record how.
-
-        Returns:
-            What became of it.
-
-        Raises:
-            LangflowError: It may go on.
-            LedgerError: Its end is not recorded.
-        """
-        stopping_at = time.monotonic()
-        if not self.jobs.stop(self.job_id):
-            return self._keep_end()
-        is_prompt = time.monotonic() - stopping_at < PROMPT_SECONDS
-        self.ledger.cancelled(self.begun, usages=self.jobs.spent(self.job_id) if is_prompt else ())
-        return JobEnd("is stopped.")
-
-    def judge(self, error: LangflowError) -> LangflowError:
-        """Record what an error says about the call.
-
-        Args:
-            error: What asking for the job has raised.
-
-        Returns:
-            The error to raise.
-        """
-        if isinstance(error, JobLost):
-            self._fail(error)
-            return error
-        if isinstance(error, JobNotFound):
-            # Removed after its end, or another user's: it may have answered, and have been paid for.
-            with logging_what_is_missed(self.begun, self.log):
-                self.ledger.unknown(self.begun, type(error).__name__, str(error))
-            return JobNotFound(error.cause, fix=NOT_FOUND_FIX, status=error.status)
-        if isinstance(error, JobCancelled):
-            with logging_what_is_missed(self.begun, self.log):
-                self.ledger.cancelled(self.begun, usages=self.jobs.spent(self.job_id))
-            return error
-        if isinstance(error, JobSuspended):
-            return JobSuspended(
-                f"The job {self.job_id} waits for a human.",
-                fix="Decide in Langflow, then re-execute the run from failure: it collects this job.",
-            )
-        if error.outcome == "failed":
-            self._fail(error)
-            return error
-        if error.retryable:
-            return JobOutOfReachError.of(f"The job {self.job_id}", error)
-        error.outcome = "unknown"  # the request did nothing, and the job has run or still does
-        return error
-
-    def _keep_end(self) -> JobEnd:
-        """Record how a job ended that can't be stopped any more: its answer is paid for, and a retry may want it."""
-        try:
-            response = self.jobs.collect(self.job_id, COLLECTING_SECONDS)
-        except LangflowError as error:
-            judged = self.judge(error)
-            return JobEnd(f"had ended before: {judged}", judged)
-        answer = answer_or_nothing(self.read, response)
-        if not answer.usages:
-            answer = replace(answer, usages=self.jobs.spent(self.job_id))
-        keep_answer(self.ledger, self.begun, response, answer)
-        return JobEnd("had ended before, and its answer is kept.")
-
-    def _fail(self, error: LangflowError) -> None:
-        spent = self.jobs.spent(self.job_id) if error.outcome != "not_run" else ()
-        recording().spent.extend(spent)
-        with logging_what_is_missed(self.begun, self.log):
-            self.ledger.fail(self.begun, type(error).__name__, str(error), usages=spent)
-
-
 class DurableCall:
-    """One attempt of a call that runs as a job.
-
-    Args:
-        context: What takes part in the call.
-        jobs: Runs jobs.
-        begun: What the ledger said: a job to submit, or one to find again.
-    """
+    """One attempt of a call that runs as a job: one to submit, or one to find again."""
 
     def __init__(self, context: CallContext, jobs: Jobs, begun: Begun) -> None:
         self._context = context
         self._jobs = jobs
         self._begun = begun
         self._job_id = begun.job_id
-        self._may_have_job = begun.state != "new"
         # Not counted from the attempt's beginning: the job may have waited for a human since.
         self._overdue_at = time.monotonic() + jobs.seconds
 
@@ -179,8 +60,6 @@ class DurableCall:
             return self._answer(self._job_id or self.submit())
         except LangflowError as error:
             judged = self._judge(error)
-            if isinstance(judged, JobOutOfReachError) and self._context.caller.sees_cancel():
-                self._end_or_leave()
             if judged is error:
                 raise
             raise judged from error
@@ -191,7 +70,6 @@ class DurableCall:
 
     def submit(self) -> str:
         """Submit the job, or find the one whose id nobody has recorded; return its id."""
-        self._may_have_job = True
         self._job_id = job_id = self._submitted(self._jobs)
         self._context.ledger.submitted(self._begun, job_id)
         return job_id
@@ -209,30 +87,44 @@ class DurableCall:
                 self.follow(job_id)
                 return self._jobs.collect(job_id, self._seconds_left())
         except CallTimeout as error:
-            if error.outcome == "failed" or not self._is_overdue():
+            if error.outcome == "failed" or time.monotonic() < self._overdue_at:
                 raise
-            self._stop_overdue(job_id)
-        return self._jobs.collect(job_id, self._seconds_left())
-
-    def _stop_overdue(self, job_id: str) -> None:
-        """Stop the job, unless it has ended after all."""
-        if self._jobs.stop(job_id):
-            raise CallTimeout(
-                f"The job {job_id} was not over after {self._jobs.seconds:g} s, and has been stopped.",
-                fix="Raise LANGFLOW_JOB_TIMEOUT_SECONDS, or shorten the flow.",
-                retryable=False,
-                outcome="failed",
-            )
+            if self._jobs.stop(job_id):
+                raise CallTimeout(
+                    f"The job {job_id} was not over after {self._jobs.seconds:g} s, and has been stopped.",
+                    fix="Raise LANGFLOW_JOB_TIMEOUT_SECONDS, or shorten the flow.",
+                    retryable=False,
+                    outcome="failed",
+                ) from error
+        return self._jobs.collect(job_id, self._seconds_left())  # it has ended after all
 
     def _judge(self, error: LangflowError) -> LangflowError:
         """Record what an error says about the call, and return the error to raise."""
-        if self._job_id is not None:
-            judged = self._running(self._jobs, self._job_id).judge(error)
-        else:
-            judged = self._judge_submit(error)
-        if isinstance(judged, JobOutOfReachError):
-            judged.end_or_leave = self._end_or_leave
-        return judged
+        if self._job_id is None:
+            return self._judge_submit(error)
+        if isinstance(error, JobSuspended):
+            return JobSuspended(
+                f"The job {self._job_id} waits for a human.",
+                fix="Decide in Langflow, then re-execute the run from failure: it collects this job.",
+            )
+        with logging_what_is_missed(self._begun, self._context.log):
+            if isinstance(error, JobNotFound):
+                # Removed after its end, or another user's: it may have answered, and have been paid for.
+                self._context.ledger.unknown(self._begun, type(error).__name__, str(error))
+            elif isinstance(error, JobCancelled):
+                self._context.ledger.cancelled(self._begun, usages=self._jobs.spent(self._job_id))
+            elif isinstance(error, JobLost) or error.outcome == "failed":
+                spent = self._jobs.spent(self._job_id) if error.outcome != "not_run" else ()
+                recording().spent.extend(spent)
+                self._context.ledger.fail(self._begun, type(error).__name__, str(error), usages=spent)
+        if isinstance(error, JobNotFound):
+            return JobNotFound(error.cause, fix=NOT_FOUND_FIX, status=error.status)
+        if isinstance(error, JobLost | JobCancelled) or error.outcome == "failed":
+            return error
+        if error.retryable:
+            return JobOutOfReachError.of(f"The job {self._job_id}", error)
+        error.outcome = "unknown"  # the request did nothing, and the job has run or still does
+        return error
 
     def _judge_submit(self, error: LangflowError) -> LangflowError:
         # An earlier caller's submit may have arrived: only the first one knows that there is no job.
@@ -249,34 +141,34 @@ class DurableCall:
             if not self._context.caller.is_cancelled():
                 self._context.log.warning("Interrupted: job %s goes on, and a retry finds it again.", self._job_id)
                 return
-            if self._may_have_job:
-                self._end(self._jobs.quick)
-            else:
-                self._context.ledger.cancelled(self._begun)
+            self._end()
         except Exception as error:  # noqa: BLE001 (the interrupt must go on, whatever fails here)
             self._context.log.error("Interrupted: job %s may go on: %s", self._job_id, error)
 
-    def _end(self, jobs: Jobs) -> None:
+    def _end(self) -> None:
+        jobs = self._jobs.quick
         # The interrupt may have come before the reply to the submit: the same key gives the same job.
-        self._job_id = self._job_id or self._submitted(jobs)
-        ending = self._running(jobs, self._job_id).end()
-        tell = self._context.log.warning if ending.error else self._context.log.info
-        tell("Cancelled: job %s %s", self._job_id, ending.told)
+        self._job_id = job_id = self._job_id or self._submitted(jobs)
+        if jobs.stop(job_id):
+            self._context.ledger.cancelled(self._begun, usages=jobs.spent(job_id))
+            self._context.log.info("Cancelled: job %s is stopped.", job_id)
+            return
+        # It had ended before: its answer is paid for, and a retry may want it.
+        try:
+            response = jobs.collect(job_id, COLLECTING_SECONDS)
+        except LangflowError as error:
+            self._context.log.warning("Cancelled: job %s had ended before: %s", job_id, self._judge(error))
+            return
+        answer = answer_or_nothing(self._context.backend.read, response)
+        keep_answer(self._context.ledger, self._begun, response, answer)
+        self._context.log.info("Cancelled: job %s had ended before, and its answer is kept.", job_id)
 
     def _submitted(self, jobs: Jobs) -> str:
         return jobs.submit(self._context.request, self._context.flow, self._begun.idempotency_key)
 
-    def _running(self, jobs: Jobs, job_id: str) -> RunningJob:
-        return RunningJob(
-            jobs, job_id, self._begun, self._context.ledger, self._context.backend.read, self._context.log
-        )
-
     def _seconds_left(self) -> float:
         # A job that is over is collected all the same.
         return max(self._overdue_at - time.monotonic(), 1.0)
-
-    def _is_overdue(self) -> bool:
-        return time.monotonic() >= self._overdue_at
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import dagster as dg
 from dagma.calls.call_policy import CallPolicy
 from dagma.calls.durable_call import JobOutOfReachError
 from dagma.langflow import FlowFailed, JobLost, LangflowError
-from dagma.ledger import CallInFlightError, LedgerError, LedgerUnavailableError, QuotaExceededError
+from dagma.ledger import CallInFlightError, LedgerError, LedgerUnavailableError
 
 CALL_ERRORS = (LangflowError, LedgerError)
 """What `run_flow` raises."""
@@ -64,19 +64,9 @@ def is_free_to_retry(error: LangflowError | LedgerError) -> bool:
 
 
 def wait_for_retry(error: LangflowError | LedgerError, seconds: float) -> None:
-    """Wait inside the step: Dagster's own wait for a retry hears no cancel and no shutdown before it is over.
-
-    Args:
-        error: Why there is no answer yet. A job that may go on is ended if the run is cancelled meanwhile.
-        seconds: How long to wait.
-    """
-    try:
-        dg.get_dagster_logger().info("The step is retried in %.1f s: %s", seconds, type(error).__name__)
-        time.sleep(seconds)
-    except BaseException:
-        if isinstance(error, JobOutOfReachError):
-            error.end_or_leave()
-        raise
+    """Wait inside the step: Dagster's own wait for a retry hears no cancel and no shutdown before it is over."""
+    dg.get_dagster_logger().info("The step is retried in %.1f s: %s", seconds, type(error).__name__)
+    time.sleep(seconds)
 
 
 def _describe(error: LangflowError | LedgerError) -> dict[str, Any]:
@@ -86,14 +76,5 @@ def _describe(error: LangflowError | LedgerError) -> dict[str, Any]:
             "fix": error.fix,
             "may_have_run": error.outcome != "not_run",
             **({"http_status": error.status} if error.status is not None else {}),
-        }
-    if isinstance(error, QuotaExceededError):
-        return {
-            "cause": str(error),
-            "limit": error.limit,
-            "used": float(error.used),
-            "needed": float(error.needed),
-            **({"frees_at": dg.MetadataValue.timestamp(error.frees_at)} if error.frees_at else {}),
-            "may_have_run": False,
         }
     return {"cause": str(error)}

@@ -132,14 +132,8 @@ def reported(usages: Sequence[Usage], answer: str | None) -> tuple[Usage, ...]:
     """Give the usages of an answered call with what was really reported.
 
     No model reads and writes nothing and still answers: 0 tokens in and 0 out beside an answer stand for a server that
-    does not count, such as most OpenAI-compatible ones when they stream.
-
-    Args:
-        usages: What the backend says that each model used.
-        answer: The answer's text; None where the answer is no single text. An empty text may have cost nothing.
-
-    Returns:
-        The same usages; one of nothing but zeros keeps its model only.
+    does not count, such as most OpenAI-compatible ones when they stream. Of such a usage the model is kept. An empty
+    answer may have cost nothing; `answer` is None where it is no single text.
     """
     if answer == "":
         return tuple(usages)
@@ -149,13 +143,7 @@ def reported(usages: Sequence[Usage], answer: str | None) -> tuple[Usage, ...]:
 def fill_in(usages: Sequence[Usage], input_characters: int, answer_characters: int) -> tuple[Usage, ...]:
     """Put estimates where a usage was not reported, so that limits on tokens and cost still close; leave what was.
 
-    Args:
-        usages: What was reported; none stands for one unnamed model that reported nothing.
-        input_characters: How long the input is.
-        answer_characters: How long the answer is.
-
-    Returns:
-        The usages, each with its input and output tokens.
+    No usage stands for one unnamed model that reported nothing.
     """
     read, written = _tokens(input_characters), _tokens(answer_characters)
     return tuple(_fill_in(usage, read, written) for usage in usages or [Usage()])

@@ -152,20 +152,16 @@ class Database:
             LedgerNotMigratedError: The tables are missing or of another version.
         """
         deadline = time.monotonic() + patience_seconds
-        attempt, may_be_stale = 0, True
+        attempt = 0
         while True:
             attempt += 1
             try:
                 self.check_version()
-                with self.engine.begin() as connection, _dropped_on_interrupt(connection):
+                with self.engine.begin() as connection:
                     if may_take_long:
                         self.allow_long_statements(connection)
                     return work(connection)
             except UNAVAILABLE as error:
-                if may_be_stale and _broke(error):
-                    # Most likely long ago, and nobody has asked since. The pool forgets the others of its time as well.
-                    may_be_stale = False
-                    continue
                 pause = BACKOFF.seconds(attempt)
                 if not self._passes_by_itself(error) or time.monotonic() + pause > deadline:
                     raise self.explain(error) from None
@@ -176,7 +172,8 @@ class Database:
         """Open a transaction that only reads, for as long as it takes."""
         try:
             self.check_version()
-            with self._reading() as connection:
+            with self.engine.connect().execution_options(dagma_reads_only=True) as connection:
+                self.allow_long_statements(connection)
                 yield connection
         except UNAVAILABLE as error:
             raise self.explain(error) from None
@@ -229,24 +226,11 @@ class Database:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
         # Only the first line: the lines after it (DETAIL, CONTEXT) can quote a row with its texts.
         reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
-        if self.is_sqlite:
-            fix = "Check that it and its folder can be written, and that DAGMA_LEDGER_URL names the right file."
-        else:
-            fix = "Check that it runs and that DAGMA_LEDGER_URL has the right host, role and password."
         return LedgerUnavailableError(
-            f"The ledger's database {self.name} refused or did not answer ({type(cause).__name__}): {reason}. {fix}"
+            f"The ledger's database {self.name} refused or did not answer ({type(cause).__name__}): {reason}. "
+            "Check that it runs or can be written, and that DAGMA_LEDGER_URL has the right host, role and password, or "
+            "the right file."
         )
-
-    def _reading(self, may_be_stale: bool = True) -> Connection:
-        connection = self.engine.connect().execution_options(dagma_reads_only=True)
-        try:
-            self.allow_long_statements(connection)
-        except DBAPIError as error:
-            connection.close()
-            if may_be_stale and _broke(error):
-                return self._reading(may_be_stale=False)
-            raise
-        return connection
 
     def _create_engine(self) -> Engine:
         if not self.is_sqlite:
@@ -289,14 +273,9 @@ class Database:
     def _explain_version(self, version: str | None) -> str:
         if version is None:
             return f"The ledger's database {self.name} has no tables yet. Run `dagma ledger migrate` as their owner."
-        if version < HEAD:
-            return (
-                f"The ledger's database {self.name} is at version {version}, and this dagma needs {HEAD}. "
-                "Run `dagma ledger migrate` as its owner."
-            )
         return (
-            f"The ledger's database {self.name} is at version {version}, newer than the {HEAD} that this dagma knows. "
-            "Upgrade dagma here."
+            f"The ledger's database {self.name} is at version {version}, and this dagma needs {HEAD}. Run "
+            "`dagma ledger migrate` as its owner, or upgrade dagma if the database is newer."
         )
 
     def _forget_after_fork(self) -> None:
@@ -376,36 +355,17 @@ class UtcTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-@contextmanager
-def _dropped_on_interrupt(connection: Connection) -> Iterator[None]:
-    """Drop a connection whose work was interrupted anywhere: nobody knows what the server still answers on it."""
-    try:
-        yield
-    except Exception:
-        raise
-    except BaseException:
-        connection.invalidate()
-        raise
-
-
-def _broke(error: Exception) -> bool:
-    """Tell a connection that was open and has broken from one that can't be opened."""
-    return isinstance(error, DBAPIError) and error.connection_invalidated
-
-
 def _read_url(url: str) -> URL:
     # No message quotes any part of it: where it is not read as it was meant, each may be part of the password.
-    encoded = "percent-encode @ : / in the password, such as %40 for @"
+    read: URL | None
     try:
         read = make_url(url)
-    except ArgumentError:
-        raise LedgerSettingsError(f"The ledger's URL can't be read. {URL_FORM}.") from None
-    except ValueError:
+    except (ArgumentError, ValueError):
+        read = None
+    if read is None or "@" in (read.host or "") or (read.host and "@" in (read.database or "")):
         raise LedgerSettingsError(
-            f"The ledger's URL has a port that is no number. {URL_FORM}, and {encoded}."
-        ) from None
-    if "@" in (read.host or "") or (read.host and "@" in (read.database or "")):
-        raise LedgerSettingsError(f"The ledger's URL has more than one @. {URL_FORM}, and {encoded}.")
+            f"The ledger's URL can't be read. {URL_FORM}, and percent-encode @ : / in the password, such as %40 for @."
+        )
     return read
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -11,11 +10,11 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select, text
 
-from dagma.ledger.admission import GIVEN_UP, Admission, begun_from_row
+from dagma.ledger.admission import GIVEN_UP, Admission
 from dagma.ledger.call import MOST_TOKENS, Begun, Call, State, Usage, fill_in, reported
 from dagma.ledger.database import Database, insert_once, utc_now
 from dagma.ledger.errors import LedgerError, LedgerSettingsError
-from dagma.ledger.live_callers import presence_for, record_all_lost
+from dagma.ledger.live_callers import presence_for
 from dagma.ledger.prices import Prices
 from dagma.ledger.quotas import Meter, parse_quotas
 from dagma.ledger.state_changes import ENDS_FROM, Ending, change, end_all
@@ -26,21 +25,7 @@ ON_UNKNOWN = ("fail", "resend")
 DEFAULT_REPLAY_HOURS = 72.0
 MOST_REPLAY_HOURS = 87_600
 DEFAULT_PATIENCE_SECONDS = 30.0
-TIDY_INTERVAL_SECONDS = 3600.0
-INTERRUPTED_PATIENCE_SECONDS = 2.0
 MOST_SECONDS = 10**9
-MOST_JOBS = 100
-SUBMITTED_JOBS = (
-    select(calls)
-    .where(
-        calls.c.run_id.in_(bindparam("of_runs", expanding=True)),
-        calls.c.mode == "job",
-        calls.c.state == "submitted",
-        calls.c.job_id.is_not(None),
-    )
-    .order_by(calls.c.begun_at)
-    .limit(MOST_JOBS)
-)
 EXPIRE = text("SELECT ledger_expire_replays()")
 STATE = select(calls.c.state).where(calls.c.id == bindparam("of_call"))
 
@@ -99,7 +84,6 @@ class Ledger:
         self._admission = Admission(self.database, self._presence, self._meter, self.texts, patience_seconds)
         self._replay_hours = replay_hours
         self._patience_seconds = patience_seconds
-        self._tidied_at = 0.0
         self._warned_of: set[tuple[str, str | None]] = set()
 
     def begin(self, call: Call, *, wait_seconds: float = 0.0) -> Begun:
@@ -121,7 +105,6 @@ class Ledger:
             AnswerExpiredError: It was answered longer than `replay_hours` ago.
             LedgerUnavailableError: The database stayed away.
         """
-        self._tidy_now_and_then()
         return self._admission.admit(call, wait_seconds)
 
     @contextmanager
@@ -139,8 +122,7 @@ class Ledger:
             if begun.state == "new" and begun.mode == "direct" and self._presence.is_mine(begun.call_id):
                 values = {"state": "unknown", **self._error(type(error).__name__, str(error))}
                 with suppress(LedgerError):
-                    # Not patiently: a run that is being cancelled has ten seconds.
-                    self._move(begun, values, ("begun",), INTERRUPTED_PATIENCE_SECONDS)
+                    self._move(begun, values, ("begun",))
             raise
         finally:
             self.release(begun)
@@ -148,27 +130,6 @@ class Ledger:
     def submitted(self, begun: Begun, job_id: str) -> None:
         """Record the job of a call, as soon as the server has named it."""
         self._move(begun, {"state": "submitted", "job_id": storable(job_id)}, ("begun",))
-
-    def submitted_jobs(self, run_ids: Sequence[str], backend: str | None = None) -> list[Begun]:
-        """Find the jobs of runs whose end nobody has recorded.
-
-        Args:
-            run_ids: The runs that made the calls.
-            backend: What runs the jobs; None for all that do.
-
-        Returns:
-            What `begin` would give for them: the oldest hundred.
-
-        Raises:
-            LedgerUnavailableError: The database can't be reached.
-        """
-        query = SUBMITTED_JOBS if backend is None else SUBMITTED_JOBS.where(calls.c.backend == backend)
-
-        def work(connection: Connection) -> list[Begun]:
-            rows = connection.execute(query, {"of_runs": list(run_ids)}).mappings()
-            return [begun_from_row("running", row) for row in rows]
-
-        return self.database.transact(work)
 
     def finish(
         self,
@@ -266,8 +227,15 @@ class Ledger:
         self._presence.release(begun.call_id)
 
     def expire_replays(self) -> int:
-        """Drop raw responses that are past their retention, and return how many; `begin` does so once an hour."""
-        return self.database.transact(self._expire_replays, self._patience_seconds, may_take_long=True)
+        """Drop raw responses that are past their retention, and return how many: for the nightly pruning."""
+
+        def work(connection: Connection) -> int:
+            if not self.database.is_sqlite:
+                # The application's role has no right to delete any other.
+                return int(connection.execute(EXPIRE).scalar_one())
+            return connection.execute(delete(replays).where(replays.c.expires_at < self.database.clock())).rowcount
+
+        return self.database.transact(work, self._patience_seconds, may_take_long=True)
 
     def close(self) -> None:
         """Close this process's connections."""
@@ -290,20 +258,14 @@ class Ledger:
         duration_ms = max(round((now - begun.begun_at).total_seconds() * 1000), 0)
         return {"duration_ms": duration_ms, **values}
 
-    def _move(
-        self,
-        begun: Begun,
-        values: Mapping[str, Any],
-        sources: Sequence[State],
-        patience_seconds: float | None = None,
-    ) -> None:
+    def _move(self, begun: Begun, values: Mapping[str, Any], sources: Sequence[State]) -> None:
         def move(connection: Connection) -> bool:
             return change(connection, begun.call_id, values, sources, self.database.clock())
 
-        self._record(begun, values["state"], move, patience_seconds)
+        self._record(begun, values["state"], move)
 
     def _record(
-        self, begun: Begun, state: State, move: Callable[[Connection], bool], patience_seconds: float | None
+        self, begun: Begun, state: State, move: Callable[[Connection], bool], patience_seconds: float | None = None
     ) -> None:
         def work(connection: Connection) -> bool:
             # The row is in this state already after a commit whose reply was lost.
@@ -326,26 +288,6 @@ class Ledger:
                 insert_once(connection, rejections, values)
 
         self.database.transact(work, self._patience_seconds)
-
-    def _expire_replays(self, connection: Connection) -> int:
-        if not self.database.is_sqlite:
-            # The application's role has no right to delete any other.
-            return int(connection.execute(EXPIRE).scalar_one())
-        return connection.execute(delete(replays).where(replays.c.expires_at < self.database.clock())).rowcount
-
-    def _tidy_now_and_then(self) -> None:
-        if self._tidied_at and time.monotonic() - self._tidied_at < TIDY_INTERVAL_SECONDS:
-            return
-        self._tidied_at = time.monotonic()
-        for tidy in (self._expire_replays, self._record_lost):
-            try:
-                # Without patience, and within the time of other statements: a call waits for it.
-                self.database.transact(tidy)
-            except LedgerError as error:
-                logger.warning("The ledger was not tidied, which is tried again in an hour: %s", error)
-
-    def _record_lost(self, connection: Connection) -> None:
-        record_all_lost(connection, self._presence, self.database.now(connection))
 
     def _estimated(
         self, begun: Begun, usages: Sequence[Usage], used: Mapping[str, Any], answer_characters: int, now: datetime

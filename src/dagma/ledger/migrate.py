@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert, text, update
 from sqlalchemy.exc import DBAPIError
 
 from dagma.ledger.database import HEAD, VERSION_TABLE, Database
-from dagma.ledger.errors import LedgerNotMigratedError, LedgerSettingsError
+from dagma.ledger.errors import LedgerNotMigratedError
 from dagma.ledger.pruning import DEFAULT_DAYS
 from dagma.ledger.tables import housekeeping, metadata, retention
 
@@ -45,9 +45,8 @@ def migrate(url: str, app_role: str | None = None, keep_days: int | None = None)
         The version that the database is at now.
 
     Raises:
-        LedgerSettingsError: There is no role of that name.
         LedgerNotMigratedError: The database is at a version that this code does not know, older or newer.
-        LedgerUnavailableError: The database can't be reached, or the role may not create tables.
+        LedgerUnavailableError: The database can't be reached, has no such role, or the role may not create tables.
     """
     database = Database(url)
     try:
@@ -105,10 +104,8 @@ def _create(connection: Connection) -> None:
 def _grant(connection: Connection, app_role: str | None) -> None:
     role = app_role or DEFAULT_APP_ROLE
     exists = connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role})
-    if not exists:
-        if app_role is None:
-            return
-        raise LedgerSettingsError(f"PostgreSQL has no role {role!r}. Create it first, or name the application's role.")
+    if app_role is None and not exists:
+        return
     if role == connection.scalar(text("SELECT current_user")):
         return
     quoted = connection.dialect.identifier_preparer.quote(role)
@@ -119,7 +116,6 @@ def _grant(connection: Connection, app_role: str | None) -> None:
         f"INSERT ({BEGINNING_COLUMNS}), UPDATE ({CHANGING_COLUMNS}) ON calls",
         "INSERT (call_id, body, expires_at) ON replays",
         "INSERT (call_id, reason) ON rejections",
-        "UPDATE (lost_until) ON housekeeping",
         "INSERT, UPDATE, DELETE ON servers, shares",
         "EXECUTE ON FUNCTION ledger_expire_replays(), ledger_prune_expired(integer)",
     ):

@@ -23,12 +23,7 @@ def change(
 ) -> bool:
     """Move a call on, and tell whether its row was in one of the states that it may be moved from.
 
-    Args:
-        connection: To the ledger's database.
-        call_id: The ledger's id of the call.
-        values: What its row is to say, its `state` among it. PostgreSQL adds the time of the change.
-        sources: The states from which it may be moved.
-        now: The time of the change on SQLite.
+    `values` have its new `state`. `now` is the time of the change on SQLite; PostgreSQL goes by its own.
     """
     parameters = {"of_id": call_id, "sources": list(sources), **values}
     if connection.dialect.name == "sqlite":
@@ -38,32 +33,17 @@ def change(
 
 @dataclass(frozen=True)
 class Ending:
-    """The end of an answered call.
-
-    Attributes:
-        call_id: The ledger's id of the call.
-        values: What its row is to say.
-        body: The raw response as JSON, whose hash is the call's `answer_hash`.
-        keep_seconds: How long to keep it for retries.
-    """
+    """The end of an answered call."""
 
     call_id: str
     values: Mapping[str, Any]
     body: str
+    """The raw response as JSON, whose hash is the call's `answer_hash`."""
     keep_seconds: float
 
 
 def end_all(connection: Connection, endings: Sequence[Ending], now: datetime) -> set[str]:
-    """End answered calls and keep their raw responses, in one statement on PostgreSQL.
-
-    Args:
-        connection: In a transaction.
-        endings: The ends.
-        now: The time of the ends on SQLite.
-
-    Returns:
-        The ids of those that had not ended.
-    """
+    """End answered calls and keep their raw responses, in one statement on PostgreSQL; give the ids of those ended."""
     if connection.dialect.name == "sqlite":
         changed = [each for each in endings if change(connection, each.call_id, each.values, ENDS_FROM, now)]
         for each in changed:

@@ -179,7 +179,7 @@ housekeeping = Table(
     metadata,
     Column("lost_until", UtcTime, nullable=False),
 )
-"""One row: until which time of their beginning no call is left whose caller has died."""
+"""One row, which nobody reads any more: the next version of the tables drops it."""
 
 retention = Table(
     "retention",

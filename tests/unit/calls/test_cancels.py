@@ -15,7 +15,6 @@ from typing import Any
 import dagster as dg
 import pytest
 from unit.calls.conftest import ASSET, Flow, asset_job, execute, rows, sends, wait_for
-from unit.calls.quick_policy import set_policy
 
 from dagma.backends.backend import Backend
 from dagma.calls import request as request_module
@@ -149,26 +148,6 @@ def test_a_cancel_is_heard_while_the_step_waits_for_its_retry(
         run = execute(instance, input_value="hi")
     assert run.status is dg.DagsterRunStatus.CANCELED
     assert (len(sends(fake)), run.retries) == (1, 0)
-
-
-def test_a_cancel_while_a_job_can_not_be_asked_for_stops_it(
-    fake: FakeLangflow,
-    flow: Flow,
-    instance: dg.DagsterInstance,
-    monkeypatch: pytest.MonkeyPatch,
-    waiting: threading.Event,
-) -> None:
-    set_policy(monkeypatch, outage_seconds=0.2, first_step_wait_seconds=40.0)
-    flow.goes.clear()
-    fake.script(
-        Fault(path="/events", status=502, times=20),
-        Fault(path="/api/v2/workflows", method="GET", status=502, times=8),
-    )
-    with cancelled(instance, waiting.is_set, interrupt):
-        run = execute(instance, input_value="hi", mode="job")
-    assert run.status is dg.DagsterRunStatus.CANCELED
-    assert [job.state for job in fake.jobs] == ["cancelled"]
-    assert [row["state"] for row in rows()] == ["cancelled"]
 
 
 def running(fake: FakeLangflow, number: int) -> bool:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from dagma.calls import durable_call
 from dagma.calls.answer import Answer
 from dagma.calls.call_backend import CallContext
 from dagma.calls.durable_call import DurableCall, JobOutOfReachError
@@ -182,30 +181,6 @@ def test_a_cancel_during_the_submit_asks_for_the_job_in_a_hurry(ledger: Ledger) 
     assert row(ledger)["state"] == "cancelled"
 
 
-@pytest.mark.parametrize("found", [False, True], ids=["new", "found again"])
-def test_a_cancel_before_the_submit_starts_no_job(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, found: bool) -> None:
-    def interrupted(_: DurableCall) -> str:
-        raise KeyboardInterrupt
-
-    if found:
-        begin(ledger)
-    jobs = ScriptedJobs()
-    monkeypatch.setattr(DurableCall, "submit", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        make(jobs, ledger, begin(ledger), cancelled=True)
-    # What an earlier caller has submitted can only be found, and stopped, by its key.
-    assert jobs.asked == (["quick submit", "quick stop"] if found else [])
-    assert row(ledger)["state"] == "cancelled"
-
-
-def test_a_cancel_that_is_seen_only_once_the_job_is_out_of_reach_stops_it(ledger: Ledger) -> None:
-    jobs = ScriptedJobs(followed=Unreachable("Refused."))
-    with pytest.raises(JobOutOfReachError):
-        make(jobs, ledger, begin(ledger), cancelled=True)
-    assert jobs.asked == ["submit", "follow", "quick stop"]
-    assert row(ledger)["state"] == "cancelled"
-
-
 def test_a_job_that_a_cancel_stops_is_recorded_with_what_it_used(ledger: Ledger) -> None:
     jobs = ScriptedJobs(followed=KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
@@ -213,21 +188,13 @@ def test_a_job_that_a_cancel_stops_is_recorded_with_what_it_used(ledger: Ledger)
     assert (row(ledger)["state"], row(ledger)["total_tokens"]) == ("cancelled", 38)
 
 
-def test_a_cancel_whose_stop_takes_long_asks_for_no_tokens(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(durable_call, "PROMPT_SECONDS", 0.0)
-    jobs = ScriptedJobs(followed=KeyboardInterrupt())
-    with pytest.raises(KeyboardInterrupt):
-        make(jobs, ledger, begin(ledger), cancelled=True)
-    assert (row(ledger)["state"], row(ledger)["total_tokens"]) == ("cancelled", None)
-
-
-def test_an_answer_that_came_before_the_cancel_is_recorded_with_its_text_and_what_it_used(ledger_url: str) -> None:
+def test_an_answer_that_came_before_the_cancel_is_recorded_with_its_text(ledger_url: str) -> None:
     ledger = Ledger(ledger_url, texts="full")
     jobs = ScriptedJobs(followed=KeyboardInterrupt(), stopped=False)
     with pytest.raises(KeyboardInterrupt):
         make(jobs, ledger, begin(ledger), cancelled=True)
     assert jobs.asked == ["submit", "follow", "quick stop", "quick collect"]
-    assert (row(ledger)["state"], row(ledger)["total_tokens"]) == ("answered", 38)
+    assert row(ledger)["state"] == "answered"
     assert (row(ledger)["answer_text"], row(ledger)["session_id"]) == ("a dear answer", "s-1")
     assert begin(ledger).raw == ANSWER
 
@@ -236,7 +203,7 @@ def test_an_answer_that_came_before_the_cancel_and_can_not_be_read_is_kept_as_it
     jobs = ScriptedJobs(followed=KeyboardInterrupt(), stopped=False, collected={"txt": "a typo"})
     with pytest.raises(KeyboardInterrupt):
         make(jobs, ledger, begin(ledger), cancelled=True)
-    assert (row(ledger)["state"], row(ledger)["total_tokens"]) == ("answered", 38)
+    assert row(ledger)["state"] == "answered"
 
 
 @pytest.mark.parametrize(

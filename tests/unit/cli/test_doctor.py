@@ -285,17 +285,6 @@ def test_a_ledger_that_cannot_be_reached_fails_without_its_password(
     assert "hidden-password" not in printed.said["ledger"]
 
 
-def test_the_row_that_the_ledger_is_asked_to_take_is_gone(doctor: Doctor, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "took a row and gave it back (undone)" in doctor().said["ledger"]
-    assert main(["ledger", "export"]) == 0
-    assert capsys.readouterr().out == ""
-
-
-def test_a_full_quota_is_no_fault_of_the_ledger(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DAGMA_QUOTAS", "calls=0/day")
-    assert doctor().verdicts["ledger"] == "ok"
-
-
 def test_a_disk_that_is_nearly_full_fails(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks_of_data, "LEAST_FREE_GIB", 1e9)
     printed = doctor()

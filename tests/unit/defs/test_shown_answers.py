@@ -43,10 +43,9 @@ def test_other_data_is_shown_as_json(value: Any) -> None:
     assert shown(value) == {"answer": dg.MetadataValue.json(value)}
 
 
-def test_of_long_data_the_beginning_is_shown_and_how_much_there_is() -> None:
-    entries = shown({"a": "x" * MOST_CHARACTERS})
-    assert entries["answer_characters"] > MOST_CHARACTERS
-    assert len(entries["answer"].text) < MOST_CHARACTERS + 10
+def test_of_long_data_the_beginning_is_shown() -> None:
+    shown_text = shown({"a": "x" * MOST_CHARACTERS})["answer"].text
+    assert MOST_CHARACTERS < len(shown_text) < MOST_CHARACTERS + 10
 
 
 def test_several_outputs_are_shown_by_component() -> None:
@@ -54,4 +53,4 @@ def test_several_outputs_are_shown_by_component() -> None:
 
 
 def test_an_output_that_holds_nothing_is_not_taken_for_one_that_was_not_recorded() -> None:
-    assert "holds nothing" in shown(None)["answer"].text
+    assert shown(None) == {"answer": dg.MetadataValue.json(None)}

@@ -1,13 +1,7 @@
-"""What is left undone where no worker and no daemon can do it: retries that were lost, and jobs of cancelled runs."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""What is left undone where no daemon can do it: retries that were lost."""
 
 import dagster as dg
-from dagster_shared import check
 
-from dagma.backends.backend import Backend
-from dagma.calls.leftover_jobs import find_leftover_jobs
 from dagma.execution.lost_retries import find_lost_retries
 from dagma.execution.sweep import sweep
 from dagma.execution.webserver import Webserver
@@ -26,25 +20,3 @@ def lost_retries(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         lambda since: find_lost_retries(context.instance, webserver, since),
         nothing="No retry was lost.",
     )
-
-
-@dg.sensor(
-    minimum_interval_seconds=15,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Stops the jobs of runs that were cancelled while no worker had them.",
-)
-def cancelled_jobs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Stop the jobs that were left since the last evaluation."""
-    return sweep(
-        context,
-        lambda since: find_leftover_jobs(context.instance, lambda: _backend_of(context), since),
-        nothing="No cancelled run has left a job.",
-    )
-
-
-@contextmanager
-def _backend_of(context: dg.SensorEvaluationContext) -> Iterator[Backend]:
-    """Make the resource `backend` of the definitions, for evaluations that have something to do."""
-    resources = check.not_none(context.repository_def).get_top_level_resources()
-    with dg.build_resources({"backend": resources["backend"]}, instance=context.instance) as made:
-        yield made.backend
