@@ -1,6 +1,5 @@
 """Letting a call in: is it new, answered, running as a job, in another caller's hands, or refused by a limit?"""
 
-import hashlib
 import json
 import logging
 import os
@@ -10,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from functools import cache, partial
 from typing import Any, Literal
 
@@ -22,12 +20,10 @@ from dagma.ledger.database import Database, UtcTime, insert_once
 from dagma.ledger.errors import (
     AnswerExpiredError,
     CallInFlightError,
-    FlowNotIdentifiedError,
     LedgerError,
     LedgerUnavailableError,
     OutcomeGivenUpError,
     OutcomeUnknownError,
-    QuotaExceededError,
 )
 from dagma.ledger.live_callers import Presence, record_lost
 from dagma.ledger.quotas import Meter, Reservation, canonical_flow, window_start
@@ -36,7 +32,6 @@ from dagma.ledger.tables import calls, rejections, replays
 from dagma.ledger.texts import TextPolicy, storable
 
 BACKOFF = Backoff(first=0.05, longest=2.0)
-REFUSAL_PATIENCE_SECONDS = 2.0
 GIVEN_UP = "GivenUp"
 """The error class of calls that stay unknown, and are not to be sent again."""
 LAST_ATTEMPT = (
@@ -66,8 +61,6 @@ NEWEST_OF_ADDRESS = (
     .order_by(calls.c.begun_at.desc())
     .limit(1)
 )
-
-Refusal = QuotaExceededError | FlowNotIdentifiedError
 
 logger = logging.getLogger(__name__)
 
@@ -118,9 +111,6 @@ class Admission:
                 pause = BACKOFF.seconds(attempt)
                 if time.monotonic() + pause > deadline:
                     raise
-            except (QuotaExceededError, FlowNotIdentifiedError) as refusal:
-                self._record_refusal(call, refusal)
-                raise
             time.sleep(pause)
 
     def admit_new(self, new: Sequence[Call]) -> list[Begun | None]:
@@ -221,11 +211,18 @@ class Admission:
                 reservations[flow] = self._meter.reserve(connection, call, now)
             reservation = reservations.get(flow, Reservation())
             row = {
-                **_row_of(call, self._texts),
+                **{name: getattr(call, name) for name in NAMES},
                 "id": call_id,
                 "key": given.key,  # made of the call as its caller gave it
                 "attempt": attempt,
                 "state": "begun",
+                "partition_key": call.partition,
+                "row_key": call.row,
+                "mode": call.mode,
+                "principal": call.counted_principal or None,
+                "input_characters": len(call.input_text or ""),
+                "input_hash": call.input_hash,
+                "input_text": self._texts.of_text(call.input_text),
                 "reserved_tokens": reservation.tokens,
                 "reserved_cost": reservation.cost,
             }
@@ -254,15 +251,6 @@ class Admission:
             raise CallInFlightError(call_id)
         record_lost(connection, call_id, self._database.clock())
 
-    def _record_refusal(self, call: Call, refusal: Refusal) -> None:
-        def record(connection: Connection) -> None:
-            record_refusal(connection, call, refusal, self._texts, self._database.clock())
-
-        try:
-            self._database.transact(record, min(self._patience_seconds, REFUSAL_PATIENCE_SECONDS))
-        except LedgerError as missed:
-            logger.warning("That a call was refused is not recorded: %s", missed)
-
 
 def _as_recorded(connection: Connection, call: Call, now: datetime) -> Call:
     """Give a call as the ledger records it. Its key is made of the call as its caller gave it.
@@ -285,23 +273,6 @@ def _identified(connection: Connection, call: Call, now: datetime) -> Call:
     if known is None:
         return replace(call, flow_id=canonical_flow(call.flow_id), flow_address=address)
     return replace(call, flow_id=known.flow_id, flow_name=known.flow_name, flow_address=address, flow_looked_up=True)
-
-
-def _row_of(call: Call, texts: TextPolicy) -> dict[str, Any]:
-    """Describe a call by the columns that never change.
-
-    Who inserts the row adds its id, key, attempt, state and reservation.
-    """
-    return {
-        **{name: getattr(call, name) for name in NAMES},
-        "partition_key": call.partition,
-        "row_key": call.row,
-        "mode": call.mode,
-        "principal": call.counted_principal or None,
-        "input_characters": len(call.input_text or ""),
-        "input_hash": call.input_hash,
-        "input_text": texts.of_text(call.input_text),
-    }
 
 
 def _insert_rows(connection: Connection, beginnings: Sequence[_Beginning], now: datetime) -> dict[str, Begun]:
@@ -337,47 +308,6 @@ def _insert_rows_once(names: tuple[str, ...]) -> TextClause:
     return text(
         f"INSERT INTO calls ({columns}) SELECT {columns} FROM {rows} ON CONFLICT DO NOTHING RETURNING id, begun_at"  # noqa: S608 (names of our own)
     )
-
-
-def record_refusal(connection: Connection, call: Call, refusal: Refusal, texts: TextPolicy, now: datetime) -> None:
-    """Record that a call was refused, in a transaction of its own: the one that would have begun it is rolled back.
-
-    Refusals of one flow by one limit share a row for each run, principal and hour, which tells the first of them and
-    counts the others. So a loop of refused calls fills no disk.
-
-    Args:
-        connection: In a transaction.
-        call: The call, as its caller gave it.
-        refusal: Why it was refused.
-        texts: Which words of the call and of the reason are kept.
-        now: The time by this machine.
-    """
-    call = _as_recorded(connection, call, now)
-    shared = [
-        "refused",
-        refusal.limit,
-        call.flow_id,
-        call.principal,
-        call.run_id,
-        window_start("hour", now).isoformat(),
-    ]
-    row = {
-        **_row_of(call, texts),
-        "id": uuid.uuid4().hex,
-        "key": hashlib.sha256(json.dumps(shared).encode()).hexdigest(),
-        "attempt": 0,
-        "state": "refused",
-        "refusals": 1,
-        "reserved_tokens": 0,
-        "reserved_cost": Decimal(0),
-        "error_class": type(refusal).__name__,
-        "error_message": texts.of_error(str(refusal)),
-    }
-    count = "(key, attempt) DO UPDATE SET refusals = calls.refusals + 1"
-    if connection.dialect.name == "sqlite":  # PostgreSQL sets the times by itself
-        row.update(begun_at=now, finished_at=now)
-        count += ", finished_at = excluded.finished_at"
-    insert_once(connection, calls, row, count)
 
 
 def _refuse_unknown(connection: Connection, row: Mapping[Any, Any]) -> None:

@@ -312,7 +312,7 @@ def _state_of(record: Mapping[str, Any]) -> str:
     # A rejection of an unknown call is the decision to send it again.
     if record["rejected_at"] and record["state"] != "unknown":
         return "rejected"
-    return f"{record['state']} x{record['refusals']}" if (record["refusals"] or 0) > 1 else str(record["state"])
+    return str(record["state"])
 
 
 def _the_call(records: list[Record], name: str) -> Record:

@@ -13,7 +13,7 @@ import pytest
 from ledger_suites.tools import Clock, MakeLedger, new_call
 from unit.ledger.conftest import Dagma
 
-from dagma.ledger import Ledger, QuotaExceededError, Usage
+from dagma.ledger import Ledger, Usage
 from dagma.ledger.commands import COLUMNS, parse_time
 from dagma.ledger.database import utc_now
 from dagma.ledger.formats import write_records
@@ -348,20 +348,6 @@ def test_usage_of_one_flow_shows_its_limits_and_totals_alone(
     assert dagma("usage") == 0
     month = [line for line in lines(capsys) if line[:1] == ["month"]]
     assert [line[1:3] for line in month] == [["Report", "1"], ["assistant", "1"], ["flow-1", "1"], ["all", "3"]]
-
-
-def test_tail_shows_how_often_a_call_was_refused(
-    dagma: Dagma, make_ledger: MakeLedger, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ledger = make_ledger(quotas="calls=0/day")
-    for _ in range(3):
-        with pytest.raises(QuotaExceededError):
-            ledger.begin(new_call(run_id="run-7", principal="ui"))
-    assert dagma("tail", "--state", "refused") == 0
-    (line,) = lines(capsys)[1:]
-    assert line[3:] == ["flow-1", "refused", "x3", "0", "-", "-", "-", "-", "ui", "run-7", "QuotaExceededError"]
-    assert dagma("usage", "--by", "principal") == 0
-    assert lines(capsys)[-1][:2] == ["all", "0"]
 
 
 def test_usage_says_so_where_there_is_no_quota(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
