@@ -3,9 +3,7 @@
 import argparse
 import socket
 import sys
-import time
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
@@ -42,8 +40,6 @@ LIMIT_COLUMNS = ["limit", "flow", "principal", "used", "left", "frees_at"]
 FIGURES = list(Sums.__dataclass_fields__)
 TOTAL_COLUMNS = ["window", "flow", *FIGURES]
 ALL = "all"
-FOLLOW_SECONDS = 1.0
-FOLLOW_ROWS = 200
 MOST_ROWS = 100_000
 DECISIONS = {"resend": "is sent again by the next retry of its run", "give_up": "is not sent again"}
 AGES = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -55,8 +51,7 @@ def add_parser(subparsers: Any) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     tail = commands.add_parser("tail", help="show the last calls")
-    tail.add_argument("-n", "--count", type=parse_count, default=20, help="how many (default: %(default)s)")
-    tail.add_argument("-f", "--follow", action="store_true", help="go on with new calls until Ctrl-C")
+    tail.add_argument("-n", "--count", type=int, default=20, help="how many (default: %(default)s)")
     _add_filter(tail)
     _add_format(tail, "table")
     tail.set_defaults(handler=run_tail)
@@ -110,14 +105,10 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run_tail(arguments: argparse.Namespace) -> int:
-    """Show the last calls, and with `--follow` those that come."""
+    """Show the last calls."""
     database = LedgerSettings.from_environment().open().database
-    which = _filter(arguments, database)
-    recent = last_calls(database, max(arguments.count, FOLLOW_ROWS), which)
-    _write_tail(recent[max(len(recent) - arguments.count, 0) :], arguments.format)
-    if arguments.follow:
-        with suppress(KeyboardInterrupt):
-            _follow(database, which, arguments.format, {record["id"] for record in recent})
+    count = min(max(arguments.count, 0), MOST_ROWS)
+    _write_tail(last_calls(database, count, _filter(arguments, database)), arguments.format)
     return 0
 
 
@@ -210,17 +201,6 @@ def run_migrate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def parse_count(text: str) -> int:
-    """Read how many calls to show.
-
-    Raises:
-        argparse.ArgumentTypeError: It is no whole number, or more than fit on a screen and in memory.
-    """
-    if text.isascii() and text.isdecimal() and int(text) <= MOST_ROWS:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no whole number up to {MOST_ROWS}; `export` writes all calls")
-
-
 def parse_time(text: str) -> datetime:
     """Read a time: a date, a date and time (UTC unless it names a zone), or an age such as `90m`, `24h`, `7d`.
 
@@ -236,16 +216,6 @@ def parse_time(text: str) -> datetime:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no time: write 2026-01-31, 2026-01-31T12:00, or an age such as 90m, 24h, 7d"
         ) from None
-
-
-def _follow(database: Database, which: Filter, form: str, seen: set[str]) -> None:
-    # By what was seen rather than by time: the clocks of several machines are never quite the same.
-    while True:
-        time.sleep(FOLLOW_SECONDS)
-        records = last_calls(database, FOLLOW_ROWS, which)
-        if fresh := [record for record in records if record["id"] not in seen]:
-            _write_tail(fresh, form, goes_on=True)
-        seen.update(record["id"] for record in fresh)
 
 
 def _add_filter(parser: argparse.ArgumentParser) -> None:
@@ -285,12 +255,11 @@ def _write_groups(database: Database, arguments: argparse.Namespace, flow: Named
     write_records(records, [by, *FIGURES], arguments.format, sys.stdout)
 
 
-def _write_tail(records: list[Mapping[str, Any]], form: str, *, goes_on: bool = False) -> None:
+def _write_tail(records: list[Mapping[str, Any]], form: str) -> None:
     if form == "table":
         write_records([_tail_line(record) for record in records], TAIL_COLUMNS, form, sys.stdout)
     else:
-        write_records(records, COLUMNS, form, sys.stdout, goes_on=goes_on)
-    sys.stdout.flush()
+        write_records(records, COLUMNS, form, sys.stdout)
 
 
 def _tail_line(record: Mapping[str, Any]) -> dict[str, Any]:
