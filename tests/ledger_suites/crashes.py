@@ -10,7 +10,7 @@ from sqlalchemy import select
 from dagma.ledger import Call, CallInFlightError, Ledger, OutcomeUnknownError, Usage
 from dagma.ledger.reports import Filter, last_calls
 from dagma.ledger.tables import housekeeping
-from dagma.ledger.totals import totals
+from dagma.ledger.totals import sums
 from ledger_suites.tools import Clock, MakeLedger, die, in_child, new_call, start_child, wait_for, watch_statements
 
 KILLED = -9
@@ -213,5 +213,5 @@ class TestCrashes:
         ledger = make_ledger()
         ledger.finish(ledger.begin(call), raw="Paris", usages=[Usage(total_tokens=7)])
         (row,) = last_calls(ledger.database, 10, Filter())
-        hour, *_ = totals(ledger.database, row["begun_at"])
-        assert (hour.calls, hour.tokens, hour.unmetered_calls) == (1, 7, 0)
+        (used,) = sums(ledger.database, "flow", row["begun_at"])
+        assert (used["calls"], used["tokens"], used["unmetered_calls"]) == (1, 7, 0)

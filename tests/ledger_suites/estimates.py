@@ -8,7 +8,7 @@ import pytest
 
 from dagma.ledger import Ledger, QuotaExceededError, Usage
 from dagma.ledger.reports import Filter, last_calls, standings
-from dagma.ledger.totals import totals
+from dagma.ledger.totals import sums
 from ledger_suites.tools import Clock, MakeLedger, new_call
 
 NOTHING = Usage(model="tiny", input_tokens=0, output_tokens=0, total_tokens=0)
@@ -152,7 +152,15 @@ class TestEstimates:
         answer(ledger, Usage(model="tiny", input_tokens=1000, output_tokens=0))
         answer(ledger, NOTHING)
         ledger.begin(new_call())
-        hour, *_ = totals(ledger.database, Clock().now)
-        assert (hour.calls, hour.tokens, hour.cost) == (3, 1000, 1)
-        assert (hour.estimated_calls, hour.estimated_tokens, hour.estimated_cost) == (1, GUESSED, GUESSED_COST)
-        assert (hour.unmetered_calls, hour.unpriced_calls) == (2, 2)
+        (line,) = sums(ledger.database, "flow", Clock().now)
+        assert line == {
+            "name": "flow-1",
+            "calls": 3,
+            "tokens": 1000,
+            "cost": 1,
+            "unmetered_calls": 2,
+            "unpriced_calls": 2,
+            "estimated_calls": 1,
+            "estimated_tokens": GUESSED,
+            "estimated_cost": GUESSED_COST,
+        }

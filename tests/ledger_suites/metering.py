@@ -9,7 +9,7 @@ import pytest
 from dagma.ledger import FlowNotIdentifiedError, Ledger, QuotaExceededError, Usage
 from dagma.ledger.quotas import parse_quotas
 from dagma.ledger.reports import Filter, last_calls, standings
-from dagma.ledger.totals import groups, totals
+from dagma.ledger.totals import sums
 from ledger_suites.tools import NOON, Clock, MakeLedger, new_call
 
 FLOW_ID = "5c0ffee0-2222-4000-8000-000000000001"
@@ -282,13 +282,14 @@ class TestMetering:
     def test_totals_never_take_an_unknown_cost_for_nothing(self, make_ledger: MakeLedger) -> None:
         ledger = make_ledger(prices="tiny=1/1", clock=Clock())
         spend(ledger, 1000, model="nobody-knows", flow_name="assistant")
-        hour, day, month = totals(ledger.database, Clock().now)
-        assert (hour.name, hour.calls, hour.tokens, hour.cost, hour.unpriced_calls) == ("assistant", 1, 1000, None, 1)
+        (line,) = sums(ledger.database, "flow", Clock().now)
+        assert (line["name"], line["calls"], line["tokens"]) == ("assistant", 1, 1000)
+        assert (line["cost"], line["unpriced_calls"]) == (None, 1)
         spend(ledger, 1000, model="tiny")
         spend(ledger, None)
-        hour, day, month = totals(ledger.database, Clock().now)
-        assert (hour.calls, hour.cost, hour.unmetered_calls, hour.unpriced_calls) == (3, Decimal("0.001"), 1, 2)
-        assert [total.window for total in (hour, day, month)] == ["hour", "day", "month"]
+        (line,) = sums(ledger.database, None, Clock().now)
+        assert (line["calls"], line["cost"]) == (3, Decimal("0.001"))
+        assert (line["unmetered_calls"], line["unpriced_calls"]) == (1, 2)
 
     def test_a_flow_is_shown_under_its_latest_name(self, make_ledger: MakeLedger) -> None:
         clock = Clock()
@@ -296,7 +297,7 @@ class TestMetering:
         for name, title in (("report", None), ("archive", "Report"), (None, "Old reports"), (None, None)):
             spend(ledger, 1, flow_name=name, flow_title=title)
             clock.advance(hours=1)
-        assert [group.name for group in groups(ledger.database, "flow", NOON)] == ["Old reports"]
+        assert [line["name"] for line in sums(ledger.database, "flow", NOON)] == ["Old reports"]
         assert [standing.flow for standing in standings(ledger.database, ledger.limits, clock.now)] == ["Old reports"]
 
     def test_each_flow_stands_by_itself(self, make_ledger: MakeLedger) -> None:

@@ -30,15 +30,13 @@ from dagma.ledger.reports import (
 )
 from dagma.ledger.tables import calls as calls_table
 from dagma.ledger.texts import storable
-from dagma.ledger.totals import GROUPS, By, Sums, groups, total_of, totals
+from dagma.ledger.totals import FIGURES, GROUPS, sums
 
 COLUMNS = [*calls_table.c.keys(), "rejected_at", "rejected_reason"]
 TAIL_COLUMNS = [
     *("id", "begun_at", "flow", "state", "attempt", "seconds", "tokens", "cost", "model", "principal", "run", "error")
 ]
 LIMIT_COLUMNS = ["limit", "flow", "principal", "used", "left", "frees_at"]
-FIGURES = list(Sums.__dataclass_fields__)
-TOTAL_COLUMNS = ["window", "flow", *FIGURES]
 ALL = "all"
 MOST_ROWS = 100_000
 DECISIONS = {"resend": "is sent again by the next retry of its run", "give_up": "is not sent again"}
@@ -67,9 +65,8 @@ def add_parser(subparsers: Any) -> None:
     export.set_defaults(handler=run_export)
 
     usage = commands.add_parser("usage", help="show quotas, and what was used")
-    _add_flow(usage)
-    usage.add_argument("--since", type=parse_time, help="sums from then on, instead of this hour, day and month (UTC)")
-    usage.add_argument("--by", choices=GROUPS, help="a row for each of these (default: flow; since this month began)")
+    usage.add_argument("--since", type=parse_time, help="sums alone, from then on (default: since this month began)")
+    usage.add_argument("--by", choices=GROUPS, help="sums alone, a row for each of these (default: flow)")
     _add_format(usage, "table")
     usage.set_defaults(handler=run_usage)
 
@@ -135,41 +132,32 @@ def run_export(arguments: argparse.Namespace) -> int:
 
 
 def run_usage(arguments: argparse.Namespace) -> int:
-    """Show where each quota stands and the totals of the current windows; with `--since` or `--by` the sums alone."""
+    """Show where each quota stands and, in a table, what this month used; with `--since` or `--by` the sums alone."""
     ledger = LedgerSettings.from_environment().open()
-    database = ledger.database
-    with database.read() as connection:
-        now = database.now(connection)
-    flow = _flow(arguments, database)
-    if arguments.since or arguments.by:
-        _write_groups(database, arguments, flow, now)
-        return 0
-    limits = [
-        {
-            "limit": str(standing.limit),
-            "flow": standing.flow or ALL,
-            "principal": ALL if standing.principal is None else standing.principal or None,
-            "used": standing.used,
-            "left": standing.left,
-            "frees_at": standing.frees_at,
-        }
-        for standing in standings(database, ledger.limits, now)
-        if flow is None or standing.flow is None or standing.flow in flow.names
-    ]
-    sums = [{**vars(total), "flow": total.name or ALL} for total in totals(database, now, flow.ids if flow else None)]
+    with ledger.database.read() as connection:
+        now = ledger.database.now(connection)
+    if not (arguments.since or arguments.by):
+        limits = [
+            {
+                "limit": str(standing.limit),
+                "flow": standing.flow or ALL,
+                "principal": ALL if standing.principal is None else standing.principal or None,
+                "used": standing.used,
+                "left": standing.left,
+                "frees_at": standing.frees_at,
+            }
+            for standing in standings(ledger.database, ledger.limits, now)
+        ]
+        if limits or arguments.format != "table":
+            write_records(limits, LIMIT_COLUMNS, arguments.format, sys.stdout)
+        if arguments.format != "table":
+            return 0
+        print("" if limits else "No quotas are set (DAGMA_QUOTAS).\n")
+    by, since = arguments.by or "flow", arguments.since or window_start("month", now)
+    lines = [{**line, by: line["name"]} for line in sums(ledger.database, by, since)]
     if arguments.format == "table":
-        if limits:
-            write_records(limits, LIMIT_COLUMNS, "table", sys.stdout)
-            print()
-        else:
-            print("No quotas are set (DAGMA_QUOTAS).\n")
-        write_records(sums, TOTAL_COLUMNS, "table", sys.stdout)
-    else:
-        merged = ["kind", *LIMIT_COLUMNS, *(column for column in TOTAL_COLUMNS if column != "flow")]
-        empty = dict.fromkeys(merged)
-        lines = [{**empty, "kind": "limit", **line} for line in limits]
-        lines += [{**empty, "kind": "total", **line} for line in sums]
-        write_records(lines, merged, arguments.format, sys.stdout)
+        lines += [{**line, by: ALL} for line in sums(ledger.database, None, since)]
+    write_records(lines, [by, *FIGURES], arguments.format, sys.stdout)
     return 0
 
 
@@ -244,15 +232,6 @@ def _filter(arguments: argparse.Namespace, database: Database) -> Filter:
     flow = _flow(arguments, database)
     run = resolve_run(database, arguments.run) if arguments.run is not None else None
     return Filter(flow.ids if flow else None, arguments.state, run, arguments.since, arguments.until)
-
-
-def _write_groups(database: Database, arguments: argparse.Namespace, flow: NamedFlow | None, now: datetime) -> None:
-    by: By = arguments.by or "flow"
-    lines = groups(database, by, arguments.since or window_start("month", now), flow.ids if flow else None)
-    records = [{**vars(line), by: line.name} for line in lines]
-    if arguments.format == "table":
-        records.append({**vars(total_of(lines)), by: ALL})
-    write_records(records, [by, *FIGURES], arguments.format, sys.stdout)
 
 
 def _write_tail(records: list[Mapping[str, Any]], form: str) -> None:
