@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from dagma.ledger import Call, CallInFlightError, Ledger, OutcomeUnknownError, Usage
-from dagma.ledger.reports import Filter, last_calls
+from dagma.ledger.reports import last_calls
 from dagma.ledger.tables import housekeeping
 from dagma.ledger.totals import sums
 from ledger_suites.tools import Clock, MakeLedger, die, in_child, new_call, start_child, wait_for, watch_statements
@@ -109,12 +109,12 @@ class TestCrashes:
         alive = make_ledger(clock=clock).begin(new_call(step="lives"))
         clock.advance(minutes=9)
         make_ledger(clock=clock).begin(new_call(step="soon", mode="job"))
-        states = {row["step"]: row["state"] for row in last_calls(make_ledger().database, 10, Filter())}
+        states = {row["step"]: row["state"] for row in last_calls(make_ledger().database, 10)}
         assert states == dict.fromkeys(("died", "job", "lives", "soon"), "begun")
         clock.advance(minutes=2)
         later = make_ledger(clock=clock)
         later.begin(new_call(step="later", mode="job"))
-        rows = {row["step"]: row for row in last_calls(later.database, 10, Filter())}
+        rows = {row["step"]: row for row in last_calls(later.database, 10)}
         assert (rows["died"]["state"], rows["died"]["error_class"]) == ("unknown", "CallerLost")
         assert rows["died"]["finished_at"] == clock.now
         assert [rows[step]["state"] for step in ("job", "lives", "soon", "later")] == ["begun"] * 4
@@ -129,7 +129,7 @@ class TestCrashes:
             clock.advance(minutes=60 * hours)
             ledger = make_ledger(clock=clock)
             ledger.begin(new_call(step=f"later by {hours}", mode="job"))
-            (row,) = (row for row in last_calls(ledger.database, 10, Filter()) if row["step"] == "lives long")
+            (row,) = (row for row in last_calls(ledger.database, 10) if row["step"] == "lives long")
             return str(row["state"])
 
         assert [state_after_hours(hours) for hours in (1, 5)] == ["begun", "begun"]
@@ -212,6 +212,6 @@ class TestCrashes:
         assert in_child(begin_and_die) == KILLED
         ledger = make_ledger()
         ledger.finish(ledger.begin(call), raw="Paris", usages=[Usage(total_tokens=7)])
-        (row,) = last_calls(ledger.database, 10, Filter())
+        (row,) = last_calls(ledger.database, 10)
         (used,) = sums(ledger.database, "flow", row["begun_at"])
         assert (used["calls"], used["tokens"], used["unmetered_calls"]) == (1, 7, 0)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dagma.ledger import Ledger, QuotaExceededError, Usage
-from dagma.ledger.reports import Filter, last_calls, standings
+from dagma.ledger.reports import last_calls, standings
 from dagma.ledger.totals import sums
 from ledger_suites.tools import Clock, MakeLedger, new_call
 
@@ -22,7 +22,7 @@ def answer(ledger: Ledger, *usages: Usage, text: str | None = ANSWER, **changes:
     """Have a call answered, and give its row."""
     begun = ledger.begin(new_call(input_text=INPUT, **changes))
     ledger.finish(begun, raw={"text": text}, answer=text, usages=usages)
-    return next(dict(row) for row in last_calls(ledger.database, 99, Filter()) if row["id"] == begun.call_id)
+    return next(dict(row) for row in last_calls(ledger.database, 99) if row["id"] == begun.call_id)
 
 
 def used(ledger: Ledger) -> list[Decimal]:
@@ -127,7 +127,7 @@ class TestEstimates:
         ledger = make_ledger()
         begun = ledger.begin(new_call(input_text=""))
         ledger.finish(begun, raw={"table": "x" * 9999}, usages=[NOTHING], answer_characters=40)
-        (row,) = last_calls(ledger.database, 1, Filter())
+        (row,) = last_calls(ledger.database, 1)
         assert (row["estimated_tokens"], row["answer_text"]) == (10, None)
 
     @pytest.mark.parametrize("end", ["fail", "unknown", "cancelled"])
@@ -135,7 +135,7 @@ class TestEstimates:
         ledger = make_ledger(quotas="tokens=999/day", clock=Clock())
         begun = ledger.begin(new_call())
         getattr(ledger, end)(begun, *(() if end == "cancelled" else ("ServerError", "HTTP 500")))
-        (row,) = last_calls(ledger.database, 1, Filter())
+        (row,) = last_calls(ledger.database, 1)
         assert (row["estimated_tokens"], row["estimated_cost"], used(ledger)) == (None, None, [0])
 
     def test_a_job_that_another_caller_finds_again_counts_the_same(self, make_ledger: MakeLedger) -> None:
@@ -144,7 +144,7 @@ class TestEstimates:
         ledger.submitted(ledger.begin(call), "job-1")
         (found,) = make_ledger().submitted_jobs(["run-1"])
         ledger.finish(found, raw={}, answer=ANSWER, usages=[NOTHING])
-        (row,) = last_calls(ledger.database, 1, Filter())
+        (row,) = last_calls(ledger.database, 1)
         assert (row["estimated_tokens"], row["input_characters"]) == (GUESSED, len(INPUT))
 
     def test_reports_keep_estimates_apart_from_what_was_reported(self, make_ledger: MakeLedger) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from dagma.ledger import Begun, Call, CallInFlightError, Ledger, OutcomeUnknownError, Usage, grouped_ledger
 from dagma.ledger.grouped_ledger import GroupedLedger
-from dagma.ledger.reports import Filter, all_calls
+from dagma.ledger.reports import all_calls
 from dagma.ledger.totals import sums
 from ledger_suites.concurrency import TestConcurrency, at_once
 from ledger_suites.crashes import DONE, KILLED, count_down
@@ -68,7 +68,7 @@ class TestManyAtATime:
         assert ledger.begin_ahead(calls[:40])
         assert at_once(60, ask) == [("new", 1)] * 60
         ledger.flush()
-        rows = {row["key"]: row for row in all_calls(ledger.database, Filter())}
+        rows = {row["key"]: row for row in all_calls(ledger.database)}
         another = make_ledger()
         for number, call in enumerate(calls):
             assert another.begin(call).raw == {"text": f"{number} \x00\ud83d"}
@@ -102,7 +102,7 @@ class TestManyAtATime:
         for each in begun:
             ledger.finish(each, raw="Paris")
         ledger.flush()
-        states = [row["state"] for row in all_calls(ledger.database, Filter())]
+        states = [row["state"] for row in all_calls(ledger.database)]
         assert sorted(states) == ["answered"] * 7 + ["failed"]
 
     def test_calls_that_a_group_cant_begin_begin_alone(

@@ -8,7 +8,7 @@ import pytest
 
 from dagma.ledger import FlowNotIdentifiedError, Ledger, QuotaExceededError, Usage
 from dagma.ledger.quotas import parse_quotas
-from dagma.ledger.reports import Filter, last_calls, standings
+from dagma.ledger.reports import last_calls, standings
 from dagma.ledger.totals import sums
 from ledger_suites.tools import NOON, Clock, MakeLedger, new_call
 
@@ -34,7 +34,7 @@ class TestMetering:
             "Quota 'calls=2/hour' leaves no room: 2 used, 1 needed for this call. "
             "It frees at 2026-03-10 13:00 UTC. Nothing was sent. Wait, or raise it in DAGMA_QUOTAS."
         )
-        states = [row["state"] for row in last_calls(ledger.database, 10, Filter())]
+        states = [row["state"] for row in last_calls(ledger.database, 10)]
         assert states == ["answered", "answered"]
 
     def test_of_several_spent_limits_the_one_that_frees_last_is_told(self, make_ledger: MakeLedger) -> None:
@@ -154,7 +154,7 @@ class TestMetering:
         spend(ledger, 1, flow_id=FLOW_ID, flow_name="assistant", flow_version="1")
         unseen = new_call(flow_id=address, flow_address=address, flow_looked_up=False)
         assert ledger.begin(unseen).key == unseen.key
-        last = last_calls(ledger.database, 10, Filter())[-1]
+        last = last_calls(ledger.database, 10)[-1]
         assert (last["flow_id"], last["flow_name"]) == (FLOW_ID, "assistant")
         with pytest.raises(QuotaExceededError):
             ledger.begin(new_call(flow_id=address, flow_looked_up=False))
@@ -231,7 +231,7 @@ class TestMetering:
         ledger, call = make_ledger(quotas=quota, prices="tiny=1/1", clock=Clock()), new_call()
         usage = Usage(model="tiny", input_tokens=amount, output_tokens=amount, total_tokens=amount)
         ledger.finish(ledger.begin(call), raw="Paris", usages=[usage], duration_seconds=float("inf"))
-        (row,) = last_calls(ledger.database, 1, Filter())
+        (row,) = last_calls(ledger.database, 1)
         assert (row["state"], row["model"], row["input_tokens"], row["total_tokens"], row["cost"]) == (
             "answered",
             "tiny",
@@ -246,7 +246,7 @@ class TestMetering:
     def test_a_cost_that_no_call_can_have_is_none(self, make_ledger: MakeLedger) -> None:
         ledger = make_ledger(prices="dear=1000000/1000000")
         spend(ledger, 10**12, model="dear")
-        (row,) = last_calls(ledger.database, 1, Filter())
+        (row,) = last_calls(ledger.database, 1)
         assert (row["total_tokens"], row["cost"]) == (10**12, None)
 
     def test_a_cost_is_told_as_exactly_as_it_is_kept(self, make_ledger: MakeLedger) -> None:

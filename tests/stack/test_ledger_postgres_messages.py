@@ -18,7 +18,7 @@ from stack.ledger_fixtures import (
 
 from dagma.ledger import Call, Ledger, LedgerUnavailableError, Usage
 from dagma.ledger import database as database_module
-from dagma.ledger.reports import Filter, last_calls
+from dagma.ledger.reports import last_calls
 
 __all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
 
@@ -44,7 +44,7 @@ def make(ledger: Ledger, call: Call) -> None:
     [
         lambda ledger: ledger.begin(new_call(step="after")),
         lambda ledger: ledger.database.transact(lambda connection: connection.execute(text("SELECT 1"))),
-        lambda ledger: last_calls(ledger.database, 10, Filter()),
+        lambda ledger: last_calls(ledger.database, 10),
     ],
     ids=["a call", "a transaction", "a report"],
 )

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
+from sqlalchemy import ColumnElement
+
 from dagma import environment
 from dagma.ledger.admission import begun_from_row
 from dagma.ledger.call import State
@@ -17,22 +19,12 @@ from dagma.ledger.ledger_settings import LedgerSettings, setting_from
 from dagma.ledger.migrate import DEFAULT_APP_ROLE, migrate
 from dagma.ledger.pruning import keep_days_from_environment
 from dagma.ledger.quotas import window_start
-from dagma.ledger.reports import (
-    Filter,
-    NamedFlow,
-    Record,
-    all_calls,
-    find_calls,
-    last_calls,
-    resolve_flow,
-    resolve_run,
-    standings,
-)
-from dagma.ledger.tables import calls as calls_table
+from dagma.ledger.reports import Record, all_calls, find_calls, last_calls, of_flow, of_run, standings
+from dagma.ledger.tables import calls
 from dagma.ledger.texts import storable
 from dagma.ledger.totals import FIGURES, GROUPS, sums
 
-COLUMNS = [*calls_table.c.keys(), "rejected_at", "rejected_reason"]
+COLUMNS = [*calls.c.keys(), "rejected_at", "rejected_reason"]
 TAIL_COLUMNS = [
     *("id", "begun_at", "flow", "state", "attempt", "seconds", "tokens", "cost", "model", "principal", "run", "error")
 ]
@@ -105,7 +97,7 @@ def run_tail(arguments: argparse.Namespace) -> int:
     """Show the last calls."""
     database = LedgerSettings.from_environment().open().database
     count = min(max(arguments.count, 0), MOST_ROWS)
-    _write_tail(last_calls(database, count, _filter(arguments, database)), arguments.format)
+    _write_tail(last_calls(database, count, *_filter(arguments, database)), arguments.format)
     return 0
 
 
@@ -127,7 +119,7 @@ def run_show(arguments: argparse.Namespace) -> int:
 def run_export(arguments: argparse.Namespace) -> int:
     """Write all calls that fit, with all their fields."""
     database = LedgerSettings.from_environment().open().database
-    write_records(all_calls(database, _filter(arguments, database)), COLUMNS, arguments.format, sys.stdout)
+    write_records(all_calls(database, *_filter(arguments, database)), COLUMNS, arguments.format, sys.stdout)
     return 0
 
 
@@ -207,31 +199,32 @@ def parse_time(text: str) -> datetime:
 
 
 def _add_filter(parser: argparse.ArgumentParser) -> None:
-    _add_flow(parser)
+    parser.add_argument(
+        "--flow", type=storable, help="only flows with this endpoint name or name, or whose id begins so"
+    )
     parser.add_argument("--state", choices=get_args(State), help="only calls in this state")
     parser.add_argument("--run", type=storable, help="only calls of this Dagster run (the beginning of its id will do)")
     parser.add_argument("--since", type=parse_time, help="a time (UTC), or an age such as 24h or 7d")
     parser.add_argument("--until", type=parse_time, help="the same; calls before it")
 
 
-def _add_flow(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--flow", type=storable, help="only this flow (its id or the beginning of it, its endpoint name or name)"
-    )
-
-
 def _add_format(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--format", choices=FORMATS, default=default, help="default: %(default)s")
 
 
-def _flow(arguments: argparse.Namespace, database: Database) -> NamedFlow | None:
-    return resolve_flow(database, arguments.flow) if arguments.flow is not None else None
-
-
-def _filter(arguments: argparse.Namespace, database: Database) -> Filter:
-    flow = _flow(arguments, database)
-    run = resolve_run(database, arguments.run) if arguments.run is not None else None
-    return Filter(flow.ids if flow else None, arguments.state, run, arguments.since, arguments.until)
+def _filter(arguments: argparse.Namespace, database: Database) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if arguments.flow is not None:
+        conditions.append(of_flow(database, arguments.flow))
+    if arguments.run is not None:
+        conditions.append(of_run(database, arguments.run))
+    if arguments.state:
+        conditions.append(calls.c.state == arguments.state)
+    if arguments.since:
+        conditions.append(calls.c.begun_at >= arguments.since)
+    if arguments.until:
+        conditions.append(calls.c.begun_at < arguments.until)
+    return conditions
 
 
 def _write_tail(records: list[Mapping[str, Any]], form: str) -> None:
