@@ -8,15 +8,15 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any, Literal
 
-from sqlalchemy import Connection, TextClause, bindparam, or_, select, text
+from sqlalchemy import Connection, TextClause, bindparam, select, text
 
 from dagma.backoff import Backoff
 from dagma.ledger.call import Begun, Call
-from dagma.ledger.database import Database, UtcTime, insert_once
+from dagma.ledger.database import Database, insert_once
 from dagma.ledger.errors import (
     AnswerExpiredError,
     CallInFlightError,
@@ -47,21 +47,6 @@ NAMES = (
     *("backend", "session_id", "run_id", "step"),
 )
 """Texts of a call that have a column of the same name."""
-# As far back as the longest window of a limit, so that what is not found costs no walk through all that ever was.
-KNOWN_DAYS = 31
-NEWEST_OF_ADDRESS = (
-    select(calls.c.flow_id, calls.c.flow_name)
-    .where(
-        or_(calls.c.flow_id == bindparam("address"), calls.c.flow_name == bindparam("address")),
-        calls.c.backend == bindparam("of_backend"),
-        # Only calls whose flow was looked up have one.
-        calls.c.flow_version.is_not(None),
-        calls.c.begun_at >= bindparam("since", type_=UtcTime),
-    )
-    .order_by(calls.c.begun_at.desc())
-    .limit(1)
-)
-
 logger = logging.getLogger(__name__)
 
 
@@ -205,7 +190,7 @@ class Admission:
         now, beginnings = self._database.clock(), []
         reservations: dict[tuple[str, str | None], Reservation] = {}
         for call_id, given in new.items():
-            call = _as_recorded(connection, given, now)
+            call = _as_recorded(given)
             flow = (call.flow_id, call.flow_name)
             if self._meter.limits and flow not in reservations:
                 reservations[flow] = self._meter.reserve(connection, call, now)
@@ -252,27 +237,14 @@ class Admission:
         record_lost(connection, call_id, self._database.clock())
 
 
-def _as_recorded(connection: Connection, call: Call, now: datetime) -> Call:
-    """Give a call as the ledger records it. Its key is made of the call as its caller gave it.
+def _as_recorded(call: Call) -> Call:
+    """Give a call with texts that the database can hold, and with its flow's id as Langflow writes ids.
 
-    Returns:
-        The call with texts that the database can hold. A flow that was not looked up has the id and name that it had
-        when it last was; where that is not known, its id is written as Langflow writes ids.
+    Its key is made of the call as its caller gave it.
     """
-    names = (*NAMES, "partition", "row", "principal", "flow_address")
-    given = {name: value for name in names if (value := getattr(call, name)) is not None}
-    changed: dict[str, Any] = {name: kept for name, value in given.items() if (kept := storable(value)) != value}
-    call = replace(call, **changed) if changed else call
-    return call if call.flow_looked_up else _identified(connection, call, now)
-
-
-def _identified(connection: Connection, call: Call, now: datetime) -> Call:
-    address = call.flow_address or call.flow_id
-    values = {"address": canonical_flow(address), "of_backend": call.backend, "since": now - timedelta(days=KNOWN_DAYS)}
-    known = connection.execute(NEWEST_OF_ADDRESS, values).first()
-    if known is None:
-        return replace(call, flow_id=canonical_flow(call.flow_id), flow_address=address)
-    return replace(call, flow_id=known.flow_id, flow_name=known.flow_name, flow_address=address, flow_looked_up=True)
+    names = (*NAMES, "partition", "row", "principal")
+    kept = {name: storable(value) for name in names if (value := getattr(call, name)) is not None}
+    return replace(call, **{**kept, "flow_id": canonical_flow(kept["flow_id"])})
 
 
 def _insert_rows(connection: Connection, beginnings: Sequence[_Beginning], now: datetime) -> dict[str, Begun]:

@@ -276,8 +276,8 @@ def _lock_scopes(limits: Sequence[Limit], call: Call) -> list[str]:
         if limit.flow is None:
             shared.add(f"principal {call.counted_principal}")
             continue
-        # Several flows may have the name of a limit; one flow may be called under its id and its name.
-        shared.update([call.flow_id, call.flow_name or call.flow_id] if limit.flow == EVERY else [limit.flow])
+        # Several flows may have the name of a limit.
+        shared.add(call.flow_id if limit.flow == EVERY else limit.flow)
     return sorted(shared)  # in one order, so that no two callers wait for each other
 
 
@@ -286,8 +286,6 @@ def _used(connection: Connection, limits: Sequence[Limit], now: datetime, call: 
     values: dict[str, Any] = {
         **{limit.window: window_start(limit.window, now) for limit in limits},
         "of_flow": call.flow_id,
-        # Under which calls count that were made before its id was known.
-        "of_name": call.flow_name or call.flow_id,
         "of_principal": call.counted_principal,
     }
     row = connection.execute(_sums_of(tuple(limits)), values).one()
@@ -298,7 +296,7 @@ def _used(connection: Connection, limits: Sequence[Limit], now: datetime, call: 
 def _sums_of(limits: tuple[Limit, ...]) -> Select[Any]:
     # Kept, because building it takes longer than running it.
     sums: list[ColumnElement[Any]] = []
-    of_call = usage_hours.c.flow_id.in_([bindparam("of_flow"), bindparam("of_name")])
+    of_call = usage_hours.c.flow_id == bindparam("of_flow")
     for limit in limits:
         column = COLUMNS[limit.unit]
         used = select(func.sum(column, type_=column.type))
