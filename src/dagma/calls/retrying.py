@@ -93,7 +93,7 @@ def _describe(error: LangflowError | LedgerError) -> dict[str, Any]:
             "limit": error.limit,
             "used": float(error.used),
             "needed": float(error.needed),
-            **({"frees_at": dg.MetadataValue.timestamp(error.frees_at)} if error.frees_at else {}),
+            "frees_at": dg.MetadataValue.timestamp(error.frees_at),
             "may_have_run": False,
         }
     return {"cause": str(error)}

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import cache
 from typing import Any, Literal, cast
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, or_, select, text
+from sqlalchemy import Connection, Select, bindparam, func, or_, select, text
 
 from dagma.ledger.call import MOST_TOKENS, Call
-from dagma.ledger.database import MONEY_PLACES, MOST_USD, UtcTime
+from dagma.ledger.database import MONEY_PLACES, MOST_USD
 from dagma.ledger.errors import FlowNotIdentifiedError, LedgerSettingsError, QuotaExceededError
 from dagma.ledger.tables import usage_hours
 
@@ -32,8 +31,7 @@ CLAUSE = re.compile(
 )
 # Mean use is taken over this long, so that an estimate follows what the flow does these days.
 ESTIMATE_DAYS = 31
-NEVER = datetime.max.replace(tzinfo=UTC)
-LOCK = text("SELECT pg_advisory_xact_lock(hashtext('dagma quota'), hashtext(:scope))")
+LOCK = text("SELECT pg_advisory_xact_lock(hashtext('dagma quota'), 0)")
 COLUMNS = {"calls": usage_hours.c.calls, "tokens": usage_hours.c.tokens, "cost": usage_hours.c.cost}
 RECENT_MEANS = select(
     func.sum(usage_hours.c.metered_tokens + usage_hours.c.estimated_tokens).label("tokens"),
@@ -211,8 +209,8 @@ class Meter:
     def check(self, connection: Connection, call: Call, reservation: Reservation, now: datetime) -> None:
         """Refuse a call that was just inserted, if a limit leaves no room for it.
 
-        Callers that share a limit pass here one after the other: each holds a lock until its transaction ends, and
-        sees what those before it took. (SQLite's writers come one at a time anyway.)
+        Callers pass here one after the other: each holds a lock until its transaction ends, and sees what those before
+        it took. (SQLite's writers come one at a time anyway.)
 
         Args:
             connection: In the transaction that inserted the call; the hourly totals count it already.
@@ -230,20 +228,18 @@ class Meter:
             return
         if connection.dialect.name == "postgresql":
             # The sum must be a statement of its own after the lock: a statement sees what was committed when it began.
-            for scope in _lock_scopes(limits, call):
-                connection.execute(LOCK, {"scope": scope})
-        used = _used(connection, limits, now, call)
-        refusals: list[QuotaExceededError] = []
-        for limit, counted in zip(limits, used, strict=True):
-            needed = reservation.of(limit.unit)
+            connection.execute(LOCK)
+        # The one that frees last comes first: when another frees, the call would still be refused.
+        for limit in sorted(limits, key=lambda each: window_end(each.window, now), reverse=True):
+            query = used(limit, now)
+            if limit.flow == EVERY:
+                query = query.where(usage_hours.c.flow_id == call.flow_id)
+            if limit.principal == EVERY:
+                query = query.where(usage_hours.c.principal == call.counted_principal)
+            counted, needed = Decimal(connection.scalar(query) or 0), reservation.of(limit.unit)
             before = counted - needed
             if counted > limit.amount or before >= limit.amount:
-                fits = 0 < limit.amount >= needed
-                frees_at = window_end(limit.window, now) if fits else None
-                refusals.append(QuotaExceededError(str(limit), before, needed, frees_at))
-        if refusals:
-            # The one that frees last: when another frees, the call would still be refused.
-            raise max(refusals, key=lambda refusal: refusal.frees_at or NEVER)
+                raise QuotaExceededError(str(limit), before, needed, window_end(limit.window, now))
 
     def _refuse_unidentified(self, call: Call) -> None:
         if call.flow_looked_up:
@@ -268,48 +264,16 @@ def _declared(limits: Sequence[Limit]) -> dict[Unit, Decimal]:
     return declared
 
 
-def _lock_scopes(limits: Sequence[Limit], call: Call) -> list[str]:
-    if any(limit.flow is None and limit.principal is None for limit in limits):
-        return ["all flows"]  # all callers come here, so that one lock does for every limit
-    shared: set[str] = set()
-    for limit in limits:
-        if limit.flow is None:
-            shared.add(f"principal {call.counted_principal}")
-            continue
-        # Several flows may have the name of a limit.
-        shared.add(call.flow_id if limit.flow == EVERY else limit.flow)
-    return sorted(shared)  # in one order, so that no two callers wait for each other
+def used(limit: Limit, now: datetime) -> Select[Any]:
+    """Sum what a limit's current window holds of the flow and the principal that it names, in USD for cost.
 
-
-def _used(connection: Connection, limits: Sequence[Limit], now: datetime, call: Call) -> list[Decimal]:
-    """Sum what the current windows of a call's limits hold, in USD for cost; calls in flight are included."""
-    values: dict[str, Any] = {
-        **{limit.window: window_start(limit.window, now) for limit in limits},
-        "of_flow": call.flow_id,
-        "of_principal": call.counted_principal,
-    }
-    row = connection.execute(_sums_of(tuple(limits)), values).one()
-    return [Decimal(amount or 0) for amount in row]
-
-
-@cache
-def _sums_of(limits: tuple[Limit, ...]) -> Select[Any]:
-    # Kept, because building it takes longer than running it.
-    sums: list[ColumnElement[Any]] = []
-    of_call = usage_hours.c.flow_id == bindparam("of_flow")
-    for limit in limits:
-        column = COLUMNS[limit.unit]
-        used = select(func.sum(column, type_=column.type))
-        used = used.where(usage_hours.c.hour >= bindparam(limit.window, type_=UtcTime))
-        if limit.flow is not None:
-            used = used.where(of_call if limit.flow == EVERY else or_(named(limit.flow), of_call))
-        if limit.principal is not None:
-            used = used.where(usage_hours.c.principal == bindparam("of_principal"))
-        # A query of its own, so that the limit of a flow reads no more than that flow's totals.
-        sums.append(used.scalar_subquery())
-    return select(*sums)
-
-
-def named(flow: str) -> ColumnElement[bool]:
-    """Choose the totals of the flow of an id, or of all flows of an endpoint name."""
-    return or_(usage_hours.c.flow_id == flow, usage_hours.c.flow_name == flow)
+    Calls in flight are included. Where the limit is on each flow or principal by itself, that is left to narrow down.
+    """
+    column = COLUMNS[limit.unit]
+    query = select(func.sum(column, type_=column.type).label("used"))
+    query = query.where(usage_hours.c.hour >= window_start(limit.window, now))
+    if limit.flow not in (None, EVERY):
+        query = query.where(or_(usage_hours.c.flow_id == limit.flow, usage_hours.c.flow_name == limit.flow))
+    if limit.principal not in (None, EVERY):
+        query = query.where(usage_hours.c.principal == limit.principal)
+    return query

@@ -6,11 +6,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 
 from dagma.ledger.database import Database
 from dagma.ledger.errors import NoSuchRecordError
-from dagma.ledger.quotas import COLUMNS, EVERY, Limit, named, window_end, window_start
+from dagma.ledger.quotas import EVERY, Limit, used, window_end
 from dagma.ledger.tables import calls, rejections, usage_hours
 
 Record = Mapping[str, Any]
@@ -122,22 +122,13 @@ def standings(database: Database, limits: Sequence[Limit], now: datetime) -> lis
     with database.read() as connection:
         for limit in limits:
             end = window_end(limit.window, now)
-            for row in connection.execute(_used(limit, window_start(limit.window, now))).mappings():
+            query = used(limit, now)
+            if limit.flow == EVERY:
+                query = query.add_columns(FLOW_SHOWN).group_by(usage_hours.c.flow_id).order_by(usage_hours.c.flow_id)
+            if limit.principal == EVERY:
+                asker = usage_hours.c.principal
+                query = query.add_columns(asker).group_by(asker).order_by(asker)
+            for row in connection.execute(query).mappings():
                 flow, principal = row.get("flow", limit.flow), row.get("principal", limit.principal)
                 found.append(Standing(limit, flow, principal, Decimal(row["used"] or 0), end))
     return found
-
-
-def _used(limit: Limit, since: datetime) -> Select[Any]:
-    """Sum what a window holds; by flow where the limit is on each flow, by principal where it is on each principal."""
-    column, principal = COLUMNS[limit.unit], usage_hours.c.principal
-    query = select(func.sum(column, type_=column.type).label("used")).where(usage_hours.c.hour >= since)
-    if limit.flow == EVERY:
-        query = query.add_columns(FLOW_SHOWN).group_by(usage_hours.c.flow_id).order_by(usage_hours.c.flow_id)
-    elif limit.flow is not None:
-        query = query.where(named(limit.flow))
-    if limit.principal == EVERY:
-        query = query.add_columns(principal).group_by(principal).order_by(principal)
-    elif limit.principal is not None:
-        query = query.where(principal == limit.principal)
-    return query
