@@ -13,8 +13,8 @@ from typing import Any, Literal, cast
 
 from sqlalchemy import Connection, Select, bindparam, func, or_, select, text
 
-from dagma.ledger.call import MOST_TOKENS, Call
-from dagma.ledger.database import MONEY_PLACES, MOST_USD
+from dagma.ledger.call import Call
+from dagma.ledger.database import MONEY_PLACES
 from dagma.ledger.errors import FlowNotIdentifiedError, LedgerSettingsError, QuotaExceededError
 from dagma.ledger.tables import usage_hours
 
@@ -116,22 +116,14 @@ def _parse(clause: str) -> Limit:
             f"{EXAMPLE}"
         )
     unit = cast("Unit", match["unit"])
-    if unit == "calls" and match["reserve"]:
-        raise LedgerSettingsError(f"Quota {clause!r}: a call always counts as one. Leave reserve out.")
-    if unit != "cost" and "." in match["amount"] + (match["reserve"] or ""):
-        raise LedgerSettingsError(f"Quota {clause!r}: {unit} are whole numbers.")
-    if match["principal"] and match["reserve"]:
-        raise LedgerSettingsError(
-            f"Quota {clause!r}: what a call uses depends on its flow. Give reserve to a limit without a principal."
-        )
+    if match["reserve"] and (unit == "calls" or match["principal"]):
+        raise LedgerSettingsError(f"Quota {clause!r}: give reserve to a limit on tokens or cost without a principal.")
     amount, reserve = Decimal(match["amount"]), Decimal(match["reserve"]) if match["reserve"] else None
     if reserve is not None and reserve > amount:
         raise LedgerSettingsError(
             f"Quota {clause!r} would never let a call in: its reserve is more than the whole limit. Lower the reserve, "
             "or raise the limit."
         )
-    if reserve is not None and reserve >= (MOST_TOKENS if unit == "tokens" else MOST_USD):
-        raise LedgerSettingsError(f"Quota {clause!r}: no call uses as much as its reserve. Lower the reserve.")
     return Limit(
         unit=unit,
         amount=amount,
