@@ -7,8 +7,9 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cache, partial
 from typing import Any, Literal
 
@@ -26,7 +27,7 @@ from dagma.ledger.errors import (
     OutcomeUnknownError,
 )
 from dagma.ledger.live_callers import Presence, record_lost
-from dagma.ledger.quotas import Meter, Reservation, canonical_flow, window_start
+from dagma.ledger.quotas import Meter, Unit, canonical_flow, window_start
 from dagma.ledger.state_changes import change
 from dagma.ledger.tables import calls, rejections, replays
 from dagma.ledger.texts import TextPolicy, storable
@@ -48,21 +49,6 @@ NAMES = (
 )
 """Texts of a call that have a column of the same name."""
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Beginning:
-    """An attempt that is about to begin.
-
-    Attributes:
-        call: The call, as it is recorded.
-        reservation: What it is taken to use.
-        row: Its row. PostgreSQL adds the time.
-    """
-
-    call: Call
-    reservation: Reservation
-    row: dict[str, Any]
 
 
 class Admission:
@@ -187,48 +173,43 @@ class Admission:
 
         The unique key makes concurrent callers take turns here.
         """
-        now, beginnings = self._database.clock(), []
-        reservations: dict[tuple[str, str | None], Reservation] = {}
-        for call_id, given in new.items():
-            call = _as_recorded(given)
+        now = self._database.clock()
+        recorded = {call_id: _as_recorded(call) for call_id, call in new.items()}
+        reserved: dict[tuple[str, str | None], dict[Unit, Decimal]] = {}
+        rows: list[dict[str, Any]] = []
+        for call_id, call in recorded.items():
             flow = (call.flow_id, call.flow_name)
-            if self._meter.limits and flow not in reservations:
-                reservations[flow] = self._meter.reserve(connection, call, now)
-            reservation = reservations.get(flow, Reservation())
-            row = {
-                **{name: getattr(call, name) for name in NAMES},
-                "id": call_id,
-                "key": given.key,  # made of the call as its caller gave it
-                "attempt": attempt,
-                "state": "begun",
-                "partition_key": call.partition,
-                "row_key": call.row,
-                "mode": call.mode,
-                "principal": call.counted_principal or None,
-                "input_characters": len(call.input_text or ""),
-                "input_hash": call.input_hash,
-                "input_text": self._texts.of_text(call.input_text),
-                "reserved_tokens": reservation.tokens,
-                "reserved_cost": reservation.cost,
-            }
-            beginnings.append(_Beginning(call, reservation, row))
-        begun = _insert_rows(connection, beginnings, now)
-        if self._meter.limits:
-            self._check_limits(connection, beginnings, begun)
-        return begun
-
-    def _check_limits(self, connection: Connection, new: Sequence[_Beginning], begun: Mapping[str, Begun]) -> None:
-        # The totals count all of them by now: what has room for the last one of a flow,
-        # principal and hour had it for the others.
+            if flow not in reserved:
+                reserved[flow] = self._meter.reserve(connection, call, now)
+            rows.append(
+                {
+                    **{name: getattr(call, name) for name in NAMES},
+                    "id": call_id,
+                    "key": new[call_id].key,  # made of the call as its caller gave it
+                    "attempt": attempt,
+                    "state": "begun",
+                    "partition_key": call.partition,
+                    "row_key": call.row,
+                    "mode": call.mode,
+                    "principal": call.counted_principal or None,
+                    "input_characters": len(call.input_text or ""),
+                    "input_hash": call.input_hash,
+                    "input_text": self._texts.of_text(call.input_text),
+                    "reserved_tokens": int(reserved[flow]["tokens"]),
+                    "reserved_cost": reserved[flow]["cost"],
+                }
+            )
+        begun = _insert_rows(connection, rows, now)
+        # The totals count all of them by now: what has room for the last one of a flow, principal and hour had it for
+        # the others.
         last = {}
-        for each in new:
-            if inserted := begun.get(each.row["id"]):
-                hour = window_start("hour", inserted.begun_at)
-                call = each.call
-                shared = (call.flow_id, call.flow_name, call.flow_looked_up, call.counted_principal, hour)
-                last[shared] = each, inserted
-        for each, inserted in last.values():
-            self._meter.check(connection, each.call, each.reservation, inserted.begun_at)
+        for call_id, inserted in begun.items():
+            call = recorded[call_id]
+            hour = window_start("hour", inserted.begun_at)
+            last[call.flow_id, call.flow_name, call.counted_principal, hour] = call, inserted.begun_at
+        for call, begun_at in last.values():
+            self._meter.check(connection, call, reserved[call.flow_id, call.flow_name], begun_at)
+        return begun
 
     def _declare_lost(self, connection: Connection, call_id: str) -> None:
         """Record that a direct call's sender died, unless it lives."""
@@ -243,32 +224,28 @@ def _as_recorded(call: Call) -> Call:
     Its key is made of the call as its caller gave it.
     """
     names = (*NAMES, "partition", "row", "principal")
-    kept = {name: storable(value) for name in names if (value := getattr(call, name)) is not None}
+    kept: dict[str, Any] = {name: storable(value) for name in names if (value := getattr(call, name)) is not None}
     return replace(call, **{**kept, "flow_id": canonical_flow(kept["flow_id"])})
 
 
-def _insert_rows(connection: Connection, beginnings: Sequence[_Beginning], now: datetime) -> dict[str, Begun]:
+def _insert_rows(connection: Connection, rows: Sequence[dict[str, Any]], now: datetime) -> dict[str, Begun]:
     """Insert attempts unless they exist, in one statement where the database is a server.
-
-    Args:
-        connection: In a transaction.
-        beginnings: The attempts.
-        now: The time by this machine, which SQLite goes by.
 
     Returns:
         By id, what to do with those that did not exist.
     """
     # In one order of totals and keys, so that two transactions wait for each other and never both.
-    ordered = sorted(beginnings, key=lambda each: (each.call.flow_id, each.row["principal"] or "", each.row["key"]))
+    ordered = sorted(rows, key=lambda row: (row["flow_id"], row["principal"] or "", row["key"]))
     if connection.dialect.name == "sqlite":
-        new = [each for each in ordered if insert_once(connection, calls, {**each.row, "begun_at": now})]
-        return {each.row["id"]: begun_from_row("new", {**each.row, "begun_at": now}) for each in new}
-    by_id = {each.row["id"]: each.row for each in ordered}
-    rows = json.dumps([each.row for each in ordered], default=str)
-    inserted = connection.execute(_insert_rows_once(tuple(ordered[0].row)), {"rows": rows}) if ordered else ()
-    # PostgreSQL's own time, which the windows of limits go by whatever this machine's clock says.
-    times = {row.id: row.begun_at.astimezone(UTC) for row in inserted}
-    return {call_id: begun_from_row("new", {**by_id[call_id], "begun_at": at}) for call_id, at in times.items()}
+        times = {row["id"]: now for row in ordered if insert_once(connection, calls, {**row, "begun_at": now})}
+    else:
+        given = {"rows": json.dumps(ordered, default=str)}
+        inserted = connection.execute(_insert_rows_once(tuple(ordered[0])), given) if ordered else ()
+        # PostgreSQL's own time, which the windows of limits go by whatever this machine's clock says.
+        times = {row.id: row.begun_at.astimezone(UTC) for row in inserted}
+    return {
+        row["id"]: begun_from_row("new", {**row, "begun_at": times[row["id"]]}) for row in ordered if row["id"] in times
+    }
 
 
 @cache

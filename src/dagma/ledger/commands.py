@@ -22,7 +22,7 @@ from dagma.ledger.quotas import window_start
 from dagma.ledger.reports import Record, all_calls, find_calls, last_calls, of_flow, of_run, standings
 from dagma.ledger.tables import calls
 from dagma.ledger.texts import storable
-from dagma.ledger.totals import FIGURES, GROUPS, sums
+from dagma.ledger.totals import FIGURES, GROUPS, By, sums
 
 COLUMNS = [*calls.c.keys(), "rejected_at", "rejected_reason"]
 TAIL_COLUMNS = [
@@ -145,7 +145,8 @@ def run_usage(arguments: argparse.Namespace) -> int:
         if arguments.format != "table":
             return 0
         print("" if limits else "No quotas are set (DAGMA_QUOTAS).\n")
-    by, since = arguments.by or "flow", arguments.since or window_start("month", now)
+    by: By = arguments.by or "flow"
+    since = arguments.since or window_start("month", now)
     lines = [{**line, by: line["name"]} for line in sums(ledger.database, by, since)]
     if arguments.format == "table":
         lines += [{**line, by: ALL} for line in sums(ledger.database, None, since)]

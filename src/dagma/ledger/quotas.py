@@ -151,29 +151,18 @@ def window_end(window: Window, at: datetime) -> datetime:
     return start + (timedelta(hours=1) if window == "hour" else timedelta(days=1))
 
 
-@dataclass(frozen=True)
-class Reservation:
-    """What a call is taken to use while it is in flight: tokens, and cost in USD."""
-
-    tokens: int = 0
-    cost: Decimal = Decimal(0)
-
-    def of(self, unit: Unit) -> Decimal:
-        """Give the reservation in a limit's unit; 1 for calls."""
-        return {"calls": Decimal(1), "tokens": Decimal(self.tokens), "cost": self.cost}[unit]
-
-
 class Meter:
     """The limits, applied to calls that are about to be sent."""
 
     def __init__(self, limits: Sequence[Limit]):
         self.limits = tuple(limits)
 
-    def reserve(self, connection: Connection, call: Call, now: datetime) -> Reservation:
-        """Estimate what a call will use, where a limit on tokens or cost applies to it.
+    def reserve(self, connection: Connection, call: Call, now: datetime) -> dict[Unit, Decimal]:
+        """Estimate what a call will use while it is in flight.
 
         Returns:
-            What the limits declare as `reserve`, else the mean of the flow's calls of the last 31 days, else nothing.
+            One call, and where a limit on tokens or cost applies, what the limits declare as `reserve`, else the mean
+            of the flow's calls of the last 31 days, else 0.
         """
         limits = [limit for limit in self._limits_of(call) if limit.unit != "calls"]
         amounts = _declared(limits)
@@ -185,9 +174,8 @@ class Meter:
             if "cost" in missing and means.priced:
                 amounts["cost"] = Decimal(means.cost) / Decimal(means.priced)
         # As exact as the tables are, so that what is used and what is needed add up.
-        return Reservation(
-            tokens=round(amounts.get("tokens", 0)), cost=round(amounts.get("cost", Decimal(0)), MONEY_PLACES)
-        )
+        tokens, cost = amounts.get("tokens", Decimal(0)), amounts.get("cost", Decimal(0))
+        return {"calls": Decimal(1), "tokens": round(tokens, 0), "cost": round(cost, MONEY_PLACES)}
 
     def declared(self, flow_id: str, flow_name: str | None) -> dict[Unit, Decimal]:
         """Give the greatest `reserve` of each unit that the limits on a flow declare."""
@@ -198,7 +186,7 @@ class Meter:
         """Tell whether a limit on cost applies to a flow."""
         return any(limit.unit == "cost" and limit.applies_to(flow_id, flow_name) for limit in self.limits)
 
-    def check(self, connection: Connection, call: Call, reservation: Reservation, now: datetime) -> None:
+    def check(self, connection: Connection, call: Call, reserved: dict[Unit, Decimal], now: datetime) -> None:
         """Refuse a call that was just inserted, if a limit leaves no room for it.
 
         Callers pass here one after the other: each holds a lock until its transaction ends, and sees what those before
@@ -207,7 +195,7 @@ class Meter:
         Args:
             connection: In the transaction that inserted the call; the hourly totals count it already.
             call: The call.
-            reservation: What `reserve` gave.
+            reserved: What `reserve` gave.
             now: The time.
 
         Raises:
@@ -228,7 +216,7 @@ class Meter:
                 query = query.where(usage_hours.c.flow_id == call.flow_id)
             if limit.principal == EVERY:
                 query = query.where(usage_hours.c.principal == call.counted_principal)
-            counted, needed = Decimal(connection.scalar(query) or 0), reservation.of(limit.unit)
+            counted, needed = Decimal(connection.scalar(query) or 0), reserved[limit.unit]
             before = counted - needed
             if counted > limit.amount or before >= limit.amount:
                 raise QuotaExceededError(str(limit), before, needed, window_end(limit.window, now))
