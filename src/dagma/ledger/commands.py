@@ -16,7 +16,7 @@ from dagma.ledger.database import Database, utc_now
 from dagma.ledger.errors import LedgerError
 from dagma.ledger.formats import FORMATS, printable, show_decimal, show_value, write_records
 from dagma.ledger.ledger_settings import LedgerSettings, setting_from
-from dagma.ledger.migrate import DEFAULT_APP_ROLE, migrate
+from dagma.ledger.migrate import migrate
 from dagma.ledger.pruning import keep_days_from_environment
 from dagma.ledger.quotas import window_start
 from dagma.ledger.reports import Record, all_calls, find_calls, last_calls, of_flow, of_run, standings
@@ -86,10 +86,6 @@ def add_parser(subparsers: Any) -> None:
     resolve.set_defaults(handler=run_resolve)
 
     tables = commands.add_parser("migrate", help="create or upgrade the tables, as their owner")
-    tables.add_argument("--url", help="the owner's URL (default: DAGMA_LEDGER_OWNER_URL, else DAGMA_LEDGER_URL)")
-    tables.add_argument(
-        "--app-role", help=f"the application's role, which gets few rights (default: {DEFAULT_APP_ROLE}, if it exists)"
-    )
     tables.set_defaults(handler=run_migrate)
 
 
@@ -172,12 +168,10 @@ def run_resolve(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run_migrate(arguments: argparse.Namespace) -> int:
+def run_migrate(_: argparse.Namespace) -> int:
     """Create or upgrade the tables."""
-    owner_url = arguments.url or setting_from("DAGMA_LEDGER_OWNER_URL")
-    url = owner_url or LedgerSettings.from_environment().url
-    app_role = arguments.app_role or setting_from("DAGMA_LEDGER_APP_ROLE")
-    version = migrate(url, app_role, keep_days_from_environment())
+    url = setting_from("DAGMA_LEDGER_OWNER_URL") or LedgerSettings.from_environment().url
+    version = migrate(url, setting_from("DAGMA_LEDGER_APP_ROLE"), keep_days_from_environment())
     print(f"The ledger's tables are at version {version}.")
     return 0
 
