@@ -26,7 +26,7 @@ def answer(ledger: Ledger, *usages: Usage, text: str | None = ANSWER, **changes:
 
 
 def used(ledger: Ledger) -> list[Decimal]:
-    return [standing.used for standing in standings(ledger.database, ledger.limits, Clock().now)]
+    return [standing["used"] for standing in standings(ledger.database, ledger.limits, Clock().now)]
 
 
 class TestEstimates:

@@ -19,7 +19,7 @@ from dagma.ledger.ledger_settings import LedgerSettings, setting_from
 from dagma.ledger.migrate import migrate
 from dagma.ledger.pruning import keep_days_from_environment
 from dagma.ledger.quotas import window_start
-from dagma.ledger.reports import Record, all_calls, find_calls, last_calls, of_flow, of_run, standings
+from dagma.ledger.reports import ALL, Record, all_calls, find_calls, last_calls, of_flow, of_run, standings
 from dagma.ledger.tables import calls
 from dagma.ledger.texts import storable
 from dagma.ledger.totals import FIGURES, GROUPS, By, sums
@@ -29,9 +29,7 @@ TAIL_COLUMNS = [
     *("id", "begun_at", "flow", "state", "attempt", "seconds", "tokens", "cost", "model", "principal", "run", "error")
 ]
 LIMIT_COLUMNS = ["limit", "flow", "principal", "used", "left", "frees_at"]
-ALL = "all"
 MOST_ROWS = 100_000
-DECISIONS = {"resend": "is sent again by the next retry of its run", "give_up": "is not sent again"}
 AGES = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 
@@ -70,18 +68,10 @@ def add_parser(subparsers: Any) -> None:
     )
     choice = resolve.add_mutually_exclusive_group(required=True)
     choice.add_argument(
-        "--resend",
-        dest="decision",
-        action="store_const",
-        const="resend",
-        help="the next retry of its run sends it again; it may have been paid for",
+        "--resend", action="store_true", help="the next retry of its run sends it again; it may have been paid for"
     )
     choice.add_argument(
-        "--give-up",
-        dest="decision",
-        action="store_const",
-        const="give_up",
-        help="each retry of its run fails at it, without a look for its answer",
+        "--give-up", action="store_true", help="each retry of its run fails at it, without a look for its answer"
     )
     resolve.set_defaults(handler=run_resolve)
 
@@ -125,17 +115,7 @@ def run_usage(arguments: argparse.Namespace) -> int:
     with ledger.database.read() as connection:
         now = ledger.database.now(connection)
     if not (arguments.since or arguments.by):
-        limits = [
-            {
-                "limit": str(standing.limit),
-                "flow": standing.flow or ALL,
-                "principal": ALL if standing.principal is None else standing.principal or None,
-                "used": standing.used,
-                "left": standing.left,
-                "frees_at": standing.frees_at,
-            }
-            for standing in standings(ledger.database, ledger.limits, now)
-        ]
+        limits = standings(ledger.database, ledger.limits, now)
         if limits or arguments.format != "table":
             write_records(limits, LIMIT_COLUMNS, arguments.format, sys.stdout)
         if arguments.format != "table":
@@ -154,16 +134,18 @@ def run_resolve(arguments: argparse.Namespace) -> int:
     """Say what becomes of a call that was sent and whose end nobody saw."""
     ledger = LedgerSettings.from_environment().open()
     call = _the_call(find_calls(ledger.database, arguments.name), arguments.name)
-    if arguments.decision == "give_up" and call["rejected_at"] is not None:
+    if arguments.give_up and call["rejected_at"] is not None:
         raise LedgerError(f"Call {call['id']} was decided to be sent again before, and that can't be taken back.")
     by = f"decided by {environment.user_name()}@{socket.gethostname()} with `dagma ledger resolve`"
-    decide = ledger.resend if arguments.decision == "resend" else ledger.give_up
+    decide = ledger.resend if arguments.resend else ledger.give_up
     decide(begun_from_row("unknown", call), by)
     (recorded,) = find_calls(ledger.database, call["id"])
     if recorded["state"] != "unknown":
         raise LedgerError(f"Call {call['id']} is {recorded['state']} by now: nothing is left to decide.")
-    print(f"Call {call['id']} {DECISIONS[arguments.decision]}.")
-    if arguments.decision == "resend" and call["run_id"]:
+    print(
+        f"Call {call['id']} is {'sent again by the next retry of its run' if arguments.resend else 'not sent again'}."
+    )
+    if arguments.resend and call["run_id"]:
         print(f"Retry run {call['run_id']} from failure.")
     return 0
 

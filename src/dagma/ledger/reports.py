@@ -1,7 +1,6 @@
 """Questions to the ledger: which calls were there, and where limits stand. `totals.py` adds up what was used."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -16,6 +15,7 @@ from dagma.ledger.tables import calls, rejections, usage_hours
 Record = Mapping[str, Any]
 ROWS_AT_A_TIME = 500
 MOST_NAMED = 1000
+ALL = "all"
 # People know a flow by its endpoint name, else by its name: by the one that it had last.
 _newest = usage_hours.alias()
 _name = func.coalesce(_newest.c.flow_name, _newest.c.flow_title)
@@ -29,30 +29,6 @@ FLOW_SHOWN = func.coalesce(
     usage_hours.c.flow_id,
 ).label("flow")
 QUERY = select(calls, rejections.c.rejected_at, rejections.c.reason.label("rejected_reason")).outerjoin(rejections)
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How much of a limit is used, calls in flight included.
-
-    Attributes:
-        limit: The limit.
-        flow: The flow that the figure is about; None for all flows.
-        principal: The principal that it is about; None for all.
-        used: Calls, tokens or USD in the current window.
-        frees_at: When the window ends (UTC).
-    """
-
-    limit: Limit
-    flow: str | None
-    principal: str | None
-    used: Decimal
-    frees_at: datetime
-
-    @property
-    def left(self) -> Decimal:
-        """What is left of the limit, at least 0."""
-        return max(self.limit.amount - self.used, Decimal(0))
 
 
 def last_calls(database: Database, count: int, *conditions: ColumnElement[bool]) -> list[Record]:
@@ -112,16 +88,16 @@ def all_calls(database: Database, *conditions: ColumnElement[bool]) -> Iterator[
             yield dict(row)
 
 
-def standings(database: Database, limits: Sequence[Limit], now: datetime) -> list[Standing]:
+def standings(database: Database, limits: Sequence[Limit], now: datetime) -> list[Record]:
     """Tell where one stands with each limit.
 
     Returns:
-        A line per limit; for one on each flow, or each principal, a line for each that it counts in its window.
+        A line per limit; for one on each flow, or each principal, a line for each that it counts in its window. `used`
+        are calls, tokens or USD of the current window, calls in flight included. `frees_at` is its end (UTC).
     """
-    found: list[Standing] = []
+    found: list[Record] = []
     with database.read() as connection:
         for limit in limits:
-            end = window_end(limit.window, now)
             query = used(limit, now)
             if limit.flow == EVERY:
                 query = query.add_columns(FLOW_SHOWN).group_by(usage_hours.c.flow_id).order_by(usage_hours.c.flow_id)
@@ -129,6 +105,15 @@ def standings(database: Database, limits: Sequence[Limit], now: datetime) -> lis
                 asker = usage_hours.c.principal
                 query = query.add_columns(asker).group_by(asker).order_by(asker)
             for row in connection.execute(query).mappings():
-                flow, principal = row.get("flow", limit.flow), row.get("principal", limit.principal)
-                found.append(Standing(limit, flow, principal, Decimal(row["used"] or 0), end))
+                amount = Decimal(row["used"] or 0)
+                found.append(
+                    {
+                        "limit": str(limit),
+                        "flow": row.get("flow", limit.flow or ALL),
+                        "principal": row.get("principal", limit.principal or ALL) or None,
+                        "used": amount,
+                        "left": max(limit.amount - amount, Decimal(0)),
+                        "frees_at": window_end(limit.window, now),
+                    }
+                )
     return found
