@@ -260,16 +260,14 @@ class TestMetering:
         assert (line["calls"], line["cost"]) == (3, Decimal("0.001"))
         assert (line["unmetered_calls"], line["unpriced_calls"]) == (1, 2)
 
-    def test_a_flow_is_shown_under_its_latest_name(self, make_ledger: MakeLedger) -> None:
-        clock = Clock()
-        ledger = make_ledger(quotas="flow:* calls=9/day", clock=clock)
-        for name, title in (("report", None), ("archive", "Report"), (None, "Old reports"), (None, None)):
-            spend(ledger, 1, flow_name=name, flow_title=title)
-            clock.advance(hours=1)
-        assert [line["name"] for line in sums(ledger.database, "flow", NOON)] == ["Old reports"]
-        assert [standing["flow"] for standing in standings(ledger.database, ledger.limits, clock.now)] == [
-            "Old reports"
-        ]
+    def test_a_flow_is_shown_under_its_endpoint_name_else_its_name(self, make_ledger: MakeLedger) -> None:
+        ledger = make_ledger(quotas="flow:* calls=9/day", clock=Clock())
+        spend(ledger, 1, flow_id="a", flow_title="Report")
+        spend(ledger, 1, flow_id="b", flow_name="assistant", flow_title="Assistant")
+        spend(ledger, 1, flow_id="c")
+        assert [line["name"] for line in sums(ledger.database, "flow", NOON)] == ["Report", "assistant", "c"]
+        lines = standings(ledger.database, ledger.limits, Clock().now)
+        assert [line["flow"] for line in lines] == ["Report", "assistant", "c"]
 
     def test_each_flow_stands_by_itself(self, make_ledger: MakeLedger) -> None:
         ledger = make_ledger(clock=Clock())

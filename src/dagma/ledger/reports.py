@@ -16,17 +16,9 @@ Record = Mapping[str, Any]
 ROWS_AT_A_TIME = 500
 MOST_NAMED = 1000
 ALL = "all"
-# People know a flow by its endpoint name, else by its name: by the one that it had last.
-_newest = usage_hours.alias()
-_name = func.coalesce(_newest.c.flow_name, _newest.c.flow_title)
+# Of all hours of a flow: people know it by its endpoint name, else by its name.
 FLOW_SHOWN = func.coalesce(
-    select(_name)
-    .where(_newest.c.flow_id == usage_hours.c.flow_id, _name.is_not(None))
-    .order_by(_newest.c.hour.desc())
-    .limit(1)
-    .correlate(usage_hours)
-    .scalar_subquery(),
-    usage_hours.c.flow_id,
+    func.max(usage_hours.c.flow_name), func.max(usage_hours.c.flow_title), usage_hours.c.flow_id
 ).label("flow")
 QUERY = select(calls, rejections.c.rejected_at, rejections.c.reason.label("rejected_reason")).outerjoin(rejections)
 
