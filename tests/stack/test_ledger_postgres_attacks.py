@@ -314,8 +314,10 @@ def test_an_answer_is_kept_for_ten_years_at_most(attacker: Connection, calls: di
     assert attacker.exec_driver_sql("SELECT max(expires_at) < now() + interval '11 years' FROM replays").scalar()
 
 
-def test_a_refused_call_as_older_versions_recorded_it_is_counted_and_nothing_else(attacker: Connection) -> None:
-    attacker.exec_driver_sql(REFUSED.format(columns=", refusals", values=", 1"))
+def test_a_refused_call_is_counted_and_nothing_else(attacker: Connection, make_ledger: MakeLedger) -> None:
+    ledger = make_ledger(quotas="calls=0/day")
+    with pytest.raises(QuotaExceededError):
+        ledger.begin(new_call())
     for change in (
         "state = 'answered', refusals = NULL",
         "state = 'begun'",
