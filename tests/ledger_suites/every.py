@@ -8,10 +8,12 @@ from ledger_suites.exactly_once import TestExactlyOnce
 from ledger_suites.grouped import (
     TestGroupedConcurrency,
     TestGroupedExactlyOnce,
+    TestGroupedRefusals,
     TestManyAtATime,
 )
 from ledger_suites.metering import TestMetering
 from ledger_suites.migrations import TestMigrations
+from ledger_suites.refusals import TestRefusals
 from ledger_suites.server_shares import TestServerShares
 
 __all__ = [
@@ -22,8 +24,10 @@ __all__ = [
     "TestExactlyOnce",
     "TestGroupedConcurrency",
     "TestGroupedExactlyOnce",
+    "TestGroupedRefusals",
     "TestManyAtATime",
     "TestMetering",
     "TestMigrations",
+    "TestRefusals",
     "TestServerShares",
 ]

@@ -14,6 +14,7 @@ from dagma.ledger.totals import sums
 from ledger_suites.concurrency import TestConcurrency, at_once
 from ledger_suites.crashes import DONE, KILLED, count_down
 from ledger_suites.exactly_once import TestExactlyOnce
+from ledger_suites.refusals import TestRefusals
 from ledger_suites.tools import NOON, Clock, MakeLedger, in_child, new_call
 
 MakeGrouped = Callable[..., GroupedLedger]
@@ -43,6 +44,10 @@ class TestGroupedConcurrency(Grouped, TestConcurrency):
 
 
 class TestGroupedExactlyOnce(Grouped, TestExactlyOnce):
+    pass
+
+
+class TestGroupedRefusals(Grouped, TestRefusals):
     pass
 
 

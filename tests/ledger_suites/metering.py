@@ -35,7 +35,7 @@ class TestMetering:
             "It frees at 2026-03-10 13:00 UTC. Nothing was sent. Wait, or raise it in DAGMA_QUOTAS."
         )
         states = [row["state"] for row in last_calls(ledger.database, 10)]
-        assert states == ["answered", "answered"]
+        assert sorted(states) == ["answered", "answered", "refused"]
 
     def test_of_several_spent_limits_the_one_that_frees_last_is_told(self, make_ledger: MakeLedger) -> None:
         quota = "calls=1/hour; calls=1/month; calls=1/day; calls=9/month"
@@ -147,6 +147,8 @@ class TestMetering:
         ledger = make_ledger(quotas=f"flow:{limited} calls=2/day", clock=Clock())
         with pytest.raises(FlowNotIdentifiedError, match=f"flow:{limited} calls=2/day.*{address}"):
             ledger.begin(new_call(flow_id=address, flow_looked_up=False))
+        (row,) = last_calls(ledger.database, 10)
+        assert (row["state"], row["error_class"], row["flow_id"]) == ("refused", "FlowNotIdentifiedError", address)
 
     def test_an_answer_is_replayed_although_nobody_knows_the_flow(self, make_ledger: MakeLedger) -> None:
         call = new_call(flow_id=FLOW_ID, flow_looked_up=False)

@@ -1,5 +1,6 @@
 """Letting a call in: is it new, answered, running as a job, in another caller's hands, or refused by a limit?"""
 
+import hashlib
 import json
 import logging
 import os
@@ -21,10 +22,12 @@ from dagma.ledger.database import Database, insert_once
 from dagma.ledger.errors import (
     AnswerExpiredError,
     CallInFlightError,
+    FlowNotIdentifiedError,
     LedgerError,
     LedgerUnavailableError,
     OutcomeGivenUpError,
     OutcomeUnknownError,
+    QuotaExceededError,
 )
 from dagma.ledger.live_callers import Presence, record_lost
 from dagma.ledger.quotas import Meter, Unit, canonical_flow, window_start
@@ -33,6 +36,7 @@ from dagma.ledger.tables import calls, rejections, replays
 from dagma.ledger.texts import TextPolicy, storable
 
 BACKOFF = Backoff(first=0.05, longest=2.0)
+REFUSAL_PATIENCE_SECONDS = 2.0
 GIVEN_UP = "GivenUp"
 """The error class of calls that stay unknown, and are not to be sent again."""
 LAST_ATTEMPT = (
@@ -48,6 +52,9 @@ NAMES = (
     *("backend", "session_id", "run_id", "step"),
 )
 """Texts of a call that have a column of the same name."""
+
+Refusal = QuotaExceededError | FlowNotIdentifiedError
+
 logger = logging.getLogger(__name__)
 
 
@@ -82,6 +89,9 @@ class Admission:
                 pause = BACKOFF.seconds(attempt)
                 if time.monotonic() + pause > deadline:
                     raise
+            except (QuotaExceededError, FlowNotIdentifiedError) as refusal:
+                self._record_refusal(call, refusal)
+                raise
             time.sleep(pause)
 
     def admit_new(self, new: Sequence[Call]) -> list[Begun | None]:
@@ -183,18 +193,11 @@ class Admission:
                 reserved[flow] = self._meter.reserve(connection, call, now)
             rows.append(
                 {
-                    **{name: getattr(call, name) for name in NAMES},
+                    **_row_of(call, self._texts),
                     "id": call_id,
                     "key": new[call_id].key,  # made of the call as its caller gave it
                     "attempt": attempt,
                     "state": "begun",
-                    "partition_key": call.partition,
-                    "row_key": call.row,
-                    "mode": call.mode,
-                    "principal": call.counted_principal or None,
-                    "input_characters": len(call.input_text or ""),
-                    "input_hash": call.input_hash,
-                    "input_text": self._texts.of_text(call.input_text),
                     "reserved_tokens": int(reserved[flow]["tokens"]),
                     "reserved_cost": reserved[flow]["cost"],
                 }
@@ -217,6 +220,15 @@ class Admission:
             raise CallInFlightError(call_id)
         record_lost(connection, call_id, self._database.clock())
 
+    def _record_refusal(self, call: Call, refusal: Refusal) -> None:
+        def record(connection: Connection) -> None:
+            record_refusal(connection, call, refusal, self._texts, self._database.clock())
+
+        try:
+            self._database.transact(record, min(self._patience_seconds, REFUSAL_PATIENCE_SECONDS))
+        except LedgerError as missed:
+            logger.warning("That a call was refused is not recorded: %s", missed)
+
 
 def _as_recorded(call: Call) -> Call:
     """Give a call with texts that the database can hold, and with its flow's id as Langflow writes ids.
@@ -226,6 +238,23 @@ def _as_recorded(call: Call) -> Call:
     names = (*NAMES, "partition", "row", "principal")
     kept: dict[str, Any] = {name: storable(value) for name in names if (value := getattr(call, name)) is not None}
     return replace(call, **{**kept, "flow_id": canonical_flow(kept["flow_id"])})
+
+
+def _row_of(call: Call, texts: TextPolicy) -> dict[str, Any]:
+    """Describe a call by the columns that never change.
+
+    Who inserts the row adds its id, key, attempt, state and reservation.
+    """
+    return {
+        **{name: getattr(call, name) for name in NAMES},
+        "partition_key": call.partition,
+        "row_key": call.row,
+        "mode": call.mode,
+        "principal": call.counted_principal or None,
+        "input_characters": len(call.input_text or ""),
+        "input_hash": call.input_hash,
+        "input_text": texts.of_text(call.input_text),
+    }
 
 
 def _insert_rows(connection: Connection, rows: Sequence[dict[str, Any]], now: datetime) -> dict[str, Begun]:
@@ -257,6 +286,34 @@ def _insert_rows_once(names: tuple[str, ...]) -> TextClause:
     return text(
         f"INSERT INTO calls ({columns}) SELECT {columns} FROM {rows} ON CONFLICT DO NOTHING RETURNING id, begun_at"  # noqa: S608 (names of our own)
     )
+
+
+def record_refusal(connection: Connection, call: Call, refusal: Refusal, texts: TextPolicy, now: datetime) -> None:
+    """Record that a call was refused, in a transaction of its own: the one that would have begun it is rolled back.
+
+    Refusals of one flow by one limit share a row for each run, principal and hour, which tells the first of them and
+    counts the others. So a loop of refused calls fills no disk.
+    """
+    call = _as_recorded(call)
+    hour = window_start("hour", now).isoformat()
+    shared = ["refused", refusal.limit, call.flow_id, call.principal, call.run_id, hour]
+    row = {
+        **_row_of(call, texts),
+        "id": uuid.uuid4().hex,
+        "key": hashlib.sha256(json.dumps(shared).encode()).hexdigest(),
+        "attempt": 0,
+        "state": "refused",
+        "refusals": 1,
+        "reserved_tokens": 0,
+        "reserved_cost": Decimal(0),
+        "error_class": type(refusal).__name__,
+        "error_message": texts.of_error(str(refusal)),
+    }
+    count = "(key, attempt) DO UPDATE SET refusals = calls.refusals + 1"
+    if connection.dialect.name == "sqlite":  # PostgreSQL sets the times by itself
+        row.update(begun_at=now, finished_at=now)
+        count += ", finished_at = excluded.finished_at"
+    insert_once(connection, calls, row, count)
 
 
 def _refuse_unknown(connection: Connection, row: Mapping[Any, Any]) -> None:

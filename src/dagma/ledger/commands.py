@@ -57,6 +57,7 @@ def add_parser(subparsers: Any) -> None:
     usage = commands.add_parser("usage", help="show quotas, and what was used")
     usage.add_argument("--since", type=parse_time, help="sums alone, from then on (default: since this month began)")
     usage.add_argument("--by", choices=GROUPS, help="sums alone, a row for each of these (default: flow)")
+    usage.add_argument("--flow", type=storable, help="sums alone, of this flow: its endpoint name, name or id")
     _add_format(usage, "table")
     usage.set_defaults(handler=run_usage)
 
@@ -110,11 +111,13 @@ def run_export(arguments: argparse.Namespace) -> int:
 
 
 def run_usage(arguments: argparse.Namespace) -> int:
-    """Show where each quota stands and, in a table, what this month used; with `--since` or `--by` the sums alone."""
+    """Show where each quota stands and, in a table, what this month used; with an option, the sums alone."""
     ledger = LedgerSettings.from_environment().open()
     with ledger.database.read() as connection:
         now = ledger.database.now(connection)
-    if not (arguments.since or arguments.by):
+    if arguments.flow is not None:
+        of_flow(ledger.database, arguments.flow)  # or it is told
+    elif not (arguments.since or arguments.by):
         limits = standings(ledger.database, ledger.limits, now)
         if limits or arguments.format != "table":
             write_records(limits, LIMIT_COLUMNS, arguments.format, sys.stdout)
@@ -123,9 +126,9 @@ def run_usage(arguments: argparse.Namespace) -> int:
         print("" if limits else "No quotas are set (DAGMA_QUOTAS).\n")
     by: By = arguments.by or "flow"
     since = arguments.since or window_start("month", now)
-    lines = [{**line, by: line["name"]} for line in sums(ledger.database, by, since)]
+    lines = [{**line, by: line["name"]} for line in sums(ledger.database, by, since, arguments.flow)]
     if arguments.format == "table":
-        lines += [{**line, by: ALL} for line in sums(ledger.database, None, since)]
+        lines += [{**line, by: ALL} for line in sums(ledger.database, None, since, arguments.flow)]
     write_records(lines, [by, *FIGURES], arguments.format, sys.stdout)
     return 0
 
@@ -230,7 +233,7 @@ def _state_of(record: Mapping[str, Any]) -> str:
     # A rejection of an unknown call is the decision to send it again.
     if record["rejected_at"] and record["state"] != "unknown":
         return "rejected"
-    return str(record["state"])
+    return f"{record['state']} x{record['refusals']}" if (record["refusals"] or 0) > 1 else str(record["state"])
 
 
 def _the_call(records: list[Record], name: str) -> Record:

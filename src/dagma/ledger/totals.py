@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from statistics import fmean
 from typing import Any, Literal, get_args
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, case, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, case, cast, func, or_, select
 
 from dagma.ledger.database import Database
 from dagma.ledger.quotas import ESTIMATE_DAYS, window_start
@@ -44,8 +44,14 @@ class Means:
     seconds: float | None
 
 
-def sums(database: Database, by: By | None, since: datetime) -> list[Mapping[str, Any]]:
+def sums(database: Database, by: By | None, since: datetime, flow: str | None = None) -> list[Mapping[str, Any]]:
     """Sum what was used since a time; the whole UTC hour that holds the time counts. Sums outlive pruned calls.
+
+    Args:
+        database: The ledger's.
+        by: What each line is of.
+        since: The time.
+        flow: The endpoint name or name, or the beginning of the id, of the flows to sum; None for all.
 
     Returns:
         A line per group, in the order of their names; one for all calls without a group. Each has its `name`: the day,
@@ -72,6 +78,9 @@ def sums(database: Database, by: By | None, since: datetime) -> list[Mapping[str
         _count(hours.estimated_tokens).label("estimated_tokens"),
         _usd(hours.estimated_cost, hours.estimated_costs).label("estimated_cost"),
     ).where(hours.hour >= window_start("hour", since))
+    if flow is not None:
+        is_of_it = (hours.flow_name == flow, hours.flow_title == flow, hours.flow_id.startswith(flow, autoescape=True))
+        query = query.where(hours.flow_id.in_(select(hours.flow_id).where(or_(*is_of_it))))
     with database.read() as connection:
         if by is not None:
             name = {"flow": FLOW_SHOWN, "day": _day(connection), "principal": hours.principal}[by]

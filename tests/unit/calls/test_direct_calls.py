@@ -173,7 +173,9 @@ def test_a_call_over_quota_fails_once_unsent_and_says_which_limit_and_when_it_fr
     assert (failure["limit"], failure["used"], failure["needed"]) == ("flow:assistant calls=1/month", 1, 1)
     assert failure["frees_at"] > 0
     assert len(sends(fake)) == 1
-    assert [row["state"] for row in rows()] == ["answered"]
+    answered, refused = rows()
+    assert (answered["state"], refused["state"], refused["refusals"]) == ("answered", "refused", 1)
+    assert (refused["flow_name"], refused["flow_title"]) == ("assistant", answered["flow_title"])
 
 
 def test_a_flow_named_by_its_endpoint_has_the_same_key_when_it_cannot_be_looked_up(
@@ -197,7 +199,8 @@ def test_a_call_is_not_sent_while_its_flow_and_so_its_quota_is_not_known(
     assert "flow:assistant calls=1/month" in run.failure["cause"]
     assert f"{status}" in run.failure["cause"]
     assert run.failure["fix"]
-    assert (sends(fake), rows()) == ([], [])
+    (row,) = rows()
+    assert (sends(fake), row["state"], row["refusals"]) == ([], "refused", retries + 1)
 
 
 def test_a_flow_that_can_not_be_looked_up_is_asked_for_once(fake: FakeLangflow, instance: dg.DagsterInstance) -> None:

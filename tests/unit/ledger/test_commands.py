@@ -11,7 +11,7 @@ import pytest
 from ledger_suites.tools import Clock, MakeLedger, new_call
 from unit.ledger.conftest import Dagma
 
-from dagma.ledger import Ledger, Usage
+from dagma.ledger import Ledger, QuotaExceededError, Usage
 from dagma.ledger.commands import COLUMNS, parse_time
 from dagma.ledger.database import utc_now
 from dagma.ledger.formats import write_records
@@ -257,8 +257,28 @@ def test_usage_adds_up_by_day_flow_and_principal(
         ["schedule:daily", "1", "2000", "0.002", "0", "0"],
     ]
     assert rows() == [["Report", "2", "3000", "0.003", "0", "0"], ["b", "2", "4000", "0.004", "1", "110"]]
+    assert rows("--by", "day", "--flow", "Report") == [
+        [days[0], "1", "1000", "0.001", "0", "0"],
+        [days[1], "1", "2000", "0.002", "0", "0"],
+    ]
+    assert dagma("usage", "--flow", "Reprot") == 1
+    assert "no call of a flow 'Reprot'" in capsys.readouterr().err
     assert dagma("usage", "--since", "3d", "--by", "principal") == 0
     assert lines(capsys)[-1] == ["all", "4", "7000", "0.007", "1", "1", "1", "110", "-"]
+
+
+def test_tail_shows_how_often_a_call_was_refused(
+    dagma: Dagma, make_ledger: MakeLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = make_ledger(quotas="calls=0/day")
+    for _ in range(3):
+        with pytest.raises(QuotaExceededError):
+            ledger.begin(new_call(run_id="run-7", principal="ui"))
+    assert dagma("tail", "--state", "refused") == 0
+    (line,) = lines(capsys)[1:]
+    assert line[3:] == ["flow-1", "refused", "x3", "0", "-", "-", "-", "-", "ui", "run-7", "QuotaExceededError"]
+    assert dagma("usage", "--by", "principal") == 0
+    assert lines(capsys)[-1][:2] == ["all", "0"]
 
 
 def test_usage_says_so_where_there_is_no_quota(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
