@@ -119,7 +119,7 @@ class TestConcurrency:
         results = at_once(12, lambda _: ledger.begin(new_call()))
         assert sum(not isinstance(result, LedgerError) for result in results) == 4
         (standing,) = standings(ledger.database, parse_quotas("tokens=1000/day"), NOON)
-        assert standing.used == Decimal(1000)
+        assert standing["used"] == Decimal(1000)
 
 
 def is_let_in(ledger: Ledger, call: Call) -> bool:

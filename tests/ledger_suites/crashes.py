@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from dagma.ledger import Call, CallInFlightError, Ledger, OutcomeUnknownError, Usage
-from dagma.ledger.reports import Filter, last_calls
-from dagma.ledger.totals import totals
+from dagma.ledger.reports import last_calls
+from dagma.ledger.totals import sums
 from ledger_suites.tools import MakeLedger, die, in_child, new_call, start_child, wait_for, watch_statements
 
 KILLED = -9
@@ -160,6 +160,6 @@ class TestCrashes:
         assert in_child(begin_and_die) == KILLED
         ledger = make_ledger()
         ledger.finish(ledger.begin(call), raw="Paris", usages=[Usage(total_tokens=7)])
-        (row,) = last_calls(ledger.database, 10, Filter())
-        hour, *_ = totals(ledger.database, row["begun_at"])
-        assert (hour.calls, hour.tokens, hour.unmetered_calls) == (1, 7, 0)
+        (row,) = last_calls(ledger.database, 10)
+        (used,) = sums(ledger.database, "flow", row["begun_at"])
+        assert (used["calls"], used["tokens"], used["unmetered_calls"]) == (1, 7, 0)

@@ -19,7 +19,7 @@ from dagma.ledger import (
     OutcomeUnknownError,
     Usage,
 )
-from dagma.ledger.reports import Filter, last_calls
+from dagma.ledger.reports import last_calls
 from dagma.ledger.tables import calls
 from ledger_suites.tools import Clock, MakeLedger, new_call
 
@@ -103,7 +103,7 @@ class TestExactlyOnce:
         for _ in range(2):
             with pytest.raises(OutcomeUnknownError, match=begun.call_id):
                 make_ledger().begin(call)
-        (row,) = last_calls(ledger.database, 10, Filter())
+        (row,) = last_calls(ledger.database, 10)
         assert (row["state"], row["error_class"]) == ("unknown", "CallerLost")
 
     @pytest.mark.parametrize("does_work", [True, False])
@@ -162,7 +162,7 @@ class TestExactlyOnce:
         ledger.unknown(begun, "ReadTimeout", "no answer within 60 s")
         ledger.resend(begun, "decided by a test")
         assert make_ledger().begin(call).attempt == 2
-        first, _second = last_calls(ledger.database, 10, Filter())
+        first, _second = last_calls(ledger.database, 10)
         assert (first["state"], first["rejected_reason"]) == ("unknown", "decided by a test")
 
     def test_a_call_that_was_given_up_is_not_sent_again(self, make_ledger: MakeLedger) -> None:
@@ -197,7 +197,7 @@ class TestExactlyOnce:
         ledger.reject(begun, "the answer is no JSON")
         again = ledger.begin(call)
         assert (again.state, again.attempt) == ("new", 2)
-        first, second = last_calls(ledger.database, 10, Filter())
+        first, second = last_calls(ledger.database, 10)
         assert (first["state"], first["rejected_reason"]) == ("answered", "the answer is no JSON")
         assert (second["state"], second["rejected_at"]) == ("begun", None)
 
@@ -218,7 +218,7 @@ class TestExactlyOnce:
         ledger.cancelled(begun)
         with caplog.at_level(logging.WARNING):
             ledger.finish(begun, raw=RAW)
-        (row,) = last_calls(ledger.database, 10, Filter())
+        (row,) = last_calls(ledger.database, 10)
         assert row["state"] == "cancelled"
         assert begun.call_id in caplog.text
 
@@ -248,7 +248,7 @@ class TestExactlyOnce:
         clock.advance(seconds=2.5)
         usage = Usage(model="tiny", input_tokens=1000, output_tokens=500)
         ledger.finish(begun, raw=RAW, answer="Paris", usages=[usage], session_id="given")
-        (row,) = last_calls(ledger.database, 10, Filter())
+        (row,) = last_calls(ledger.database, 10)
         expected = {
             "key": call.key,
             "attempt": 1,
@@ -280,14 +280,14 @@ class TestExactlyOnce:
     def test_a_duration_of_the_callers_own_is_kept(self, make_ledger: MakeLedger) -> None:
         ledger = make_ledger()
         ledger.finish(ledger.begin(new_call()), raw=RAW, duration_seconds=1.5)
-        (row,) = last_calls(ledger.database, 10, Filter())
+        (row,) = last_calls(ledger.database, 10)
         assert row["duration_ms"] == 1500
 
     def test_an_exception_that_leaves_the_block_makes_a_direct_call_unknown(self, make_ledger: MakeLedger) -> None:
         ledger, call = make_ledger(), new_call()
         with pytest.raises(KeyboardInterrupt), ledger.attempt(call):
             raise KeyboardInterrupt
-        (row,) = last_calls(ledger.database, 10, Filter())
+        (row,) = last_calls(ledger.database, 10)
         assert (row["state"], row["error_class"]) == ("unknown", "KeyboardInterrupt")
 
     def test_an_exception_after_the_end_changes_nothing(self, make_ledger: MakeLedger) -> None:

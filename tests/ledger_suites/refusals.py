@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from dagma.ledger import Call, Ledger, LedgerUnavailableError, QuotaExceededError, admission
-from dagma.ledger.reports import Filter, last_calls, standings
-from dagma.ledger.totals import totals
+from dagma.ledger.reports import last_calls, standings
+from dagma.ledger.totals import sums
 from ledger_suites.tools import Clock, MakeLedger, new_call
 
 
@@ -21,7 +21,7 @@ class TestRefusals:
         ledger = make_ledger(quotas="calls=0/day", clock=clock, texts="full")
         call = new_call(flow_name="assistant", run_id="run-1", step="ask", principal="cli:anna", input_text="Who?")
         refuse(ledger, call)
-        (row,) = last_calls(ledger.database, 10, Filter())
+        (row,) = last_calls(ledger.database, 10)
         expected = {
             "state": "refused",
             "attempt": 0,
@@ -46,8 +46,8 @@ class TestRefusals:
         ledger.begin(new_call())
         for _ in range(5):
             refuse(ledger, new_call())
-        assert [standing.used for standing in standings(ledger.database, ledger.limits, clock.now)] == [1, 9]
-        assert [total.calls for total in totals(ledger.database, clock.now)] == [1, 1, 1]
+        assert [standing["used"] for standing in standings(ledger.database, ledger.limits, clock.now)] == [1, 9]
+        assert [line["calls"] for line in sums(ledger.database, None, clock.now)] == [1]
 
     def test_a_loop_of_refused_calls_fills_no_disk(self, make_ledger: MakeLedger) -> None:
         clock = Clock(datetime(2026, 3, 10, 12, 58, tzinfo=UTC))
@@ -56,11 +56,11 @@ class TestRefusals:
             refuse(ledger, new_call(input_text=f"question {number}"))
         clock.advance(minutes=1)
         refuse(ledger, new_call())
-        (row,) = last_calls(ledger.database, 99, Filter())
+        (row,) = last_calls(ledger.database, 99)
         assert (row["refusals"], row["finished_at"]) == (31, clock.now)
         clock.advance(minutes=1)
         refuse(ledger, new_call())
-        assert [row["refusals"] for row in last_calls(ledger.database, 99, Filter())] == [31, 1]
+        assert [row["refusals"] for row in last_calls(ledger.database, 99)] == [31, 1]
 
     def test_each_run_principal_flow_and_limit_has_a_row_of_its_own(self, make_ledger: MakeLedger) -> None:
         ledger = make_ledger(quotas="flow:a calls=0/day; flow:b calls=0/day", clock=Clock())
@@ -68,7 +68,7 @@ class TestRefusals:
             for flow_id in ("a", "b"):
                 for run_id, principal in (("run-1", "ui"), ("run-2", "ui"), (None, "ui"), (None, "cli:anna")):
                     refuse(ledger, new_call(flow_id=flow_id, run_id=run_id, principal=principal))
-        rows = last_calls(ledger.database, 99, Filter())
+        rows = last_calls(ledger.database, 99)
         assert len(rows) == 8
         assert {row["refusals"] for row in rows} == {2}
 

@@ -16,8 +16,8 @@ from stack.ledger_fixtures import (
     make_ledger,
 )
 
-from dagma.ledger import AnswerExpiredError, Begun, Ledger, QuotaExceededError, Usage
-from dagma.ledger.reports import Filter, last_calls
+from dagma.ledger import AnswerExpiredError, Begun, Ledger, QuotaExceededError, Usage, tables
+from dagma.ledger.reports import last_calls
 
 __all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
 
@@ -194,12 +194,12 @@ def test_no_right_is_there_for(attacker: Connection, statement: str) -> None:
     ],
 )
 def test_the_database_does_not_believe(attacker: Connection, ledger: Ledger, statement: str) -> None:
-    before = [last_calls(ledger.database, 99, Filter()), attacker.execute(text("SELECT * FROM usage_hours")).all()]
+    before = [last_calls(ledger.database, 99), attacker.execute(text("SELECT * FROM usage_hours")).all()]
     reason = attack(attacker, statement.format(columns="", values=""))
     assert any(
         why in reason for why in ("violates check", "dagma ledger:", "out of range", "numeric field overflow")
     ), reason
-    after = [last_calls(ledger.database, 99, Filter()), attacker.execute(text("SELECT * FROM usage_hours")).all()]
+    after = [last_calls(ledger.database, 99), attacker.execute(text("SELECT * FROM usage_hours")).all()]
     assert after == before
 
 
@@ -239,7 +239,7 @@ def test_a_machine_with_a_wrong_clock_counts_in_the_window_of_the_database(make_
         assert abs(begun.begun_at - datetime.now(UTC)) < timedelta(minutes=1)
     with pytest.raises(QuotaExceededError):
         ledger.begin(new_call())
-    for row in last_calls(ledger.database, 9, Filter(state="answered")):
+    for row in last_calls(ledger.database, 9, tables.calls.c.state == "answered"):
         assert row["begun_at"] <= row["finished_at"] < row["begun_at"] + timedelta(minutes=1)
         assert 0 <= row["duration_ms"] < 60_000
 
@@ -251,7 +251,7 @@ def test_figures_of_the_greatest_kind_hinder_no_call(attacker: Connection, ledge
         )
     begun = ledger.begin(new_call())
     ledger.finish(begun, raw="Paris", usages=[Usage(input_tokens=20, output_tokens=8)])
-    assert last_calls(ledger.database, 1, Filter(state="answered"))[0]["total_tokens"] == 28
+    assert last_calls(ledger.database, 1, tables.calls.c.state == "answered")[0]["total_tokens"] == 28
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,17 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache, partial
 from typing import Any, Literal
 
-from sqlalchemy import Connection, TextClause, bindparam, or_, select, text
+from sqlalchemy import Connection, TextClause, bindparam, select, text
 
 from dagma.backoff import Backoff
 from dagma.ledger.call import Begun, Call
-from dagma.ledger.database import Database, UtcTime, insert_once
+from dagma.ledger.database import Database, insert_once
 from dagma.ledger.errors import (
     AnswerExpiredError,
     CallInFlightError,
@@ -30,7 +30,7 @@ from dagma.ledger.errors import (
     QuotaExceededError,
 )
 from dagma.ledger.live_callers import Presence, record_lost
-from dagma.ledger.quotas import Meter, Reservation, canonical_flow, window_start
+from dagma.ledger.quotas import Meter, Unit, canonical_flow, window_start
 from dagma.ledger.state_changes import change
 from dagma.ledger.tables import calls, rejections, replays
 from dagma.ledger.texts import TextPolicy, storable
@@ -52,39 +52,10 @@ NAMES = (
     *("backend", "session_id", "run_id", "step"),
 )
 """Texts of a call that have a column of the same name."""
-# As far back as the longest window of a limit, so that what is not found costs no walk through all that ever was.
-KNOWN_DAYS = 31
-NEWEST_OF_ADDRESS = (
-    select(calls.c.flow_id, calls.c.flow_name)
-    .where(
-        or_(calls.c.flow_id == bindparam("address"), calls.c.flow_name == bindparam("address")),
-        calls.c.backend == bindparam("of_backend"),
-        # Only calls whose flow was looked up have one.
-        calls.c.flow_version.is_not(None),
-        calls.c.begun_at >= bindparam("since", type_=UtcTime),
-    )
-    .order_by(calls.c.begun_at.desc())
-    .limit(1)
-)
 
 Refusal = QuotaExceededError | FlowNotIdentifiedError
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Beginning:
-    """An attempt that is about to begin.
-
-    Attributes:
-        call: The call, as it is recorded.
-        reservation: What it is taken to use.
-        row: Its row. PostgreSQL adds the time.
-    """
-
-    call: Call
-    reservation: Reservation
-    row: dict[str, Any]
 
 
 class Admission:
@@ -212,41 +183,36 @@ class Admission:
 
         The unique key makes concurrent callers take turns here.
         """
-        now, beginnings = self._database.clock(), []
-        reservations: dict[tuple[str, str | None], Reservation] = {}
-        for call_id, given in new.items():
-            call = _as_recorded(connection, given, now)
+        now = self._database.clock()
+        recorded = {call_id: _as_recorded(call) for call_id, call in new.items()}
+        reserved: dict[tuple[str, str | None], dict[Unit, Decimal]] = {}
+        rows: list[dict[str, Any]] = []
+        for call_id, call in recorded.items():
             flow = (call.flow_id, call.flow_name)
-            if self._meter.limits and flow not in reservations:
-                reservations[flow] = self._meter.reserve(connection, call, now)
-            reservation = reservations.get(flow, Reservation())
-            row = {
-                **_row_of(call, self._texts),
-                "id": call_id,
-                "key": given.key,  # made of the call as its caller gave it
-                "attempt": attempt,
-                "state": "begun",
-                "reserved_tokens": reservation.tokens,
-                "reserved_cost": reservation.cost,
-            }
-            beginnings.append(_Beginning(call, reservation, row))
-        begun = _insert_rows(connection, beginnings, now)
-        if self._meter.limits:
-            self._check_limits(connection, beginnings, begun)
-        return begun
-
-    def _check_limits(self, connection: Connection, new: Sequence[_Beginning], begun: Mapping[str, Begun]) -> None:
-        # The totals count all of them by now: what has room for the last one of a flow,
-        # principal and hour had it for the others.
+            if flow not in reserved:
+                reserved[flow] = self._meter.reserve(connection, call, now)
+            rows.append(
+                {
+                    **_row_of(call, self._texts),
+                    "id": call_id,
+                    "key": new[call_id].key,  # made of the call as its caller gave it
+                    "attempt": attempt,
+                    "state": "begun",
+                    "reserved_tokens": int(reserved[flow]["tokens"]),
+                    "reserved_cost": reserved[flow]["cost"],
+                }
+            )
+        begun = _insert_rows(connection, rows, now)
+        # The totals count all of them by now: what has room for the last one of a flow, principal and hour had it for
+        # the others.
         last = {}
-        for each in new:
-            if inserted := begun.get(each.row["id"]):
-                hour = window_start("hour", inserted.begun_at)
-                call = each.call
-                shared = (call.flow_id, call.flow_name, call.flow_looked_up, call.counted_principal, hour)
-                last[shared] = each, inserted
-        for each, inserted in last.values():
-            self._meter.check(connection, each.call, each.reservation, inserted.begun_at)
+        for call_id, inserted in begun.items():
+            call = recorded[call_id]
+            hour = window_start("hour", inserted.begun_at)
+            last[call.flow_id, call.flow_name, call.counted_principal, hour] = call, inserted.begun_at
+        for call, begun_at in last.values():
+            self._meter.check(connection, call, reserved[call.flow_id, call.flow_name], begun_at)
+        return begun
 
     def _declare_lost(self, connection: Connection, call_id: str) -> None:
         """Record that a direct call's sender died, unless it lives."""
@@ -264,27 +230,14 @@ class Admission:
             logger.warning("That a call was refused is not recorded: %s", missed)
 
 
-def _as_recorded(connection: Connection, call: Call, now: datetime) -> Call:
-    """Give a call as the ledger records it. Its key is made of the call as its caller gave it.
+def _as_recorded(call: Call) -> Call:
+    """Give a call with texts that the database can hold, and with its flow's id as Langflow writes ids.
 
-    Returns:
-        The call with texts that the database can hold. A flow that was not looked up has the id and name that it had
-        when it last was; where that is not known, its id is written as Langflow writes ids.
+    Its key is made of the call as its caller gave it.
     """
-    names = (*NAMES, "partition", "row", "principal", "flow_address")
-    given = {name: value for name in names if (value := getattr(call, name)) is not None}
-    changed: dict[str, Any] = {name: kept for name, value in given.items() if (kept := storable(value)) != value}
-    call = replace(call, **changed) if changed else call
-    return call if call.flow_looked_up else _identified(connection, call, now)
-
-
-def _identified(connection: Connection, call: Call, now: datetime) -> Call:
-    address = call.flow_address or call.flow_id
-    values = {"address": canonical_flow(address), "of_backend": call.backend, "since": now - timedelta(days=KNOWN_DAYS)}
-    known = connection.execute(NEWEST_OF_ADDRESS, values).first()
-    if known is None:
-        return replace(call, flow_id=canonical_flow(call.flow_id), flow_address=address)
-    return replace(call, flow_id=known.flow_id, flow_name=known.flow_name, flow_address=address, flow_looked_up=True)
+    names = (*NAMES, "partition", "row", "principal")
+    kept: dict[str, Any] = {name: storable(value) for name in names if (value := getattr(call, name)) is not None}
+    return replace(call, **{**kept, "flow_id": canonical_flow(kept["flow_id"])})
 
 
 def _row_of(call: Call, texts: TextPolicy) -> dict[str, Any]:
@@ -304,28 +257,24 @@ def _row_of(call: Call, texts: TextPolicy) -> dict[str, Any]:
     }
 
 
-def _insert_rows(connection: Connection, beginnings: Sequence[_Beginning], now: datetime) -> dict[str, Begun]:
+def _insert_rows(connection: Connection, rows: Sequence[dict[str, Any]], now: datetime) -> dict[str, Begun]:
     """Insert attempts unless they exist, in one statement where the database is a server.
-
-    Args:
-        connection: In a transaction.
-        beginnings: The attempts.
-        now: The time by this machine, which SQLite goes by.
 
     Returns:
         By id, what to do with those that did not exist.
     """
     # In one order of totals and keys, so that two transactions wait for each other and never both.
-    ordered = sorted(beginnings, key=lambda each: (each.call.flow_id, each.row["principal"] or "", each.row["key"]))
+    ordered = sorted(rows, key=lambda row: (row["flow_id"], row["principal"] or "", row["key"]))
     if connection.dialect.name == "sqlite":
-        new = [each for each in ordered if insert_once(connection, calls, {**each.row, "begun_at": now})]
-        return {each.row["id"]: begun_from_row("new", {**each.row, "begun_at": now}) for each in new}
-    by_id = {each.row["id"]: each.row for each in ordered}
-    rows = json.dumps([each.row for each in ordered], default=str)
-    inserted = connection.execute(_insert_rows_once(tuple(ordered[0].row)), {"rows": rows}) if ordered else ()
-    # PostgreSQL's own time, which the windows of limits go by whatever this machine's clock says.
-    times = {row.id: row.begun_at.astimezone(UTC) for row in inserted}
-    return {call_id: begun_from_row("new", {**by_id[call_id], "begun_at": at}) for call_id, at in times.items()}
+        times = {row["id"]: now for row in ordered if insert_once(connection, calls, {**row, "begun_at": now})}
+    else:
+        given = {"rows": json.dumps(ordered, default=str)}
+        inserted = connection.execute(_insert_rows_once(tuple(ordered[0])), given) if ordered else ()
+        # PostgreSQL's own time, which the windows of limits go by whatever this machine's clock says.
+        times = {row.id: row.begun_at.astimezone(UTC) for row in inserted}
+    return {
+        row["id"]: begun_from_row("new", {**row, "begun_at": times[row["id"]]}) for row in ordered if row["id"] in times
+    }
 
 
 @cache
@@ -344,23 +293,10 @@ def record_refusal(connection: Connection, call: Call, refusal: Refusal, texts: 
 
     Refusals of one flow by one limit share a row for each run, principal and hour, which tells the first of them and
     counts the others. So a loop of refused calls fills no disk.
-
-    Args:
-        connection: In a transaction.
-        call: The call, as its caller gave it.
-        refusal: Why it was refused.
-        texts: Which words of the call and of the reason are kept.
-        now: The time by this machine.
     """
-    call = _as_recorded(connection, call, now)
-    shared = [
-        "refused",
-        refusal.limit,
-        call.flow_id,
-        call.principal,
-        call.run_id,
-        window_start("hour", now).isoformat(),
-    ]
+    call = _as_recorded(call)
+    hour = window_start("hour", now).isoformat()
+    shared = ["refused", refusal.limit, call.flow_id, call.principal, call.run_id, hour]
     row = {
         **_row_of(call, texts),
         "id": uuid.uuid4().hex,

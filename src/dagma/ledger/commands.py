@@ -3,11 +3,11 @@
 import argparse
 import socket
 import sys
-import time
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
+
+from sqlalchemy import ColumnElement
 
 from dagma import environment
 from dagma.ledger.admission import begun_from_row
@@ -16,36 +16,20 @@ from dagma.ledger.database import Database, utc_now
 from dagma.ledger.errors import LedgerError
 from dagma.ledger.formats import FORMATS, printable, show_decimal, show_value, write_records
 from dagma.ledger.ledger_settings import LedgerSettings, setting_from
-from dagma.ledger.migrate import DEFAULT_APP_ROLE, migrate
+from dagma.ledger.migrate import migrate
 from dagma.ledger.pruning import keep_days_from_environment
 from dagma.ledger.quotas import window_start
-from dagma.ledger.reports import (
-    Filter,
-    NamedFlow,
-    Record,
-    all_calls,
-    find_calls,
-    last_calls,
-    resolve_flow,
-    resolve_run,
-    standings,
-)
-from dagma.ledger.tables import calls as calls_table
+from dagma.ledger.reports import ALL, Record, all_calls, find_calls, last_calls, of_flow, of_run, standings
+from dagma.ledger.tables import calls
 from dagma.ledger.texts import storable
-from dagma.ledger.totals import GROUPS, By, Sums, groups, total_of, totals
+from dagma.ledger.totals import FIGURES, GROUPS, By, sums
 
-COLUMNS = [*calls_table.c.keys(), "rejected_at", "rejected_reason"]
+COLUMNS = [*calls.c.keys(), "rejected_at", "rejected_reason"]
 TAIL_COLUMNS = [
     *("id", "begun_at", "flow", "state", "attempt", "seconds", "tokens", "cost", "model", "principal", "run", "error")
 ]
 LIMIT_COLUMNS = ["limit", "flow", "principal", "used", "left", "frees_at"]
-FIGURES = list(Sums.__dataclass_fields__)
-TOTAL_COLUMNS = ["window", "flow", *FIGURES]
-ALL = "all"
-FOLLOW_SECONDS = 1.0
-FOLLOW_ROWS = 200
 MOST_ROWS = 100_000
-DECISIONS = {"resend": "is sent again by the next retry of its run", "give_up": "is not sent again"}
 AGES = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 
@@ -55,8 +39,7 @@ def add_parser(subparsers: Any) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     tail = commands.add_parser("tail", help="show the last calls")
-    tail.add_argument("-n", "--count", type=parse_count, default=20, help="how many (default: %(default)s)")
-    tail.add_argument("-f", "--follow", action="store_true", help="go on with new calls until Ctrl-C")
+    tail.add_argument("-n", "--count", type=int, default=20, help="how many (default: %(default)s)")
     _add_filter(tail)
     _add_format(tail, "table")
     tail.set_defaults(handler=run_tail)
@@ -72,9 +55,9 @@ def add_parser(subparsers: Any) -> None:
     export.set_defaults(handler=run_export)
 
     usage = commands.add_parser("usage", help="show quotas, and what was used")
-    _add_flow(usage)
-    usage.add_argument("--since", type=parse_time, help="sums from then on, instead of this hour, day and month (UTC)")
-    usage.add_argument("--by", choices=GROUPS, help="a row for each of these (default: flow; since this month began)")
+    usage.add_argument("--since", type=parse_time, help="sums alone, from then on (default: since this month began)")
+    usage.add_argument("--by", choices=GROUPS, help="sums alone, a row for each of these (default: flow)")
+    usage.add_argument("--flow", type=storable, help="sums alone, of this flow: its endpoint name, name or id")
     _add_format(usage, "table")
     usage.set_defaults(handler=run_usage)
 
@@ -86,38 +69,22 @@ def add_parser(subparsers: Any) -> None:
     )
     choice = resolve.add_mutually_exclusive_group(required=True)
     choice.add_argument(
-        "--resend",
-        dest="decision",
-        action="store_const",
-        const="resend",
-        help="the next retry of its run sends it again; it may have been paid for",
+        "--resend", action="store_true", help="the next retry of its run sends it again; it may have been paid for"
     )
     choice.add_argument(
-        "--give-up",
-        dest="decision",
-        action="store_const",
-        const="give_up",
-        help="each retry of its run fails at it, without a look for its answer",
+        "--give-up", action="store_true", help="each retry of its run fails at it, without a look for its answer"
     )
     resolve.set_defaults(handler=run_resolve)
 
     tables = commands.add_parser("migrate", help="create or upgrade the tables, as their owner")
-    tables.add_argument("--url", help="the owner's URL (default: DAGMA_LEDGER_OWNER_URL, else DAGMA_LEDGER_URL)")
-    tables.add_argument(
-        "--app-role", help=f"the application's role, which gets few rights (default: {DEFAULT_APP_ROLE}, if it exists)"
-    )
     tables.set_defaults(handler=run_migrate)
 
 
 def run_tail(arguments: argparse.Namespace) -> int:
-    """Show the last calls, and with `--follow` those that come."""
+    """Show the last calls."""
     database = LedgerSettings.from_environment().open().database
-    which = _filter(arguments, database)
-    recent = last_calls(database, max(arguments.count, FOLLOW_ROWS), which)
-    _write_tail(recent[max(len(recent) - arguments.count, 0) :], arguments.format)
-    if arguments.follow:
-        with suppress(KeyboardInterrupt):
-            _follow(database, which, arguments.format, {record["id"] for record in recent})
+    count = min(max(arguments.count, 0), MOST_ROWS)
+    _write_tail(last_calls(database, count, *_filter(arguments, database)), arguments.format)
     return 0
 
 
@@ -139,46 +106,30 @@ def run_show(arguments: argparse.Namespace) -> int:
 def run_export(arguments: argparse.Namespace) -> int:
     """Write all calls that fit, with all their fields."""
     database = LedgerSettings.from_environment().open().database
-    write_records(all_calls(database, _filter(arguments, database)), COLUMNS, arguments.format, sys.stdout)
+    write_records(all_calls(database, *_filter(arguments, database)), COLUMNS, arguments.format, sys.stdout)
     return 0
 
 
 def run_usage(arguments: argparse.Namespace) -> int:
-    """Show where each quota stands and the totals of the current windows; with `--since` or `--by` the sums alone."""
+    """Show where each quota stands and, in a table, what this month used; with an option, the sums alone."""
     ledger = LedgerSettings.from_environment().open()
-    database = ledger.database
-    with database.read() as connection:
-        now = database.now(connection)
-    flow = _flow(arguments, database)
-    if arguments.since or arguments.by:
-        _write_groups(database, arguments, flow, now)
-        return 0
-    limits = [
-        {
-            "limit": str(standing.limit),
-            "flow": standing.flow or ALL,
-            "principal": ALL if standing.principal is None else standing.principal or None,
-            "used": standing.used,
-            "left": standing.left,
-            "frees_at": standing.frees_at,
-        }
-        for standing in standings(database, ledger.limits, now)
-        if flow is None or standing.flow is None or standing.flow in flow.names
-    ]
-    sums = [{**vars(total), "flow": total.name or ALL} for total in totals(database, now, flow.ids if flow else None)]
+    with ledger.database.read() as connection:
+        now = ledger.database.now(connection)
+    if arguments.flow is not None:
+        of_flow(ledger.database, arguments.flow)  # or it is told
+    elif not (arguments.since or arguments.by):
+        limits = standings(ledger.database, ledger.limits, now)
+        if limits or arguments.format != "table":
+            write_records(limits, LIMIT_COLUMNS, arguments.format, sys.stdout)
+        if arguments.format != "table":
+            return 0
+        print("" if limits else "No quotas are set (DAGMA_QUOTAS).\n")
+    by: By = arguments.by or "flow"
+    since = arguments.since or window_start("month", now)
+    lines = [{**line, by: line["name"]} for line in sums(ledger.database, by, since, arguments.flow)]
     if arguments.format == "table":
-        if limits:
-            write_records(limits, LIMIT_COLUMNS, "table", sys.stdout)
-            print()
-        else:
-            print("No quotas are set (DAGMA_QUOTAS).\n")
-        write_records(sums, TOTAL_COLUMNS, "table", sys.stdout)
-    else:
-        merged = ["kind", *LIMIT_COLUMNS, *(column for column in TOTAL_COLUMNS if column != "flow")]
-        empty = dict.fromkeys(merged)
-        lines = [{**empty, "kind": "limit", **line} for line in limits]
-        lines += [{**empty, "kind": "total", **line} for line in sums]
-        write_records(lines, merged, arguments.format, sys.stdout)
+        lines += [{**line, by: ALL} for line in sums(ledger.database, None, since, arguments.flow)]
+    write_records(lines, [by, *FIGURES], arguments.format, sys.stdout)
     return 0
 
 
@@ -186,39 +137,28 @@ def run_resolve(arguments: argparse.Namespace) -> int:
     """Say what becomes of a call that was sent and whose end nobody saw."""
     ledger = LedgerSettings.from_environment().open()
     call = _the_call(find_calls(ledger.database, arguments.name), arguments.name)
-    if arguments.decision == "give_up" and call["rejected_at"] is not None:
+    if arguments.give_up and call["rejected_at"] is not None:
         raise LedgerError(f"Call {call['id']} was decided to be sent again before, and that can't be taken back.")
     by = f"decided by {environment.user_name()}@{socket.gethostname()} with `dagma ledger resolve`"
-    decide = ledger.resend if arguments.decision == "resend" else ledger.give_up
+    decide = ledger.resend if arguments.resend else ledger.give_up
     decide(begun_from_row("unknown", call), by)
     (recorded,) = find_calls(ledger.database, call["id"])
     if recorded["state"] != "unknown":
         raise LedgerError(f"Call {call['id']} is {recorded['state']} by now: nothing is left to decide.")
-    print(f"Call {call['id']} {DECISIONS[arguments.decision]}.")
-    if arguments.decision == "resend" and call["run_id"]:
+    print(
+        f"Call {call['id']} is {'sent again by the next retry of its run' if arguments.resend else 'not sent again'}."
+    )
+    if arguments.resend and call["run_id"]:
         print(f"Retry run {call['run_id']} from failure.")
     return 0
 
 
-def run_migrate(arguments: argparse.Namespace) -> int:
+def run_migrate(_: argparse.Namespace) -> int:
     """Create or upgrade the tables."""
-    owner_url = arguments.url or setting_from("DAGMA_LEDGER_OWNER_URL")
-    url = owner_url or LedgerSettings.from_environment().url
-    app_role = arguments.app_role or setting_from("DAGMA_LEDGER_APP_ROLE")
-    version = migrate(url, app_role, keep_days_from_environment())
+    url = setting_from("DAGMA_LEDGER_OWNER_URL") or LedgerSettings.from_environment().url
+    version = migrate(url, setting_from("DAGMA_LEDGER_APP_ROLE"), keep_days_from_environment())
     print(f"The ledger's tables are at version {version}.")
     return 0
-
-
-def parse_count(text: str) -> int:
-    """Read how many calls to show.
-
-    Raises:
-        argparse.ArgumentTypeError: It is no whole number, or more than fit on a screen and in memory.
-    """
-    if text.isascii() and text.isdecimal() and int(text) <= MOST_ROWS:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no whole number up to {MOST_ROWS}; `export` writes all calls")
 
 
 def parse_time(text: str) -> datetime:
@@ -238,59 +178,40 @@ def parse_time(text: str) -> datetime:
         ) from None
 
 
-def _follow(database: Database, which: Filter, form: str, seen: set[str]) -> None:
-    # By what was seen rather than by time: the clocks of several machines are never quite the same.
-    while True:
-        time.sleep(FOLLOW_SECONDS)
-        records = last_calls(database, FOLLOW_ROWS, which)
-        if fresh := [record for record in records if record["id"] not in seen]:
-            _write_tail(fresh, form, goes_on=True)
-        seen.update(record["id"] for record in fresh)
-
-
 def _add_filter(parser: argparse.ArgumentParser) -> None:
-    _add_flow(parser)
+    parser.add_argument(
+        "--flow", type=storable, help="only flows with this endpoint name or name, or whose id begins so"
+    )
     parser.add_argument("--state", choices=get_args(State), help="only calls in this state")
     parser.add_argument("--run", type=storable, help="only calls of this Dagster run (the beginning of its id will do)")
     parser.add_argument("--since", type=parse_time, help="a time (UTC), or an age such as 24h or 7d")
     parser.add_argument("--until", type=parse_time, help="the same; calls before it")
 
 
-def _add_flow(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--flow", type=storable, help="only this flow (its id or the beginning of it, its endpoint name or name)"
-    )
-
-
 def _add_format(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--format", choices=FORMATS, default=default, help="default: %(default)s")
 
 
-def _flow(arguments: argparse.Namespace, database: Database) -> NamedFlow | None:
-    return resolve_flow(database, arguments.flow) if arguments.flow is not None else None
+def _filter(arguments: argparse.Namespace, database: Database) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if arguments.flow is not None:
+        conditions.append(of_flow(database, arguments.flow))
+    if arguments.run is not None:
+        conditions.append(of_run(database, arguments.run))
+    if arguments.state:
+        conditions.append(calls.c.state == arguments.state)
+    if arguments.since:
+        conditions.append(calls.c.begun_at >= arguments.since)
+    if arguments.until:
+        conditions.append(calls.c.begun_at < arguments.until)
+    return conditions
 
 
-def _filter(arguments: argparse.Namespace, database: Database) -> Filter:
-    flow = _flow(arguments, database)
-    run = resolve_run(database, arguments.run) if arguments.run is not None else None
-    return Filter(flow.ids if flow else None, arguments.state, run, arguments.since, arguments.until)
-
-
-def _write_groups(database: Database, arguments: argparse.Namespace, flow: NamedFlow | None, now: datetime) -> None:
-    by: By = arguments.by or "flow"
-    lines = groups(database, by, arguments.since or window_start("month", now), flow.ids if flow else None)
-    records = [{**vars(line), by: line.name} for line in lines]
-    if arguments.format == "table":
-        records.append({**vars(total_of(lines)), by: ALL})
-    write_records(records, [by, *FIGURES], arguments.format, sys.stdout)
-
-
-def _write_tail(records: list[Mapping[str, Any]], form: str, *, goes_on: bool = False) -> None:
+def _write_tail(records: list[Mapping[str, Any]], form: str) -> None:
     if form == "table":
         write_records([_tail_line(record) for record in records], TAIL_COLUMNS, form, sys.stdout)
     else:
-        write_records(records, COLUMNS, form, sys.stdout, goes_on=goes_on)
-    sys.stdout.flush()
+        write_records(records, COLUMNS, form, sys.stdout)
 
 
 def _tail_line(record: Mapping[str, Any]) -> dict[str, Any]:

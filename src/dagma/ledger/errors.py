@@ -85,34 +85,28 @@ class FlowNotIdentifiedError(LedgerError):
         """Name the limit as the settings do, and the flow as the call does."""
         self.limit = limit
         super().__init__(
-            f"Quota {limit!r} may be for flow {flow!r}, which could not be looked up (the log says why), and which "
-            "the ledger does not know either. Nothing was sent. Try again later, or name the flow in "
-            "DAGMA_QUOTAS as the call does."
+            f"Quota {limit!r} may be for flow {flow!r}, which could not be looked up (the log says why). Nothing was "
+            "sent. Try again later, or name the flow in DAGMA_QUOTAS as the call does."
         )
 
 
 class QuotaExceededError(LedgerError):
     """A limit leaves no room for this call; nothing was sent."""
 
-    def __init__(self, limit: str, used: Decimal, needed: Decimal, frees_at: datetime | None):
+    def __init__(self, limit: str, used: Decimal, needed: Decimal, frees_at: datetime):
         """Say which limit, how much of it is used, and when it frees.
 
         Args:
             limit: The limit as it is written in the settings, such as `calls=1000/day`.
             used: What calls that finished or are in flight use of it (calls, tokens or USD).
             needed: What this call would have added.
-            frees_at: When the limit's window ends and it counts from 0 again (UTC); None where the call needs more than
-                a whole window holds.
+            frees_at: When the limit's window ends and it counts from 0 again (UTC).
         """
         self.limit = limit
         self.used = used
         self.needed = needed
         self.frees_at = frees_at
-        if frees_at is None:
-            outlook, fix = "No window will ever have room for that.", "Raise it in DAGMA_QUOTAS, or lower its reserve."
-        else:
-            outlook, fix = f"It frees at {frees_at:%Y-%m-%d %H:%M} UTC.", "Wait, or raise it in DAGMA_QUOTAS."
         super().__init__(
             f"Quota {limit!r} leaves no room: {show_decimal(used)} used, {show_decimal(needed)} needed for this call. "
-            f"{outlook} Nothing was sent. {fix}"
+            f"It frees at {frees_at:%Y-%m-%d %H:%M} UTC. Nothing was sent. Wait, or raise it in DAGMA_QUOTAS."
         )

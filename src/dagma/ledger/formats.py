@@ -15,9 +15,7 @@ FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20\t\r\n")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def write_records(
-    records: Iterable[Mapping[str, Any]], columns: Sequence[str], form: str, out: TextIO, *, goes_on: bool = False
-) -> None:
+def write_records(records: Iterable[Mapping[str, Any]], columns: Sequence[str], form: str, out: TextIO) -> None:
     """Write records.
 
     Args:
@@ -25,10 +23,7 @@ def write_records(
         columns: Which of their fields, in this order.
         form: `table`, `csv` or `jsonl`.
         out: Where to.
-        goes_on: Whether records were written there before, so that CSV has its header already.
     """
-    if form == "csv" and not goes_on:
-        csv.writer(out).writerow(columns)
     {"table": _write_table, "csv": _write_csv, "jsonl": _write_json_lines}[form](records, columns, out)
 
 
@@ -71,6 +66,7 @@ def _write_table(records: Iterable[Mapping[str, Any]], columns: Sequence[str], o
 def _write_csv(records: Iterable[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> None:
     # Lines end as in RFC 4180: else a lone carriage return in a text would not be quoted, and begin a line.
     writer = csv.writer(out)
+    writer.writerow(columns)
     for record in records:
         writer.writerow([_spreadsheet_cell(record[column]) for column in columns])
 

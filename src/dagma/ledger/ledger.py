@@ -57,7 +57,7 @@ class Ledger:
             texts: Which inputs, answers and error messages are kept: `full`, `redacted` or `none`.
             on_unknown: What callers are to do about an `OutcomeUnknownError`: `fail`, or `resend` and maybe pay twice.
             quotas: Limits, as `parse_quotas` reads them.
-            prices: Own prices, as `Prices.parse` reads them.
+            prices: Own prices, as `Prices` reads them.
             replay_hours: How long raw responses are kept for retries, in hours; ten years at most.
             patience_seconds: How long to wait for a database that is away or restarting.
             clock: Gives the time of this machine, aware. Calls on PostgreSQL are timed by the server's.
@@ -76,7 +76,7 @@ class Ledger:
             )
         self.database = Database(url, clock)
         self.texts = TextPolicy(texts) if isinstance(texts, str) else texts
-        self.prices = Prices.parse(prices)
+        self.prices = Prices(prices)
         self.limits = parse_quotas(quotas)
         self.on_unknown = on_unknown
         self._presence = presence_for(self.database)

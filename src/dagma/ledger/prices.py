@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -16,50 +15,29 @@ NUMBER = r"\d+(?:\.\d+)?"
 CLAUSE = re.compile(rf"(?P<model>\S+?)\s*=\s*(?P<input>{NUMBER})\s*/\s*(?P<output>{NUMBER})")
 
 
-@dataclass(frozen=True)
-class ModelPrice:
-    """An own price in USD per million tokens. `pattern` is a model's name, where `*` stands for anything."""
-
-    pattern: str
-    input: Decimal
-    output: Decimal
-
-    def fits(self, model: str) -> bool:
-        """Tell whether this is the price of a model, whose name is in lower case."""
-        return re.fullmatch(re.escape(self.pattern).replace(r"\*", ".*"), model) is not None
-
-
 class Prices:
     """The price of tokens by model."""
 
-    def __init__(self, own: Sequence[ModelPrice] = ()):
-        """Set own prices, which win over the bundled list.
+    def __init__(self, own: str = ""):
+        """Read own prices from a setting. They win over the bundled list.
 
         Args:
-            own: The first whose pattern fits a model's name counts; upper and lower case are the same.
-        """
-        self.own = tuple(own)
-
-    @classmethod
-    def parse(cls, text: str) -> "Prices":
-        """Read own prices from a setting.
-
-        Args:
-            text: Like `gpt-4o=2.5/10; smollm2*=0/0`: model, USD per million input tokens / output tokens.
+            own: Like `gpt-4o=2.5/10; smollm2*=0/0`: model, USD per million input tokens / output tokens. `*` stands for
+                anything, upper and lower case are the same, and the first that fits counts.
 
         Raises:
             LedgerSettingsError: A clause can't be read.
         """
-        own = []
-        for clause in filter(None, map(str.strip, text.split(";"))):
+        self._own: list[tuple[re.Pattern[str], Decimal, Decimal]] = []
+        for clause in filter(None, map(str.strip, own.split(";"))):
             match = CLAUSE.fullmatch(clause)
             if not match:
                 raise LedgerSettingsError(
                     f"Price {clause!r} can't be read. Write model=input/output in USD per million tokens, "
                     f"separated by semicolons, such as: {EXAMPLE}"
                 )
-            own.append(ModelPrice(match["model"].lower(), Decimal(match["input"]), Decimal(match["output"])))
-        return cls(own)
+            pattern = re.compile(re.escape(match["model"]).replace(r"\*", ".*"), re.IGNORECASE)
+            self._own.append((pattern, Decimal(match["input"]), Decimal(match["output"])))
 
     def cost(self, usages: Sequence[Usage], at: datetime) -> Decimal | None:
         """Price a call.
@@ -84,14 +62,13 @@ class Prices:
     def _cost(self, usage: Usage, at: datetime) -> Decimal | None:
         if usage.model is None:
             return None
-        name = usage.model.lower()
-        own = next((price for price in self.own if price.fits(name)), None)
-        if own is not None and own.input == own.output and usage.total is not None:
-            return own.input * usage.total / MILLION
+        own = next((prices for pattern, *prices in self._own if pattern.fullmatch(usage.model)), None)
+        if own is not None and own[0] == own[1] and usage.total is not None:
+            return own[0] * usage.total / MILLION
         if usage.input_tokens is None or usage.output_tokens is None:
             return None
         if own is not None:
-            return (own.input * usage.input_tokens + own.output * usage.output_tokens) / MILLION
+            return (own[0] * usage.input_tokens + own[1] * usage.output_tokens) / MILLION
         return _bundled_cost(usage.model, usage.input_tokens, usage.output_tokens, at)
 
 

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import cache
 from typing import Any, Literal, cast
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, or_, select, text
+from sqlalchemy import Connection, Select, bindparam, func, or_, select, text
 
-from dagma.ledger.call import MOST_TOKENS, Call
-from dagma.ledger.database import MONEY_PLACES, MOST_USD, UtcTime
+from dagma.ledger.call import Call
+from dagma.ledger.database import MONEY_PLACES
 from dagma.ledger.errors import FlowNotIdentifiedError, LedgerSettingsError, QuotaExceededError
 from dagma.ledger.tables import usage_hours
 
@@ -32,8 +31,7 @@ CLAUSE = re.compile(
 )
 # Mean use is taken over this long, so that an estimate follows what the flow does these days.
 ESTIMATE_DAYS = 31
-NEVER = datetime.max.replace(tzinfo=UTC)
-LOCK = text("SELECT pg_advisory_xact_lock(hashtext('dagma quota'), hashtext(:scope))")
+LOCK = text("SELECT pg_advisory_xact_lock(hashtext('dagma quota'), 0)")
 COLUMNS = {"calls": usage_hours.c.calls, "tokens": usage_hours.c.tokens, "cost": usage_hours.c.cost}
 RECENT_MEANS = select(
     func.sum(usage_hours.c.metered_tokens + usage_hours.c.estimated_tokens).label("tokens"),
@@ -118,22 +116,14 @@ def _parse(clause: str) -> Limit:
             f"{EXAMPLE}"
         )
     unit = cast("Unit", match["unit"])
-    if unit == "calls" and match["reserve"]:
-        raise LedgerSettingsError(f"Quota {clause!r}: a call always counts as one. Leave reserve out.")
-    if unit != "cost" and "." in match["amount"] + (match["reserve"] or ""):
-        raise LedgerSettingsError(f"Quota {clause!r}: {unit} are whole numbers.")
-    if match["principal"] and match["reserve"]:
-        raise LedgerSettingsError(
-            f"Quota {clause!r}: what a call uses depends on its flow. Give reserve to a limit without a principal."
-        )
+    if match["reserve"] and (unit == "calls" or match["principal"]):
+        raise LedgerSettingsError(f"Quota {clause!r}: give reserve to a limit on tokens or cost without a principal.")
     amount, reserve = Decimal(match["amount"]), Decimal(match["reserve"]) if match["reserve"] else None
     if reserve is not None and reserve > amount:
         raise LedgerSettingsError(
             f"Quota {clause!r} would never let a call in: its reserve is more than the whole limit. Lower the reserve, "
             "or raise the limit."
         )
-    if reserve is not None and reserve >= (MOST_TOKENS if unit == "tokens" else MOST_USD):
-        raise LedgerSettingsError(f"Quota {clause!r}: no call uses as much as its reserve. Lower the reserve.")
     return Limit(
         unit=unit,
         amount=amount,
@@ -161,29 +151,18 @@ def window_end(window: Window, at: datetime) -> datetime:
     return start + (timedelta(hours=1) if window == "hour" else timedelta(days=1))
 
 
-@dataclass(frozen=True)
-class Reservation:
-    """What a call is taken to use while it is in flight: tokens, and cost in USD."""
-
-    tokens: int = 0
-    cost: Decimal = Decimal(0)
-
-    def of(self, unit: Unit) -> Decimal:
-        """Give the reservation in a limit's unit; 1 for calls."""
-        return {"calls": Decimal(1), "tokens": Decimal(self.tokens), "cost": self.cost}[unit]
-
-
 class Meter:
     """The limits, applied to calls that are about to be sent."""
 
     def __init__(self, limits: Sequence[Limit]):
         self.limits = tuple(limits)
 
-    def reserve(self, connection: Connection, call: Call, now: datetime) -> Reservation:
-        """Estimate what a call will use, where a limit on tokens or cost applies to it.
+    def reserve(self, connection: Connection, call: Call, now: datetime) -> dict[Unit, Decimal]:
+        """Estimate what a call will use while it is in flight.
 
         Returns:
-            What the limits declare as `reserve`, else the mean of the flow's calls of the last 31 days, else nothing.
+            One call, and where a limit on tokens or cost applies, what the limits declare as `reserve`, else the mean
+            of the flow's calls of the last 31 days, else 0.
         """
         limits = [limit for limit in self._limits_of(call) if limit.unit != "calls"]
         amounts = _declared(limits)
@@ -195,9 +174,8 @@ class Meter:
             if "cost" in missing and means.priced:
                 amounts["cost"] = Decimal(means.cost) / Decimal(means.priced)
         # As exact as the tables are, so that what is used and what is needed add up.
-        return Reservation(
-            tokens=round(amounts.get("tokens", 0)), cost=round(amounts.get("cost", Decimal(0)), MONEY_PLACES)
-        )
+        tokens, cost = amounts.get("tokens", Decimal(0)), amounts.get("cost", Decimal(0))
+        return {"calls": Decimal(1), "tokens": round(tokens, 0), "cost": round(cost, MONEY_PLACES)}
 
     def declared(self, flow_id: str, flow_name: str | None) -> dict[Unit, Decimal]:
         """Give the greatest `reserve` of each unit that the limits on a flow declare."""
@@ -208,16 +186,16 @@ class Meter:
         """Tell whether a limit on cost applies to a flow."""
         return any(limit.unit == "cost" and limit.applies_to(flow_id, flow_name) for limit in self.limits)
 
-    def check(self, connection: Connection, call: Call, reservation: Reservation, now: datetime) -> None:
+    def check(self, connection: Connection, call: Call, reserved: dict[Unit, Decimal], now: datetime) -> None:
         """Refuse a call that was just inserted, if a limit leaves no room for it.
 
-        Callers that share a limit pass here one after the other: each holds a lock until its transaction ends, and
-        sees what those before it took. (SQLite's writers come one at a time anyway.)
+        Callers pass here one after the other: each holds a lock until its transaction ends, and sees what those before
+        it took. (SQLite's writers come one at a time anyway.)
 
         Args:
             connection: In the transaction that inserted the call; the hourly totals count it already.
             call: The call.
-            reservation: What `reserve` gave.
+            reserved: What `reserve` gave.
             now: The time.
 
         Raises:
@@ -230,20 +208,18 @@ class Meter:
             return
         if connection.dialect.name == "postgresql":
             # The sum must be a statement of its own after the lock: a statement sees what was committed when it began.
-            for scope in _lock_scopes(limits, call):
-                connection.execute(LOCK, {"scope": scope})
-        used = _used(connection, limits, now, call)
-        refusals: list[QuotaExceededError] = []
-        for limit, counted in zip(limits, used, strict=True):
-            needed = reservation.of(limit.unit)
+            connection.execute(LOCK)
+        # The one that frees last comes first: when another frees, the call would still be refused.
+        for limit in sorted(limits, key=lambda each: window_end(each.window, now), reverse=True):
+            query = used(limit, now)
+            if limit.flow == EVERY:
+                query = query.where(usage_hours.c.flow_id == call.flow_id)
+            if limit.principal == EVERY:
+                query = query.where(usage_hours.c.principal == call.counted_principal)
+            counted, needed = Decimal(connection.scalar(query) or 0), reserved[limit.unit]
             before = counted - needed
             if counted > limit.amount or before >= limit.amount:
-                fits = 0 < limit.amount >= needed
-                frees_at = window_end(limit.window, now) if fits else None
-                refusals.append(QuotaExceededError(str(limit), before, needed, frees_at))
-        if refusals:
-            # The one that frees last: when another frees, the call would still be refused.
-            raise max(refusals, key=lambda refusal: refusal.frees_at or NEVER)
+                raise QuotaExceededError(str(limit), before, needed, window_end(limit.window, now))
 
     def _refuse_unidentified(self, call: Call) -> None:
         if call.flow_looked_up:
@@ -268,50 +244,16 @@ def _declared(limits: Sequence[Limit]) -> dict[Unit, Decimal]:
     return declared
 
 
-def _lock_scopes(limits: Sequence[Limit], call: Call) -> list[str]:
-    if any(limit.flow is None and limit.principal is None for limit in limits):
-        return ["all flows"]  # all callers come here, so that one lock does for every limit
-    shared: set[str] = set()
-    for limit in limits:
-        if limit.flow is None:
-            shared.add(f"principal {call.counted_principal}")
-            continue
-        # Several flows may have the name of a limit; one flow may be called under its id and its name.
-        shared.update([call.flow_id, call.flow_name or call.flow_id] if limit.flow == EVERY else [limit.flow])
-    return sorted(shared)  # in one order, so that no two callers wait for each other
+def used(limit: Limit, now: datetime) -> Select[Any]:
+    """Sum what a limit's current window holds of the flow and the principal that it names, in USD for cost.
 
-
-def _used(connection: Connection, limits: Sequence[Limit], now: datetime, call: Call) -> list[Decimal]:
-    """Sum what the current windows of a call's limits hold, in USD for cost; calls in flight are included."""
-    values: dict[str, Any] = {
-        **{limit.window: window_start(limit.window, now) for limit in limits},
-        "of_flow": call.flow_id,
-        # Under which calls count that were made before its id was known.
-        "of_name": call.flow_name or call.flow_id,
-        "of_principal": call.counted_principal,
-    }
-    row = connection.execute(_sums_of(tuple(limits)), values).one()
-    return [Decimal(amount or 0) for amount in row]
-
-
-@cache
-def _sums_of(limits: tuple[Limit, ...]) -> Select[Any]:
-    # Kept, because building it takes longer than running it.
-    sums: list[ColumnElement[Any]] = []
-    of_call = usage_hours.c.flow_id.in_([bindparam("of_flow"), bindparam("of_name")])
-    for limit in limits:
-        column = COLUMNS[limit.unit]
-        used = select(func.sum(column, type_=column.type))
-        used = used.where(usage_hours.c.hour >= bindparam(limit.window, type_=UtcTime))
-        if limit.flow is not None:
-            used = used.where(of_call if limit.flow == EVERY else or_(named(limit.flow), of_call))
-        if limit.principal is not None:
-            used = used.where(usage_hours.c.principal == bindparam("of_principal"))
-        # A query of its own, so that the limit of a flow reads no more than that flow's totals.
-        sums.append(used.scalar_subquery())
-    return select(*sums)
-
-
-def named(flow: str) -> ColumnElement[bool]:
-    """Choose the totals of the flow of an id, or of all flows of an endpoint name."""
-    return or_(usage_hours.c.flow_id == flow, usage_hours.c.flow_name == flow)
+    Calls in flight are included. Where the limit is on each flow or principal by itself, that is left to narrow down.
+    """
+    column = COLUMNS[limit.unit]
+    query = select(func.sum(column, type_=column.type).label("used"))
+    query = query.where(usage_hours.c.hour >= window_start(limit.window, now))
+    if limit.flow not in (None, EVERY):
+        query = query.where(or_(usage_hours.c.flow_id == limit.flow, usage_hours.c.flow_name == limit.flow))
+    if limit.principal not in (None, EVERY):
+        query = query.where(usage_hours.c.principal == limit.principal)
+    return query

@@ -4,11 +4,10 @@ Batches of any worker and machine meet in the ledger's database. Each renews its
 short transaction for all calls of that second.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from dagma.ledger.database import Database, insert_once
 from dagma.ledger.tables import servers, shares
@@ -17,8 +16,6 @@ from dagma.ledger.tables import servers, shares
 LEASE_SECONDS = 15.0
 # How far ahead calls are given their times.
 AHEAD_SECONDS = 1.0
-# Holds of batches end by then: a later time is one of a clock that was ahead.
-LONGEST_HOLD_SECONDS = 600.0
 # Of the calls in flight one in so many is left to calls that belong to no batch.
 ROOM_SHARE = 8
 
@@ -97,9 +94,8 @@ class ServerLimits:
         held_until, next_start_at = self._locked(connection, now)
         if wish.held_seconds:
             held_until = max(held_until, now + timedelta(seconds=wish.held_seconds))
-        held_until = min(held_until, now + timedelta(seconds=LONGEST_HOLD_SECONDS))
         slots = self._take_slots(connection, wish, now)
-        first = max(self._bounded_start(next_start_at, max(held_until, now)), held_until, now)
+        first = max(next_start_at, held_until, now)
         starts, next_start_at = self._take_starts(wish.starts if slots else 0, first, now)
         values = {"held_until": held_until, "next_start_at": next_start_at}
         connection.execute(update(servers).where(servers.c.server == self._server).values(values))
@@ -116,27 +112,21 @@ class ServerLimits:
 
     def _take_slots(self, connection: Connection, wish: Wish, now: datetime) -> int:
         of_server = shares.c.server == self._server
-        # A lease that is far too long is one of a clock that was ahead.
-        is_over = or_(shares.c.expires_at < now, shares.c.expires_at > now + timedelta(seconds=2 * LEASE_SECONDS))
-        connection.execute(delete(shares).where(of_server, is_over))
+        connection.execute(delete(shares).where(of_server, shares.c.expires_at < now))
         others = connection.execute(
             select(shares.c.wants, shares.c.slots).where(of_server, shares.c.holder != self._holder)
         ).all()
-        fair = fair_share(self._most_in_flight, wish.slots, [other.wants for other in others])
+        # Each of the others may have an equal part. A batch that waits for its turn wants the first that is free.
+        equal = max(self._most_in_flight // (len(others) + 1), 1)
+        fair = max(self._most_in_flight - sum(min(other.wants, equal) for other in others), 1)
         free = self._most_in_flight - sum(other.slots for other in others)
         # Calls in flight can't be taken back: what others should get of them they get when they have ended.
-        slots: int = max(min(fair, free), wish.in_flight, 0)
+        slots: int = max(min(wish.slots, fair, free), wish.in_flight, 0)
         values = {"wants": wish.slots, "slots": slots, "expires_at": now + timedelta(seconds=LEASE_SECONDS)}
         mine = update(shares).where(of_server, shares.c.holder == self._holder)
         if connection.execute(mine.values(values)).rowcount == 0:
             connection.execute(insert(shares).values(server=self._server, holder=self._holder, **values))
         return slots
-
-    def _bounded_start(self, start: datetime, earliest: datetime) -> datetime:
-        """Come back to this limit from a time that a lower one, or a clock that was ahead, has led to."""
-        if self._most_per_second is None:
-            return start
-        return min(start, earliest + timedelta(seconds=AHEAD_SECONDS + 1 / self._most_per_second))
 
     def _take_starts(self, count: int, first: datetime, now: datetime) -> tuple[tuple[float, ...] | None, datetime]:
         if self._most_per_second is None:
@@ -146,19 +136,3 @@ class ServerLimits:
             starts.append(seconds)
             first += timedelta(seconds=1 / self._most_per_second)
         return tuple(starts), first
-
-
-def fair_share(total: int, own: int, others: Sequence[int]) -> int:
-    """Share out what there is: who wants less than an equal part gets it all, and leaves the rest to the others.
-
-    Who wants more gets 1 at least: a batch that waits for its turn wants the first that is free.
-    """
-    left, wishes = total, sorted([own, *others])
-    for number, wish in enumerate(wishes):
-        part = left // (len(wishes) - number)
-        if wish > part:
-            return max(min(own, part), 1)
-        if wish == own:
-            return own
-        left -= wish
-    return own

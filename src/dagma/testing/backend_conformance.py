@@ -30,7 +30,7 @@ from dagma.calls.retrying import CALL_ERRORS
 from dagma.defs.llm.assets import langflow_run_flow
 from dagma.langflow import LangflowError
 from dagma.ledger import LedgerSettings, QuotaExceededError
-from dagma.ledger.reports import Filter, all_calls
+from dagma.ledger.reports import all_calls
 
 INPUT = "What is the capital of France?"
 
@@ -166,4 +166,4 @@ def asked(ask: Callable[[], Any]) -> Asked:
 
 def rows() -> list[dict[str, Any]]:
     """Read the ledger, the oldest call first."""
-    return [dict(row) for row in all_calls(LedgerSettings.from_environment().open().database, Filter())]
+    return [dict(row) for row in all_calls(LedgerSettings.from_environment().open().database)]

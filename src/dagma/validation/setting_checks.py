@@ -105,7 +105,7 @@ def _checks_of_ledger() -> Iterator[tuple[str, Callable[[], Any]]]:
         "DAGMA_LEDGER_REDACT": lambda pattern: TextPolicy(patterns=[pattern]),
         "DAGMA_LEDGER_ON_UNKNOWN": lambda word: Ledger(_NO_LEDGER, on_unknown=word),
         "DAGMA_QUOTAS": parse_quotas,
-        "DAGMA_PRICES": Prices.parse,
+        "DAGMA_PRICES": Prices,
     }
     for variable, read in readers.items():
         yield variable, partial(_read_if_set, variable, read)

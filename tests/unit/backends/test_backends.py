@@ -16,7 +16,7 @@ from dagma.calls.retrying import is_free_to_retry
 from dagma.environment import SettingError
 from dagma.langflow import BadRequest, LangflowError, MalformedResponse, RateLimited
 from dagma.ledger import LedgerSettings, Usage
-from dagma.ledger.reports import Filter, all_calls
+from dagma.ledger.reports import all_calls
 
 HERE = "unit.backends.examples"
 
@@ -120,7 +120,7 @@ def test_a_chain_that_is_refused_midway_is_not_free_to_retry_and_metered() -> No
         LangChainBackend(target=f"{HERE}:refused_midway").run_flow("hi")
     assert caught.value.outcome == "failed"
     assert not is_free_to_retry(caught.value)
-    (row,) = all_calls(LedgerSettings.from_environment().open().database, Filter())
+    (row,) = all_calls(LedgerSettings.from_environment().open().database)
     assert (row["state"], row["model"], row["total_tokens"]) == ("failed", "gpt-4o", 9)
 
 
@@ -199,7 +199,7 @@ def test_a_setting_that_names_no_backend_is_refused_with_the_reason(
 
 def test_data_that_is_found_later_is_estimated_as_long_as_it_is() -> None:
     examples.Forgetful().run_flow("hi")
-    (row,) = all_calls(LedgerSettings.from_environment().open().database, Filter())
+    (row,) = all_calls(LedgerSettings.from_environment().open().database)
     assert (row["state"], row["estimated_tokens"]) == ("answered", 2)
 
 
@@ -223,9 +223,7 @@ def test_what_no_answer_can_be_read_of_has_failed_and_is_sent_again(given: Any) 
         with pytest.raises(MalformedResponse) as caught:
             backend.run_flow("hi")
         assert caught.value.outcome == "failed"
-    assert "unknown" not in {
-        row["state"] for row in all_calls(LedgerSettings.from_environment().open().database, Filter())
-    }
+    assert "unknown" not in {row["state"] for row in all_calls(LedgerSettings.from_environment().open().database)}
 
 
 def test_a_read_that_gives_no_answer_fails_the_call_for_certain() -> None:
@@ -258,7 +256,7 @@ def test_tokens_of_a_chain_that_ends_in_an_error_are_metered(name: str) -> None:
     with pytest.raises(LangflowError) as caught:
         LangChainBackend(target=f"{HERE}:{name}").run_flow("hi")
     assert caught.value.outcome == "failed", "its model was paid"
-    (row,) = all_calls(LedgerSettings.from_environment().open().database, Filter())
+    (row,) = all_calls(LedgerSettings.from_environment().open().database)
     assert (row["state"], row["total_tokens"]) == ("failed", 9)
 
 

@@ -16,7 +16,7 @@ from dagma.batches.row_result import RowResult
 from dagma.batches.tables_database import TablesDatabase, tables_from_environment
 from dagma.calls.call_policy import CallPolicy
 from dagma.ledger.ledger_settings import ledger_from_environment
-from dagma.ledger.reports import Filter, all_calls
+from dagma.ledger.reports import all_calls
 from dagma.testing import FakeAnswer, FakeCall, FakeLangflow, RecordedRequest
 
 FLOW_ID = "5c0ffee0-3333-4000-8000-000000000001"
@@ -82,7 +82,7 @@ def ask(rows: Any, **options: Any) -> dict[str, RowResult]:
 
 def ledger_rows() -> list[dict[str, Any]]:
     """The calls that the ledger has."""
-    return [dict(row) for row in all_calls(ledger_from_environment().database, Filter())]
+    return [dict(row) for row in all_calls(ledger_from_environment().database)]
 
 
 def sends(fake: FakeLangflow) -> list[RecordedRequest]:

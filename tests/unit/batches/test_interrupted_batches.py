@@ -26,7 +26,7 @@ from dagma.batches.tables_database import TablesDatabase
 from dagma.calls.request import Caller
 from dagma.ledger.grouped_ledger import GroupedLedger
 from dagma.ledger.ledger_settings import ledger_from_environment
-from dagma.ledger.reports import Filter, all_calls
+from dagma.ledger.reports import all_calls
 from dagma.ledger.tables import shares
 from dagma.testing import FakeLangflow
 
@@ -122,7 +122,7 @@ def test_a_cancelled_batch_does_not_wait_for_a_ledger_that_hangs(
     assert not went_on.is_set()
     goes_on.set()
     ledger = ledger_from_environment().database
-    wait_for("the end of the calls", lambda: all(row["state"] != "begun" for row in all_calls(ledger, Filter())))
+    wait_for("the end of the calls", lambda: all(row["state"] != "begun" for row in all_calls(ledger)))
     again = ask(reviews(20))
     assert [result.error for result in again.values() if result.error] == []
     assert len(flow.inputs) == len(set(flow.inputs)) == 20

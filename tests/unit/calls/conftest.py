@@ -19,7 +19,7 @@ from dagma.backends.backend import Backend
 from dagma.backends.langflow.langflow_resource import langflow_from_environment
 from dagma.defs.llm.assets import langflow_run_flow
 from dagma.ledger import LedgerSettings
-from dagma.ledger.reports import Filter, all_calls
+from dagma.ledger.reports import all_calls
 from dagma.testing import FakeAnswer, FakeCall, FakeLangflow, Fault, RecordedRequest
 
 ASSET = "langflow_run_flow"
@@ -171,7 +171,7 @@ def execute(
 def rows() -> list[dict[str, Any]]:
     """The ledger's rows, oldest first."""
     database = LedgerSettings.from_environment().open().database
-    return [dict(row) for row in all_calls(database, Filter())]
+    return [dict(row) for row in all_calls(database)]
 
 
 def sends(fake: FakeLangflow) -> list[RecordedRequest]:

@@ -26,7 +26,7 @@ from dagma.langflow import (
     Unreachable,
 )
 from dagma.ledger import Begun, Call, Ledger, OutcomeUnknownError, Usage
-from dagma.ledger.reports import Filter, all_calls
+from dagma.ledger.reports import all_calls
 
 ANSWER = {"text": "a dear answer", "session_id": "s-1"}
 USED = Usage(model="gpt-4o", input_tokens=30, output_tokens=8)
@@ -107,7 +107,7 @@ class CancelledCaller(Caller):
 
 
 def row(ledger: Ledger) -> dict[str, Any]:
-    (only,) = all_calls(ledger.database, Filter())
+    (only,) = all_calls(ledger.database)
     return dict(only)
 
 

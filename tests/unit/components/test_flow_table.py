@@ -16,7 +16,7 @@ from dagma import FlowTable, StoredTable, flow_table, langflow_from_environment
 from dagma.batches.errors import RowsError
 from dagma.batches.tables_database import TablesDatabase
 from dagma.ledger import LedgerSettings
-from dagma.ledger.reports import Filter, all_calls
+from dagma.ledger.reports import all_calls
 from dagma.testing import FakeLangflow
 
 YAML = """
@@ -77,7 +77,7 @@ def test_five_lines_of_yaml_make_a_table_that_is_shown_and_checked(
     assert (check.check_name, check.passed) == ("rows_failed", True)
     (spec,) = declared(YAML).check_specs
     assert spec.description == "Fails if rows of the table have no answer."
-    calls = list(all_calls(LedgerSettings.from_environment().open().database, Filter()))
+    calls = list(all_calls(LedgerSettings.from_environment().open().database))
     assert sorted((call["run_id"], call["row_key"]) for call in calls) == [(result.run_id, "1"), (result.run_id, "2")]
 
     again = metadata_of(materialize([reviews, declared(YAML)], instance))

@@ -21,7 +21,7 @@ from dagma.ledger import (
 )
 from dagma.ledger.database import Database, utc_now
 from dagma.ledger.grouped_ledger import GroupedLedger
-from dagma.ledger.reports import Filter, last_calls
+from dagma.ledger.reports import last_calls
 from dagma.ledger.totals import recent_means
 
 PASSWORD = "hunter2-secret"
@@ -141,7 +141,7 @@ def test_a_report_that_gets_no_connection_says_that_the_ledger_is_unavailable(
     )
     ledger = make_ledger()
     with ledger.database.read(), pytest.raises(LedgerUnavailableError, match="QueuePool limit"):
-        last_calls(ledger.database, 1, Filter())
+        last_calls(ledger.database, 1)
 
 
 def test_an_sqlite_ledger_makes_its_own_tables(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_several_processes_may_meet_a_new_file_at_once(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/ledger.db"
     children = [subprocess.Popen([sys.executable, "-c", script, url, str(number)]) for number in range(3)]
     assert [child.wait(60) for child in children] == [0, 0, 0]
-    assert len(last_calls(Database(url), 10, Filter())) == 3
+    assert len(last_calls(Database(url), 10)) == 3
 
 
 def test_settings_come_from_the_environment(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ AT = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def cost(prices: str, *usages: Usage) -> Decimal | None:
-    return Prices.parse(prices).cost(usages, AT)
+    return Prices(prices).cost(usages, AT)
 
 
 def used(model: str | None, inputs: int | None = 1000, outputs: int | None = 100, total: int | None = None) -> Usage:
@@ -58,5 +58,5 @@ def test_a_call_of_several_models_has_a_price_if_all_of_them_have() -> None:
 @pytest.mark.parametrize("clause", ["gpt-4o", "gpt-4o=1", "gpt-4o=1/-2", "=1/2", "gpt-4o=1/2/3", "gpt-4o=free"])
 def test_a_clause_that_can_not_be_read_is_named_with_an_example(clause: str) -> None:
     with pytest.raises(LedgerSettingsError, match=r"USD per million tokens.*such as: gpt-4o=") as caught:
-        Prices.parse(f"a=1/1; {clause}")
+        Prices(f"a=1/1; {clause}")
     assert repr(clause) in str(caught.value)
