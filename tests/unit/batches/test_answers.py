@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dagma.batches.json_answers import closed, columns_of
+from dagma.batches.json_answers import columns_of, objects_in
 from dagma.batches.output_columns import AnswerFault, OutputColumns
 from dagma.batches.row_templates import RowTemplates
 from dagma.batches.values import fitting, key_text, kind_of, plain
@@ -98,13 +98,10 @@ def test_what_fits_is_read_from_anywhere_in_an_answer(label: str, score: int, mo
     assert columns_of(Answer(text=None, outputs={"Data-1": {**more, **expected}}), LABELS) == expected
 
 
-@FEW
-@given(st.dictionaries(st.text(min_size=1), JSON, min_size=1, max_size=3), st.integers(1, 4))
-def test_missing_brackets_at_the_end_are_added(value: dict[str, Any], missing: int) -> None:
-    text = json.dumps({"outer": [value]})
-    assert json.loads(closed(text)) == {"outer": [value]}
-    cut = text[: -min(missing, 3)]  # of the closing }]}
-    assert json.loads(closed(cut)) == {"outer": [value]}
+@pytest.mark.parametrize("missing", [1, 2, 3])
+def test_missing_brackets_at_the_end_are_added(missing: int) -> None:
+    text = json.dumps({"outer": [{"inner": "a { b"}]})
+    assert list(objects_in(text[:-missing])) == [{"outer": [{"inner": "a { b"}]}]
 
 
 @FEW
@@ -140,7 +137,7 @@ def test_a_fault_is_named(said: str, fault: str) -> None:
     ("said", "score"),
     [
         ('{"label": "Positive.", "score": "3"}', 3),
-        ('{"label":"positive","score":4.0,}', 4),
+        ('{"label":"positive","score":4.0', 4),
         ('{"label":"positive","score":4,"why":"It\nsays so."}', 4),
         ('Maybe {"label": "negative", "score": 1}?</think>{"label":"positive","score":4}', 4),
     ],
