@@ -166,7 +166,7 @@ def test_an_answer_that_does_not_fit_is_asked_for_again_with_its_fault(fake: Fak
     results = ask(reviews(1), output=LABELS)
     assert results["1"].output == {"label": "positive", "reason": "as it says"}
     assert (results["1"].attempts, results["1"].tokens) == (2, 76)
-    assert 'label is "meh", which is none of "positive", "negative".' in flow.inputs[1]
+    assert 'label is "meh": none of "positive", "negative".' in flow.inputs[1]
     assert len(ledger_rows()) == 2
 
 
@@ -362,8 +362,8 @@ def test_an_argument_that_cant_be_used_is_told_before_anything_is_read(fake: Fak
         ({"input": "{{ text }}"}, r"uses text, .* Columns are written \{\{ row\.NAME"),
         ({"input": "{{ row.text "}, "can't be read"),
         ({"output": {}}, "declares no columns"),
-        ({"output": {"label": {"enum": []}}}, "enum without values"),
-        ({"output": {"label": "word"}}, "the type 'word'"),
+        ({"output": {"label": {"enum": []}}}, "enum: Tuple should have at least 1 item"),
+        ({"output": {"label": "word"}}, "type: Input should be 'string'"),
         ({"output": {"error": "string"}}, "a column of every table"),
         ({"output": {"id": "string"}}, "the column 'id' of key"),
         ({"keep": "text"}, "Write a list of columns"),
@@ -371,7 +371,7 @@ def test_an_argument_that_cant_be_used_is_told_before_anything_is_read(fake: Fak
         ({"input": None}, "input has None, which is no text"),
         ({"max_cost_usd": "5$"}, "Write USD as a number"),
         ({"tweaks": {"temperature": 0}}, "Write {component id: {field: value}}"),
-        ({"output": {"label": {"enum": [True, False]}}}, "quote them: 'yes'"),
+        ({"output": {"label": {"enum": [True, False]}}}, "quote words such as 'yes'"),
         ({"keep": ["call_id"]}, "a column of every table"),
     ):
         with pytest.raises(RowsError, match=told.replace("(", r"\(")):
