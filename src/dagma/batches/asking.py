@@ -16,7 +16,7 @@ from dagma.batches.errors import BatchStopped, TableError
 from dagma.batches.pace import Pace
 from dagma.batches.progress import Progress
 from dagma.batches.row_calls import Abandoned, AskedRow, RowCalls
-from dagma.batches.row_crew import MOST_ROWS, Crew, RowGroups
+from dagma.batches.row_crew import Crew
 from dagma.batches.row_result import RowResult
 from dagma.batches.staged_rows import StagedRow, StagedRows
 from dagma.langflow import LangflowError
@@ -28,6 +28,9 @@ from dagma.wording import counted
 WRITE_SECONDS = 0.5
 WRITE_ROWS = 200
 POLL_SECONDS = 0.2
+# Rows begin so long before they are asked, and at most so many together: those that take longer begin one by one.
+AHEAD_SECONDS = 0.5
+AHEAD_ROWS = 32
 # How long the end of a batch waits for a ledger that does not answer: who cancels a run does not wait longer.
 END_SECONDS = 2.0
 
@@ -66,7 +69,6 @@ class Asking:
         self._calls = calls
         self._row_cost = row_cost
         self._crew = Crew(calls.ask)
-        self._groups = RowGroups()
         self._staged = staged
         self._has_equal_rows = staged.count("equal") > 0
         self._most_cost = settings.max_cost_usd
@@ -146,7 +148,7 @@ class Asking:
     def _give(self, rows: Iterator[StagedRow]) -> bool:
         """Give rows to the threads, some of them ahead; tell whether there are more."""
         while self._stopped is None and not self._pace.seconds_held and (room := self._room()) > 0:
-            count = self._affordable(min(self._groups.next_size(self._asked), room))
+            count = self._affordable(min(self._group_size, room))
             if not count:
                 if self._crew.given:
                     return True
@@ -159,21 +161,21 @@ class Asking:
             for row in group:
                 if row.fault is not None:
                     self._count(AskedRow(row, _faulty(row)))
-            ready, have_begun = self._calls.prepare([row for row in group if row.fault is None])
-            if not have_begun:
-                # A limit has little room, or they were asked before: no row waits for others.
-                self._groups.shrink()
-            self._crew.give(ready)
+            self._crew.give(self._calls.prepare([row for row in group if row.fault is None]))
         return self._stopped is None
+
+    @property
+    def _group_size(self) -> int:
+        return min(max(round(self._progress.rows_per_second * AHEAD_SECONDS), 1), AHEAD_ROWS)
 
     def _room(self) -> int:
         """Say how many more rows may be given: for the threads that wait, or for all of them to find the next one."""
         # Threads go on with rows that wait, even if the last one was one failure too many.
-        could_fail = self._progress.failed + self._crew.given + MOST_ROWS
+        could_fail = self._progress.failed + self._crew.given + AHEAD_ROWS
         may_wait = self._most_failures is None or could_fail <= self._most_failures
-        size = self._groups.size
+        size = self._group_size
         if may_wait and self._pace.level and size > 1 and self._crew.waiting <= size // 2:
-            return MOST_ROWS
+            return AHEAD_ROWS
         return self._pace.level - self._crew.given
 
     def _take(self) -> None:

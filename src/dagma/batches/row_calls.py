@@ -54,12 +54,7 @@ class Abandoned(Exception):  # noqa: N818 (it says what happened)
 
 @dataclass(frozen=True)
 class ReadyRow:
-    """A row that is about to be asked.
-
-    Attributes:
-        row: The row.
-        path: Its first call, which has begun or can; None where its thread is to begin it.
-    """
+    """A row that is about to be asked, and its first call, if that has begun or can: else its thread begins it."""
 
     row: StagedRow
     path: CallPath | None = None
@@ -118,21 +113,17 @@ class RowCalls:
         self._pace = pace
         self._over = over
 
-    def prepare(self, rows: Sequence[StagedRow]) -> tuple[list[ReadyRow], bool]:
-        """Begin the first calls of rows in one transaction, before threads ask them.
-
-        Returns:
-            The rows; and whether the call of each has begun. The others are begun right before they are sent.
-        """
+    def prepare(self, rows: Sequence[StagedRow]) -> list[ReadyRow]:
+        """Begin the first calls of rows in one transaction, before threads ask them, as far as that can be."""
         if not rows:
-            return [], True
+            return []
         flow = self._current_flow()
         # Rows differ in what their fields hold and in whether they name a session, and not in which fields they have.
         sample = next((row for row in rows if row.session is not None), rows[0])
         tells_unsent = self._backend.tells_unsent(self._request(sample, sample.input, 0))
         ready = [ReadyRow(row, self._first_call(row, flow, tells_unsent)) for row in rows]
-        calls = [each.path.call for each in ready if each.path is not None]
-        return ready, self._ledger.begin_ahead(calls) and len(calls) == len(rows)
+        self._ledger.begin_ahead([each.path.call for each in ready if each.path is not None])
+        return ready
 
     def _first_call(self, row: StagedRow, flow: FlowReference, tells_unsent: bool) -> CallPath | None:
         """Prepare the first call of a row; None where it is not to begin before it is sent."""
