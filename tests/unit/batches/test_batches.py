@@ -123,15 +123,6 @@ def test_kept_columns_stay_current_without_a_call(fake: FakeLangflow, database: 
     assert len(sends(fake)) == 2
 
 
-def test_a_kept_column_becomes_wider_where_later_rows_need_it(fake: FakeLangflow, database: TablesDatabase) -> None:
-    for value in (1, 2.5, True, "many"):
-        ask([{"id": 1, "text": "a", "n": value}, {"id": 2, "text": "b", "n": None}], keep=["n"])
-        assert stored(database, "labels", "id", "n") == [
-            {"id": 1, "n": value if not isinstance(value, bool) else "true"},
-            {"id": 2, "n": None},
-        ]
-
-
 def test_fields_and_session_are_templates_too(fake: FakeLangflow) -> None:
     field = next(iter(json.loads((ROOT / "flows/echo.json").read_text())["data"]["nodes"]))["id"]
     fake.add_flow("echoing", flow=json.loads((ROOT / "flows/echo.json").read_text()), endpoint_name="echoing")
