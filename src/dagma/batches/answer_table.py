@@ -30,7 +30,6 @@ from dagma.batches.staged_rows import StagedRow
 from dagma.batches.table_columns import INTERNAL_COLUMNS, OWN_COLUMNS, RESULT_COLUMNS, create_table, fit_table, kind_of
 from dagma.batches.tables_database import TablesDatabase
 from dagma.batches.values import Kind, fitting, plain
-from dagma.ledger.totals import Means
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 CHUNK_ROWS = 1_000
@@ -287,15 +286,6 @@ class AnswerTable:
         )
         with self._database.begin() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
-
-    def means(self) -> Means:
-        """Say what a row took on average, of those that were asked by themselves."""
-        table = self.table
-        measured = (func.avg(table.c[name]) for name in ("tokens", "cost_usd", "seconds"))
-        query = select(func.count(), *measured).where(table.c.attempts > 0, table.c.error_kind.is_(None))
-        with self._database.begin() as connection:
-            count, *means = connection.execute(query).one()
-        return Means(count, *(None if mean is None else float(mean) for mean in means))
 
     def _these(self, keys: Iterable[str]) -> tuple[Any, ...]:
         return (self.table.c.partition_key == self.partition, self.table.c.row_key.in_(list(keys)))

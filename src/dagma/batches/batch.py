@@ -203,35 +203,30 @@ class Batch:
         rows = min(to_ask, self._settings.sample or to_ask)
         if not rows:
             return
-        means, whose = self._means(flow)
+        means = self._means(flow)
         self._row_cost, most_usd = means.cost_usd, self._settings.max_cost_usd
         if most_usd is not None and means.cost_usd is not None and means.cost_usd * rows > most_usd:
             raise BatchStopped(
                 f"{counted(rows, 'rows')} will cost about {means.cost_usd * rows:.4f} USD, by the "
-                f"{means.cost_usd:.6f} USD that {whose} cost on average, and max_cost_usd is {most_usd:g}. Nothing "
-                "was sent. Raise it, or set sample to ask fewer rows."
+                f"{means.cost_usd:.6f} USD that the latest calls of the flow cost on average, and max_cost_usd is "
+                f"{most_usd:g}. Nothing was sent. Raise it, or set sample to ask fewer rows."
             )
         if means.tokens is None and means.seconds is None:
             self._caller.log.info("%s rows are asked. What they will take is not known yet.", f"{rows:,}")
             return
         at_once = min(self._settings.concurrency, rows)
         told = tell_estimate(means, rows, at_once / means.seconds if means.seconds else 0.0)
-        self._caller.log.info("Estimate, by what %s took: %s, if %d are in flight.", whose, told, at_once)
+        calls = counted(means.calls, "calls")
+        self._caller.log.info("Estimate, by the latest %s of the flow: %s, if %d are in flight.", calls, told, at_once)
 
-    def _means(self, flow: FlowReference) -> tuple[Means, str]:
-        """Give what a row of the table took on average, or a call of the flow where none did, and tell which."""
-        if self._table is not None:
-            means = self._table.means()
-            if means.cost_usd is not None or means.tokens is not None:
-                return means, "a row of this table"
+    def _means(self, flow: FlowReference) -> Means:
         try:
-            means = recent_means(self._ledger.database, flow.flow_id)
+            return recent_means(self._ledger.database, flow.flow_id)
         except LedgerError as error:
             if self._settings.max_cost_usd is not None:
                 raise
             self._caller.log.warning("There is no estimate of what the rows will take: %s", error)
-            means = Means(0, None, None, None)
-        return means, f"the latest {counted(means.calls, 'calls')} of the flow"
+            return Means(0, None, None, None)
 
     def _unchanged(self, table: AnswerTable, staged: StagedRows) -> Iterator[RowResult]:
         columns = self._settings.columns
