@@ -3,7 +3,6 @@
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -13,9 +12,9 @@ from sqlalchemy import (
     DateTime,
     Integer,
     MetaData,
+    RowMapping,
     Table,
     Text,
-    bindparam,
     delete,
     func,
     select,
@@ -45,25 +44,6 @@ _registry = Table(
     Column("refreshing", Boolean, nullable=False),
 )
 """The tables that batches have made. Others of the same database are never written to."""
-
-
-@dataclass(frozen=True)
-class KnownRow:
-    """What the table has of a row.
-
-    Attributes:
-        asked: Hash of what was asked.
-        failed: Whether it has an error instead of an answer.
-        generation: The refresh of all rows that it was asked in.
-        vanished: Whether it is marked as gone from the input.
-        kept: Its columns of the input.
-    """
-
-    asked: str | None
-    failed: bool
-    generation: int
-    vanished: bool
-    kept: Mapping[str, Any]
 
 
 class AnswerTable:
@@ -167,34 +147,20 @@ class AnswerTable:
         with self._database.begin() as connection:
             connection.execute(update(_registry).where(*self._registered()).values(refreshing=False))
 
-    def known(self, rows: Mapping[str, StagedRow]) -> dict[str, KnownRow]:
+    def known(self, keys: Iterable[str]) -> dict[str, RowMapping]:
         """Look up what the table has of some rows, by key."""
-        table = self.table
-        query = select(table).where(*self._these(rows))
-        kept = next(iter(rows.values())).kept
+        query = select(self.table).where(*self._these(keys))
         with self._database.begin() as connection:
-            return {
-                row["row_key"]: KnownRow(
-                    asked=row["asked"],
-                    failed=row["error_kind"] is not None,
-                    generation=row["generation"],
-                    vanished=row["vanished_at"] is not None,
-                    kept={name: row[name] for name in kept},
-                )
-                for row in connection.execute(query).mappings()
-            }
+            return {row["row_key"]: row for row in connection.execute(query).mappings()}
 
-    def keep_current(self, rows: Iterable[StagedRow], known: Mapping[str, KnownRow]) -> None:
+    def keep_current(self, rows: Iterable[StagedRow], known: Mapping[str, RowMapping]) -> None:
         """Bring rows up to date that are not asked: their kept columns, and that they are in the input."""
-        current = [(row, self._fitting(row.kept)) for row in rows]
+        current = [(row, {**self._fitting(row.kept), "vanished_at": None}) for row in rows]
         with self._database.begin() as connection:
-            for row, kept in current:
-                if known[row.key].vanished or known[row.key].kept != kept:
-                    values = {**kept, "position": row.position, "vanished_at": None}
-                    bound: dict[str, Any] = {
-                        name: bindparam(bind, values[name]) for name, bind in _binds(values).items()
-                    }
-                    connection.execute(update(self.table).where(*self._these([row.key])).values(bound))
+            for row, values in current:
+                if any(known[row.key][name] != value for name, value in values.items()):
+                    change = update(self.table).where(*self._these([row.key]))
+                    connection.execute(change.values({**values, "position": row.position}))
 
     def write(self, results: Sequence[tuple[StagedRow, RowResult]], generation: int) -> None:
         """Write rows, in one transaction; those that the table has are replaced, but for columns that are not declared.
@@ -204,18 +170,14 @@ class AnswerTable:
             generation: What `prepare` gave.
         """
         table = self.table
-        binds = _binds(self._written)
         # In one order, so that two batches wait for each other and never both.
-        records = [
-            {binds[name]: value for name, value in self._record(row, result, generation).items()}
-            for row, result in sorted(results, key=lambda each: each[0].key)
-        ]
+        ordered = sorted(results, key=lambda each: each[0].key)
+        records = [self._record(row, result, generation) for row, result in ordered]
         insert = self._insert(table)
         keys = ["partition_key", "row_key"]
-        changes: dict[str, Any] = {name: insert.excluded[name] for name in binds if name not in keys}
-        statement = insert.values({name: bindparam(bind) for name, bind in binds.items()})
+        changes: dict[str, Any] = {name: insert.excluded[name] for name in self._written if name not in keys}
         with self._database.begin() as connection:
-            connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), records)
+            connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=changes), records)
 
     def remove_vanished(self, missing: Callable[[Sequence[str]], list[str]], *, since: datetime, drop: bool) -> int:
         """Mark or drop the rows that are not in the input any more, or are from before partitions came or went.
@@ -381,11 +343,3 @@ def _aware(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     return value
-
-
-def _binds(columns: Iterable[str]) -> dict[str, str]:
-    """Name the parameters of a statement: SQLAlchemy would write the columns `a b` and `a_b` as one.
-
-    The names are longer than a column's can be, so that none is taken.
-    """
-    return {column: f"{'value':_<64}{number}" for number, column in enumerate(columns)}

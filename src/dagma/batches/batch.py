@@ -8,8 +8,10 @@ from contextlib import closing, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from sqlalchemy import RowMapping
+
 from dagma.backends.backend import Backend
-from dagma.batches.answer_table import AnswerTable, KnownRow
+from dagma.batches.answer_table import AnswerTable
 from dagma.batches.asking import Asking
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import BatchStopped, RowsError
@@ -167,10 +169,10 @@ class Batch:
         self._table.keep_current((rows[key] for key in rows.keys() - set(due)), known)
         return due
 
-    def _is_due(self, row: StagedRow, known: KnownRow) -> bool:
-        if known.failed or known.generation < self._generation:
+    def _is_due(self, row: StagedRow, known: RowMapping) -> bool:
+        if known["error_kind"] is not None or known["generation"] < self._generation:
             return True
-        return known.asked != row.asked and self._settings.refresh != "failed"
+        return bool(known["asked"] != row.asked) and self._settings.refresh != "failed"
 
     def _count(self, staged: StagedRows) -> None:
         self.progress.rows = staged.count()

@@ -18,11 +18,8 @@ from dagma.ledger.texts import storable
 Refresh = Literal["changed", "failed", "all"]
 Vanished = Literal["mark", "drop"]
 
-# PostgreSQL cuts names that are longer, and has columns of these names in each table.
+# PostgreSQL cuts names that are longer.
 MOST_NAME_BYTES = 63
-SYSTEM_COLUMNS = ("tableoid", "ctid", "xmin", "cmin", "xmax", "cmax")
-# PostgreSQL keeps a row in a page of 8 KB, and of each text the first 24 bytes at least.
-MOST_COLUMNS = 300
 MOST_CONCURRENCY = 200
 OUTPUT_NAME = re.compile(r"[A-Za-z_]\w*")
 
@@ -149,22 +146,19 @@ class BatchSettings:
 
     def _check_names(self) -> None:
         outputs = list(self.output_kinds)
-        if len(self.keep) + len(outputs) > MOST_COLUMNS:
-            raise RowsError(
-                f"The table would have {len(self.keep) + len(outputs):,} columns of input and output, and can have "
-                f"{MOST_COLUMNS:,}. Keep fewer."
-            )
         for name in outputs if self.columns else ():
             if not OUTPUT_NAME.fullmatch(name):
                 raise RowsError(f"The output column {name!r} is no name. Use letters, digits and underscores.")
-        taken: dict[str, str] = dict.fromkeys((*OWN_COLUMNS, *SYSTEM_COLUMNS), "a column of every table")
+        taken = dict.fromkeys(OWN_COLUMNS, "a column of every table")
         inputs = [(name, "key" if name == self.key else "keep") for name in self.keep]
         for name, what in [*inputs, *((name, "output") for name in outputs)]:
             if not name or storable(name) != name or len(name.encode()) > MOST_NAME_BYTES:
                 raise RowsError(f"The column {name[:80]!r} of {what} has a name that no table can have. Rename it.")
-            if (other := taken.get(name.lower())) is not None:
-                raise RowsError(f"The column {name!r} of {what} has the name of {other}. Rename it.")
-            taken[name.lower()] = f"the column {name!r} of {what}"
+            # SQLAlchemy takes `a b` and `a_b` as one.
+            alike = re.sub(r"\W", "_", name.lower())
+            if (other := taken.get(alike)) is not None:
+                raise RowsError(f"The column {name!r} of {what} has the name of {other}, or almost. Rename it.")
+            taken[alike] = f"the column {name!r} of {what}"
 
 
 def _choice(name: str, word: Any, words: tuple[str, ...]) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event
 from unit.batches.conftest import stored
 from unit.batches.test_answers import JSON, VALUES
 
@@ -29,8 +28,8 @@ FEW = settings(max_examples=60)
 # The fixture's database is used by all examples, each with a table of its own.
 FEW_TABLES = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ODD_NAMES = (
-    *("select", "order", "group by", "Table", "a.b", "a_b", "a b", "value", "x%", "%(x)s", "x:y", 'say "hi"', "it's"),
-    *("--", "; drop table labels", "?", "$1", "[0]", "\\", " ", "ü", "😀", "n" * 63, "rowid", "row_"),
+    *("select", "order", "group by", "Table", "a.b", "value", "x%", "%(x)s", "x:y", 'say "hi"', "it's"),
+    *("--", "; drop table labels", "$1", "[0]", "ü", "😀", "n" * 63, "rowid", "row_"),
 )
 
 
@@ -60,7 +59,7 @@ def test_columns_of_any_name_keep_their_values(database: TablesDatabase) -> None
     for names in (ODD_NAMES[:5], ODD_NAMES):  # those that are added later, too
         ask([row], keep=names)
         assert stored(database, "labels", "id", *names) == [{"id": 1, **{name: row[name] for name in names}}]
-    edited = {"order": "edited", "a b": "edited, too"}
+    edited = {"order": "edited", "a.b": "edited, too"}
     ask([{**row, **edited}], keep=ODD_NAMES)
     assert stored(database, "labels", *ODD_NAMES) == [{name: row[name] for name in ODD_NAMES} | edited]
     assert Echo.asked == 1
@@ -77,8 +76,8 @@ def test_columns_of_any_name_keep_their_values(database: TablesDatabase) -> None
         (["ID"], "has the name of the column 'id' of key"),
         (["Ü", "ü"], "has the name of the column 'Ü' of keep"),
         (["Answer"], "has the name of the column 'Answer' of keep"),
-        (["ctid"], "a column of every table"),
-        ([f"c{number}" for number in range(5_000)], r"5,002 columns.*can have 300\. Keep fewer"),
+        (["call_id"], "a column of every table"),
+        (["a b", "a_b"], "the column 'a b' of keep, or almost"),
     ],
 )
 def test_a_name_that_no_table_can_have_is_refused(keep: list[str], told: str) -> None:
@@ -86,11 +85,11 @@ def test_a_name_that_no_table_can_have_is_refused(keep: list[str], told: str) ->
         BatchSettings(key="id", input="{{ row.id }}", keep=tuple(keep))
 
 
-def test_a_table_of_many_columns_keeps_all_of_them(database: TablesDatabase) -> None:
-    names = [f"c{number}" for number in range(298)]
-    ask([{"id": 1, **{name: f"{number:024}" for number, name in enumerate(names)}}], keep=names)
-    (row,) = stored(database, "labels", *names)
-    assert list(map(int, row.values())) == list(range(298))
+def test_more_columns_than_a_table_can_have_are_refused_before_a_row_is_asked() -> None:
+    row = {f"c{number}": number for number in range(5_000)}
+    with pytest.raises(TableError, match="too many columns"):
+        ask([{"id": 1, **row}], keep=list(row))
+    assert Echo.asked == 0
 
 
 def test_a_cell_of_10_mb_is_kept(database: TablesDatabase) -> None:

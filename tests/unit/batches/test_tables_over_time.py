@@ -304,5 +304,4 @@ def test_a_files_relative_path_starts_in_the_projects_folder(
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "reviews.csv").write_text("id,text\n1,hello\n")
     monkeypatch.setenv("DAGMA_PROJECT_DIR", str(tmp_path))
-    for rows in ("data/reviews.csv", {"csv": "data/reviews.csv"}):
-        assert ask(rows, backend=edited)["1"].answer == "v1 said hello"
+    assert ask({"csv": "data/reviews.csv"}, backend=edited)["1"].answer == "v1 said hello"
