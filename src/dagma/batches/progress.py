@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from dagma.ledger.totals import Means
 from dagma.wording import counted
@@ -78,13 +79,10 @@ def tell_estimate(means: Means, rows: int, rows_per_second: float) -> str:
         parts.append(counted(round(means.tokens * rows), "tokens"))
     parts.append("cost unknown" if means.cost_usd is None else f"{means.cost_usd * rows:.4f} USD")
     if rows_per_second:
-        parts.append(_duration(rows / rows_per_second))
+        parts.append(str(_duration(rows / rows_per_second)))
     return ", ".join(parts)
 
 
-def _duration(seconds: float) -> str:
-    """Write a duration for people, such as `3 min`."""
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
+def _duration(seconds: float) -> timedelta:
+    """Round a duration as people read it: `0:03:00`."""
+    return timedelta(seconds=round(seconds))
