@@ -344,11 +344,11 @@ def test_without_a_table_each_batch_of_a_step_asks_its_rows_and_a_retry_of_the_s
 
 def test_an_argument_that_cant_be_used_is_told_before_anything_is_read(fake: FakeLangflow) -> None:
     for options, told in (
-        ({"max_failed": "many"}, "max_failed is 'many'"),
-        ({"refresh": "some"}, "refresh is 'some'"),
-        ({"concurrency": 0}, "concurrency is 0"),
-        ({"max_cost_usd": -1}, "max_cost_usd is -1"),
-        ({"sample": 0}, "sample is 0"),
+        ({"max_failed": "many"}, "max_failed can't be used"),
+        ({"refresh": "some"}, "refresh can't be used: Input should be 'changed', 'failed' or 'all'"),
+        ({"concurrency": 0}, "concurrency can't be used: Input should be greater"),
+        ({"max_cost_usd": -1}, "max_cost_usd can't be used"),
+        ({"sample": 0}, "sample can't be used"),
         ({"input": "{{ text }}"}, r"uses text, .* Columns are written \{\{ row\.NAME"),
         ({"input": "{{ row.text "}, "can't be read"),
         ({"output": {}}, "declares no columns"),
@@ -356,11 +356,11 @@ def test_an_argument_that_cant_be_used_is_told_before_anything_is_read(fake: Fak
         ({"output": {"label": "word"}}, "type: Input should be 'string'"),
         ({"output": {"error": "string"}}, "a column of every table"),
         ({"output": {"id": "string"}}, "the column 'id' of key"),
-        ({"keep": "text"}, "Write a list of columns"),
-        ({"key": 0}, "key has 0, which is no text"),
-        ({"input": None}, "input has None, which is no text"),
-        ({"max_cost_usd": "5$"}, "Write USD as a number"),
-        ({"tweaks": {"temperature": 0}}, "Write {component id: {field: value}}"),
+        ({"keep": "text"}, "keep can't be used"),
+        ({"key": 0}, "key can't be used"),
+        ({"input": None}, "input can't be used"),
+        ({"max_cost_usd": "5$"}, "max_cost_usd can't be used"),
+        ({"tweaks": {"temperature": 0}}, "tweaks can't be used"),
         ({"output": {"label": {"enum": [True, False]}}}, "quote words such as 'yes'"),
         ({"keep": ["call_id"]}, "a column of every table"),
     ):
