@@ -110,14 +110,6 @@ class Batch:
         with closing(StagedRows()) as staged:
             staging = Staging(self._settings, self._flow_address(), flow.version, self._partition)
             staged.add(staging.rows(read_rows(self._rows)))
-            if staging.left_out and not staged.count():
-                column, value = self._partition or ("", "")
-                self._caller.log.warning(
-                    "None of %s is of this partition: no value of %r is %r. Check the partitions' keys and the column.",
-                    counted(staging.left_out, "rows"),
-                    column,
-                    value,
-                )
             scope = self._prepared(staging, flow)
             staged.mark(self._needed)
             self._count(staged)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -17,7 +18,6 @@ from dagma.batches.values import Kind, common_kind, key_text, kind_of, plain
 from dagma.calls.attached_files import BadFile, identity_of
 from dagma.calls.templates import BadTemplateError
 from dagma.ledger.texts import storable
-from dagma.wording import counted
 
 
 class Staging:
@@ -38,9 +38,6 @@ class Staging:
         self._version = version
         self._partition = partition
         self._kinds: dict[str, Kind | None] = dict.fromkeys(settings.keep)
-        self._without_key: list[str] = []
-        self.left_out = 0
-        """How many rows were of other partitions."""
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -56,43 +53,25 @@ class Staging:
         Raises:
             RowsError: A kept column is missing, or rows have no key; the message names them.
         """
-        count = 0
+        without_key: list[str] = []
         for position, row in enumerate(rows, start=1):
-            if not self._is_mine(row, position):
-                self.left_out += 1
+            if self._partition and not _is_of(row, position, *self._partition):
                 continue
-            key = self._key(row, position)
-            if key is None:
-                count += 1
-            elif not count:
+            cell = _cell(row, self._settings.key, position, "is the key")
+            try:
+                key = key_text(cell)
+            except ValueError as error:
+                without_key.append(f"row {position} ({error})")
+                if len(without_key) == SHOWN_ROWS:
+                    break
+                continue
+            if not without_key:
                 yield self._staged(row, position, key)
-        if count:
-            more = f" and {count - SHOWN_ROWS:,} more" if count > SHOWN_ROWS else ""
+        if without_key:
             raise RowsError(
-                f"{counted(count, 'rows')} without a key in the column {self._settings.key!r}: "
-                f"{', '.join(self._without_key)}{more}. Nothing was sent. Give each row a key."
+                f"Rows without a key in the column {self._settings.key!r}: {', '.join(without_key)}. Nothing was sent. "
+                "Give each row a key."
             )
-
-    def _is_mine(self, row: Row, position: int) -> bool:
-        if self._partition is None:
-            return True
-        column, value = self._partition
-        cell = _cell(row, column, position, "partitions are told apart by")
-        try:
-            # A time belongs to its day.
-            return key_text(cell) == value or (isinstance(cell, datetime) and str(cell.date()) == value)
-        except ValueError:
-            return False
-
-    def _key(self, row: Row, position: int) -> str | None:
-        cell = _cell(row, self._settings.key, position, "is the key")
-        try:
-            key, reason = key_text(cell), "empty"
-        except ValueError as error:
-            key, reason = None, f"the value {error}"
-        if key is None and len(self._without_key) < SHOWN_ROWS:
-            self._without_key.append(f"row {position} ({reason})")
-        return key
 
     def _staged(self, row: Row, position: int, key: str) -> StagedRow:
         kept: dict[str, Any] = {}
@@ -115,6 +94,14 @@ def _asked_hash(question: Question, flow: str, version: str | None, output: Outp
     if question.files:
         parts.append(identity_of(question.files))
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _is_of(row: Row, position: int, column: str, partition: str) -> bool:
+    cell = _cell(row, column, position, "partitions are told apart by")
+    with suppress(ValueError):
+        # A time belongs to its day.
+        return key_text(cell) == partition or (isinstance(cell, datetime) and str(cell.date()) == partition)
+    return False
 
 
 def _cell(row: Row, column: str, position: int, why: str) -> Any:

@@ -103,9 +103,8 @@ def test_arrays_are_asked_whole_and_are_lists_in_tweaks() -> None:
     edited = np.where(values == 1_000, -5, values)
     ask([{"id": 1, "value": values}, {"id": 2, "value": edited}], input="{{ row.value }}")
     assert Echo.asked == 2, "they differ in the middle"
-    times = np.array(["2026-01-31T12:00"], dtype="datetime64[ns]")
-    tweaks = {"a": np.array([[1, 2]]), "b": [np.array([0.5])], "c": times, "d": np.array(5)}
-    assert jsonable(tweaks) == {"a": [[1, 2]], "b": [[0.5]], "c": ["2026-01-31T12:00:00"], "d": 5}
+    tweaks = {"a": np.array([[1, 2]]), "b": [np.array([0.5])], "c": np.array(5)}
+    assert jsonable(tweaks) == {"a": [[1, 2]], "b": [[0.5]], "c": 5}
 
 
 def test_a_table_of_no_rows_is_empty_and_takes_rows_later(database: TablesDatabase) -> None:
