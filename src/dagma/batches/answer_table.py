@@ -12,7 +12,6 @@ from sqlalchemy import (
     DateTime,
     Integer,
     MetaData,
-    RowMapping,
     Table,
     Text,
     delete,
@@ -81,9 +80,8 @@ class AnswerTable:
     @property
     def columns(self) -> list[str]:
         """The columns that tell people something, in order: key, kept ones, output, and what the calls took."""
-        hidden = INTERNAL_COLUMNS if self._is_partitioned() else (*INTERNAL_COLUMNS, "partition_key")
         others = [name for name in self.table.columns.keys() if name not in OWN_COLUMNS]  # noqa: SIM118
-        return [*others, *(name for name in OWN_COLUMNS if name not in hidden)]
+        return [*others, *(name for name in OWN_COLUMNS if name not in INTERNAL_COLUMNS)]
 
     @property
     def kinds(self) -> dict[str, Kind | Literal["time"]]:
@@ -147,13 +145,14 @@ class AnswerTable:
         with self._database.begin() as connection:
             connection.execute(update(_registry).where(*self._registered()).values(refreshing=False))
 
-    def known(self, keys: Iterable[str]) -> dict[str, RowMapping]:
+    def known(self, keys: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         """Look up what the table has of some rows, by key."""
         query = select(self.table).where(*self._these(keys))
         with self._database.begin() as connection:
-            return {row["row_key"]: row for row in connection.execute(query).mappings()}
+            found = [_with_zones(row) for row in connection.execute(query).mappings()]
+        return {row["row_key"]: row for row in found}
 
-    def keep_current(self, rows: Iterable[StagedRow], known: Mapping[str, RowMapping]) -> None:
+    def keep_current(self, rows: Iterable[StagedRow], known: Mapping[str, Mapping[str, Any]]) -> None:
         """Bring rows up to date that are not asked: their kept columns, and that they are in the input."""
         current = [(row, {**self._fitting(row.kept), "vanished_at": None}) for row in rows]
         with self._database.begin() as connection:
@@ -208,14 +207,11 @@ class AnswerTable:
                     connection.execute(gone_from.where(*self._these(gone)))
                 count += len(gone)
 
-    def rows(
-        self, columns: Sequence[str] | None = None, *, keys: Sequence[str] | None = None, failed: bool = False
-    ) -> Iterator[dict[str, Any]]:
+    def rows(self, columns: Sequence[str] | None = None, *, failed: bool = False) -> Iterator[dict[str, Any]]:
         """Read the rows that are in the input, in its order when they were asked, a thousand at a time.
 
         Args:
             columns: Which columns; those of `columns` where it is None.
-            keys: Which rows; all where it is None.
             failed: Only those that have an error instead of an answer.
 
         Yields:
@@ -223,14 +219,12 @@ class AnswerTable:
         """
         table = self.table
         query = select(*(table.c[name] for name in columns or self.columns)).where(*self._current())
-        if keys is not None:
-            query = query.where(*self._these(keys))
         if failed:
             query = query.where(table.c.error_kind.is_not(None))
         query = query.order_by(table.c.partition_key, table.c.position, table.c.row_key)
         with self._database.read(CHUNK_ROWS) as connection:
             for row in connection.execute(query).mappings():
-                yield {name: _aware(value) for name, value in row.items()}
+                yield _with_zones(row)
 
     def count(self) -> int:
         """Count the rows, without those that have vanished."""
@@ -256,11 +250,6 @@ class AnswerTable:
         table = self.table
         mine = (table.c.partition_key == self.partition,) if self.partition else ()
         return (*mine, table.c.vanished_at.is_(None))
-
-    def _is_partitioned(self) -> bool:
-        query = select(func.count()).where(_registry.c.name == self.name, _registry.c.partition_key != "")
-        with self._database.begin() as connection:
-            return bool(connection.scalar(query))
 
     def _registered(self) -> tuple[Any, ...]:
         return (_registry.c.name == self.name, _registry.c.partition_key == self.partition)
@@ -338,8 +327,11 @@ def partitions_of(database: TablesDatabase, name: str) -> list[str]:
         return sorted(connection.scalars(select(_registry.c.partition_key).where(_registry.c.name == name)))
 
 
-def _aware(value: Any) -> Any:
-    """Give a time with its zone, which SQLite does not keep."""
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    return value
+def _with_zones(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a record whose times have their zone, which SQLite does not keep."""
+    times = {
+        name: value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        for name, value in row.items()
+        if isinstance(value, datetime)
+    }
+    return {**row, **times}

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
-
-from sqlalchemy import RowMapping
+from typing import Any
 
 from dagma.backends.backend import Backend
 from dagma.batches.answer_table import AnswerTable
@@ -161,7 +160,7 @@ class Batch:
         self._table.keep_current((rows[key] for key in rows.keys() - set(due)), known)
         return due
 
-    def _is_due(self, row: StagedRow, known: RowMapping) -> bool:
+    def _is_due(self, row: StagedRow, known: Mapping[str, Any]) -> bool:
         if known["error_kind"] is not None or known["generation"] < self._generation:
             return True
         return bool(known["asked"] != row.asked) and self._settings.refresh != "failed"
@@ -225,9 +224,7 @@ class Batch:
     def _unchanged(self, table: AnswerTable, staged: StagedRows) -> Iterator[RowResult]:
         columns = self._settings.columns
         for rows in staged.unchanged():
-            stored = {
-                row["row_key"]: row for row in table.rows(["row_key", *table.columns], keys=[r.key for r in rows])
-            }
+            stored = table.known([row.key for row in rows])
             for row in rows:
                 values = stored[row.key]
                 yield RowResult(

@@ -43,7 +43,7 @@ OWN_COLUMNS = tuple(column.name for column in _own_columns())
 """The columns that every table has. No column of the input or output can have one of these names."""
 RESULT_COLUMNS = tuple(name for name in OWN_COLUMNS if name in RowResult.__dataclass_fields__)
 """Those that hold the fields of a `RowResult` of the same names."""
-INTERNAL_COLUMNS = ("row_key", "position", "asked", "generation", "vanished_at")
+INTERNAL_COLUMNS = ("row_key", "partition_key", "position", "asked", "generation", "vanished_at")
 """Columns that decide what is asked again, and tell people nothing of a row that is there."""
 
 
