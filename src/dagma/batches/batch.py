@@ -249,7 +249,7 @@ class Batch:
         )
         asking = Asking(
             *(calls, staged, self._settings, self._pace, self.progress, self._write, self._tick, self._over),
-            row_cost=self._row_cost,
+            self._row_cost,
         )
         with self._backend.keeping_files() if self._settings.files else nullcontext():
             try:

@@ -10,41 +10,34 @@ from dagma.wording import counted
 
 @dataclass
 class Progress:
-    """How far a batch is. It is the report of the batch once that has ended.
-
-    Attributes:
-        rows: Rows of the input.
-        unchanged: Rows that the table has an answer of, and that are not asked.
-        to_ask: Rows to ask: new, changed or failed ones, or all; those that ask the same as another one among them.
-        done: How many of them have an answer or have failed.
-        failed: How many of them have failed.
-        errors: The failed rows by kind of error.
-        copied: Rows that got the answer of another one that asked the same.
-        found: Rows whose answer an earlier batch had paid for already.
-        vanished: Rows of the table that are not in the input any more.
-        tokens: Tokens that the calls used, as far as they were reported.
-        cost_usd: What this batch and earlier attempts of its step have paid, in USD, as far as prices are known.
-        unpriced: Rows that were asked and whose cost is not known.
-        seconds: For how long it has been asking.
-        level: How many calls are in flight at most.
-        estimate: After a sample: what asking all rows would take.
-    """
+    """How far a batch is. It is the report of the batch once that has ended."""
 
     rows: int = 0
     unchanged: int = 0
+    """Rows that the table has an answer of, and that are not asked."""
     to_ask: int = 0
+    """Rows to ask: new, changed or failed ones, or all; those that ask the same as another one among them."""
     done: int = 0
+    """How many of them have an answer or have failed."""
     failed: int = 0
     errors: Counter[str] = field(default_factory=Counter)
+    """The failed rows by kind of error."""
     copied: int = 0
+    """Rows that got the answer of another one that asked the same."""
     found: int = 0
+    """Rows whose answer an earlier batch had paid for already."""
     vanished: int = 0
+    """Rows of the table that are not in the input any more."""
     tokens: int = 0
     cost_usd: float = 0.0
+    """What this batch and earlier attempts of its step have paid, in USD, as far as prices are known."""
     unpriced: int = 0
+    """Rows that were asked and whose cost is not known."""
     seconds: float = 0.0
     level: int = 0
+    """How many calls are in flight at most."""
     estimate: str = ""
+    """After a sample: what asking all rows would take."""
 
     @property
     def rows_per_second(self) -> float:

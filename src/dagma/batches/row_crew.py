@@ -16,9 +16,6 @@ class Crew(Generic[Task, Outcome]):
     A call in flight can't be interrupted, and a batch that is cancelled does not wait for it: the threads end with the
     process, or with their call, whose answer the ledger then has.
 
-    Args:
-        work: What a thread does with a task.
-
     Attributes:
         given: How many tasks were given whose outcome was not taken yet.
         working: How many tasks are worked on.
@@ -53,11 +50,7 @@ class Crew(Generic[Task, Outcome]):
             self._go_on()
 
     def take(self, seconds: float) -> Outcome | None:
-        """Take an outcome, in the order of their ends; None where there is none within so many seconds.
-
-        Raises:
-            BaseException: What the work of that task has raised.
-        """
+        """Take an outcome, or raise what its task has raised; None where there is none within so many seconds."""
         try:
             outcome = self._outcomes.get(timeout=seconds) if seconds else self._outcomes.get_nowait()
         except queue.Empty:

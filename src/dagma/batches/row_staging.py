@@ -21,14 +21,7 @@ from dagma.ledger.texts import storable
 
 
 class Staging:
-    """Makes the rows of a batch.
-
-    Args:
-        settings: What to ask of each.
-        flow: The flow, as it is named.
-        version: The flow's content version.
-        partition: The column and the value of the rows to take; None for all.
-    """
+    """Makes the rows of a batch: those whose column has the partition's value, or all where there is none."""
 
     def __init__(
         self, settings: BatchSettings, flow: str, version: str | None, partition: tuple[str, str] | None = None

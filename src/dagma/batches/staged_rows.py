@@ -43,30 +43,21 @@ UPDATE staged SET state = 'equal' WHERE state = 'ask' AND fault IS NULL AND sess
 
 @dataclass(frozen=True)
 class StagedRow:
-    """One row of the batch.
-
-    Attributes:
-        position: Its place in the input, from 1.
-        key: Its key.
-        kept: The columns of the input that the table keeps.
-        input: What is asked.
-        session: The session of its call, if it is not of its own.
-        tweaks: Values of the flow's fields.
-        files: Files for the flow's fields.
-        asked: Hash of all that decides the answer.
-        fault: Why nothing can be asked.
-        fault_kind: What kind of error that is.
-    """
+    """One row of the batch, with all that is asked of it."""
 
     position: int
+    """Its place in the input, from 1."""
     key: str
     kept: Mapping[str, Any]
+    """The columns of the input that the table keeps."""
     input: str = ""
     session: str | None = None
     tweaks: dict[str, Any] | None = None
     files: FieldFiles | None = None
     asked: str | None = None
+    """Hash of all that decides the answer."""
     fault: str | None = None
+    """Why nothing can be asked."""
     fault_kind: str | None = None
 
 

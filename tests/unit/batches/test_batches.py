@@ -198,9 +198,8 @@ def test_more_failures_than_allowed_stop_the_batch_and_what_was_answered_is_kept
     fake: FakeLangflow, flow: Flow, database: TablesDatabase
 ) -> None:
     flow.says = lambda asked: "fine" if asked == "review 1" else 1 / 0  # type: ignore[return-value]
-    with pytest.raises(BatchStopped, match=r"2 rows failed \(FlowFailed 2\), and max_failed allows 1") as stopped:
+    with pytest.raises(BatchStopped, match=r"2 rows failed \(FlowFailed 2\), and max_failed allows 1"):
         ask(reviews(30), max_failed="5%", concurrency=1)
-    assert stopped.value.errors == {"FlowFailed": 2}
     assert [row["answer"] for row in stored(database, "labels")] == ["fine", None, None]
     assert len(sends(fake)) == 3
 
@@ -250,7 +249,7 @@ def test_a_limit_on_cost_is_not_pretended_where_prices_are_unknown(
     fake: FakeLangflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake.add_flow("plain", lambda call: call.input_value)  # no model, no tokens
-    with pytest.raises(BatchStopped, match=r"its model is not reported.*DAGMA_PRICES"):
+    with pytest.raises(BatchStopped, match=r"its model has no price.*DAGMA_PRICES"):
         ask(reviews(30), flow="plain", max_cost_usd=1.0, concurrency=1)
     assert len(sends(fake)) == 1
 
