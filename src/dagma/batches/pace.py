@@ -7,6 +7,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from dagma import environment
 from dagma.ledger import Ledger, LedgerError
@@ -229,10 +230,8 @@ class ServerShare:
 
     def give_back(self) -> None:
         """Leave the share to the other batches."""
-        try:
+        with suppress(LedgerError):  # it expires by itself
             self._limits.give_back()
-        except LedgerError as error:
-            logger.debug("The share of the batch expires by itself: %s", error)
 
 
 def in_flight_from_environment() -> int:

@@ -41,7 +41,6 @@ from dagma.ledger.texts import storable
 MAX_RETRIES = 3
 MAX_ASKS = 3
 """How often a row is asked whose answers do not fit its output columns."""
-MOST_EXPIRED = 100
 MOST_ERROR_CHARACTERS = 2_000
 MOST_QUOTED_CHARACTERS = 4_000
 OF_ALL_ROWS = (Unauthorized, Forbidden, FlowNotFound, FlowNotIdentified, TLSFailure, RedirectRefused)
@@ -185,8 +184,6 @@ class RowCalls:
                 raise
             except AnswerExpiredError:
                 expired += 1
-                if expired > MOST_EXPIRED:
-                    raise
             except (LangflowError, LedgerError) as error:
                 retries += 1
                 asked = getattr(error, "retry_after", None)
