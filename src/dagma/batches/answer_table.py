@@ -12,6 +12,7 @@ from sqlalchemy import (
     DateTime,
     Integer,
     MetaData,
+    RowMapping,
     Table,
     Text,
     delete,
@@ -46,15 +47,10 @@ _registry = Table(
 
 
 class AnswerTable:
-    """One table of answers, or one partition of it.
-
-    Args:
-        database: Where it is.
-        name: Its name.
-        partition: The partition; empty where the table has none.
+    """One table of answers, or one partition of it, which is empty where the table has none.
 
     Raises:
-        TableError: No table can have this name.
+        TableError: No table can have this name, or the database can't be used.
     """
 
     def __init__(self, database: TablesDatabase, name: str, partition: str = "") -> None:
@@ -66,11 +62,7 @@ class AnswerTable:
 
     @property
     def table(self) -> Table:
-        """The table as the database has it.
-
-        Raises:
-            TableError: There is none yet, or it is no table of answers.
-        """
+        """The table as the database has it."""
         if self._table is None:
             self._table = self._found()
             if self._table is None:
@@ -95,18 +87,10 @@ class AnswerTable:
     def prepare(self, kept: Mapping[str, Kind], output: Mapping[str, Kind], *, anew: bool = False) -> tuple[str, int]:
         """Create the table, or add what it lacks; columns that are not declared any more stay.
 
-        Args:
-            kept: The columns of the input, and what each holds.
-            output: The columns of the output, and what each holds.
-            anew: Whether all rows are asked.
-
         Returns:
             The id of this partition of the table, which a table that is dropped and made again does not share; and the
             number of the refresh of all rows that a batch belongs to, where one that was broken off goes on: rows that
             were asked in an earlier one are asked again.
-
-        Raises:
-            TableError: The database can't be used, or has another table of this name.
         """
         with self._database.begin() as connection:
             connection.execute(CreateTable(_registry, if_not_exists=True))
@@ -131,11 +115,7 @@ class AnswerTable:
         return registered.id, registered.generation + (anew and not registered.refreshing)
 
     def begin_refresh(self, generation: int) -> None:
-        """Record that a refresh of all rows begins, if it is a new one: every batch goes on with it until it has ended.
-
-        Args:
-            generation: What `prepare` gave.
-        """
+        """Record that a refresh of all rows begins, if it is a new one: every batch goes on with it until its end."""
         statement = update(_registry).where(*self._registered(), _registry.c.generation < generation)
         with self._database.begin() as connection:
             connection.execute(statement.values(generation=generation, refreshing=True))
@@ -162,12 +142,7 @@ class AnswerTable:
                     connection.execute(change.values({**values, "position": row.position}))
 
     def write(self, results: Sequence[tuple[StagedRow, RowResult]], generation: int) -> None:
-        """Write rows, in one transaction; those that the table has are replaced, but for columns that are not declared.
-
-        Args:
-            results: The rows, and what became of them.
-            generation: What `prepare` gave.
-        """
+        """Write rows, in one transaction; of those that the table has, columns that are not declared stay."""
         table = self.table
         # In one order, so that two batches wait for each other and never both.
         ordered = sorted(results, key=lambda each: each[0].key)
@@ -185,9 +160,6 @@ class AnswerTable:
             missing: Gives those of some keys that the input lacks.
             since: When the input was read. What others have written since then is of a later one.
             drop: Drop them.
-
-        Returns:
-            How many.
         """
         table, last = self.table, ""
         old = table.c.answered_at < since if drop else (table.c.answered_at < since) & table.c.vanished_at.is_(None)
@@ -294,22 +266,14 @@ class AnswerTable:
 
 
 def checked_table_name(name: str) -> str:
-    """Return a name if a table can have it.
-
-    Raises:
-        TableError: None can.
-    """
+    """Return a name if a table can have it; else raise a `TableError`."""
     if not NAME.fullmatch(name) or name == _registry.name:
         raise TableError(f"{name!r} is no name for a table. Use at most 63 letters, digits and underscores.")
     return name
 
 
 def table_names(database: TablesDatabase) -> list[str]:
-    """List the tables of answers that a database has.
-
-    Raises:
-        TableError: The database can't be used.
-    """
+    """List the tables of answers that a database has."""
     existing = database.table_names()
     if _registry.name not in existing:
         return []
@@ -318,16 +282,12 @@ def table_names(database: TablesDatabase) -> list[str]:
 
 
 def partitions_of(database: TablesDatabase, name: str) -> list[str]:
-    """List the partitions that a table of answers has; one that is empty where it has none.
-
-    Raises:
-        TableError: The database can't be used.
-    """
+    """List the partitions that a table of answers has; one that is empty where it has none."""
     with database.begin() as connection:
         return sorted(connection.scalars(select(_registry.c.partition_key).where(_registry.c.name == name)))
 
 
-def _with_zones(row: Mapping[str, Any]) -> dict[str, Any]:
+def _with_zones(row: RowMapping) -> dict[str, Any]:
     """Give a record whose times have their zone, which SQLite does not keep."""
     times = {
         name: value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

@@ -107,12 +107,12 @@ class Asking:
                     break
                 self._unwritten.append(outcome)
         try:
-            if self.calls.settle(END_SECONDS):
+            if self.calls.ledger.flush(END_SECONDS):
                 for _ in self._write():
                     pass
         except TableError as error:
             logger.warning("Answers were not written to the table, and the next batch finds them: %s", error)
-        self.calls.take_back(END_SECONDS)
+        self.calls.ledger.take_back(END_SECONDS)
 
     @property
     def in_flight(self) -> int:
@@ -254,7 +254,7 @@ class Asking:
     def _written(self) -> Iterator[RowResult]:
         """Write the rows that have come in, and those that ask the same, and yield them."""
         # The ledger first, so that whatever the table has is paid for there as well.
-        while self._unwritten and not self.calls.settle(POLL_SECONDS):
+        while self._unwritten and not self.calls.ledger.flush(POLL_SECONDS):
             self.tick(self._crew.working, True)
         yield from self._write()
 

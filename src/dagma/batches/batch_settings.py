@@ -131,11 +131,7 @@ class BatchSettings:
         return {column.name: column.kind for column in self.columns.columns}
 
     def most_failures(self, rows: int) -> int | None:
-        """Say how many rows may fail; None for any number.
-
-        Args:
-            rows: How many are asked.
-        """
+        """Say how many of the rows that are asked may fail; None for any number."""
         most = self.max_failed
         if isinstance(most, str):
             most = float(most.rstrip("% ")) / 100

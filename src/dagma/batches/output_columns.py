@@ -206,13 +206,9 @@ class OutputColumns:
         return f"Answer with JSON only, in this form: {self.form}"
 
     def instructions(self, question: str) -> str:
-        """Say what the model is told about how to answer. By an example: small models give a schema back.
+        """Say what the model is told about how to answer a question; nothing if that names each value of one column.
 
-        Args:
-            question: What it is asked.
-
-        Returns:
-            The text to add; empty where there is one column, and the question names each of its values.
+        By an example: small models give a schema back.
         """
         notes = [column.notes for column in self.columns if column.notes]
         if len(self.columns) == 1 and self.columns[0].enum:
@@ -230,10 +226,9 @@ class OutputColumns:
         """
         values = {column.name: stored[column.name] for column in self.columns}
         for column in self.columns:
-            value = values[column.name]
             with suppress(AnswerFault):  # of a row from when the column was another one
-                if value is not None:
-                    values[column.name] = column.checked(value)
+                if values[column.name] is not None:
+                    values[column.name] = column.checked(values[column.name])
         return values
 
     def checked(self, answer: Mapping[str, Any]) -> dict[str, Any]:

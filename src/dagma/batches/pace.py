@@ -39,10 +39,6 @@ class Pace:
     A server that answers more callers only later, as one with a single busy core does, is not sent more of them: what
     waits there would keep everybody else waiting as well. One that asks to slow down is left alone for as long as it
     says, by all threads of the batch, and the level is halved.
-
-    Args:
-        limit: The most calls in flight.
-        clock: Gives seconds that only grow.
     """
 
     def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -95,11 +91,7 @@ class Pace:
                 self._begin_measuring()
 
     def slow_down(self, seconds: float) -> None:
-        """Do what a server asks for that has refused a call because there are too many.
-
-        Args:
-            seconds: For how long it asked not to be called.
-        """
+        """Leave a server alone for so many seconds that has refused a call because there are too many."""
         with self._lock:
             now = self._clock()
             if now >= self._held_until:  # once, for all calls that were in flight together
@@ -114,11 +106,7 @@ class Pace:
         self._slots = slots
 
     def schedule(self, starts: tuple[float, ...] | None) -> None:
-        """Take the times at which further calls may begin.
-
-        Args:
-            starts: In how many seconds from now each; None where nothing limits that.
-        """
+        """Take in how many seconds from now each further call may begin; None where nothing limits that."""
         with self._lock:
             now, self._started = self._clock(), 0
             self._starts = None if starts is None else deque([*(self._starts or ()), *(now + each for each in starts)])
@@ -179,13 +167,7 @@ class Pace:
 
 
 class ServerShare:
-    """Keeps a batch's pace within what the limits of its server leave for it.
-
-    Args:
-        ledger: Where all batches meet.
-        server: What they share: the backend's identity.
-        pace: The batch's pace.
-    """
+    """Keeps a batch's pace within what the limits of its server leave for it: all batches meet in the ledger."""
 
     def __init__(self, ledger: Ledger, server: str, pace: Pace) -> None:
         self._limits = ServerLimits(

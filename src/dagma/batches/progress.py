@@ -44,29 +44,19 @@ class Progress:
         """How many rows are done a second."""
         return self.done / self.seconds if self.seconds else 0.0
 
-    @property
-    def seconds_left(self) -> float | None:
-        """How long the rest takes at this rate; None while that can't be told."""
-        return (self.to_ask - self.done) / self.rows_per_second if self.done and self.seconds else None
-
     def __str__(self) -> str:
-        left = "" if self.seconds_left is None or self.done >= self.to_ask else f", {_duration(self.seconds_left)} left"
+        rest, rate = self.to_ask - self.done, self.rows_per_second
+        left = f", {_duration(rest / rate)} left" if rest > 0 and rate else ""
         failed = f" ({self.failed:,} failed)" if self.failed else ""
         cost = f", {self.cost_usd:.4f} USD" if self.cost_usd else ""
         return (
-            f"{self.done:,} of {counted(self.to_ask, 'rows')}{failed}, {self.rows_per_second:.1f} rows/s, "
+            f"{self.done:,} of {counted(self.to_ask, 'rows')}{failed}, {rate:.1f} rows/s, "
             f"{self.level} in flight at most{cost}{left}"
         )
 
 
 def tell_estimate(means: Means, rows: int, rows_per_second: float) -> str:
-    """Tell what asking rows will take.
-
-    Args:
-        means: What a row takes.
-        rows: How many rows there are to ask.
-        rows_per_second: How fast they are asked; 0 where that is not known.
-    """
+    """Tell what asking rows will take, so many a second, or 0 where that is not known."""
     parts = [counted(rows, "rows")]
     if means.tokens is not None:
         parts.append(counted(round(means.tokens * rows), "tokens"))

@@ -112,25 +112,13 @@ class RowCalls:
     def ask(self, ready: ReadyRow) -> AskedRow:
         """Ask a row, until it has an answer that fits or has failed for good.
 
-        Returns:
-            What became of it.
-
         Raises:
             LangflowError: No row can be asked: the flow is not there, the key is wrong, the server stays away.
             LedgerError: The same: a quota leaves no room, or the ledger is away.
             Abandoned: The batch is over.
-            DagsterExecutionInterruptedError: The run is cancelled.
         """
         with record_calls() as made:
             return self._ask(ready, made)
-
-    def settle(self, seconds: float) -> bool:
-        """Wait so many seconds at most for the ledger to have each call that has ended, and tell whether it has."""
-        return self.ledger.flush(seconds)
-
-    def take_back(self, seconds: float) -> None:
-        """Record, within so many seconds, that calls which have begun and which no thread has made were not sent."""
-        self.ledger.take_back(seconds)
 
     def _ask(self, ready: ReadyRow, made: RecordedCalls) -> AskedRow:
         row, question, fault = ready.row, ready.row.input, None

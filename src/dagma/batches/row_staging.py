@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,17 +20,18 @@ from dagma.calls.templates import BadTemplateError
 from dagma.ledger.texts import storable
 
 
+@dataclass
 class Staging:
     """Makes the rows of a batch: those whose column has the partition's value, or all where there is none."""
 
-    def __init__(
-        self, settings: BatchSettings, flow: str, version: str | None, partition: tuple[str, str] | None = None
-    ) -> None:
-        self._settings = settings
-        self._flow = flow
-        self._version = version
-        self._partition = partition
-        self._kinds: dict[str, Kind | None] = dict.fromkeys(settings.keep)
+    settings: BatchSettings
+    flow: str
+    version: str | None
+    partition: tuple[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        """Begin with no row read."""
+        self._kinds: dict[str, Kind | None] = dict.fromkeys(self.settings.keep)
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -48,9 +49,9 @@ class Staging:
         """
         without_key: list[str] = []
         for position, row in enumerate(rows, start=1):
-            if self._partition and not _is_of(row, position, *self._partition):
+            if self.partition and not _is_of(row, position, *self.partition):
                 continue
-            cell = _cell(row, self._settings.key, position, "is the key")
+            cell = _cell(row, self.settings.key, position, "is the key")
             try:
                 key = key_text(cell)
             except ValueError as error:
@@ -62,22 +63,22 @@ class Staging:
                 yield self._staged(row, position, key)
         if without_key:
             raise RowsError(
-                f"Rows without a key in the column {self._settings.key!r}: {', '.join(without_key)}. Nothing was sent. "
+                f"Rows without a key in the column {self.settings.key!r}: {', '.join(without_key)}. Nothing was sent. "
                 "Give each row a key."
             )
 
     def _staged(self, row: Row, position: int, key: str) -> StagedRow:
         kept: dict[str, Any] = {}
-        for name in self._settings.keep:
+        for name in self.settings.keep:
             kept[name] = value = plain(_cell(row, name, position, "is kept"))
             self._kinds[name] = common_kind(self._kinds[name], kind_of(value))
         staged = StagedRow(position=position, key=key, kept=kept)
         try:
-            question = self._settings.templates.fill(row)
+            question = self.settings.templates.fill(row)
         except (BadTemplateError, BadFile) as fault:
             kind = BadFile.__name__ if isinstance(fault, BadFile) else "TemplateFault"
             return replace(staged, fault=storable(str(fault)), fault_kind=kind)
-        asked = _asked_hash(question, self._flow, self._version, self._settings.columns)
+        asked = _asked_hash(question, self.flow, self.version, self.settings.columns)
         return replace(staged, **vars(question), asked=asked)
 
 

@@ -113,9 +113,8 @@ class StagedRows:
 
     def count(self, state: str | None = None) -> int:
         """Count the rows that are `unchanged`, to `ask` or `equal` to one that is asked; without a state, all."""
-        if state is None:
-            return int(self._database.execute("SELECT count(*) FROM staged").fetchone()[0])
-        return int(self._database.execute("SELECT count(*) FROM staged WHERE state = ?", [state]).fetchone()[0])
+        query = "SELECT count(*) FROM staged WHERE state = coalesce(?, state)"
+        return int(self._database.execute(query, [state]).fetchone()[0])
 
     def first_if_all_faulty(self) -> StagedRow | None:
         """Give the first row if no row can be asked, since each has a fault; else None."""

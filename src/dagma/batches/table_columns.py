@@ -74,7 +74,7 @@ def kind_of(column: Column[Any]) -> Kind:
 
 def _add_column(connection: Connection, table: Table, name: str, kind: Kind) -> None:
     written = _TYPES[kind]().compile(connection.dialect)
-    _execute(connection, f"ALTER TABLE {_quoted(table.name)} ADD COLUMN {_quoted(name)} {written}")
+    _alter(connection, table, f"ADD COLUMN {_quoted(name)} {written}")
 
 
 def _widen_column(connection: Connection, column: Column[Any], kind: Kind) -> None:
@@ -86,13 +86,13 @@ def _widen_column(connection: Connection, column: Column[Any], kind: Kind) -> No
         )
     name, wide = _quoted(column.name), common_kind(kind_of(column), kind) or "text"
     written = _TYPES[wide]().compile(connection.dialect)
-    change = f"ALTER COLUMN {name} TYPE {written} USING CAST({name} AS {written})"
-    _execute(connection, f"ALTER TABLE {_quoted(column.table.name)} {change}")
+    _alter(connection, column.table, f"ALTER COLUMN {name} TYPE {written} USING CAST({name} AS {written})")
+
+
+def _alter(connection: Connection, table: Any, change: str) -> None:
+    statement = f"ALTER TABLE {_quoted(table.name)} {change}"
+    connection.execution_options(no_parameters=True).exec_driver_sql(statement)
 
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _execute(connection: Connection, statement: str) -> None:
-    connection.execution_options(no_parameters=True).exec_driver_sql(statement)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sqlalchemy import Connection, MetaData, NullPool, Table, create_engine, event, inspect
+from sqlalchemy import URL, Connection, MetaData, NullPool, Table, create_engine, event, inspect
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, NoSuchTableError, SQLAlchemyError
 
 from dagma import environment
@@ -22,13 +22,11 @@ logger = logging.getLogger(__name__)
 
 
 class TablesDatabase:
-    """Where the tables are.
-
-    Args:
-        url: `postgresql://user:password@host/database` or `sqlite:////path.db`.
+    """Where the tables are: `postgresql://user:password@host/database` or `sqlite:////path.db`.
 
     Raises:
         SettingError: The URL can't be used.
+        TableError: By each method: the database can't be reached, or refuses a statement.
     """
 
     def __init__(self, url: str) -> None:
@@ -50,7 +48,8 @@ class TablesDatabase:
     @property
     def name(self) -> str:
         """Where it is, without user and password."""
-        return self.engine.url._replace(username=None, password=None, query={}).render_as_string()
+        url = self.engine.url
+        return URL.create(self.dialect, host=url.host, port=url.port, database=url.database).render_as_string()
 
     @property
     def dialect(self) -> str:
@@ -59,40 +58,24 @@ class TablesDatabase:
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """Open a transaction.
-
-        Raises:
-            TableError: The database can't be reached, or refuses a statement.
-        """
+        """Open a transaction."""
         with self._explained(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def read(self, chunk_rows: int) -> Iterator[Connection]:
-        """Open a connection whose results are read so many rows at a time.
-
-        Raises:
-            TableError: As for `begin`.
-        """
+        """Open a connection whose results are read so many rows at a time."""
         with self._explained(), self.engine.connect().execution_options(yield_per=chunk_rows) as connection:
             yield connection
 
     def reflected(self, name: str) -> Table | None:
-        """Look a table up as it is in the database; None where there is none.
-
-        Raises:
-            TableError: The database can't be reached.
-        """
+        """Look a table up as it is in the database; None where there is none."""
         with self._explained(), suppress(NoSuchTableError):
             return Table(name, MetaData(), autoload_with=self.engine)
         return None
 
     def table_names(self) -> list[str]:
-        """List all tables.
-
-        Raises:
-            TableError: The database can't be reached.
-        """
+        """List all tables."""
         with self._explained():
             return sorted(inspect(self.engine).get_table_names())
 
