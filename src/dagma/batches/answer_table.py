@@ -3,7 +3,6 @@
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -13,9 +12,9 @@ from sqlalchemy import (
     DateTime,
     Integer,
     MetaData,
+    RowMapping,
     Table,
     Text,
-    bindparam,
     delete,
     func,
     select,
@@ -30,7 +29,6 @@ from dagma.batches.staged_rows import StagedRow
 from dagma.batches.table_columns import INTERNAL_COLUMNS, OWN_COLUMNS, RESULT_COLUMNS, create_table, fit_table, kind_of
 from dagma.batches.tables_database import TablesDatabase
 from dagma.batches.values import Kind, fitting, plain
-from dagma.ledger.totals import Means
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 CHUNK_ROWS = 1_000
@@ -48,35 +46,11 @@ _registry = Table(
 """The tables that batches have made. Others of the same database are never written to."""
 
 
-@dataclass(frozen=True)
-class KnownRow:
-    """What the table has of a row.
-
-    Attributes:
-        asked: Hash of what was asked.
-        failed: Whether it has an error instead of an answer.
-        generation: The refresh of all rows that it was asked in.
-        vanished: Whether it is marked as gone from the input.
-        kept: Its columns of the input.
-    """
-
-    asked: str | None
-    failed: bool
-    generation: int
-    vanished: bool
-    kept: Mapping[str, Any]
-
-
 class AnswerTable:
-    """One table of answers, or one partition of it.
-
-    Args:
-        database: Where it is.
-        name: Its name.
-        partition: The partition; empty where the table has none.
+    """One table of answers, or one partition of it, which is empty where the table has none.
 
     Raises:
-        TableError: No table can have this name.
+        TableError: No table can have this name, or the database can't be used.
     """
 
     def __init__(self, database: TablesDatabase, name: str, partition: str = "") -> None:
@@ -88,11 +62,7 @@ class AnswerTable:
 
     @property
     def table(self) -> Table:
-        """The table as the database has it.
-
-        Raises:
-            TableError: There is none yet, or it is no table of answers.
-        """
+        """The table as the database has it."""
         if self._table is None:
             self._table = self._found()
             if self._table is None:
@@ -102,9 +72,8 @@ class AnswerTable:
     @property
     def columns(self) -> list[str]:
         """The columns that tell people something, in order: key, kept ones, output, and what the calls took."""
-        hidden = INTERNAL_COLUMNS if self._is_partitioned() else (*INTERNAL_COLUMNS, "partition_key")
         others = [name for name in self.table.columns.keys() if name not in OWN_COLUMNS]  # noqa: SIM118
-        return [*others, *(name for name in OWN_COLUMNS if name not in hidden)]
+        return [*others, *(name for name in OWN_COLUMNS if name not in INTERNAL_COLUMNS)]
 
     @property
     def kinds(self) -> dict[str, Kind | Literal["time"]]:
@@ -118,18 +87,10 @@ class AnswerTable:
     def prepare(self, kept: Mapping[str, Kind], output: Mapping[str, Kind], *, anew: bool = False) -> tuple[str, int]:
         """Create the table, or add what it lacks; columns that are not declared any more stay.
 
-        Args:
-            kept: The columns of the input, and what each holds.
-            output: The columns of the output, and what each holds.
-            anew: Whether all rows are asked.
-
         Returns:
             The id of this partition of the table, which a table that is dropped and made again does not share; and the
             number of the refresh of all rows that a batch belongs to, where one that was broken off goes on: rows that
             were asked in an earlier one are asked again.
-
-        Raises:
-            TableError: The database can't be used, or has another table of this name.
         """
         with self._database.begin() as connection:
             connection.execute(CreateTable(_registry, if_not_exists=True))
@@ -154,11 +115,7 @@ class AnswerTable:
         return registered.id, registered.generation + (anew and not registered.refreshing)
 
     def begin_refresh(self, generation: int) -> None:
-        """Record that a refresh of all rows begins, if it is a new one: every batch goes on with it until it has ended.
-
-        Args:
-            generation: What `prepare` gave.
-        """
+        """Record that a refresh of all rows begins, if it is a new one: every batch goes on with it until its end."""
         statement = update(_registry).where(*self._registered(), _registry.c.generation < generation)
         with self._database.begin() as connection:
             connection.execute(statement.values(generation=generation, refreshing=True))
@@ -168,55 +125,33 @@ class AnswerTable:
         with self._database.begin() as connection:
             connection.execute(update(_registry).where(*self._registered()).values(refreshing=False))
 
-    def known(self, rows: Mapping[str, StagedRow]) -> dict[str, KnownRow]:
+    def known(self, keys: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         """Look up what the table has of some rows, by key."""
-        table = self.table
-        query = select(table).where(*self._these(rows))
-        kept = next(iter(rows.values())).kept
+        query = select(self.table).where(*self._these(keys))
         with self._database.begin() as connection:
-            return {
-                row["row_key"]: KnownRow(
-                    asked=row["asked"],
-                    failed=row["error_kind"] is not None,
-                    generation=row["generation"],
-                    vanished=row["vanished_at"] is not None,
-                    kept={name: row[name] for name in kept},
-                )
-                for row in connection.execute(query).mappings()
-            }
+            found = [_with_zones(row) for row in connection.execute(query).mappings()]
+        return {row["row_key"]: row for row in found}
 
-    def keep_current(self, rows: Iterable[StagedRow], known: Mapping[str, KnownRow]) -> None:
+    def keep_current(self, rows: Iterable[StagedRow], known: Mapping[str, Mapping[str, Any]]) -> None:
         """Bring rows up to date that are not asked: their kept columns, and that they are in the input."""
-        current = [(row, self._fitting(row.kept)) for row in rows]
+        current = [(row, {**self._fitting(row.kept), "vanished_at": None}) for row in rows]
         with self._database.begin() as connection:
-            for row, kept in current:
-                if known[row.key].vanished or known[row.key].kept != kept:
-                    values = {**kept, "position": row.position, "vanished_at": None}
-                    bound: dict[str, Any] = {
-                        name: bindparam(bind, values[name]) for name, bind in _binds(values).items()
-                    }
-                    connection.execute(update(self.table).where(*self._these([row.key])).values(bound))
+            for row, values in current:
+                if any(known[row.key][name] != value for name, value in values.items()):
+                    change = update(self.table).where(*self._these([row.key]))
+                    connection.execute(change.values({**values, "position": row.position}))
 
     def write(self, results: Sequence[tuple[StagedRow, RowResult]], generation: int) -> None:
-        """Write rows, in one transaction; those that the table has are replaced, but for columns that are not declared.
-
-        Args:
-            results: The rows, and what became of them.
-            generation: What `prepare` gave.
-        """
+        """Write rows, in one transaction; of those that the table has, columns that are not declared stay."""
         table = self.table
-        binds = _binds(self._written)
         # In one order, so that two batches wait for each other and never both.
-        records = [
-            {binds[name]: value for name, value in self._record(row, result, generation).items()}
-            for row, result in sorted(results, key=lambda each: each[0].key)
-        ]
+        ordered = sorted(results, key=lambda each: each[0].key)
+        records = [self._record(row, result, generation) for row, result in ordered]
         insert = self._insert(table)
         keys = ["partition_key", "row_key"]
-        changes: dict[str, Any] = {name: insert.excluded[name] for name in binds if name not in keys}
-        statement = insert.values({name: bindparam(bind) for name, bind in binds.items()})
+        changes: dict[str, Any] = {name: insert.excluded[name] for name in self._written if name not in keys}
         with self._database.begin() as connection:
-            connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), records)
+            connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=changes), records)
 
     def remove_vanished(self, missing: Callable[[Sequence[str]], list[str]], *, since: datetime, drop: bool) -> int:
         """Mark or drop the rows that are not in the input any more, or are from before partitions came or went.
@@ -225,9 +160,6 @@ class AnswerTable:
             missing: Gives those of some keys that the input lacks.
             since: When the input was read. What others have written since then is of a later one.
             drop: Drop them.
-
-        Returns:
-            How many.
         """
         table, last = self.table, ""
         old = table.c.answered_at < since if drop else (table.c.answered_at < since) & table.c.vanished_at.is_(None)
@@ -247,14 +179,11 @@ class AnswerTable:
                     connection.execute(gone_from.where(*self._these(gone)))
                 count += len(gone)
 
-    def rows(
-        self, columns: Sequence[str] | None = None, *, keys: Sequence[str] | None = None, failed: bool = False
-    ) -> Iterator[dict[str, Any]]:
+    def rows(self, columns: Sequence[str] | None = None, *, failed: bool = False) -> Iterator[dict[str, Any]]:
         """Read the rows that are in the input, in its order when they were asked, a thousand at a time.
 
         Args:
             columns: Which columns; those of `columns` where it is None.
-            keys: Which rows; all where it is None.
             failed: Only those that have an error instead of an answer.
 
         Yields:
@@ -262,14 +191,12 @@ class AnswerTable:
         """
         table = self.table
         query = select(*(table.c[name] for name in columns or self.columns)).where(*self._current())
-        if keys is not None:
-            query = query.where(*self._these(keys))
         if failed:
             query = query.where(table.c.error_kind.is_not(None))
         query = query.order_by(table.c.partition_key, table.c.position, table.c.row_key)
         with self._database.read(CHUNK_ROWS) as connection:
             for row in connection.execute(query).mappings():
-                yield {name: _aware(value) for name, value in row.items()}
+                yield _with_zones(row)
 
     def count(self) -> int:
         """Count the rows, without those that have vanished."""
@@ -288,15 +215,6 @@ class AnswerTable:
         with self._database.begin() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
-    def means(self) -> Means:
-        """Say what a row took on average, of those that were asked by themselves."""
-        table = self.table
-        measured = (func.avg(table.c[name]) for name in ("tokens", "cost_usd", "seconds"))
-        query = select(func.count(), *measured).where(table.c.attempts > 0, table.c.error_kind.is_(None))
-        with self._database.begin() as connection:
-            count, *means = connection.execute(query).one()
-        return Means(count, *(None if mean is None else float(mean) for mean in means))
-
     def _these(self, keys: Iterable[str]) -> tuple[Any, ...]:
         return (self.table.c.partition_key == self.partition, self.table.c.row_key.in_(list(keys)))
 
@@ -304,11 +222,6 @@ class AnswerTable:
         table = self.table
         mine = (table.c.partition_key == self.partition,) if self.partition else ()
         return (*mine, table.c.vanished_at.is_(None))
-
-    def _is_partitioned(self) -> bool:
-        query = select(func.count()).where(_registry.c.name == self.name, _registry.c.partition_key != "")
-        with self._database.begin() as connection:
-            return bool(connection.scalar(query))
 
     def _registered(self) -> tuple[Any, ...]:
         return (_registry.c.name == self.name, _registry.c.partition_key == self.partition)
@@ -353,22 +266,14 @@ class AnswerTable:
 
 
 def checked_table_name(name: str) -> str:
-    """Return a name if a table can have it.
-
-    Raises:
-        TableError: None can.
-    """
+    """Return a name if a table can have it; else raise a `TableError`."""
     if not NAME.fullmatch(name) or name == _registry.name:
         raise TableError(f"{name!r} is no name for a table. Use at most 63 letters, digits and underscores.")
     return name
 
 
 def table_names(database: TablesDatabase) -> list[str]:
-    """List the tables of answers that a database has.
-
-    Raises:
-        TableError: The database can't be used.
-    """
+    """List the tables of answers that a database has."""
     existing = database.table_names()
     if _registry.name not in existing:
         return []
@@ -377,25 +282,16 @@ def table_names(database: TablesDatabase) -> list[str]:
 
 
 def partitions_of(database: TablesDatabase, name: str) -> list[str]:
-    """List the partitions that a table of answers has; one that is empty where it has none.
-
-    Raises:
-        TableError: The database can't be used.
-    """
+    """List the partitions that a table of answers has; one that is empty where it has none."""
     with database.begin() as connection:
         return sorted(connection.scalars(select(_registry.c.partition_key).where(_registry.c.name == name)))
 
 
-def _aware(value: Any) -> Any:
-    """Give a time with its zone, which SQLite does not keep."""
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    return value
-
-
-def _binds(columns: Iterable[str]) -> dict[str, str]:
-    """Name the parameters of a statement: SQLAlchemy would write the columns `a b` and `a_b` as one.
-
-    The names are longer than a column's can be, so that none is taken.
-    """
-    return {column: f"{'value':_<64}{number}" for number, column in enumerate(columns)}
+def _with_zones(row: RowMapping) -> dict[str, Any]:
+    """Give a record whose times have their zone, which SQLite does not keep."""
+    times = {
+        name: value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        for name, value in row.items()
+        if isinstance(value, datetime)
+    }
+    return {**row, **times}

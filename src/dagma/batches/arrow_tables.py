@@ -1,4 +1,4 @@
-"""Tables of answers as Arrow and Parquet. pyarrow is imported where one is asked for, and nowhere else."""
+"""Tables of answers as Arrow and Parquet, by pyarrow: without it an ImportError is raised."""
 
 import itertools
 from collections.abc import Iterator
@@ -10,11 +10,7 @@ CHUNK_ROWS = 10_000
 
 
 def arrow_schema(table: AnswerTable) -> Any:
-    """Give the `pyarrow.Schema` of a table's visible columns.
-
-    Raises:
-        ImportError: pyarrow is not installed.
-    """
+    """Give the `pyarrow.Schema` of a table's visible columns."""
     import pyarrow as pa
 
     types = {
@@ -28,11 +24,7 @@ def arrow_schema(table: AnswerTable) -> Any:
 
 
 def arrow_chunks(table: AnswerTable) -> Iterator[Any]:
-    """Yield the rows as `pyarrow.Table`s of ten thousand each.
-
-    Raises:
-        ImportError: pyarrow is not installed.
-    """
+    """Yield the rows as `pyarrow.Table`s of ten thousand each."""
     import pyarrow as pa
 
     schema, rows = arrow_schema(table), table.rows()
@@ -41,11 +33,7 @@ def arrow_chunks(table: AnswerTable) -> Iterator[Any]:
 
 
 def write_parquet(table: AnswerTable, path: str) -> None:
-    """Write a table to a Parquet file, a chunk at a time.
-
-    Raises:
-        ImportError: pyarrow is not installed.
-    """
+    """Write a table to a Parquet file, a chunk at a time."""
     import pyarrow.parquet as pq
 
     with pq.ParquetWriter(path, arrow_schema(table)) as writer:

@@ -42,8 +42,8 @@ def ask_rows(
     temporary file: keys that are missing or twice are refused before anything is sent.
 
     Args:
-        rows: A list or generator of dicts; a pandas, polars or Arrow table; a path to a CSV, JSON lines or Parquet
-            file; `{"csv": path, "encoding": ..., "delimiter": ...}`; or `{"sql": query, "url": address}`.
+        rows: A list or generator of dicts; a pandas, polars or Arrow table; `{"csv": path}`, `{"jsonl": path}` or
+            `{"parquet": path}`; or `{"sql": query, "url": address}`.
         key: The column that tells rows apart.
         input: What to ask of a row: a Jinja template over `row`.
         flow: Id or endpoint name of the flow; the default flow where it is None.

@@ -5,11 +5,12 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from dagma.backends.backend import Backend
-from dagma.batches.answer_table import AnswerTable, KnownRow
+from dagma.batches.answer_table import AnswerTable
 from dagma.batches.asking import Asking
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import BatchStopped, RowsError
@@ -38,51 +39,36 @@ PROGRESS_SHARE = 1 / 40
 logger = logging.getLogger(__name__)
 
 
+@dataclass
 class Batch:
-    """Asks the rows of a table that need it.
+    """Asks the rows of a table that need it."""
 
-    Args:
-        rows: What `read_rows` takes.
-        settings: What to ask, and when to stop.
-        backend: What answers.
-        table: Where answers are kept; None keeps none, and asks all rows.
-        partition: The column and the value of the rows of this partition; None for all rows.
-        caller: Who asks; the step that makes the batch where it is None.
-        on_progress: Told every few seconds how far the batch is, in the thread that reads the results.
+    rows: Rows
+    settings: BatchSettings
+    _: KW_ONLY
+    backend: Backend
+    table: AnswerTable | None = None
+    """Where answers are kept; None keeps none, and asks all rows."""
+    partition: tuple[str, str] | None = None
+    """The column and the value of the rows of this partition; None for all rows."""
+    caller: Caller = field(default_factory=lambda: Caller.current(None))
+    """Who asks: the step that makes the batch, unless it is told."""
+    on_progress: Callable[[Progress], None] = lambda _: None
+    """Told every few seconds how far the batch is, in the thread that reads the results."""
+    progress: Progress = field(default_factory=Progress, init=False)
 
-    Attributes:
-        progress: How far it is.
-    """
-
-    def __init__(
-        self,
-        rows: Rows,
-        settings: BatchSettings,
-        *,
-        backend: Backend,
-        table: AnswerTable | None = None,
-        partition: tuple[str, str] | None = None,
-        caller: Caller | None = None,
-        on_progress: Callable[[Progress], None] = lambda _: None,
-    ) -> None:
-        self._rows = rows
-        self._settings = settings
-        self._backend = backend
-        self._caller = caller or Caller.current(None)
+    def __post_init__(self) -> None:
+        """Begin with nothing read and nothing asked."""
         self._ledger = ledger_from_environment()
-        self._table = table
         # With a table, the table tells which rows are asked again.
-        self._batches_before = 0 if table is not None else self._caller.equal_calls.number("batch without a table")
-        self._partition = partition
-        self._on_progress = on_progress
-        self._pace = Pace(settings.concurrency)
-        self._share = ServerShare(self._ledger, backend.identity, self._pace)
+        self._batches_before = 0 if self.table else self.caller.equal_calls.number("batch without a table")
+        self._pace = Pace(self.settings.concurrency)
+        self._share = ServerShare(self._ledger, self.backend.identity, self._pace)
         self._over = threading.Event()
         self._generation = 0
         self._told_at = PROGRESS_SECONDS
         self._begun_at = datetime.now(UTC)
         self._row_cost: float | None = None
-        self.progress = Progress()
 
     def results(self, *, with_unchanged: bool = False) -> Iterator[RowResult]:
         """Run the batch.
@@ -100,44 +86,36 @@ class Batch:
             LangflowError: No row can be asked. What was answered before is kept, as it is after each other error.
             LedgerError: The same.
         """
-        if self._settings.files and not self._backend.takes_files:
+        if self.settings.files and not self.backend.takes_files:
             raise RowsError(
-                f"The backend {self._backend.backend_name!r} takes no files. Leave files out, or ask Langflow."
+                f"The backend {self.backend.backend_name!r} takes no files. Leave files out, or ask Langflow."
             )
         flow = self._looked_up()
         with closing(StagedRows()) as staged:
-            staging = Staging(self._settings, self._flow_address(), flow.version, self._partition)
-            staged.add(staging.rows(read_rows(self._rows)))
-            if staging.left_out and not staged.count():
-                column, value = self._partition or ("", "")
-                self._caller.log.warning(
-                    "None of %s is of this partition: no value of %r is %r. Check the partitions' keys and the column.",
-                    counted(staging.left_out, "rows"),
-                    column,
-                    value,
-                )
+            staging = Staging(self.settings, self._flow_address(), flow.version, self.partition)
+            staged.add(staging.rows(read_rows(self.rows)))
             scope = self._prepared(staging, flow)
             staged.mark(self._needed)
             self._count(staged)
             self._count_spent(scope)
             self._refuse_if_none_can_be_asked(staged)
             self._estimate(staged, flow)
-            if self._table is not None and self._settings.sample is None:
-                self._table.begin_refresh(self._generation)
-            if with_unchanged and self._table is not None:
-                yield from self._unchanged(self._table, staged)
+            if self.table is not None and self.settings.sample is None:
+                self.table.begin_refresh(self._generation)
+            if with_unchanged and self.table is not None:
+                yield from self._unchanged(self.table, staged)
             yield from self._ask(staged, flow, scope)
             self._finish(staged)
 
     def _looked_up(self) -> FlowReference:
-        flow = self._backend.look_up(self._flow_address())
+        flow = self.backend.look_up(self._flow_address())
         if flow.look_up_error is not None and not is_refused_look_up(flow.look_up_error):
             # Without the flow's version all rows would look changed.
             raise flow.look_up_error
         return flow
 
     def _flow_address(self) -> str:
-        address = self._settings.flow or self._backend.default_flow()
+        address = self.settings.flow or self.backend.default_flow()
         if address is None:
             raise RowsError("The table names no flow, and there is no default flow. Give flow.")
         return address
@@ -147,44 +125,44 @@ class Batch:
 
         Without a table, those are the same batch of the step's other attempts: the one with as many before it.
         """
-        if self._table is None:
-            scope, before = self._caller.scope, self._batches_before
+        if self.table is None:
+            scope, before = self.caller.scope, self._batches_before
             return f"{scope}/batch-{before + 1}" if before else scope
-        table_id, self._generation = self._table.prepare(
-            staging.kinds, self._settings.output_kinds, anew=self._settings.refresh == "all"
+        table_id, self._generation = self.table.prepare(
+            staging.kinds, self.settings.output_kinds, anew=self.settings.refresh == "all"
         )
-        columns = self._settings.columns
+        columns = self.settings.columns
         variant = input_hash({"version": flow.version, "output": columns and columns.schema, "of": self._generation})
-        partition = f"/{self._table.partition}" if self._table.partition else ""
-        return f"table:{self._table.name}{partition}:{table_id}:{variant[:16]}"
+        partition = f"/{self.table.partition}" if self.table.partition else ""
+        return f"table:{self.table.name}{partition}:{table_id}:{variant[:16]}"
 
     def _needed(self, rows: Mapping[str, StagedRow]) -> list[str]:
         """Say which of some rows have to be asked."""
-        if self._table is None:
+        if self.table is None:
             return list(rows)
-        known = self._table.known(rows)
+        known = self.table.known(rows)
         due = [key for key, row in rows.items() if key not in known or self._is_due(row, known[key])]
-        self._table.keep_current((rows[key] for key in rows.keys() - set(due)), known)
+        self.table.keep_current((rows[key] for key in rows.keys() - set(due)), known)
         return due
 
-    def _is_due(self, row: StagedRow, known: KnownRow) -> bool:
-        if known.failed or known.generation < self._generation:
+    def _is_due(self, row: StagedRow, known: Mapping[str, Any]) -> bool:
+        if known["error_kind"] is not None or known["generation"] < self._generation:
             return True
-        return known.asked != row.asked and self._settings.refresh != "failed"
+        return bool(known["asked"] != row.asked) and self.settings.refresh != "failed"
 
     def _count(self, staged: StagedRows) -> None:
         self.progress.rows = staged.count()
         self.progress.unchanged = staged.count("unchanged")
         to_ask, copied = staged.count("ask"), staged.count("equal")
         self.progress.to_ask = to_ask + copied
-        if self._settings.sample is not None:
+        if self.settings.sample is not None:
             # Of rows that ask the same, the sample asks one, and all others get its answer.
-            self.progress.to_ask = min(to_ask, self._settings.sample)
+            self.progress.to_ask = min(to_ask, self.settings.sample)
 
     def _count_spent(self, scope: str) -> None:
         """Begin with what the attempts of the step before this one have paid."""
-        run_id = self._caller.run_id
-        if self._table is not None and self._caller.retry_number and run_id is not None and self.progress.to_ask:
+        run_id = self.caller.run_id
+        if self.table is not None and self.caller.retry_number and run_id is not None and self.progress.to_ask:
             of_table = scope.rpartition(":")[0]
             self.progress.cost_usd = spent_in_run(self._ledger.database, run_id, of_table)
 
@@ -200,45 +178,38 @@ class Batch:
     def _estimate(self, staged: StagedRows, flow: FlowReference) -> None:
         """Tell what the rows will take, and refuse what will cost too much."""
         to_ask = staged.count("ask")
-        rows = min(to_ask, self._settings.sample or to_ask)
+        rows = min(to_ask, self.settings.sample or to_ask)
         if not rows:
             return
-        means, whose = self._means(flow)
-        self._row_cost, most_usd = means.cost_usd, self._settings.max_cost_usd
+        means = self._means(flow)
+        self._row_cost, most_usd = means.cost_usd, self.settings.max_cost_usd
         if most_usd is not None and means.cost_usd is not None and means.cost_usd * rows > most_usd:
             raise BatchStopped(
                 f"{counted(rows, 'rows')} will cost about {means.cost_usd * rows:.4f} USD, by the "
-                f"{means.cost_usd:.6f} USD that {whose} cost on average, and max_cost_usd is {most_usd:g}. Nothing "
-                "was sent. Raise it, or set sample to ask fewer rows."
+                f"{means.cost_usd:.6f} USD that the latest calls of the flow cost on average, and max_cost_usd is "
+                f"{most_usd:g}. Nothing was sent. Raise it, or set sample to ask fewer rows."
             )
         if means.tokens is None and means.seconds is None:
-            self._caller.log.info("%s rows are asked. What they will take is not known yet.", f"{rows:,}")
+            self.caller.log.info("%s rows are asked. What they will take is not known yet.", f"{rows:,}")
             return
-        at_once = min(self._settings.concurrency, rows)
+        at_once = min(self.settings.concurrency, rows)
         told = tell_estimate(means, rows, at_once / means.seconds if means.seconds else 0.0)
-        self._caller.log.info("Estimate, by what %s took: %s, if %d are in flight.", whose, told, at_once)
+        calls = counted(means.calls, "calls")
+        self.caller.log.info("Estimate, by the latest %s of the flow: %s, if %d are in flight.", calls, told, at_once)
 
-    def _means(self, flow: FlowReference) -> tuple[Means, str]:
-        """Give what a row of the table took on average, or a call of the flow where none did, and tell which."""
-        if self._table is not None:
-            means = self._table.means()
-            if means.cost_usd is not None or means.tokens is not None:
-                return means, "a row of this table"
+    def _means(self, flow: FlowReference) -> Means:
         try:
-            means = recent_means(self._ledger.database, flow.flow_id)
+            return recent_means(self._ledger.database, flow.flow_id)
         except LedgerError as error:
-            if self._settings.max_cost_usd is not None:
+            if self.settings.max_cost_usd is not None:
                 raise
-            self._caller.log.warning("There is no estimate of what the rows will take: %s", error)
-            means = Means(0, None, None, None)
-        return means, f"the latest {counted(means.calls, 'calls')} of the flow"
+            self.caller.log.warning("There is no estimate of what the rows will take: %s", error)
+            return Means(0, None, None, None)
 
     def _unchanged(self, table: AnswerTable, staged: StagedRows) -> Iterator[RowResult]:
-        columns = self._settings.columns
+        columns = self.settings.columns
         for rows in staged.unchanged():
-            stored = {
-                row["row_key"]: row for row in table.rows(["row_key", *table.columns], keys=[r.key for r in rows])
-            }
+            stored = table.known([row.key for row in rows])
             for row in rows:
                 values = stored[row.key]
                 yield RowResult(
@@ -250,45 +221,45 @@ class Batch:
 
     def _ask(self, staged: StagedRows, flow: FlowReference, scope: str) -> Iterator[RowResult]:
         # The key of a call names neither run nor step: the next batch of the table finds it, whoever runs that.
-        caller = self._caller if self._table is None else replace(self._caller, step=None, partition=None)
+        caller = self.caller if self.table is None else replace(self.caller, step=None, partition=None)
         calls = RowCalls(
-            self._backend,
+            self.backend,
             self._flow_address(),
             replace(caller, scope=scope, log=logger),
             GroupedLedger(self._ledger),
-            self._settings.columns,
+            self.settings.columns,
             self._pace,
             self._over,
-            flow_version=None if self._table is None else flow.version,
+            flow_version=None if self.table is None else flow.version,
         )
         asking = Asking(
-            *(calls, staged, self._settings, self._pace, self.progress, self._write, self._tick, self._over),
-            row_cost=self._row_cost,
+            *(calls, staged, self.settings, self._pace, self.progress, self._write, self._tick, self._over),
+            self._row_cost,
         )
         try:
-            yield from asking.results(itertools.islice(staged.to_ask(), self._settings.sample))
+            yield from asking.results(itertools.islice(staged.to_ask(), self.settings.sample))
         finally:
             asking.end()
             if not asking.in_flight:  # else those that go on keep their slots until the lease expires
                 self._share.give_back()
-        if self._settings.sample is not None:
+        if self.settings.sample is not None:
             rows = staged.count("ask")
             self.progress.estimate = tell_estimate(asking.means, rows, self.progress.rows_per_second)
 
     def _write(self, results: Sequence[tuple[StagedRow, RowResult]]) -> None:
-        if self._table is not None:
-            self._table.write(results, self._generation)
+        if self.table is not None:
+            self.table.write(results, self._generation)
 
     def _tick(self, in_flight: int, has_more: bool) -> None:
-        self._caller.stop_if_cancelled()
+        self.caller.stop_if_cancelled()
         self._share.keep(in_flight, has_more)
         if self.progress.seconds >= self._told_at:
             self._told_at = self.progress.seconds + max(PROGRESS_SECONDS, self.progress.seconds * PROGRESS_SHARE)
-            self._on_progress(self.progress)
+            self.on_progress(self.progress)
 
     def _finish(self, staged: StagedRows) -> None:
-        if self._table is None or self._settings.sample is not None:
+        if self.table is None or self.settings.sample is not None:
             return
-        self._table.end_refresh()
-        drop = self._settings.vanished == "drop"
-        self.progress.vanished = self._table.remove_vanished(staged.lacks, since=self._begun_at, drop=drop)
+        self.table.end_refresh()
+        drop = self.settings.vanished == "drop"
+        self.progress.vanished = self.table.remove_vanished(staged.lacks, since=self._begun_at, drop=drop)

@@ -4,9 +4,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import dagster as dg
+import pydantic
+from pydantic import Field, TypeAdapter
 
 from dagma.batches.errors import RowsError
 from dagma.batches.output_columns import ANSWER, OutputColumns
@@ -18,13 +20,28 @@ from dagma.ledger.texts import storable
 Refresh = Literal["changed", "failed", "all"]
 Vanished = Literal["mark", "drop"]
 
-# PostgreSQL cuts names that are longer, and has columns of these names in each table.
+# PostgreSQL cuts names that are longer.
 MOST_NAME_BYTES = 63
-SYSTEM_COLUMNS = ("tableoid", "ctid", "xmin", "cmin", "xmax", "cmax")
-# PostgreSQL keeps a row in a page of 8 KB, and of each text the first 24 bytes at least.
-MOST_COLUMNS = 300
-MOST_CONCURRENCY = 200
 OUTPUT_NAME = re.compile(r"[A-Za-z_]\w*")
+_CHECKS: Mapping[str, TypeAdapter[Any]] = {
+    "key": TypeAdapter(str),
+    "input": TypeAdapter(str),
+    "keep": TypeAdapter(Sequence[str]),
+    "session": TypeAdapter(str | None),
+    "tweaks": TypeAdapter(Mapping[str, Mapping[str, Any]] | None),
+    "refresh": TypeAdapter(Refresh),
+    "vanished": TypeAdapter(Vanished),
+    "concurrency": TypeAdapter(Annotated[int, Field(ge=1, le=200)]),
+    "sample": TypeAdapter(Annotated[int, Field(ge=1)] | None),
+    "max_cost_usd": TypeAdapter(Annotated[float, Field(gt=0, allow_inf_nan=False)] | None),
+    "max_failed": TypeAdapter(
+        Annotated[int, Field(ge=0)]
+        | Annotated[float, Field(ge=0, le=1)]
+        | Annotated[str, Field(pattern=r"^\d+(\.\d+)?\s*%$")]
+        | None
+    ),
+}
+"""What each attribute may be, beside its templates and columns."""
 
 
 def _plain(description: str) -> dg.Resolver:
@@ -84,26 +101,14 @@ class BatchSettings:
         Raises:
             RowsError: Something can't be used; the message says what, and what would do.
         """
-        if isinstance(self.keep, str):
-            raise RowsError(f"keep is {self.keep!r}. Write a list of columns: [{self.keep}].")
-        texts = {"input": [self.input], "key": [self.key], "keep": self.keep, "session": [self.session or ""]}
-        for name, found in ((name, each) for name, given in texts.items() for each in given):
-            if not isinstance(found, str):
-                raise RowsError(f"{name} has {found!r}, which is no text. Write a text.")
-        tweaks = {} if self.tweaks is None else self.tweaks
-        if not isinstance(tweaks, Mapping) or not all(isinstance(fields, Mapping) for fields in tweaks.values()):
-            raise RowsError("tweaks name a field without its component. Write {component id: {field: value}}.")
+        for name, check in _CHECKS.items():
+            try:
+                check.validate_python(getattr(self, name), strict=True)
+            except pydantic.ValidationError as error:
+                raise RowsError(f"{name} can't be used: {error.errors()[0]['msg']}.") from None
         object.__setattr__(self, "keep", tuple(dict.fromkeys((self.key, *self.keep))))
         self._check_names()
         _ = self.templates
-        _choice("refresh", self.refresh, get_args(Refresh))
-        _choice("vanished", self.vanished, get_args(Vanished))
-        _number("concurrency", self.concurrency, 1, MOST_CONCURRENCY)
-        if self.sample is not None:
-            _number("sample", self.sample, 1, None)
-        if self.max_cost_usd is not None and not _is_amount(self.max_cost_usd):
-            raise RowsError(f"max_cost_usd is {self.max_cost_usd!r}. Write USD as a number, such as 5 or 0.5.")
-        self.most_failures(0)
 
     @cached_property
     def columns(self) -> OutputColumns | None:
@@ -126,56 +131,24 @@ class BatchSettings:
         return {column.name: column.kind for column in self.columns.columns}
 
     def most_failures(self, rows: int) -> int | None:
-        """Say how many rows may fail; None for any number.
-
-        Args:
-            rows: How many are asked.
-
-        Raises:
-            RowsError: `max_failed` can't be read.
-        """
+        """Say how many of the rows that are asked may fail; None for any number."""
         most = self.max_failed
-        if most is None:
-            return None
-        if isinstance(most, int) and not isinstance(most, bool) and most >= 0:
-            return most
-        share: Any = most
         if isinstance(most, str):
-            match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", most)
-            share = float(match[1]) / 100 if match else None
-        if isinstance(share, float) and 0 <= share <= 1:
-            return int(rows * share)
-        raise RowsError(f"max_failed is {most!r}. Write a number of rows, such as 10, or a share, such as 0.05 or 5%.")
+            most = float(most.rstrip("% ")) / 100
+        return int(rows * most) if isinstance(most, float) else most
 
     def _check_names(self) -> None:
         outputs = list(self.output_kinds)
-        if len(self.keep) + len(outputs) > MOST_COLUMNS:
-            raise RowsError(
-                f"The table would have {len(self.keep) + len(outputs):,} columns of input and output, and can have "
-                f"{MOST_COLUMNS:,}. Keep fewer."
-            )
         for name in outputs if self.columns else ():
             if not OUTPUT_NAME.fullmatch(name):
                 raise RowsError(f"The output column {name!r} is no name. Use letters, digits and underscores.")
-        taken: dict[str, str] = dict.fromkeys((*OWN_COLUMNS, *SYSTEM_COLUMNS), "a column of every table")
+        taken = dict.fromkeys(OWN_COLUMNS, "a column of every table")
         inputs = [(name, "key" if name == self.key else "keep") for name in self.keep]
         for name, what in [*inputs, *((name, "output") for name in outputs)]:
             if not name or storable(name) != name or len(name.encode()) > MOST_NAME_BYTES:
                 raise RowsError(f"The column {name[:80]!r} of {what} has a name that no table can have. Rename it.")
-            if (other := taken.get(name.lower())) is not None:
-                raise RowsError(f"The column {name!r} of {what} has the name of {other}. Rename it.")
-            taken[name.lower()] = f"the column {name!r} of {what}"
-
-
-def _choice(name: str, word: Any, words: tuple[str, ...]) -> None:
-    if word not in words:
-        raise RowsError(f"{name} is {word!r}. Choose one of: {', '.join(words)}.")
-
-
-def _is_amount(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
-
-
-def _number(name: str, value: Any, least: int, most: int | None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
-        raise RowsError(f"{name} is {value!r}. Write a whole number from {least}{f' to {most}' if most else ''}.")
+            # SQLAlchemy takes `a b` and `a_b` as one.
+            alike = re.sub(r"\W", "_", name.lower())
+            if (other := taken.get(alike)) is not None:
+                raise RowsError(f"The column {name!r} of {what} has the name of {other}, or almost. Rename it.")
+            taken[alike] = f"the column {name!r} of {what}"

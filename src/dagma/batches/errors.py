@@ -1,7 +1,5 @@
 """Why a batch does not begin, or ends before its last row."""
 
-from collections.abc import Mapping
-
 from dagma.langflow import LangflowError
 
 
@@ -27,13 +25,4 @@ def reason_of(error: Exception) -> str:
 
 
 class BatchStopped(Exception):  # noqa: N818 (it says what happened)
-    """A batch has stopped at a limit that was set for it. What was answered until then is kept.
-
-    Args:
-        cause: Which limit, and what to do.
-        errors: How many rows failed in this batch, by kind.
-    """
-
-    def __init__(self, cause: str, errors: Mapping[str, int] | None = None) -> None:
-        super().__init__(cause)
-        self.errors = dict(errors or {})
+    """A batch has stopped at a limit that was set for it. What was answered until then is kept."""

@@ -1,14 +1,16 @@
 """The output columns of an answer: found in its text or its data, and repaired where only brackets are wrong."""
 
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic_core import from_json
+
 from dagma.batches.output_columns import AnswerFault, OutputColumns
 from dagma.calls.answer import Answer
 
-FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
 # More than any answer that one asks for, and few enough that a text of nothing but brackets costs nothing.
 MOST_BEGINNINGS = 20
 # Models write the line breaks of a text as they are.
@@ -46,67 +48,33 @@ def columns_of(answer: Answer, output: OutputColumns) -> dict[str, Any]:
 
 
 def objects_in(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects of a text, the likeliest first; brackets that are missing at the end are added.
+    """Yield the JSON objects of a text, in their order; brackets that are missing at the end are added.
 
     Args:
         text: What a model wrote: an object, maybe inside a fence or between other words.
     """
-    text = _without_thoughts(text)
-    for part in [text, *FENCE.findall(text)]:
-        whole = _loaded(part.strip())
-        if isinstance(whole, dict):
-            yield whole
-            return
-    beginnings = [match.start() for match in re.finditer(r"\{", text)][:MOST_BEGINNINGS]
-    end = 0
-    for start in beginnings:
-        if start < end:
+    text, end = _without_thoughts(text), 0
+    for begun in itertools.islice(re.finditer(r"\{", text), MOST_BEGINNINGS):
+        if begun.start() < end:
             continue  # inside the object before
-        for repair in (lambda tail: tail, closed):
-            try:
-                found, length = _DECODER.raw_decode(repair(text[start:]))
-            except (ValueError, RecursionError):
-                continue
-            end = start + length
-            if isinstance(found, dict):
+        try:
+            found, end = _DECODER.raw_decode(text, begun.start())
+            yield found
+        except (ValueError, RecursionError):
+            if found := _completed(text[begun.start() :]):
                 yield found
-            break
+                return
 
 
-def closed(text: str) -> str:
-    """Add the brackets that are missing at the end of a JSON text, and leave out commas before a closing one.
-
-    A text that ends inside a string was cut off, and is left as it is: what is missing are words.
-
-    Args:
-        text: The text, from the first bracket on.
-    """
-    written: list[str] = []
-    opened: list[str] = []
-    in_string = escaped = False
-    for character in text:
-        if in_string:
-            in_string = escaped or character != '"'
-            escaped = character == "\\" and not escaped
-        elif character == '"':
-            in_string = True
-        elif character in "{[":
-            opened.append("}" if character == "{" else "]")
-        elif character in "}]":
-            _drop_comma(written)
-            while opened and opened[-1] != character:  # an inner one was forgotten
-                written.append(opened.pop())
-            if opened:
-                opened.pop()
-            written.append(character)
-            if not opened:
-                break
-            continue
-        written.append(character)
-    if in_string:
-        return text
-    _drop_comma(written)
-    return "".join([*written, *reversed(opened)])
+def _completed(text: str) -> dict[str, Any] | None:
+    """Read an object whose end is missing; None if more than brackets is: one that ends inside a string was cut off."""
+    if len(re.findall(r'(?<!\\)"', text)) % 2:
+        return None
+    try:
+        found: dict[str, Any] = from_json(text, allow_partial=True)
+    except ValueError:
+        return None
+    return found
 
 
 def _objects_of(answer: Answer, told_form: str) -> Iterator[Mapping[str, Any]]:
@@ -129,16 +97,3 @@ def _without_thoughts(text: str) -> str:
     if rest.lstrip().startswith("<think>"):
         raise AnswerFault("It ends inside <think>, before any answer.")
     return rest
-
-
-def _loaded(text: str) -> Any:
-    try:
-        return _DECODER.decode(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _drop_comma(written: list[str]) -> None:
-    while written and written[-1] in ", \n\r\t":
-        if written.pop() == ",":
-            return

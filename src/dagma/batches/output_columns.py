@@ -2,21 +2,30 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, TypeAdapter
 
 from dagma.batches.errors import RowsError
 from dagma.batches.values import MOST_INTEGER, Kind, kind_of
 
 TYPES: Mapping[str, Kind] = {"string": "text", "integer": "integer", "number": "number", "boolean": "boolean"}
+CHECKS: Mapping[str, TypeAdapter[Any]] = {
+    "string": TypeAdapter(str),
+    "integer": TypeAdapter(Annotated[int, Field(ge=-MOST_INTEGER, le=MOST_INTEGER)]),
+    "number": TypeAdapter(Annotated[float, Field(allow_inf_nan=False)]),
+    "boolean": TypeAdapter(bool),
+}
+"""What takes a value of each type, also one that is written as a text."""
 PLACEHOLDER = "..."
 FORMS = {"string": f'"{PLACEHOLDER}"', "integer": "1", "number": "1.5", "boolean": "true or false"}
 """How values are shown to the model."""
 # A text that is longer says more than a word of `enum`.
 LONGEST_SAYING = 60
-KEYWORDS = {"type", "enum", "items", "minimum", "maximum", "description", "optional"}
 EXAMPLE = "{label: {enum: [positive, negative]}, reason: string}"
 ANSWER = "answer"
 """The column of the answer's text, in tables that declare no output."""
@@ -26,27 +35,17 @@ class AnswerFault(Exception):  # noqa: N818 (it says what happened)
     """An answer does not give the columns that were asked for; the message says which, and why."""
 
 
-@dataclass(frozen=True)
-class OutputColumn:
-    """One column of the output.
+class OutputColumn(BaseModel):
+    """One column of the output, declared in words of JSON schema; an optional one may be missing or null."""
 
-    Attributes:
-        name: Its name.
-        type: `string`, `integer`, `number`, `boolean` or `array`, as in JSON schema.
-        enum: The values that it may have; empty for any.
-        items: What an array holds.
-        minimum: The least number.
-        maximum: The greatest number.
-        description: What it means, for the model.
-        optional: Whether it may be missing or null.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     name: str
-    type: str
-    enum: tuple[Any, ...] = ()
+    type: Literal["string", "integer", "number", "boolean", "array"]
+    enum: tuple[StrictStr | StrictInt | StrictFloat, ...] = Field(default=(), min_length=1)
     items: "OutputColumn | None" = None
-    minimum: float | None = None
-    maximum: float | None = None
+    minimum: StrictInt | StrictFloat | None = None
+    maximum: StrictInt | StrictFloat | None = None
     description: str = ""
     optional: bool = False
 
@@ -56,50 +55,48 @@ class OutputColumn:
         return TYPES.get(self.type, "text")
 
     @classmethod
-    def of(cls, name: str, declared: Any) -> "OutputColumn":
-        """Read a declaration: a type's name, or an object with `type` or `enum`.
+    def of(cls, name: str, declared: Any) -> Self:
+        """Read a declaration: a type's name, or an object with `type`, `enum` or `items`.
 
         Raises:
             RowsError: It can't be read.
         """
-        options = {"type": declared} if isinstance(declared, str) else declared
-        where = f"The output column {name!r}"
-        if not isinstance(options, Mapping) or options.keys() - KEYWORDS:
-            strange = sorted(options.keys() - KEYWORDS) if isinstance(options, Mapping) else [declared]
-            raise RowsError(f"{where} has {strange[0]!r}, which is not known. Write it as in {EXAMPLE}.")
-        enum = _enum(where, options)
-        kind = options.get("type") or ("array" if "items" in options else _type_of(enum))
-        if kind not in [*TYPES, "array"]:
-            raise RowsError(f"{where} has the type {kind!r}. Choose one of: {', '.join(TYPES)}, array.")
-        if kind == "array" and "items" not in options:
-            raise RowsError(f"{where} is an array of what? Write {{type: array, items: string}}.")
-        minimum, maximum = _bound(where, options, "minimum"), _bound(where, options, "maximum")
-        if (minimum, maximum) != (None, None) and kind not in ("integer", "number"):
-            raise RowsError(f"{where} has a minimum or maximum, and is no number. Leave it out.")
-        if minimum is not None and maximum is not None and minimum > maximum:
-            raise RowsError(f"{where} has the minimum {minimum:g}, which is more than the maximum {maximum:g}.")
-        column = cls(
-            name=name,
-            type=kind,
-            enum=enum,
-            items=cls.of(name, options["items"]) if kind == "array" else None,
-            minimum=minimum,
-            maximum=maximum,
-            description=str(options.get("description") or ""),
-            optional=options.get("optional") is True,
-        )
-        for value in enum:
-            if column.fault_of(value):
-                raise RowsError(f"{where} lists {value!r}, which {column.fault_of(value)}.")
-        return column
+        options = declared if isinstance(declared, Mapping) else {"type": declared}
+        options = {"type": "array" if "items" in options else _type_of(options.get("enum")), **options, "name": name}
+        if "items" in options:
+            options["items"] = cls.of(name, options["items"])
+        try:
+            return cls.model_validate(options)
+        except pydantic.ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"][:2])) or "declaration"
+            raise RowsError(
+                f"The output column {name!r} can't be used: {where}: {first['msg']}. Write it as in {EXAMPLE}, and "
+                "quote words such as 'yes' and 'no'."
+            ) from None
 
-    def schema(self) -> dict[str, Any]:
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.items is None) == (self.type == "array"):
+            raise ValueError("an array has items, such as {type: array, items: string}, and no other column has")
+        if (self.minimum, self.maximum) != (None, None) and self.type not in ("integer", "number"):
+            raise ValueError("only a number has a minimum or maximum")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError("the minimum is more than the maximum")
+        try:
+            for value in self.enum:
+                self.checked(value)
+        except AnswerFault as fault:
+            raise ValueError(f"enum lists a value that no answer could have: {fault}") from None
+        return self
+
+    def as_json_schema(self) -> dict[str, Any]:
         """Give its JSON schema."""
         schema: dict[str, Any] = {"type": [self.type, "null"] if self.optional else self.type}
         if self.enum:
             schema["enum"] = [*self.enum, None] if self.optional else list(self.enum)
         if self.items is not None:
-            schema["items"] = self.items.schema()
+            schema["items"] = self.items.as_json_schema()
         bounds = {"minimum": self.minimum, "maximum": self.maximum, "description": self.description or None}
         return schema | {name: value for name, value in bounds.items() if value is not None}
 
@@ -131,55 +128,45 @@ class OutputColumn:
         """
         if self.optional and value in (None, "null"):
             return None
-        taken = self._taken(value)
-        if fault := self.fault_of(taken):
-            raise AnswerFault(f"{self.name} {fault}.")
         if self.items is not None:
-            return [self.items.checked(inner) for inner in taken]
-        return float(taken) if self.type == "number" else taken
+            return self._checked_list(self.items, value)
+        try:
+            # Else pydantic would take true as 1.
+            taken = CHECKS[self.type].validate_python(json.dumps(value) if isinstance(value, bool) else value)
+        except pydantic.ValidationError as error:
+            raise self._fault(value, error.errors()[0]["msg"]) from None
+        if self.enum:
+            taken = self._listed(taken)
+        elif self.type == "string" and taken.strip() == PLACEHOLDER:
+            raise self._fault(value, "the placeholder of the form and no answer")
+        if self.minimum is not None and taken < self.minimum:
+            raise self._fault(value, f"less than {self.minimum:g}")
+        if self.maximum is not None and taken > self.maximum:
+            raise self._fault(value, f"more than {self.maximum:g}")
+        return taken
 
-    def fault_of(self, value: Any) -> str | None:
-        """Say what is wrong with a value, to be read after the column's name; None where it is right."""
-        shown = _shown(value)
-        fits = isinstance(value, list) if self.type == "array" else _fits(value, TYPES[self.type])
-        if not fits:
-            return f"is {shown}, and not {'an' if self.type[0] in 'ai' else 'a'} {self.type}"
-        if self.type == "string" and not self.enum and value.strip() == PLACEHOLDER:
-            return f"is {shown}, the placeholder of the form and no answer"
-        if self.enum and value not in self.enum:
-            return f"is {shown}, which is none of {', '.join(map(_shown, self.enum))}"
-        if self.minimum is not None and value < self.minimum:
-            return f"is {shown}, which is less than {self.minimum:g}"
-        if self.maximum is not None and value > self.maximum:
-            return f"is {shown}, which is more than {self.maximum:g}"
-        return None
+    def _checked_list(self, items: "OutputColumn", value: Any) -> list[Any]:
+        with suppress(TypeError, ValueError, RecursionError):
+            value = json.loads(value)
+        if not isinstance(value, list):
+            raise self._fault(value, "not a list")
+        return [items.checked(inner) for inner in value]
 
-    def _taken(self, value: Any) -> Any:
-        if self.type == "string":
-            if isinstance(value, str) and self.enum and value not in self.enum:
-                return self._said_by(value.strip())
+    def _listed(self, value: Any) -> Any:
+        """Give the value of `enum` that a value is, or that a text such as "It is positive." says."""
+        if value in self.enum:
             return value
-        if self.type in ("integer", "number", "array") and isinstance(value, str):
-            try:
-                value = json.loads(value.strip())
-            except (ValueError, RecursionError):
-                return value
-        if self.type == "integer" and isinstance(value, float) and value.is_integer():
-            return int(value)
-        if self.type == "boolean" and isinstance(value, str):
-            return {"true": True, "false": False}.get(value.strip().lower(), value)
-        return value
+        bare = str(value).casefold().strip(" \n.\"'`*")
+        said = [word for word in map(str, self.enum) if word.casefold() == bare]
+        if not said and len(bare) <= LONGEST_SAYING and not re.search(r"\bnot\b|n't\b", bare):
+            # Of a single letter it could be an article or a pronoun.
+            said = [word for word in map(str, self.enum) if len(word) > 1 and _says(bare, word.casefold())]
+        if self.type != "string" or len(said) != 1:
+            raise self._fault(value, f"none of {', '.join(map(_shown, self.enum))}")
+        return said[0]
 
-    def _said_by(self, text: str) -> str:
-        """Give the value of `enum` that a text such as "It is positive." says; the text where it says none, or more."""
-        folded = text.casefold()
-        said = [word for word in self.enum if _says(folded, word.casefold())]
-        # Of "very good" and "good" the longer one.
-        said = [word for word in said if not any(word != other and word in other for other in said)]
-        if len(said) == 1 and said[0].casefold() in ("a", "i") and not _says(folded, said[0].casefold(), at_end=True):
-            return text  # an article or a pronoun, other than in "The answer is A."
-        is_plain = len(text) <= LONGEST_SAYING and not re.search(r"\bnot\b|n't\b", folded)
-        return said[0] if len(said) == 1 and (is_plain or folded.strip(".\"'`*") == said[0].casefold()) else text
+    def _fault(self, value: Any, fault: str) -> AnswerFault:
+        return AnswerFault(f"{self.name} is {_shown(value)}: {fault}.")
 
 
 @dataclass(frozen=True)
@@ -204,7 +191,7 @@ class OutputColumns:
         """The JSON schema of an answer."""
         return {
             "type": "object",
-            "properties": {column.name: column.schema() for column in self.columns},
+            "properties": {column.name: column.as_json_schema() for column in self.columns},
             "required": [column.name for column in self.columns if not column.optional],
         }
 
@@ -219,13 +206,9 @@ class OutputColumns:
         return f"Answer with JSON only, in this form: {self.form}"
 
     def instructions(self, question: str) -> str:
-        """Say what the model is told about how to answer. By an example: small models give a schema back.
+        """Say what the model is told about how to answer a question; nothing if that names each value of one column.
 
-        Args:
-            question: What it is asked.
-
-        Returns:
-            The text to add; empty where there is one column, and the question names each of its values.
+        By an example: small models give a schema back.
         """
         notes = [column.notes for column in self.columns if column.notes]
         if len(self.columns) == 1 and self.columns[0].enum:
@@ -243,10 +226,9 @@ class OutputColumns:
         """
         values = {column.name: stored[column.name] for column in self.columns}
         for column in self.columns:
-            value = values[column.name]
-            with suppress(TypeError, ValueError, AnswerFault):  # of a row from when the column was another one
-                if value is not None:
-                    values[column.name] = column.checked(value)
+            with suppress(AnswerFault):  # of a row from when the column was another one
+                if values[column.name] is not None:
+                    values[column.name] = column.checked(values[column.name])
         return values
 
     def checked(self, answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -270,53 +252,17 @@ class OutputColumns:
         return checked
 
 
-def _enum(where: str, options: Mapping[str, Any]) -> tuple[Any, ...]:
-    enum = options.get("enum", ())
-    if "enum" in options and (not isinstance(enum, list | tuple) or not enum):
-        raise RowsError(f"{where} has an enum without values. Write it as in {EXAMPLE}.")
-    if any(isinstance(value, bool) for value in enum):
-        raise RowsError(
-            f"{where} lists true or false, which YAML makes of yes, no, on and off. If they are words, quote them: "
-            "'yes'; else write boolean without an enum."
-        )
-    return tuple(enum)
+def _type_of(enum: Any) -> str:
+    kinds = {kind_of(value) for value in enum} if isinstance(enum, list | tuple) else set()
+    if kinds == {"integer"}:
+        return "integer"
+    return "number" if kinds and kinds <= {"integer", "number"} else "string"
 
 
-def _type_of(enum: Sequence[Any]) -> str:
-    kinds = {kind_of(value) for value in enum}
-    if kinds == {"integer", "number"}:
-        return "number"
-    names = [name for name, kind in TYPES.items() if kinds == {kind}]
-    return names[0] if names else "string"
-
-
-def _bound(where: str, options: Mapping[str, Any], name: str) -> float | None:
-    bound = options.get(name)
-    if bound is not None and (
-        isinstance(bound, bool) or not isinstance(bound, int | float) or not abs(bound) < float("inf")
-    ):
-        raise RowsError(f"{where} has the {name} {bound!r}, which is no number.")
-    return bound
-
-
-def _fits(value: Any, kind: Kind) -> bool:
-    found = "text" if isinstance(value, str) else None if isinstance(value, list | dict) else kind_of(value)
-    if found == "integer" and abs(value) > MOST_INTEGER:
-        return False
-    if found == "number" and not abs(value) < float("inf"):
-        return False
-    return found == kind or (found, kind) == ("integer", "number")
-
-
-def _says(text: str, word: str, *, at_end: bool = False) -> bool:
+def _says(text: str, word: str) -> bool:
     """Tell whether a text has a word, as a whole."""
-    end = r"\W*$" if at_end else r"(?!\w)"
-    return re.search(rf"(?<!\w){re.escape(word)}{end}", text) is not None
+    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) is not None
 
 
 def _shown(value: Any) -> str:
-    try:
-        shown = json.dumps(value, ensure_ascii=False, default=str)
-    except RecursionError:
-        return "nested too deeply"
-    return shown if len(shown) <= 80 else f"{shown[:80]}..."
+    return json.dumps(value, ensure_ascii=False, default=str)[:80]

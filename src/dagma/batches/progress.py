@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from dagma.ledger.totals import Means
 from dagma.wording import counted
@@ -9,82 +10,62 @@ from dagma.wording import counted
 
 @dataclass
 class Progress:
-    """How far a batch is. It is the report of the batch once that has ended.
-
-    Attributes:
-        rows: Rows of the input.
-        unchanged: Rows that the table has an answer of, and that are not asked.
-        to_ask: Rows to ask: new, changed or failed ones, or all; those that ask the same as another one among them.
-        done: How many of them have an answer or have failed.
-        failed: How many of them have failed.
-        errors: The failed rows by kind of error.
-        copied: Rows that got the answer of another one that asked the same.
-        found: Rows whose answer an earlier batch had paid for already.
-        vanished: Rows of the table that are not in the input any more.
-        tokens: Tokens that the calls used, as far as they were reported.
-        cost_usd: What this batch and earlier attempts of its step have paid, in USD, as far as prices are known.
-        unpriced: Rows that were asked and whose cost is not known.
-        seconds: For how long it has been asking.
-        level: How many calls are in flight at most.
-        estimate: After a sample: what asking all rows would take.
-    """
+    """How far a batch is. It is the report of the batch once that has ended."""
 
     rows: int = 0
     unchanged: int = 0
+    """Rows that the table has an answer of, and that are not asked."""
     to_ask: int = 0
+    """Rows to ask: new, changed or failed ones, or all; those that ask the same as another one among them."""
     done: int = 0
+    """How many of them have an answer or have failed."""
     failed: int = 0
     errors: Counter[str] = field(default_factory=Counter)
+    """The failed rows by kind of error."""
     copied: int = 0
+    """Rows that got the answer of another one that asked the same."""
     found: int = 0
+    """Rows whose answer an earlier batch had paid for already."""
     vanished: int = 0
+    """Rows of the table that are not in the input any more."""
     tokens: int = 0
     cost_usd: float = 0.0
+    """What this batch and earlier attempts of its step have paid, in USD, as far as prices are known."""
     unpriced: int = 0
+    """Rows that were asked and whose cost is not known."""
     seconds: float = 0.0
     level: int = 0
+    """How many calls are in flight at most."""
     estimate: str = ""
+    """After a sample: what asking all rows would take."""
 
     @property
     def rows_per_second(self) -> float:
         """How many rows are done a second."""
         return self.done / self.seconds if self.seconds else 0.0
 
-    @property
-    def seconds_left(self) -> float | None:
-        """How long the rest takes at this rate; None while that can't be told."""
-        return (self.to_ask - self.done) / self.rows_per_second if self.done and self.seconds else None
-
     def __str__(self) -> str:
-        left = "" if self.seconds_left is None or self.done >= self.to_ask else f", {_duration(self.seconds_left)} left"
+        rest, rate = self.to_ask - self.done, self.rows_per_second
+        left = f", {_duration(rest / rate)} left" if rest > 0 and rate else ""
         failed = f" ({self.failed:,} failed)" if self.failed else ""
         cost = f", {self.cost_usd:.4f} USD" if self.cost_usd else ""
         return (
-            f"{self.done:,} of {counted(self.to_ask, 'rows')}{failed}, {self.rows_per_second:.1f} rows/s, "
+            f"{self.done:,} of {counted(self.to_ask, 'rows')}{failed}, {rate:.1f} rows/s, "
             f"{self.level} in flight at most{cost}{left}"
         )
 
 
 def tell_estimate(means: Means, rows: int, rows_per_second: float) -> str:
-    """Tell what asking rows will take.
-
-    Args:
-        means: What a row takes.
-        rows: How many rows there are to ask.
-        rows_per_second: How fast they are asked; 0 where that is not known.
-    """
+    """Tell what asking rows will take, so many a second, or 0 where that is not known."""
     parts = [counted(rows, "rows")]
     if means.tokens is not None:
         parts.append(counted(round(means.tokens * rows), "tokens"))
     parts.append("cost unknown" if means.cost_usd is None else f"{means.cost_usd * rows:.4f} USD")
     if rows_per_second:
-        parts.append(_duration(rows / rows_per_second))
+        parts.append(str(_duration(rows / rows_per_second)))
     return ", ".join(parts)
 
 
-def _duration(seconds: float) -> str:
-    """Write a duration for people, such as `3 min`."""
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
+def _duration(seconds: float) -> timedelta:
+    """Round a duration as people read it: `0:03:00`."""
+    return timedelta(seconds=round(seconds))

@@ -41,7 +41,6 @@ from dagma.ledger.texts import storable
 MAX_RETRIES = 3
 MAX_ASKS = 3
 """How often a row is asked whose answers do not fit its output columns."""
-MOST_EXPIRED = 100
 MOST_ERROR_CHARACTERS = 2_000
 MOST_QUOTED_CHARACTERS = 4_000
 OF_ALL_ROWS = (Unauthorized, Forbidden, FlowNotFound, TLSFailure, RedirectRefused)
@@ -54,12 +53,7 @@ class Abandoned(Exception):  # noqa: N818 (it says what happened)
 
 @dataclass(frozen=True)
 class ReadyRow:
-    """A row that is about to be asked.
-
-    Attributes:
-        row: The row.
-        path: Its first call, which has begun or can; None where its thread is to begin it.
-    """
+    """A row that is about to be asked, and its first call, if that has begun or can: else its thread begins it."""
 
     row: StagedRow
     path: CallPath | None = None
@@ -67,77 +61,50 @@ class ReadyRow:
 
 @dataclass(frozen=True)
 class AskedRow:
-    """A row that was asked.
-
-    Attributes:
-        row: The row.
-        result: What became of it.
-        paid_usd: What this batch paid for it; answers that an earlier one has paid for cost nothing.
-        unpriced: Why the cost of a call is not known, if that is so.
-        sent: How many calls were sent.
-    """
+    """A row that was asked."""
 
     row: StagedRow
     result: RowResult
     paid_usd: float = 0.0
-    unpriced: str | None = None
+    """What this batch paid for it; answers that an earlier one has paid for cost nothing."""
+    unpriced: bool = False
+    """Whether the cost of a call is not known."""
     sent: int = 0
+    """How many calls were sent."""
 
 
+@dataclass(frozen=True)
 class RowCalls:
-    """Makes the calls of rows, in any number of threads.
+    """Makes the calls of rows, in any number of threads."""
 
-    Args:
-        backend: What answers.
-        flow: The flow, as the backend knows it.
-        caller: Who asks; its scope is that of the table, and no run's.
-        ledger: Where calls are recorded.
-        output: The output columns; None for the answer's text.
-        pace: Told of servers that ask to slow down.
-        over: Set when nobody waits for answers any more.
-        flow_version: The only version of the flow whose answers are wanted; None for any.
-    """
+    backend: Backend
+    flow: str
+    caller: Caller
+    """Who asks; its scope is that of the table, and no run's."""
+    ledger: GroupedLedger
+    output: OutputColumns | None
+    pace: Pace
+    over: threading.Event
+    """Set when nobody waits for answers any more."""
+    flow_version: str | None
+    """The only version of the flow whose answers are wanted; None for any."""
 
-    def __init__(
-        self,
-        backend: Backend,
-        flow: str,
-        caller: Caller,
-        ledger: GroupedLedger,
-        output: OutputColumns | None,
-        pace: Pace,
-        over: threading.Event,
-        flow_version: str | None = None,
-    ) -> None:
-        self._backend = backend
-        self._flow = flow
-        self._flow_version = flow_version
-        self._caller = caller
-        self._ledger = ledger
-        self._output = output
-        self._pace = pace
-        self._over = over
-
-    def prepare(self, rows: Sequence[StagedRow]) -> tuple[list[ReadyRow], bool]:
-        """Begin the first calls of rows in one transaction, before threads ask them.
-
-        Returns:
-            The rows; and whether the call of each has begun. The others are begun right before they are sent.
-        """
+    def prepare(self, rows: Sequence[StagedRow]) -> list[ReadyRow]:
+        """Begin the first calls of rows in one transaction, before threads ask them, as far as that can be."""
         if not rows:
-            return [], True
+            return []
         flow = self._current_flow()
         # Rows differ in what their fields hold and in whether they name a session, and not in which fields they have.
         sample = next((row for row in rows if row.session is not None), rows[0])
-        tells_unsent = self._backend.tells_unsent(self._request(sample, sample.input, 0))
+        tells_unsent = self.backend.tells_unsent(self._request(sample, sample.input, 0))
         ready = [ReadyRow(row, self._first_call(row, flow, tells_unsent)) for row in rows]
-        calls = [each.path.call for each in ready if each.path is not None]
-        return ready, self._ledger.begin_ahead(calls) and len(calls) == len(rows)
+        self.ledger.begin_ahead([each.path.call for each in ready if each.path is not None])
+        return ready
 
     def _first_call(self, row: StagedRow, flow: FlowReference, tells_unsent: bool) -> CallPath | None:
         """Prepare the first call of a row; None where it is not to begin before it is sent."""
         try:
-            path = self._path(self._request(row, row.input, 0), self._caller, flow)
+            path = self._path(self._request(row, row.input, 0), self.caller, flow)
         except (LangflowError, LedgerError):
             return None
         return path if tells_unsent or path.call.mode == "job" else None
@@ -145,25 +112,13 @@ class RowCalls:
     def ask(self, ready: ReadyRow) -> AskedRow:
         """Ask a row, until it has an answer that fits or has failed for good.
 
-        Returns:
-            What became of it.
-
         Raises:
             LangflowError: No row can be asked: the flow is not there, the key is wrong, the server stays away.
             LedgerError: The same: a quota leaves no room, or the ledger is away.
             Abandoned: The batch is over.
-            DagsterExecutionInterruptedError: The run is cancelled.
         """
         with record_calls() as made:
             return self._ask(ready, made)
-
-    def settle(self, seconds: float) -> bool:
-        """Wait so many seconds at most for the ledger to have each call that has ended, and tell whether it has."""
-        return self._ledger.flush(seconds)
-
-    def take_back(self, seconds: float) -> None:
-        """Record, within so many seconds, that calls which have begun and which no thread has made were not sent."""
-        self._ledger.take_back(seconds)
 
     def _ask(self, ready: ReadyRow, made: RecordedCalls) -> AskedRow:
         row, question, fault = ready.row, ready.row.input, None
@@ -183,13 +138,13 @@ class RowCalls:
                 return self._asked(row, made, output=output)
         # Only now, so that a batch that is killed here finds these answers, and does not pay for them again.
         for record in made.answered:
-            self._ledger.reject(record.begun, f"The output columns are not in it: {fault}")
+            self.ledger.reject(record.begun, f"The output columns are not in it: {fault}")
         told = _explained(fault, made.answered[-1].answer)
         return self._asked(row, made, error_kind=AnswerFault.__name__, error=told)
 
     def _request(self, row: StagedRow, question: str, number: int) -> CallRequest:
         return CallRequest(
-            flow_id=self._flow,
+            flow_id=self.flow,
             input_value=question,
             tweaks=row.tweaks,
             session_id=row.session,
@@ -202,33 +157,31 @@ class RowCalls:
         """Make a call; its first attempt goes the path that is prepared, if there is one."""
         retries = expired = 0
         while True:
-            self._pace.wait(self._over)
-            if self._over.is_set():
+            self.pace.wait(self.over)
+            if self.over.is_set():
                 raise Abandoned
             # An answer whose raw response is not kept any more is asked for under a name of its own.
-            scope = self._caller.scope if not expired else f"{self._caller.scope}+{expired}"
+            scope = self.caller.scope if not expired else f"{self.caller.scope}+{expired}"
             try:
                 if path is None:
-                    path = self._path(request, replace(self._caller, scope=scope), self._current_flow())
+                    path = self._path(request, replace(self.caller, scope=scope), self._current_flow())
                 # A request that the server refuses is sent again within its call: the others hold back with it.
-                with telling_of_waits(self._pace.slow_down):
+                with telling_of_waits(self.pace.slow_down):
                     return path.answered()
             except FlowChanged:
                 raise
             except AnswerExpiredError:
                 expired += 1
-                if expired > MOST_EXPIRED:
-                    raise
             except (LangflowError, LedgerError) as error:
                 retries += 1
                 asked = getattr(error, "retry_after", None)
-                wait = self._backend.policy.step_backoff.seconds(retries, asked)
-                is_soon = wait <= self._backend.policy.longest_retry_after_seconds
+                wait = self.backend.policy.step_backoff.seconds(retries, asked)
+                is_soon = wait <= self.backend.policy.longest_retry_after_seconds
                 if retries > MAX_RETRIES or not is_soon or not is_free_to_retry(error):
                     raise
                 if asked is not None:
-                    self._pace.slow_down(wait)
-                self._over.wait(wait)
+                    self.pace.slow_down(wait)
+                self.over.wait(wait)
             path = None
 
     def _current_flow(self) -> FlowReference:
@@ -237,16 +190,16 @@ class RowCalls:
         Raises:
             FlowChanged: It is another one than that of the rows before.
         """
-        flow = self._backend.look_up(self._flow)
-        if self._flow_version is not None and flow.version not in (None, self._flow_version):
-            raise FlowChanged(f"The flow {self._flow!r} was edited while its rows were asked.")
+        flow = self.backend.look_up(self.flow)
+        if self.flow_version is not None and flow.version not in (None, self.flow_version):
+            raise FlowChanged(f"The flow {self.flow!r} was edited while its rows were asked.")
         return flow
 
     def _path(self, request: CallRequest, caller: Caller, flow: FlowReference) -> CallPath:
-        return CallPath(self._backend, request, flow, caller, self._ledger)
+        return CallPath(self.backend, request, flow, caller, self.ledger)
 
     def _read(self, answer: Answer) -> dict[str, object]:
-        return {ANSWER: storable(_said(answer))} if self._output is None else columns_of(answer, self._output)
+        return {ANSWER: storable(_said(answer))} if self.output is None else columns_of(answer, self.output)
 
     def _asked(
         self,
@@ -261,7 +214,7 @@ class RowCalls:
         answered_at = datetime.now(UTC)
         usages = [*(usage for record in records for usage in record.answer.usages), *made.spent]
         costs = [self._cost(record) for record in records]
-        lost = self._ledger.prices.cost(made.spent, answered_at) if made.spent else None
+        lost = self.ledger.prices.cost(made.spent, answered_at) if made.spent else None
         of_failed = [] if lost is None else [float(lost)]
         known = [cost for cost in (*costs, *of_failed) if cost is not None]
         calls = list(dict.fromkeys(begun.call_id for begun in made.begun))
@@ -285,9 +238,7 @@ class RowCalls:
             row,
             result,
             paid_usd=sum(cost for cost in paid if cost is not None),
-            unpriced=next(
-                (_unpriced(record) for record, cost in zip(records, costs, strict=True) if cost is None), None
-            ),
+            unpriced=None in costs,
             sent=sum(record.origin != "replayed" for record in records),
         )
 
@@ -296,7 +247,7 @@ class RowCalls:
         if record.cost is not None:
             return float(record.cost)
         read, written = len(record.request.input_value), len(record.answer.text or "")
-        cost = self._ledger.prices.cost(fill_in(record.answer.usages, read, written), record.begun.begun_at)
+        cost = self.ledger.prices.cost(fill_in(record.answer.usages, read, written), record.begun.begun_at)
         return None if cost is None else float(cost)
 
 
@@ -329,8 +280,3 @@ def _explained(fault: AnswerFault | None, answer: Answer) -> str:
 
 def _seconds(record: CallRecord) -> float:
     return record.seconds if record.answer.seconds is None else record.answer.seconds
-
-
-def _unpriced(record: CallRecord) -> str:
-    models = ", ".join(dict.fromkeys(usage.model for usage in record.answer.usages if usage.model))
-    return f"the price of {models} is not known" if models else "its model is not reported"

@@ -1,8 +1,7 @@
-"""The threads that make a batch's calls, and how many rows begin together, a moment before they are asked."""
+"""The threads that make a batch's calls."""
 
 import queue
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
@@ -10,19 +9,12 @@ from typing import Generic, TypeVar
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
 
-MOST_ROWS = 32
-AHEAD_SECONDS = 0.5
-"""Rows are begun so long before they are asked, in seconds: those that take longer begin one by one."""
-
 
 class Crew(Generic[Task, Outcome]):
     """Threads that work on tasks, so many at a time as they are let; further tasks wait for the first that is free.
 
     A call in flight can't be interrupted, and a batch that is cancelled does not wait for it: the threads end with the
     process, or with their call, whose answer the ledger then has.
-
-    Args:
-        work: What a thread does with a task.
 
     Attributes:
         given: How many tasks were given whose outcome was not taken yet.
@@ -58,11 +50,7 @@ class Crew(Generic[Task, Outcome]):
             self._go_on()
 
     def take(self, seconds: float) -> Outcome | None:
-        """Take an outcome, in the order of their ends; None where there is none within so many seconds.
-
-        Raises:
-            BaseException: What the work of that task has raised.
-        """
+        """Take an outcome, or raise what its task has raised; None where there is none within so many seconds."""
         try:
             outcome = self._outcomes.get(timeout=seconds) if seconds else self._outcomes.get_nowait()
         except queue.Empty:
@@ -106,37 +94,3 @@ class Crew(Generic[Task, Outcome]):
             with self._changed:
                 self.working -= 1
             self._outcomes.put(outcome)
-
-
-class RowGroups:
-    """Chooses groups that grow while rows are answered fast, and shrink while they are not.
-
-    Args:
-        clock: Gives seconds that only grow.
-
-    Attributes:
-        size: How many rows the last group had.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._ended = 0
-        self._chosen_at = clock()
-        self.size = 1
-
-    def next_size(self, ended: int) -> int:
-        """Choose how many rows begin now.
-
-        Args:
-            ended: How many rows have been answered in all.
-        """
-        if ended > self._ended:
-            now = self._clock()
-            rate = (ended - self._ended) / max(now - self._chosen_at, 1e-9)
-            self._ended, self._chosen_at = ended, now
-            self.size = min(max(round(rate * AHEAD_SECONDS), 1), 2 * self.size, MOST_ROWS)
-        return self.size
-
-    def shrink(self) -> None:
-        """Begin the next rows almost alone, since a group could not begin together."""
-        self.size = 1

@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,30 +18,20 @@ from dagma.batches.values import Kind, common_kind, key_text, kind_of, plain
 from dagma.calls.attached_files import BadFile, identity_of
 from dagma.calls.templates import BadTemplateError
 from dagma.ledger.texts import storable
-from dagma.wording import counted
 
 
+@dataclass
 class Staging:
-    """Makes the rows of a batch.
+    """Makes the rows of a batch: those whose column has the partition's value, or all where there is none."""
 
-    Args:
-        settings: What to ask of each.
-        flow: The flow, as it is named.
-        version: The flow's content version.
-        partition: The column and the value of the rows to take; None for all.
-    """
+    settings: BatchSettings
+    flow: str
+    version: str | None
+    partition: tuple[str, str] | None = None
 
-    def __init__(
-        self, settings: BatchSettings, flow: str, version: str | None, partition: tuple[str, str] | None = None
-    ) -> None:
-        self._settings = settings
-        self._flow = flow
-        self._version = version
-        self._partition = partition
-        self._kinds: dict[str, Kind | None] = dict.fromkeys(settings.keep)
-        self._without_key: list[str] = []
-        self.left_out = 0
-        """How many rows were of other partitions."""
+    def __post_init__(self) -> None:
+        """Begin with no row read."""
+        self._kinds: dict[str, Kind | None] = dict.fromkeys(self.settings.keep)
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -56,56 +47,38 @@ class Staging:
         Raises:
             RowsError: A kept column is missing, or rows have no key; the message names them.
         """
-        count = 0
+        without_key: list[str] = []
         for position, row in enumerate(rows, start=1):
-            if not self._is_mine(row, position):
-                self.left_out += 1
+            if self.partition and not _is_of(row, position, *self.partition):
                 continue
-            key = self._key(row, position)
-            if key is None:
-                count += 1
-            elif not count:
+            cell = _cell(row, self.settings.key, position, "is the key")
+            try:
+                key = key_text(cell)
+            except ValueError as error:
+                without_key.append(f"row {position} ({error})")
+                if len(without_key) == SHOWN_ROWS:
+                    break
+                continue
+            if not without_key:
                 yield self._staged(row, position, key)
-        if count:
-            more = f" and {count - SHOWN_ROWS:,} more" if count > SHOWN_ROWS else ""
+        if without_key:
             raise RowsError(
-                f"{counted(count, 'rows')} without a key in the column {self._settings.key!r}: "
-                f"{', '.join(self._without_key)}{more}. Nothing was sent. Give each row a key."
+                f"Rows without a key in the column {self.settings.key!r}: {', '.join(without_key)}. Nothing was sent. "
+                "Give each row a key."
             )
-
-    def _is_mine(self, row: Row, position: int) -> bool:
-        if self._partition is None:
-            return True
-        column, value = self._partition
-        cell = _cell(row, column, position, "partitions are told apart by")
-        try:
-            # A time belongs to its day.
-            return key_text(cell) == value or (isinstance(cell, datetime) and str(cell.date()) == value)
-        except ValueError:
-            return False
-
-    def _key(self, row: Row, position: int) -> str | None:
-        cell = _cell(row, self._settings.key, position, "is the key")
-        try:
-            key, reason = key_text(cell), "empty"
-        except ValueError as error:
-            key, reason = None, f"the value {error}"
-        if key is None and len(self._without_key) < SHOWN_ROWS:
-            self._without_key.append(f"row {position} ({reason})")
-        return key
 
     def _staged(self, row: Row, position: int, key: str) -> StagedRow:
         kept: dict[str, Any] = {}
-        for name in self._settings.keep:
+        for name in self.settings.keep:
             kept[name] = value = plain(_cell(row, name, position, "is kept"))
             self._kinds[name] = common_kind(self._kinds[name], kind_of(value))
         staged = StagedRow(position=position, key=key, kept=kept)
         try:
-            question = self._settings.templates.fill(row)
+            question = self.settings.templates.fill(row)
         except (BadTemplateError, BadFile) as fault:
             kind = BadFile.__name__ if isinstance(fault, BadFile) else "TemplateFault"
             return replace(staged, fault=storable(str(fault)), fault_kind=kind)
-        asked = _asked_hash(question, self._flow, self._version, self._settings.columns)
+        asked = _asked_hash(question, self.flow, self.version, self.settings.columns)
         return replace(staged, **vars(question), asked=asked)
 
 
@@ -115,6 +88,14 @@ def _asked_hash(question: Question, flow: str, version: str | None, output: Outp
     if question.files:
         parts.append(identity_of(question.files))
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _is_of(row: Row, position: int, column: str, partition: str) -> bool:
+    cell = _cell(row, column, position, "partitions are told apart by")
+    with suppress(ValueError):
+        # A time belongs to its day.
+        return key_text(cell) == partition or (isinstance(cell, datetime) and str(cell.date()) == partition)
+    return False
 
 
 def _cell(row: Row, column: str, position: int, why: str) -> Any:

@@ -28,13 +28,6 @@ class Question:
 class RowTemplates:
     """The templates of a table: the input, the session, the fields of the flow and the files for them.
 
-    Args:
-        input: The input, such as `{{ row.text }}`.
-        session: The session; None where each call has one of its own.
-        tweaks: Values of component fields by component id. Texts in it are templates.
-        files: Bytes or paths by `component.field`. Texts in it are templates.
-        output_format: How to answer. It is added to inputs whose template does not place it.
-
     Raises:
         RowsError: A template can't be read, or a file is for no field.
     """

@@ -1,18 +1,15 @@
 """The rows of a batch on disk: read once, so that keys are checked and costs estimated before the first call."""
 
 import json
-import os
+import pickle
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dagma.batches.errors import RowsError
-from dagma.calls.attached_files import AttachedFile, BadFile, FieldFiles
+from dagma.calls.attached_files import FieldFiles
 from dagma.project import storage_folder
 
 CHUNK_ROWS = 1_000
@@ -21,20 +18,17 @@ TABLE = """
 CREATE TABLE staged (
     position INTEGER PRIMARY KEY,
     key TEXT NOT NULL,
-    kept TEXT NOT NULL,
-    input TEXT NOT NULL,
-    session TEXT,
-    tweaks TEXT NOT NULL,
-    files TEXT NOT NULL,
     asked TEXT,
+    session TEXT,
     fault TEXT,
-    fault_kind TEXT,
+    row BLOB NOT NULL,
+    files BLOB,
     state TEXT NOT NULL DEFAULT 'unchanged'
 )
 """
 INSERT = """
-INSERT INTO staged (position, key, kept, input, session, tweaks, files, asked, fault, fault_kind)
-VALUES (:position, :key, :kept, :input, :session, :tweaks, :files, :asked, :fault, :fault_kind)
+INSERT INTO staged (position, key, asked, session, fault, row, files)
+VALUES (:position, :key, :asked, :session, :fault, :row, :files)
 """
 TWICE = f"SELECT key, count(*), min(position) FROM staged GROUP BY key HAVING count(*) > 1 LIMIT {SHOWN_ROWS}"  # noqa: S608
 # The least key speaks for all rows that ask the same: the order of the rows may be another after a kill. In a session
@@ -49,57 +43,44 @@ UPDATE staged SET state = 'equal' WHERE state = 'ask' AND fault IS NULL AND sess
 
 @dataclass(frozen=True)
 class StagedRow:
-    """One row of the batch.
-
-    Attributes:
-        position: Its place in the input, from 1.
-        key: Its key.
-        kept: The columns of the input that the table keeps.
-        input: What is asked.
-        session: The session of its call, if it is not of its own.
-        tweaks: Values of the flow's fields.
-        files: Files for the flow's fields.
-        asked: Hash of all that decides the answer.
-        fault: Why nothing can be asked.
-        fault_kind: What kind of error that is.
-    """
+    """One row of the batch, with all that is asked of it."""
 
     position: int
+    """Its place in the input, from 1."""
     key: str
     kept: Mapping[str, Any]
+    """The columns of the input that the table keeps."""
     input: str = ""
     session: str | None = None
     tweaks: dict[str, Any] | None = None
     files: FieldFiles | None = None
     asked: str | None = None
+    """Hash of all that decides the answer."""
     fault: str | None = None
+    """Why nothing can be asked."""
     fault_kind: str | None = None
 
 
 class StagedRows:
-    """Rows in temporary files on the disk, in `storage_folder`. All methods belong to one thread.
+    """Rows in a temporary file on the disk, in `storage_folder`. All methods belong to one thread.
 
-    The files have no names: the system frees them with this object, or with the process, even if that is killed.
+    The file has no name: the system frees it with this object, or with the process, even if that is killed.
     """
 
     def __init__(self) -> None:
         folder = storage_folder()
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-        self._contents = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by close)
-        self._places: dict[str, tuple[int, int]] = {}
         with tempfile.NamedTemporaryFile(dir=folder, prefix="dagma-batch-") as file:
             self._database = sqlite3.connect(file.name, isolation_level=None)
-            self._database.row_factory = sqlite3.Row
             # Nothing of it outlives the process.
             for pragma in ("journal_mode=OFF", "synchronous=OFF", "temp_store=FILE"):
                 self._database.execute(f"PRAGMA {pragma}")
             self._database.execute(TABLE)
 
     def close(self) -> None:
-        """Free the files."""
+        """Free the file."""
         self._database.close()
-        self._contents.close()
 
     def add(self, rows: Iterable[StagedRow]) -> None:
         """Write rows, and check that no two have the same key.
@@ -108,7 +89,7 @@ class StagedRows:
             RowsError: Keys are there twice; the message names them.
         """
         self._database.execute("BEGIN")
-        self._database.executemany(INSERT, map(self._record, rows))
+        self._database.executemany(INSERT, map(_record, rows))
         self._database.execute("COMMIT")
         self._database.execute("CREATE INDEX staged_key ON staged (key)")
         twice = self._database.execute(TWICE).fetchall()
@@ -132,32 +113,31 @@ class StagedRows:
 
     def count(self, state: str | None = None) -> int:
         """Count the rows that are `unchanged`, to `ask` or `equal` to one that is asked; without a state, all."""
-        if state is None:
-            return int(self._database.execute("SELECT count(*) FROM staged").fetchone()[0])
-        return int(self._database.execute("SELECT count(*) FROM staged WHERE state = ?", [state]).fetchone()[0])
+        query = "SELECT count(*) FROM staged WHERE state = coalesce(?, state)"
+        return int(self._database.execute(query, [state]).fetchone()[0])
 
     def first_if_all_faulty(self) -> StagedRow | None:
         """Give the first row if no row can be asked, since each has a fault; else None."""
         if self._database.execute("SELECT 1 FROM staged WHERE fault IS NULL LIMIT 1").fetchone():
             return None
-        record = self._database.execute("SELECT * FROM staged ORDER BY position LIMIT 1").fetchone()
-        return None if record is None else self._row(record)
+        found = self._database.execute("SELECT row FROM staged ORDER BY position LIMIT 1").fetchone()
+        return None if found is None else _row(found[0])
 
     def to_ask(self) -> Iterator[StagedRow]:
         """Yield the rows that are to be asked, in the order of the input, those with a fault among them."""
-        for rows in self._chunks("state = 'ask'"):
-            yield from rows
+        query = "SELECT row, files FROM staged WHERE state = 'ask' ORDER BY position"
+        for row, files in self._database.execute(query):
+            yield _row(row) if files is None else replace(_row(row), files=pickle.loads(files))  # noqa: S301 (its own)
 
     def unchanged(self) -> Iterator[list[StagedRow]]:
         """Yield the rows that are not asked, in chunks."""
         yield from self._chunks("state = 'unchanged'")
 
     def equal_to(self, asked: str) -> Iterator[StagedRow]:
-        """Yield the rows that get the answer of another one."""
-        with closing(self._database.cursor()) as cursor:
-            cursor.execute("SELECT * FROM staged WHERE asked = ? AND state = 'equal'", [asked])
-            while records := cursor.fetchmany(CHUNK_ROWS):
-                yield from map(self._row, records)
+        """Yield the rows that get the answer of another one, without their files."""
+        query = "SELECT row FROM staged WHERE asked = ? AND state = 'equal'"
+        for (row,) in self._database.execute(query, [asked]):
+            yield _row(row)
 
     def lacks(self, keys: Sequence[str]) -> list[str]:
         """Give those of some keys that no row has."""
@@ -166,56 +146,26 @@ class StagedRows:
         )
         return sorted(set(keys) - {key for (key,) in known})
 
-    def _record(self, row: StagedRow) -> dict[str, Any]:
-        files = None if row.files is None else {name: self._kept(each) for name, each in row.files.items()}
-        kept = json.dumps(row.kept, ensure_ascii=False)
-        return {**vars(row), "kept": kept, "tweaks": json.dumps(row.tweaks), "files": json.dumps(files)}
-
-    def _kept(self, files: AttachedFile | tuple[AttachedFile, ...]) -> list[Any]:
-        """Write contents to the disk, each once, and give where they are."""
-        if isinstance(files, tuple):
-            return [self._kept(each) for each in files]
-        if isinstance(files.source, Path):
-            return [files.digest, files.extension, str(files.source)]
-        if files.digest not in self._places:
-            content = files.read()
-            self._places[files.digest] = (self._contents.tell(), len(content))
-            self._contents.write(content)
-            self._contents.flush()
-        return [files.digest, files.extension, self._places[files.digest]]
-
-    def _content(self, place: int, size: int) -> bytes:
-        """Read a content, in any thread."""
-        try:
-            return os.pread(self._contents.fileno(), size, place)
-        except (OSError, ValueError):
-            raise BadFile("A file's content can't be read: its batch has ended.", fix="Ask the row again.") from None
-
     def _chunks(self, condition: str) -> Iterator[list[StagedRow]]:
         last = 0
         while True:
-            records = self._database.execute(
-                f"SELECT * FROM staged WHERE position > ? AND {condition} ORDER BY position LIMIT {CHUNK_ROWS}",  # noqa: S608
+            found = self._database.execute(
+                f"SELECT row FROM staged WHERE position > ? AND {condition} ORDER BY position LIMIT {CHUNK_ROWS}",  # noqa: S608
                 [last],
             ).fetchall()
-            if not records:
+            if not found:
                 return
-            last = records[-1][0]
-            yield [self._row(record) for record in records]
+            rows = [_row(row) for (row,) in found]
+            last = rows[-1].position
+            yield rows
 
-    def _row(self, record: sqlite3.Row) -> StagedRow:
-        values = {name: record[name] for name in record.keys() if name != "state"}  # noqa: SIM118 (a row gives values)
-        values |= {name: json.loads(record[name]) for name in ("kept", "tweaks", "files")}
-        files = values["files"] and {name: self._attached(each) for name, each in values["files"].items()}
-        return StagedRow(**{**values, "files": files})
 
-    def _attached(self, value: Any) -> AttachedFile | tuple[AttachedFile, ...]:
-        if value and isinstance(value[0], list):
-            return tuple(self._file(each) for each in value)
-        return self._file(value) if value else ()
+def _record(row: StagedRow) -> dict[str, Any]:
+    # Files beside it, since they can be large.
+    files = None if row.files is None else pickle.dumps(row.files)
+    return {**vars(row), "row": pickle.dumps(replace(row, files=None)), "files": files}
 
-    def _file(self, value: list[Any]) -> AttachedFile:
-        digest, extension, where = value
-        return AttachedFile(
-            digest, extension, Path(where) if isinstance(where, str) else partial(self._content, *where)
-        )
+
+def _row(pickled: bytes) -> StagedRow:
+    row: StagedRow = pickle.loads(pickled)  # noqa: S301 (its own)
+    return row

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, Connection, DateTime, Float, Integer, MetaData, Table, Text
 from sqlalchemy.types import TypeEngine
 
+from dagma.batches.errors import TableError
 from dagma.batches.row_result import RowResult
 from dagma.batches.values import Kind, common_kind
 
@@ -42,7 +43,7 @@ OWN_COLUMNS = tuple(column.name for column in _own_columns())
 """The columns that every table has. No column of the input or output can have one of these names."""
 RESULT_COLUMNS = tuple(name for name in OWN_COLUMNS if name in RowResult.__dataclass_fields__)
 """Those that hold the fields of a `RowResult` of the same names."""
-INTERNAL_COLUMNS = ("row_key", "position", "asked", "generation", "vanished_at")
+INTERNAL_COLUMNS = ("row_key", "partition_key", "position", "asked", "generation", "vanished_at")
 """Columns that decide what is asked again, and tell people nothing of a row that is there."""
 
 
@@ -55,9 +56,6 @@ def create_table(connection: Connection, name: str, declared: Mapping[str, Kind]
 
 def fit_table(connection: Connection, table: Table, declared: Mapping[str, Kind]) -> None:
     """Let a table that is there hold what is declared: with new columns, and with wider ones."""
-    if connection.dialect.name == "sqlite":
-        # Python's driver begins no transaction for such statements, and half of a change would stay.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
     for name, kind in declared.items():
         if name not in table.columns:
             _add_column(connection, table, name, kind)
@@ -75,38 +73,26 @@ def kind_of(column: Column[Any]) -> Kind:
 
 
 def _add_column(connection: Connection, table: Table, name: str, kind: Kind) -> None:
-    """Add a column of a kind to a table, in the transaction of the connection."""
     written = _TYPES[kind]().compile(connection.dialect)
-    _execute(connection, f"ALTER TABLE {_quoted(table.name)} ADD COLUMN {_quoted(name)} {written}")
+    _alter(connection, table, f"ADD COLUMN {_quoted(name)} {written}")
 
 
 def _widen_column(connection: Connection, column: Column[Any], kind: Kind) -> None:
-    """Let a column hold another kind as well; SQLite can't change a type, so a new column takes its place.
-
-    Args:
-        connection: In a transaction.
-        column: The column of a table that is there.
-        kind: What it is to hold, beside what it holds.
-    """
-    table, old, new = _quoted(column.table.name), _quoted(column.name), _quoted("dagma_widened")
-    before = kind_of(column)
-    wide = common_kind(before, kind) or "text"
+    """Let a column hold another kind as well."""
+    if connection.dialect.name == "sqlite":
+        raise TableError(
+            f"The column {column.name!r} of the table {column.table.name!r} has the kind {kind_of(column)}, and now "
+            f"holds {kind}, which SQLite can't change. Drop the column, and materialize the table again."
+        )
+    name, wide = _quoted(column.name), common_kind(kind_of(column), kind) or "text"
     written = _TYPES[wide]().compile(connection.dialect)
-    value = f"CAST({old} AS {written})"
-    if before == "boolean":
-        value = f"CASE WHEN {old} IS NULL THEN NULL WHEN {old} THEN 'true' ELSE 'false' END"
-    if connection.dialect.name == "postgresql":
-        _execute(connection, f"ALTER TABLE {table} ALTER COLUMN {old} TYPE {written} USING {value}")
-        return
-    _add_column(connection, column.table, "dagma_widened", wide)
-    _execute(connection, f"UPDATE {table} SET {new} = {value}")  # noqa: S608 (quoted names)
-    _execute(connection, f"ALTER TABLE {table} DROP COLUMN {old}")
-    _execute(connection, f"ALTER TABLE {table} RENAME COLUMN {new} TO {old}")
+    _alter(connection, column.table, f"ALTER COLUMN {name} TYPE {written} USING CAST({name} AS {written})")
+
+
+def _alter(connection: Connection, table: Any, change: str) -> None:
+    statement = f"ALTER TABLE {_quoted(table.name)} {change}"
+    connection.execution_options(no_parameters=True).exec_driver_sql(statement)
 
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _execute(connection: Connection, statement: str) -> None:
-    connection.execution_options(no_parameters=True).exec_driver_sql(statement)

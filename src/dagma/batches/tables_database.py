@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, MetaData, Table, create_engine, event, inspect, make_url
+from sqlalchemy import URL, Connection, MetaData, NullPool, Table, create_engine, event, inspect
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, NoSuchTableError, SQLAlchemyError
 
 from dagma import environment
@@ -22,74 +22,60 @@ logger = logging.getLogger(__name__)
 
 
 class TablesDatabase:
-    """Where the tables are.
-
-    Args:
-        url: `postgresql://user:password@host/database` or `sqlite:////path.db`.
+    """Where the tables are: `postgresql://user:password@host/database` or `sqlite:////path.db`.
 
     Raises:
         SettingError: The URL can't be used.
+        TableError: By each method: the database can't be reached, or refuses a statement.
     """
 
     def __init__(self, url: str) -> None:
-        self._url = _checked_url(url)
-        self._engine: Engine | None = None
-        self._process = 0
+        is_file = url.startswith("sqlite")
+        options = {"timeout": SQLITE_BUSY_SECONDS} if is_file else {"connect_timeout": 5}
+        try:
+            # Without a pool: a batch writes twice a second, and a process that was forked shares no connection.
+            self.engine = create_engine(url, poolclass=NullPool, connect_args=options, hide_parameters=True)
+        except (ArgumentError, ValueError, NoSuchModuleError, ImportError):  # which can quote a part of the password
+            raise environment.SettingError(
+                f"{VARIABLE} can't be read as a URL, or names a driver that is not installed. {FORM}, and "
+                "percent-encode @ : / in the password."
+            ) from None
+        if self.dialect not in ("postgresql", "sqlite"):
+            raise environment.SettingError(f"{VARIABLE} names a {self.dialect} database. {FORM}.")
+        if is_file:
+            event.listen(self.engine, "connect", lambda connection, _: write_ahead(connection))
 
     @property
     def name(self) -> str:
         """Where it is, without user and password."""
-        bare = URL.create(self.dialect, host=self._url.host, port=self._url.port, database=self._url.database)
-        return bare.render_as_string()
+        url = self.engine.url
+        return URL.create(self.dialect, host=url.host, port=url.port, database=url.database).render_as_string()
 
     @property
     def dialect(self) -> str:
         """`postgresql` or `sqlite`."""
-        return self._url.get_backend_name()
-
-    @property
-    def engine(self) -> Engine:
-        """The connections of this process: one that was forked has its own."""
-        if self._engine is None or self._process != os.getpid():
-            self._engine, self._process = self._connect(), os.getpid()
-        return self._engine
+        return self.engine.dialect.name
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """Open a transaction.
-
-        Raises:
-            TableError: The database can't be reached, or refuses a statement.
-        """
+        """Open a transaction."""
         with self._explained(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def read(self, chunk_rows: int) -> Iterator[Connection]:
-        """Open a connection whose results are read so many rows at a time.
-
-        Raises:
-            TableError: As for `begin`.
-        """
+        """Open a connection whose results are read so many rows at a time."""
         with self._explained(), self.engine.connect().execution_options(yield_per=chunk_rows) as connection:
             yield connection
 
     def reflected(self, name: str) -> Table | None:
-        """Look a table up as it is in the database; None where there is none.
-
-        Raises:
-            TableError: The database can't be reached.
-        """
+        """Look a table up as it is in the database; None where there is none."""
         with self._explained(), suppress(NoSuchTableError):
             return Table(name, MetaData(), autoload_with=self.engine)
         return None
 
     def table_names(self) -> list[str]:
-        """List all tables.
-
-        Raises:
-            TableError: The database can't be reached.
-        """
+        """List all tables."""
         with self._explained():
             return sorted(inspect(self.engine).get_table_names())
 
@@ -98,43 +84,24 @@ class TablesDatabase:
         try:
             yield
         except SQLAlchemyError as error:
-            cause = getattr(error, "orig", None) or error
             raise TableError(
-                f"The tables' database {self.name} refused or did not answer ({type(cause).__name__}): "
-                f"{reason_of(cause)}. Check that it runs and that {VARIABLE} has the right host, role and password."
+                f"The tables' database {self.name} refused or did not answer: {reason_of(error)}. Check that it runs "
+                f"and that {VARIABLE} has the right host, role and password."
             ) from None
-
-    def _connect(self) -> Engine:
-        if self.dialect == "sqlite":
-            Path(self._url.database or "").parent.mkdir(parents=True, exist_ok=True)
-            engine = create_engine(self._url, connect_args={"timeout": SQLITE_BUSY_SECONDS}, hide_parameters=True)
-            event.listen(engine, "connect", lambda connection, _: write_ahead(connection))
-            return engine
-        # Many rows in one message to the server, which is an option of this driver.
-        options = {"executemany_mode": "values_plus_batch"} if self._url.get_driver_name() == "psycopg2" else {}
-        arguments = {"connect_timeout": 5}
-        return create_engine(self._url, pool_pre_ping=True, hide_parameters=True, connect_args=arguments, **options)
 
 
 def tables_from_environment() -> TablesDatabase:
-    """Give the database that `DAGMA_TABLES_URL` names, the same one for as long as it names the same.
+    """Give the database that `DAGMA_TABLES_URL` names.
 
     Without it the tables are an SQLite file in `DAGSTER_HOME`; without that, a temporary one.
 
     Raises:
         SettingError: The URL can't be used.
     """
-    return _database(environment.text(VARIABLE) or _default_url())
-
-
-@functools.lru_cache(maxsize=8)
-def _database(url: str) -> TablesDatabase:
-    return TablesDatabase(url)
-
-
-def _default_url() -> str:
+    if url := environment.text(VARIABLE):
+        return TablesDatabase(url)
     home = os.environ.get("DAGSTER_HOME") or _temporary_home().name
-    return f"sqlite:///{Path(home).absolute() / 'tables.db'}"
+    return TablesDatabase(f"sqlite:///{Path(home).absolute() / 'tables.db'}")
 
 
 @functools.cache
@@ -143,24 +110,3 @@ def _temporary_home() -> "tempfile.TemporaryDirectory[str]":
         "Tables are kept in a temporary file, which ends with this process: set %s or DAGSTER_HOME.", VARIABLE
     )
     return tempfile.TemporaryDirectory(prefix="dagma-tables-")
-
-
-def _checked_url(url: str) -> URL:
-    # No message quotes any part of it, which may be a password.
-    try:
-        read = make_url(url)
-    except (ArgumentError, ValueError):
-        raise environment.SettingError(
-            f"{VARIABLE} can't be read as a URL. {FORM}, and percent-encode @ : / in the password."
-        ) from None
-    if read.get_backend_name() not in ("postgresql", "sqlite"):
-        raise environment.SettingError(f"{VARIABLE} names a {read.get_backend_name()} database. {FORM}.")
-    try:
-        read.get_dialect().import_dbapi()
-    except (NoSuchModuleError, ImportError):
-        raise environment.SettingError(
-            f"{VARIABLE} names the driver {read.drivername!r}, which is not installed. {FORM}."
-        ) from None
-    if read.get_backend_name() == "sqlite" and read.database in (None, "", ":memory:"):
-        raise environment.SettingError(f"{VARIABLE} names a database in memory, which ends with its process. {FORM}.")
-    return read

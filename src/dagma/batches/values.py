@@ -42,8 +42,6 @@ def _text(value: Any) -> str | None:
         return storable(value)
     if type(value).__name__ in ("NAType", "NaTType"):  # of pandas, which need not be installed
         return None
-    if isinstance(value, Decimal) and value.is_nan():
-        return None
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     if isinstance(value, bytes | bytearray | memoryview):
@@ -80,43 +78,28 @@ def fitting(value: Any, kind: Kind) -> Any:
     return json.dumps(value) if kind == "text" else None
 
 
-def key_text(value: Any) -> str | None:
+def key_text(value: Any) -> str:
     """Write the key of a row as text, so that 1, 1.0 and "1" are the same key.
 
-    Returns:
-        The text; None where the row has no key.
-
     Raises:
-        ValueError: No key can be of this type, or as long; the message says which.
+        ValueError: No key can be empty, of this type, or as long; the message says which.
     """
     value = _unboxed(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # pandas turns whole numbers into these where one is missing
-    if isinstance(value, Decimal) and _is_whole(value):
-        value = int(value)  # as databases give whole numbers of a type that has decimals
+    if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
+        value = int(value)  # pandas turns whole numbers into floats where one is missing, and databases into decimals
     if isinstance(value, Mapping | list | tuple | set | frozenset | bytes | bytearray | memoryview):
-        raise ValueError(f"is a {type(value).__name__}")
+        raise ValueError(f"a {type(value).__name__}")
     text = value.strip() if isinstance(value, str) else plain(value)
-    if text is None or text == "":
-        return None
-    if "\x00" in str(text):
-        raise ValueError("holds a NUL character")
+    if text in (None, ""):
+        raise ValueError("empty")
     if len(str(text)) > MOST_KEY_CHARACTERS:
-        raise ValueError(f"is longer than {MOST_KEY_CHARACTERS} characters")
+        raise ValueError(f"longer than {MOST_KEY_CHARACTERS} characters")
     return storable(str(text))
 
 
 def _unboxed(value: Any) -> Any:
     """Give a value of NumPy as Python's own."""
-    if type(value).__module__.partition(".")[0] != "numpy" or not hasattr(value, "tolist"):
-        return value
-    # By nanoseconds, as pandas keeps times, it would be a number.
-    return value.astype("datetime64[us]").tolist() if type(value).__name__ == "datetime64" else value.tolist()
-
-
-def _is_whole(value: Decimal) -> bool:
-    # Not of 1E+1000000, which is a number of as many digits.
-    return value.is_finite() and abs(value.adjusted()) < MOST_KEY_CHARACTERS and value == value.to_integral_value()
+    return value.tolist() if type(value).__module__.startswith("numpy") and hasattr(value, "tolist") else value
 
 
 def jsonable(value: Any) -> Any:

@@ -14,7 +14,6 @@ from dagma import environment
 from dagma.batches.answer_table import checked_table_name
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import RowsError
-from dagma.batches.row_sources import check_csv_form
 from dagma.components.component_file import FlowTableScaffolder, naming_the_file
 from dagma.components.flow_settings import ResolvedPartitions
 from dagma.components.flow_table import check_partitions, flow_table
@@ -40,7 +39,6 @@ class FileRows(dg.Model):
     def _check(self) -> Self:
         if self.csv is None and (self.encoding or self.delimiter):
             raise RowsError("Only a CSV file has an encoding and a delimiter. Leave them out.")
-        check_csv_form(**self.model_dump(include={"encoding", "delimiter"}, exclude_none=True))
         return self
 
     def source(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dagma.batches.json_answers import closed, columns_of
+from dagma.batches.json_answers import columns_of, objects_in
 from dagma.batches.output_columns import AnswerFault, OutputColumns
 from dagma.batches.row_templates import RowTemplates
 from dagma.batches.values import fitting, key_text, kind_of, plain
@@ -20,6 +20,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
+NO_INTEGER = "Input should be a valid integer, unable to parse string as an integer"
 VALUES = JSON | st.floats() | st.dates() | st.decimals(allow_nan=False) | st.uuids() | st.binary() | st.datetimes()
 
 
@@ -48,10 +49,9 @@ def test_a_key_is_the_same_as_number_and_as_text(number: int) -> None:
 @FEW
 @given(st.text(), st.text())
 def test_two_keys_are_the_same_only_where_their_texts_are(one: str, other: str) -> None:
-    if "\x00" in one + other:
+    if "\x00" in one + other or not one.strip() or not other.strip():
         return
-    first, second = key_text(one), key_text(other)
-    if first == second and first is not None and "?" not in first:
+    if key_text(one) == key_text(other) and "?" not in key_text(one):
         assert one.strip() == other.strip()
 
 
@@ -98,13 +98,10 @@ def test_what_fits_is_read_from_anywhere_in_an_answer(label: str, score: int, mo
     assert columns_of(Answer(text=None, outputs={"Data-1": {**more, **expected}}), LABELS) == expected
 
 
-@FEW
-@given(st.dictionaries(st.text(min_size=1), JSON, min_size=1, max_size=3), st.integers(1, 4))
-def test_missing_brackets_at_the_end_are_added(value: dict[str, Any], missing: int) -> None:
-    text = json.dumps({"outer": [value]})
-    assert json.loads(closed(text)) == {"outer": [value]}
-    cut = text[: -min(missing, 3)]  # of the closing }]}
-    assert json.loads(closed(cut)) == {"outer": [value]}
+@pytest.mark.parametrize("missing", [1, 2, 3])
+def test_missing_brackets_at_the_end_are_added(missing: int) -> None:
+    text = json.dumps({"outer": [{"inner": "a { b"}]})
+    assert list(objects_in(text[:-missing])) == [{"outer": [{"inner": "a { b"}]}]
 
 
 @FEW
@@ -120,11 +117,11 @@ def test_any_text_is_read_or_refused_with_a_reason(text: str) -> None:
 @pytest.mark.parametrize(
     ("said", "fault"),
     [
-        ('{"label": "meh", "score": 1}', 'label is "meh", which is none of "positive", "negative".'),
+        ('{"label": "meh", "score": 1}', 'label is "meh": none of "positive", "negative".'),
         ('{"label": "positive"}', "score is missing."),
-        ('{"score": 9}', "label is missing. score is 9, which is more than 5."),
-        ('{"label": "positive", "score": "many"}', 'score is "many", and not an integer.'),
-        ('{"label": "positive", "score": true}', "score is true, and not an integer."),
+        ('{"score": 9}', "label is missing. score is 9: more than 5."),
+        ('{"label": "positive", "score": "many"}', f'score is "many": {NO_INTEGER}.'),
+        ('{"label": "positive", "score": true}', f"score is true: {NO_INTEGER}."),
         ("positive", "There is no JSON object in it."),
         ('{"label": "positive", "score": 1, "why": "cut of', "There is no JSON object in it."),
         ('<think>Maybe {"label": "positive", "score": 1}', "It ends inside <think>, before any answer."),
@@ -140,7 +137,7 @@ def test_a_fault_is_named(said: str, fault: str) -> None:
     ("said", "score"),
     [
         ('{"label": "Positive.", "score": "3"}', 3),
-        ('{"label":"positive","score":4.0,}', 4),
+        ('{"label":"positive","score":4.0', 4),
         ('{"label":"positive","score":4,"why":"It\nsays so."}', 4),
         ('Maybe {"label": "negative", "score": 1}?</think>{"label":"positive","score":4}', 4),
     ],
@@ -195,7 +192,7 @@ def test_the_only_column_may_be_missing_where_it_is_optional() -> None:
 def test_lists_and_optional_columns_are_checked_too() -> None:
     columns = OutputColumns.of({"words": {"items": "string"}, "note": {"type": "string", "optional": True}})
     assert columns_of(Answer(text='{"words": ["a"]}'), columns) == {"words": ["a"], "note": None}
-    with pytest.raises(AnswerFault, match="words is 1, and not a string"):
+    with pytest.raises(AnswerFault, match="words is 1: Input should be a valid string"):
         columns_of(Answer(text='{"words": [1]}'), columns)
 
 
@@ -245,18 +242,18 @@ def test_the_format_stands_where_a_template_places_it() -> None:
 
 def test_an_answer_that_is_nested_too_deeply_is_a_fault_and_no_error() -> None:
     column = OutputColumns.of({"n": "integer"})
-    with pytest.raises(AnswerFault, match="not an integer"):
+    with pytest.raises(AnswerFault, match="valid integer"):
         column.checked({"n": "[" * 100_000})
 
 
 @pytest.mark.parametrize(
     ("text", "grade"),
     [
-        *(("b", "b"), ("The answer is B.", "b"), ("b) Paris", "b"), ("Option A", "a"), ("The answer is a.", "a")),
+        *(("b", "b"), ("B.", "b"), ("The answer is B.", None)),
         *(("This is a hard question.", None), ("a or b", None), ("B, rather than A", None)),
     ],
 )
-def test_a_value_that_is_an_article_too_is_the_last_word_of_what_says_it(text: str, grade: str | None) -> None:
+def test_a_value_of_one_letter_stands_alone(text: str, grade: str | None) -> None:
     grades = OutputColumns.of({"grade": {"enum": ["a", "b", "c"]}})
     if grade is None:
         with pytest.raises(AnswerFault):

@@ -16,7 +16,6 @@ from dagma.batches.errors import RowsError
 from dagma.batches.row_sources import read_rows
 from dagma.batches.row_staging import Staging
 from dagma.batches.staged_rows import StagedRow, StagedRows
-from dagma.components.flow_table_component import FileRows
 
 ID, TEXT = "id", "text"
 
@@ -30,11 +29,11 @@ def staged(rows: Any, **options: Any) -> list[StagedRow]:
         return list(kept.to_ask())
 
 
-def file(name: str, content: str | bytes) -> Callable[[Path], Path]:
-    def write(folder: Path) -> Path:
+def file(name: str, content: str | bytes, **options: str) -> Callable[[Path], dict[str, str]]:
+    def write(folder: Path) -> dict[str, str]:
         path = folder / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
+        return {path.suffix[1:]: str(path), **options}
 
     return write
 
@@ -46,10 +45,6 @@ def row(key: Any = 1, text: Any = "a") -> dict[str, Any]:
 def broken_generator() -> Iterator[dict[str, Any]]:
     yield row()
     raise RowsError("The upstream went away.")
-
-
-def vanishing(folder: Path) -> Any:
-    return folder / "gone.csv"
 
 
 def database(query: str) -> Callable[[Path], Any]:
@@ -64,80 +59,66 @@ def database(query: str) -> Callable[[Path], Any]:
 REFUSED: dict[str, tuple[Any, str]] = {
     "no key column": ([{"text": "a"}], r"Row 1 has no column 'id', which is the key. It has: 'text'"),
     "no kept column": ([{"id": 1}], r"Row 1 has no column 'text', which is kept"),
-    "empty key": ([row(""), row(None), row(3)], r"2 rows without a key in the column 'id': row 1 \(empty\), row 2"),
+    "empty key": ([row(""), row(None), row(3)], r"Rows without a key in the column 'id': row 1 \(empty\), row 2"),
     "blank key": ([row("  ")], "row 1 .empty."),
     "key that is not a number": ([row(float("nan"))], "row 1 .empty."),
-    "key that is a list": ([row([1])], "row 1 .the value is a list."),
-    "key that is a dict": ([row({"a": 1})], "row 1 .the value is a dict."),
-    "key that is bytes": ([row(b"a")], "row 1 .the value is a bytes."),
-    "key with NUL": ([row("a\x00b")], "row 1 .the value holds a NUL character."),
-    "key that is a view of bytes": ([row(memoryview(b"a"))], "row 1 .the value is a memoryview."),
-    "key that is no decimal": ([row(Decimal("NaN"))], "row 1 .empty."),
-    "key of a novel": ([row("k" * 501)], "row 1 .the value is longer than 500 characters."),
+    "key that is a list": ([row([1])], "row 1 .a list."),
+    "key that is a dict": ([row({"a": 1})], "row 1 .a dict."),
+    "key that is bytes": ([row(b"a")], "row 1 .a bytes."),
+    "key that is a view of bytes": ([row(memoryview(b"a"))], "row 1 .a memoryview."),
+    "key of a novel": ([row("k" * 501)], "row 1 .longer than 500 characters."),
     "key twice": ([row(1), row(2), row(1)], r"'1' \(2 rows, the first is row 1\). Nothing was sent"),
     "key twice, as number and text": ([row(1), row("1")], "'1' .2 rows"),
     "key twice, as float": ([row(1), row(1.0)], "'1' .2 rows"),
     "key twice, as decimal": ([row(1), row(Decimal("1.00"))], "'1' .2 rows"),
     "keys that are the same once stored": ([row("\ud800"), row("\udbff")], r"'\?' \(2 rows"),
-    "many keys missing": ([row(None) for _ in range(30)], "30 rows without a key.*and 20 more"),
+    "many keys missing": ([row(None) for _ in range(30)], r"row 10 \(empty\)\. Nothing was sent"),
     "rows that are texts": (["a", "b"], "Row 1 is a str"),
     "rows that are tuples": ([(1, "a")], "Row 1 is a tuple"),
-    "columns that are the same as text": ([{1: "a", "1": "b"} | row()], "Row 1 has two columns '1'"),
     "one row that is None": ([row(), None], "Row 2 is a NoneType"),
     "a number": (5, "can't be read from a int"),
     "bytes": (b"id,text", "can't be read from a bytes"),
     "an unknown declaration": ({"excel": "a.xlsx"}, "an object of excel"),
     "a query without its database": ({"sql": "select 1"}, "an object of sql"),
-    "a path of an unknown kind": ("reviews.xlsx", "names no CSV, JSON lines or Parquet file"),
+    "a path": ("reviews.csv", "can't be read from a str"),
     "a generator that breaks": (broken_generator(), "The upstream went away"),
-    "a file that is not there": (vanishing, "gone.csv can't be read: No such file"),
-    "a folder": (lambda folder: {"csv": folder}, "can't be read: Is a directory"),
+    "a file that is not there": ({"csv": "gone.csv"}, "gone.csv can't be read .FileNotFoundError.*No such file"),
+    "a folder": ({"csv": "/"}, "/ can't be read .IsADirectoryError."),
     "CSV without a header": (file("a.csv", ""), "has no header"),
     "CSV with a short line": (file("a.csv", "id,text\n1,a\n2\n"), "a.csv, line 3: 1 cells, and the header has 2"),
     "CSV with a long line": (file("a.csv", "id,text\n1,a,b\n"), "line 2: 3 cells"),
-    "CSV with a column twice": (file("a.csv", "id,id\n1,2\n"), "the header has two columns 'id'"),
-    "CSV with a nameless column": (file("a.csv", "id,\n1,2\n"), "a column without a name"),
-    "CSV with an open quote": (file("a.csv", 'id,text\n1,"a\n'), "line 2: unexpected end of data"),
+    "CSV with a column twice": (file("a.csv", "id,id\n1,2\n"), "two columns of one name"),
+    "CSV with a nameless column": (file("a.csv", "id,\n1,2\n"), "has no header"),
+    "CSV with an open quote": (file("a.csv", 'id,text\n1,"a\n'), "unexpected end of data.*check its quotes"),
     "CSV in Latin-1": (
         file("a.csv", "id,text\n1,Äpfel\n".encode("latin-1")),
-        "can't be decoded: 'utf-8' codec.*name its encoding",
+        "can't be read .UnicodeDecodeError.*its encoding if it is not UTF-8",
     ),
-    "CSV in UTF-16": (file("a.csv", "id,text\n1,a\n".encode("utf-16")), "can't be decoded.*name its encoding"),
-    "CSV in UTF-16 without its mark": (
-        lambda folder: {"csv": file("a.csv", "id")(folder), "encoding": "utf-16"},
-        "UTF-16 stream does not start with BOM",
+    "CSV in UTF-16": (file("a.csv", "id,text\n1,a\n".encode("utf-16")), "UnicodeDecodeError"),
+    "CSV that is compressed": (file("a.csv", gzip.compress(b"id,text")), "UnicodeDecodeError"),
+    "CSV in an encoding of bytes": (file("a.csv", "id", encoding="base64"), "'base64' is not a text encoding"),
+    "CSV with a quote in the middle": (file("a.csv", 'id,text\n1,"a"b\n'), "',' expected after"),
+    "CSV in no encoding": (file("a.csv", "id", encoding="utf-9"), "unknown encoding: utf-9"),
+    "CSV with a long delimiter": (file("a.csv", "id", delimiter="||"), '"delimiter" must be a 1-character string'),
+    "JSON in UTF-16": (file("a.jsonl", '{"id": 1}'.encode("utf-16")), "UnicodeDecodeError.*in UTF-8"),
+    "JSON of a number with too many digits": (file("a.jsonl", '{"id": ' + "9" * 5_000 + "}"), "line 1, can't be read"),
+    "JSON that is broken": (
+        file("a.jsonl", '{"id": 1, "text": "a"}\n{"id":\n'),
+        "a.jsonl, line 2, can't be read .JSONDecodeError",
     ),
-    "CSV that is compressed": (file("a.csv", gzip.compress(b"id,text")), "can't be decoded"),
-    "CSV in an encoding of bytes": (
-        lambda folder: {"csv": file("a.csv", "id")(folder), "encoding": "base64"},
-        "no encoding 'base64'",
-    ),
-    "CSV with a quote in the middle": (file("a.csv", 'id,text\n1,"a"b\n'), "line 2: ',' expected after"),
-    "CSV in no encoding": (
-        lambda folder: {"csv": file("a.csv", "id")(folder), "encoding": "utf-9"},
-        "no encoding 'utf-9'",
-    ),
-    "CSV with a long delimiter": (
-        lambda folder: {"csv": file("a.csv", "id")(folder), "delimiter": "||"},
-        "'||' is not one character",
-    ),
-    "CSV with an empty delimiter": (
-        lambda folder: {"csv": file("a.csv", "id")(folder), "delimiter": ""},
-        "'' is not one character",
-    ),
-    "JSON in UTF-16": (file("a.jsonl", '{"id": 1}'.encode("utf-16")), "can't be decoded.*Save it as UTF-8"),
-    "JSON of a number with too many digits": (file("a.jsonl", '{"id": ' + "9" * 5_000 + "}"), "line 1: no JSON"),
-    "JSON that is broken": (file("a.jsonl", '{"id": 1, "text": "a"}\n{"id":\n'), "a.jsonl, line 2: no JSON"),
-    "JSON that is a list": (file("a.jsonl", "[1, 2]\n"), "line 1: a list"),
-    "JSON that is too deep": (file("a.jsonl", "[" * 100_000), "line 1: no JSON"),
-    "a database that is not there": ({"sql": "select 1", "url": "sqlite:////nowhere/at/all.db"}, "query failed"),
+    "JSON that is a list": (file("a.jsonl", "[1, 2]\n"), "line 1, can't be read"),
+    "JSON that is too deep": (file("a.jsonl", "[" * 100_000), "line 1, can't be read"),
+    "a database that is not there": ({"sql": "select 1", "url": "sqlite:////nowhere/at/all.db"}, "query can't be read"),
     "a database of no kind": ({"sql": "select 1", "url": "no url"}, "URL of the rows' database can't be read"),
     "a database on an unknown host": (
         {"sql": "select 1", "url": "postgresql://reader:secret@db..example.com/shop"},
-        r"host name .* Correct the host in the URL.*DAGMA_OUTBOUND in \.env",
+        r"host name .*DAGMA_OUTBOUND in \.env",
     ),
-    "a query with a column twice": (database("select 1 as id, 2 as id, 'a' as text"), "query has two columns 'id'"),
-    "a query that is no query": (database("create table more (id)"), r"does not return rows.*automatically\.$"),
+    "a query with a column twice": (
+        database("select 1 as id, 2 as id, 'a' as text"),
+        "query has no header, or two columns",
+    ),
+    "a query that is no query": (database("create table more (id)"), "does not return rows"),
     "a query of a text that is none": (
         database("select 1 as id, cast(x'ff' as text) as text"),
         "Could not decode to UTF-8",
@@ -153,27 +134,13 @@ def test_a_table_that_cant_be_used_is_refused_with_its_cause(name: str, tmp_path
         staged(rows(tmp_path) if callable(rows) else rows)
 
 
-def test_a_file_of_the_project_is_named_as_people_know_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    project = tmp_path / "5c0ffee0"
-    (project / "data").mkdir(parents=True)
-    (project / "data" / "x.csv").write_text("id,text\n1\n")
-    (tmp_path / "current").symlink_to(project)
-    monkeypatch.setenv("DAGMA_PROJECT_DIR", str(tmp_path / "current"))
-    with pytest.raises(RowsError, match=r"^project/data/x\.csv, line 2: 1 cells"):
-        staged(FileRows(csv="data/x.csv").source())
-
-
 READ: dict[str, tuple[Any, list[str]]] = {
     "nothing": ([], []),
     "CSV of a header alone": (file("a.csv", "id,text\n"), []),
     "CSV with a byte order mark": (file("a.csv", "\ufeffid,text\n1,a\n"), ["a"]),
     "CSV with line breaks in cells": (file("a.csv", 'id,text\r\n1,"a\nb"\r\n\r\n2,c\r\n'), ["a\nb", "c"]),
     "CSV in Latin-1, and said so": (
-        lambda folder: {
-            "csv": file("a.csv", "id;text\n1;Ä\n".encode("latin-1"))(folder),
-            "encoding": "latin-1",
-            "delimiter": ";",
-        },
+        file("a.csv", "id;text\n1;Ä\n".encode("latin-1"), encoding="latin-1", delimiter=";"),
         ["Ä"],
     ),
     "JSON lines with an empty one": (file("a.jsonl", '{"id": 1, "text": "a"}\n\n{"id": 2, "text": "b"}'), ["a", "b"]),
@@ -218,8 +185,8 @@ def test_rows_whose_source_breaks_off_tell_after_which_row_and_keep_its_own_erro
 
 
 def test_a_file_that_vanishes_while_it_is_read_is_read_to_its_end(tmp_path: Path) -> None:
-    path = file("a.csv", "id,text\n" + "1,a\n" * 100_000)(tmp_path)
-    rows = read_rows({"csv": path})
+    declared = file("a.csv", "id,text\n" + "1,a\n" * 100_000)(tmp_path)
+    rows = read_rows(declared)
     next(rows)
-    path.unlink()
+    Path(declared["csv"]).unlink()
     assert sum(1 for _ in rows) == 99_999

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event
 from unit.batches.conftest import stored
 from unit.batches.test_answers import JSON, VALUES
 
@@ -29,8 +28,8 @@ FEW = settings(max_examples=60)
 # The fixture's database is used by all examples, each with a table of its own.
 FEW_TABLES = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ODD_NAMES = (
-    *("select", "order", "group by", "Table", "a.b", "a_b", "a b", "value", "x%", "%(x)s", "x:y", 'say "hi"', "it's"),
-    *("--", "; drop table labels", "?", "$1", "[0]", "\\", " ", "ü", "😀", "n" * 63, "rowid", "row_"),
+    *("select", "order", "group by", "Table", "a.b", "value", "x%", "%(x)s", "x:y", 'say "hi"', "it's"),
+    *("--", "; drop table labels", "$1", "[0]", "ü", "😀", "n" * 63, "rowid", "row_"),
 )
 
 
@@ -60,7 +59,7 @@ def test_columns_of_any_name_keep_their_values(database: TablesDatabase) -> None
     for names in (ODD_NAMES[:5], ODD_NAMES):  # those that are added later, too
         ask([row], keep=names)
         assert stored(database, "labels", "id", *names) == [{"id": 1, **{name: row[name] for name in names}}]
-    edited = {"order": "edited", "a b": "edited, too"}
+    edited = {"order": "edited", "a.b": "edited, too"}
     ask([{**row, **edited}], keep=ODD_NAMES)
     assert stored(database, "labels", *ODD_NAMES) == [{name: row[name] for name in ODD_NAMES} | edited]
     assert Echo.asked == 1
@@ -77,8 +76,8 @@ def test_columns_of_any_name_keep_their_values(database: TablesDatabase) -> None
         (["ID"], "has the name of the column 'id' of key"),
         (["Ü", "ü"], "has the name of the column 'Ü' of keep"),
         (["Answer"], "has the name of the column 'Answer' of keep"),
-        (["ctid"], "a column of every table"),
-        ([f"c{number}" for number in range(5_000)], r"5,002 columns.*can have 300\. Keep fewer"),
+        (["call_id"], "a column of every table"),
+        (["a b", "a_b"], "the column 'a b' of keep, or almost"),
     ],
 )
 def test_a_name_that_no_table_can_have_is_refused(keep: list[str], told: str) -> None:
@@ -86,11 +85,11 @@ def test_a_name_that_no_table_can_have_is_refused(keep: list[str], told: str) ->
         BatchSettings(key="id", input="{{ row.id }}", keep=tuple(keep))
 
 
-def test_a_table_of_many_columns_keeps_all_of_them(database: TablesDatabase) -> None:
-    names = [f"c{number}" for number in range(298)]
-    ask([{"id": 1, **{name: f"{number:024}" for number, name in enumerate(names)}}], keep=names)
-    (row,) = stored(database, "labels", *names)
-    assert list(map(int, row.values())) == list(range(298))
+def test_more_columns_than_a_table_can_have_are_refused_before_a_row_is_asked() -> None:
+    row = {f"c{number}": number for number in range(5_000)}
+    with pytest.raises(TableError, match="too many columns"):
+        ask([{"id": 1, **row}], keep=list(row))
+    assert Echo.asked == 0
 
 
 def test_a_cell_of_10_mb_is_kept(database: TablesDatabase) -> None:
@@ -104,9 +103,8 @@ def test_arrays_are_asked_whole_and_are_lists_in_tweaks() -> None:
     edited = np.where(values == 1_000, -5, values)
     ask([{"id": 1, "value": values}, {"id": 2, "value": edited}], input="{{ row.value }}")
     assert Echo.asked == 2, "they differ in the middle"
-    times = np.array(["2026-01-31T12:00"], dtype="datetime64[ns]")
-    tweaks = {"a": np.array([[1, 2]]), "b": [np.array([0.5])], "c": times, "d": np.array(5)}
-    assert jsonable(tweaks) == {"a": [[1, 2]], "b": [[0.5]], "c": ["2026-01-31T12:00:00"], "d": 5}
+    tweaks = {"a": np.array([[1, 2]]), "b": [np.array([0.5])], "c": np.array(5)}
+    assert jsonable(tweaks) == {"a": [[1, 2]], "b": [[0.5]], "c": 5}
 
 
 def test_a_table_of_no_rows_is_empty_and_takes_rows_later(database: TablesDatabase) -> None:
@@ -116,20 +114,11 @@ def test_a_table_of_no_rows_is_empty_and_takes_rows_later(database: TablesDataba
     assert stored(database, "labels", "id", "n") == [{"id": "1", "n": "5"}]
 
 
-def test_a_change_of_columns_that_is_broken_off_leaves_nothing_half_done(database: TablesDatabase) -> None:
+def test_a_column_that_sqlite_can_not_widen_is_told_before_a_row_is_asked(database: TablesDatabase) -> None:
     ask([{"id": 1, "n": 1}], keep=["n"])
-
-    def break_off(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if "RENAME" in statement:
-            raise TableError("The plug was pulled.")
-
-    event.listen(database.engine, "before_cursor_execute", break_off)
-    with pytest.raises(TableError, match="plug"):
+    with pytest.raises(TableError, match="'n' of the table 'labels' has the kind integer, and now holds text"):
         ask([{"id": 1, "n": "many"}], keep=["n"])
-    event.remove(database.engine, "before_cursor_execute", break_off)
     assert stored(database, "labels", "id", "n") == [{"id": 1, "n": 1}]
-    ask([{"id": 1, "n": "many"}], keep=["n"])
-    assert stored(database, "labels", "id", "n") == [{"id": 1, "n": "many"}]
 
 
 NUMBERS = iter(range(10**6))
@@ -210,11 +199,11 @@ def test_any_declaration_is_refused_or_reads_any_answer(declared: dict[str, Any]
 @pytest.mark.parametrize(
     ("declared", "told"),
     [
-        ({"type": ["string", "null"]}, r"has the type \['string', 'null'\]"),
-        ({"enum": [["a"]]}, r"lists \['a'\], which is \[\"a\"\], and not a string"),
-        ({"type": "string", "maximum": 5}, "has a minimum or maximum, and is no number"),
-        ({"type": "integer", "minimum": 5, "maximum": 1}, "the minimum 5, which is more than the maximum 1"),
-        ({"type": "number", "minimum": float("nan")}, "has the minimum nan, which is no number"),
+        ({"type": ["string", "null"]}, "type: Input should be 'string', 'integer'"),
+        ({"enum": [["a"]]}, "enum.0: Input should be a valid string"),
+        ({"type": "string", "maximum": 5}, "only a number has a minimum or maximum"),
+        ({"type": "integer", "minimum": 5, "maximum": 1}, "the minimum is more than the maximum"),
+        ({"enum": [True, False]}, "quote words such as 'yes'"),
     ],
 )
 def test_a_column_that_no_answer_could_give_is_refused_before_any_is_paid_for(declared: Any, told: str) -> None:

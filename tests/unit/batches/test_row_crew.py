@@ -1,14 +1,11 @@
-"""The threads of a batch: as many tasks at a time as they are let, in order, and no task lost or done twice.
-
-And how many rows begin ahead of them: as many as are answered in a moment.
-"""
+"""The threads of a batch: as many tasks at a time as they are let, in order, and no task lost or done twice."""
 
 import threading
 from collections.abc import Callable
 
 import pytest
 
-from dagma.batches.row_crew import MOST_ROWS, Crew, RowGroups
+from dagma.batches.row_crew import Crew
 
 
 class Work:
@@ -107,37 +104,3 @@ def test_threads_that_are_dismissed_end_after_the_task_that_they_have() -> None:
     for thread in threads:
         thread.join(10)
     assert (len(threads), any(thread.is_alive() for thread in threads)) == (2, False)
-
-
-class Batch:
-    """Asks groups of rows, each row of which takes so long."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.ended = 0
-        self.groups = RowGroups(lambda: self.now)
-
-    def sizes(self, groups: int, seconds: float) -> list[int]:
-        sizes = []
-        for _ in range(groups):
-            sizes.append(self.groups.next_size(self.ended))
-            self.ended += sizes[-1]
-            self.now += sizes[-1] * seconds
-        return sizes
-
-
-def test_rows_that_are_answered_fast_begin_in_groups_that_grow() -> None:
-    assert Batch().sizes(7, seconds=0.003) == [1, 2, 4, 8, 16, MOST_ROWS, MOST_ROWS]
-
-
-def test_rows_that_take_long_begin_one_by_one() -> None:
-    batch = Batch()
-    batch.sizes(7, seconds=0.003)
-    assert batch.sizes(4, seconds=20)[1:] == [1, 1, 1]
-
-
-def test_no_row_waits_for_others_where_a_group_cant_begin_together() -> None:
-    batch = Batch()
-    batch.sizes(7, seconds=0.003)
-    batch.groups.shrink()
-    assert batch.sizes(1, seconds=0.003) == [2]

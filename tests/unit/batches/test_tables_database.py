@@ -10,9 +10,9 @@ from dagma.batches.tables_database import TablesDatabase
 from dagma.environment import SettingError
 
 
-@pytest.mark.parametrize("url", ["postgresql+psycopg://me@db/tables", "postgresql+nosuch://me@db/tables"])
-def test_a_driver_that_is_not_installed_is_refused(url: str) -> None:
-    with pytest.raises(SettingError, match=r"which is not installed\. Write postgresql://"):
+@pytest.mark.parametrize("url", ["postgresql+psycopg://me@db/tables", "postgresql+nosuch://me@db/tables", "no url"])
+def test_a_url_that_can_not_be_used_is_refused(url: str) -> None:
+    with pytest.raises(SettingError, match=r"or names a driver that is not installed\. Write postgresql://"):
         TablesDatabase(url)
 
 

@@ -161,14 +161,6 @@ def test_a_time_belongs_to_the_partition_of_its_day(edited: Edited, database: Ta
     assert answers(database) == {1: "v1 said x"}
 
 
-def test_a_partition_that_no_row_is_of_is_told(
-    edited: Edited, database: TablesDatabase, caplog: pytest.LogCaptureFixture
-) -> None:
-    rows = [{"id": 1, "text": "x", "country": "de"}]
-    list(batch(rows, AnswerTable(database, "labels", "dee"), edited, ("country", "dee")).results())
-    assert "None of 1 row is of this partition: no value of 'country' is 'dee'." in caplog.text
-
-
 class Priced(Edited):
     """Answers that cost 0.0025 USD each, and fail from some question on."""
 
@@ -304,5 +296,4 @@ def test_a_files_relative_path_starts_in_the_projects_folder(
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "reviews.csv").write_text("id,text\n1,hello\n")
     monkeypatch.setenv("DAGMA_PROJECT_DIR", str(tmp_path))
-    for rows in ("data/reviews.csv", {"csv": "data/reviews.csv"}):
-        assert ask(rows, backend=edited)["1"].answer == "v1 said hello"
+    assert ask({"csv": "data/reviews.csv"}, backend=edited)["1"].answer == "v1 said hello"

@@ -34,6 +34,6 @@ def test_a_bad_row_among_answered_ones_fails_alone(fake: FakeLangflow) -> None:
 def test_a_bad_row_with_a_column_that_no_text_can_name_fails_alone(fake: FakeLangflow, tmp_path: Path) -> None:
     path = tmp_path / "reviews.jsonl"
     path.write_text('{"id": 1, "text": "a"}\n{"id": 2, "\\ud800": "b"}\n')
-    asked = ask(path)
+    asked = ask({"jsonl": str(path)})
     assert {key: row.error_kind for key, row in asked.items()} == {"1": None, "2": "TemplateFault"}
     assert str(asked["2"].error).endswith("there is no 'text', only id, ?.")

@@ -104,7 +104,7 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         "defs/a/defs.yaml",
         f"{TABLE}  rows: r\n---\n{TABLE}  rows: r\n  concurrency: 0\n",
         {},
-        "project/defs/a/defs.yaml:14: mine: concurrency is 0. Write a whole number from 1 to 200.\n",
+        "project/defs/a/defs.yaml:14: mine: concurrency can't be used: Input should be greater than or equal to 1.\n",
     ),
     "a kind of rows": (
         "defs/a/defs.yaml",
