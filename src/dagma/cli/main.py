@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from dagma import __version__, environment
 from dagma.batches.errors import TableError
-from dagma.cli import ask, flows_command, prune, reload, run, table, validate
+from dagma.cli import ask, flows_command, reload, run, table, validate
 from dagma.cli.doctor import command as doctor
 from dagma.cli.launching import INTERRUPTED, UnfinishedError
 from dagma.flows.files import FlowFileError
@@ -20,8 +20,8 @@ from dagma.langflow import LangflowError
 from dagma.ledger import LedgerError
 from dagma.ledger import commands as ledger
 
-COMMANDS = (ask, run, doctor, flows_command, validate, reload, ledger, table, prune)
-INSIDE_ONLY = ("doctor", "ledger", "table", "prune")
+COMMANDS = (ask, run, doctor, flows_command, validate, reload, ledger, table)
+INSIDE_ONLY = ("doctor", "ledger", "table")
 """What asks the stack's databases and broker, which the gateway lets nobody reach."""
 
 

@@ -1,11 +1,11 @@
 """Prunes the ledger's calls, and the raw responses that it keeps for retries."""
 
 from dagma.ledger import Ledger
-from dagma.ledger.pruning import CALLS_AT_ONCE, count_expired, prune_expired
+from dagma.ledger.pruning import CALLS_AT_ONCE, prune_expired
 from dagma.retention.store_pruning import Pace, Pruned
 
 
-def prune_ledger(ledger: Ledger, *, days: int, pace: Pace | None = None, dry_run: bool = False) -> Pruned:
+def prune_ledger(ledger: Ledger, *, days: int, pace: Pace | None = None) -> Pruned:
     """Delete calls that are past their days. The totals of each flow and hour stay.
 
     Args:
@@ -13,13 +13,10 @@ def prune_ledger(ledger: Ledger, *, days: int, pace: Pace | None = None, dry_run
         days: For how many days calls are kept, 0 for ever. On PostgreSQL the database goes by the number that its
             owner wrote there at the last migration.
         pace: How hard and how long it works.
-        dry_run: Only count.
 
     Raises:
         LedgerError: The database can't be reached, or refuses.
     """
-    if dry_run:
-        return Pruned({"calls": count_expired(ledger.database, days)}, kept_for_ever=not days)
     pace = pace or Pace()
     replays = ledger.expire_replays()
     calls = 0

@@ -35,7 +35,6 @@ class LangflowPruner:
         days: For how many days the sessions and files of calls are kept; 0 for ever.
         chats_days: For how many days all others are kept; 0 for ever.
         pace: How hard and how long it works.
-        dry_run: Only count.
         now: The time, aware.
     """
 
@@ -46,7 +45,6 @@ class LangflowPruner:
         days: int,
         chats_days: int,
         pace: Pace | None = None,
-        dry_run: bool = False,
         now: datetime | None = None,
     ) -> None:
         now = now or datetime.now(UTC)
@@ -54,7 +52,6 @@ class LangflowPruner:
         self._of_calls = now - timedelta(days=days) if days else None
         self._of_others = now - timedelta(days=chats_days) if chats_days else None
         self._pace = pace or Pace()
-        self._dry_run = dry_run
 
     def prune(self) -> Pruned:
         """Delete what is past its days.
@@ -81,12 +78,12 @@ class LangflowPruner:
             # What is still listed after its deletion is another user's, whose flow is shared with this one.
             expired = [each.id for each in page if self._is_expired(each) and each.id not in deleted]
             count += len(expired) - sum(each.id in deleted for each in page)
-            if expired and not self._dry_run:
+            if expired:
                 self._history.delete_messages(expired)
                 deleted = set(expired)
             if len(page) < PAGE:
                 break
-            offset += len(page) if self._dry_run else len(page) - len(expired)
+            offset += len(page) - len(expired)
         return count
 
     def _first_before(self, flow_id: str, time: datetime) -> int:
@@ -110,10 +107,10 @@ class LangflowPruner:
         count, page = 0, 1
         while self._pace.goes_on() and (traces := self._history.list_traces(latest, page=page)):
             expired = [each.id for each in traces if self._is_expired(each)]
-            deleted = len(expired) if self._dry_run else self._delete(expired, self._history.delete_trace)
+            deleted = self._delete(expired, self._history.delete_trace)
             count += deleted
             # What follows moves up to where the deleted ones were.
-            if self._dry_run or not deleted:
+            if not deleted:
                 page += 1
         return count
 
@@ -122,7 +119,7 @@ class LangflowPruner:
             return 0
         files = [each for each in self._history.list_files() if CALL_FILE.fullmatch(each.name)]
         expired = [each.id for each in files if each.created_at is not None and each.created_at < until]
-        return len(expired) if self._dry_run else self._delete(expired, self._history.delete_file)
+        return self._delete(expired, self._history.delete_file)
 
     def _delete(self, ids: Sequence[str], delete: Callable[[str], bool]) -> int:
         count = 0

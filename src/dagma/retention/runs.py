@@ -38,7 +38,6 @@ class RunPruner:
         instance: Where the runs are.
         days: For how many days they are kept; 0 for ever.
         pace: How hard and how long it works.
-        dry_run: Only count.
     """
 
     def __init__(
@@ -47,12 +46,10 @@ class RunPruner:
         *,
         days: int,
         pace: Pace | None = None,
-        dry_run: bool = False,
     ) -> None:
         self._instance = instance
         self._cutoff = datetime.now(UTC) - timedelta(days=days) if days else None
         self._pace = pace or Pace()
-        self._dry_run = dry_run
 
     def prune(self) -> Pruned:
         """Delete what is past its days, the oldest first."""
@@ -81,10 +78,7 @@ class RunPruner:
                     cursor = run.run_id
                 else:
                     deleted += 1
-                    if self._dry_run:
-                        cursor = run.run_id
-                    else:
-                        self._delete(run.run_id)
+                    self._delete(run.run_id)
         return Pruned({"runs": deleted}, kept, is_complete=not self._pace.is_over)
 
     def _being_retried(self) -> set[str]:

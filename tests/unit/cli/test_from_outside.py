@@ -141,7 +141,7 @@ def test_a_gateway_whose_ca_is_not_known_gets_nothing_until_it_is_named(
     assert main(["ask", "Why?"]) == 0
 
 
-@pytest.mark.parametrize("command", [["ledger", "tail"], ["table", "show", "x"], ["prune"], ["doctor"]])
+@pytest.mark.parametrize("command", [["ledger", "tail"], ["table", "show", "x"], ["doctor"]])
 def test_what_asks_the_stacks_databases_says_that_it_works_inside_only(
     gateway: FakeDagster, capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:

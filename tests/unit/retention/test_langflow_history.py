@@ -88,12 +88,10 @@ def prune(
     history: RecordingHistory,
     days: int = 30,
     chats_days: int = 0,
-    *,
-    dry_run: bool = False,
     pace: Pace | None = None,
 ) -> Pruned:
     pace = pace or Pace(sleep=lambda _: None)
-    return LangflowPruner(history, days=days, chats_days=chats_days, pace=pace, dry_run=dry_run, now=NOW).prune()
+    return LangflowPruner(history, days=days, chats_days=chats_days, pace=pace, now=NOW).prune()
 
 
 def test_what_calls_have_left_goes_after_its_days(history: RecordingHistory) -> None:
@@ -157,14 +155,6 @@ def test_what_is_old_is_found_without_reading_what_is_young(history: RecordingHi
     assert history.requests < 40
 
 
-@pytest.mark.parametrize("count", [1, PAGE + 5])
-def test_a_dry_run_counts_and_deletes_nothing(history: RecordingHistory, count: int) -> None:
-    history.add(31, count=count)
-    history.add(31, "support", count=3)
-    assert prune(history, dry_run=True) == Pruned({"messages": count, "traces": count, "files": 0})
-    assert len(history.left()) == len(history.left("traces")) == count + 3
-
-
 def test_what_langflow_does_not_delete_is_passed_over(history: RecordingHistory) -> None:
     history.add(31, count=2 * PAGE)
     history.of_others = {each.id for each in newest_first(history.messages[FLOWS[0]])[:5]}
@@ -192,7 +182,6 @@ def test_files_of_calls_go_after_their_days_and_all_others_stay(history: Recordi
     add(f"{name} (1)", 31)
     for other in ("report", f"my-{name}", f"{name}-of-mine", "dagma-notes"):
         add(other, 4000)
-    assert prune(history, dry_run=True) == Pruned({"messages": 0, "traces": 0, "files": 2})
     assert prune(history, days=0, chats_days=1) == Pruned({"messages": 0, "traces": 0, "files": 0})
     assert prune(history) == Pruned({"messages": 0, "traces": 0, "files": 2})
     assert [file.id for file in history.files] == ["id-0", "id-2", "id-4", "id-5", "id-6", "id-7"]

@@ -120,8 +120,8 @@ def stored(instance: dg.DagsterInstance) -> set[str]:
     return {run.run_id for run in instance.get_runs()}
 
 
-def prune(instance: dg.DagsterInstance, days: int = 30, *, dry_run: bool = False) -> dict[str, int]:
-    pruned = RunPruner(instance, days=days, pace=Pace(sleep=lambda _: None), dry_run=dry_run).prune()
+def prune(instance: dg.DagsterInstance, days: int = 30) -> dict[str, int]:
+    pruned = RunPruner(instance, days=days, pace=Pace(sleep=lambda _: None)).prune()
     assert pruned.is_complete
     return {**pruned.deleted, "kept": pruned.kept}
 
@@ -160,12 +160,6 @@ def test_a_prune_that_is_ended_amid_a_run_leaves_no_events_behind(
     assert instance.all_logs(old) == []
     assert stored(instance) == {old}
     assert prune(instance) == {"runs": 1, "kept": 0}
-
-
-def test_a_dry_run_counts_and_deletes_nothing(instance: dg.DagsterInstance) -> None:
-    runs = {plain(instance, 31) for _ in range(3)}
-    assert prune(instance, dry_run=True) == {"runs": 3, "kept": 0}
-    assert stored(instance) == runs
 
 
 def test_zero_days_keep_everything(instance: dg.DagsterInstance) -> None:
