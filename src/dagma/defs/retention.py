@@ -4,7 +4,7 @@ A store that is away fails its step and so the run; the steps of the others run 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import dagster as dg
 
@@ -15,8 +15,8 @@ from dagma.ledger import LedgerError
 from dagma.ledger.ledger_settings import ledger_from_environment
 from dagma.retention.calls import prune_ledger
 from dagma.retention.langflow_history import LangflowPruner
-from dagma.retention.runs import RunPruner
-from dagma.retention.store_pruning import Pruned, RetentionSettings
+from dagma.retention.retention_settings import RetentionSettings
+from dagma.retention.runs import prune_runs
 
 # Of such runs one executes at a time: see `run_queue` in dagster.yaml. Others go first.
 TAGS = {"dagma/prune": "true", "dagster/priority": "-10"}
@@ -29,7 +29,7 @@ EVERY_DAY = "30 3 * * *"
 def prune_runs_op(context: dg.OpExecutionContext) -> None:
     """Prune Dagster's own records."""
     days = RetentionSettings.from_environment().runs
-    _report(context, "Dagster", days, RunPruner(context.instance, days=days).prune)
+    _report(context, "Dagster", days, lambda: {"runs": prune_runs(context.instance, days=days)})
 
 
 @dg.op(name="prune_langflow", out=dg.Out(dg.Nothing), description="Deletes old messages, traces and files in Langflow.")
@@ -78,7 +78,7 @@ def prune_schedule_from_environment() -> dg.ScheduleDefinition:
     )
 
 
-def _report(context: dg.OpExecutionContext, store: str, days: int, prune: Callable[[], Pruned]) -> None:
+def _report(context: dg.OpExecutionContext, store: str, days: int, prune: Callable[[], Mapping[str, int]]) -> None:
     began = time.monotonic()
     try:
         pruned = prune()
@@ -86,5 +86,4 @@ def _report(context: dg.OpExecutionContext, store: str, days: int, prune: Callab
         # Not again tonight: tomorrow night deletes what this one has left.
         raise dg.Failure(f"{store} was not pruned: {type(error).__name__}: {error}", allow_retries=False) from error
     seconds = round(time.monotonic() - began, 1)
-    context.log.info("Deleted: %s.", pruned)
-    context.add_output_metadata({**pruned.deleted, "seconds": seconds, "days": days, "complete": pruned.is_complete})
+    context.add_output_metadata({**pruned, "seconds": seconds, "days": days})

@@ -16,7 +16,7 @@ from dagma.langflow.http.connection_settings import checked_address
 from dagma.ledger import Ledger, Prices
 from dagma.ledger.quotas import parse_quotas
 from dagma.ledger.texts import TextPolicy
-from dagma.retention.store_pruning import RetentionSettings
+from dagma.retention.retention_settings import RetentionSettings
 
 NUMBERS = {
     "DAGMA_FILE_MAX_MB": 25.0,
