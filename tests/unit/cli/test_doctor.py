@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from unit.cli.fake_dagster import DAEMON, FakeDagster
@@ -106,7 +106,7 @@ def test_a_stack_that_works_is_ok_in_every_line(
     }
     assert "FAILED" not in printed.verdicts.values()
     assert printed.exit_code == 0
-    assert "asked for one token, tiny at LLM_BASE_URL answered in" in printed.said["LLM"]
+    assert "asked for one token, tiny answered" in printed.said["LLM"]
 
 
 def test_with_nothing_there_each_cause_stands_once_and_the_exit_code_is_1(doctor: Doctor) -> None:
@@ -168,15 +168,9 @@ def test_the_llm_is_left_alone_where_that_is_asked(doctor: Doctor, langflow: Fak
     assert not [request for request in langflow.requests if "/run/" in request.path]
 
 
-@pytest.mark.parametrize(
-    ("added", "reason"),
-    [("APIRequest", "now has a APIRequest"), (None, "has no model now")],
-    ids=["another component", "no model"],
-)
-def test_a_flow_that_may_do_more_than_ask_is_not_run(added: str | None, reason: str) -> None:
-    nodes: list[Any] = [*ASSISTANT["data"]["nodes"]]  # type: ignore[index]
-    nodes = [*nodes, {"id": "x", "data": {"type": added}}] if added else [nodes[0], nodes[2]]
-    with pytest.raises(Skipped, match=reason):
+def test_a_flow_without_a_model_is_not_run() -> None:
+    nodes = [{"id": "In-1", "data": {"node": {"template": {"should_store_message": {}}}}}]
+    with pytest.raises(Skipped, match="has no model now"):
         checks_of_langflow.one_token(Flow.of({"id": "x", "name": "x", "data": {"nodes": nodes}}))
 
 
