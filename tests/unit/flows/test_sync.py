@@ -7,7 +7,7 @@ from unit.flows.conftest import FLOW_ID, writes
 from dagma.flows import sync
 from dagma.flows.document import fingerprint, normalize, template_fields
 from dagma.flows.files import read_flows
-from dagma.flows.sync import Relation, Result
+from dagma.flows.sync import Result
 from dagma.langflow import Conflict, FlowNotFound, LangflowClient
 from dagma.testing import FakeLangflow
 
@@ -54,12 +54,12 @@ def test_an_edit_on_the_server_is_kept(client: LangflowClient, flow: dict[str, A
     assert on_server(client)["name"] == "Edited"
 
 
-def test_an_edit_on_both_sides_is_a_conflict_until_forced(client: LangflowClient, flow: dict[str, Any]) -> None:
+def test_an_edit_on_both_sides_is_kept_until_forced(client: LangflowClient, flow: dict[str, Any]) -> None:
     document = normalize(flow)
     sync.push(client, document)
     edit_on_server(client)
     document["name"] = "Changed here"
-    assert sync.push(client, document) is Result.CONFLICT
+    assert sync.push(client, document) is Result.KEPT
     assert on_server(client)["name"] == "Edited"
     assert sync.push(client, document, force=True) is Result.UPDATED
     assert on_server(client)["name"] == "Changed here"
@@ -69,17 +69,15 @@ def test_a_flow_that_was_not_pushed_from_files_is_not_replaced(
     client: LangflowClient, fake_langflow: FakeLangflow, flow: dict[str, Any]
 ) -> None:
     fake_langflow.add_flow("Greeter", flow=flow)
-    assert sync.push(client, {**normalize(flow), "name": "Changed here"}) is Result.CONFLICT
+    assert sync.push(client, {**normalize(flow), "name": "Changed here"}) is Result.KEPT
     assert writes(fake_langflow) == []
 
 
-def test_a_file_of_an_older_checkout_does_not_undo_a_newer_push(client: LangflowClient, flow: dict[str, Any]) -> None:
+def test_an_older_file_goes_back_to_it(client: LangflowClient, flow: dict[str, Any]) -> None:
     old, new = normalize(flow), {**normalize(flow), "name": "Newer"}
-    sync.push(client, old)
-    sync.push(client, new)
-    assert sync.push(client, old) is Result.KEPT
-    assert sync.push(client, old, force=True) is Result.UPDATED
-    assert sync.push(client, new) is Result.KEPT
+    for each in (old, new, old):
+        sync.push(client, each)
+    assert on_server(client)["name"] == "Greeter"
 
 
 def test_an_edit_made_by_hand_after_a_pull_is_pushed(
@@ -91,16 +89,6 @@ def test_an_edit_made_by_hand_after_a_pull_is_pushed(
     assert pulled.changed
     document = {**normalize(on_server(client)), "description": "By hand."}
     assert sync.push(client, document) is Result.UPDATED
-
-
-def test_a_pull_without_a_push_does_not_hand_the_edit_to_the_next_push(
-    client: LangflowClient, flow: dict[str, Any], tmp_path: Path
-) -> None:
-    document = normalize(flow)
-    sync.push(client, document)
-    edit_on_server(client)
-    list(sync.pull(client, tmp_path / "elsewhere", []))
-    assert sync.push(client, document) is Result.KEPT
 
 
 def test_the_same_edit_on_both_sides_is_no_conflict(client: LangflowClient, flow: dict[str, Any]) -> None:
@@ -203,8 +191,3 @@ def test_unset_variables_are_found(client: LangflowClient, flow: dict[str, Any])
     assert sync.unset_variables(client, [flow]) == {"LLM_MODEL": ["Greeter"]}
     client.set_variable("LLM_MODEL", "m")
     assert sync.unset_variables(client, [flow]) == {}
-
-
-def test_a_copy_on_one_side_only(flow: dict[str, Any]) -> None:
-    assert sync.relation(flow, None) is Relation.ONLY_FILE
-    assert sync.relation(None, flow) is Relation.ONLY_SERVER

@@ -44,7 +44,7 @@ def check_default_flow() -> str:
             kind = "id" if uuid_or_none(flow_id) else "endpoint name"
             raise Problem(
                 f"Langflow has no flow with the {kind} {flow_id!r}. Push it with `make flows-push`, or set "
-                "LANGFLOW_DEFAULT_FLOW_ID to one that `dagma flows list` shows."
+                "LANGFLOW_DEFAULT_FLOW_ID to one that Langflow has."
             ) from None
     return f"Langflow has {flow.name} ({flow.id})"
 
