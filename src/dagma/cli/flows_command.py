@@ -94,12 +94,10 @@ def pull(options: argparse.Namespace) -> int:
     """Write flows to files named by their endpoint names; secrets are left out."""
     failed = 0
     with langflow_client(REQUEST_SECONDS) as client:
-        for pulled in sync.pull(client, options.dir, options.names):
-            if pulled.path is None:
-                failed += 1
-                _line("REFUSED", pulled.name, "; ".join(pulled.problems))
-            else:
-                _line("written" if pulled.changed else "unchanged", pulled.name, str(pulled.path))
+        for name, done in sync.pull(client, options.dir, options.names):
+            failed += done.path is None
+            word = "REFUSED" if done.path is None else "written" if done.changed else "unchanged"
+            _line(word, name, done.problem or str(done.path))
     return 1 if failed else 0
 
 

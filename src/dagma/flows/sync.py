@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from dagma.flows.document import (
     synced_fingerprint,
     template_fields,
 )
-from dagma.flows.files import write_flows
+from dagma.flows.files import Written, write_flows
 from dagma.flows.validation import bound_variables, problems
 from dagma.langflow import Conflict, Flow, FlowNotFound, LangflowClient
 from dagma.langflow.untrusted_json import walk
@@ -30,19 +29,6 @@ class Result(Enum):
     UPDATED = "updated"
     UNCHANGED = "unchanged"
     KEPT = "kept"
-
-
-@dataclass(frozen=True)
-class Pulled:
-    """What a pull did with one flow."""
-
-    name: str
-    path: Path | None
-    """Its file; None where it was not written."""
-    changed: bool
-    """Whether the file is new or other than before."""
-    problems: tuple[str, ...] = ()
-    """Why it was not written."""
 
 
 def push(client: LangflowClient, flow: FlowDocument, *, force: bool = False) -> Result:
@@ -68,14 +54,14 @@ def push(client: LangflowClient, flow: FlowDocument, *, force: bool = False) -> 
     return Result.CREATED if server is None else Result.UPDATED
 
 
-def pull(client: LangflowClient, folder: Path, names: list[str]) -> Iterator[Pulled]:
+def pull(client: LangflowClient, folder: Path, names: list[str]) -> Iterator[tuple[str, Written]]:
     """Bring flows from the server into files.
 
-    A flow with something that looks like a secret, or whose file can't be told from another flow's, is not written; the
-    others are. `names` are ids, endpoint names or names of flows; empty for all.
+    A flow with something that looks like a secret, or whose name a file of another flow has, is not written; the others
+    are. `names` are ids, endpoint names or names of flows; empty for all.
 
     Yields:
-        What was done with each flow.
+        The name of each flow, and what was done with it.
 
     Raises:
         FlowNotFound: The server has no flow of one of the names.
@@ -91,15 +77,10 @@ def pull(client: LangflowClient, folder: Path, names: list[str]) -> Iterator[Pul
     found = {flow_id: problems(flow) for flow_id, flow in flows.items()}
     written = write_flows([flow for flow_id, flow in flows.items() if not found[flow_id]], folder)
     for flow_id, server in servers.items():
-        name, file = str(server["name"]), written.get(flow_id)
-        if file is None:
-            yield Pulled(name, None, changed=False, problems=tuple(found[flow_id]))
-        elif file.problem:
-            yield Pulled(name, None, changed=False, problems=(file.problem,))
-        else:
-            if not _is_marked(flows[flow_id], server):
-                client.upsert_flow({"id": flow_id, "name": name, "tags": marked_tags(flows[flow_id])})
-            yield Pulled(name, file.path, file.changed)
+        name, done = str(server["name"]), written.get(flow_id) or Written(None, problem="; ".join(found[flow_id]))
+        if done.path and not _is_marked(flows[flow_id], server):
+            client.upsert_flow({"id": flow_id, "name": name, "tags": marked_tags(flows[flow_id])})
+        yield name, done
 
 
 def find(client: LangflowClient, flow_id: str) -> FlowDocument | None:

@@ -95,19 +95,21 @@ def test_a_pull_writes(folder: Path, client: LangflowClient, capsys: pytest.Capt
     assert '"name": "Edited"' in (folder / "greeter.json").read_text()
 
 
-def test_a_copy_that_kept_its_id_is_refused_and_the_other_flows_are_pulled(
+def test_a_flow_whose_name_another_file_has_is_refused_and_the_others_are_pulled(
     folder: Path, fake_langflow: FakeLangflow, flow: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    flows("push", folder)
     second = {**flow, "id": "33333333-3333-4333-8333-333333333333", "name": "Second", "endpoint_name": "second"}
+    fake_langflow.add_flow("Greeter", flow={**flow, "id": "44444444-4444-4444-8444-444444444444"})
     fake_langflow.add_flow("Second", flow=second)
-    (folder / "my-flow.json").write_text((folder / "greeter.json").read_text())
-    capsys.readouterr()
     assert flows("pull", folder) == 1
     refused, written = capsys.readouterr().out.splitlines()
     assert refused.startswith("REFUSED    Greeter")
-    assert "my-flow.json have the same id: give one" in refused
+    assert "greeter.json holds another flow" in refused
     assert written.startswith("written    Second")
+
+
+def test_files_with_one_id_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "my-flow.json").write_text((folder / "greeter.json").read_text())
     assert flows("validate", folder) == 1
     assert "is taken twice" in capsys.readouterr().err
 
