@@ -197,14 +197,13 @@ def test_tweaks_and_mode_reach_the_run(dagster: FakeDagster) -> None:
 @pytest.mark.parametrize(
     ("tweaks", "cause"),
     [
-        ('{"a":', "Expecting value at character 6"),
-        ("", "Expecting value at character 1"),
-        ("[1]", "must be an object of objects"),
-        ('{"a": 1}', "must be an object of objects"),
-        ('{"a": {"b": NaN}}', "NaN is no number of JSON"),
-        ("[" * 100_000, "nested too deeply"),
+        ('{"a":', "EOF while parsing"),
+        ("", "EOF while parsing"),
+        ("[1]", "should be an object"),
+        ('{"a": 1}', "should be an object"),
+        ("[" * 100_000, "recursion limit exceeded"),
     ],
-    ids=["half", "nothing", "a list", "flat", "NaN", "deep"],
+    ids=["half", "nothing", "a list", "flat", "deep"],
 )
 def test_tweaks_that_are_none_are_refused_before_anything_is_launched(
     dagster: FakeDagster, capsys: pytest.CaptureFixture[str], tweaks: str, cause: str
@@ -237,8 +236,8 @@ def test_a_question_comes_from_standard_input(
     [
         (b"", "The question is empty"),
         (b" \n\t\n", "The question is empty"),
-        (b"\x89PNG\r\n", "is no UTF-8 text (byte 1 can't be read)"),
-        (b"a\0b", "NUL character"),
+        (b"\x89PNG\r\n", "can't be read: 'utf-8' codec can't decode byte 0x89"),
+        (b"a\0b", "is no UTF-8 text"),
         (b"x" * 5_000_001, "is larger than 5,000,000 bytes"),
     ],
     ids=["empty", "blank", "binary", "NUL", "huge"],
@@ -263,11 +262,11 @@ def test_what_is_no_question_is_refused_before_anything_is_launched(
 @pytest.mark.parametrize(
     ("arguments", "cause"),
     [
-        ([], "There is no question."),
+        ([], "Give one question"),
         ([""], "The question is empty."),
-        (["Why?", "--file", "x"], "There are two questions"),
-        (["--file", "nope.txt"], "nope.txt can't be read: No such file or directory."),
-        (["--file", "/"], "/ can't be read: Is a directory."),
+        (["Why?", "--file", "x"], "Give one question"),
+        (["--file", "nope.txt"], "nope.txt can't be read: [Errno 2] No such file or directory"),
+        (["--file", "/"], "/ can't be read: [Errno 21] Is a directory"),
         (["--file", "a\0b"], "can't be read"),
         (["\udcff"], "no UTF-8 text"),
     ],
@@ -410,14 +409,15 @@ def answer_with(dagster: FakeDagster, *entries: dict[str, Any]) -> None:
     dagster.materializations = [{"metadataEntries": [*others, *entries]}]
 
 
-def test_a_table_is_printed_with_a_row_a_line(dagster: FakeDagster, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_is_printed_as_json(dagster: FakeDagster, capsys: pytest.CaptureFixture[str]) -> None:
     records = ['{"word": "one\\ntwo", "letters": 3}', '{"word": null, "letters": 5}']
     table = {"label": "answer", "table": {"records": records}}
     rows = {"label": "answer_rows", "intValue": 200}
     answer_with(dagster, table, rows)
     assert main(["ask", "hi"]) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("word\tletters\none two\t3\n\t5\n")
+    rows = [{"word": "one\ntwo", "letters": 3}, {"word": None, "letters": 5}]
+    assert json.loads(printed[: printed.index("\n\n")]) == rows
     assert "200 in all" in printed
 
 
