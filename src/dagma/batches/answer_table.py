@@ -376,16 +376,6 @@ def table_names(database: TablesDatabase) -> list[str]:
         return sorted(set(connection.scalars(select(_registry.c.name))) & set(existing))
 
 
-def partitions_of(database: TablesDatabase, name: str) -> list[str]:
-    """List the partitions that a table of answers has; one that is empty where it has none.
-
-    Raises:
-        TableError: The database can't be used.
-    """
-    with database.begin() as connection:
-        return sorted(connection.scalars(select(_registry.c.partition_key).where(_registry.c.name == name)))
-
-
 def _aware(value: Any) -> Any:
     """Give a time with its zone, which SQLite does not keep."""
     if isinstance(value, datetime):
