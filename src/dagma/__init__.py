@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from dagma.calls.call_record import describe_attempts, describe_call, record_calls
     from dagma.calls.request import CallRequest, FlowReference
     from dagma.calls.retrying import CALL_ERRORS, retry_or_fail
-    from dagma.components.flow_asset import FlowAsset
     from dagma.components.flow_settings import FlowSelection, FlowSettings
     from dagma.components.flow_table import flow_table
     from dagma.components.flow_table_component import FlowTable
@@ -40,7 +39,6 @@ __all__ = [
     "CallRequest",
     "CallableBackend",
     "FixedResource",
-    "FlowAsset",
     "FlowOutline",
     "FlowReference",
     "FlowSelection",
@@ -77,7 +75,6 @@ _MODULES = {
     "CallableBackend": "dagma.backends.function",
     "FixedResource": "dagma.run_config.fixed_resource",
     "FlowTable": "dagma.components.flow_table_component",
-    "FlowAsset": "dagma.components.flow_asset",
     "FlowOutline": "dagma.flows.outline",
     "FlowReference": "dagma.calls.request",
     "FlowSelection": "dagma.components.flow_settings",

@@ -201,6 +201,13 @@ class FlowSettings(FlowAttributes):
         if self.max_retries is not None and (type(self.max_retries) is not int or self.max_retries < 0):
             raise ValueError(f"max_retries is {self.max_retries!r}. Write a whole number from 0.")
 
+    @property
+    def asset_key(self) -> dg.AssetKey:
+        """The key, which is set in the settings that `Flows.get_settings` gives."""
+        if self.key is None:
+            raise dg.DagsterInvalidDefinitionError("The asset of a flow has no key.")
+        return self.key
+
     def over(self, defaults: "FlowSettings") -> Self:
         """Fill in what is not set from the defaults; of dicts, each entry."""
         filled: dict[str, Any] = {}
