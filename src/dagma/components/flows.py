@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import dagster as dg
+from pydantic import BaseModel
+from typing_extensions import override
 
 from dagma import environment
 from dagma.backends.langflow.access_variables import DEFAULT_BASE_URL, base_url_from_environment, langflow_client
@@ -17,7 +19,7 @@ from dagma.components.component_file import FlowsScaffolder, naming_the_file
 from dagma.components.flow_asset import flow_asset, flow_schedule
 from dagma.components.flow_calls import with_calls
 from dagma.components.flow_changes import flow_changes_sensor
-from dagma.components.flow_settings import FlowAttributes, FlowSelection, FlowSettings
+from dagma.components.flow_settings import FlowSelection, FlowSettings, refuse_text
 from dagma.components.found_flows import FOUND_FLOW
 from dagma.flows.graph_picture import picture_of
 from dagma.flows.known_flows import FolderFlows, ServerFlows, fingerprint_of
@@ -39,7 +41,7 @@ QUESTION_SECONDS = 15.0
 
 @dg.scaffold_with(FlowsScaffolder)
 @dataclass(kw_only=True)
-class Flows(dg.Component, FlowAttributes):
+class Flows(dg.Component, dg.Resolvable):
     """Makes an asset of each flow of the Langflow server that `LANGFLOW_*` names.
 
     Subclass it and override `get_settings` to decide by the flow what its asset is.
@@ -56,6 +58,14 @@ class Flows(dg.Component, FlowAttributes):
     defaults: FlowSettings = field(default_factory=FlowSettings)
     from_files: bool = False
 
+    @override
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
+        with naming_the_file(context):
+            for name in (attributes.model_fields_set if attributes else set()) - {"from_files"}:
+                refuse_text(name, context.resolution_context.resolve_value(getattr(attributes, name)))
+            return super().load(attributes, context)
+
     def get_settings(self, flow: FlowOutline) -> FlowSettings:
         """Say what the asset of a flow is. Override it, and change what `super().get_settings(flow)` gives."""
         declared = self._declared(flow)
@@ -67,6 +77,7 @@ class Flows(dg.Component, FlowAttributes):
             group_name=settings.group_name or _slug(flow.project or "langflow"),
             description=_description(flow, settings.description),
             tags={**{_slug(tag)[:LONGEST_TAG]: "" for tag in flow.tags}, **(settings.tags or {})},
+            deps=[dg.AssetKey.from_coercible(key) for key in settings.deps or []],
             kinds=["langflow", *(settings.kinds or [])],
             metadata={**_metadata(flow), **(settings.metadata or {})},
         )

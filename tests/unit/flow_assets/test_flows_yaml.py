@@ -96,20 +96,10 @@ def test_a_setting_that_there_is_not_is_refused(langflow: FakeLangflow, attribut
         Flows.resolve_from_yaml(attributes)
 
 
-@pytest.mark.parametrize(
-    ("attribute", "told"),
-    [
-        *((f"{name}: a", "a list: [a]") for name in ("deps", "owners", "kinds")),
-        ('deps: "a, b\\nc"', "a list: [a, b, c]"),
-        ("""kinds: '{{ "a" }}'""", "a list: [a]"),
-        *((f"{name}: a", "an object") for name in ("config", "metadata", "tags", "tweaks", "files")),
-        ("""metadata: '{{ "a" }}'""", "an object"),
-        ("tweaks: '{{ upstream.a }}'", "an object"),
-    ],
-)
-def test_a_text_is_refused_where_a_list_or_an_object_belongs(attribute: str, told: str) -> None:
-    for attributes in (f"flows: {{label: {{{attribute}}}}}", f"defaults: {{{attribute}}}"):
-        with pytest.raises(Exception, match=re.escape(f"This is a text. Write {told}")):
+@pytest.mark.parametrize("attribute", ["deps", "owners", "kinds", "config", "metadata", "tags", "tweaks", "files"])
+def test_a_text_is_refused_where_a_list_or_an_object_belongs(attribute: str) -> None:
+    for attributes in (f"flows: {{label: {{{attribute}: a}}}}", f"defaults: {{{attribute}: a}}"):
+        with pytest.raises(Exception, match=re.escape(f"{attribute} is a text. Write a list, [a], or an object")):
             Flows.resolve_from_yaml(attributes)
 
 

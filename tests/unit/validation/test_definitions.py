@@ -135,19 +135,19 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         "defs/a/defs.yaml",
         f"{TABLE}  rows: r\n  partition_column: c\n  partitions_def: {{type: static, partition_keys: de}}\n",
         {},
-        "partitions_def.static.partition_keys: partition_keys is a text. Write a list: [de]",
+        "partitions_def.static.partition_keys: Input should be a valid array",
     ),
     "a text for a list of flows": (
         "defs/a/defs.yaml",
         "type: dagma.Flows\nattributes:\n  flows:\n    label:\n      deps: reviews\n",
         {},
-        "project/defs/a/defs.yaml:5: flows.label.deps: This is a text. Write a list: [reviews].\n",
+        "project/defs/a/defs.yaml:5: flows.label.deps: deps is a text. Write a list, [reviews], or an object, ",
     ),
     "a text for an object of flows": (
         "defs/a/defs.yaml",
         "type: dagma.Flows\nattributes:\n  from_files: true\n  select: label\n",
         {},
-        "project/defs/a/defs.yaml:4: select: This is a text. Write an object: {name: ...}.\n",
+        "project/defs/a/defs.yaml:4: select is a text. Write a list, [label], or an object, {name: ...}.\n",
     ),
     "a password": (
         "defs/a/defs.yaml",
