@@ -16,7 +16,7 @@ from dagma.batches.errors import RowsError
 from dagma.batches.row_sources import read_rows
 from dagma.batches.row_staging import Staging
 from dagma.batches.staged_rows import StagedRow, StagedRows
-from dagma.components.flow_table_component import FileRows
+from dagma.components.flow_table_component import DeclaredRows
 
 ID, TEXT = "id", "text"
 
@@ -160,7 +160,7 @@ def test_a_file_of_the_project_is_named_as_people_know_it(tmp_path: Path, monkey
     (tmp_path / "current").symlink_to(project)
     monkeypatch.setenv("DAGMA_PROJECT_DIR", str(tmp_path / "current"))
     with pytest.raises(RowsError, match=r"^project/data/x\.csv, line 2: 1 cells"):
-        staged(FileRows(csv="data/x.csv").source())
+        staged(DeclaredRows(csv="data/x.csv").source())
 
 
 READ: dict[str, tuple[Any, list[str]]] = {
