@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from dagma import environment
 from dagma.backends.langflow.access_variables import DEFAULT_BASE_URL, base_url_from_environment, langflow_client
-from dagma.components.component_file import FlowsScaffolder, naming_the_file
+from dagma.components.component_file import naming_the_file
 from dagma.components.flow_asset import flow_asset, flow_schedule
 from dagma.components.flow_calls import with_calls
 from dagma.components.flow_changes import flow_changes_sensor
@@ -39,7 +39,6 @@ QUESTION_SECONDS = 15.0
 """How long one question about flows may take."""
 
 
-@dg.scaffold_with(FlowsScaffolder)
 @dataclass(kw_only=True)
 class Flows(dg.Component, dg.Resolvable):
     """Makes an asset of each flow of the Langflow server that `LANGFLOW_*` names.

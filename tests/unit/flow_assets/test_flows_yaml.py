@@ -11,7 +11,6 @@ from unit.flow_assets.conftest import look, specs_of
 from yaml import safe_load
 
 from dagma import Flows, FlowSelection, FlowSettings
-from dagma.components.component_file import FlowsScaffolder
 from dagma.testing import FakeLangflow
 
 
@@ -111,13 +110,6 @@ def test_a_template_may_give_a_list_or_an_object() -> None:
     flows = Flows.resolve_from_yaml(attributes, scope=scope)
     assert flows.select == scope["fewer"]
     assert flows.defaults == FlowSettings(kinds=["reviews"], deps=[dg.AssetKey("reviews")], tags={"tier": "one"})
-
-
-def test_what_is_scaffolded_is_every_flow_and_becomes_the_example_without_its_marks(langflow: FakeLangflow) -> None:
-    text = FlowsScaffolder.example.format(type_name="dagma.Flows")
-    assert safe_load(text)["attributes"] == {"select": {"name": "*"}}
-    kept = [line.replace("  # ", "  ") for line in text.splitlines() if not line.endswith(".")]
-    assert specs_of(with_reviews(load(attributes_of("\n".join(kept))))).keys() == {"label_reviews", "reviews"}
 
 
 def test_the_python_of_the_page_makes_what_it_says(langflow: FakeLangflow) -> None:
