@@ -47,13 +47,12 @@ def load_project() -> dg.Definitions:
         return dg.Definitions()
     add_to_path()
     try:
-        project = dg.load_from_defs_folder(path_within_project=folder)
+        return dg.load_from_defs_folder(path_within_project=folder)
     except Exception as error:
         # Dagster shows what stands beside the fault, also where that is a password.
         if (told := yaml_fault(first_cause(error))) is not None:
             raise ProjectError(told) from None
         raise
-    return without_flows_of_taken_names(project)
 
 
 def _has_definitions(folder: Path) -> bool:
@@ -125,4 +124,4 @@ def _refuse_bad_keys_of(file: Path, keys: Sequence[yaml.Node]) -> None:
         lines[name] = line
 
 
-defs = with_defaults(load_project())
+defs = without_flows_of_taken_names(with_defaults(load_project()))
