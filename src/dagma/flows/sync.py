@@ -18,7 +18,7 @@ from dagma.flows.document import (
 )
 from dagma.flows.files import Written, write_flows
 from dagma.flows.validation import bound_variables, problems
-from dagma.langflow import Conflict, Flow, FlowNotFound, LangflowClient
+from dagma.langflow import Flow, FlowNotFound, LangflowClient
 from dagma.langflow.untrusted_json import walk
 
 
@@ -45,10 +45,7 @@ def push(client: LangflowClient, flow: FlowDocument, *, force: bool = False) -> 
     if server is not None and not is_same and not force and not _is_marked(server, server):
         return Result.KEPT
     if not is_same or not _is_marked(flow, server):
-        try:
-            client.upsert_flow(upload(flow, server))
-        except Conflict as error:
-            raise _explained(client, flow, error) from error
+        client.upsert_flow(upload(flow, server))
     if is_same:
         return Result.UNCHANGED
     return Result.CREATED if server is None else Result.UPDATED
@@ -125,16 +122,3 @@ def upload(flow: FlowDocument, server: FlowDocument | None) -> FlowDocument:
 
 def _is_marked(flow: FlowDocument, server: FlowDocument | None) -> bool:
     return server is not None and synced_fingerprint(server) == fingerprint(flow)
-
-
-def _explained(client: LangflowClient, flow: FlowDocument, error: Conflict) -> Conflict:
-    """Name the flow that is in the way."""
-    for other in client.list_flows():
-        for field, taken in (("endpoint_name", other.endpoint_name), ("name", other.name)):
-            if other.id != flow["id"] and taken and taken == flow.get(field):
-                return Conflict(
-                    f"Another flow on the server, {other.id}, has the {field} {taken!r}.",
-                    fix="Rename or delete it in Langflow, or change the file's.",
-                    status=error.status,
-                )
-    return error
