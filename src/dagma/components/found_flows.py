@@ -22,7 +22,7 @@ def without_flows_of_taken_names(project: dg.Definitions) -> dg.Definitions:
     Args:
         project: All definitions of the code location, in any order, with the resources that they need.
     """
-    found = {mark: asset for asset in project.assets or [] if (mark := _mark(asset))}
+    found: dict[str, Any] = {mark: asset for asset in project.assets or [] if (mark := _mark(asset))}
     try:
         project.get_repository_def()
         return project
@@ -67,6 +67,6 @@ def _names(project: dg.Definitions) -> set[str]:
     """List the names of assets, jobs, their steps, schedules and sensors. A flow has none that another kind has."""
     repository = project.get_repository_def()
     jobs = repository.get_all_jobs()
-    named = [*jobs, *(node for job in jobs for node in job.all_node_defs)]
+    named: list[Any] = [*jobs, *(node for job in jobs for node in job.all_node_defs)]
     named += [*repository.schedule_defs, *repository.sensor_defs]
     return {each.name for each in named} | {key.to_python_identifier() for key in project.resolve_all_asset_keys()}

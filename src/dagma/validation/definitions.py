@@ -31,7 +31,7 @@ def loading_problems() -> list[str]:
     problems: list[str] = []
     readers: list[Callable[[], list[str]]] = [setting_problems]
     readers += [partial(_definition_problems, module) for module in LOCATIONS]
-    faulthandler.dump_traceback_later(LOAD_SECONDS, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(LOAD_SECONDS, exit=True, file=2)
     for read in readers:
         try:
             # What the project's code prints is not a problem.

@@ -44,7 +44,7 @@ def run_checks(checks: Sequence[Check]) -> Iterator[tuple[str, Verdict, str]]:
     Yields:
         Each check's name, its verdict, and what was found.
     """
-    working = set()
+    working: set[str] = set()
     for check in checks:
         verdict, said = _verdict(check, working)
         if verdict == "ok":
