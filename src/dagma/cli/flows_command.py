@@ -81,12 +81,6 @@ def push(options: argparse.Namespace) -> int:
                 _line("FAILED", path.stem, str(error))
             else:
                 _line(result.value, path.stem, _ADVICE if result is Result.KEPT else "")
-        for name, flows in sync.unset_variables(client, list(files.values())).items():
-            print(
-                f"warning: {', '.join(flows)} reads the global variable {name}, which this server does not have: "
-                "create it in Langflow under Settings, Global Variables",
-                file=sys.stderr,
-            )
     return 1 if failed else 0
 
 

@@ -17,7 +17,7 @@ from dagma.flows.document import (
     template_fields,
 )
 from dagma.flows.files import Written, write_flows
-from dagma.flows.validation import bound_variables, problems
+from dagma.flows.validation import problems
 from dagma.langflow import Flow, FlowNotFound, LangflowClient
 from dagma.langflow.untrusted_json import walk
 
@@ -86,16 +86,6 @@ def find(client: LangflowClient, flow_id: str) -> FlowDocument | None:
         return dict(client.get_flow(flow_id).raw)
     except FlowNotFound:
         return None
-
-
-def unset_variables(client: LangflowClient, flows: list[FlowDocument]) -> dict[str, list[str]]:
-    """Find global variables that flows are bound to and the server does not have: the flows' names by variable."""
-    present = {variable.name for variable in client.list_variables()}
-    missing: dict[str, list[str]] = {}
-    for flow in flows:
-        for name in sorted(bound_variables(flow) - present):
-            missing.setdefault(name, []).append(str(flow["name"]))
-    return missing
 
 
 def names_of(flow: Flow) -> set[str]:

@@ -45,16 +45,6 @@ def clashes(flows: dict[str, FlowDocument]) -> list[str]:
     return found
 
 
-def bound_variables(flow: FlowDocument) -> set[str]:
-    """List the names of the global variables that a flow's fields are bound to."""
-    return {
-        field["value"]
-        for node in nodes_of(flow)
-        for field in template_fields(node).values()
-        if field.get("load_from_db") and isinstance(field.get("value"), str) and field["value"]
-    }
-
-
 def _identity_problems(flow: FlowDocument) -> Iterator[str]:
     if (identity := uuid_or_none(str(flow.get("id")))) is None or identity != flow["id"]:
         yield f"id must be a UUID in lower case, not {flow.get('id')!r}"

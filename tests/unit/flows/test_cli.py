@@ -127,14 +127,6 @@ def test_a_folder_that_is_not_there_is_told(folder: Path, capsys: pytest.Capture
     assert "no folder of flows" in capsys.readouterr().err
 
 
-def test_a_variable_that_the_server_lacks_is_a_warning(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("LLM_MODEL")
-    assert flows("push", folder) == 0
-    assert "global variable LLM_MODEL" in capsys.readouterr().err
-
-
 # What the real Langflow 1.13 answers to the upload of a key, and the variable of `.env` that fixes it.
 REFUSALS = {
     "Authentication failed for the OpenAI-compatible endpoint. Check OPENAI_COMPATIBLE_API_KEY.": "Set LLM_API_KEY in",

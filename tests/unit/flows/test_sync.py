@@ -163,9 +163,3 @@ def test_saved_components_are_no_flows(
 ) -> None:
     fake_langflow.add_flow("Greeter", flow={**flow, "is_component": True})
     assert list(sync.pull(client, tmp_path, [])) == []
-
-
-def test_unset_variables_are_found(client: LangflowClient, flow: dict[str, Any]) -> None:
-    assert sync.unset_variables(client, [flow]) == {"LLM_MODEL": ["Greeter"]}
-    client.set_variable("LLM_MODEL", "m")
-    assert sync.unset_variables(client, [flow]) == {}

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from dagma.flows.document import normalize, template_fields
-from dagma.flows.validation import bound_variables, clashes, problems
+from dagma.flows.validation import clashes, problems
 
 
 @pytest.fixture
@@ -91,7 +91,3 @@ def test_flows_without_an_endpoint_name_don_t_clash(sound: dict[str, Any]) -> No
     del sound["endpoint_name"]
     other = {**sound, "id": "33333333-3333-4333-8333-333333333333", "name": "Other"}
     assert clashes({"a.json": sound, "b.json": other}) == []
-
-
-def test_the_variables_a_flow_reads(flow: dict[str, Any]) -> None:
-    assert bound_variables(flow) == {"LLM_MODEL"}
