@@ -32,7 +32,7 @@ class UnfinishedError(Exception):
 def add_wait_option(parser: argparse.ArgumentParser) -> None:
     """Add `--wait`."""
     parser.add_argument(
-        "--wait", type=_seconds, default=600.0, metavar="SECONDS", help="stop waiting after this long; the run goes on"
+        "--wait", type=float, default=600.0, metavar="SECONDS", help="stop waiting after this long; the run goes on"
     )
 
 
@@ -104,16 +104,6 @@ def _why_it_waits(webserver: Webserver, status: str) -> str:
             "`make logs s=dagster-daemon`."
         )
     return f"no worker has taken it yet; all may be busy with other runs. {_LOOK_AT_WORKERS}"
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
-    return seconds
 
 
 def _where(webserver: Webserver, run_id: str | None) -> str:
