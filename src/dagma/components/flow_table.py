@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
 from typing import Any, Literal
 
 import dagster as dg
@@ -10,7 +9,7 @@ import dagster as dg
 from dagma.backends.backend import Backend
 from dagma.batches.answer_table import AnswerTable, checked_table_name
 from dagma.batches.batch import Batch
-from dagma.batches.batch_settings import BatchSettings
+from dagma.batches.batch_settings import BatchSettings, Refresh, Vanished
 from dagma.batches.errors import BatchStopped, RowsError, TableError
 from dagma.batches.progress import Progress
 from dagma.batches.tables_database import tables_from_environment
@@ -30,10 +29,24 @@ def flow_table(
     *,
     asset: str | Sequence[str] | dg.AssetKey,
     rows: str | dg.AssetKey | dg.AssetsDefinition | Mapping[str, Any] | Callable[[], Any],
+    key: str,
+    input: str,  # noqa: A002 (as in YAML)
+    flow: str | None = None,
+    output: Mapping[str, Any] | None = None,
+    keep: Sequence[str] = (),
+    tweaks: Mapping[str, Any] | None = None,
+    files: Mapping[str, Any] | None = None,
+    session: str | None = None,
+    concurrency: int = 8,
+    max_cost_usd: float | None = None,
+    max_failed: float | str | None = None,
+    sample: int | None = None,
+    refresh: Refresh = "changed",
+    vanished: Vanished = "mark",
     partitions_def: dg.PartitionsDefinition[Any] | None = None,
     partition_column: str | None = None,
     pool: str | None = None,
-    **options: Any,
+    **spec: Any,
 ) -> dg.AssetsDefinition:
     """Make an asset of a table whose rows a flow answers.
 
@@ -52,28 +65,56 @@ def flow_table(
     Args:
         asset: The asset's key. The table has its name, with `__` between the parts.
         rows: An upstream asset; what `dagma.ask_rows` takes as a mapping; or a function that gives the rows.
+        key: The column that tells rows apart.
+        input: What to ask of a row: a Jinja template over `row`.
+        flow: Id or endpoint name of the flow; the default flow where it is None.
+        output: Columns to answer with; the column `answer` with the answer's text where it is None.
+        keep: Columns of the input that the table has, beside the key.
+        tweaks: Fields of the flow by component id; texts in it are templates.
+        files: Files for fields of the flow, by `component.field`: templates that give a path in the project's data
+            folder or bytes, such as `{"File-a1b2c.path": "data/{{ row.file }}"}`, or lists of them.
+        session: Template of a session that calls share; without it each has one of its own.
+        concurrency: How many calls may be in flight.
+        max_cost_usd: What the calls of one materialization may cost together, in USD.
+        max_failed: How many rows may fail: a number, or a share of the rows that are asked (0.05, or `5%`).
+        sample: Ask so many rows only, and tell what all would cost.
+        refresh: Which rows are asked again: `changed`, `failed` or `all`.
+        vanished: What becomes of rows that are not in the input any more: `mark` or `drop`.
         partitions_def: The asset's partitions. Each asks the rows whose `partition_column` has its key.
         partition_column: That column.
         pool: A pool that limits how many materializations run at a time.
-        **options: The other attributes of `dagma.FlowTable`, such as `key` and `input`, and whatever else
-            `dagster.asset` takes, such as `group_name`, `description` or `automation_condition`.
+        **spec: Whatever else `dagster.asset` takes, such as `group_name`, `description` or `automation_condition`.
 
     Raises:
         RowsError: Something can't be used; the message says what.
         TableError: No table can have this name.
     """
-    attributes = {each.name for each in fields(BatchSettings)}
-    settings = BatchSettings(**{name: value for name, value in options.items() if name in attributes})
+    settings = BatchSettings(
+        input=input,
+        key=key,
+        flow=flow,
+        output=output,
+        keep=keep,
+        tweaks=tweaks,
+        files=files,
+        session=session,
+        concurrency=concurrency,
+        max_cost_usd=max_cost_usd,
+        max_failed=max_failed,
+        sample=sample,
+        refresh=refresh,
+        vanished=vanished,
+    )
     check_partitions(partitions_def, partition_column)
     asset_key = dg.AssetKey.from_coercible(asset)
     rows = rows.key if isinstance(rows, dg.AssetsDefinition) else rows  # else it would be a function that gives rows
     upstream = dg.AssetKey.from_coercible(rows) if isinstance(rows, str | dg.AssetKey) else None
     source = f"each row of {upstream.to_user_string()}" if upstream else "each row"
     flow = f"the flow {settings.flow}" if settings.flow else "the default flow"
-    of_asset: dict[str, Any] = {
+    options: dict[str, Any] = {
         "kinds": {"langflow", "table"},
         "description": f"The answers of {flow} to {source}.",
-        **{name: value for name, value in options.items() if name not in attributes},
+        **spec,
         "key": asset_key,
         "check_specs": [
             dg.AssetCheckSpec(CHECK, asset=asset_key, description="Fails if rows of the table have no answer.")
@@ -117,13 +158,13 @@ def flow_table(
 
     # The parameters of an asset's function are its inputs: with upstream rows it has one more.
     if upstream is not None:
-        made: dg.AssetsDefinition = dg.asset(**of_asset, ins={"rows": dg.AssetIn(upstream)})(materialize)
+        made: dg.AssetsDefinition = dg.asset(**options, ins={"rows": dg.AssetIn(upstream)})(materialize)
     else:
 
         def materialize_source(context: dg.AssetExecutionContext, backend: Backend) -> Any:
             yield from materialize(context, backend, rows)
 
-        made = dg.asset(**of_asset)(materialize_source)
+        made = dg.asset(**options)(materialize_source)
     return made
 
 
