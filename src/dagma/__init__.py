@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from dagma.calls.request import FlowReference as FlowReference
     from dagma.calls.retrying import CALL_ERRORS as CALL_ERRORS
     from dagma.calls.retrying import retry_or_fail as retry_or_fail
-    from dagma.components.flow_asset import FlowAsset as FlowAsset
     from dagma.components.flow_settings import FlowSelection as FlowSelection
     from dagma.components.flow_settings import FlowSettings as FlowSettings
     from dagma.components.flow_table import flow_table as flow_table
@@ -48,7 +47,6 @@ _MODULES = {
     "CallableBackend": "dagma.backends.function",
     "FixedResource": "dagma.run_config.fixed_resource",
     "FlowTable": "dagma.components.flow_table_component",
-    "FlowAsset": "dagma.components.flow_asset",
     "FlowOutline": "dagma.flows.outline",
     "FlowReference": "dagma.calls.request",
     "FlowSelection": "dagma.components.flow_settings",

@@ -40,13 +40,12 @@ def load_project() -> dg.Definitions:
         return dg.Definitions()
     add_to_path()
     try:
-        project = dg.load_from_defs_folder(path_within_project=folder)
+        return dg.load_from_defs_folder(path_within_project=folder)
     except Exception as error:
         # Dagster shows what stands beside the fault, also where that is a password.
         if (told := yaml_fault(first_cause(error))) is not None:
             raise ProjectError(told) from None
         raise
-    return without_flows_of_taken_names(project)
 
 
 def _has_definitions(folder: Path) -> bool:
@@ -76,4 +75,4 @@ def _refuse_bad_keys(file: Path) -> None:
         pass  # Dagster tells it, with its place
 
 
-defs = with_defaults(load_project())
+defs = without_flows_of_taken_names(with_defaults(load_project()))

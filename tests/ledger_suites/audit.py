@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dagma.ledger import Ledger, LedgerUnavailableError, Usage
 from dagma.ledger.migrate import migrate
-from dagma.ledger.pruning import count_expired, prune_expired
+from dagma.ledger.pruning import prune_expired
 from dagma.ledger.reports import last_calls
 from dagma.ledger.tables import calls, rejections, replays
 from dagma.ledger.totals import GROUPS, sums
@@ -118,7 +118,6 @@ class TestAudit:
         clock.advance(days=2)
         young = finish_as(ledger, "answered")
         migrate(owner_url, keep_days=100)
-        assert count_expired(ledger.database, keep_days=100) == 3
         assert [prune_expired(ledger.database, keep_days=100, most=2) for _ in range(3)] == [2, 1, 0]
         assert [row["id"] for row in last_calls(ledger.database, 10)] == [young]
         with ledger.database.read() as connection:
@@ -130,7 +129,7 @@ class TestAudit:
         ledger = make_ledger(clock=Clock(datetime.now(UTC) - timedelta(days=4000)))
         finish_as(ledger, "answered")
         migrate(owner_url, keep_days=0)
-        assert count_expired(ledger.database, keep_days=0) == prune_expired(ledger.database, keep_days=0) == 0
+        assert prune_expired(ledger.database, keep_days=0) == 0
         assert len(last_calls(ledger.database, 10)) == 1
 
     @pytest.mark.parametrize("days", [-1, 1, 29, 36_501])

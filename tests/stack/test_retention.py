@@ -172,7 +172,6 @@ def test_what_is_past_its_days_goes_from_every_store_and_the_rest_stays(
     assert (done["prune_runs"]["runs"], done["prune_runs"]["days"]) == (1, 30)
     assert (done["prune_langflow"]["messages"], done["prune_langflow"]["traces"]) == (2, 1)
     assert (done["prune_ledger"]["calls"], done["prune_ledger"]["days"]) == (1, 400)
-    assert all(step["complete"] for step in done.values())
 
 
 def test_the_latest_materialization_stays_however_old(stack: Stack, dagster: Dagster) -> None:
@@ -208,14 +207,8 @@ def test_a_store_that_is_away_fails_the_run_after_the_others_were_pruned(stack: 
     assert old.left(stack)["messages"] == 0
 
 
-def test_by_hand_it_counts_first_and_prunes_then(stack: Stack, dagster: Dagster) -> None:
+def test_it_is_pruned_by_hand_too(stack: Stack, dagster: Dagster) -> None:
     old = old_call(stack, dagster)
-    counted = stack.exec("user-code", "dagma", "prune", "--dry-run")
-    assert "Dagster   would delete: 1 run" in counted
-    assert "Langflow  would delete: 2 messages, 1 trace, " in counted
-    assert "ledger    would delete: 1 call" in counted
-    assert all(old.left(stack).values())
-
     stack.exec("user-code", "dagma", "prune")
     assert set(old.left(stack).values()) == {0}
 

@@ -281,12 +281,6 @@ def table_names(database: TablesDatabase) -> list[str]:
         return sorted(set(connection.scalars(select(_registry.c.name))) & set(existing))
 
 
-def partitions_of(database: TablesDatabase, name: str) -> list[str]:
-    """List the partitions that a table of answers has; one that is empty where it has none."""
-    with database.begin() as connection:
-        return sorted(connection.scalars(select(_registry.c.partition_key).where(_registry.c.name == name)))
-
-
 def _with_zones(row: RowMapping) -> dict[str, Any]:
     """Give a record whose times have their zone, which SQLite does not keep."""
     times = {

@@ -80,7 +80,7 @@ def _has_answer(outcome: Outcome) -> bool:
 def _print(outcome: Outcome, report: dict[str, Any], seconds: float) -> None:
     if _has_answer(outcome):
         answer = report.get("answer", "(The answer is not recorded: DAGMA_RECORD_TEXTS=none.)")
-        print(f"{printable(_as_text(answer))}\n")
+        print(f"{printable(answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False, indent=2))}\n")
         if (rows := report.get("answer_rows")) is not None:
             print(f"  rows     {rows} in all; the run's value has them\n")
     elif outcome.metadata.get("status") == "skipped":
@@ -95,16 +95,3 @@ def _print(outcome: Outcome, report: dict[str, Any], seconds: float) -> None:
         known = "{} in, {} out, {} in all".format(*tokens) if None not in tokens else "the model did not report them"
         print(f"  tokens   {known}")
         print(f"  seconds  {report.get('duration_seconds', 0):.1f} for the call, {seconds:.1f} in all")
-
-
-def _as_text(answer: Any) -> str:
-    """Write a table with a row a line, as tab-separated values, and other JSON indented."""
-    if not isinstance(answer, list) or not answer or not all(isinstance(row, dict) for row in answer):
-        return answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False, indent=2)
-    columns = list(answer[0])
-    lines = [columns, *([_cell(row.get(column)) for column in columns] for row in answer)]
-    return "\n".join("\t".join(line) for line in lines)
-
-
-def _cell(value: Any) -> str:
-    return " ".join(("" if value is None else str(value)).split())

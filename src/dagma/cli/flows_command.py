@@ -12,7 +12,7 @@ from dagma.backends.langflow.access_variables import langflow_client
 from dagma.flows import sync
 from dagma.flows.document import FlowDocument
 from dagma.flows.files import read_flows
-from dagma.flows.sync import Relation, Result
+from dagma.flows.sync import Result
 from dagma.flows.validation import clashes, problems
 from dagma.langflow import LangflowClient, LangflowError, ServerError, Unreachable
 from dagma.langflow.errors import CallTimeout, MalformedResponse
@@ -38,12 +38,10 @@ VARIABLES: tuple[tuple[str, str, VariableType], ...] = (
 # What Langflow said, as the cause of an error quotes it.
 _QUOTED = re.compile(r"\((.+)\)\.$", re.DOTALL)
 
-_ADVICE = {
-    Result.KEPT: "newer on the server than in the file: `make flows-pull` takes the server's, "
-    "`make flows-push FORCE=1` the file's",
-    Result.CONFLICT: "changed in the file and on the server, whose copy stays: `make flows-pull` takes the server's, "
-    "`make flows-push FORCE=1` the file's",
-}
+_ADVICE = (
+    "edited on the server since the last push or pull: `make flows-pull` takes the server's, "
+    "`make flows-push FORCE=1` the file's"
+)
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -60,14 +58,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     pushing = command("push", push, "create or update the flows of the files on the server")
     pushing.add_argument("--force", action="store_true", help="replace flows that were edited on the server, too")
     pushing.add_argument(
-        "--check", action="store_true", help="change nothing; exit with 1 if a push would, or could not"
-    )
-    pushing.add_argument(
         "--wait", type=float, default=180.0, metavar="SECONDS", help="how long Langflow may take to be ready"
     )
     pulling = command("pull", pull, "write the flows of the server to files")
     pulling.add_argument("names", nargs="*", metavar="NAME", help="id, endpoint name or name; default: all flows")
-    command("list", show, "compare the files with the server")
     command("validate", validate, "check the files, without a server")
 
 
@@ -78,8 +72,6 @@ def push(options: argparse.Namespace) -> int:
         return 1
     with langflow_client(REQUEST_SECONDS) as client:
         _wait_until_ready(client, options.wait)
-        if options.check:
-            return _check(client, files)
         failed = _set_variables(client)
         for path, flow in files.items():
             try:
@@ -88,13 +80,7 @@ def push(options: argparse.Namespace) -> int:
                 failed += 1
                 _line("FAILED", path.stem, str(error))
             else:
-                _line(result.value, path.stem, _ADVICE.get(result, ""))
-        for name, flows in sync.unset_variables(client, list(files.values())).items():
-            print(
-                f"warning: {', '.join(flows)} reads the global variable {name}, which this server does not have: "
-                "create it in Langflow under Settings, Global Variables",
-                file=sys.stderr,
-            )
+                _line(result.value, path.stem, _ADVICE if result is Result.KEPT else "")
     return 1 if failed else 0
 
 
@@ -102,31 +88,11 @@ def pull(options: argparse.Namespace) -> int:
     """Write flows to files named by their endpoint names; secrets are left out."""
     failed = 0
     with langflow_client(REQUEST_SECONDS) as client:
-        for pulled in sync.pull(client, options.dir, options.names):
-            if pulled.path is None:
-                failed += 1
-                _line("REFUSED", pulled.name, "; ".join(pulled.problems))
-            else:
-                _line("written" if pulled.changed else "unchanged", pulled.name, str(pulled.path))
+        for name, done in sync.pull(client, options.dir, options.names):
+            failed += done.path is None
+            word = "REFUSED" if done.path is None else "written" if done.changed else "unchanged"
+            _line(word, name, done.problem or str(done.path))
     return 1 if failed else 0
-
-
-def show(options: argparse.Namespace) -> int:
-    """Print every flow of the files and of the server, and how the two stand to each other."""
-    # The containers have no folder of flows; what the server has can be listed all the same.
-    files_there = options.dir != FOLDER or FOLDER.exists()
-    found = read_flows(options.dir) if files_there else {}
-    _report_problems(found)  # such as two files with one id, of which one line can be shown
-    files = {flow.get("id"): flow for flow in found.values()}
-    with langflow_client(REQUEST_SECONDS) as client:
-        headers = {header.id: header for header in client.list_flows() if not header.raw.get("is_component")}
-        for flow_id in sorted({*files, *headers}, key=str):
-            file = files.get(flow_id)
-            server = dict(client.find_flow(flow_id).raw) if flow_id in headers else None
-            flow = file or server or {}
-            stand = sync.relation(file, server).value
-            print(f"{flow_id}  {flow.get('endpoint_name') or '-':<20} {one_line(flow.get('name') or '-'):<24} {stand}")
-    return 0
 
 
 def validate(options: argparse.Namespace) -> int:
@@ -175,15 +141,6 @@ def _refused(error: LangflowError) -> str:
     where = environment.text("LLM_BASE_URL")
     tried = f", which tried it at {bare_url(where)}" if where else ""
     return f"was not taken by Langflow{tried}: {cause}. {fix}"
-
-
-def _check(client: LangflowClient, files: dict[Path, FlowDocument]) -> int:
-    differing = 0
-    for path, flow in files.items():
-        stand = sync.relation(flow, sync.find(client, str(flow["id"])))
-        differing += stand is not Relation.SAME
-        _line("same" if stand is Relation.SAME else "differs", path.stem, "" if stand is Relation.SAME else stand.value)
-    return 1 if differing else 0
 
 
 def _report_problems(files: dict[Path, FlowDocument]) -> bool:

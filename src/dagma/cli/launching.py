@@ -7,20 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 from dagma import environment
-from dagma.cli.celery_workers import BrokerError, find_workers
+from dagma.cli.celery_workers import BrokerError, count_workers
 from dagma.execution.webserver import END_STATUSES, Outcome, Webserver, WebserverError
 from dagma.ledger.formats import printable
 from dagma.principal_tag import PRINCIPAL_TAG
-from dagma.wording import counted
 
 INTERRUPTED = 130
-QUEUE_DAEMON = "QUEUED_RUN_COORDINATOR"
 QUEUED = frozenset({"NOT_STARTED", "QUEUED"})
 WAITING = QUEUED | {"STARTING"}
 """The statuses of a run that no worker executes yet."""
 # A run begins a second after it was launched. Later, someone who waits wants to know why.
 HINT_SECONDS = 10.0
-_LOOK_AT_DAEMON = "Look at it: `make ps`, `make logs s=dagster-daemon`."
 _LOOK_AT_WORKERS = "Look at them: `make ps`, `make logs s=worker`."
 
 
@@ -35,7 +32,7 @@ class UnfinishedError(Exception):
 def add_wait_option(parser: argparse.ArgumentParser) -> None:
     """Add `--wait`."""
     parser.add_argument(
-        "--wait", type=_seconds, default=600.0, metavar="SECONDS", help="stop waiting after this long; the run goes on"
+        "--wait", type=float, default=600.0, metavar="SECONDS", help="stop waiting after this long; the run goes on"
     )
 
 
@@ -87,45 +84,26 @@ def _has_ended(webserver: Webserver, run_id: str, started: float, wait: float) -
         if waited > wait and status not in END_STATUSES:
             return False
         if not is_told and waited > HINT_SECONDS and status in WAITING:
-            why = _why_it_waits(webserver, run_id, status)
+            why = _why_it_waits(webserver, status)
             print(f"The run has waited for {waited:.0f} s: {why}", file=sys.stderr, flush=True)
             is_told = True
     return True
 
 
-def _why_it_waits(webserver: Webserver, run_id: str, status: str) -> str:
+def _why_it_waits(webserver: Webserver, status: str) -> str:
+    broker_url = environment.text("CELERY_BROKER_URL")
     try:
-        broker_url = environment.text("CELERY_BROKER_URL")
-        workers = find_workers(broker_url) if broker_url else None
+        if broker_url and not count_workers(broker_url):
+            return f"no worker answers. {_LOOK_AT_WORKERS}"
     except BrokerError as error:
         return str(error)
-    if workers == []:
-        return f"no worker answers. {_LOOK_AT_WORKERS}"
-    queue = webserver.queue()
-    others = sum(other != run_id for other in queue.in_progress)
-    if status in QUEUED and QUEUE_DAEMON in queue.unhealthy_daemons:
-        return f"the daemon, which takes runs off the queue, gives no heartbeat. {_LOOK_AT_DAEMON}"
-    if status in QUEUED and queue.at_a_time is not None and others >= queue.at_a_time:
-        return (
-            f"{counted(others, 'other runs')} in progress, as many as may run at a time. See "
-            f"{webserver.runs_url}; more at a time: `make up WORKERS=2`."
-        )
-    if workers and all(worker.busy >= worker.slots for worker in workers):
-        slots = sum(worker.slots for worker in workers)
-        return f"the workers are busy with as many runs as they take ({slots}). See {webserver.runs_url}."
     if status in QUEUED:
-        return f"it is still in Dagster's queue. {_LOOK_AT_DAEMON}"
-    return f"no worker has taken it yet. {_LOOK_AT_WORKERS}"
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
-    return seconds
+        return (
+            "it is still in Dagster's queue. Either as many runs as may run at a time are in progress (see "
+            f"{webserver.runs_url}; more at a time: `make up WORKERS=2`), or the daemon is down: `make ps`, "
+            "`make logs s=dagster-daemon`."
+        )
+    return f"no worker has taken it yet; all may be busy with other runs. {_LOOK_AT_WORKERS}"
 
 
 def _where(webserver: Webserver, run_id: str | None) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from dagma import __version__, environment
 from dagma.batches.errors import TableError
-from dagma.cli import ask, flows_command, prune, reload, run, table, validate
+from dagma.cli import ask, flows_command, reload, run, table, validate
 from dagma.cli.doctor import command as doctor
 from dagma.cli.launching import INTERRUPTED, UnfinishedError
 from dagma.flows.files import FlowFileError
@@ -20,16 +20,14 @@ from dagma.langflow import LangflowError
 from dagma.ledger import LedgerError
 from dagma.ledger import commands as ledger
 
-COMMANDS = (ask, run, doctor, flows_command, validate, reload, ledger, table, prune)
-INSIDE_ONLY = ("doctor", "ledger", "table", "prune")
-"""What asks the stack's databases and broker, which the gateway lets nobody reach."""
+COMMANDS = (ask, run, doctor, flows_command, validate, reload, ledger, table)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     parser = argparse.ArgumentParser(prog="dagma", description="Dagster as the control plane for Langflow.")
     parser.add_argument("--version", action="version", version=f"dagma {__version__}")
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add_parser(subparsers)
     options = parser.parse_args(arguments)
@@ -37,7 +35,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # An answer was paid for: what this terminal's encoding has no sign for is printed as \u....
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        _refuse_from_outside(options.command)
         exit_code: int = options.handler(options)
         print(end="", flush=True)
     except UnfinishedError as error:
@@ -54,11 +51,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"dagma: {error}", file=sys.stderr)
         return 1
     return exit_code
-
-
-def _refuse_from_outside(command: str) -> None:
-    if command in INSIDE_ONLY and environment.text("DAGMA_URL"):
-        raise environment.SettingError(
-            f"`dagma {command}` works inside the stack only, and DAGMA_URL says that this is another machine. On the "
-            f"stack's: `docker compose exec user-code dagma {command} ...`."
-        )

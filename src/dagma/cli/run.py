@@ -1,4 +1,4 @@
-"""`dagma run`: one run of a job, to its end."""
+"""`dagma run` and `dagma prune`: one run of a job, to its end."""
 
 import argparse
 import time
@@ -10,7 +10,7 @@ from dagma.ledger.formats import printable
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `run`."""
+    """Add `run`, and `prune`, which runs the job that the schedule `prune_daily` runs every night."""
     parser = subparsers.add_parser(
         "run", help="run a job of the project and print what its last asset shows", description=__doc__
     )
@@ -18,8 +18,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--location", default="project", metavar="NAME", help="the code location that has it; default: %(default)s"
     )
-    add_wait_option(parser)
-    parser.set_defaults(handler=run)
+    pruning = subparsers.add_parser(
+        "prune",
+        help="delete what is older than DAGMA_RETENTION_* says",
+        description="Run the job `prune` now, as its schedule does every night.",
+    )
+    pruning.set_defaults(job="prune", location="dagma")
+    for each in (parser, pruning):
+        add_wait_option(each)
+        each.set_defaults(handler=run)
 
 
 def run(options: argparse.Namespace) -> int:

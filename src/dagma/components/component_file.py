@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import dagster as dg
 from typing_extensions import override
@@ -50,38 +50,7 @@ def _place(context: dg.ComponentLoadContext, message: str) -> str:
     return f"{name}:{named.position.start.line}"
 
 
-class _ExampleScaffolder(dg.Scaffolder[Any]):
-    """Writes a `defs.yaml` to begin with."""
-
-    example: ClassVar[str]
-
-    @override
-    def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
-        request.target_path.mkdir(parents=True, exist_ok=True)
-        text = self.example.format(type_name=request.type_name, name=request.target_path.name)
-        (request.target_path / "defs.yaml").write_text(text, encoding="utf-8")
-
-
-class FlowsScaffolder(_ExampleScaffolder):
-    """What `dg scaffold defs dagma.Flows NAME` writes: every flow, and examples to uncomment."""
-
-    example = """\
-type: {type_name}
-
-attributes:
-  # Which flows become assets: by project, name, tag or id.
-  select: {{name: "*"}}
-
-  # What a flow is asked, by its endpoint name, name or id.
-  # flows:
-  #   label-reviews:
-  #     deps: [reviews]
-  #     input: "Sort these reviews: {{{{ upstream.reviews }}}}"
-  #     schedule: "0 6 * * *"
-"""
-
-
-class FlowTableScaffolder(_ExampleScaffolder):
+class FlowTableScaffolder(dg.Scaffolder[Any]):
     """What `dg scaffold defs dagma.FlowTable NAME` writes: a table of a CSV file with texts."""
 
     example = """\
@@ -94,3 +63,9 @@ attributes:
   input: "{{{{ row.text }}}}\\nIs this positive or negative? Answer with one word."
   output: {{label: {{enum: [positive, negative]}}}}
 """
+
+    @override
+    def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
+        request.target_path.mkdir(parents=True, exist_ok=True)
+        text = self.example.format(type_name=request.type_name, name=request.target_path.name)
+        (request.target_path / "defs.yaml").write_text(text, encoding="utf-8")

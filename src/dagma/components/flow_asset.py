@@ -1,7 +1,6 @@
 """One flow as an asset: what is said of it, the step that calls it, and its schedule."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
@@ -11,10 +10,10 @@ from dagma.backends.backend import Backend
 from dagma.calls.answer import Answer
 from dagma.calls.attached_files import check_file_fields
 from dagma.calls.call_record import describe_attempts, describe_calls, describe_flow, record_calls, record_texts
-from dagma.calls.request import CallMode
 from dagma.calls.retrying import CALL_ERRORS, retry_or_fail
 from dagma.calls.templates import BadTemplateError, NestedTemplates, Template
-from dagma.langflow import InputType, OutputType
+from dagma.components.flow_settings import FlowSettings
+from dagma.flows.outline import FlowOutline
 
 POOL = "langflow"
 INPUT_FIELD = "input_value"
@@ -23,116 +22,94 @@ INPUT_FIELD = "input_value"
 _SCALARS = (bool, int, float, str)
 
 
-@dataclass(frozen=True, kw_only=True)
-class FlowAsset:
-    """A flow as an asset.
+def flow_asset(
+    flow: FlowOutline, settings: FlowSettings, op_tags: Mapping[str, str] | None = None
+) -> dg.AssetsDefinition:
+    """Make the asset of a flow.
 
-    Attributes:
-        flow_id: The flow's id, or its endpoint name where the id is not known.
-        spec: What Dagster is told of the asset: key, group, description, owners, tags, kinds, deps, code version,
-            partitions, automation condition and freshness.
-        input: Template of what the flow is asked.
-        tweaks: Values of component fields, by component id, with templates in them.
-        files: Files for fields of the flow, by `component.field`: templates that give bytes or a path in the project's
-            data folder, or lists of them.
-        session: Template of the conversation that the call belongs to; None for one of the call's own.
-        config: What a run's config may set, with default values.
-        schedule: When the asset is materialized, as a cron expression.
-        mode: How the call is sent; None leaves it to the backend.
-        input_type: Which of the flow's inputs gets the input.
-        output_type: Which of the flow's outputs is taken.
-        pool: The pool that limits how many steps call at once.
-        max_retries: How often the step is retried where that may help and can't pay twice; None for as often as the
-            backend's policy says.
+    Args:
+        flow: The flow.
+        settings: What is said of it; the key is set.
+        op_tags: Tags of its step.
+
+    Raises:
+        BadTemplateError: A template can't be used.
+        DagsterInvalidDefinitionError: Dagster refuses the asset.
     """
+    spec = dg.AssetSpec(
+        key=settings.asset_key,
+        group_name=settings.group_name,
+        description=settings.description,
+        owners=settings.owners,
+        tags=settings.tags,
+        kinds=set(settings.kinds or []),
+        deps=settings.deps or [],
+        code_version=flow.version,
+        metadata=settings.metadata,
+        partitions_def=settings.partitions_def,
+        automation_condition=settings.automation_condition,
+        freshness_policy=settings.freshness_policy,
+    )
+    question = Question(settings)
 
-    flow_id: str
-    spec: dg.AssetSpec
-    input: str = ""
-    tweaks: Mapping[str, Any] = field(default_factory=dict)
-    files: Mapping[str, Any] = field(default_factory=dict)
-    session: str | None = None
-    config: Mapping[str, Any] = field(default_factory=dict)
-    schedule: str | None = None
-    mode: CallMode | None = None
-    input_type: InputType = "chat"
-    output_type: OutputType = "chat"
-    pool: str = POOL
-    max_retries: int | None = None
+    @dg.multi_asset(
+        name=settings.asset_key.to_python_identifier(),
+        specs=[spec.with_io_manager_key("io_manager")],
+        ins={name: dg.AssetIn(key) for name, key in question.inputs.items()},
+        config_schema=_config_schema(settings),
+        pool=settings.pool or POOL,
+        op_tags=op_tags,
+    )
+    def ask(context: dg.AssetExecutionContext, backend: Backend, **inputs: Any) -> dg.MaterializeResult[Any]:
+        return _ask(flow.id, settings, question.fill_in(context, inputs), context, backend)
 
-    @property
-    def name(self) -> str:
-        """What people call it in errors: the asset's key."""
-        return self.spec.key.to_user_string()
+    return ask
 
-    def definition(self, op_tags: Mapping[str, str] | None = None) -> dg.AssetsDefinition:
-        """Make the asset.
 
-        Args:
-            op_tags: Tags of its step.
+def flow_schedule(settings: FlowSettings, metadata: Mapping[str, str] | None = None) -> dg.ScheduleDefinition:
+    """Make the schedule that materializes the asset of a flow.
 
-        Raises:
-            BadTemplateError: A template can't be used.
-            DagsterInvalidDefinitionError: Dagster refuses the asset.
-        """
-        question = Question(self)
+    Its time zone is `DAGMA_TIMEZONE`; whether it is on until somebody switches it, `DAGMA_SCHEDULES_RUNNING` says.
 
-        @dg.multi_asset(
-            name=self.spec.key.to_python_identifier(),
-            specs=[self.spec.with_io_manager_key("io_manager")],
-            ins={name: dg.AssetIn(key) for name, key in question.inputs.items()},
-            config_schema=_config_schema(self),
-            pool=self.pool,
-            op_tags=op_tags,
+    Args:
+        settings: What is said of the flow; the key is set.
+        metadata: Metadata of the schedule.
+
+    Raises:
+        DagsterInvalidDefinitionError: The schedule is no cron expression, or the partitions have dimensions.
+    """
+    key, partitions = settings.asset_key, settings.partitions_def
+    running = environment.flag("DAGMA_SCHEDULES_RUNNING", default=False)
+    if isinstance(partitions, dg.MultiPartitionsDefinition):
+        # Which of them would be meant? All would be asked, and paid for, again and again.
+        raise dg.DagsterInvalidDefinitionError(
+            f"The flow asset {key.to_user_string()!r} has a schedule, and partitions of several dimensions. Leave it "
+            "out, and write a schedule that says which partitions it materializes."
         )
-        def ask(context: dg.AssetExecutionContext, backend: Backend, **inputs: Any) -> dg.MaterializeResult[Any]:
-            return _ask(self, question.fill_in(context, inputs), context, backend)
 
-        return ask
+    def requests(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+        if partitions is None:
+            yield dg.RunRequest()
+        elif isinstance(partitions, dg.TimeWindowPartitionsDefinition):
+            with dg.partition_loading_context(effective_dt=context.scheduled_execution_time):
+                latest = partitions.get_last_partition_key()
+            yield from [dg.RunRequest(partition_key=latest)] if latest else []
+        else:
+            store = context.instance if isinstance(partitions, dg.DynamicPartitionsDefinition) else None
+            for each in partitions.get_partition_keys(dynamic_partitions_store=store):
+                # A key of its own for each run of each time: Dagster launches one of those with the same key.
+                yield dg.RunRequest(run_key=f"{context.scheduled_execution_time}: {each}", partition_key=each)
 
-    def schedule_definition(self, metadata: Mapping[str, str] | None = None) -> dg.ScheduleDefinition:
-        """Make the schedule that materializes the asset.
-
-        Its time zone is `DAGMA_TIMEZONE`; whether it is on until somebody switches it, `DAGMA_SCHEDULES_RUNNING` says.
-
-        Args:
-            metadata: Metadata of the schedule.
-
-        Raises:
-            DagsterInvalidDefinitionError: The schedule is no cron expression, or the partitions have dimensions.
-        """
-        running = environment.flag("DAGMA_SCHEDULES_RUNNING", default=False)
-        partitions = self.spec.partitions_def
-        if isinstance(partitions, dg.MultiPartitionsDefinition):
-            # Which of them would be meant? All would be asked, and paid for, again and again.
-            raise dg.DagsterInvalidDefinitionError(
-                f"The flow asset {self.name!r} has a schedule, and partitions of several dimensions. Leave it out, "
-                "and write a schedule that says which partitions it materializes."
-            )
-
-        def requests(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
-            if partitions is None:
-                yield dg.RunRequest()
-            elif isinstance(partitions, dg.TimeWindowPartitionsDefinition):
-                with dg.partition_loading_context(effective_dt=context.scheduled_execution_time):
-                    latest = partitions.get_last_partition_key()
-                yield from [dg.RunRequest(partition_key=latest)] if latest else []
-            else:
-                store = context.instance if isinstance(partitions, dg.DynamicPartitionsDefinition) else None
-                for key in partitions.get_partition_keys(dynamic_partitions_store=store):
-                    # A key of its own for each run of each time: Dagster launches one of those with the same key.
-                    yield dg.RunRequest(run_key=f"{context.scheduled_execution_time}: {key}", partition_key=key)
-
-        return dg.ScheduleDefinition(
-            name=f"{self.spec.key.to_python_identifier()}_schedule",
-            target=dg.AssetSelection.assets(self.spec.key),
-            cron_schedule=str(self.schedule),
-            execution_timezone=environment.text("DAGMA_TIMEZONE", default="UTC"),
-            execution_fn=requests,
-            description=f"Materializes {self.name}.",
-            metadata=metadata,
-            default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
-        )
+    return dg.ScheduleDefinition(
+        name=f"{key.to_python_identifier()}_schedule",
+        target=dg.AssetSelection.assets(key),
+        cron_schedule=str(settings.schedule),
+        execution_timezone=environment.text("DAGMA_TIMEZONE", default="UTC"),
+        execution_fn=requests,
+        description=f"Materializes {key.to_user_string()}.",
+        metadata=metadata,
+        default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
+    )
 
 
 class Question:
@@ -143,24 +120,25 @@ class Question:
         BadFile: A file is for no field, or for one that has a tweak.
     """
 
-    def __init__(self, asset: FlowAsset) -> None:
-        check_file_fields(asset.files, asset.tweaks)
-        names = {"upstream", "config", "tags"} | ({"partition_key"} if asset.spec.partitions_def else set())
-        of = f"of the flow asset {asset.name!r}"
-        self._input = Template(asset.input, f"the input {of}", names)
-        self._session = Template(asset.session, f"the session {of}", names) if asset.session is not None else None
-        self._tweaks = NestedTemplates(dict(asset.tweaks), f"the value {of}, tweaks", names)
-        self._files = NestedTemplates(dict(asset.files), f"the file {of}, files", names)
+    def __init__(self, settings: FlowSettings) -> None:
+        tweaks, files, config = settings.tweaks or {}, settings.files or {}, settings.config or {}
+        check_file_fields(files, tweaks)
+        names = {"upstream", "config", "tags"} | ({"partition_key"} if settings.partitions_def else set())
+        of = f"of the flow asset {settings.asset_key.to_user_string()!r}"
+        self._input = Template(settings.input or "", f"the input {of}", names)
+        self._session = Template(settings.session, f"the session {of}", names) if settings.session is not None else None
+        self._tweaks = NestedTemplates(dict(tweaks), f"the value {of}, tweaks", names)
+        self._files = NestedTemplates(dict(files), f"the file {of}, files", names)
         templates = [self._input, *([self._session] if self._session else []), *self._tweaks.templates]
         templates += self._files.templates
-        self._taken = {member: _dep(asset, member) for each in templates for member in each.members("upstream")}
+        self._taken = {member: _dep(settings, member) for each in templates for member in each.members("upstream")}
         if whole := [each.what for each in templates if "upstream" in each.names and not each.members("upstream")]:
             raise BadTemplateError(f"{whole[0]} uses upstream as a whole. Name the asset: upstream.NAME.")
-        names = {member for each in templates for member in each.members("config")} - {*asset.config, *dir(dict)}
+        names = {member for each in templates for member in each.members("config")} - {*config, *dir(dict)}
         if names:
             raise BadTemplateError(
                 f"A template {of} uses config.{min(names)}, which its config does not have. It has: "
-                f"{', '.join(asset.config) or 'nothing'}."
+                f"{', '.join(config) or 'nothing'}."
             )
         self.inputs = {key.to_python_identifier(): key for key in self._taken.values()}
         """The assets whose values are loaded, by the names of the step's inputs."""
@@ -194,25 +172,29 @@ class Question:
 
 
 def _ask(
-    asset: FlowAsset, asked: Mapping[str, Any], context: dg.AssetExecutionContext, backend: Backend
+    flow_id: str,
+    settings: FlowSettings,
+    asked: Mapping[str, Any],
+    context: dg.AssetExecutionContext,
+    backend: Backend,
 ) -> dg.MaterializeResult[Any]:
     texts = record_texts()  # told before a call is paid for
-    flow = backend.look_up(asset.flow_id)
+    flow = backend.look_up(flow_id)
     with record_calls() as calls:
         try:
             response = backend.run_flow(
                 **asked,
-                output_type=asset.output_type,
-                input_type=asset.input_type,
+                output_type=settings.output_type or "chat",
+                input_type=settings.input_type or "chat",
                 flow=flow,
-                flow_id=asset.flow_id,
-                mode=asset.mode,
+                flow_id=flow_id,
+                mode=settings.mode,
             )
         except CALL_ERRORS as error:
             metadata = describe_flow(flow) | describe_attempts(calls.begun)
             policy = backend.policy
-            if asset.max_retries is not None:
-                policy = policy.model_copy(update={"step_retries": asset.max_retries})
+            if settings.max_retries is not None:
+                policy = policy.model_copy(update={"step_retries": settings.max_retries})
             retry_or_fail(error, retry_number=context.retry_number, metadata=metadata, policy=policy)
     answer = calls.answered[-1].answer if calls.answered else backend.read(response)
     return dg.MaterializeResult(
@@ -227,28 +209,29 @@ def _value(answer: Answer) -> Any:
     return next(iter(answer.outputs.values())) if len(answer.outputs) == 1 else dict(answer.outputs)
 
 
-def _dep(asset: FlowAsset, member: str) -> dg.AssetKey:
+def _dep(settings: FlowSettings, member: str) -> dg.AssetKey:
     """Find the dep that `upstream.MEMBER` means: by its whole key, or by the last part of it."""
-    keys = [dep.asset_key for dep in asset.spec.deps]
+    keys = settings.deps or []
     found = [key for key in keys if key.to_user_string() == member] or [key for key in keys if key.path[-1] == member]
     if len(found) == 1:
         return found[0]
     among = ", ".join(key.to_user_string() for key in keys) or "none"
     how = f"is more than one of its deps. Write upstream['{found[0].to_user_string()}']" if found else "is no dep of it"
     raise BadTemplateError(
-        f"A template of the flow asset {asset.name!r} uses upstream.{member}, which {how}. Its deps: {among}."
+        f"A template of the flow asset {settings.asset_key.to_user_string()!r} uses upstream.{member}, which {how}. "
+        f"Its deps: {among}."
     )
 
 
-def _config_schema(asset: FlowAsset) -> dict[str, dg.Field]:
+def _config_schema(settings: FlowSettings) -> dict[str, dg.Field]:
     schema = {
         INPUT_FIELD: dg.Field(dg.Noneable(str), default_value=None, description="Asked in place of the asset's input.")
     }
-    for name, default in asset.config.items():
+    for name, default in (settings.config or {}).items():
         if name in schema or type(default) not in _SCALARS:
             raise dg.DagsterInvalidDefinitionError(
-                f"The config of the flow asset {asset.name!r} has {name}: {default!r}. Give a text, a number or a "
-                f"boolean as its default value, and another name than {INPUT_FIELD}."
+                f"The config of the flow asset {settings.asset_key.to_user_string()!r} has {name}: {default!r}. Give a "
+                f"text, a number or a boolean as its default value, and another name than {INPUT_FIELD}."
             )
         schema[name] = dg.Field(type(default), default_value=default)
     return schema

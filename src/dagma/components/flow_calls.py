@@ -7,26 +7,26 @@ from graphlib import CycleError, TopologicalSorter
 
 import dagster as dg
 
-from dagma.components.flow_asset import FlowAsset
+from dagma.components.flow_settings import FlowSettings
 from dagma.flows.outline import FlowOutline
 
 logger = logging.getLogger(__name__)
 
-Pairs = Sequence[tuple[FlowOutline, FlowAsset]]
-"""Flows, each with its asset."""
+Pairs = Sequence[tuple[FlowOutline, FlowSettings]]
+"""Flows, each with what is said of its asset."""
 
 
-def with_calls(pairs: Pairs) -> list[tuple[FlowOutline, FlowAsset]]:
+def with_calls(pairs: Pairs) -> list[tuple[FlowOutline, FlowSettings]]:
     """Add the flows that a flow calls to the deps of its asset.
 
     Args:
-        pairs: The flows and their assets. A called flow that is not among them is no dep.
+        pairs: The flows and their settings. A called flow that is not among them is no dep.
 
     Returns:
         The same flows, with their deps. A call that would close a circle, which no lineage may have, is left out with a
         warning.
     """
-    deps = {asset.spec.key: [dep.asset_key for dep in asset.spec.deps] for _, asset in pairs}
+    deps = {settings.asset_key: list(settings.deps or []) for _, settings in pairs}
     for caller, called in _calls(pairs):
         if called in deps[caller]:
             continue
@@ -38,16 +38,16 @@ def with_calls(pairs: Pairs) -> list[tuple[FlowOutline, FlowAsset]]:
             )
             continue
         deps[caller].append(called)
-    return [(flow, replace(asset, spec=_with_deps(asset.spec, deps[asset.spec.key]))) for flow, asset in pairs]
+    return [(flow, replace(settings, deps=deps[settings.asset_key])) for flow, settings in pairs]
 
 
 def _calls(pairs: Pairs) -> Iterator[tuple[dg.AssetKey, dg.AssetKey]]:
-    by_name = {flow.name: asset.spec.key for flow, asset in pairs}
-    by_id = {flow.id: asset.spec.key for flow, asset in pairs}
-    for flow, asset in pairs:
+    by_name = {flow.name: settings.asset_key for flow, settings in pairs}
+    by_id = {flow.id: settings.asset_key for flow, settings in pairs}
+    for flow, settings in pairs:
         for called in flow.calls:
             if key := by_id.get(called) or by_name.get(called):
-                yield asset.spec.key, key
+                yield settings.asset_key, key
 
 
 def _is_circle(deps: Mapping[dg.AssetKey, Sequence[dg.AssetKey]]) -> bool:
@@ -56,8 +56,3 @@ def _is_circle(deps: Mapping[dg.AssetKey, Sequence[dg.AssetKey]]) -> bool:
     except CycleError:
         return True
     return False
-
-
-def _with_deps(spec: dg.AssetSpec, keys: Sequence[dg.AssetKey]) -> dg.AssetSpec:
-    more = [key for key in keys if key not in {dep.asset_key for dep in spec.deps}]
-    return spec.replace_attributes(deps=[*spec.deps, *more]) if more else spec

@@ -1,11 +1,9 @@
 """What a user may say of flows: which ones become assets, and what each is asked, when and how."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
-from functools import partial
-from typing import Annotated, Any, Self, get_args, get_origin
+from typing import Annotated, Any, Self, get_args
 
 import dagster as dg
 from dagster.components.resolved.core_models import (
@@ -17,8 +15,7 @@ from dagster.components.resolved.core_models import (
     WeeklyPartitionsDefinitionModel,
     resolve_partitions_def,
 )
-from pydantic import BaseModel, BeforeValidator, Field
-from typing_extensions import override
+from pydantic import Field
 
 from dagma.calls.request import CallMode
 from dagma.flows.outline import FlowOutline
@@ -33,16 +30,10 @@ OBJECTS = {
 PARTITIONS_EXAMPLE = "{type: static, partition_keys: [de, fr]}"
 
 
-def _list_of_keys(keys: Any) -> Any:
-    if isinstance(keys, str):
-        raise ValueError(f"partition_keys is a text. Write a list: [{keys}].")
-    return keys
-
-
 class StaticPartitions(StaticPartitionsDefinitionModel):
     """Partitions with these keys."""
 
-    partition_keys: Annotated[Sequence[str], BeforeValidator(_list_of_keys)]
+    partition_keys: list[str]
 
 
 def _resolved_partitions(context: dg.ResolutionContext, declared: Any) -> dg.PartitionsDefinition[Any] | None:
@@ -72,36 +63,22 @@ ResolvedPartitions = Annotated[
 ]
 
 
-class FlowAttributes(dg.Resolvable):
-    """The base of dataclasses that refuse a text where a list or an object belongs: Dagster's models take one."""
-
-    @override
-    @classmethod
-    def resolve_from_model(cls, context: dg.ResolutionContext, model: BaseModel) -> Self:
-        for each in fields(cls):  # type: ignore[arg-type]
-            if (example := _example_of(each.type)) and each.name in model.model_fields_set:
-                # A text may be a template of what belongs there, but for those that are filled in at run time.
-                fills_in = _AtRun not in get_args(each.type)
-                refuse = dg.Resolver(partial(_refuse_text, example), inject_before_resolve=fills_in)
-                refuse.execute(context, model, each.name)
-        resolved: Self = super().resolve_from_model(context, model)
-        return resolved
+def _resolved_keys(context: dg.ResolutionContext, declared: Any) -> list[dg.AssetKey] | None:
+    keys = context.resolve_value(declared)
+    refuse_text("deps", keys)
+    return keys and [dg.AssetKey.from_user_string(key) for key in keys]
 
 
-def _refuse_text(example: str, _context: dg.ResolutionContext, value: Any) -> None:
+def refuse_text(name: str, value: Any) -> None:
+    """Refuse a text, which Dagster's models take where a list or an object belongs, since it may be a template.
+
+    Raises:
+        DagsterInvalidDefinitionError: It is a text.
+    """
     if isinstance(value, str):
-        words = ", ".join(re.findall(r"[^\s,]+", value))
-        raise ValueError(f"This is a text. Write {example.format(words)}.")
-
-
-def _example_of(attribute_type: Any) -> str | None:
-    """Say what stands in YAML for an attribute that is a list or an object; None for one that may be a text."""
-    bare = get_args(attribute_type)[0] if get_origin(attribute_type) is Annotated else attribute_type
-    types = [get_origin(each) or each for each in get_args(bare | None)]
-    if list in types and str not in types:
-        return "a list: [{}]"
-    is_object = any(isinstance(each, type) and issubclass(each, dict | dg.Resolvable) for each in types)
-    return "an object: {{name: ...}}" if is_object and str not in types else None
+        raise dg.DagsterInvalidDefinitionError(
+            f"{name} is a text. Write a list, [{value}], or an object, {{name: ...}}."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +109,7 @@ class FlowSelection(dg.Resolvable):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlowSettings(FlowAttributes):
+class FlowSettings(dg.Resolvable):
     """What one flow is asked, when and how, and what its asset says. What is left out, the defaults say.
 
     `input`, `session` and the texts in `tweaks` and `files` are templates over `upstream` (values of assets in `deps`),
@@ -176,7 +153,7 @@ class FlowSettings(FlowAttributes):
     pool: str | None = None
     max_retries: int | None = None
     key: ResolvedAssetKey | None = None
-    deps: list[ResolvedAssetKey] | None = None
+    deps: Annotated[list[dg.AssetKey] | None, dg.Resolver(_resolved_keys, model_field_type=list[str] | None)] = None
     description: str | None = None
     group_name: str | None = None
     owners: list[str] | None = None
@@ -191,6 +168,8 @@ class FlowSettings(FlowAttributes):
 
     def __post_init__(self) -> None:
         """Refuse what a setting can't be, and Dagster's models let pass, since it may be a template."""
+        for name in ("tweaks", "files", "config", "deps", "owners", "tags", "kinds", "metadata"):
+            refuse_text(name, getattr(self, name))
         for name, words in (("mode", CallMode), ("input_type", InputType), ("output_type", OutputType)):
             value = getattr(self, name)
             if value is not None and value not in get_args(words):
@@ -200,6 +179,13 @@ class FlowSettings(FlowAttributes):
                 raise ValueError(f"{name} is {value!r}. Write a template that makes it, such as '{{{{ {example} }}}}'.")
         if self.max_retries is not None and (type(self.max_retries) is not int or self.max_retries < 0):
             raise ValueError(f"max_retries is {self.max_retries!r}. Write a whole number from 0.")
+
+    @property
+    def asset_key(self) -> dg.AssetKey:
+        """The key, which is set in the settings that `Flows.get_settings` gives."""
+        if self.key is None:
+            raise dg.DagsterInvalidDefinitionError("The asset of a flow has no key.")
+        return self.key
 
     def over(self, defaults: "FlowSettings") -> Self:
         """Fill in what is not set from the defaults; of dicts, each entry."""

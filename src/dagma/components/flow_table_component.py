@@ -1,13 +1,10 @@
 """`type: dagma.FlowTable`: a table that a flow answers, declared in YAML."""
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from typing import Annotated, Any, Self
 
 import dagster as dg
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from typing_extensions import override
 
 from dagma import environment
@@ -25,71 +22,44 @@ class EnvironmentVariable(dg.Model):
 
     env: str = Field(description="The variable's name. It is read when the asset is materialized.")
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.env.isidentifier():  # and no URL with a password, which errors would tell
+            raise RowsError("env has to name a variable. Write the URL into project/.env: SHOP_DB_URL='...'.")
+        return self
 
-class FileRows(dg.Model):
-    """Rows of a file. Relative paths start in the project's folder."""
+
+class DeclaredRows(dg.Model):
+    """Rows of a file or of a SQL query. Relative paths start in the project's folder."""
 
     csv: str | None = Field(default=None, description="A CSV file with a header.")
     jsonl: str | None = Field(default=None, description="A file with a JSON object in each line.")
     parquet: str | None = Field(default=None, description="A Parquet file; needs pyarrow.")
+    sql: str | None = Field(default=None, description="A query.")
     encoding: str | None = Field(default=None, description="The CSV file's encoding. Default: UTF-8.")
     delimiter: str | None = Field(default=None, description="What stands between its cells. Default: a comma.")
+    url: EnvironmentVariable | None = Field(
+        default=None, description="The variable with the SQLAlchemy URL of the query's database: {env: NAME}."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if sum(kind is not None for kind in (self.csv, self.jsonl, self.parquet, self.sql)) != 1:
+            raise RowsError("Rows are an asset's key, or an object of one kind: csv, jsonl, parquet or sql.")
         if self.csv is None and (self.encoding or self.delimiter):
             raise RowsError("Only a CSV file has an encoding and a delimiter. Leave them out.")
+        if (self.sql is None) != (self.url is None):
+            raise RowsError("A query has a url, and nothing else has: {sql: select ..., url: {env: SHOP_DB_URL}}.")
         return self
 
     def source(self) -> dict[str, Any]:
         """Give what `read_rows` takes."""
-        return self.model_dump(exclude_none=True)
-
-
-class QueryRows(dg.Model):
-    """Rows of a SQL query."""
-
-    sql: str = Field(description="The query.")
-    url: EnvironmentVariable = Field(description="The variable with the database's SQLAlchemy URL: {env: NAME}.")
-
-    def source(self) -> dict[str, Any]:
-        """Give what `read_rows` takes."""
+        if self.url is None:
+            return self.model_dump(exclude_none=True)
         url = environment.text(self.url.env)
         if url is None:
             raise RowsError(f"{self.url.env} is not set. Set it in project/.env to the URL of the rows' database.")
         return {"sql": self.sql, "url": url}
-
-
-ROW_KINDS = ("csv", "jsonl", "parquet", "sql")
-ROW_NAMES = (*ROW_KINDS, "encoding", "delimiter", "url")
-
-
-def _checked_rows(rows: Any) -> Any:
-    """Say in one sentence what is wrong with a declaration of rows, and never what a URL holds.
-
-    Raises:
-        RowsError: It is neither an asset's key nor an object of one kind.
-    """
-    if isinstance(rows, str):
-        return rows
-    kinds = [name for name in rows if name in ROW_KINDS] if isinstance(rows, Mapping) else []
-    told = f"The kinds are {', '.join(ROW_KINDS)}."
-    for unknown in [str(name) for name in rows if name not in ROW_NAMES] if isinstance(rows, Mapping) else []:
-        close = get_close_matches(unknown, ROW_NAMES, n=1)
-        meant = f", did you mean {close[0]}?" if close else "."
-        raise RowsError(f"Unknown {'option' if kinds else 'kind'} {unknown!r}{meant} {told}")
-    if len(kinds) != 1:
-        raise RowsError(f"Rows are an asset's key, or an object of one kind, such as {{csv: data/reviews.csv}}. {told}")
-    if kinds == ["sql"] and not _names_a_variable(rows.get("url")):
-        raise RowsError(
-            "The url names a variable, so that no password is in this file. Write url: {env: SHOP_DB_URL} here, and "
-            "SHOP_DB_URL='...' into project/.env."
-        )
-    return rows
-
-
-def _names_a_variable(url: Any) -> bool:
-    return isinstance(url, Mapping) and re.fullmatch(r"\w+", str(url.get("env"))) is not None
 
 
 @dg.scaffold_with(FlowTableScaffolder)
@@ -99,8 +69,7 @@ class FlowTable(BatchSettings, dg.Component, dg.Resolvable):
 
     asset: Annotated[str, dg.Resolver.default(description="The asset's key. The table has its name.")]
     rows: Annotated[
-        str | FileRows | QueryRows,
-        BeforeValidator(_checked_rows),
+        str | DeclaredRows,
         dg.Resolver.passthrough(
             description="The key of an upstream asset, {csv|jsonl|parquet: path}, or {sql: query, url: {env: NAME}}."
         ),

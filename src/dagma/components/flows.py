@@ -5,19 +5,21 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import dagster as dg
+from pydantic import BaseModel
+from typing_extensions import override
 
 from dagma import environment
 from dagma.backends.langflow.access_variables import DEFAULT_BASE_URL, base_url_from_environment, langflow_client
-from dagma.components.component_file import FlowsScaffolder, naming_the_file
-from dagma.components.flow_asset import FlowAsset
+from dagma.components.component_file import naming_the_file
+from dagma.components.flow_asset import flow_asset, flow_schedule
 from dagma.components.flow_calls import with_calls
 from dagma.components.flow_changes import flow_changes_sensor
-from dagma.components.flow_settings import FlowAttributes, FlowSelection, FlowSettings
+from dagma.components.flow_settings import FlowSelection, FlowSettings, refuse_text
 from dagma.components.found_flows import FOUND_FLOW
 from dagma.flows.graph_picture import picture_of
 from dagma.flows.known_flows import FolderFlows, ServerFlows, fingerprint_of
@@ -37,12 +39,11 @@ QUESTION_SECONDS = 15.0
 """How long one question about flows may take."""
 
 
-@dg.scaffold_with(FlowsScaffolder)
 @dataclass(kw_only=True)
-class Flows(dg.Component, FlowAttributes):
+class Flows(dg.Component, dg.Resolvable):
     """Makes an asset of each flow of the Langflow server that `LANGFLOW_*` names.
 
-    Subclass it and override `get_asset` to decide by the flow what its asset is.
+    Subclass it and override `get_settings` to decide by the flow what its asset is.
 
     Args:
         select: Which flows become assets. Default: all.
@@ -56,31 +57,29 @@ class Flows(dg.Component, FlowAttributes):
     defaults: FlowSettings = field(default_factory=FlowSettings)
     from_files: bool = False
 
-    def get_asset(self, flow: FlowOutline) -> FlowAsset:
-        """Say what the asset of a flow is. Override it, and change what `super().get_asset(flow)` gives."""
+    @override
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
+        with naming_the_file(context):
+            for name in (attributes.model_fields_set if attributes else set()) - {"from_files"}:
+                refuse_text(name, context.resolution_context.resolve_value(getattr(attributes, name)))
+            return super().load(attributes, context)
+
+    def get_settings(self, flow: FlowOutline) -> FlowSettings:
+        """Say what the asset of a flow is. Override it, and change what `super().get_settings(flow)` gives."""
         declared = self._declared(flow)
         settings = (self.flows[declared] if declared else FlowSettings()).over(self.defaults)
-        key = settings.key or dg.AssetKey(
-            _slug(declared if declared and not uuid_or_none(declared) else flow.endpoint_name or flow.name)
-        )
-        spec = dg.AssetSpec(
-            key=key,
+        name = declared if declared and not uuid_or_none(declared) else flow.endpoint_name or flow.name
+        return replace(
+            settings,
+            key=settings.key or dg.AssetKey(_slug(name)),
             group_name=settings.group_name or _slug(flow.project or "langflow"),
             description=_description(flow, settings.description),
-            owners=settings.owners,
             tags={**{_slug(tag)[:LONGEST_TAG]: "" for tag in flow.tags}, **(settings.tags or {})},
-            kinds={"langflow", *(settings.kinds or [])},
-            deps=settings.deps or [],
-            code_version=flow.version,
+            deps=[dg.AssetKey.from_coercible(key) for key in settings.deps or []],
+            kinds=["langflow", *(settings.kinds or [])],
             metadata={**_metadata(flow), **(settings.metadata or {})},
-            partitions_def=settings.partitions_def,
-            automation_condition=settings.automation_condition,
-            freshness_policy=settings.freshness_policy,
         )
-        # A `FlowAsset` has a default for what the settings do not say.
-        said = {each.name: getattr(settings, each.name, None) for each in fields(FlowAsset)}
-        given = {name: value for name, value in said.items() if value is not None}
-        return FlowAsset(flow_id=flow.id, spec=spec, **given)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Make the definitions of a `defs.yaml`."""
@@ -101,21 +100,22 @@ class Flows(dg.Component, FlowAttributes):
         known = [flow for flow in source.load() if self._takes(flow)]
         pairs = with_calls(self._assets([*self._not_seen(known), *known]))
         assets, schedules = [], []
-        for flow, asset in pairs:
+        for flow, settings in pairs:
             mark = {} if self._declared(flow) else {FOUND_FLOW: f"{flow.name!r} ({flow.id}) of {name!r}"}
             with self._broken_flows_left_out(flow):
-                assets.append(asset.definition(mark))
-                schedules += [asset.schedule_definition(mark)] if asset.schedule else []
+                assets.append(flow_asset(flow, settings, mark))
+                schedules += [flow_schedule(settings, mark)] if settings.schedule else []
         sensor = flow_changes_sensor(f"{_slug(name)}_changes", source, fingerprint_of(known), self._takes)
         return dg.Definitions(assets=assets, schedules=schedules, sensors=[sensor])
 
-    def _assets(self, flows: list[FlowOutline]) -> list[tuple[FlowOutline, FlowAsset]]:
-        pairs: dict[dg.AssetKey, tuple[FlowOutline, FlowAsset]] = {}
+    def _assets(self, flows: list[FlowOutline]) -> list[tuple[FlowOutline, FlowSettings]]:
+        pairs: dict[dg.AssetKey, tuple[FlowOutline, FlowSettings]] = {}
         for flow in sorted(flows, key=self._rank):
             with self._broken_flows_left_out(flow):
-                asset = self.get_asset(flow)
-                if (other := pairs.setdefault(asset.spec.key, (flow, asset))[0]) is not flow:
-                    self._tell_of_equal_keys(asset.name, other, flow)
+                settings = self.get_settings(flow)
+                key = settings.asset_key
+                if (other := pairs.setdefault(key, (flow, settings))[0]) is not flow:
+                    self._tell_of_equal_keys(key.to_user_string(), other, flow)
         return list(pairs.values())
 
     def _rank(self, flow: FlowOutline) -> tuple[int, str]:
@@ -178,7 +178,7 @@ def flow_assets(
     flows: dict[str, FlowSettings] | None = None,
     defaults: FlowSettings | None = None,
     from_files: bool = False,
-    get_asset: Callable[[FlowOutline, FlowAsset], FlowAsset] | None = None,
+    get_settings: Callable[[FlowOutline, FlowSettings], FlowSettings] | None = None,
     name: str = "flows",
 ) -> dg.Definitions:
     """Make assets of flows, as the component `dagma.Flows` does.
@@ -188,7 +188,7 @@ def flow_assets(
         flows: Settings of single flows, by endpoint name, name or id. A flow that stands here is always an asset.
         defaults: Settings of every flow that does not say otherwise.
         from_files: Take the flows from the files in `flows/`, and not from the server, which is still who is called.
-        get_asset: Decides by the flow, and by what its asset would be, what its asset is.
+        get_settings: Decides by the flow, and by what its asset would be, what its asset is.
         name: What the name of the sensor begins with that keeps the assets current. Another one for each call.
 
     Returns:
@@ -200,9 +200,9 @@ def flow_assets(
     """
 
     class Adjusted(Flows):
-        def get_asset(self, flow: FlowOutline) -> FlowAsset:
-            asset = super().get_asset(flow)
-            return get_asset(flow, asset) if get_asset else asset
+        def get_settings(self, flow: FlowOutline) -> FlowSettings:
+            settings = super().get_settings(flow)
+            return get_settings(flow, settings) if get_settings else settings
 
     component = Adjusted(
         select=select or FlowSelection(), flows=flows or {}, defaults=defaults or FlowSettings(), from_files=from_files

@@ -51,19 +51,10 @@ class StoredTable:
         return pd.DataFrame.from_records(list(self), columns=self.columns)
 
     def to_polars(self) -> Any:
-        """Read it as a `polars.DataFrame`."""
+        """Read it as a `polars.DataFrame`; needs pyarrow, too."""
         import polars as pl
 
-        types = {
-            "integer": pl.Int64,
-            "number": pl.Float64,
-            "boolean": pl.Boolean,
-            "text": pl.String,
-            "time": pl.Datetime("us", "UTC"),
-        }
-        # Told, and not inferred: a column in which no row has a value has its type all the same.
-        schema = {name: types[kind] for name, kind in self._table().kinds.items()}
-        return pl.DataFrame(list(self), schema=schema, orient="row")
+        return pl.from_arrow(self.to_arrow())
 
     def _tables(self) -> list[AnswerTable]:
         return [self._table(partition) for partition in self._partitions]

@@ -3,7 +3,7 @@
 A store that is away fails its step and so the run; the steps of the others run all the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import dagster as dg
 
@@ -14,38 +14,38 @@ from dagma.ledger import LedgerError
 from dagma.ledger.ledger_settings import ledger_from_environment
 from dagma.retention.calls import prune_ledger
 from dagma.retention.langflow_history import LangflowPruner
-from dagma.retention.runs import RunPruner
-from dagma.retention.store_pruning import Pruned, RetentionSettings
+from dagma.retention.retention_settings import RetentionSettings
+from dagma.retention.runs import prune_runs
 
 # Of such runs one executes at a time: see `run_queue` in dagster.yaml. Others go first.
 TAGS = {"dagma/prune": "true", "dagster/priority": "-10"}
 EVERY_DAY = "30 3 * * *"
 
 
-def _step(store: str, prune: Callable[[dg.OpExecutionContext, RetentionSettings], Pruned]) -> dg.OpDefinition:
+def _step(
+    store: str, prune: Callable[[dg.OpExecutionContext, RetentionSettings], Mapping[str, int]]
+) -> dg.OpDefinition:
     @dg.op(name=f"prune_{store}", out=dg.Out(dg.Nothing), description=f"Deletes old {store} records.")
     def step(context: dg.OpExecutionContext) -> None:
         settings = RetentionSettings.from_environment()
         try:
-            pruned = prune(context, settings)
+            deleted = prune(context, settings)
         except (LangflowError, LedgerError) as error:
             # Not again tonight: tomorrow night deletes what this one has left.
             cause = f"{store} was not pruned: {type(error).__name__}: {error}"
             raise dg.Failure(cause, allow_retries=False) from error
-        context.log.info("Deleted: %s.", pruned)
-        days = getattr(settings, store)
-        context.add_output_metadata({**pruned.deleted, "days": days, "complete": pruned.is_complete})
+        context.add_output_metadata({**deleted, "days": getattr(settings, store)})
 
     return step
 
 
-def _prune_langflow(_context: dg.OpExecutionContext, settings: RetentionSettings) -> Pruned:
+def _prune_langflow(_context: dg.OpExecutionContext, settings: RetentionSettings) -> Mapping[str, int]:
     with langflow_client() as client:
         return LangflowPruner(client, days=settings.langflow, chats_days=settings.chats).prune()
 
 
 STEPS = (
-    _step("runs", lambda context, settings: RunPruner(context.instance, days=settings.runs).prune()),
+    _step("runs", lambda context, settings: {"runs": prune_runs(context.instance, days=settings.runs)}),
     _step("langflow", _prune_langflow),
     _step("ledger", lambda _, settings: prune_ledger(ledger_from_environment(), days=settings.ledger)),
 )

@@ -59,32 +59,7 @@ query Status($id: ID!) {
   runOrError(runId: $id) { __typename ... on Run { status } }
 }
 """
-QUEUE = """
-query Queue {
-  runsOrError(filter: {statuses: [STARTING, STARTED, CANCELING]}, limit: 100) { ... on Runs { results { runId } } }
-  instance {
-    runQueueConfig { maxConcurrentRuns }
-    daemonHealth { allDaemonStatuses { daemonType required healthy } }
-  }
-}
-"""
-SCHEDULES = """
-query Schedules($repository: RepositorySelector!) {
-  schedulesOrError(repositorySelector: $repository) {
-    __typename
-    ... on PythonError { message }
-    ... on Schedules {
-      results {
-        name
-        cronSchedule
-        executionTimezone
-        scheduleState { status }
-        futureTicks(limit: 1) { results { timestamp } }
-      }
-    }
-  }
-}
-"""
+DAEMONS = "query Daemons { instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
 ENTRY = """
 fragment entry on MetadataEntry {
   label
@@ -158,17 +133,6 @@ class Outcome:
     metadata: dict[str, Any] = field(default_factory=dict)
     """Of the run's last materialization; of a failed run, of the failure of its step."""
     failure: str = ""
-
-
-@dataclass(frozen=True)
-class Queue:
-    """What a run that waits may be waiting for."""
-
-    in_progress: tuple[str, ...]
-    """Ids of the runs that were sent to a worker and have not ended."""
-    at_a_time: int | None
-    """How many of them there may be; None where nothing limits them."""
-    unhealthy_daemons: frozenset[str]
 
 
 class Webserver:
@@ -278,36 +242,14 @@ class Webserver:
         data: dict[str, Any] = answer["data"]
         return data
 
-    def queue(self) -> Queue:
-        """Read what a run that has not begun may be waiting for.
+    def silent_daemons(self) -> list[str]:
+        """List the daemons that Dagster requires and that give no heartbeat.
 
         Raises:
             WebserverError: There is no answer.
         """
-        data = self.query(QUEUE)
-        instance = data["instance"]
-        return Queue(
-            in_progress=tuple(run["runId"] for run in data["runsOrError"].get("results", [])),
-            at_a_time=(instance["runQueueConfig"] or {}).get("maxConcurrentRuns"),
-            unhealthy_daemons=frozenset(
-                daemon["daemonType"]
-                for daemon in instance["daemonHealth"]["allDaemonStatuses"]
-                if daemon["required"] and not daemon["healthy"]
-            ),
-        )
-
-    def schedules(self) -> list[dict[str, Any]]:
-        """List the schedules of the code location, as `SCHEDULES` asks for them.
-
-        Raises:
-            WebserverError: There is no answer, or the code location has none.
-        """
-        repository = {"repositoryLocationName": self.location, "repositoryName": REPOSITORY}
-        found = self.query(SCHEDULES, repository=repository)["schedulesOrError"]
-        if found["__typename"] != "Schedules":
-            raise WebserverError(f"Dagster lists no schedules of {self.location!r}: {_plain(found.get('message', ''))}")
-        schedules: list[dict[str, Any]] = found["results"]
-        return schedules
+        daemons = self.query(DAEMONS)["instance"]["daemonHealth"]["allDaemonStatuses"]
+        return sorted(each["daemonType"] for each in daemons if each["required"] and not each["healthy"])
 
     def check_location(self) -> None:
         """Make sure that the code location is loaded.

@@ -36,7 +36,6 @@ _COMPONENT_NOISE = frozenset({"last_updated", "lf_version"})
 _TEMPLATE_NOISE = ("_frontend_node_", "is_refresh")  # the flow's and its folder's ids on that server; a flag
 
 _MARK = "dagma-synced:"
-_MARKS_KEPT = 10
 
 
 def normalize(flow: FlowDocument) -> FlowDocument:
@@ -81,16 +80,14 @@ def to_text(flow: FlowDocument) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def synced_fingerprints(flow: FlowDocument) -> list[str]:
-    """Read which contents the server's copy of a flow had when it was last pushed or pulled.
+def synced_fingerprint(flow: FlowDocument) -> str | None:
+    """Read which content the server's copy of a flow had when it was last pushed or pulled; None where it never was.
 
-    They stand in a tag, which Langflow's canvas keeps as it is, so that one request stores the flow and its mark.
-
-    Returns:
-        Fingerprints, the latest last; none for a flow that was never pushed or pulled.
+    It stands in a tag, which Langflow's canvas keeps as it is, so that one request stores the flow and its mark.
     """
     marks = [tag.removeprefix(_MARK) for tag in _tags(flow) if tag.startswith(_MARK)]
-    return [fingerprint for mark in marks for fingerprint in mark.split(",")]
+    # Earlier versions wrote the latest contents, this one last.
+    return marks[-1].rpartition(",")[2] if marks else None
 
 
 def own_tags(flow: FlowDocument) -> list[str]:
@@ -98,15 +95,9 @@ def own_tags(flow: FlowDocument) -> list[str]:
     return [tag for tag in _tags(flow) if not tag.startswith(_MARK)]
 
 
-def marked_tags(flow: FlowDocument, server: FlowDocument | None) -> list[str]:
-    """Write down that file and server now hold the same flow, in place of what the server's copy was until now.
-
-    Returns:
-        The flow's own tags, and the mark with the fingerprints of the latest contents, this one last.
-    """
-    now = fingerprint(flow)
-    earlier = [each for each in synced_fingerprints(server or {}) if each != now]
-    return [*own_tags(flow), _MARK + ",".join([*earlier, now][-_MARKS_KEPT:])]
+def marked_tags(flow: FlowDocument) -> list[str]:
+    """Give the flow's own tags, and one that says that file and server now hold this flow."""
+    return [*own_tags(flow), _MARK + fingerprint(flow)]
 
 
 def nodes_of(flow: FlowDocument) -> list[FlowDocument]:

@@ -8,9 +8,6 @@ from dagma.flows.document import FlowDocument, component_of, nodes_of, own_tags,
 from dagma.langflow import Flow
 from dagma.langflow.untrusted_json import objects, text_or_none, walk
 
-# What Langflow had before Run Flow, and still runs.
-_OLDER_CALLERS = ("SubFlow", "FlowTool")
-
 
 @dataclass(frozen=True, kw_only=True)
 class FlowOutline:
@@ -81,9 +78,7 @@ def _calls(nodes: list[FlowDocument]) -> Iterator[str]:
     """Yield the flows that nodes call, also those in groups of components."""
     for node in nodes:
         fields = template_fields(node)
-        names = ["flow_id_selected", "flow_name_selected"]
-        if walk(node, "data", "type") in _OLDER_CALLERS:
-            names = ["flow_name"]
+        names = ("flow_id_selected", "flow_name_selected")
         chosen = [_text(called) for name in names if (called := text_or_none(walk(fields, name, "value")))]
         yield from chosen[:1]
         yield from _calls(nodes_of(component_of(node).get("flow") or {}))

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
@@ -14,24 +13,13 @@ from dagma.flows.document import (
     marked_tags,
     nodes_of,
     normalize,
-    synced_fingerprints,
+    synced_fingerprint,
     template_fields,
 )
-from dagma.flows.files import write_flows
-from dagma.flows.validation import bound_variables, problems
-from dagma.langflow import Conflict, Flow, FlowNotFound, LangflowClient
+from dagma.flows.files import Written, write_flows
+from dagma.flows.validation import problems
+from dagma.langflow import Flow, FlowNotFound, LangflowClient
 from dagma.langflow.untrusted_json import walk
-
-
-class Relation(Enum):
-    """How a flow's file and the server's copy stand to each other."""
-
-    ONLY_FILE = "not on the server"
-    ONLY_SERVER = "not in a file"
-    SAME = "the same"
-    FILE_NEWER = "newer in the file"
-    SERVER_NEWER = "newer on the server"
-    BOTH_CHANGED = "changed on both sides"
 
 
 class Result(Enum):
@@ -41,42 +29,10 @@ class Result(Enum):
     UPDATED = "updated"
     UNCHANGED = "unchanged"
     KEPT = "kept"
-    CONFLICT = "conflict"
-
-
-@dataclass(frozen=True)
-class Pulled:
-    """What a pull did with one flow."""
-
-    name: str
-    path: Path | None
-    """Its file; None where it was not written."""
-    changed: bool
-    """Whether the file is new or other than before."""
-    problems: tuple[str, ...] = ()
-    """Why it was not written."""
-
-
-def relation(file: FlowDocument | None, server: FlowDocument | None) -> Relation:
-    """Compare the two copies of a flow.
-
-    A file that holds what was pushed or pulled earlier is older than a server's copy that differs. A flow that differs
-    and was never pushed or pulled counts as changed on both sides.
-    """
-    if server is None:
-        return Relation.ONLY_FILE
-    if file is None:
-        return Relation.ONLY_SERVER
-    here, there, synced = fingerprint(file), fingerprint(server), synced_fingerprints(server)
-    if here == there:
-        return Relation.SAME
-    if here in synced:
-        return Relation.SERVER_NEWER
-    return Relation.FILE_NEWER if synced[-1:] == [there] else Relation.BOTH_CHANGED
 
 
 def push(client: LangflowClient, flow: FlowDocument, *, force: bool = False) -> Result:
-    """Bring a file's flow to the server, unless the server's copy holds a change that the file does not.
+    """Bring a file's flow to the server, unless the server's copy was edited since it was last pushed or pulled.
 
     With `force` it replaces the server's copy whatever that is.
 
@@ -85,29 +41,24 @@ def push(client: LangflowClient, flow: FlowDocument, *, force: bool = False) -> 
         LangflowError: The flow can't be stored.
     """
     server = find(client, str(flow["id"]))
-    stand = relation(flow, server)
-    if not force and stand is Relation.SERVER_NEWER:
+    is_same = server is not None and fingerprint(flow) == fingerprint(server)
+    if server is not None and not is_same and not force and not _is_marked(server, server):
         return Result.KEPT
-    if not force and stand is Relation.BOTH_CHANGED:
-        return Result.CONFLICT
-    if stand is not Relation.SAME or not _is_marked(flow, server):
-        try:
-            client.upsert_flow(upload(flow, server))
-        except Conflict as error:
-            raise _explained(client, flow, error) from error
-    if stand is Relation.SAME:
+    if not is_same or not _is_marked(flow, server):
+        client.upsert_flow(upload(flow, server))
+    if is_same:
         return Result.UNCHANGED
     return Result.CREATED if server is None else Result.UPDATED
 
 
-def pull(client: LangflowClient, folder: Path, names: list[str]) -> Iterator[Pulled]:
+def pull(client: LangflowClient, folder: Path, names: list[str]) -> Iterator[tuple[str, Written]]:
     """Bring flows from the server into files.
 
-    A flow with something that looks like a secret, or whose file can't be told from another flow's, is not written; the
-    others are. `names` are ids, endpoint names or names of flows; empty for all.
+    A flow with something that looks like a secret, or whose name a file of another flow has, is not written; the others
+    are. `names` are ids, endpoint names or names of flows; empty for all.
 
     Yields:
-        What was done with each flow.
+        The name of each flow, and what was done with it.
 
     Raises:
         FlowNotFound: The server has no flow of one of the names.
@@ -116,24 +67,17 @@ def pull(client: LangflowClient, folder: Path, names: list[str]) -> Iterator[Pul
     headers = [header for header in client.list_flows() if not header.raw.get("is_component")]
     known = {name for header in headers for name in names_of(header)}
     if unknown := [name for name in names if name not in known]:
-        raise FlowNotFound(
-            f"Langflow has no flow {', '.join(unknown)}.", fix="See those it has with `dagma flows list`."
-        )
+        raise FlowNotFound(f"Langflow has no flow {', '.join(unknown)}.", fix="See those it has in Langflow.")
     wanted = [client.find_flow(header.id) for header in headers if not names or names_of(header) & set(names)]
     servers = {flow.id: dict(flow.raw) for flow in wanted}
     flows = {flow_id: normalize(server) for flow_id, server in servers.items()}
     found = {flow_id: problems(flow) for flow_id, flow in flows.items()}
     written = write_flows([flow for flow_id, flow in flows.items() if not found[flow_id]], folder)
     for flow_id, server in servers.items():
-        name, file = str(server["name"]), written.get(flow_id)
-        if file is None:
-            yield Pulled(name, None, changed=False, problems=tuple(found[flow_id]))
-        elif file.problem:
-            yield Pulled(name, None, changed=False, problems=(file.problem,))
-        else:
-            if not _is_marked(flows[flow_id], server):
-                client.upsert_flow({"id": flow_id, "name": name, "tags": marked_tags(flows[flow_id], server)})
-            yield Pulled(name, file.path, file.changed)
+        name, done = str(server["name"]), written.get(flow_id) or Written(None, problem="; ".join(found[flow_id]))
+        if done.path and not _is_marked(flows[flow_id], server):
+            client.upsert_flow({"id": flow_id, "name": name, "tags": marked_tags(flows[flow_id])})
+        yield name, done
 
 
 def find(client: LangflowClient, flow_id: str) -> FlowDocument | None:
@@ -142,16 +86,6 @@ def find(client: LangflowClient, flow_id: str) -> FlowDocument | None:
         return dict(client.find_flow(flow_id).raw)
     except FlowNotFound:
         return None
-
-
-def unset_variables(client: LangflowClient, flows: list[FlowDocument]) -> dict[str, list[str]]:
-    """Find global variables that flows are bound to and the server does not have: the flows' names by variable."""
-    present = {variable.name for variable in client.list_variables()}
-    missing: dict[str, list[str]] = {}
-    for flow in flows:
-        for name in sorted(bound_variables(flow) - present):
-            missing.setdefault(name, []).append(str(flow["name"]))
-    return missing
 
 
 def names_of(flow: Flow) -> set[str]:
@@ -164,7 +98,7 @@ def upload(flow: FlowDocument, server: FlowDocument | None) -> FlowDocument:
 
     Of the server's copy that it replaces, if any, the viewport and the secrets typed into it stay.
     """
-    document = {**SERVER_DEFAULTS, **normalize(flow), "tags": marked_tags(flow, server)}
+    document = {**SERVER_DEFAULTS, **normalize(flow), "tags": marked_tags(flow)}
     if viewport := walk(server, "data", "viewport"):
         document["data"]["viewport"] = viewport
     typed = {node.get("id"): template_fields(node) for node in nodes_of(server or {})}
@@ -177,17 +111,4 @@ def upload(flow: FlowDocument, server: FlowDocument | None) -> FlowDocument:
 
 
 def _is_marked(flow: FlowDocument, server: FlowDocument | None) -> bool:
-    return synced_fingerprints(server or {})[-1:] == [fingerprint(flow)]
-
-
-def _explained(client: LangflowClient, flow: FlowDocument, error: Conflict) -> Conflict:
-    """Name the flow that is in the way."""
-    for other in client.list_flows():
-        for field, taken in (("endpoint_name", other.endpoint_name), ("name", other.name)):
-            if other.id != flow["id"] and taken and taken == flow.get(field):
-                return Conflict(
-                    f"Another flow on the server, {other.id}, has the {field} {taken!r}.",
-                    fix="Rename or delete it in Langflow, or change the file's.",
-                    status=error.status,
-                )
-    return error
+    return server is not None and synced_fingerprint(server) == fingerprint(flow)

@@ -1,18 +1,14 @@
 """What can be wrong with a flow's file, found without a server."""
 
 import re
-import uuid
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from dagma.flows.document import FlowDocument, component_of, is_secret, nodes_of, template_fields
-from dagma.langflow.untrusted_json import objects, text_or_none, walk
+from dagma.flows.document import FlowDocument, is_secret, nodes_of, template_fields
+from dagma.langflow.flow import uuid_or_none
+from dagma.langflow.untrusted_json import objects, walk
 
 ENDPOINT_NAME = re.compile(r"[A-Za-z0-9_-]+")
-
-# UUIDs that Langflow keeps for the histories of public flows: it refuses a flow with such an id.
-_RESERVED_UUID_VERSION = 5
 
 _SECRET_SHAPES = re.compile(
     r"""
@@ -49,26 +45,9 @@ def clashes(flows: dict[str, FlowDocument]) -> list[str]:
     return found
 
 
-def bound_variables(flow: FlowDocument) -> set[str]:
-    """List the names of the global variables that a flow's fields are bound to."""
-    return {
-        field["value"]
-        for node in nodes_of(flow)
-        for field in template_fields(node).values()
-        if field.get("load_from_db") and isinstance(field.get("value"), str) and field["value"]
-    }
-
-
 def _identity_problems(flow: FlowDocument) -> Iterator[str]:
-    try:
-        identity = uuid.UUID(str(flow.get("id")))
-    except ValueError:
-        yield f"id must be a UUID, not {flow.get('id')!r}"
-    else:
-        if flow["id"] != str(identity):
-            yield f"id must be written as Langflow does: {identity}"
-        if identity.version == _RESERVED_UUID_VERSION:
-            yield f"id {identity} is a version 5 UUID, which Langflow keeps for itself: take a random one"
+    if (identity := uuid_or_none(str(flow.get("id")))) is None or identity != flow["id"]:
+        yield f"id must be a UUID in lower case, not {flow.get('id')!r}"
     if not flow.get("name"):
         yield "name is missing"
     if (endpoint := flow.get("endpoint_name")) and not ENDPOINT_NAME.fullmatch(str(endpoint)):
@@ -80,33 +59,10 @@ def _graph_problems(flow: FlowDocument) -> Iterator[str]:
     if any(not isinstance(items, list) or items != objects(items) for items in data.values()):
         yield "data must hold the lists nodes and edges, of objects"
         return
-    if not data["nodes"]:
-        yield "the flow has no component"
-    nodes = {str(node.get("id")): node for node in data["nodes"]}
-    for name, component in ((name, component_of(node)) for name, node in nodes.items()):
-        outputs = component.get("outputs") or []
-        if not isinstance(component.get("template") or {}, dict) or outputs != objects(outputs):
-            yield f"{name}: template must be an object, and outputs a list of objects"
-    for kind, items in data.items():
-        counted = Counter(str(item.get("id")) for item in items)
-        yield from (f"{kind}: id {name!r} is taken {times} times" for name, times in counted.items() if times > 1)
+    nodes = {str(node.get("id")) for node in data["nodes"]}
     for edge in data["edges"]:
-        ends = (str(edge.get("source")), str(edge.get("target")))
-        missing = [end for end in ends if end not in nodes]
+        missing = [end for end in (str(edge.get("source")), str(edge.get("target"))) if end not in nodes]
         yield from (f"an edge leads to {end!r}, which is no component of this flow" for end in missing)
-        if not missing:
-            yield from _handle_problems(edge, nodes[ends[0]], nodes[ends[1]])
-
-
-def _handle_problems(edge: FlowDocument, source: FlowDocument, target: FlowDocument) -> Iterator[str]:
-    output = walk(edge, "data", "sourceHandle", "name")
-    outputs = [each.get("name") for each in objects(component_of(source).get("outputs"))]
-    if output and outputs and output not in outputs:
-        yield f"an edge starts at output {output!r}, which {source['id']} does not have"
-    field = text_or_none(walk(edge, "data", "targetHandle", "fieldName"))
-    fields = template_fields(target)
-    if field and fields and field not in fields:
-        yield f"an edge ends at field {field!r}, which {target['id']} does not have"
 
 
 def _secret_problems(flow: FlowDocument) -> Iterator[str]:

@@ -13,9 +13,6 @@ MINIMUM_DAYS = 30
 DEFAULT_DAYS = 400
 CALLS_AT_ONCE = 2000
 PRUNE_EXPIRED = text("SELECT ledger_prune_expired(:most)")
-COUNT_EXPIRED = text(
-    "SELECT count(*) FROM calls, retention WHERE keep_days > 0 AND begun_at < now() - make_interval(days => keep_days)"
-)
 
 
 def keep_days_from_environment() -> int:
@@ -50,21 +47,6 @@ def prune_expired(database: Database, keep_days: int, most: int = CALLS_AT_ONCE)
     return database.transact(
         lambda connection: connection.execute(delete(calls).where(calls.c.id.in_(oldest))).rowcount
     )
-
-
-def count_expired(database: Database, keep_days: int) -> int:
-    """Count the calls that `prune_expired` would delete.
-
-    Raises:
-        LedgerUnavailableError: The database can't be reached.
-    """
-    with database.read() as connection:
-        if not database.is_sqlite:
-            return int(connection.scalar(COUNT_EXPIRED) or 0)
-        if not keep_days:
-            return 0
-        expired = select(func.count()).select_from(calls).where(calls.c.begun_at < _days_ago(keep_days))
-        return int(connection.scalar(expired) or 0)
 
 
 def _days_ago(days: int) -> ColumnElement[Any]:

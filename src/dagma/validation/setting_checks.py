@@ -16,14 +16,15 @@ from dagma.langflow.http.connection_settings import checked_address
 from dagma.ledger import Ledger, Prices
 from dagma.ledger.quotas import parse_quotas
 from dagma.ledger.texts import TextPolicy
-from dagma.retention.store_pruning import RetentionSettings
+from dagma.retention.retention_settings import RetentionSettings
 
-NUMBERS = {
-    "DAGMA_FILE_MAX_MB": 25.0,
-    "LANGFLOW_TIMEOUT_SECONDS": 300.0,
-    "LANGFLOW_JOB_TIMEOUT_SECONDS": 3600.0,
-    "DAGMA_WORKER_GRACE_SECONDS": 45.0,
-}
+NUMBERS = (
+    "DAGMA_FILE_MAX_MB",
+    "LANGFLOW_TIMEOUT_SECONDS",
+    "LANGFLOW_JOB_TIMEOUT_SECONDS",
+    "DAGMA_WORKER_GRACE_SECONDS",
+    "LANGFLOW_MAX_TEXT_LENGTH",
+)
 FLAGS = (
     "DAGMA_SCHEDULES_RUNNING",
     "LANGFLOW_VERIFY_TLS",
@@ -35,10 +36,27 @@ FLAGS = (
     "LANGFLOW_SECURE_COOKIES",
     "LLM_STREAM_USAGE",
 )
+WORDS = {
+    "LANGFLOW_LOG_LEVEL": ("debug", "info", "warning", "error", "critical"),
+    "LANGFLOW_API_KEY_SOURCE": ("env", "db"),
+    "LANGFLOW_TWEAKS_POLICY": ("declared", "permissive", "off"),
+}
+ADDRESSES = ("LANGFLOW_PUBLIC_URL", "DAGSTER_PUBLIC_URL", "DAGSTER_WEBSERVER_URL", "LLM_BASE_URL")
 VARIABLE = re.compile(r"\b(?:CELERY|DAGMA|DAGSTER|LANGFLOW|LLM)_[A-Z_]+\b")
 
 # Opens nothing: settings of the ledger are read one by one, beside an address that is fine.
 _NO_LEDGER = "sqlite:////nowhere/ledger.db"
+TEXTS: dict[str, Callable[[str], Any]] = {
+    "DAGMA_TABLES_URL": TablesDatabase,
+    "DAGMA_LEDGER_URL": Ledger,
+    "DAGMA_LEDGER_TEXTS": TextPolicy,
+    "DAGMA_LEDGER_REDACT": lambda pattern: TextPolicy(patterns=[pattern]),
+    "DAGMA_LEDGER_ON_UNKNOWN": lambda word: Ledger(_NO_LEDGER, on_unknown=word),
+    "DAGMA_LEDGER_REPLAY_HOURS": lambda hours: Ledger(_NO_LEDGER, replay_hours=float(hours)),
+    "DAGMA_QUOTAS": parse_quotas,
+    "DAGMA_PRICES": Prices,
+}
+"""What reads the text of a setting."""
 
 
 def setting_problems() -> list[str]:
@@ -69,12 +87,16 @@ def refuse_bad_settings() -> None:
 
 def _checks() -> Iterator[tuple[str, Callable[[], Any]]]:
     """Yield the variable to name where an error names none, and what reads it."""
-    for variable, default in NUMBERS.items():
-        yield variable, partial(environment.positive_number, variable, default=default)
+    for variable in NUMBERS:
+        yield variable, partial(environment.positive_number, variable, default=1.0)
     for variable in FLAGS:
         yield variable, partial(environment.flag, variable, default=False)
-    for variable in ("LANGFLOW_PUBLIC_URL", "DAGSTER_PUBLIC_URL", "DAGSTER_WEBSERVER_URL", "LLM_BASE_URL"):
-        yield variable, partial(_web_address, variable)
+    for variable, words in WORDS.items():
+        yield variable, partial(environment.choice, variable, words, words[0])
+    for variable, read in TEXTS.items():
+        yield variable, partial(_read_if_set, variable, read)
+    for variable in ADDRESSES:
+        yield variable, partial(_read_if_set, variable, partial(checked_address, variable, form="http://host:port"))
     yield "DAGSTER_ALLOWED_HOSTS", further_hosts_from_environment
     yield "DAGMA_OUTBOUND", routes_from_environment
     yield "DAGMA_GATEWAY_SECRET", gateway_secret_from_environment
@@ -84,32 +106,7 @@ def _checks() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "DAGMA_MAX_IN_FLIGHT", in_flight_from_environment
     yield "DAGMA_MAX_PER_SECOND", per_second_from_environment
     yield "DAGMA_RETENTION_*", RetentionSettings.from_environment
-    yield "DAGMA_TABLES_URL", partial(_read_if_set, "DAGMA_TABLES_URL", TablesDatabase)
-    yield from _checks_of_langflow()
-    yield from _checks_of_ledger()
     yield from _checks_of_definitions()
-
-
-def _checks_of_langflow() -> Iterator[tuple[str, Callable[[], Any]]]:
-    levels = ("debug", "info", "warning", "error", "critical")
-    yield "LANGFLOW_LOG_LEVEL", partial(environment.choice, "LANGFLOW_LOG_LEVEL", levels, "info")
-    yield "LANGFLOW_MAX_TEXT_LENGTH", partial(_whole_number, "LANGFLOW_MAX_TEXT_LENGTH")
-    yield "LANGFLOW_API_KEY_SOURCE", partial(_exact_word, "LANGFLOW_API_KEY_SOURCE", ("env", "db"))
-    yield "LANGFLOW_TWEAKS_POLICY", partial(_exact_word, "LANGFLOW_TWEAKS_POLICY", ("declared", "permissive", "off"))
-
-
-def _checks_of_ledger() -> Iterator[tuple[str, Callable[[], Any]]]:
-    readers: dict[str, Callable[[str], Any]] = {
-        "DAGMA_LEDGER_URL": Ledger,
-        "DAGMA_LEDGER_TEXTS": TextPolicy,
-        "DAGMA_LEDGER_REDACT": lambda pattern: TextPolicy(patterns=[pattern]),
-        "DAGMA_LEDGER_ON_UNKNOWN": lambda word: Ledger(_NO_LEDGER, on_unknown=word),
-        "DAGMA_QUOTAS": parse_quotas,
-        "DAGMA_PRICES": Prices,
-    }
-    for variable, read in readers.items():
-        yield variable, partial(_read_if_set, variable, read)
-    yield "DAGMA_LEDGER_REPLAY_HOURS", _replay_hours
 
 
 def _checks_of_definitions() -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -131,33 +128,9 @@ def _checks_of_definitions() -> Iterator[tuple[str, Callable[[], Any]]]:
 
 
 def _read_if_set(variable: str, read: Callable[[str], Any]) -> None:
-    text = environment.text(variable)
-    if text is not None:
-        read(text)
-
-
-def _replay_hours() -> None:
-    hours = environment.positive_number("DAGMA_LEDGER_REPLAY_HOURS", default=1.0)
-    Ledger(_NO_LEDGER, replay_hours=hours)
-
-
-def _whole_number(variable: str) -> None:
-    text = environment.text(variable, "1")
-    if not (text.isascii() and text.isdecimal() and int(text) > 0):
-        raise environment.SettingError(f"{variable} is {text!r}. Set it to a whole number above 0, such as 1000000.")
-
-
-def _exact_word(variable: str, words: tuple[str, ...]) -> None:
-    # Langflow takes no capitals here, as `environment.choice` does.
-    text = environment.text(variable)
-    if text is not None and text not in words:
-        raise environment.SettingError(f"{variable} is {text!r}. Set it to one of: {', '.join(words)}.")
-
-
-def _web_address(variable: str) -> None:
     if (text := environment.text(variable)) is None:
         return
     try:
-        checked_address(variable, text, "http://host:port")
+        read(text)
     except ValueError as error:
         raise environment.SettingError(str(error)) from None

@@ -21,13 +21,6 @@ ENTRIES = [
     {"label": "duration_seconds", "floatValue": 1.25},
 ]
 DAEMON = {"daemonType": "QUEUED_RUN_COORDINATOR", "required": True, "healthy": True}
-SCHEDULE = {
-    "name": "run_langflow_daily",
-    "cronSchedule": "0 2 * * *",
-    "executionTimezone": "UTC",
-    "scheduleState": {"status": "RUNNING"},
-    "futureTicks": {"results": [{"timestamp": 1_800_000_000.0}]},
-}
 
 
 class FakeDagster:
@@ -47,8 +40,6 @@ class FakeDagster:
         self.materializations: list[Any] = [{"metadataEntries": ENTRIES}]
         self.events: list[Any] = []
         self.daemons = [DAEMON]
-        self.in_progress: list[str] = []
-        self.schedules = [SCHEDULE]
         self.body: bytes | None = None
         """What it answers to everything, where it is no webserver of Dagster."""
         self.status = 200
@@ -67,16 +58,8 @@ class FakeDagster:
         if "query Status" in query:
             status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
             return {"runOrError": {"__typename": "Run", "status": status}}
-        if "query Schedules" in query:
-            return {"schedulesOrError": {"__typename": "Schedules", "results": self.schedules}}
-        if "query Queue" in query:
-            return {
-                "runsOrError": {"results": [{"runId": run_id} for run_id in self.in_progress]},
-                "instance": {
-                    "runQueueConfig": {"maxConcurrentRuns": 2},
-                    "daemonHealth": {"allDaemonStatuses": self.daemons},
-                },
-            }
+        if "query Daemons" in query:
+            return {"instance": {"daemonHealth": {"allDaemonStatuses": self.daemons}}}
         run: dict[str, Any] = {"status": self.statuses[-1]}
         if "query Events" in query:
             begin = int(variables["cursor"] or 0)

@@ -139,14 +139,3 @@ def test_a_gateway_whose_ca_is_not_known_gets_nothing_until_it_is_named(
     assert gateway.queries == []
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
     assert main(["ask", "Why?"]) == 0
-
-
-@pytest.mark.parametrize("command", [["ledger", "tail"], ["table", "show", "x"], ["prune"], ["doctor"]])
-def test_what_asks_the_stacks_databases_says_that_it_works_inside_only(
-    gateway: FakeDagster, capsys: pytest.CaptureFixture[str], command: list[str]
-) -> None:
-    assert main(command) == 1
-    said = capsys.readouterr().err
-    assert f"`dagma {command[0]}` works inside the stack only" in said
-    assert f"docker compose exec user-code dagma {command[0]}" in said
-    assert gateway.queries == []

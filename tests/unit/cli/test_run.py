@@ -48,6 +48,14 @@ def test_a_job_of_another_code_location_is_run(dagster: FakeDagster) -> None:
     assert launched(dagster)["selector"]["repositoryLocationName"] == "dagma"
 
 
+def test_pruning_by_hand_runs_the_job_of_the_schedule(dagster: FakeDagster, capsys: pytest.CaptureFixture[str]) -> None:
+    dagster.materializations = []
+    assert main(["prune"]) == 0
+    selector = launched(dagster)["selector"]
+    assert (selector["repositoryLocationName"], selector["jobName"]) == ("dagma", "prune")
+    assert f"prune runs: http://dagster.example/runs/{RUN_ID}" in capsys.readouterr().out
+
+
 def test_a_run_whose_second_step_fails_says_why(dagster: FakeDagster, capsys: pytest.CaptureFixture[str]) -> None:
     dagster.statuses = ["FAILURE"]
     dagster.events = [FAILED_STEP]

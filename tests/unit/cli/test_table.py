@@ -1,4 +1,4 @@
-"""`dagma table` lists, shows and exports the tables that flows have answered."""
+"""`dagma table` shows and exports the tables that flows have answered."""
 
 import csv
 import io
@@ -43,23 +43,13 @@ def answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table.write(rows, generation=0)
 
 
-def test_tables_are_listed_with_their_rows(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["table", "list"]) == 0
-    assert capsys.readouterr().out.split() == ["reviews", "3", "rows", "1", "failed"]
-
-
-def test_a_table_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["table", "show", "reviews", "--rows", "1"]) == 0
+def test_a_table_is_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dagma.cli.table.SHOWN_ROWS", 1)
+    assert main(["table", "show", "reviews"]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[0].split()[:4] == ["ID", "LABEL", "ERROR", "ERROR"]
     assert shown[1].split()[:2] == ["1", "=good"]
-    assert shown[2] == "... 2 more rows; --rows 3 prints all"
-
-
-def test_a_number_of_rows_that_there_can_not_be_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["table", "show", "reviews", "--rows", "-1"])
-    assert "'-1' is no whole number" in capsys.readouterr().err
+    assert shown[2] == "... 2 more rows; `dagma table export` prints all"
 
 
 def test_failed_rows_are_shown_alone(capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,14 +103,6 @@ def test_an_export_that_breaks_off_says_so(
     assert (said.err, said.out.count("\n")) == ("dagma: The database went away.\n", written)
 
 
-def test_a_database_without_tables_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("DAGMA_TABLES_URL", f"sqlite:///{tmp_path}/empty.db")
-    assert main(["table", "list"]) == 0
-    assert re.fullmatch(r"There is no table in sqlite:.*empty.db yet.\n", capsys.readouterr().err)
-
-
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -133,8 +115,3 @@ def test_a_mistake_is_told_in_one_line(arguments: list[str], told: str, capsys: 
     said = capsys.readouterr().err
     assert re.search(told, said)
     assert said.count("\n") == 1
-
-
-def test_a_partition_that_a_table_does_not_have_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["table", "show", "reviews", "--partition", "dee"]) == 1
-    assert "The table 'reviews' has no partition 'dee'. It has none." in capsys.readouterr().err

@@ -7,7 +7,7 @@ from graphql import parse, validate
 from dagma.execution import webserver
 from dagma.execution.webserver import LOCATION, LaunchRefusedError, Webserver, WebserverError
 
-DOCUMENTS = [text for text in vars(webserver).values() if isinstance(text, str) and "($" in text] + [webserver.QUEUE]
+DOCUMENTS = [text for text in vars(webserver).values() if isinstance(text, str) and "($" in text] + [webserver.DAEMONS]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: parse(document).definitions[-1].name.value)

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 from unit.flow_assets.conftest import look, seen, specs_of
 
-from dagma import FlowAsset, FlowOutline, Flows, FlowSelection, FlowSettings, flow_assets
+from dagma import FlowOutline, Flows, FlowSelection, FlowSettings, flow_assets
 from dagma.langflow import LangflowError
 from dagma.testing import FakeLangflow, Fault
 
@@ -93,18 +93,16 @@ def test_settings_say_of_a_flow_what_the_defaults_do_not(langflow: FakeLangflow)
 
 
 def test_one_function_decides_by_the_flow_what_its_asset_is(langflow: FakeLangflow) -> None:
-    def adjust(flow: FlowOutline, asset: FlowAsset) -> FlowAsset:
-        spec = asset.spec.replace_attributes(
-            key=asset.spec.key.with_prefix("llm"), group_name=f"of_{len(flow.components)}"
-        )
-        return replace(asset, spec=spec, pool="mine")
+    def adjust(flow: FlowOutline, settings: FlowSettings) -> FlowSettings:
+        key = settings.asset_key.with_prefix("llm")
+        return replace(settings, key=key, group_name=f"of_{len(flow.components)}", pool="mine")
 
     class Ours(Flows):
-        def get_asset(self, flow: FlowOutline) -> FlowAsset:
-            return adjust(flow, super().get_asset(flow))
+        def get_settings(self, flow: FlowOutline) -> FlowSettings:
+            return adjust(flow, super().get_settings(flow))
 
     langflow.add_flow("label")
-    for defs in (seen(get_asset=adjust), Ours().definitions()):
+    for defs in (seen(get_settings=adjust), Ours().definitions()):
         assert specs_of(defs)["llm/label"].group_name == "of_2"
 
 
@@ -123,15 +121,15 @@ def test_a_flow_that_calls_another_depends_on_it(langflow: FakeLangflow, caplog:
 
 
 def test_a_broken_flow_is_a_warning(langflow: FakeLangflow, caplog: pytest.LogCaptureFixture) -> None:
-    def adjust(flow: FlowOutline, asset: FlowAsset) -> FlowAsset:
-        return replace(asset, spec=asset.spec.replace_attributes(owners=["nobody at all"])) if flow.tags else asset
+    def adjust(flow: FlowOutline, settings: FlowSettings) -> FlowSettings:
+        return replace(settings, owners=["nobody at all"]) if flow.tags else settings
 
     langflow.add_flow("fine")
     langflow.add_flow("odd", flow={"tags": ["odd"], "data": {"nodes": [None, {"data": 3}, "x"], "edges": 4}})
     langflow.add_flow("twice")
     langflow.add_flow("Twice", endpoint_name="TWICE")
     with caplog.at_level(logging.WARNING):
-        defs = seen(get_asset=adjust)
+        defs = seen(get_settings=adjust)
     assert specs_of(defs).keys() == {"fine", "twice"}
     assert "The flow 'odd'" in caplog.text
     assert "would both be the asset 'twice'. Give the second one another key" in caplog.text
@@ -157,10 +155,10 @@ def test_flows_with_odd_names_are_an_asset_each(langflow: FakeLangflow) -> None:
     odd = {"id": "Odd-1", "data": {"node": {"display_name": "half an emoji: \ud83d"}}}
     langflow.add_flow("odd", flow={"data": {"nodes": [odd], "edges": []}})
 
-    def by_name(flow: FlowOutline, asset: FlowAsset) -> FlowAsset:
-        return Flows().get_asset(replace(flow, endpoint_name=None)) if flow.name != "odd" else asset
+    def by_name(flow: FlowOutline, settings: FlowSettings) -> FlowSettings:
+        return Flows().get_settings(replace(flow, endpoint_name=None)) if flow.name != "odd" else settings
 
-    specs = specs_of(seen(get_asset=by_name))
+    specs = specs_of(seen(get_settings=by_name))
     assert {spec.metadata["flow_name"] for spec in specs.values()} == {*ODD_NAMES, "odd"}
     assert max(map(len, specs)) == 100
     assert "an%20emoji" in (specs["odd"].description or "")

@@ -67,7 +67,7 @@ TAKEN = {
 
 def loaded(*parts: dg.Definitions) -> dg.Definitions:
     """What the code location has of these parts, all of which load."""
-    defs = with_defaults(without_flows_of_taken_names(dg.Definitions.merge(*parts)))
+    defs = without_flows_of_taken_names(with_defaults(dg.Definitions.merge(*parts)))
     dg.Definitions.validate_loadable(defs)
     return defs
 

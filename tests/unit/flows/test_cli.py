@@ -64,15 +64,6 @@ def test_a_kept_edit_is_said_with_the_fix(
     assert client.find_flow(FLOW_ID).name == "Greeter"
 
 
-def test_a_check_changes_nothing_and_tells_by_its_exit_code(
-    folder: Path, fake_langflow: FakeLangflow, client: LangflowClient
-) -> None:
-    assert flows("push", folder, "--check") == 1
-    assert (writes(fake_langflow), client.list_variables()) == ([], [])
-    flows("push", folder)
-    assert flows("push", folder, "--check") == 0
-
-
 def test_a_clash_fails_one_flow_and_lets_the_others_through(
     folder: Path, fake_langflow: FakeLangflow, flow: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,31 +86,30 @@ def test_unsound_files_are_not_pushed(
     assert flows("validate", folder) == 1
 
 
-def test_a_pull_writes_and_lists(folder: Path, client: LangflowClient, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pull_writes(folder: Path, client: LangflowClient, capsys: pytest.CaptureFixture[str]) -> None:
     flows("push", folder)
     client.upsert_flow({"id": FLOW_ID, "name": "Edited"})
-    assert flows("list", folder) == 0
-    assert "newer on the server" in capsys.readouterr().out
+    capsys.readouterr()
     assert flows("pull", folder, "greeter") == 0
     assert capsys.readouterr().out.startswith("written    Edited")
     assert '"name": "Edited"' in (folder / "greeter.json").read_text()
-    assert flows("list", folder) == 0
-    assert "the same" in capsys.readouterr().out
 
 
-def test_a_copy_that_kept_its_id_is_refused_and_the_other_flows_are_pulled(
+def test_a_flow_whose_name_another_file_has_is_refused_and_the_others_are_pulled(
     folder: Path, fake_langflow: FakeLangflow, flow: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    flows("push", folder)
     second = {**flow, "id": "33333333-3333-4333-8333-333333333333", "name": "Second", "endpoint_name": "second"}
+    fake_langflow.add_flow("Greeter", flow={**flow, "id": "44444444-4444-4444-8444-444444444444"})
     fake_langflow.add_flow("Second", flow=second)
-    (folder / "my-flow.json").write_text((folder / "greeter.json").read_text())
-    capsys.readouterr()
     assert flows("pull", folder) == 1
     refused, written = capsys.readouterr().out.splitlines()
     assert refused.startswith("REFUSED    Greeter")
-    assert "my-flow.json have the same id: give one" in refused
+    assert "greeter.json holds another flow" in refused
     assert written.startswith("written    Second")
+
+
+def test_files_with_one_id_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "my-flow.json").write_text((folder / "greeter.json").read_text())
     assert flows("validate", folder) == 1
     assert "is taken twice" in capsys.readouterr().err
 
@@ -128,37 +118,13 @@ def test_a_name_does_nothing_to_the_terminal(
     folder: Path, fake_langflow: FakeLangflow, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake_langflow.add_flow("a\x1b[2J\nREFUSED", endpoint_name="odd")
-    assert (flows("list", folder), flows("pull", folder)) == (0, 0)
-    assert capsys.readouterr().out.count("a\ufffd[2J REFUSED") == 2
+    assert flows("pull", folder) == 0
+    assert "a\ufffd[2J REFUSED" in capsys.readouterr().out
 
 
-def test_a_file_without_a_name_is_listed_and_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder / "nameless.json").write_text("{}")
-    assert flows("list", folder) == 0
-    out, err = capsys.readouterr()
-    assert "None  -                    -                        not on the server" in out
-    assert "nameless.json: name is missing" in err
-
-
-def test_the_server_s_flows_are_listed_where_there_is_no_folder(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    flows("push", folder)
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    capsys.readouterr()
-    assert main(["flows", "list"]) == 0
-    assert capsys.readouterr().out.split()[1:3] == ["greeter", "Greeter"]
-    assert flows("list", tmp_path / "nope") == 1
+def test_a_folder_that_is_not_there_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert flows("push", folder / "nope") == 1
     assert "no folder of flows" in capsys.readouterr().err
-
-
-def test_a_variable_that_the_server_lacks_is_a_warning(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("LLM_MODEL")
-    assert flows("push", folder) == 0
-    assert "global variable LLM_MODEL" in capsys.readouterr().err
 
 
 # What the real Langflow 1.13 answers to the upload of a key, and the variable of `.env` that fixes it.

@@ -52,7 +52,6 @@ def test_a_header_has_no_version() -> None:
     [
         (node("R", "RunFlow", {"flow_name_selected": "Label", "flow_id_selected": "id-1"}), ("id-1",)),
         (node("R", "RunFlow", {"flow_name_selected": "Label", "flow_id_selected": ""}), ("Label",)),
-        (node("S", "SubFlow", {"flow_name": "Label"}), ("Label",)),
         (node("O", "Other", {"flow_name": "Label"}), ()),
         (node("R", "RunFlow", {"flow_name_selected": None}), ()),
         (node("G", flow={"data": {"nodes": [node("R", "RunFlow", {"flow_id_selected": "id-1"})]}}), ("id-1",)),

@@ -7,7 +7,7 @@ import pytest
 from dagma.flows import ASSISTANT
 from dagma.flows.document import template_fields, to_text
 from dagma.flows.files import file_name
-from dagma.flows.validation import bound_variables, clashes, problems
+from dagma.flows.validation import clashes, problems
 
 FOLDER = Path(__file__).parents[3] / "flows"
 FILES = sorted(FOLDER.glob("*.json"))
@@ -42,7 +42,13 @@ def test_the_assistant_takes_its_model_from_a_variable_and_is_bounded(
     assistant: dict[str, Any], language_model: dict[str, Any]
 ) -> None:
     assert assistant["id"] == ASSISTANT
-    assert bound_variables(assistant) == {"LLM_MODEL"}
+    bound = [
+        field["value"]
+        for node in assistant["data"]["nodes"]
+        for field in template_fields(node).values()
+        if field.get("load_from_db") and field.get("value")
+    ]
+    assert bound == ["LLM_MODEL"]
     assert language_model["model"]["value"][0]["provider"] == "OpenAI Compatible"
     assert language_model["system_message"]["value"] == "You are a helpful AI assistant."
     assert 0 < language_model["max_tokens"]["value"] <= 1024

@@ -1,10 +1,9 @@
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from dagma.flows.document import normalize, template_fields
-from dagma.flows.validation import bound_variables, clashes, problems
+from dagma.flows.validation import clashes, problems
 
 
 @pytest.fixture
@@ -19,20 +18,10 @@ def only_problem(flow: dict[str, Any]) -> str:
     return problem
 
 
-@pytest.mark.parametrize(
-    ("flow_id", "said"),
-    [("greeter", "must be a UUID"), (None, "must be a UUID"), ("b3e47345-c500-5ed6-aa18-f7b45eb2ef16", "version 5")],
-)
-def test_an_id_that_langflow_refuses(sound: dict[str, Any], flow_id: str | None, said: str) -> None:
+@pytest.mark.parametrize("flow_id", ["greeter", None, 5, "ABCDEFAB-1111-4111-8111-111111111111"])
+def test_an_id_that_langflow_would_not_write(sound: dict[str, Any], flow_id: Any) -> None:
     sound["id"] = flow_id
-    assert said in only_problem(sound)
-
-
-@pytest.mark.parametrize("write", [str.upper, lambda text: text.replace("-", ""), lambda text: f"{{{text}}}"])
-def test_an_id_that_langflow_would_write_otherwise(sound: dict[str, Any], write: Callable[[str], str]) -> None:
-    flow_id = "abcdefab-1111-4111-8111-111111111111"
-    sound["id"] = write(flow_id)
-    assert only_problem(sound) == f"id must be written as Langflow does: {flow_id}"
+    assert "must be a UUID" in only_problem(sound)
 
 
 def test_an_endpoint_name_that_is_no_address(sound: dict[str, Any]) -> None:
@@ -47,33 +36,11 @@ def test_a_flow_without_a_graph(sound: dict[str, Any]) -> None:
     for odd in ([1], {"nodes": ["Model-a"], "edges": []}, {"nodes": [{"id": "Model-a"}], "edges": [1]}):
         sound["data"] = odd
         assert "lists nodes and edges" in only_problem(sound)
-    sound["data"] = {"nodes": [], "edges": []}
-    assert "no component" in only_problem(sound)
 
 
 def test_an_edge_that_leads_nowhere(sound: dict[str, Any]) -> None:
     sound["data"]["edges"][0]["target"] = "Gone-c"
     assert "'Gone-c'" in only_problem(sound)
-
-
-def test_an_edge_to_a_field_or_from_an_output_that_is_not_there(sound: dict[str, Any]) -> None:
-    handles = sound["data"]["edges"][0]["data"]
-    handles["targetHandle"]["fieldName"] = "gone"
-    assert "field 'gone', which Out-b" in only_problem(sound)
-    handles["targetHandle"]["fieldName"] = "input_value"
-    handles["sourceHandle"]["name"] = "gone"
-    assert "output 'gone', which Model-a" in only_problem(sound)
-
-
-@pytest.mark.parametrize("part", ["template", "outputs"])
-def test_a_component_whose_parts_are_of_wrong_types(sound: dict[str, Any], part: str) -> None:
-    sound["data"]["nodes"][0]["data"]["node"][part] = [5]
-    assert only_problem(sound) == "Model-a: template must be an object, and outputs a list of objects"
-
-
-def test_an_id_that_is_taken_twice_inside_a_flow(sound: dict[str, Any]) -> None:
-    sound["data"]["nodes"].append(sound["data"]["nodes"][1])
-    assert "nodes: id 'Out-b' is taken 2 times" in only_problem(sound)
 
 
 def test_a_secret_in_a_password_field(sound: dict[str, Any]) -> None:
@@ -124,7 +91,3 @@ def test_flows_without_an_endpoint_name_don_t_clash(sound: dict[str, Any]) -> No
     del sound["endpoint_name"]
     other = {**sound, "id": "33333333-3333-4333-8333-333333333333", "name": "Other"}
     assert clashes({"a.json": sound, "b.json": other}) == []
-
-
-def test_the_variables_a_flow_reads(flow: dict[str, Any]) -> None:
-    assert bound_variables(flow) == {"LLM_MODEL"}

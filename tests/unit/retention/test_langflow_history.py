@@ -11,7 +11,6 @@ from dagma.langflow import Flow, StoredFile
 from dagma.langflow.past_runs_api import PAGE, StoredRecord
 from dagma.ledger import Call, input_hash
 from dagma.retention.langflow_history import CALL_SESSION, LangflowPruner
-from dagma.retention.store_pruning import Pace, Pruned
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 CALL = "call-0123456789abcdef0123456789abcdef"
@@ -84,23 +83,15 @@ def history() -> RecordingHistory:
     return RecordingHistory()
 
 
-def prune(
-    history: RecordingHistory,
-    days: int = 30,
-    chats_days: int = 0,
-    *,
-    dry_run: bool = False,
-    pace: Pace | None = None,
-) -> Pruned:
-    pace = pace or Pace(sleep=lambda _: None)
-    return LangflowPruner(history, days=days, chats_days=chats_days, pace=pace, dry_run=dry_run, now=NOW).prune()
+def prune(history: RecordingHistory, days: int = 30, chats_days: int = 0) -> dict[str, int]:
+    return LangflowPruner(history, days=days, chats_days=chats_days, now=NOW).prune()
 
 
 def test_what_calls_have_left_goes_after_its_days(history: RecordingHistory) -> None:
     for days in (29, 31, 90):
         history.add(days)
         history.add(days, flow=FLOWS[1])
-    assert prune(history) == Pruned({"messages": 4, "traces": 4, "files": 0})
+    assert prune(history) == {"messages": 4, "traces": 4, "files": 0}
     assert history.left() == history.left("traces") == [29, 29]
 
 
@@ -114,7 +105,7 @@ def test_the_session_that_a_call_gets_is_known_as_one() -> None:
 )
 def test_sessions_that_others_have_named_stay(history: RecordingHistory, session: str) -> None:
     history.add(4000, session)
-    assert prune(history) == Pruned({"messages": 0, "traces": 0, "files": 0})
+    assert prune(history) == {"messages": 0, "traces": 0, "files": 0}
     assert history.left() == history.left("traces") == [4000]
 
 
@@ -122,7 +113,7 @@ def test_other_sessions_go_after_days_of_their_own(history: RecordingHistory) ->
     for days in (10, 20, 100):
         history.add(days, "support")
         history.add(days)
-    assert prune(history, days=15, chats_days=90) == Pruned({"messages": 3, "traces": 3, "files": 0})
+    assert prune(history, days=15, chats_days=90) == {"messages": 3, "traces": 3, "files": 0}
     assert history.left() == history.left("traces") == [10, 10, 20]
 
 
@@ -130,13 +121,13 @@ def test_other_sessions_can_go_sooner(history: RecordingHistory) -> None:
     for days in (5, 20):
         history.add(days, "support")
         history.add(days)
-    assert prune(history, days=0, chats_days=10) == Pruned({"messages": 1, "traces": 1, "files": 0})
+    assert prune(history, days=0, chats_days=10) == {"messages": 1, "traces": 1, "files": 0}
     assert history.left() == [5, 5, 20]
 
 
 def test_zero_days_ask_langflow_nothing(history: RecordingHistory) -> None:
     history.add(4000)
-    assert prune(history, days=0).kept_for_ever
+    assert prune(history, days=0) == {}
     assert history.requests == 0
 
 
@@ -145,40 +136,15 @@ def test_many_pages_are_pruned_between_what_stays(history: RecordingHistory, you
     history.add(1, count=young)
     for days in range(31, 31 + 3 * PAGE):
         history.add(days, CALL if days % 3 else "support")
-    assert prune(history) == Pruned({"messages": 2 * PAGE, "traces": 2 * PAGE, "files": 0})
+    assert prune(history) == {"messages": 2 * PAGE, "traces": 2 * PAGE, "files": 0}
     assert len(history.left()) == len(history.left("traces")) == young + PAGE
-
-
-def test_what_is_old_is_found_without_reading_what_is_young(history: RecordingHistory) -> None:
-    history.add(1, count=20_000)
-    history.add(31, count=10)
-    prune(history)
-    assert len(history.left()) == 20_000
-    assert history.requests < 40
-
-
-@pytest.mark.parametrize("count", [1, PAGE + 5])
-def test_a_dry_run_counts_and_deletes_nothing(history: RecordingHistory, count: int) -> None:
-    history.add(31, count=count)
-    history.add(31, "support", count=3)
-    assert prune(history, dry_run=True) == Pruned({"messages": count, "traces": count, "files": 0})
-    assert len(history.left()) == len(history.left("traces")) == count + 3
 
 
 def test_what_langflow_does_not_delete_is_passed_over(history: RecordingHistory) -> None:
     history.add(31, count=2 * PAGE)
     history.of_others = {each.id for each in newest_first(history.messages[FLOWS[0]])[:5]}
-    assert prune(history) == Pruned({"messages": 2 * PAGE - 5, "traces": 2 * PAGE - 5, "files": 0})
+    assert prune(history) == {"messages": 2 * PAGE - 5, "traces": 2 * PAGE - 5, "files": 0}
     assert len(history.left()) == len(history.left("traces")) == 5
-
-
-def test_a_prune_whose_time_is_over_says_so_and_the_next_goes_on(history: RecordingHistory) -> None:
-    history.add(31, count=2 * PAGE)
-    ticks = iter([0.0, 0.0, 10.0, 10.0])
-    pace = Pace(5.0, clock=lambda: next(ticks), sleep=lambda _: None)
-    assert prune(history, pace=pace) == Pruned({"messages": PAGE, "traces": 0, "files": 0}, is_complete=False)
-    assert prune(history) == Pruned({"messages": PAGE, "traces": 2 * PAGE, "files": 0})
-    assert history.left() == history.left("traces") == []
 
 
 def test_files_of_calls_go_after_their_days_and_all_others_stay(history: RecordingHistory) -> None:
@@ -192,7 +158,6 @@ def test_files_of_calls_go_after_their_days_and_all_others_stay(history: Recordi
     add(f"{name} (1)", 31)
     for other in ("report", f"my-{name}", f"{name}-of-mine", "dagma-notes"):
         add(other, 4000)
-    assert prune(history, dry_run=True) == Pruned({"messages": 0, "traces": 0, "files": 2})
-    assert prune(history, days=0, chats_days=1) == Pruned({"messages": 0, "traces": 0, "files": 0})
-    assert prune(history) == Pruned({"messages": 0, "traces": 0, "files": 2})
+    assert prune(history, days=0, chats_days=1) == {"messages": 0, "traces": 0, "files": 0}
+    assert prune(history) == {"messages": 0, "traces": 0, "files": 2}
     assert [file.id for file in history.files] == ["id-0", "id-2", "id-4", "id-5", "id-6", "id-7"]

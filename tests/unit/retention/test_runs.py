@@ -6,12 +6,10 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._core.storage.runs.schema import RunsTable
 
-from dagma.retention.runs import RunPruner
-from dagma.retention.store_pruning import Pace
+from dagma.retention.runs import prune_runs
 
 PARTITIONS = dg.StaticPartitionsDefinition(["a", "b"])
 
@@ -81,16 +79,9 @@ def make_plain_job() -> dg.JobDefinition:
     return plain_job
 
 
-def plain(
-    instance: dg.DagsterInstance,
-    days: int,
-    status: dg.DagsterRunStatus = dg.DagsterRunStatus.SUCCESS,
-    parents: tuple[str, str] | None = None,
-    tags: dict[str, str] | None = None,
-) -> str:
+def plain(instance: dg.DagsterInstance, days: int) -> str:
     """Store a run without events, and age it."""
-    root, parent = parents or (None, None)
-    run = dg.DagsterRun(job_name="j", status=status, root_run_id=root, parent_run_id=parent, tags=tags)
+    run = dg.DagsterRun(job_name="j", status=dg.DagsterRunStatus.SUCCESS)
     instance.add_run(run)
     return aged(instance, run.run_id, days)
 
@@ -120,10 +111,8 @@ def stored(instance: dg.DagsterInstance) -> set[str]:
     return {run.run_id for run in instance.get_runs()}
 
 
-def prune(instance: dg.DagsterInstance, days: int = 30, *, dry_run: bool = False) -> dict[str, int]:
-    pruned = RunPruner(instance, days=days, pace=Pace(sleep=lambda _: None), dry_run=dry_run).prune()
-    assert pruned.is_complete
-    return {**pruned.deleted, "kept": pruned.kept}
+def prune(instance: dg.DagsterInstance) -> int:
+    return prune_runs(instance, days=30)
 
 
 def test_an_old_run_goes_with_its_events_logs_and_values(instance_on_disk: dg.DagsterInstance) -> None:
@@ -134,7 +123,7 @@ def test_an_old_run_goes_with_its_events_logs_and_values(instance_on_disk: dg.Da
     assert (base / old).is_dir()
     assert logs.is_dir()
 
-    assert prune(instance) == {"runs": 1, "kept": 0}
+    assert prune(instance) == 1
 
     assert stored(instance) == {young}
     assert instance.all_logs(old) == []
@@ -159,19 +148,12 @@ def test_a_prune_that_is_ended_amid_a_run_leaves_no_events_behind(
             prune(instance)
     assert instance.all_logs(old) == []
     assert stored(instance) == {old}
-    assert prune(instance) == {"runs": 1, "kept": 0}
-
-
-def test_a_dry_run_counts_and_deletes_nothing(instance: dg.DagsterInstance) -> None:
-    runs = {plain(instance, 31) for _ in range(3)}
-    assert prune(instance, dry_run=True) == {"runs": 3, "kept": 0}
-    assert stored(instance) == runs
+    assert prune(instance) == 1
 
 
 def test_zero_days_keep_everything(instance: dg.DagsterInstance) -> None:
     run = plain(instance, 4000)
-    pruned = RunPruner(instance, days=0).prune()
-    assert pruned.kept_for_ever
+    assert prune_runs(instance, days=0) == 0
     assert stored(instance) == {run}
 
 
@@ -180,7 +162,7 @@ def test_more_runs_than_a_batch_holds_are_pruned(instance: dg.DagsterInstance, m
     old = [plain(instance, 31) for _ in range(3)]
     latest = materialize(instance, 31)
     old += [plain(instance, 31) for _ in range(2)]
-    assert prune(instance) == {"runs": 5, "kept": 1}
+    assert prune(instance) == 5
     assert stored(instance) == {latest}
 
 
@@ -188,7 +170,7 @@ def test_the_latest_materialization_of_an_asset_stays_with_its_run(instance: dg.
     materialize(instance, 90)
     latest = materialize(instance, 60)
 
-    assert prune(instance) == {"runs": 1, "kept": 1}
+    assert prune(instance) == 1
 
     assert stored(instance) == {latest}
     event = instance.get_latest_materialization_event(answer.key)
@@ -202,7 +184,7 @@ def test_the_latest_of_each_partition_stays(instance: dg.DagsterInstance) -> Non
     latest_of_a = materialize(instance, 80, answers, "a")
     latest_of_b = materialize(instance, 70, answers, "b")
 
-    assert prune(instance) == {"runs": 1, "kept": 2}
+    assert prune(instance) == 1
 
     assert stored(instance) == {latest_of_a, latest_of_b}
     assert instance.get_materialized_partitions(answers.key) == {"a", "b"}
@@ -211,7 +193,7 @@ def test_the_latest_of_each_partition_stays(instance: dg.DagsterInstance) -> Non
 def test_a_materialization_that_a_younger_one_follows_goes(instance: dg.DagsterInstance) -> None:
     materialize(instance, 31)
     young = materialize(instance, 1)
-    assert prune(instance) == {"runs": 1, "kept": 0}
+    assert prune(instance) == 1
     assert stored(instance) == {young}
 
 
@@ -219,12 +201,12 @@ def test_no_run_of_a_wiped_asset_stays(instance: dg.DagsterInstance) -> None:
     for _ in range(2):
         materialize(instance, 31)
     instance.wipe_assets([answer.key])
-    assert prune(instance) == {"runs": 2, "kept": 0}
+    assert prune(instance) == 2
 
 
 def test_the_latest_observation_stays(instance: dg.DagsterInstance) -> None:
     runs = [aged(instance, seeing_job.execute_in_process(instance=instance).run_id, 31) for _ in range(2)]
-    assert prune(instance) == {"runs": 1, "kept": 1}
+    assert prune(instance) == 1
     assert stored(instance) == {runs[1]}
     assert instance.fetch_observations(dg.AssetKey("source"), limit=1).records[0].run_id == runs[1]
 
@@ -233,7 +215,7 @@ def test_the_latest_evaluation_of_a_check_stays_and_older_ones_go(instance: dg.D
     materialize(instance, 40)
     runs = [evaluate(instance, is_good) for _ in range(2)]
 
-    assert prune(instance) == {"runs": 1, "kept": 2}
+    assert prune(instance) == 1
 
     assert runs[1] in stored(instance)
     storage = instance.event_log_storage
@@ -248,9 +230,9 @@ def test_the_latest_evaluation_of_a_check_stays_beside_a_later_run_that_failed(i
         raise RuntimeError("no")
 
     materialized = materialize(instance, 40)
-    _old, evaluated, failed = (evaluate(instance, check) for check in (is_good, is_good, is_broken))
-    assert prune(instance) == {"runs": 1, "kept": 3}
-    assert stored(instance) == {materialized, evaluated, failed}
+    _old, evaluated, _failed = (evaluate(instance, check) for check in (is_good, is_good, is_broken))
+    assert prune(instance) == 2
+    assert stored(instance) == {materialized, evaluated}
 
 
 def evaluate(instance: dg.DagsterInstance, check: dg.AssetChecksDefinition) -> str:
@@ -259,97 +241,9 @@ def evaluate(instance: dg.DagsterInstance, check: dg.AssetChecksDefinition) -> s
     return aged(instance, job.execute_in_process(instance=instance, raise_on_error=False).run_id, 31)
 
 
-def test_the_last_run_of_an_asset_stays_although_it_failed(instance: dg.DagsterInstance) -> None:
-    @dg.asset(name="answer")
-    def breaking() -> None:
-        raise RuntimeError("no")
-
-    latest = materialize(instance, 60)
-    failed = dg.materialize([breaking], instance=instance, raise_on_error=False).run_id
-    aged(instance, failed, 31)
-
-    assert prune(instance) == {"runs": 0, "kept": 2}
-    assert stored(instance) == {latest, failed}
-
-
-@pytest.mark.parametrize("status", [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED])
-def test_a_partition_that_failed_stays_so(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> None:
-    @dg.asset(name="answers", partitions_def=PARTITIONS)
-    def breaking() -> None:
-        raise RuntimeError("no")
-
-    for _ in range(2):
-        failed = dg.materialize([breaking], instance=instance, partition_key="a", raise_on_error=False).run_id
-        aged(instance, failed, 60)
-    with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
-        connection.execute(RunsTable.update().values(status=status.value))
-    later = materialize(instance, 31, answers, "b")
-    kept = {failed, later} if status is dg.DagsterRunStatus.FAILURE else {later}
-    assert prune(instance) == {"runs": 3 - len(kept), "kept": len(kept)}
-    assert stored(instance) == kept
-
-
-def test_a_run_that_is_retried_amid_a_prune_stays(
-    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("dagma.retention.runs.RUNS_AT_ONCE", 1)
-    _first, second = plain(instance, 31), plain(instance, 31)
-    retries: list[str] = []
-
-    def retry(_: float) -> None:
-        retries.append(plain(instance, 0, dg.DagsterRunStatus.NOT_STARTED, (second, second)))
-
-    assert RunPruner(instance, days=30, pace=Pace(sleep=retry)).prune().deleted == {"runs": 1}
-    assert stored(instance) == {second, *retries}
-
-
-@pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED])
-def test_a_run_in_progress_stays_with_the_runs_that_it_retries(
-    instance: dg.DagsterInstance, status: dg.DagsterRunStatus
-) -> None:
-    root, middle, _other = plain(instance, 50), plain(instance, 45), plain(instance, 45)
-    retry = plain(instance, 40, status, (root, middle))
-    assert prune(instance) == {"runs": 1, "kept": 2}
-    assert stored(instance) == {root, middle, retry}
-
-
-@pytest.mark.parametrize(
-    ("status", "stays"),
-    [
-        (BulkActionStatus.REQUESTED, True),
-        (BulkActionStatus.CANCELING, True),
-        (BulkActionStatus.COMPLETED_SUCCESS, False),
-        (BulkActionStatus.FAILED, False),
-    ],
-)
-def test_runs_of_a_backfill_stay_while_it_goes_on(
-    instance: dg.DagsterInstance, status: BulkActionStatus, stays: bool
-) -> None:
-    instance.add_backfill(
-        PartitionBackfill("fill", status, from_failure=False, tags={}, backfill_timestamp=0.0, asset_selection=[])
-    )
-    run = plain(instance, 31, tags={"dagster/backfill": "fill"})
-    assert prune(instance) == {"runs": int(not stays), "kept": int(stays)}
-    assert stored(instance) == ({run} if stays else set())
-
-
 def test_a_run_that_began_long_ago_and_ended_lately_stays(instance: dg.DagsterInstance) -> None:
     run = plain(instance, 31)
     with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
         connection.execute(RunsTable.update().values(end_time=datetime.now(UTC).timestamp()))
-    assert prune(instance) == {"runs": 0, "kept": 0}
+    assert prune(instance) == 0
     assert stored(instance) == {run}
-
-
-def test_a_prune_whose_time_is_over_says_so_and_the_next_goes_on(
-    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("dagma.retention.runs.RUNS_AT_ONCE", 1)
-    for _ in range(3):
-        plain(instance, 31)
-    ticks = iter([0.0, 0.0, 100.0, 100.0])
-    pruned = RunPruner(instance, days=30, pace=Pace(50.0, clock=lambda: next(ticks), sleep=lambda _: None)).prune()
-    assert pruned.deleted == {"runs": 1}
-    assert not pruned.is_complete
-    assert "left for the next prune" in str(pruned)
-    assert prune(instance) == {"runs": 2, "kept": 0}

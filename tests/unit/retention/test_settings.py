@@ -3,7 +3,7 @@
 import pytest
 
 from dagma.environment import SettingError
-from dagma.retention.store_pruning import RetentionSettings
+from dagma.retention.retention_settings import RetentionSettings
 
 NAMES = ("RUNS", "LANGFLOW", "CHATS", "LEDGER")
 

@@ -1,9 +1,6 @@
-"""Checks that run side by side, within a time that is bounded."""
+"""Checks, one after the other, each within its own time-outs."""
 
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,47 +38,28 @@ class Check:
     needs: str | None = None
 
 
-@dataclass(frozen=True)
-class Result:
-    """What came of a check."""
-
-    verdict: Verdict
-    said: str
-
-
-def run_checks(checks: Sequence[Check], *, seconds: float) -> Iterator[tuple[str, Result]]:
-    """Run all checks at once.
-
-    Args:
-        checks: The checks; one that needs another comes after it.
-        seconds: How long all of them may take together. One that is not done then has failed, and is left behind.
+def run_checks(checks: Sequence[Check]) -> Iterator[tuple[str, Verdict, str]]:
+    """Run checks, of which one that needs another comes after it.
 
     Yields:
-        Each check's name and result, in their order, as soon as it is there.
+        Each check's name, its verdict, and what was found.
     """
-    deadline = time.monotonic() + seconds
-    results: dict[str, Future[Result]] = {}
+    working: set[str] = set()
     for check in checks:
-        results[check.name] = result = Future[Result]()
-        needed = results[check.needs] if check.needs else None
-        # Not a pool: it would wait for its threads when the process ends.
-        threading.Thread(target=_run, args=(check, needed, result), name=check.name, daemon=True).start()
-    for name, result in results.items():
-        try:
-            yield name, result.result(timeout=max(0.0, deadline - time.monotonic()))
-        except TimeoutError:
-            yield name, Result("FAILED", f"There was no answer within {seconds:g} s. Look at the stack: `make ps`.")
+        verdict, said = _verdict(check, working)
+        if verdict == "ok":
+            working.add(check.name)
+        yield check.name, verdict, said
 
 
-def _run(check: Check, needed: "Future[Result] | None", result: "Future[Result]") -> None:
-    if needed is not None and needed.result().verdict != "ok":
-        result.set_result(Result("skipped", f"{check.needs} has to work first."))
-        return
+def _verdict(check: Check, working: set[str]) -> tuple[Verdict, str]:
+    if check.needs and check.needs not in working:
+        return "skipped", f"{check.needs} has to work first."
     try:
-        result.set_result(Result("ok", check.ask()))
+        return "ok", check.ask()
     except Skipped as reason:
-        result.set_result(Result("skipped", str(reason)))
+        return "skipped", str(reason)
     except (Problem, *_SAY_THE_FIX) as error:
-        result.set_result(Result("FAILED", str(error)))
+        return "FAILED", str(error)
     except Exception as error:  # noqa: BLE001 (whatever goes wrong is a line, and the other checks go on)
-        result.set_result(Result("FAILED", f"{type(error).__name__}: {error}"))
+        return "FAILED", f"{type(error).__name__}: {error}"
