@@ -54,7 +54,10 @@ flows-push: ## Bring flows/*.json to Langflow: make flows-push [FORCE=1]
 flows-pull: ## Bring flows edited in the canvas into flows/: make flows-pull [f="NAME"]
 	@$(compose) run --rm --no-deps --user "$$(ls -nd flows | awk '{print $$3 ":" $$4}')" --volume "$$PWD/flows:/pulled" flows-push dagma flows pull --dir /pulled -- $${f:+"$$f"}
 
-dev: .venv/ready ## The same without containers: Langflow, LLM and Dagster as local processes
+# What `make dev` starts by itself, each with packages of its own.
+dev_servers := $(if $(LANGFLOW_BASE_URL),,langflow $(if $(LLM_BASE_URL),,llm))
+
+dev: .venv/ready $(dev_servers:%=.dev/venvs/%/ready) ## The same without containers: Langflow, LLM and Dagster as local processes
 	@$(venv)/python -m dagma.dev
 
 test: .venv/ready ## Run every test, on containers of its own
@@ -83,3 +86,6 @@ clean: ## Delete containers AND DATA (asks first)
 
 .venv/ready: requirements-dev.txt docker/build-tools.txt pyproject.toml project/requirements.txt
 	@scripts/venv.sh
+
+.dev/venvs/%/ready: docker/%/requirements.txt | .venv/ready
+	@scripts/dev-venv.sh $*

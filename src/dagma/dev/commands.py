@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -39,23 +38,18 @@ _LANGFLOW_CHOICES = {
 }
 
 
-def llm(settings: Settings, python: Path) -> tuple[list[str], dict[str, str]]:
-    """Give the command and the environment of the local LLM, which runs with the Python of its own."""
-    command = [str(python), str(settings.root / "docker" / "llm" / "server.py")]
-    environment = {"LLM_HOST": "127.0.0.1", "LLM_PORT": str(settings.llm_port), "LLM_MODEL": settings.llm_model}
-    return command, _inherited(environment)
+def llm(settings: Settings) -> tuple[list[str], dict[str, str]]:
+    """Give the command and the environment of the local LLM."""
+    command = [_python(settings, "llm"), str(settings.root / "docker" / "llm" / "server.py")]
+    port = str(settings.ports["LLM_PORT"])
+    return command, _inherited({"LLM_HOST": "127.0.0.1", "LLM_PORT": port, "LLM_MODEL": settings.llm_model})
 
 
-def llm_url(settings: Settings) -> str:
-    """Return the base URL of the LLM, as Langflow reaches it."""
-    # Not spelled 127.0.0.1, which Langflow rewrites to the host's address inside a container, as in a CI job.
-    return settings.llm_url or f"http://127.1:{settings.llm_port}/v1"
-
-
-def langflow(settings: Settings, python: Path) -> tuple[list[str], dict[str, str]]:
-    """Give the command and the environment of Langflow on SQLite, which runs with the Python of its own."""
-    allowed = ",".join(sorted({"127.0.0.1", urlsplit(llm_url(settings)).hostname or "127.0.0.1"}))
-    command = [str(python), "-m", "langflow", "run", "--host", "127.0.0.1", "--port", str(settings.langflow_port)]
+def langflow(settings: Settings) -> tuple[list[str], dict[str, str]]:
+    """Give the command and the environment of Langflow on SQLite."""
+    allowed = ",".join(sorted({"127.0.0.1", urlsplit(settings.llm_url).hostname or "127.0.0.1"}))
+    where = ["--host", "127.0.0.1", "--port", str(settings.ports["LANGFLOW_PORT"])]
+    command = [_python(settings, "langflow"), "-m", "langflow", "run", *where]
     environment = {
         **_LANGFLOW_QUIET,
         **_LANGFLOW_DOORS,
@@ -70,7 +64,7 @@ def langflow(settings: Settings, python: Path) -> tuple[list[str], dict[str, str
         "LANGFLOW_MAX_ITEMS_LENGTH": "1000000",  # longer lists are cut as well; the default is 1000
         "LANGFLOW_SSRF_ALLOWED_HOSTS": os.environ.get("LANGFLOW_SSRF_ALLOWED_HOSTS") or allowed,
         "OPENAI_COMPATIBLE_API_KEY": settings.llm_api_key or "none",
-        "OPENAI_COMPATIBLE_BASE_URL": llm_url(settings),
+        "OPENAI_COMPATIBLE_BASE_URL": settings.llm_url,
         # What the image adds to Langflow: fewer garbage collections, and the provider that reports usage in streams.
         "PYTHONPATH": str(settings.root / "docker" / "langflow" / "python"),
     }
@@ -80,19 +74,19 @@ def langflow(settings: Settings, python: Path) -> tuple[list[str], dict[str, str
 def dagster(settings: Settings) -> list[str]:
     """Give the command of Dagster's webserver behind its guard, the daemon and the code server."""
     workspace = str(settings.state / "dagster" / "workspace.yaml")
-    where = ["--host", "127.0.0.1", "--port", str(settings.dagster_port)]
+    where = ["--host", "127.0.0.1", "--port", str(settings.ports["DAGSTER_PORT"])]
     return [sys.executable, "-m", "dagma.dev.guarded_dagster", "--workspace", workspace, *where]
 
 
-def dagma_environment(settings: Settings, langflow_url: str) -> dict[str, str]:
+def dagma_environment(settings: Settings) -> dict[str, str]:
     """Give the environment of what is Dagma's own: Dagster and the command line."""
-    dagster_url = f"http://127.0.0.1:{settings.dagster_port}"
+    dagster_url = f"http://127.0.0.1:{settings.ports['DAGSTER_PORT']}"
     defaults = {
         "DAGMA_SCHEDULES_RUNNING": "false",
         "DAGSTER_PUBLIC_URL": dagster_url,
         "LANGFLOW_DEFAULT_FLOW_ID": ASSISTANT,
         "LANGFLOW_MODE": "auto",
-        "LANGFLOW_PUBLIC_URL": langflow_url,
+        "LANGFLOW_PUBLIC_URL": settings.langflow_url,
     }
     # The project's own variables, which containers get as files.
     values = dotenv_values(settings.root / "project" / ".env", interpolate=False)
@@ -103,13 +97,18 @@ def dagma_environment(settings: Settings, langflow_url: str) -> dict[str, str]:
         "DAGSTER_HOME": str(settings.state / "dagster"),
         "DAGSTER_WEBSERVER_URL": dagster_url,
         "LANGFLOW_API_KEY": settings.secrets["LANGFLOW_API_KEY"],
-        "LANGFLOW_BASE_URL": langflow_url,
+        "LANGFLOW_BASE_URL": settings.langflow_url,
         "PYTHONPATH": str(settings.root / "src"),
     }
     if settings.starts_langflow:
         # Pushed with the flows; to someone else's server only as far as they are set.
-        environment |= {"LLM_BASE_URL": llm_url(settings), "LLM_MODEL": settings.llm_model}
+        environment |= {"LLM_BASE_URL": settings.llm_url, "LLM_MODEL": settings.llm_model}
     return _inherited(environment)
+
+
+def _python(settings: Settings, name: str) -> str:
+    """Name the Python of a server's own packages, which `make dev` has installed."""
+    return str(settings.root / ".dev" / "venvs" / name / "bin" / "python")
 
 
 def _inherited(environment: Mapping[str, str]) -> dict[str, str]:

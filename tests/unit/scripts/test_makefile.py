@@ -173,3 +173,20 @@ def test_the_example_brings_up_a_stack_that_is_down(folder: Path, script: Path) 
     up, run = make(folder, "example").splitlines()
     assert up == "up"
     assert run.endswith("dagma run review_sentiments_job")
+
+
+@pytest.mark.parametrize(
+    ("variables", "installed"),
+    [
+        ([], ["langflow", "llm"]),
+        (["LLM_BASE_URL=http://gpu.lan/v1"], ["langflow"]),
+        (["LANGFLOW_BASE_URL=http://langflow.lan"], []),
+    ],
+)
+def test_dev_installs_what_it_starts(folder: Path, variables: list[str], installed: list[str]) -> None:
+    for name in ("langflow", "llm"):
+        (folder / "docker" / name).mkdir(parents=True)
+        (folder / "docker" / name / "requirements.txt").touch()
+    (folder / ".venv").mkdir()
+    printed = make(folder, "--dry-run", "--old-file", ".venv/ready", "dev", *variables)
+    assert re.findall(r"dev-venv\.sh (\w+)", printed) == installed
