@@ -14,7 +14,7 @@ from dagster_postgres.utils import pg_url_from_config
 from dagma.defs.retention import prune_job
 from dagma.execution.health import REQUIRED_DAEMONS
 from dagma.execution.launcher import CeleryRunLauncher
-from dagma.execution.storage import KeptConnections, PostgresStorage
+from dagma.execution.storage import PostgresStorage
 from dagma.execution.worker_roll_call import SILENCE_SECONDS
 
 HOME = Path(__file__).parents[3] / "dagster_home"
@@ -62,9 +62,9 @@ def test_connections_to_postgresql_are_kept(stack: InstanceRef) -> None:
 
 
 def test_every_storage_keeps_its_connections() -> None:
-    storage = PostgresStorage("postgresql://nobody@127.0.0.1:1/none", should_autocreate_tables=False)
+    storage: Any = PostgresStorage("postgresql://nobody@127.0.0.1:1/none", should_autocreate_tables=False)
     for each in (storage.run_storage, storage.event_log_storage, storage.schedule_storage):
-        assert isinstance(each, KeptConnections), "Dagster has renamed where a storage holds it"
+        assert each._engine.pool.size() == 2, "Dagster has renamed where a storage holds it"
 
 
 def test_no_more_runs_are_launched_than_the_workers_have_slots(stack: InstanceRef) -> None:
