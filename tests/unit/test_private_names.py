@@ -51,9 +51,8 @@ IMPORTED = {
     ),
     "dagster._core.workspace.context": (
         ["WorkspaceRequestContext"],
-        "what the webserver's resolvers ask for permission",
+        "what the webserver's resolvers work with",
     ),
-    "dagster._core.workspace.permissions": (["PermissionResult"], "what such a permission is"),
     "dagster._serdes": (["ConfigurableClassData"], "where an instance's class was configured"),
 }
 OVERRIDDEN = {
