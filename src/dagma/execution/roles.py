@@ -1,7 +1,7 @@
 """Who may do what in Dagster: the role that each mutation and route of its webserver takes.
 
 What stands in none of these tables is refused to everybody who comes through the gateway, so that a new version of
-Dagster gives nobody a right that it did not have before. `docs/roles.md` shows them.
+Dagster gives nobody a right that it did not have before.
 """
 
 from collections.abc import Iterable, Mapping

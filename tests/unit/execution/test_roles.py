@@ -1,6 +1,5 @@
 """Who may do what in Dagster's webserver behind the gateway: the real one, in this process."""
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Iterator
@@ -282,15 +281,3 @@ def test_without_a_gateway_its_headers_mean_nothing(dagster_home: str) -> None:
         assert run is not None
         assert run.tags["dagma/principal"] == "cli:anna"
         assert dagster.http.get("/server_info", headers={"X-Forwarded-For": "10.0.0.1"}).status_code == 200
-
-
-def test_the_tables_of_the_documentation_are_those_of_the_code() -> None:
-    root = Path(__file__).parents[3]
-    spec = importlib.util.spec_from_file_location("roles_script", root / "scripts" / "roles.py")
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    written = script.PAGE.read_text()
-    assert written == script.page(written), "write them anew: .venv/bin/python scripts/roles.py"
-    assert all(f"| `{name}` |" in written for name in MUTATIONS)
