@@ -18,10 +18,7 @@ IMPORTED = {
         ["ConfigurableResourceFactoryResourceDefinition"],
         "annotates an override of get_resource_definition",
     ),
-    "dagster._core.events": (
-        ["EngineEventData", "JobFailureData", "RunFailureReason"],
-        "what a run's log and failure are made of",
-    ),
+    "dagster._core.events": (["EngineEventData"], "what a run's log is made of"),
     "dagster._core.execution.backfill": (
         ["BULK_ACTION_TERMINAL_STATUSES", "BulkActionsFilter", "BulkActionStatus"],
         "to find backfills that go on, and those that have ended",

@@ -11,9 +11,6 @@ It imports the built-in definitions once, before it forks the processes that exe
 is imported by each process, with the first of its runs: after an edit other processes take their place
 (`dagma.execution.pool_renewal`). Definitions that don't load keep no worker from starting: their runs fail, for that
 cause.
-
-A worker that starts again after it was killed fails the runs that it had only begun to start. Dagster asks after the
-workers of started runs, and would give these up after `start_timeout_seconds`.
 """
 
 import importlib
@@ -24,17 +21,14 @@ import threading
 import time
 from typing import Any
 
-import dagster as dg
 from celery import Celery
 from celery.signals import task_postrun, worker_ready, worker_shutting_down
 from celery.worker import state
-from dagster._core.events import JobFailureData, RunFailureReason
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task
 
 from dagma import environment
 from dagma.execution.celery_settings import CELERY_SETTINGS, READY_FILE, broker_url, result_backend_url
-from dagma.execution.launcher import task_id_of
 from dagma.execution.load_errors import describe
 from dagma.execution.pool_renewal import PoolRenewal
 from dagma.execution.worker_roll_call import BROKER_ERRORS, RollCall
@@ -105,41 +99,6 @@ def obey_sigterm(**_: Any) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def report_abandoned(sender: Any, **_: Any) -> None:
-    """Look for runs that this worker had taken when it was killed. In a thread, so that no new run waits for it."""
-    threading.Thread(target=_report_abandoned, args=(sender.hostname,), name="abandoned", daemon=True).start()
-
-
-def _report_abandoned(hostname: str) -> None:
-    roll_call = RollCall(app)
-    try:
-        with dg.DagsterInstance.get() as instance:
-            for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING])):
-                if _is_abandoned(instance, run, roll_call, hostname):
-                    instance.report_run_failed(
-                        run,
-                        f"Worker {hostname} was killed while it started the run.",
-                        JobFailureData(error=None, failure_reason=RunFailureReason.UNEXPECTED_TERMINATION),
-                    )
-    except Exception:
-        # Dagster gives such runs up after its own time-out: this is only sooner.
-        logger.exception("Could not look for runs that were abandoned.")
-
-
-def _is_abandoned(instance: dg.DagsterInstance, run: dg.DagsterRun, roll_call: RollCall, hostname: str) -> bool:
-    """Tell whether this worker began with a run that it does not have any more."""
-    task_id = task_id_of(run)
-    if roll_call.state_of(task_id).hostname != hostname:
-        return False
-    # Asked in this order: what the worker has taken since was in its books before its task's state said so, and what
-    # has left the books since has a run that is not starting any more.
-    if any(request.id == task_id for request in [*state.reserved_requests, *state.active_requests]):
-        return False
-    now = instance.get_run_by_id(run.run_id)
-    return now is not None and now.status is dg.DagsterRunStatus.STARTING
-
-
 worker_ready.connect(mark_ready)
-worker_ready.connect(report_abandoned)
 worker_shutting_down.connect(drain)
 task_postrun.connect(obey_sigterm)
