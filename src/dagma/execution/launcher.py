@@ -7,7 +7,7 @@ from dagster._core.events import EngineEventData
 from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 from dagster._serdes import ConfigurableClassData
 from dagster_celery import launcher as dagster_celery_launcher
-from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG, DAGSTER_CELERY_TASK_ID_TAG
+from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 from typing_extensions import override
 
 from dagma.execution.celery_settings import CELERY_SETTINGS, broker_url, result_backend_url
@@ -38,16 +38,9 @@ class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
         """Send the run's task to the one queue that the workers serve, under the run's own id.
 
         The id is known, and stored as a tag, before the task is sent: no crash in between leaves a run whose task
-        can't be found. In a queue that its tags name the run would wait for a worker that there is not, in a slot.
+        can't be found. A queue that its tags name is ignored: the run would wait there for a worker that there is not.
         """
         queue = self.default_queue
-        if (asked := run.tags.get(DAGSTER_CELERY_QUEUE_TAG, queue)) != queue:
-            self._instance.report_engine_event(
-                f"The tag {DAGSTER_CELERY_QUEUE_TAG} is ignored: it names the queue {asked[:100]!r}, and the workers "
-                f"serve {queue!r} only. Remove the tag.",
-                run,
-                cls=type(self),
-            )
         self._instance.add_run_tags(run.run_id, {DAGSTER_CELERY_TASK_ID_TAG: run.run_id})
         task_signature.apply_async(
             task_id=run.run_id,
@@ -130,15 +123,6 @@ class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
             f"Worker {task.hostname or 'unknown'}: {presence.value}.",
             run_worker_id=task.hostname,
         )
-
-    @override
-    def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
-        task_id = task_id_of(run)
-        try:
-            task = self._roll_call.state_of(task_id)
-        except BROKER_ERRORS as error:
-            return f"Celery task {task_id}: the result backend can't be reached ({error})."
-        return f"Celery task {task_id}: {task.name}, worker {task.hostname or 'unknown'}."
 
 
 def task_id_of(run: DagsterRun) -> str:
