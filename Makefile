@@ -42,7 +42,7 @@ ps: ## Show the containers and their health
 logs: ## Follow the logs: make logs [s="SERVICE ..."]
 	@$(compose) logs --follow --tail 100 $${s:-}
 
-ask: ## Ask a flow through Dagster: make ask Q="..." | FILE=PATH [FLOW=NAME]
+ask: ## Ask a flow through Dagster: make ask Q="..." [FLOW=NAME]
 	@scripts/ask.sh
 
 example: ## Label a table of reviews with a flow, and print how many are right
