@@ -89,3 +89,10 @@ clean: ## Delete containers AND DATA (asks first)
 
 .dev/venvs/%/ready: docker/%/requirements.txt | .venv/ready
 	@scripts/dev-venv.sh $*
+
+# The login provider of the gateway's tests. Where a proxy re-signs TLS, node trusts only what it is told to. Short retries:
+# without a network it says so after seconds.
+.dev/oidc-provider/ready: tests/oidc_provider/package-lock.json | .venv/ready
+	@$(strict); . scripts/env-file.sh; mkdir -p $(@D); cp tests/oidc_provider/package*.json $(@D); \
+	  NODE_EXTRA_CA_CERTS=$$(host_ca_bundle) $(venv)/npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund \
+	  --fetch-retries 3 --fetch-retry-mintimeout 1000 --fetch-retry-maxtimeout 3000; touch $@
