@@ -1,13 +1,8 @@
 """What the launcher, the workers and the health checks must agree on about Celery."""
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from dagma import environment
-
-READY_FILE = Path(tempfile.gettempdir()) / "dagma-worker-ready"
-"""Written by a worker that has started. In a container it is gone when the worker starts again."""
 
 CELERY_SETTINGS: dict[str, Any] = {
     "task_default_queue": "dagster",

@@ -29,7 +29,7 @@ from dagster_celery.tasks import create_execute_job_task
 
 from dagma import environment
 from dagma.execution import signs_of_life
-from dagma.execution.celery_settings import CELERY_SETTINGS, READY_FILE, broker_url, result_backend_url
+from dagma.execution.celery_settings import CELERY_SETTINGS, broker_url, result_backend_url
 from dagma.execution.load_errors import describe
 from dagma.execution.pool_renewal import PoolRenewal
 from dagma.ledger.prices import Prices
@@ -71,11 +71,6 @@ app.steps["consumer"].add(PoolRenewal)
 execute_job = create_execute_job_task(app)
 
 
-def mark_ready(**_: Any) -> None:
-    """Tell the health check that this worker can be asked."""
-    READY_FILE.touch()
-
-
 def give_sign(task_id: str, task: Any, **_: Any) -> None:
     """Give the first sign of life of a run, before it begins."""
     signs_of_life.give(app, task_id, task.request.hostname)
@@ -103,7 +98,6 @@ def obey_sigterm(**_: Any) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-worker_ready.connect(mark_ready)
 worker_ready.connect(give_signs)
 task_prerun.connect(give_sign)
 worker_shutting_down.connect(drain)

@@ -10,8 +10,6 @@ import pytest
 from dagster._grpc.types import ListRepositoriesResponse
 from dagster._serdes import serialize_value
 from dagster._utils.error import SerializableErrorInfo
-from grpc_health.v1 import health as grpc_health
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from dagma.execution import health
 
@@ -64,14 +62,11 @@ def test_a_webserver_that_answers_with_an_error_status_is_not(webserver: GraphQL
 
 
 class CodeServer:
-    """A gRPC server with Dagster's health service, and one answer of its own to `ListRepositories`."""
+    """A gRPC server with one answer of its own to `ListRepositories`."""
 
     def __init__(self) -> None:
         self.repositories = serialize_value(ListRepositoriesResponse(repository_symbols=[]))
         self.server = grpc.server(futures.ThreadPoolExecutor(max_workers=2))
-        self.health = grpc_health.HealthServicer()
-        self.health.set("DagsterApi", health_pb2.HealthCheckResponse.SERVING)
-        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
         handler = grpc.unary_unary_rpc_method_handler(lambda _request, _context: self.repositories.encode())
         self.server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler("api.DagsterApi", {"ListRepositories": handler}),)
@@ -94,12 +89,6 @@ def test_a_code_server_that_lists_its_repositories_is_healthy(code_server: CodeS
 def test_a_code_server_whose_code_does_not_load_is_not(code_server: CodeServer) -> None:
     code_server.repositories = serialize_value(SerializableErrorInfo("ImportError: no module x", [], "ImportError"))
     with pytest.raises(health.UnhealthyError, match=r"the code does not load: .*no module x"):
-        health.check_code(port=code_server.port)
-
-
-def test_a_code_server_that_does_not_serve_is_not(code_server: CodeServer) -> None:
-    code_server.health.set("DagsterApi", health_pb2.HealthCheckResponse.NOT_SERVING)
-    with pytest.raises(health.UnhealthyError, match="NOT_SERVING"):
         health.check_code(port=code_server.port)
 
 
