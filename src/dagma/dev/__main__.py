@@ -25,7 +25,7 @@ def main() -> int:
         signal.signal(number, signal.default_int_handler)
     try:
         settings = read_settings(Path.cwd(), os.environ)
-        with Processes(settings.logs) as processes:
+        with Processes(settings.state / "logs") as processes:
             start(settings, processes)
             print(screen(settings), flush=True)
             while True:
@@ -49,8 +49,7 @@ def start(settings: Settings, processes: Processes) -> None:
         processes.start("llm", *commands.llm(settings), settings.state)
         processes.wait_for("llm", f"http://127.0.0.1:{settings.ports['LLM_PORT']}/health", seconds=120)
     if settings.starts_langflow:
-        settings.langflow_data.mkdir(parents=True, exist_ok=True)
-        processes.start("langflow", *commands.langflow(settings), settings.langflow_data)
+        processes.start("langflow", *commands.langflow(settings), settings.state / "langflow")
         # Its first start also creates its database.
         processes.wait_for("langflow", f"{settings.langflow_url}/health_check", seconds=300)
     environment = commands.dagma_environment(settings)
@@ -78,7 +77,7 @@ def screen(settings: Settings) -> str:
     return f"""
   Dagster    {dagster_url}
   Langflow   {settings.langflow_url}{login}
-  Logs       {settings.logs}
+  Logs       {settings.state / "logs"}
 
   Next, in another terminal:
   {where}.venv/bin/dagma ask "What is the capital of France?"

@@ -41,12 +41,12 @@ _LANGFLOW_CHOICES = {
 def llm(settings: Settings) -> tuple[list[str], dict[str, str]]:
     """Give the command and the environment of the local LLM."""
     command = [_python(settings, "llm"), str(settings.root / "docker" / "llm" / "server.py")]
-    port = str(settings.ports["LLM_PORT"])
-    return command, _inherited({"LLM_HOST": "127.0.0.1", "LLM_PORT": port, "LLM_MODEL": settings.llm_model})
+    return command, _inherited({"LLM_HOST": "127.0.0.1", "LLM_PORT": str(settings.ports["LLM_PORT"])})
 
 
 def langflow(settings: Settings) -> tuple[list[str], dict[str, str]]:
     """Give the command and the environment of Langflow on SQLite."""
+    data = settings.state / "langflow"
     allowed = ",".join(sorted({"127.0.0.1", urlsplit(settings.llm_url).hostname or "127.0.0.1"}))
     where = ["--host", "127.0.0.1", "--port", str(settings.ports["LANGFLOW_PORT"])]
     command = [_python(settings, "langflow"), "-m", "langflow", "run", *where]
@@ -57,13 +57,13 @@ def langflow(settings: Settings) -> tuple[list[str], dict[str, str]]:
         **settings.secrets,
         "LANGFLOW_API_KEY_SOURCE": "env",
         "LANGFLOW_AUTO_LOGIN": "false",
-        "LANGFLOW_CONFIG_DIR": str(settings.langflow_data),
-        "LANGFLOW_DATABASE_URL": f"sqlite:///{settings.langflow_data / 'langflow.db'}",
+        "LANGFLOW_CONFIG_DIR": str(data),
+        "LANGFLOW_DATABASE_URL": f"sqlite:///{data / 'langflow.db'}",
         "LANGFLOW_LOG_ENV": "container",  # JSON: the pretty format spends 7 s colouring each traceback
         "LANGFLOW_MAX_TEXT_LENGTH": "1000000",  # longer texts are cut in background results; the default is 6000
         "LANGFLOW_MAX_ITEMS_LENGTH": "1000000",  # longer lists are cut as well; the default is 1000
         "LANGFLOW_SSRF_ALLOWED_HOSTS": os.environ.get("LANGFLOW_SSRF_ALLOWED_HOSTS") or allowed,
-        "OPENAI_COMPATIBLE_API_KEY": settings.llm_api_key or "none",
+        "OPENAI_COMPATIBLE_API_KEY": os.environ.get("LLM_API_KEY") or "none",
         "OPENAI_COMPATIBLE_BASE_URL": settings.llm_url,
         # What the image adds to Langflow: fewer garbage collections, and the provider that reports usage in streams.
         "PYTHONPATH": str(settings.root / "docker" / "langflow" / "python"),
@@ -102,7 +102,7 @@ def dagma_environment(settings: Settings) -> dict[str, str]:
     }
     if settings.starts_langflow:
         # Pushed with the flows; to someone else's server only as far as they are set.
-        environment |= {"LLM_BASE_URL": settings.llm_url, "LLM_MODEL": settings.llm_model}
+        environment |= {"LLM_BASE_URL": settings.llm_url, "LLM_MODEL": os.environ.get("LLM_MODEL") or "smollm2-135m"}
     return _inherited(environment)
 
 

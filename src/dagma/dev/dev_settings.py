@@ -29,8 +29,6 @@ class Settings:
     langflow_url: str
     llm_url: str
     """As Langflow reaches it."""
-    llm_model: str
-    llm_api_key: str = field(repr=False)
     secrets: Mapping[str, str] = field(repr=False)
     """The variables that Langflow's clients and users prove themselves with, by name."""
 
@@ -43,16 +41,6 @@ class Settings:
     def starts_llm(self) -> bool:
         """Whether the local LLM is started: only a Langflow of one's own can be pointed at it."""
         return "LLM_PORT" in self.ports
-
-    @property
-    def logs(self) -> Path:
-        """Folder of the processes' output."""
-        return self.state / "logs"
-
-    @property
-    def langflow_data(self) -> Path:
-        """Folder of Langflow's database and files."""
-        return self.state / "langflow"
 
 
 def read_settings(root: Path, environment: Mapping[str, str]) -> Settings:
@@ -78,8 +66,6 @@ def read_settings(root: Path, environment: Mapping[str, str]) -> Settings:
         langflow_url=langflow_url or f"http://127.0.0.1:{ports['LANGFLOW_PORT']}",
         # Not spelled 127.0.0.1, which Langflow rewrites to the host's address inside a container, as in a CI job.
         llm_url=llm_url or f"http://127.1:{ports.get('LLM_PORT')}/v1",
-        llm_model=environment.get("LLM_MODEL") or "smollm2-135m",
-        llm_api_key=environment.get("LLM_API_KEY", ""),
         secrets={"LANGFLOW_API_KEY": environment["LANGFLOW_API_KEY"]} if langflow_url else _secrets(state / "env"),
     )
 

@@ -37,6 +37,7 @@ class Processes:
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
         """Start a process in a folder, with these environment variables alone; its output goes to `<name>.log`."""
+        folder.mkdir(parents=True, exist_ok=True)
         with self._log(name).open("wb") as output:
             self._running[name] = subprocess.Popen(  # noqa: S603 - the commands are this package's own
                 command,

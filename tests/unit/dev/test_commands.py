@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,6 @@ def settings(tmp_path: Path) -> Settings:
         ports={"DAGSTER_PORT": 3000, "LANGFLOW_PORT": 7860, "LLM_PORT": 8080},
         langflow_url="http://127.0.0.1:7860",
         llm_url="http://127.1:8080/v1",
-        llm_model="some-model",
-        llm_api_key="",
         secrets={
             "LANGFLOW_API_KEY": "sk-1",
             "LANGFLOW_SECRET_KEY": "key",
@@ -105,11 +104,10 @@ def test_everything_listens_on_this_machine_only(settings: Settings) -> None:
         assert line[line.index("--host") + 1] == "127.0.0.1"
 
 
-def test_an_llm_elsewhere_is_allowed_by_its_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_llm_elsewhere_is_allowed_by_its_host(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LANGFLOW_SSRF_ALLOWED_HOSTS", raising=False)
-    ports = {"DAGSTER_PORT": "0", "LANGFLOW_PORT": "0"}
-    settings = read_settings(tmp_path, {"LLM_BASE_URL": "http://gpu.lan:9000/v1", "LLM_API_KEY": "k", **ports})
-    _, environment = commands.langflow(settings)
+    monkeypatch.setenv("LLM_API_KEY", "k")
+    _, environment = commands.langflow(replace(settings, llm_url="http://gpu.lan:9000/v1"))
     assert environment["OPENAI_COMPATIBLE_BASE_URL"] == "http://gpu.lan:9000/v1"
     assert environment["OPENAI_COMPATIBLE_API_KEY"] == "k"
     assert "gpu.lan" in environment["LANGFLOW_SSRF_ALLOWED_HOSTS"].split(",")
@@ -138,7 +136,7 @@ def test_the_screen_names_urls_login_logs_and_the_next_command(settings: Setting
     text = screen(settings)
     for part in ("http://127.0.0.1:3000", "http://127.0.0.1:7860", settings.secrets["LANGFLOW_SUPERUSER_PASSWORD"]):
         assert part in text
-    assert f"{settings.logs}" in text
+    assert f"{settings.state}" in text
     assert ".venv/bin/dagma ask" in text
     for name in ("LANGFLOW_API_KEY", "LANGFLOW_SECRET_KEY"):
         assert settings.secrets[name] not in text
