@@ -1,41 +1,16 @@
 """How each process is started: its command line and its environment."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+import yaml
 from dotenv import dotenv_values
 
 from dagma.dev.dev_settings import Settings
 from dagma.flows import ASSISTANT
-
-# Nothing looked up or sent at start, and nothing loaded that flows don't use.
-_LANGFLOW_QUIET = {
-    "DO_NOT_TRACK": "true",
-    "LANGFLOW_MCP_COMPOSER_ENABLED": "false",
-    "LANGFLOW_MODELS_DEV_REFRESH": "false",
-    "LANGFLOW_OPEN_BROWSER": "false",
-    "LANGFLOW_SKIP_MCP_AUTO_INIT": "true",
-    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-}
-# Which web pages may call Langflow, and who runs code in it: as docker-compose.yml sets it, and says why.
-_LANGFLOW_DOORS = {
-    "LANGFLOW_ACCESS_SAME_SITE": "strict",
-    "LANGFLOW_ALLOW_PUBLIC_CUSTOM_COMPONENTS": "false",
-    "LANGFLOW_CORS_ALLOW_CREDENTIALS": "false",
-    "LANGFLOW_REFRESH_SAME_SITE": "strict",
-}
-# The same, where whoever starts it may choose otherwise.
-_LANGFLOW_CHOICES = {
-    "LANGFLOW_AGENTIC_EXPERIENCE": "false",
-    "LANGFLOW_ALLOW_CUSTOM_COMPONENTS": "true",
-    "LANGFLOW_BLOCK_CODE_INTERPRETER_COMPONENTS": "true",
-    "LANGFLOW_CORS_ORIGINS": "",
-    "LANGFLOW_CUSTOM_COMPONENT_ADMIN_ONLY": "true",
-    "LANGFLOW_TWEAKS_POLICY": "declared",
-    "LLM_STREAM_USAGE": "true",
-}
 
 
 def llm(settings: Settings) -> tuple[list[str], dict[str, str]]:
@@ -51,17 +26,12 @@ def langflow(settings: Settings) -> tuple[list[str], dict[str, str]]:
     where = ["--host", "127.0.0.1", "--port", str(settings.ports["LANGFLOW_PORT"])]
     command = [_python(settings, "langflow"), "-m", "langflow", "run", *where]
     environment = {
-        **_LANGFLOW_QUIET,
-        **_LANGFLOW_DOORS,
-        **{name: os.environ.get(name, value) for name, value in _LANGFLOW_CHOICES.items()},
+        **_of_the_stack(settings),
         **settings.secrets,
         "LANGFLOW_API_KEY_SOURCE": "env",
-        "LANGFLOW_AUTO_LOGIN": "false",
         "LANGFLOW_CONFIG_DIR": str(data),
         "LANGFLOW_DATABASE_URL": f"sqlite:///{data / 'langflow.db'}",
-        "LANGFLOW_LOG_ENV": "container",  # JSON: the pretty format spends 7 s colouring each traceback
-        "LANGFLOW_MAX_TEXT_LENGTH": "1000000",  # longer texts are cut in background results; the default is 6000
-        "LANGFLOW_MAX_ITEMS_LENGTH": "1000000",  # longer lists are cut as well; the default is 1000
+        "LANGFLOW_OPEN_BROWSER": "false",
         "LANGFLOW_SSRF_ALLOWED_HOSTS": os.environ.get("LANGFLOW_SSRF_ALLOWED_HOSTS") or allowed,
         "OPENAI_COMPATIBLE_API_KEY": os.environ.get("LLM_API_KEY") or "none",
         "OPENAI_COMPATIBLE_BASE_URL": settings.llm_url,
@@ -69,6 +39,19 @@ def langflow(settings: Settings) -> tuple[list[str], dict[str, str]]:
         "PYTHONPATH": str(settings.root / "docker" / "langflow" / "python"),
     }
     return command, _inherited(environment)
+
+
+def _of_the_stack(settings: Settings) -> dict[str, str]:
+    """Read what docker-compose.yml sets for Langflow: who may call it, who runs code in it, what it looks up and cuts.
+
+    What that file leaves to its environment is left to the environment of this process.
+    """
+    compose = yaml.safe_load((settings.root / "docker-compose.yml").read_text(encoding="utf-8"))
+    return {
+        name: re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: os.environ.get(found[1]) or found[2], value)
+        for name, value in compose["services"]["langflow"]["environment"].items()
+        if not name.endswith("_FILE")
+    }
 
 
 def dagster(settings: Settings) -> list[str]:
@@ -116,4 +99,4 @@ def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
     left_out = {"PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV"}
     kept = {name: value for name, value in os.environ.items() if name not in left_out}
     direct = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1,127.1,localhost"]))
-    return {**kept, "NO_PROXY": direct, "no_proxy": direct, "PYTHONUNBUFFERED": "1", **environment}
+    return {**kept, **environment, "NO_PROXY": direct, "no_proxy": direct, "PYTHONUNBUFFERED": "1"}

@@ -30,6 +30,7 @@ CHOICES = [
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "docker-compose.yml").symlink_to(ROOT / "docker-compose.yml")
     return Settings(
         root=tmp_path,
         state=tmp_path / ".dev",
@@ -60,6 +61,8 @@ def test_langflow_is_started_as_the_stack_starts_it(settings: Settings, monkeypa
     in_the_stack = SERVICES["langflow"]["environment"]
     for name in CHOICES:
         assert environment[name] == re.sub(r"\$\{\w+:-(.*)\}", r"\1", in_the_stack[name]), name
+    assert "127.1" in environment["NO_PROXY"].split(","), "of this machine, and not of the stack"
+    assert environment["LANGFLOW_DATABASE_URL"].startswith("sqlite:")
     assert environment["PYTHONPATH"] == str(settings.root / "docker" / "langflow" / "python")
     assert (ROOT / "docker" / "langflow" / "python" / "sitecustomize.py").is_file()
 
