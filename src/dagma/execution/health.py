@@ -19,21 +19,10 @@ from dagma.execution.outbound_routes import HEALTH, OPEN, WAY_OUT
 
 TIMEOUT_SECONDS = 5
 
-# The daemons that dagster.yaml switches on. A unit test compares them with what Dagster requires of that file.
-REQUIRED_DAEMONS = frozenset(
-    {
-        "SENSOR",
-        "BACKFILL",
-        "SCHEDULER",
-        "QUEUED_RUN_COORDINATOR",
-        "MONITORING",
-        "EVENT_LOG_CONSUMER",
-        "ASSET",
-        "FRESHNESS_DAEMON",
-    }
-)
-# Seconds. Daemons write one every 30 s, and each may be busy for a while.
+DAEMONS = 8
+"""How many dagster.yaml switches on. A unit test asks Dagster."""
 HEARTBEAT_TOLERANCE_SECONDS = 120
+"""Daemons write one every 30 s, and each may be busy for a while."""
 
 
 class UnhealthyError(Exception):
@@ -84,21 +73,16 @@ def check_code(host: str = "127.0.0.1", port: int = 4000) -> str:
 
 
 def check_daemon() -> str:
-    """Read the daemons' heartbeats from the database, as `dagster-daemon liveness-check` does.
+    """Count the daemons' heartbeats in the database, as `dagster-daemon liveness-check` does.
 
     Raises:
         UnhealthyError: A daemon has not written one for `HEARTBEAT_TOLERANCE_SECONDS`.
     """
-    heartbeats = dict(query_database("SELECT daemon_type, extract(epoch FROM timestamp) FROM daemon_heartbeats"))
-    now = time.time()
-    late = {
-        daemon: f"{now - float(heartbeats[daemon]):.0f} s ago" if daemon in heartbeats else "never"
-        for daemon in sorted(REQUIRED_DAEMONS)
-        if now - float(heartbeats.get(daemon, 0)) > HEARTBEAT_TOLERANCE_SECONDS
-    }
-    if late:
-        raise UnhealthyError("no heartbeat of " + ", ".join(f"{daemon} (last: {age})" for daemon, age in late.items()))
-    return f"{len(REQUIRED_DAEMONS)} daemons have a heartbeat"
+    heartbeats = query_database("SELECT daemon_type, extract(epoch FROM timestamp) FROM daemon_heartbeats")
+    fresh = sum(time.time() - float(written) < HEARTBEAT_TOLERANCE_SECONDS for _daemon, written in heartbeats)
+    if fresh < DAEMONS:
+        raise UnhealthyError(f"of {DAEMONS} daemons {fresh} have written a heartbeat lately")
+    return f"{fresh} daemons have a heartbeat"
 
 
 def check_worker() -> str:
