@@ -14,7 +14,6 @@ from collections.abc import Callable
 from functools import partial
 
 from dagma import environment
-from dagma.execution.celery_settings import broker_url
 from dagma.execution.outbound_routes import HEALTH, OPEN, WAY_OUT
 
 TIMEOUT_SECONDS = 5
@@ -99,7 +98,7 @@ def check_worker() -> str:
     query_database("SELECT 1")
     node = f"celery@{socket.gethostname()}"
     limits = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
-    with Connection(broker_url(), transport_options=limits) as broker:
+    with Connection(environment.text("CELERY_BROKER_URL"), transport_options=limits) as broker:
         control = Mailbox("celery", type="fanout", accept=["json"], serializer="json")(broker)
         if not control.call([node], "ping", timeout=TIMEOUT_SECONDS):
             raise UnhealthyError(f"worker {node} does not answer over the broker")

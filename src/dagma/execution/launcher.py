@@ -13,8 +13,9 @@ from dagster_celery import launcher as dagster_celery_launcher
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 from typing_extensions import override
 
+from dagma import environment
 from dagma.execution import signs_of_life
-from dagma.execution.celery_settings import CELERY_SETTINGS, broker_url, result_backend_url
+from dagma.execution.celery_settings import CELERY_SETTINGS
 from dagma.execution.signs_of_life import BROKER_ERRORS, LIFE_SECONDS
 
 
@@ -25,8 +26,8 @@ class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
         """Configure the launcher by the environment, as the workers are."""
         super().__init__(
             default_queue=CELERY_SETTINGS["task_default_queue"],
-            broker=broker_url(),
-            backend=result_backend_url(),
+            broker=environment.text("CELERY_BROKER_URL"),
+            backend=environment.text("CELERY_RESULT_BACKEND"),
             config_source=CELERY_SETTINGS,
             inst_data=inst_data,
         )

@@ -29,7 +29,7 @@ from dagster_celery.tasks import create_execute_job_task
 
 from dagma import environment
 from dagma.execution import signs_of_life
-from dagma.execution.celery_settings import CELERY_SETTINGS, broker_url, result_backend_url
+from dagma.execution.celery_settings import CELERY_SETTINGS
 from dagma.execution.load_errors import describe
 from dagma.execution.pool_renewal import PoolRenewal
 from dagma.ledger.prices import Prices
@@ -66,7 +66,13 @@ import_definitions()
 Prices().warm_up()
 
 
-app: Celery = make_app({"broker": broker_url(), "backend": result_backend_url(), "config_source": CELERY_SETTINGS})
+app: Celery = make_app(
+    {
+        "broker": environment.text("CELERY_BROKER_URL"),
+        "backend": environment.text("CELERY_RESULT_BACKEND"),
+        "config_source": CELERY_SETTINGS,
+    }
+)
 app.steps["consumer"].add(PoolRenewal)
 execute_job = create_execute_job_task(app)
 
