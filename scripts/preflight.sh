@@ -57,19 +57,33 @@ check_disk() {
 # port_is_free PORT
 port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# check_port NAME DEFAULT SERVICE CONTAINER_PORT: free, or held by this very stack.
+# check_port NAME DEFAULT SERVICE CONTAINER_PORT: free, or held by this very stack; and not one that was checked before.
+CHECKED_PORTS=" "
 check_port() {
   local port
   port=$(setting "$1" "$2")
   if ! [[ $port =~ ^[1-9][0-9]{0,4}$ ]] || [ "$port" -gt 65535 ]; then
     die "$1 is \"$port\", which is no port number" "set $1 in .env to a number from 1 to 65535"
   fi
+  case $CHECKED_PORTS in *" $port "*) die "$1 is $port, and so is another port of this stack" "set $1 in .env to a free port" ;; esac
+  CHECKED_PORTS="$CHECKED_PORTS$port "
   port_is_free "$port" && return
   if [ -f .env ] && docker compose port "$3" "$4" 2>/dev/null | grep -q ":$port\$"; then return; fi
   die "port $port of 127.0.0.1 is in use" "stop what listens there, or set $1 in .env to a free port"
 }
 
 SECOND_STACK="make up COMPOSE_PROJECT_NAME=second DAGSTER_PORT=3001 LANGFLOW_PORT=7861, which the new .env then keeps"
+
+# check_owner: containers of this name are not those of another checkout, whose passwords and project they would lose.
+check_owner() {
+  local project folder
+  project=$(setting COMPOSE_PROJECT_NAME dagma)
+  while read -r folder; do
+    [ ! -f "$folder/.env" ] || [ "$folder" -ef . ] ||
+      die "the stack $project is that of $folder" \
+        "set COMPOSE_PROJECT_NAME in .env to another name and DAGSTER_PORT and LANGFLOW_PORT to free ports, or run make down there first"
+  done < <(docker ps --all --filter "label=com.docker.compose.project=$project" --format '{{.Label "com.docker.compose.project.working_dir"}}')
+}
 
 check_env_file() {
   local project name value missing=""

@@ -43,6 +43,7 @@ else
   phase engine ensure_engine
   # Once more, where preflight had no engine to ask.
   check_engine
+  check_owner
   check_gateway_stays
   check_env_file
   make_env_file

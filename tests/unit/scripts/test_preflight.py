@@ -3,6 +3,7 @@
 import re
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from unit.scripts.conftest import Machine
@@ -218,6 +219,13 @@ def test_preflight_changes_nothing(machine: Machine, ports: dict[str, str]) -> N
     assert sorted(machine.folder.iterdir()) == before
 
 
+def test_preflight_refuses_one_port_for_both(machine: Machine, free_port: int) -> None:
+    machine.add_docker(ENGINE)
+    port = str(free_port)
+    stderr = machine.refusal(f"{ENOUGH}; preflight", DAGSTER_PORT=port, LANGFLOW_PORT=port)
+    assert f"LANGFLOW_PORT is {port}, and so is another port of this stack" in stderr
+
+
 def test_preflight_refuses_a_broken_line_of_the_project(machine: Machine, ports: dict[str, str]) -> None:
     machine.add_docker(ENGINE)
     (machine.folder / "project").mkdir()
@@ -242,6 +250,20 @@ def test_a_password_that_its_address_can_not_hold_is_refused(machine: Machine, s
     assert "REDIS_PASSWORD has a sign" in machine.refusal("check_env_file", REDIS_PASSWORD=f"a{sign}b")
     assert "TABLES_PG_PASSWORD has a sign" in machine.refusal("check_env_file", TABLES_PG_PASSWORD=f"a{sign}b")
     assert machine.run("check_env_file", REDIS_PASSWORD="aB1-_.~=+", LANGFLOW_API_KEY=f"a{sign}b").returncode == 0
+
+
+def test_the_stack_of_another_checkout_is_not_taken_over(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(machine.folder)
+    folders = {name: tmp_path / name for name in ("dagma", "link", "moved away", "other one")}
+    folders["other one"].mkdir()
+    (folders["other one"] / ".env").touch()
+    machine.write(".env", "COMPOSE_PROJECT_NAME=mine\n")
+    for name, folder in folders.items():
+        machine.add_docker(f'"ps --all --filter label=com.docker.compose.project=mine "*) echo "{folder}" ;;')
+        if name == "other one":
+            assert f"the stack mine is that of {folder}" in machine.refusal("check_owner")
+        else:
+            assert machine.run("check_owner").returncode == 0, name
 
 
 def test_a_checkout_that_containers_cannot_read_is_refused(machine: Machine) -> None:
