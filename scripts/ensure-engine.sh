@@ -1,13 +1,17 @@
 # Install and start a Docker engine with Compose and BuildKit on Debian and Ubuntu. Sourced by up.sh and test.sh.
-# It touches: the distribution's packages docker.io, docker-compose and docker-buildx and what they depend on; and what
-# scripts/loopback-ports.sh says.
+# It touches: the distribution's packages docker.io, docker-compose and docker-buildx and what they depend on; on a Debian
+# whose own Compose is older than 2, also a source for the suite trixie, pinned so low that nothing else comes from it.
+# And what scripts/loopback-ports.sh says.
 # It never touches an engine that answers.
 # shellcheck shell=bash
 
+. docker/base/mirror.sh
 . scripts/loopback-ports.sh
 
 ENGINE_STARTED_PID=""
 ENGINE_STARTED_BY_SYSTEMD=""
+TRIXIE_SOURCE=/etc/apt/sources.list.d/dagma-trixie.sources
+TRIXIE_PIN=/etc/apt/preferences.d/dagma-trixie
 
 engine_packages() {
   case "$(os_id)" in
@@ -16,21 +20,21 @@ engine_packages() {
   esac
 }
 
-# announce_engine: say what ensure_engine will do.
+# announce_engine: say what ensure_engine will do. apt's lists may be old or missing yet, so the version of Debian decides.
 announce_engine() {
   if command -v dockerd >/dev/null 2>&1; then
     log "preflight: no Docker engine answers; it will be started"
     announce_loopback_rules
     return
   fi
-  case "$(os_id) $(os_version)" in
-    "debian 11" | "debian 12")
-      die "no Docker engine answers, and this Debian has no Compose 2" "install Docker as https://docs.docker.com/engine/install/debian says, then run this again"
-      ;;
-  esac
   log "preflight: no Docker engine answers; it will be installed and started"
   log "  packages    $(engine_packages), and what they depend on"
   announce_loopback_rules
+  case "$(os_id) $(os_version)" in
+    "debian 11" | "debian 12")
+      log "  apt source  Debian 13, for these packages only, since this Debian has no Compose 2: $TRIXIE_SOURCE, $TRIXIE_PIN"
+      ;;
+  esac
 }
 
 ensure_engine() {
@@ -44,11 +48,32 @@ ensure_engine() {
 }
 
 install_engine() {
-  local packages
+  local packages suite=()
   export DEBIAN_FRONTEND=noninteractive
   read -ra packages <<<"$(engine_packages)"
   apt-get update
-  apt-get install -y --no-install-recommends "${packages[@]}"
+  if [ "$(os_id)" = debian ] && ! apt-cache policy docker-compose | grep -q 'Candidate: [2-9]'; then
+    add_trixie
+    suite=(-t trixie)
+  fi
+  # One command and one suite: a mix of suites removes dockerd.
+  apt-get install -y --no-install-recommends "${suite[@]}" "${packages[@]}"
+}
+
+add_trixie() {
+  local mirror
+  mirror=$(debian_mirror)
+  [ -n "$mirror" ] || die "this machine's apt sources name no Debian mirror" "add one, or install Docker with Compose 2 yourself"
+  cat >"$TRIXIE_SOURCE" <<SOURCE
+# Added for docker-compose 2. Remove this file and $TRIXIE_PIN to undo.
+Types: deb
+URIs: $mirror
+Suites: trixie
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+SOURCE
+  printf 'Package: *\nPin: release n=trixie\nPin-Priority: 100\n' >"$TRIXIE_PIN"
+  apt-get update
 }
 
 start_engine() {

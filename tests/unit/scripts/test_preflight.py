@@ -53,30 +53,46 @@ def test_no_engine_for_root_elsewhere_than_on_debian_is_refused(machine: Machine
 
 @pytest.mark.parametrize("distribution", ["debian", "ubuntu"])
 def test_no_engine_for_root_on_debian_is_announced_and_installed_later(machine: Machine, distribution: str) -> None:
-    system = f"is_root() {{ true; }}; os_id() {{ echo {distribution}; }}; os_version() {{ :; }}; "
-    done = machine.run(system + "check_engine")
+    done = machine.run(f"is_root() {{ true; }}; os_id() {{ echo {distribution}; }}; check_engine")
     assert done.returncode == 0
     assert "it will be installed and started" in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("distribution", "packages"),
+    ("distribution", "version", "packages", "adds_a_source"),
     [
-        ("debian", "docker.io docker-cli docker-compose docker-buildx"),
-        ("ubuntu", "docker.io docker-compose-v2 docker-buildx"),
+        ("debian", "13", "docker.io docker-cli docker-compose docker-buildx", False),
+        ("debian", "12", "docker.io docker-cli docker-compose docker-buildx", True),
+        ("debian", "", "docker.io docker-cli docker-compose docker-buildx", False),
+        ("ubuntu", "24.04", "docker.io docker-compose-v2 docker-buildx", False),
     ],
 )
-def test_what_is_installed_is_what_was_named(machine: Machine, distribution: str, packages: str) -> None:
-    machine.add_program("apt-get", 'echo "apt-get $*"')
-    system = f"is_root() {{ true; }}; os_id() {{ echo {distribution}; }}; os_version() {{ :; }}; "
-    done = machine.run(system + "check_engine; install_engine")
+def test_what_will_be_installed_is_named_without_a_terminal(
+    machine: Machine, distribution: str, version: str, packages: str, adds_a_source: bool
+) -> None:
+    system = f"is_root() {{ true; }}; os_id() {{ echo {distribution}; }}; os_version() {{ echo {version}; }}; "
+    done = machine.run(system + "check_engine")
     assert f"  packages    {packages}, and what they depend on\n" in done.stdout
-    assert done.stdout.splitlines()[-1] == f"apt-get install -y --no-install-recommends {packages}"
+    assert ("/etc/apt/sources.list.d/dagma-trixie.sources" in done.stdout) is adds_a_source
 
 
-def test_a_debian_without_compose_2_is_told_where_docker_is(machine: Machine) -> None:
-    system = "is_root() { true; }; os_id() { echo debian; }; os_version() { echo 12; }; "
-    assert "https://docs.docker.com/engine/install/debian" in machine.refusal(system + "check_engine")
+@pytest.mark.parametrize(
+    ("distribution", "candidate", "arguments"),
+    [
+        ("debian", "2.26.1", "docker.io docker-cli docker-compose docker-buildx"),
+        ("debian", "1.29.2", "-t trixie docker.io docker-cli docker-compose docker-buildx"),
+        ("ubuntu", "(none)", "docker.io docker-compose-v2 docker-buildx"),
+    ],
+)
+def test_what_is_installed_is_what_was_named(
+    machine: Machine, distribution: str, candidate: str, arguments: str
+) -> None:
+    machine.add_program("apt-get", 'echo "apt-get $*"')
+    machine.add_program("apt-cache", f'echo "  Candidate: {candidate}"')
+    system = f"os_id() {{ echo {distribution}; }}; add_trixie() {{ echo added; }}; "
+    done = machine.run(system + "install_engine")
+    assert done.stdout.splitlines()[-1] == f"apt-get install -y --no-install-recommends {arguments}"
+    assert ("added" in done.stdout) is arguments.startswith("-t")
 
 
 def test_an_engine_that_is_installed_is_only_started(machine: Machine) -> None:
