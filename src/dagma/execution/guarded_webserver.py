@@ -8,6 +8,7 @@ no foreign origin. Behind the gateway of the stack, everybody may do what their 
 host of `DAGSTER_PUBLIC_URL`.
 """
 
+import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -187,6 +188,23 @@ def _guard_routes(routes: Iterable[BaseRoute]) -> None:
             raise TypeError(f"This version of Dagster has a route that nobody can guard: {route!r}.")
 
 
+def graphql_fault(body: bytes) -> str | None:
+    """Say why a body is no GraphQL request; None where it is one, whatever Dagster makes of its query.
+
+    Dagster's own endpoint fails on such a body, as if the server were at fault.
+    """
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError):
+        return "The body is not JSON."
+    if not isinstance(asked, dict):
+        return 'The body must be one JSON object, such as {"query": "{ version }"}. Send a list as several requests.'
+    for name, kind in (("query", str), ("variables", dict), ("operationName", str)):
+        if not isinstance(asked.get(name), kind | None):
+            return f"{name} must be {'a text' if kind is str else 'an object'}."
+    return None
+
+
 class GuardedWebserver(DagsterWebserver[Any, WorkspaceRequestContext]):
     """Dagster's webserver with the guard in front of everything that it serves."""
 
@@ -226,6 +244,8 @@ class GuardedWebserver(DagsterWebserver[Any, WorkspaceRequestContext]):
                 return PlainTextResponse(f"GraphQL is answered by POST only, as {JSON}.\n", status_code=405)
         elif _media_type(request.headers) != JSON:
             return PlainTextResponse(f"Send {JSON}.\n", status_code=415)
+        elif fault := graphql_fault(await request.body()):
+            return PlainTextResponse(f"{fault}\n", status_code=400)
         answer: Response = await super().graphql_http_endpoint(request)
         return answer
 

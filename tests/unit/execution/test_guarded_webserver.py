@@ -146,6 +146,28 @@ def test_no_graphql_is_answered_by_get(port: int, path: str, accept: str | None)
     assert "POST" in text
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("null", "one JSON object"),
+        (f"[{QUERY}]", "several requests"),
+        ('"{ version }"', "one JSON object"),
+        ('{"query": 5}', "query must be a text"),
+        ('{"query": "{ version }", "variables": [1]}', "variables must be an object"),
+        ('{"query": "{ version }", "variables": "[1]"}', "variables must be an object"),
+        ('{"query": "{ version }", "operationName": {}}', "operationName must be a text"),
+        ("{query", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_body_that_is_no_graphql_request_is_refused_in_a_line(port: int, body: str, told: str) -> None:
+    response, text = ask(port, "POST", body=body, Content_Type="application/json")
+    assert response.status == 400
+    assert told in text
+    assert text.count("\n") == 1
+
+
 def test_events_of_external_assets_are_reported_by_programs_and_by_no_page(port: int) -> None:
     path = "/report_asset_materialization/external?description=x"
     assert ask(port, "POST", path)[0].status == 200
