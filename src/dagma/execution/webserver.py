@@ -18,6 +18,7 @@ DEFAULT_URL = "http://127.0.0.1:3000"
 REQUEST_TIMEOUT_SECONDS = 30.0
 RELOAD_SECONDS = 200.0  # a code server gives a process that loads definitions 180
 POLL_SECONDS = 0.25
+OUTAGE_SECONDS = 60.0
 REPOSITORY = "__repository__"
 END_STATUSES = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
 
@@ -142,6 +143,10 @@ class WebserverError(Exception):
     """Dagster's webserver can't do what was asked; the message says why, and what to do."""
 
 
+class NoAnswerError(WebserverError):
+    """Dagster's webserver does not answer, as while it restarts."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a run ended."""
@@ -243,7 +248,7 @@ class Webserver:
                 f"{self._setting} is {where!r}, which is no address. Set it to one such as {DEFAULT_URL}."
             ) from error
         except OSError as error:  # requests' own, and that a file of CAs is not there
-            raise WebserverError(
+            raise NoAnswerError(
                 f"Dagster's webserver at {where} does not answer: {_why_not(error)}. Start the stack with `make up`, "
                 f"or set {self._setting} to where it is."
             ) from error
@@ -262,7 +267,8 @@ class Webserver:
             raise WebserverError(f"Dagster's webserver refuses the query: {_first_message(answer['errors'])}")
         if not isinstance(answer, dict) or not isinstance(answer.get("data"), dict):
             said = "" if response.ok else f" and says {_text(response)!r}"
-            raise WebserverError(
+            # A gateway answers like this while what is behind it restarts.
+            raise (NoAnswerError if response.status_code >= 500 else WebserverError)(
                 f"What answers at {where} is not Dagster's webserver, or refuses to answer: it answers "
                 f"{response.status_code} to GraphQL{said}. Set {self._setting} to where Dagster is."
             )
@@ -360,10 +366,18 @@ class Webserver:
         """Yield the run's status at every poll, until it has ended.
 
         Raises:
-            WebserverError: There is no answer, or the run was deleted.
+            WebserverError: There is no answer for longer than a restart takes, or the run was deleted.
         """
+        answered = time.monotonic()
         while True:
-            status = self._run(STATUS, run_id)["status"]
+            try:
+                status = self._run(STATUS, run_id)["status"]
+            except NoAnswerError:
+                if time.monotonic() - answered > OUTAGE_SECONDS:
+                    raise
+                time.sleep(POLL_SECONDS)
+                continue
+            answered = time.monotonic()
             yield status
             if status in END_STATUSES:
                 return

@@ -129,10 +129,14 @@ def test_no_proxy_is_asked_for_this_machine(dagster: FakeDagster, monkeypatch: p
     assert main(["ask", "Why?"]) == 0
 
 
-def test_a_webserver_that_goes_away_meanwhile_is_told_with_the_run(
-    dagster: FakeDagster, capsys: pytest.CaptureFixture[str]
+def test_a_webserver_that_restarts_meanwhile_costs_no_answer(
+    dagster: FakeDagster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dagster.outages = [0]
+    dagster.outages = [502, 0, 503]
+    assert main(["ask", "Why?"]) == 0
+    assert "Paris" in capsys.readouterr().out
+    monkeypatch.setattr("dagma.execution.webserver.OUTAGE_SECONDS", 0.0)
+    dagster.outages = [0, 0]
     assert main(["ask", "Why?"]) == 1
     assert re.search(rf"does not answer: .*\n  run .*/runs/{RUN_ID}", capsys.readouterr().err)
 
