@@ -124,6 +124,24 @@ def test_a_redeploy_of_the_code_server_and_then_of_the_worker_loses_no_call(
     assert [row["job_id"] for row in rows(stack, run_id)] == [job_id]
 
 
+def test_a_retry_that_was_lost_with_the_code_server_is_made_up_for(stack: Stack, dagster: Dagster, behave: str) -> None:
+    run_id, job_id = launch_job(dagster, behave, seconds=90)
+    stack.run("stop", "user-code")
+    try:
+        stack.kill("worker")
+        wait_until(
+            "Dagster's daemon to give the retry up",
+            lambda: "Failed to retry run" in dagster.messages(run_id),
+            seconds=120,
+        )
+    finally:
+        stack.run("start", "user-code")
+
+    outcome = dagster.finish(retry_of(dagster, run_id))
+    assert (outcome.status, outcome.metadata["answer"]) == ("SUCCESS", "slept")
+    assert (outcome.metadata["job_id"], outcome.metadata["origin"]) == (job_id, "re-attached")
+
+
 def test_a_job_that_langflow_dropped_is_lost_and_its_key_is_free_again(
     stack: Stack, langflow: LangflowClient, behave: str
 ) -> None:

@@ -4,7 +4,7 @@ import copy
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,9 +22,7 @@ OUTAGE_SECONDS = 60.0
 REPOSITORY = "__repository__"
 END_STATUSES = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
 
-LAUNCH = """
-mutation Launch($params: ExecutionParams!) {
-  launchRun(executionParams: $params) {
+LAUNCHED = """{
     __typename
     ... on LaunchRunSuccess { run { runId } }
     ... on RunConfigValidationInvalid { errors { message } }
@@ -32,8 +30,9 @@ mutation Launch($params: ExecutionParams!) {
     ... on PythonError { message }
     ... on UnauthorizedError { message }
   }
-}
 """
+LAUNCH = f"mutation Launch($params: ExecutionParams!) {{ launchRun(executionParams: $params) {LAUNCHED} }}"
+RETRY = f"mutation Retry($params: ReexecutionParams!) {{ launchRunReexecution(reexecutionParams: $params) {LAUNCHED} }}"
 LOCATION = """
 query Location($name: String!) {
   workspaceLocationEntryOrError(name: $name) {
@@ -145,6 +144,10 @@ class WebserverError(Exception):
 
 class NoAnswerError(WebserverError):
     """Dagster's webserver does not answer, as while it restarts."""
+
+
+class LaunchRefusedError(WebserverError):
+    """Dagster's webserver answered that it does not launch this run, although its code location is loaded."""
 
 
 @dataclass(frozen=True)
@@ -354,13 +357,34 @@ class Webserver:
             "runConfigData": run_config,
             "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
         }
-        result = self.query(LAUNCH, params=params)["launchRun"]
+        return self._launched(job, self.query(LAUNCH, params=params)["launchRun"])
+
+    def retry(self, run_id: str, strategy: str, tags: Mapping[str, str]) -> str:
+        """Launch a run that retries a failed one, and return its id.
+
+        Args:
+            run_id: The failed run.
+            strategy: Dagster's word for what to execute: `FROM_FAILURE` or `ALL_STEPS`.
+            tags: Tags of the new run, over those of the failed one.
+
+        Raises:
+            LaunchRefusedError: It was not launched, for a cause of this run's own.
+            WebserverError: There is no answer, or the code location is not loaded.
+        """
+        params = {
+            "parentRunId": run_id,
+            "strategy": strategy,
+            "extraTags": [{"key": key, "value": value} for key, value in tags.items()],
+        }
+        return self._launched(f"a retry of run {run_id}", self.query(RETRY, params=params)["launchRunReexecution"])
+
+    def _launched(self, what: str, result: dict[str, Any]) -> str:
         if result["__typename"] == "LaunchRunSuccess":
             run_id: str = result["run"]["runId"]
             return run_id
         self.check_location()
         causes = [error["message"] for error in result.get("errors", [])] or [_plain(result.get("message", ""))]
-        raise WebserverError(f"Dagster did not launch {job} ({result['__typename']}): {' '.join(causes)}")
+        raise LaunchRefusedError(f"Dagster did not launch {what} ({result['__typename']}): {' '.join(causes)}")
 
     def follow(self, run_id: str) -> Iterator[str]:
         """Yield the run's status at every poll, until it has ended.

@@ -19,6 +19,7 @@ from dagma.calls import leftover_jobs
 from dagma.calls.durable_call import DurableCall
 from dagma.calls.request import CallRequest
 from dagma.defs.llm import sensors
+from dagma.execution import sweep
 from dagma.langflow import Forbidden, JobNotFound, ServerError
 from dagma.ledger import Call, LedgerError
 from dagma.ledger.ledger_settings import ledger_from_environment
@@ -373,7 +374,7 @@ def test_a_call_whose_job_has_no_id_yet_is_left_as_it_is(
 def test_more_jobs_than_the_ledger_lists_at_a_time_are_all_ended(
     instance: dg.DagsterInstance, leave_job: Leave, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sensors, "SETTLING_SECONDS", 600.0)
+    monkeypatch.setattr(sweep, "SETTLING_SECONDS", 600.0)
     run = leave_job().run
     ledger = ledger_from_environment()
     for number in range(100):
@@ -395,7 +396,7 @@ def test_a_fresh_cancel_is_left_to_a_worker_that_may_have_the_run(
     monkeypatch.setattr(leftover_jobs, "YOUNGEST", timedelta(0))
     evaluate(instance, cursor)
     assert states(fake) == STOPPED
-    assert YOUNGEST < sensors.OVERLAP
+    assert YOUNGEST < sweep.OVERLAP
 
 
 def test_an_evaluation_leaves_to_the_next_what_it_has_no_time_for(
@@ -403,11 +404,11 @@ def test_an_evaluation_leaves_to_the_next_what_it_has_no_time_for(
 ) -> None:
     left = leave_job()
     instance.report_run_canceled(left.run)
-    monkeypatch.setattr(sensors, "SETTLING_SECONDS", -1.0)
+    monkeypatch.setattr(sweep, "SETTLING_SECONDS", -1.0)
     cursor, said = evaluate(instance)
     assert (cursor, left.run.run_id in said) == (None, True)
     assert states(fake) == UNTOUCHED
-    monkeypatch.setattr(sensors, "SETTLING_SECONDS", 20.0)
+    monkeypatch.setattr(sweep, "SETTLING_SECONDS", 20.0)
     evaluate(instance, cursor)
     assert states(fake) == STOPPED
 
@@ -441,8 +442,8 @@ def test_the_ledger_is_not_asked_for_runs_that_can_not_have_made_a_call(
     assert evaluate(instance, backend=Direct())[0] is not None
 
 
-def test_an_evaluation_leaves_no_file(instance_on_disk: dg.DagsterInstance) -> None:
-    sensor = sensors.cancelled_jobs
+@pytest.mark.parametrize("sensor", [sensors.cancelled_jobs, sensors.lost_retries], ids=["jobs", "retries"])
+def test_an_evaluation_leaves_no_file(instance_on_disk: dg.DagsterInstance, sensor: dg.SensorDefinition) -> None:
     home = instance_on_disk.get_ref()
     with SensorEvaluationContext(home, log_key=["repository", sensor.name, "1"], sensor_name=sensor.name) as context:
         assert sensor.evaluate_tick(context).skip_message

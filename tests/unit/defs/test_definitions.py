@@ -37,7 +37,7 @@ def test_every_job_executes_in_the_process_of_its_run(definitions: types.ModuleT
 
 def test_what_fixes_runs_by_itself_is_on_by_default(definitions: types.ModuleType) -> None:
     sensors = {sensor.name: sensor for sensor in definitions.defs.get_repository_def().sensor_defs}
-    assert set(sensors) == {"cancelled_jobs"}
+    assert set(sensors) == {"lost_retries", "cancelled_jobs"}
     assert {sensor.default_status for sensor in sensors.values()} == {dg.DefaultSensorStatus.RUNNING}
 
 

@@ -1,21 +1,31 @@
-"""What is left undone where no worker can do it: jobs of cancelled runs."""
+"""What is left undone where no worker and no daemon can do it: retries that were lost, and jobs of cancelled runs."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from dagster_shared import check
 
 from dagma.backends.backend import Backend
 from dagma.calls.leftover_jobs import find_leftover_jobs
+from dagma.execution.lost_retries import find_lost_retries
+from dagma.execution.sweep import sweep
+from dagma.execution.webserver import Webserver
 
-# How far the first evaluation looks back, and how far each one looks before the last.
-FIRST_LOOK = timedelta(hours=24)
-OVERLAP = timedelta(minutes=5)
-# When an evaluation settles nothing more: Dagster gives it up after 60 seconds, and begins the next beside it.
-SETTLING_SECONDS = 20.0
+
+@dg.sensor(
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Retries failed runs that Dagster could not retry because the code server did not answer.",
+)
+def lost_retries(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Launch the retries that were given up since the last evaluation."""
+    webserver = Webserver.from_environment()
+    return sweep(
+        context,
+        lambda since: find_lost_retries(context.instance, webserver, since),
+        nothing="No retry was lost.",
+    )
 
 
 @dg.sensor(
@@ -24,33 +34,12 @@ SETTLING_SECONDS = 20.0
     description="Stops the jobs of runs that were cancelled while no worker had them.",
 )
 def cancelled_jobs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Stop the jobs that were left since the last evaluation; where one is left or fails, the cursor stays.
-
-    Raises:
-        Exception: What stopping one of them raised, once the others are stopped.
-    """
-    started, deadline = datetime.now(UTC), time.monotonic() + SETTLING_SECONDS
-    since = datetime.fromisoformat(context.cursor) - OVERLAP if context.cursor else started - FIRST_LOOK
-    settled: list[str] = []
-    left: list[str] = []
-    errors: list[Exception] = []
-    for leftover in find_leftover_jobs(context.instance, lambda: _backend_of(context), since):
-        try:
-            became = leftover.settle() if time.monotonic() <= deadline else None
-        except Exception as error:  # noqa: BLE001 (the others are settled all the same)
-            errors.append(error)
-            continue
-        if became is None:
-            left.append(leftover.run_id)
-        else:
-            settled.append(became)
-    if errors:
-        raise errors[0]
-    if left:
-        settled.append(f"Left for the next evaluation: {', '.join(dict.fromkeys(left))}.")
-    else:
-        context.update_cursor(started.isoformat())
-    return dg.SkipReason(" ".join(settled) or "No cancelled run has left a job.")
+    """Stop the jobs that were left since the last evaluation."""
+    return sweep(
+        context,
+        lambda since: find_leftover_jobs(context.instance, lambda: _backend_of(context), since),
+        nothing="No cancelled run has left a job.",
+    )
 
 
 @contextmanager
