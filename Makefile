@@ -42,7 +42,7 @@ ps: ## Show the containers and their health
 logs: ## Follow the logs: make logs [s="SERVICE ..."]
 	@$(compose) logs --follow --tail 100 $${s:-}
 
-ask: ## Ask a flow through Dagster: make ask Q="..." | FILE=PATH [FLOW=NAME]
+ask: ## Ask a flow through Dagster: make ask Q="..." [FLOW=NAME]
 	@scripts/ask.sh
 
 example: ## Label a table of reviews with a flow, and print how many are right
@@ -54,7 +54,10 @@ flows-push: ## Bring flows/*.json to Langflow: make flows-push [FORCE=1]
 flows-pull: ## Bring flows edited in the canvas into flows/: make flows-pull [f="NAME"]
 	@$(compose) run --rm --no-deps --user "$$(ls -nd flows | awk '{print $$3 ":" $$4}')" --volume "$$PWD/flows:/pulled" flows-push dagma flows pull --dir /pulled -- $${f:+"$$f"}
 
-dev: .venv/ready ## The same without containers: Langflow, LLM and Dagster as local processes
+# What `make dev` starts by itself, each with packages of its own.
+dev_servers := $(if $(LANGFLOW_BASE_URL),,langflow $(if $(LLM_BASE_URL),,llm))
+
+dev: .venv/ready $(dev_servers:%=.dev/venvs/%/ready) ## The same without containers: Langflow, LLM and Dagster as local processes
 	@$(venv)/python -m dagma.dev
 
 test: .venv/ready ## Run every test, on containers of its own
@@ -83,3 +86,13 @@ clean: ## Delete containers AND DATA (asks first)
 
 .venv/ready: requirements-dev.txt docker/build-tools.txt pyproject.toml project/requirements.txt
 	@scripts/venv.sh
+
+.dev/venvs/%/ready: docker/%/requirements.txt | .venv/ready
+	@scripts/dev-venv.sh $*
+
+# The login provider of the gateway's tests. Where a proxy re-signs TLS, node trusts only what it is told to. Short retries:
+# without a network it says so after seconds.
+.dev/oidc-provider/ready: tests/oidc_provider/package-lock.json | .venv/ready
+	@$(strict); . scripts/env-file.sh; mkdir -p $(@D); cp tests/oidc_provider/package*.json $(@D); \
+	  NODE_EXTRA_CA_CERTS=$$(host_ca_bundle) $(venv)/npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund \
+	  --fetch-retries 3 --fetch-retry-mintimeout 1000 --fetch-retry-maxtimeout 3000; touch $@

@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
 """Draw the rooms of src/dagma and who imports whom: docs/pictures/rooms.svg, from the code's own imports.
 
-Usage: python3 scripts/rooms.py [--print]
+Usage: python3 scripts/rooms.py
 """
 
 import ast
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from html import escape
@@ -68,13 +67,6 @@ def floor_of(room: str) -> int:
     raise LookupError(f"{room} is on no floor. Add it to FLOORS in {Path(__file__).name}.")
 
 
-def lines_of(room: str) -> int:
-    """Count the lines of a room's files."""
-    folder = PACKAGE / room
-    files = folder.rglob("*.py") if folder.is_dir() else [folder.with_suffix(".py")]
-    return sum(len(file.read_text().splitlines()) for file in files)
-
-
 def direct(found: Edges) -> list[tuple[str, str]]:
     """Leave out what follows from others: where a room imports one that imports the third."""
     below: dict[str, set[str]] = {}
@@ -118,21 +110,10 @@ def svg() -> str:
         box = f'x="{x - BOX_WIDTH / 2:g}" y="{y - BOX_HEIGHT / 2:g}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}"'
         drawn += [
             f'<rect {box} rx="6" fill="#eef4f4" stroke="#577"/>',
-            f'<text x="{x:g}" y="{y - 3:g}" text-anchor="middle" font-weight="bold">{escape(room)}</text>',
-            f'<text x="{x:g}" y="{y + 15:g}" text-anchor="middle" fill="#555">{size_of(room)}</text>',
+            f'<text x="{x:g}" y="{y + 5:g}" text-anchor="middle" font-weight="bold">{escape(room)}</text>',
         ]
     return "\n".join([*drawn, "</svg>", ""])
 
 
-def size_of(room: str) -> str:
-    """Tell a room's size to the hundred, so that not every edit asks for another picture."""
-    lines = lines_of(room)
-    return f"about {round(lines, -2)} lines" if lines >= 100 else "under 100 lines"
-
-
 if __name__ == "__main__":
-    if "--print" in sys.argv:
-        for (one, other), count in sorted(edges().items()):
-            print(f"{one} -> {other}  {count}")
-    else:
-        PICTURE.write_text(svg())
+    PICTURE.write_text(svg())

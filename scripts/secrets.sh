@@ -145,10 +145,7 @@ write_project_secrets() {
   done
   for name in $names; do
     value=$(dotenv "$name" project/.env) || exit 1
-    if [ -f "$folder/$name" ] && [ "$(cat "$folder/$name")" = "$value" ]; then continue; fi
-    printf '%s' "$value" >"$folder/$name.new"
-    chmod 444 "$folder/$name.new"
-    mv -f "$folder/$name.new" "$folder/$name"
+    printf '%s' "$value" | put "$folder/$name"
   done
 }
 
@@ -177,17 +174,17 @@ copy_certificate() {
   mkdir -p "$1"
   # In a folder that only its owner can enter, and readable by the container's user.
   chmod 755 "$1"
-  copy_if_changed "$certificate" "$1/cert.pem"
-  copy_if_changed "$key" "$1/key.pem"
+  if [ -z "$certificate" ]; then
+    rm -f "$1/cert.pem" "$1/key.pem"
+  else
+    put "$1/cert.pem" <"$certificate"
+    put "$1/key.pem" <"$key"
+  fi
 }
 
-# copy_if_changed FROM TO: copy, or remove where FROM is empty.
-copy_if_changed() {
-  if [ -z "$1" ]; then
-    rm -f "$2"
-  elif ! [ "$(digest <"$1")" = "$(digest <"$2" 2>/dev/null)" ]; then
-    cat "$1" >"$2.new"
-    chmod 444 "$2.new"
-    mv -f "$2.new" "$2"
-  fi
+# put FILE: write standard input to a file that all can read, by a new one, where it differs.
+put() {
+  cat >"$1.new"
+  chmod 444 "$1.new"
+  if cmp -s "$1.new" "$1"; then rm -f "$1.new"; else mv -f "$1.new" "$1"; fi
 }

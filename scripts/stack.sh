@@ -17,6 +17,7 @@ start_stack() {
     start_red
     return
   fi
+  restart_red_code
   if ! docker compose up --detach --no-build --remove-orphans >.dev/logs/up.log 2>&1; then
     tail -n 20 .dev/logs/up.log >&2
     explain_unready
@@ -29,31 +30,23 @@ start_stack() {
 HAS_FAILED=' exited Exited ([1-9]'
 
 wait_for_services() {
-  local waiting service deadline=$((SECONDS + START_SECONDS))
+  local waiting deadline=$((SECONDS + START_SECONDS))
   while waiting=$(unready) && [ -n "$waiting" ]; do
     [ "$SECONDS" -lt "$deadline" ] || explain_unready
     # A one-shot that has ended with a failure is not started again, and waiting is no use.
     if grep -q "$HAS_FAILED" <<<"$waiting"; then explain_unready; fi
-    # Not every second: to ask takes the CPU that the services need to start.
-    [ $((SECONDS % 5)) -ne 0 ] || for service in project-code user-code; do
-      if grep -q "^$service running " <<<"$waiting"; then restart_red_code "$service"; fi
-    done
     sleep 1
   done
 }
 
-# restart_red_code SERVICE: a code server whose definitions did not load does not try others by itself, and those that are
-# current now were checked. Once: what they find in the stack, such as Langflow's flows, may keep them from loading too.
-RESTARTED=""
+# restart_red_code: a code server whose definitions did not load does not try others by itself.
 restart_red_code() {
-  local container
-  case $RESTARTED in *"$1"*) return ;; esac
-  container=$(docker ps --quiet --filter "label=com.docker.compose.project=$(setting COMPOSE_PROJECT_NAME dagma)" \
-    --filter "label=com.docker.compose.service=$1")
-  if docker inspect --format '{{json .State.Health.Log}}' "$container" | grep -q 'the code does not load'; then
-    RESTARTED="$RESTARTED $1"
-    docker restart "$container" >/dev/null
-  fi
+  local service red
+  for service in project-code user-code; do
+    red=$(docker ps --quiet --filter "label=com.docker.compose.project=$(setting COMPOSE_PROJECT_NAME dagma)" \
+      --filter "label=com.docker.compose.service=$service" --filter health=unhealthy --filter health=starting)
+    [ -z "$red" ] || docker restart "$red" >/dev/null
+  done
 }
 
 # start_red: start what can run although definitions don't load: the UI first of all, which shows them as red.
@@ -88,19 +81,10 @@ explain_unready() {
   [ -n "$failed" ] || unready >&2
   for service in ${failed:-$(unready | cut -d ' ' -f 1 | sort -u)}; do
     printf '\n--- last lines of %s\n' "$service" >&2
-    last_lines "$service" >&2
+    docker compose --ansi never logs --no-log-prefix --tail 15 "$service" >&2
   done
   [ -z "$failed" ] || die "${failed//$'\n'/ } failed" "do what the lines above say, then run make up again"
   die "not every service came up" "read the lines above, or: make logs s=SERVICE; then run make up again"
-}
-
-# last_lines SERVICE: the end of its log. A one-shot may have been started several times: of its last start only.
-last_lines() {
-  local since=1970-01-01T00:00:00Z
-  if unready | grep -q "^$1 exited "; then
-    since=$(docker inspect --format '{{.State.StartedAt}}' "$(docker compose ps --all --quiet "$1")")
-  fi
-  docker compose --ansi never logs --no-log-prefix --tail 15 --since "$since" "$1"
 }
 
 show_stack() {

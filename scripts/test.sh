@@ -12,7 +12,6 @@ mkdir -p .dev/logs
 
 . scripts/test-set-up.sh
 . scripts/ensure-chromium.sh
-. scripts/ensure-oidc-provider.sh
 
 # Pre-flight. No impact yet.
 tests=${TESTS:-tests/unit tests/contract tests/stack tests/browser}
@@ -23,7 +22,13 @@ case $tests in *browser*) check_chromium ;; esac
 trap stop_engine EXIT
 phase engine ensure_engine
 case $tests in *browser*) phase chromium ensure_chromium ;; esac
-case $tests in *browser* | *stack*) phase provider ensure_oidc_provider ;; esac
+case $tests in
+  *browser* | *stack*)
+    # The other tests can do without it.
+    make .dev/oidc-provider/ready >.dev/logs/oidc-provider.log 2>&1 ||
+      warn "npm could not install the login provider of the gateway's tests, so they will fail; read .dev/logs/oidc-provider.log"
+    ;;
+esac
 provide_test_images
 log "set-up: $PHASES"
 

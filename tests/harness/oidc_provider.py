@@ -80,7 +80,7 @@ class OidcProvider:
         Raises:
             ProviderMissingError: Its packages are not installed.
         """
-        if not (PACKAGES / "package-lock.json").exists():
+        if not (PACKAGES / "ready").exists():
             raise ProviderMissingError(
                 f"The login provider of the gateway's tests is not in {PACKAGES}. `make test` installs it from npm's "
                 "registry before the tests; .dev/logs/oidc-provider.log says why it could not."

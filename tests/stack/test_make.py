@@ -304,11 +304,9 @@ def test_a_flow_is_pulled_by_a_name_with_blanks_and_quotes(clone: Clone) -> None
 
 
 @pytest.mark.usefixtures("screen")
-def test_make_ask_takes_a_file_a_flow_and_any_text(clone: Clone) -> None:
+def test_make_ask_takes_a_flow_and_any_text(clone: Clone) -> None:
     question = """It's "sure" that $HOME costs $(echo 5)?"""
     assert clone.make("ask", f"Q={question}", "FLOW=echo").splitlines()[0] == question
-    (clone.folder / "my question.txt").write_text(f"{question}\n")
-    assert clone.make("ask", "FILE=my question.txt", "FLOW=echo").splitlines()[0] == question
 
 
 @pytest.mark.usefixtures("screen")

@@ -1,10 +1,8 @@
 """What restarts, dies or is cancelled, and what becomes of its runs, on the shipped stack."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 from harness.stack import Stack, wait_until
-from stack.conftest import ASSET, Dagster, retry_of, sleeping
+from stack.conftest import ASSET, Dagster, sleeping
 
 QUESTION = "What is the capital of France?"
 STEP_START = 'Started execution of step "langflow_run_flow".'
@@ -15,21 +13,6 @@ def launch_sleeping(dagster: Dagster, flow_id: str, seconds: float) -> str:
     run_id = dagster.launch(input_value="slept", flow_id=flow_id, tweaks=sleeping(seconds))
     wait_until("the step's start", lambda: STEP_START in dagster.messages(run_id), seconds=30)
     return run_id
-
-
-READY = "/tmp/ready-to-kill"  # noqa: S108 (in a container)
-# A worker has taken a task, and its run has not begun, for a few hundredths of a second.
-KILL_AT_THE_NEXT_TASK = f"""
-import os, pathlib, redis, signal
-from dagma.execution.celery_settings import result_backend_url
-backend = redis.Redis.from_url(result_backend_url())
-tasks = lambda: set(backend.keys("celery-task-meta-*"))
-known = tasks()
-pathlib.Path("{READY}").write_text("ready")
-while tasks() <= known:
-    pass
-os.kill(-1, signal.SIGKILL)
-"""
 
 
 @pytest.mark.parametrize("service", ["dagster-webserver", "dagster-daemon", "user-code", "worker", "redis"])
@@ -79,19 +62,6 @@ def test_a_run_that_no_worker_has_taken_is_canceled_and_never_executed(
     assert dagster.ask(flow_id=behave, input_value="next").metadata["answer"] == "next"
     assert dagster.status(run_id) == "CANCELED"
     assert STEP_START not in dagster.messages(run_id)
-
-
-def test_a_run_whose_worker_is_killed_while_it_starts_is_retried(stack: Stack, dagster: Dagster, behave: str) -> None:
-    with ThreadPoolExecutor(1) as killer:
-        killed = killer.submit(stack.kill, "worker", "timeout", "60", "python", "-c", KILL_AT_THE_NEXT_TASK)
-        is_ready = f"test -e {READY} && echo ready || true"
-        wait_until("the killer", lambda: stack.exec("worker", "sh", "-c", is_ready), seconds=30)
-        run_id = dagster.launch(input_value="started", flow_id=behave)
-        killed.result()
-
-    outcome = dagster.finish(retry_of(dagster, run_id))
-    assert (outcome.status, outcome.metadata["answer"]) == ("SUCCESS", "started")
-    assert any("was killed while it started the run" in message for message in dagster.messages(run_id))
 
 
 def test_more_workers_share_the_queue(stack: Stack, dagster: Dagster, behave: str) -> None:

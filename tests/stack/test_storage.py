@@ -1,7 +1,7 @@
 """Dagster's storage over kept connections, on a PostgreSQL of the stack's image."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import dagster as dg
 import pytest
@@ -13,7 +13,6 @@ from dagma.execution.storage import PostgresStorage
 SESSIONS = text("SELECT sum(sessions) FROM pg_stat_database WHERE datname = :name")
 CONNECTED = text("SELECT count(*) FROM pg_stat_activity WHERE datname = :name")
 TERMINATE = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name")
-TIMEOUT_MS = 1234
 DONE = 0
 
 
@@ -80,30 +79,10 @@ def test_statements_share_a_connection_and_so_do_instances(server: Server, stora
     assert (server.sessions(), server.connections()) == (before, 1)
 
 
-def optimized(storage: PostgresStorage) -> None:
-    for each in (storage.run_storage, storage.event_log_storage, storage.schedule_storage):
-        each.optimize_for_webserver(TIMEOUT_MS, pool_recycle=3600, max_overflow=20)
-
-
-@pytest.mark.parametrize("prepare", [lambda _: None, optimized], ids=["of a run", "of the webserver"])
-def test_connections_that_broke_are_replaced_before_they_are_used(
-    server: Server, storage: PostgresStorage, prepare: Callable[[PostgresStorage], None]
-) -> None:
-    prepare(storage)
+def test_connections_that_broke_are_replaced_before_they_are_used(server: Server, storage: PostgresStorage) -> None:
     use(storage)
     server.break_connections()
     use(storage)
-
-
-def test_the_webservers_statements_are_bounded_on_each_of_its_connections(
-    server: Server, storage: PostgresStorage
-) -> None:
-    use(storage)
-    optimized(storage)
-    for _ in range(2):
-        with storage.run_storage.connect() as connection:
-            assert connection.scalar(text("SHOW statement_timeout")) == f"{TIMEOUT_MS}ms"
-        server.break_connections()
 
 
 def test_a_forked_process_uses_connections_of_its_own(server: Server, storage: PostgresStorage) -> None:

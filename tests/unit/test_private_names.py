@@ -17,10 +17,7 @@ IMPORTED = {
         ["ConfigurableResourceFactoryResourceDefinition"],
         "annotates an override of get_resource_definition",
     ),
-    "dagster._core.events": (
-        ["EngineEventData", "JobFailureData", "RunFailureReason"],
-        "what a run's log and failure are made of",
-    ),
+    "dagster._core.events": (["EngineEventData"], "what a run's log is made of"),
     "dagster._core.execution.backfill": (
         ["BULK_ACTION_TERMINAL_STATUSES", "BulkActionStatus"],
         "to find backfills that go on, and those that have ended",
@@ -54,9 +51,8 @@ IMPORTED = {
     ),
     "dagster._core.workspace.context": (
         ["WorkspaceRequestContext"],
-        "what the webserver's resolvers ask for permission",
+        "what the webserver's resolvers work with",
     ),
-    "dagster._core.workspace.permissions": (["PermissionResult"], "what such a permission is"),
     "dagster._serdes": (["ConfigurableClassData"], "where an instance's class was configured"),
 }
 OVERRIDDEN = {

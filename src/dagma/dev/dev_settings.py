@@ -12,8 +12,8 @@ DEFAULT_DAGSTER_PORT = 3000
 """Where `dagma ask` looks for Dagster by itself."""
 
 
-class NotReadyError(Exception):
-    """Something on this machine keeps the processes from starting; the message says what, and the fix."""
+class DevError(Exception):
+    """Something keeps the processes from running; the message says what, and the fix."""
 
 
 @dataclass(frozen=True)
@@ -24,109 +24,63 @@ class Settings:
     """The repository."""
     state: Path
     """Databases, logs and secrets of this instance."""
-    dagster_port: int
-    langflow_port: int
-    llm_port: int
-    langflow_url: str | None
-    """A Langflow that runs already; None starts one."""
-    llm_url: str | None
-    """An OpenAI-compatible server to use instead of the local LLM; None starts that."""
-    llm_model: str
-    llm_api_key: str = field(repr=False)
+    ports: Mapping[str, int]
+    """Of what is started, by the variable that changes each."""
+    langflow_url: str
+    llm_url: str
+    """As Langflow reaches it."""
     secrets: Mapping[str, str] = field(repr=False)
     """The variables that Langflow's clients and users prove themselves with, by name."""
 
     @property
     def starts_langflow(self) -> bool:
         """Whether a Langflow of one's own is started."""
-        return self.langflow_url is None
+        return "LANGFLOW_PORT" in self.ports
 
     @property
     def starts_llm(self) -> bool:
         """Whether the local LLM is started: only a Langflow of one's own can be pointed at it."""
-        return self.starts_langflow and self.llm_url is None
-
-    @property
-    def logs(self) -> Path:
-        """Folder of the processes' output."""
-        return self.state / "logs"
-
-    @property
-    def langflow_data(self) -> Path:
-        """Folder of Langflow's database and files."""
-        return self.state / "langflow"
-
-    @property
-    def environments(self) -> Path:
-        """Folder of the virtual environments, which instances with a state of their own share."""
-        return self.root / ".dev" / "venvs"
-
-    def ports(self) -> dict[str, int]:
-        """List the ports that must be free, by the variable that changes each."""
-        wanted = {"DAGSTER_PORT": self.dagster_port}
-        if self.starts_langflow:
-            wanted["LANGFLOW_PORT"] = self.langflow_port
-        if self.starts_llm:
-            wanted["LLM_PORT"] = self.llm_port
-        return wanted
+        return "LLM_PORT" in self.ports
 
 
 def read_settings(root: Path, environment: Mapping[str, str]) -> Settings:
     """Read the settings of the repository at `root`; make the secrets on the first start.
 
     Raises:
-        NotReadyError: `root` is not the repository, a port is no number, or a server to use has no API key.
+        DevError: A port can't be used, or a server to use has no API key.
     """
-    if not (root / "docker" / "langflow" / "requirements.txt").is_file():
-        raise NotReadyError(f"{root} is not Dagma's repository: start from its root, with `make dev`")
     state = Path(environment.get("DAGMA_DEV_DIR") or root / ".dev").resolve()
-    langflow_url = environment.get("LANGFLOW_BASE_URL") or None
+    langflow_url = environment.get("LANGFLOW_BASE_URL", "").rstrip("/")
+    llm_url = environment.get("LLM_BASE_URL", "")
     if langflow_url and not environment.get("LANGFLOW_API_KEY"):
-        raise NotReadyError("LANGFLOW_BASE_URL is set and LANGFLOW_API_KEY is not: set the key of that server too")
+        raise DevError("LANGFLOW_BASE_URL is set and LANGFLOW_API_KEY is not: set the key of that server too")
+    ports = {"DAGSTER_PORT": _free_port(environment, "DAGSTER_PORT", DEFAULT_DAGSTER_PORT)}
+    if not langflow_url:
+        ports["LANGFLOW_PORT"] = _free_port(environment, "LANGFLOW_PORT", 7860)
+        if not llm_url:
+            ports["LLM_PORT"] = _free_port(environment, "LLM_PORT", 8080)
     return Settings(
         root=root,
         state=state,
-        dagster_port=_port(environment, "DAGSTER_PORT", DEFAULT_DAGSTER_PORT),
-        langflow_port=_port(environment, "LANGFLOW_PORT", 7860),
-        llm_port=_port(environment, "LLM_PORT", 8080),
-        langflow_url=langflow_url.rstrip("/") if langflow_url else None,
-        llm_url=environment.get("LLM_BASE_URL") or None,
-        llm_model=environment.get("LLM_MODEL") or "smollm2-135m",
-        llm_api_key=environment.get("LLM_API_KEY", ""),
+        ports=ports,
+        langflow_url=langflow_url or f"http://127.0.0.1:{ports['LANGFLOW_PORT']}",
+        # Not spelled 127.0.0.1, which Langflow rewrites to the host's address inside a container, as in a CI job.
+        llm_url=llm_url or f"http://127.1:{ports.get('LLM_PORT')}/v1",
         secrets={"LANGFLOW_API_KEY": environment["LANGFLOW_API_KEY"]} if langflow_url else _secrets(state / "env"),
     )
 
 
-def check_ports(settings: Settings) -> None:
-    """Look whether every port is free; Langflow would take the next one without a word.
-
-    Raises:
-        NotReadyError: One or more are taken, or two are the same.
-    """
-    wanted = settings.ports()
-    taken = [f"port {port} is in use: set {name} to another" for name, port in wanted.items() if not _is_free(port)]
-    if len(set(wanted.values())) < len(wanted):
-        taken.append(f"{', '.join(wanted)} must be different ports")
-    if taken:
-        raise NotReadyError("\n".join(taken))
-
-
-def _port(environment: Mapping[str, str], name: str, default: int) -> int:
-    text = environment.get(name) or str(default)
-    if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise NotReadyError(f"{name} must be a port from 1 to 65535, not {text!r}")
-    return int(text)
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        # Sockets of an instance that has just ended don't count; those that listen do.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+def _free_port(environment: Mapping[str, str], name: str, default: int) -> int:
+    """Read a port that nothing listens on; Langflow would take the next one without a word."""
+    word = environment.get(name) or str(default)
+    try:
+        with socket.socket() as probe:
+            # Sockets of an instance that has just ended don't count; those that listen do.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", int(word)))
+    except (OSError, OverflowError, ValueError) as error:
+        raise DevError(f"port {word} can't be used: {error}. Set {name} to another") from None
+    return int(word)
 
 
 def _secrets(path: Path) -> dict[str, str]:

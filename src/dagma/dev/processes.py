@@ -1,38 +1,25 @@
-"""Child processes that end together: where this process ends in any way but a kill, none of them is left running."""
+"""Child processes that end together, each with all that it started."""
 
 import os
 import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import requests
 
-class ChildEndedError(Exception):
-    """A process that should run has ended by itself; the message has the end of its output."""
-
-    def __init__(self, child: "Child", code: int) -> None:
-        super().__init__(f"{child.name} ended with exit code {code}; the end of {child.log}:\n{tail(child.log)}")
+from dagma.dev.dev_settings import DevError
 
 
-@dataclass(frozen=True)
-class Child:
-    """A running process and the file with its output."""
+class Processes:
+    """Processes started one by one and ended together.
 
-    name: str
-    process: "subprocess.Popen[bytes]"
-    log: Path
-
-
-class ProcessGroups:
-    """Processes started one by one and ended together, each with all of its own children.
-
-    Each leads a process group of its own, so that Ctrl-C in the terminal reaches this process alone, which then ends
-    the others in order, the last one first.
+    Each leads a session of its own, so that Ctrl-C in the terminal reaches this process alone, which then ends the
+    others, the last one first.
 
     Args:
         logs: Folder of the processes' output, one file per process, overwritten at each start.
@@ -42,7 +29,7 @@ class ProcessGroups:
     def __init__(self, logs: Path, grace: float = 15.0) -> None:
         self._logs = logs
         self._grace = grace
-        self._children: list[Child] = []
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
         self._logs.mkdir(parents=True, exist_ok=True)
@@ -50,9 +37,9 @@ class ProcessGroups:
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
         """Start a process in a folder, with these environment variables alone; its output goes to `<name>.log`."""
-        log = self._logs / f"{name}.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(  # noqa: S603 - the commands are this package's own
+        folder.mkdir(parents=True, exist_ok=True)
+        with self._log(name).open("wb") as output:
+            self._running[name] = subprocess.Popen(  # noqa: S603 - the commands are this package's own
                 command,
                 env=dict(environment),
                 cwd=folder,
@@ -61,69 +48,56 @@ class ProcessGroups:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._children.append(Child(name, process, log))
 
-    def run(
-        self,
-        name: str,
-        command: Sequence[str],
-        environment: Mapping[str, str],
-        folder: Path,
-        pause: Callable[[float], None],
-    ) -> None:
-        """Start a process and wait for its end; `pause` waits the seconds it is given, and may raise.
+    def wait_for(self, name: str, url: str, seconds: float) -> None:
+        """Wait until a process answers.
 
         Raises:
-            ChildEndedError: Its exit code is not 0.
+            DevError: A process has ended, or this one does not answer in time.
         """
-        self.start(name, command, environment, folder)
-        child = self._children[-1]
-        while (code := child.process.poll()) is None:
-            pause(0.1)
-        self._children.remove(child)
-        if code:
-            raise ChildEndedError(child, code)
+        print(f"{name} ...", flush=True)
+        started = time.monotonic()
+        with requests.Session() as session:
+            session.trust_env = False  # no proxy on the way to one's own machine
+            while time.monotonic() - started < seconds:
+                self.check()
+                with suppress(requests.RequestException):
+                    if session.get(url, timeout=5).ok:
+                        print(f"{name} is ready after {time.monotonic() - started:.0f} s", flush=True)
+                        return
+                time.sleep(0.5)
+        raise DevError(f"{name} did not answer within {seconds:.0f} s: see {self._log(name)}")
 
     def check(self) -> None:
         """Look whether all processes run.
 
         Raises:
-            ChildEndedError: One has ended.
+            DevError: One has ended by itself; with the end of its output.
         """
-        for child in self._children:
-            if (code := child.process.poll()) is not None:
-                raise ChildEndedError(child, code)
+        for name, process in self._running.items():
+            if (code := process.poll()) is not None:
+                with self._log(name).open(encoding="utf-8", errors="replace") as log:
+                    end = "".join(deque(log, maxlen=20))
+                raise DevError(f"{name} ended with exit code {code}; the end of {self._log(name)}:\n{end}")
 
     def __exit__(self, *_: object) -> None:
         """End every process and all that they started, by force after the grace period."""
-        for child in reversed(self._children):
-            _signal_group(child, signal.SIGTERM)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # somebody who asks twice does not want half of them left
+        for process in reversed(self._running.values()):
+            _signal_group(process, signal.SIGTERM)
         deadline = time.monotonic() + self._grace
-        while time.monotonic() < deadline and any(map(_group_lives, self._children)):
-            time.sleep(0.05)
-        for child in self._children:
+        for process in self._running.values():
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
             # The group may outlive its leader.
-            _signal_group(child, signal.SIGKILL)
-            child.process.wait()
-        self._children.clear()
+            _signal_group(process, signal.SIGKILL)
+            process.wait()
+
+    def _log(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
 
 
-def tail(path: Path, lines: int = 20) -> str:
-    """Read the last lines of a log, each cut after 400 characters; empty where there is no file."""
-    with suppress(FileNotFoundError), path.open(encoding="utf-8", errors="replace") as log:
-        return "\n".join(line.rstrip()[:400] for line in deque(log, maxlen=lines))
-    return ""
-
-
-def _signal_group(child: Child, number: signal.Signals) -> None:
+def _signal_group(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.process.pid, number)
-
-
-def _group_lives(child: Child) -> bool:
-    child.process.poll()  # reaps the leader, which would otherwise keep its group alive as a zombie
-    try:
-        os.killpg(child.process.pid, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
+        os.killpg(process.pid, number)

@@ -9,20 +9,19 @@ import dagster as dg
 from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
 from dagster._core.storage.tags import REPORTING_USER_TAG
 from dagster._core.workspace.context import WorkspaceRequestContext
-from dagster._core.workspace.permissions import PermissionResult
 from graphene import Schema
 from graphql import GraphQLError, GraphQLResolveInfo
 from typing_extensions import override
 
 from dagma.execution.askers import Asker
-from dagma.execution.roles import MUTATIONS, PERMISSIONS
+from dagma.execution.roles import MUTATIONS, Role
 from dagma.principal_tag import PRINCIPAL_TAG
 
 logger = logging.getLogger(__name__)
 
 
 class AskedRequest(WorkspaceRequestContext):
-    """What Dagster's resolvers work with, with the permissions of whoever asks.
+    """What Dagster's resolvers work with: Dagster's own read-only view of it where a viewer asks.
 
     Attributes:
         asker: Who asks; None for the stack itself.
@@ -37,28 +36,10 @@ class AskedRequest(WorkspaceRequestContext):
             process_context=context.process_context,
             version=context.version,
             source=context.source,
-            read_only=context.read_only,
+            read_only=context.read_only or (asker is not None and asker.role < Role.EDITOR),
         )
         self.asker = asker
         self.is_refused = False
-
-    @property
-    @override
-    def permissions(self) -> Mapping[str, PermissionResult]:
-        return self._of_asker(super().permissions)
-
-    @override
-    def permissions_for_location(self, *, location_name: str) -> Mapping[str, PermissionResult]:
-        return self._of_asker(super().permissions_for_location(location_name=location_name))
-
-    def _of_asker(self, permissions: Mapping[str, PermissionResult]) -> dict[str, PermissionResult]:
-        return {name: self._result(name, result) for name, result in permissions.items()}
-
-    def _result(self, name: str, result: PermissionResult) -> PermissionResult:
-        if self.asker is None or not result.enabled:
-            return result
-        reason = self.asker.refusal("This", PERMISSIONS.get(name))
-        return PermissionResult(enabled=reason is None, disabled_reason=reason)
 
     @override
     def get_viewer_tags(self) -> dict[str, str]:

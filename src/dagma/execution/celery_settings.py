@@ -1,13 +1,6 @@
-"""What the launcher, the workers and the health checks must agree on about Celery."""
+"""What the launcher and the workers must agree on about Celery, beside CELERY_BROKER_URL and CELERY_RESULT_BACKEND."""
 
-import tempfile
-from pathlib import Path
 from typing import Any
-
-from dagma import environment
-
-READY_FILE = Path(tempfile.gettempdir()) / "dagma-worker-ready"
-"""Written by a worker that has started. In a container it is gone when the worker starts again."""
 
 CELERY_SETTINGS: dict[str, Any] = {
     "task_default_queue": "dagster",
@@ -41,13 +34,3 @@ CELERY_SETTINGS: dict[str, Any] = {
     "redis_socket_connect_timeout": 5,
     "redis_retry_on_timeout": True,
 }
-
-
-def broker_url() -> str | None:
-    """Read where the broker is: `CELERY_BROKER_URL`, or the file that `CELERY_BROKER_URL_FILE` names."""
-    return environment.text("CELERY_BROKER_URL")
-
-
-def result_backend_url() -> str | None:
-    """Read where results are kept: `CELERY_RESULT_BACKEND`, or the file that `CELERY_RESULT_BACKEND_FILE` names."""
-    return environment.text("CELERY_RESULT_BACKEND")

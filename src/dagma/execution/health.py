@@ -14,26 +14,14 @@ from collections.abc import Callable
 from functools import partial
 
 from dagma import environment
-from dagma.execution.celery_settings import READY_FILE, broker_url
 from dagma.execution.outbound_routes import HEALTH, OPEN, WAY_OUT
 
 TIMEOUT_SECONDS = 5
 
-# The daemons that dagster.yaml switches on. A unit test compares them with what Dagster requires of that file.
-REQUIRED_DAEMONS = frozenset(
-    {
-        "SENSOR",
-        "BACKFILL",
-        "SCHEDULER",
-        "QUEUED_RUN_COORDINATOR",
-        "MONITORING",
-        "EVENT_LOG_CONSUMER",
-        "ASSET",
-        "FRESHNESS_DAEMON",
-    }
-)
-# Seconds. Daemons write one every 30 s, and each may be busy for a while.
+DAEMONS = 8
+"""How many dagster.yaml switches on. A unit test asks Dagster."""
 HEARTBEAT_TOLERANCE_SECONDS = 120
+"""Daemons write one every 30 s, and each may be busy for a while."""
 
 
 class UnhealthyError(Exception):
@@ -71,16 +59,11 @@ def check_code(host: str = "127.0.0.1", port: int = 4000) -> str:
     The request and the answer are read as bytes, since Dagster's own stubs import all of Dagster.
 
     Raises:
-        UnhealthyError: The server does not serve, or its code does not load.
+        UnhealthyError: The code does not load.
     """
     import grpc
-    from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     with grpc.insecure_channel(f"{host}:{port}") as channel:
-        health = health_pb2_grpc.HealthStub(channel)
-        status = health.Check(health_pb2.HealthCheckRequest(service="DagsterApi"), timeout=TIMEOUT_SECONDS).status
-        if status != health_pb2.HealthCheckResponse.SERVING:
-            raise UnhealthyError(f"the code server says {health_pb2.HealthCheckResponse.ServingStatus.Name(status)}")
         list_repositories = channel.unary_unary("/api.DagsterApi/ListRepositories")
         answer: bytes = list_repositories(b"", timeout=TIMEOUT_SECONDS)
     if b'"__class__": "ListRepositoriesResponse"' not in answer:
@@ -89,21 +72,16 @@ def check_code(host: str = "127.0.0.1", port: int = 4000) -> str:
 
 
 def check_daemon() -> str:
-    """Read the daemons' heartbeats from the database, as `dagster-daemon liveness-check` does.
+    """Count the daemons' heartbeats in the database, as `dagster-daemon liveness-check` does.
 
     Raises:
         UnhealthyError: A daemon has not written one for `HEARTBEAT_TOLERANCE_SECONDS`.
     """
-    heartbeats = dict(query_database("SELECT daemon_type, extract(epoch FROM timestamp) FROM daemon_heartbeats"))
-    now = time.time()
-    late = {
-        daemon: f"{now - float(heartbeats[daemon]):.0f} s ago" if daemon in heartbeats else "never"
-        for daemon in sorted(REQUIRED_DAEMONS)
-        if now - float(heartbeats.get(daemon, 0)) > HEARTBEAT_TOLERANCE_SECONDS
-    }
-    if late:
-        raise UnhealthyError("no heartbeat of " + ", ".join(f"{daemon} (last: {age})" for daemon, age in late.items()))
-    return f"{len(REQUIRED_DAEMONS)} daemons have a heartbeat"
+    heartbeats = query_database("SELECT daemon_type, extract(epoch FROM timestamp) FROM daemon_heartbeats")
+    fresh = sum(time.time() - float(written) < HEARTBEAT_TOLERANCE_SECONDS for _daemon, written in heartbeats)
+    if fresh < DAEMONS:
+        raise UnhealthyError(f"of {DAEMONS} daemons {fresh} have written a heartbeat lately")
+    return f"{fresh} daemons have a heartbeat"
 
 
 def check_worker() -> str:
@@ -114,15 +92,13 @@ def check_worker() -> str:
     Raises:
         UnhealthyError: The worker does not answer.
     """
-    if not READY_FILE.exists():
-        raise UnhealthyError("the worker has not started yet")
     from kombu.connection import Connection
     from kombu.pidbox import Mailbox
 
     query_database("SELECT 1")
     node = f"celery@{socket.gethostname()}"
     limits = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
-    with Connection(broker_url(), transport_options=limits) as broker:
+    with Connection(environment.text("CELERY_BROKER_URL"), transport_options=limits) as broker:
         control = Mailbox("celery", type="fanout", accept=["json"], serializer="json")(broker)
         if not control.call([node], "ping", timeout=TIMEOUT_SECONDS):
             raise UnhealthyError(f"worker {node} does not answer over the broker")

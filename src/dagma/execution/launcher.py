@@ -1,17 +1,22 @@
 """Dagster's Celery run launcher, with a cancel that cancels and a health check that finds dead workers."""
 
+import time
+
 from celery.canvas import Signature
+from celery.states import PENDING, READY_STATES
 from dagster import DagsterRun, DagsterRunStatus
 from dagster._config.config_schema import UserConfigSchema
 from dagster._core.events import EngineEventData
 from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 from dagster._serdes import ConfigurableClassData
 from dagster_celery import launcher as dagster_celery_launcher
-from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG, DAGSTER_CELERY_TASK_ID_TAG
+from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 from typing_extensions import override
 
-from dagma.execution.celery_settings import CELERY_SETTINGS, broker_url, result_backend_url
-from dagma.execution.worker_roll_call import BROKER_ERRORS, Presence, RollCall
+from dagma import environment
+from dagma.execution import signs_of_life
+from dagma.execution.celery_settings import CELERY_SETTINGS
+from dagma.execution.signs_of_life import BROKER_ERRORS, LIFE_SECONDS
 
 
 class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
@@ -21,12 +26,13 @@ class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
         """Configure the launcher by the environment, as the workers are."""
         super().__init__(
             default_queue=CELERY_SETTINGS["task_default_queue"],
-            broker=broker_url(),
-            backend=result_backend_url(),
+            broker=environment.text("CELERY_BROKER_URL"),
+            backend=environment.text("CELERY_RESULT_BACKEND"),
             config_source=CELERY_SETTINGS,
             inst_data=inst_data,
         )
-        self._roll_call = RollCall(self.celery)
+        self._away_at = float("-inf")
+        """When the result backend could last not be reached, in monotonic seconds."""
 
     @override
     @classmethod
@@ -38,16 +44,9 @@ class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
         """Send the run's task to the one queue that the workers serve, under the run's own id.
 
         The id is known, and stored as a tag, before the task is sent: no crash in between leaves a run whose task
-        can't be found. In a queue that its tags name the run would wait for a worker that there is not, in a slot.
+        can't be found. A queue that its tags name is ignored: the run would wait there for a worker that there is not.
         """
         queue = self.default_queue
-        if (asked := run.tags.get(DAGSTER_CELERY_QUEUE_TAG, queue)) != queue:
-            self._instance.report_engine_event(
-                f"The tag {DAGSTER_CELERY_QUEUE_TAG} is ignored: it names the queue {asked[:100]!r}, and the workers "
-                f"serve {queue!r} only. Remove the tag.",
-                run,
-                cls=type(self),
-            )
         self._instance.add_run_tags(run.run_id, {DAGSTER_CELERY_TASK_ID_TAG: run.run_id})
         task_signature.apply_async(
             task_id=run.run_id,
@@ -66,6 +65,8 @@ class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
     def terminate(self, run_id: str) -> bool:
         """Cancel a run, wherever its task is: waiting in the broker, in a worker, or gone with its worker.
 
+        Where no worker confirms the cancel, run monitoring marks the run as canceled after a while.
+
         Returns:
             False when there is no such run or it has ended, else True.
         """
@@ -77,7 +78,7 @@ class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
         try:
             is_gone = self._interrupt(run)
         except BROKER_ERRORS as error:
-            self._report_unconfirmed_cancel(run, f"the broker can't be reached: {error}")
+            self._instance.report_engine_event(f"No worker is told of the cancel: {error}", run, cls=type(self))
             return True
         if is_gone:
             self._instance.report_run_canceled(run, "No worker has the run: nothing is left to interrupt.")
@@ -86,59 +87,45 @@ class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
     def _interrupt(self, run: DagsterRun) -> bool:
         """Interrupt the run's task; True when no worker has it, so that none will report the end."""
         task_id = task_id_of(run)
-        if run.status is not DagsterRunStatus.STARTED:
-            # Revoked first and looked at afterwards: no worker starts it in between.
-            self._roll_call.interrupt(task_id)
-            return self._roll_call.state_of(task_id).name == "PENDING"
-        task = self._roll_call.state_of(task_id)
-        # Asked before the interrupt, since a worker forgets an interrupted task while the run still cleans up.
-        presence = Presence.ABSENT if task.is_finished else self._roll_call.find(task_id, task.hostname)
-        self._roll_call.interrupt(task_id)
-        if presence not in (Presence.PRESENT, Presence.ABSENT):
-            self._report_unconfirmed_cancel(run, presence.value)
-        return presence is Presence.ABSENT
-
-    def _report_unconfirmed_cancel(self, run: DagsterRun, cause: str) -> None:
-        self._instance.report_engine_event(
-            f"No worker has confirmed the cancel: {cause}. Run monitoring marks the run as canceled after "
-            f"{self._instance.run_monitoring_cancel_timeout_seconds} s, unless it ends before.",
-            run,
-            cls=type(self),
-        )
+        # Looked at before the interrupt, which ends the task while the run still cleans up.
+        is_alive = self._state(task_id) not in READY_STATES and signs_of_life.is_given(self.celery, task_id)
+        self.celery.control.revoke(task_id, terminate=True, signal="SIGTERM")
+        if run.status is DagsterRunStatus.STARTED:
+            return not is_alive
+        # Looked at once it is revoked: no worker starts it in between.
+        return self._state(task_id) == PENDING
 
     @override
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """Say whether the worker of a started run still executes it.
 
-        Dagster fails a run on every answer but RUNNING and SUCCESS, UNKNOWN included. So what can't be known yet (the
-        broker is away, an answer is late) is RUNNING, with the reason; and a task that ended while its run did not is
-        FAILED, also where the task itself succeeded. (Dagster reads the run's status again before it acts.)
+        Dagster fails a run on every answer but RUNNING and SUCCESS, UNKNOWN included. So what can't be known (the
+        result backend is away, or was, and workers need time to find it again) is RUNNING; and a task that ended while
+        its run did not is FAILED, also where the task succeeded. (Dagster reads the run's status again before it acts.)
         """
         task_id = task_id_of(run)
         try:
-            task = self._roll_call.state_of(task_id)
+            state = self._state(task_id)
+            is_alive = signs_of_life.is_given(self.celery, task_id)
         except BROKER_ERRORS as error:
+            self._away_at = time.monotonic()
             return CheckRunHealthResult(WorkerStatus.RUNNING, f"Can't ask: the result backend is away ({error}).")
-        if task.is_finished:
+        if state in READY_STATES:
             return CheckRunHealthResult(
-                WorkerStatus.FAILED, f"The Celery task ended ({task.name}), and the run did not report its end."
+                WorkerStatus.FAILED, f"The Celery task ended ({state}), and the run did not report its end."
             )
-        presence = self._roll_call.find(task_id, task.hostname)
-        alive = presence not in (Presence.ABSENT, Presence.LOST)
-        return CheckRunHealthResult(
-            WorkerStatus.RUNNING if alive else WorkerStatus.FAILED,
-            f"Worker {task.hostname or 'unknown'}: {presence.value}.",
-            run_worker_id=task.hostname,
-        )
+        if is_alive or time.monotonic() < self._away_at + LIFE_SECONDS:
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
+        return CheckRunHealthResult(WorkerStatus.FAILED, "Its worker was restarted, or gives no sign of life.")
 
-    @override
-    def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
-        task_id = task_id_of(run)
-        try:
-            task = self._roll_call.state_of(task_id)
-        except BROKER_ERRORS as error:
-            return f"Celery task {task_id}: the result backend can't be reached ({error})."
-        return f"Celery task {task_id}: {task.name}, worker {task.hostname or 'unknown'}."
+    def _state(self, task_id: str) -> str:
+        """Read Celery's word for a task's state; PENDING also for a task that it knows nothing of.
+
+        Raises:
+            BROKER_ERRORS: The result backend can't be reached.
+        """
+        state: str = self.celery.backend.get_task_meta(task_id, cache=False)["status"]
+        return state
 
 
 def task_id_of(run: DagsterRun) -> str:

@@ -1,7 +1,7 @@
-"""Who may do what in Dagster: the role that each mutation, permission and route of its webserver takes.
+"""Who may do what in Dagster: the role that each mutation and route of its webserver takes.
 
 What stands in none of these tables is refused to everybody who comes through the gateway, so that a new version of
-Dagster gives nobody a right that it did not have before. `docs/roles.md` shows them.
+Dagster gives nobody a right that it did not have before.
 """
 
 from collections.abc import Iterable, Mapping
@@ -57,26 +57,6 @@ MUTATIONS = _by_name(
     }
 )
 """By the name of a field of the type `Mutation` in Dagster's GraphQL schema."""
-
-PERMISSIONS = _by_name(
-    {
-        Role.EDITOR: (
-            *("launch_pipeline_execution", "launch_pipeline_reexecution", "terminate_pipeline_execution"),
-            *("launch_partition_backfill", "cancel_partition_backfill"),
-            *("start_schedule", "stop_running_schedule", "schedule_dry_run"),
-            *("edit_sensor", "sensor_dry_run", "update_sensor_cursor"),
-            # Of the two mutations that it stands for, one is an admin's.
-            "edit_dynamic_partitions",
-            "report_runless_asset_events",
-        ),
-        Role.ADMIN: (
-            *("delete_pipeline_run", "wipe_assets"),
-            *("reload_repository_location", "reload_workspace", "refresh_component_state"),
-            *("edit_app_managed_components", "edit_concurrency_limit", "toggle_auto_materialize"),
-        ),
-    }
-)
-"""By Dagster's own name of a permission: its pages gray out the buttons of what a permission does not allow."""
 
 ROUTES = _by_name(
     {

@@ -419,17 +419,11 @@ def _text(response: requests.Response) -> str:
 
 
 def _why_not(error: OSError) -> str:
-    said = str(error)
-    for sign, reason in (
-        ("NameResolutionError", "there is no host of that name"),
-        ("Connection refused", "nothing listens there"),
-        ("No route to host", "there is no route to it"),
-        ("TLS CA certificate bundle", "the file of CAs that SSL_CERT_FILE or REQUESTS_CA_BUNDLE names is not there"),
-    ):
-        if sign in said:
-            return reason
     if isinstance(error, requests.exceptions.SSLError):
         return "its certificate can't be verified (name the file of its CA in SSL_CERT_FILE)"
     if isinstance(error, requests.Timeout):
         return "it was silent for too long"
-    return "the connection failed"
+    if not isinstance(error, requests.RequestException):
+        return str(error)  # such as a file of CAs that is not there
+    reason = re.search(r"\[Errno -?\d+\] ([\w ]+)", str(error))
+    return reason[1] if reason else "the connection failed"

@@ -11,9 +11,6 @@ It imports the built-in definitions once, before it forks the processes that exe
 is imported by each process, with the first of its runs: after an edit other processes take their place
 (`dagma.execution.pool_renewal`). Definitions that don't load keep no worker from starting: their runs fail, for that
 cause.
-
-A worker that starts again after it was killed fails the runs that it had only begun to start. Dagster asks after the
-workers of started runs, and would give these up after `start_timeout_seconds`.
 """
 
 import importlib
@@ -24,27 +21,23 @@ import threading
 import time
 from typing import Any
 
-import dagster as dg
 from celery import Celery
-from celery.signals import task_postrun, worker_ready, worker_shutting_down
+from celery.signals import task_postrun, task_prerun, worker_ready, worker_shutting_down
 from celery.worker import state
-from dagster._core.events import JobFailureData, RunFailureReason
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task
 
 from dagma import environment
-from dagma.execution.celery_settings import CELERY_SETTINGS, READY_FILE, broker_url, result_backend_url
-from dagma.execution.launcher import task_id_of
+from dagma.execution import signs_of_life
+from dagma.execution.celery_settings import CELERY_SETTINGS
 from dagma.execution.load_errors import describe
 from dagma.execution.pool_renewal import PoolRenewal
-from dagma.execution.worker_roll_call import BROKER_ERRORS, RollCall
 from dagma.ledger.prices import Prices
 
 logger = logging.getLogger(__name__)
 
 BUILT_IN = "dagma.definitions"
 DEFAULT_GRACE_SECONDS = 45.0
-CLEAN_UP_SECONDS = 15.0
 
 
 def import_definitions() -> None:
@@ -59,7 +52,7 @@ def import_definitions() -> None:
 
 
 def grace_seconds() -> float:
-    """Read how long a stopping worker goes on: less than the container's stop_grace_period, by `CLEAN_UP_SECONDS`."""
+    """Read how long a stopping worker goes on: less than the container's stop_grace_period, by 15 s to clean up."""
     try:
         return environment.positive_number("DAGMA_WORKER_GRACE_SECONDS", default=DEFAULT_GRACE_SECONDS)
     except environment.SettingError as error:
@@ -73,27 +66,33 @@ import_definitions()
 Prices().warm_up()
 
 
-app: Celery = make_app({"broker": broker_url(), "backend": result_backend_url(), "config_source": CELERY_SETTINGS})
+app: Celery = make_app(
+    {
+        "broker": environment.text("CELERY_BROKER_URL"),
+        "backend": environment.text("CELERY_RESULT_BACKEND"),
+        "config_source": CELERY_SETTINGS,
+    }
+)
 app.steps["consumer"].add(PoolRenewal)
 execute_job = create_execute_job_task(app)
 
 
-def mark_ready(**_: Any) -> None:
-    """Tell the health check that this worker can be asked."""
-    READY_FILE.touch()
+def give_sign(task_id: str, task: Any, **_: Any) -> None:
+    """Give the first sign of life of a run, before it begins."""
+    signs_of_life.give(app, task_id, task.request.hostname)
 
 
-def drain(sender: str, **_: Any) -> None:
+def give_signs(sender: Any, **_: Any) -> None:
+    """Give signs of life of this worker's runs from now on. In a thread, which goes on while the worker shuts down."""
+    threading.Thread(target=signs_of_life.keep_giving, args=(app, sender.hostname), name="signs", daemon=True).start()
+
+
+def drain(**_: Any) -> None:
     """Start the grace period. In a thread, since this is called inside a signal handler."""
-    threading.Thread(target=_drain, args=(sender,), name="drain", daemon=True).start()
+    threading.Thread(target=_drain, name="drain", daemon=True).start()
 
 
-def _drain(hostname: str) -> None:
-    roll_call = RollCall(app)
-    try:
-        roll_call.mark_draining(hostname, seconds=GRACE_SECONDS + CLEAN_UP_SECONDS)
-    except BROKER_ERRORS as error:
-        logger.warning("Shutting down unannounced, the result backend is away: %s", error)
+def _drain() -> None:
     time.sleep(GRACE_SECONDS)
     for request in list(state.active_requests):
         logger.warning("Interrupting run %s: the worker's grace period is over.", request.id)
@@ -105,41 +104,7 @@ def obey_sigterm(**_: Any) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def report_abandoned(sender: Any, **_: Any) -> None:
-    """Look for runs that this worker had taken when it was killed. In a thread, so that no new run waits for it."""
-    threading.Thread(target=_report_abandoned, args=(sender.hostname,), name="abandoned", daemon=True).start()
-
-
-def _report_abandoned(hostname: str) -> None:
-    roll_call = RollCall(app)
-    try:
-        with dg.DagsterInstance.get() as instance:
-            for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING])):
-                if _is_abandoned(instance, run, roll_call, hostname):
-                    instance.report_run_failed(
-                        run,
-                        f"Worker {hostname} was killed while it started the run.",
-                        JobFailureData(error=None, failure_reason=RunFailureReason.UNEXPECTED_TERMINATION),
-                    )
-    except Exception:
-        # Dagster gives such runs up after its own time-out: this is only sooner.
-        logger.exception("Could not look for runs that were abandoned.")
-
-
-def _is_abandoned(instance: dg.DagsterInstance, run: dg.DagsterRun, roll_call: RollCall, hostname: str) -> bool:
-    """Tell whether this worker began with a run that it does not have any more."""
-    task_id = task_id_of(run)
-    if roll_call.state_of(task_id).hostname != hostname:
-        return False
-    # Asked in this order: what the worker has taken since was in its books before its task's state said so, and what
-    # has left the books since has a run that is not starting any more.
-    if any(request.id == task_id for request in [*state.reserved_requests, *state.active_requests]):
-        return False
-    now = instance.get_run_by_id(run.run_id)
-    return now is not None and now.status is dg.DagsterRunStatus.STARTING
-
-
-worker_ready.connect(mark_ready)
-worker_ready.connect(report_abandoned)
+worker_ready.connect(give_signs)
+task_prerun.connect(give_sign)
 worker_shutting_down.connect(drain)
 task_postrun.connect(obey_sigterm)

@@ -290,9 +290,9 @@ def test_a_wait_that_is_no_number_is_refused(capsys: pytest.CaptureFixture[str])
     [
         ("127.0.0.1:3000", "DAGSTER_WEBSERVER_URL is '127.0.0.1:3000', which is no address"),
         ("http://[", "which is no address"),
-        ("http://127.0.0.1:9", "at http://127.0.0.1:9 does not answer: nothing listens there"),
+        ("http://127.0.0.1:9", "at http://127.0.0.1:9 does not answer: Connection refused"),
         ("http://me:hidden@127.0.0.1:9", "at http://127.0.0.1:9 does not answer"),
-        ("http://no-such-host.invalid", "there is no host of that name"),
+        ("http://no-such-host.invalid", "at http://no-such-host.invalid does not answer"),
     ],
 )
 def test_a_wrong_address_of_the_webserver_is_one_line(

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,8 +7,7 @@ from unit.scripts.compose import ROOT, SERVICES
 
 from dagma.dev import commands
 from dagma.dev.__main__ import screen
-from dagma.dev.dev_settings import NotReadyError, Settings, read_settings
-from dagma.dev.start import ensure_environment
+from dagma.dev.dev_settings import Settings, read_settings
 from dagma.flows import ASSISTANT
 
 # What decides which web page may call Langflow, who runs code in it, and what is cut.
@@ -29,22 +29,27 @@ CHOICES = [
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    for name in ("langflow", "llm"):
-        (tmp_path / "docker" / name).mkdir(parents=True)
-        (tmp_path / "docker" / name / "requirements.txt").write_text(f"{name}==1\n")
-    return tmp_path
-
-
-@pytest.fixture
-def settings(root: Path) -> Settings:
-    return read_settings(root, {"LLM_MODEL": "some-model"})
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "docker-compose.yml").symlink_to(ROOT / "docker-compose.yml")
+    return Settings(
+        root=tmp_path,
+        state=tmp_path / ".dev",
+        ports={"DAGSTER_PORT": 3000, "LANGFLOW_PORT": 7860, "LLM_PORT": 8080},
+        langflow_url="http://127.0.0.1:7860",
+        llm_url="http://127.1:8080/v1",
+        secrets={
+            "LANGFLOW_API_KEY": "sk-1",
+            "LANGFLOW_SECRET_KEY": "key",
+            "LANGFLOW_SUPERUSER": "admin",
+            "LANGFLOW_SUPERUSER_PASSWORD": "password-1",
+        },
+    )
 
 
 def test_bytecode_is_written_and_our_packages_stay_out(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
-    for _, environment in (commands.llm(settings, Path("python")), commands.langflow(settings, Path("python"))):
+    for _, environment in (commands.llm(settings), commands.langflow(settings)):
         assert "PYTHONDONTWRITEBYTECODE" not in environment
         assert "/somewhere" not in environment.get("PYTHONPATH", "")
 
@@ -52,23 +57,25 @@ def test_bytecode_is_written_and_our_packages_stay_out(settings: Settings, monke
 def test_langflow_is_started_as_the_stack_starts_it(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in CHOICES:
         monkeypatch.delenv(name, raising=False)
-    _, environment = commands.langflow(settings, Path("python"))
+    _, environment = commands.langflow(settings)
     in_the_stack = SERVICES["langflow"]["environment"]
     for name in CHOICES:
         assert environment[name] == re.sub(r"\$\{\w+:-(.*)\}", r"\1", in_the_stack[name]), name
+    assert "127.1" in environment["NO_PROXY"].split(","), "of this machine, and not of the stack"
+    assert environment["LANGFLOW_DATABASE_URL"].startswith("sqlite:")
     assert environment["PYTHONPATH"] == str(settings.root / "docker" / "langflow" / "python")
     assert (ROOT / "docker" / "langflow" / "python" / "sitecustomize.py").is_file()
 
 
 def test_who_starts_it_may_choose_otherwise(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LANGFLOW_BLOCK_CODE_INTERPRETER_COMPONENTS", "false")
-    _, environment = commands.langflow(settings, Path("python"))
+    _, environment = commands.langflow(settings)
     assert environment["LANGFLOW_BLOCK_CODE_INTERPRETER_COMPONENTS"] == "false"
 
 
 def test_dagster_and_langflow_share_the_key(settings: Settings) -> None:
-    _, langflow = commands.langflow(settings, Path("python"))
-    dagma = commands.dagma_environment(settings, "http://127.0.0.1:7860")
+    _, langflow = commands.langflow(settings)
+    dagma = commands.dagma_environment(settings)
     assert langflow["LANGFLOW_API_KEY"] == dagma["LANGFLOW_API_KEY"] == settings.secrets["LANGFLOW_API_KEY"]
     assert "LANGFLOW_SECRET_KEY" not in dagma
 
@@ -79,15 +86,15 @@ def test_the_projects_own_variables_reach_dagster_and_not_langflow(
     (settings.root / "project").mkdir()
     (settings.root / "project" / ".env").write_text("SHOP_DB_URL='sqlite:///${shop}.db'\nMAIL_KEY=of the file\n")
     monkeypatch.setenv("MAIL_KEY", "of the shell")
-    environment = commands.dagma_environment(settings, "u")
+    environment = commands.dagma_environment(settings)
     assert (environment["SHOP_DB_URL"], environment["MAIL_KEY"]) == ("sqlite:///${shop}.db", "of the shell")
-    assert "SHOP_DB_URL" not in commands.langflow(settings, Path("python"))[1]
+    assert "SHOP_DB_URL" not in commands.langflow(settings)[1]
 
 
 def test_no_secret_stands_on_a_command_line(settings: Settings) -> None:
     lines = [
-        commands.llm(settings, Path("p"))[0],
-        commands.langflow(settings, Path("p"))[0],
+        commands.llm(settings)[0],
+        commands.langflow(settings)[0],
         commands.dagster(settings),
     ]
     words = {word for line in lines for word in line}
@@ -95,15 +102,15 @@ def test_no_secret_stands_on_a_command_line(settings: Settings) -> None:
 
 
 def test_everything_listens_on_this_machine_only(settings: Settings) -> None:
-    assert commands.llm(settings, Path("p"))[1]["LLM_HOST"] == "127.0.0.1"
-    for line in (commands.langflow(settings, Path("p"))[0], commands.dagster(settings)):
+    assert commands.llm(settings)[1]["LLM_HOST"] == "127.0.0.1"
+    for line in (commands.langflow(settings)[0], commands.dagster(settings)):
         assert line[line.index("--host") + 1] == "127.0.0.1"
 
 
-def test_an_llm_elsewhere_is_allowed_by_its_host(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_llm_elsewhere_is_allowed_by_its_host(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LANGFLOW_SSRF_ALLOWED_HOSTS", raising=False)
-    settings = read_settings(root, {"LLM_BASE_URL": "http://gpu.lan:9000/v1", "LLM_API_KEY": "k"})
-    _, environment = commands.langflow(settings, Path("python"))
+    monkeypatch.setenv("LLM_API_KEY", "k")
+    _, environment = commands.langflow(replace(settings, llm_url="http://gpu.lan:9000/v1"))
     assert environment["OPENAI_COMPATIBLE_BASE_URL"] == "http://gpu.lan:9000/v1"
     assert environment["OPENAI_COMPATIBLE_API_KEY"] == "k"
     assert "gpu.lan" in environment["LANGFLOW_SSRF_ALLOWED_HOSTS"].split(",")
@@ -111,67 +118,28 @@ def test_an_llm_elsewhere_is_allowed_by_its_host(root: Path, monkeypatch: pytest
 
 def test_the_default_flow_can_be_changed_and_switched_off(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LANGFLOW_DEFAULT_FLOW_ID", raising=False)
-    assert commands.dagma_environment(settings, "u")["LANGFLOW_DEFAULT_FLOW_ID"] == ASSISTANT
+    assert commands.dagma_environment(settings)["LANGFLOW_DEFAULT_FLOW_ID"] == ASSISTANT
     monkeypatch.setenv("LANGFLOW_DEFAULT_FLOW_ID", "")
-    assert commands.dagma_environment(settings, "u")["LANGFLOW_DEFAULT_FLOW_ID"] == ""
+    assert commands.dagma_environment(settings)["LANGFLOW_DEFAULT_FLOW_ID"] == ""
 
 
-def test_a_langflow_elsewhere_is_told_of_an_llm_only_on_request(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_langflow_elsewhere_is_told_of_an_llm_only_on_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("LLM_MODEL", "LLM_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
-    settings = read_settings(root, {"LANGFLOW_BASE_URL": "http://elsewhere", "LANGFLOW_API_KEY": "k"})
-    environment = commands.dagma_environment(settings, "http://elsewhere")
+    variables = {"DAGSTER_PORT": "0", "LANGFLOW_BASE_URL": "http://elsewhere", "LANGFLOW_API_KEY": "k"}
+    settings = read_settings(tmp_path, variables)
+    environment = commands.dagma_environment(settings)
     assert not {"LLM_MODEL", "LLM_BASE_URL"} & set(environment)
     assert environment["LANGFLOW_API_KEY"] == "k"
 
 
 def test_the_screen_names_urls_login_logs_and_the_next_command(settings: Settings) -> None:
-    text = screen(settings, "http://127.0.0.1:7860")
+    text = screen(settings)
     for part in ("http://127.0.0.1:3000", "http://127.0.0.1:7860", settings.secrets["LANGFLOW_SUPERUSER_PASSWORD"]):
         assert part in text
-    assert f"{settings.logs}" in text
+    assert f"{settings.state}" in text
     assert ".venv/bin/dagma ask" in text
     for name in ("LANGFLOW_API_KEY", "LANGFLOW_SECRET_KEY"):
         assert settings.secrets[name] not in text
-
-
-def test_an_environment_is_installed_by_its_lock_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
-    ran: list[list[str]] = []
-
-    def run(_name: str, command: list[str], environment: dict[str, str]) -> None:
-        assert environment["UV_COMPILE_BYTECODE"] == "1"
-        assert "PYTHONDONTWRITEBYTECODE" not in environment
-        ran.append(command)
-        (settings.environments / "llm" / "bin").mkdir(parents=True, exist_ok=True)
-        (settings.environments / "llm" / "bin" / "python").touch()
-
-    python = ensure_environment(settings, "llm", run)
-    assert [command[1:3] for command in ran] == [["venv", "--clear"], ["pip", "install"]]
-    assert {"--require-hashes", "--no-deps", str(python)} <= set(ran[1])
-    assert ensure_environment(settings, "llm", run) == python
-    assert len(ran) == 2
-    (settings.root / "docker" / "llm" / "requirements.txt").write_text("llm==2\n")
-    ensure_environment(settings, "llm", run)
-    assert len(ran) == 4
-
-
-def test_an_installation_that_was_cut_off_is_made_anew(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
-
-    def cut_off(_name: str, _command: list[str], _environment: dict[str, str]) -> None:
-        (settings.environments / "llm" / "bin").mkdir(parents=True, exist_ok=True)
-        (settings.environments / "llm" / "bin" / "python").touch()
-        raise KeyboardInterrupt
-
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            ensure_environment(settings, "llm", cut_off)
-
-
-def test_a_missing_uv_is_said(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("shutil.which", lambda _name: None)
-    monkeypatch.setattr("sys.executable", str(tmp_path / "bin" / "python"))
-    with pytest.raises(NotReadyError, match="uv is missing"):
-        ensure_environment(settings, "llm", lambda *_: None)

@@ -3,11 +3,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dagma.dev.processes import ChildEndedError, ProcessGroups, tail
+from dagma.dev.dev_settings import DevError
+from dagma.dev.processes import Processes
 
 # Starts a child of its own, says its id, and waits.
 PARENT = (
@@ -18,6 +20,16 @@ PARENT = (
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
 )
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """Put back what this process does on the signals that are ignored while the processes end."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
 
 
 def python(code: str) -> list[str]:
@@ -37,36 +49,15 @@ def lives(pid: int) -> bool:
     return bool(state.strip()) and not state.startswith("Z")
 
 
-def check_for_ten_seconds(processes: ProcessGroups) -> None:
-    for _ in range(200):
-        processes.check()
-        time.sleep(0.05)
-
-
-def test_the_children_of_a_process_end_with_it(tmp_path: Path) -> None:
-    with ProcessGroups(tmp_path) as processes:
-        processes.start("parent", python(PARENT), os.environ, tmp_path)
-        grandchild = int(read_when_written(tmp_path / "parent.log"))
-        assert lives(grandchild)
-        processes.check()
-    assert not lives(grandchild)
-
-
-def test_a_process_that_ignores_the_request_is_killed(tmp_path: Path) -> None:
-    processes = ProcessGroups(tmp_path / "logs", grace=0.2)
-    with processes:
-        processes.start("stubborn", python(STUBBORN), os.environ, tmp_path)
-        read_when_written(tmp_path / "logs" / "stubborn.log")
-    processes.check()  # it holds none any more
-
-
-def test_everything_ends_when_the_program_fails(tmp_path: Path) -> None:
+def test_the_children_of_a_process_end_with_it_whatever_the_program_does(tmp_path: Path) -> None:
     started: list[int] = []
 
     def program() -> None:
-        with ProcessGroups(tmp_path) as processes:
+        with Processes(tmp_path) as processes:
             processes.start("parent", python(PARENT), os.environ, tmp_path)
             started.append(int(read_when_written(tmp_path / "parent.log")))
+            processes.check()
+            assert lives(started[0])
             raise RuntimeError("boom")
 
     with pytest.raises(RuntimeError, match="boom"):
@@ -74,43 +65,24 @@ def test_everything_ends_when_the_program_fails(tmp_path: Path) -> None:
     assert not lives(started[0])
 
 
-def test_a_process_that_ends_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
-    with ProcessGroups(tmp_path) as processes:
-        processes.start("brief", python("print('the cause'); raise SystemExit(3)"), os.environ, tmp_path)
-        with pytest.raises(ChildEndedError, match=r"brief ended with exit code 3.*\n.*the cause"):
-            check_for_ten_seconds(processes)
+def test_a_process_that_ignores_the_request_is_killed(tmp_path: Path) -> None:
+    with Processes(tmp_path, grace=0.2) as processes:
+        processes.start("stubborn", python(STUBBORN), os.environ, tmp_path)
+        read_when_written(tmp_path / "stubborn.log")
+        started = time.monotonic()
+    assert time.monotonic() - started < 5
 
 
-def test_a_program_is_run_to_its_end(tmp_path: Path) -> None:
-    with ProcessGroups(tmp_path) as processes:
-        processes.run("good", python("print('done')"), os.environ, tmp_path, time.sleep)
-        assert tail(tmp_path / "good.log") == "done"
-        processes.check()
-        with pytest.raises(ChildEndedError, match="exit code 1"):
-            processes.run("bad", python("raise SystemExit(1)"), os.environ, tmp_path, time.sleep)
+def test_a_process_that_ends_while_it_is_waited_for_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
+    code = "print('x' * 10_000); [print(number) for number in range(100)]; raise SystemExit(3)"
+    with Processes(tmp_path) as processes:
+        processes.start("brief", python(code), os.environ, tmp_path)
+        with pytest.raises(DevError, match=r"brief ended with exit code 3; the end of .*brief.log:\n80\n[\d\n]*99\n$"):
+            processes.wait_for("brief", "http://127.0.0.1:9/", seconds=60)
 
 
-def test_the_tail_is_bounded(tmp_path: Path) -> None:
-    log = tmp_path / "long.log"
-    log.write_text("x" * 10_000 + "\n" + "\n".join(map(str, range(100))))
-    assert tail(log, lines=2) == "98\n99"
-    assert len(tail(log, lines=101).splitlines()[0]) == 400
-    assert tail(tmp_path / "none.log") == ""
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_the_pause_and_not_what_is_between_pauses(number: signal.Signals) -> None:
-    code = (
-        "import os\n"
-        "from dagma.dev.interruption import EndRequestedError, Interruption\n"
-        "interruption = Interruption()\n"
-        f"os.kill(os.getpid(), {int(number)})\n"
-        "print('between', flush=True)\n"
-        "try:\n"
-        "    interruption.pause(60)\n"
-        "except EndRequestedError:\n"
-        "    print('ended')\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "src")}
-    done = subprocess.run(python(code), capture_output=True, text=True, timeout=30, env=environment, check=True)
-    assert done.stdout.split() == ["between", "ended"]
+def test_a_process_that_answers_too_late_is_told_with_its_log(tmp_path: Path) -> None:
+    with Processes(tmp_path) as processes:
+        processes.start("mute", python("import time; time.sleep(600)"), os.environ, tmp_path)
+        with pytest.raises(DevError, match=r"mute did not answer within 1 s: see .*mute\.log"):
+            processes.wait_for("mute", "http://127.0.0.1:9/", seconds=1)

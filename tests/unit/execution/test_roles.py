@@ -1,6 +1,5 @@
 """Who may do what in Dagster's webserver behind the gateway: the real one, in this process."""
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Iterator
@@ -8,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster._core.workspace.permissions import Permissions
 from graphql import (
     GraphQLEnumType,
     GraphQLInputObjectType,
@@ -24,7 +22,7 @@ from starlette.testclient import WebSocketDenialResponse
 from unit.execution.gateway import ANNA, SECRET, Gateway, gateway, headers, launch, mutations
 
 from dagma.execution.guarded_webserver import role_of_route
-from dagma.execution.roles import MUTATIONS, PERMISSIONS, ROUTES, Role
+from dagma.execution.roles import MUTATIONS, ROUTES, Role
 
 ROLES = ("viewer", "editor", "admin")
 LIVE = "ws://127.0.0.1:3000/graphql"
@@ -68,10 +66,6 @@ def document(name: str) -> str:
 
 def test_every_mutation_of_dagster_has_a_role_and_no_other() -> None:
     assert MUTATIONS.keys() == set(mutations().fields)
-
-
-def test_every_permission_of_dagster_has_a_role_and_no_other() -> None:
-    assert PERMISSIONS.keys() == {str(permission) for permission in Permissions}
 
 
 def test_every_route_of_dagster_has_a_role_and_no_other(dagster: Gateway) -> None:
@@ -134,20 +128,16 @@ def test_everybody_reads(dagster: Gateway, role: str) -> None:
     assert dagster.http.get("/server_info", headers=headers(role)).status_code == 200
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_the_pages_learn_what_a_role_may_do(dagster: Gateway, role: str) -> None:
-    query = "{ permissions { permission value disabledReason } workspaceOrError { ... on Workspace { locationEntries {"
+@pytest.mark.parametrize(("role", "may"), [("viewer", False), ("editor", True)])
+def test_the_pages_learn_that_a_viewer_only_reads(dagster: Gateway, role: str, may: bool) -> None:
+    query = "{ permissions { permission value } workspaceOrError { ... on Workspace { locationEntries {"
     status, answer = dagster.ask(role, query + " permissions { permission value } } } } }")
     assert status == 200
-    told = {entry["permission"]: entry for entry in answer["data"]["permissions"]}
-    # Dagster itself has this one switched off.
-    allowed = {name for name, needed in PERMISSIONS.items() if needed <= Role[role.upper()]}
-    allowed -= {"edit_app_managed_components"}
-    assert {name for name, entry in told.items() if entry["value"]} == allowed
-    if role == "viewer":
-        assert f"{ANNA} has the role viewer" in told["wipe_assets"]["disabledReason"]
     (location,) = answer["data"]["workspaceOrError"]["locationEntries"]
-    assert {entry["permission"] for entry in location["permissions"] if entry["value"]} <= allowed
+    for permissions in (answer["data"]["permissions"], location["permissions"]):
+        # Dagster itself has this one switched off.
+        told = {entry["value"] for entry in permissions if entry["permission"] != "edit_app_managed_components"}
+        assert told == {may}
 
 
 @pytest.mark.parametrize(("role", "status"), [("viewer", 403), ("editor", 200), ("admin", 200), (None, 200)])
@@ -291,15 +281,3 @@ def test_without_a_gateway_its_headers_mean_nothing(dagster_home: str) -> None:
         assert run is not None
         assert run.tags["dagma/principal"] == "cli:anna"
         assert dagster.http.get("/server_info", headers={"X-Forwarded-For": "10.0.0.1"}).status_code == 200
-
-
-def test_the_tables_of_the_documentation_are_those_of_the_code() -> None:
-    root = Path(__file__).parents[3]
-    spec = importlib.util.spec_from_file_location("roles_script", root / "scripts" / "roles.py")
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    written = script.PAGE.read_text()
-    assert written == script.page(written), "write them anew: .venv/bin/python scripts/roles.py"
-    assert all(f"| `{name}` |" in written for name in MUTATIONS)

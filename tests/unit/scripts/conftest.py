@@ -42,7 +42,6 @@ LIBRARIES = (
     "preflight",
     "ensure-engine",
     "ensure-chromium",
-    "ensure-oidc-provider",
     "env-file",
     "gateway",
     "secrets",

@@ -7,11 +7,10 @@ def test_a_one_shot_that_failed_for_good_is_not_waited_for_and_is_the_only_one_n
     machine.add_docker(
         """"compose up "*) ;;
 "compose ps --quiet "*) ;;
-"compose ps --all --quiet "*) echo 123abc ;;
 "ps --all "*) printf '%s\\n' 'langflow running Up 1 minute (healthy)' \\
   'worker running Up 3 seconds (health: starting)' 'flows-push exited Exited (1) 2 seconds ago' ;;
-"inspect "*" 123abc") echo 2026-01-02T03:04:05Z ;;
-*" logs "*"--since 2026-01-02T03:04:05Z flows-push") echo "flows/assistant.json is no JSON" ;;"""
+"ps --quiet "*) ;;
+*" logs "*flows-push) echo "flows/assistant.json is no JSON" ;;"""
     )
     for name in ("logs", "project"):
         (machine.folder / ".dev" / name).mkdir(parents=True)
@@ -25,7 +24,7 @@ def test_a_one_shot_that_failed_for_good_is_not_waited_for_and_is_the_only_one_n
 def test_services_that_are_late_are_all_named(machine: Machine) -> None:
     machine.add_docker(
         """"compose up "*) ;;
-"compose ps --quiet "*) ;;
+"compose ps --quiet "*|"ps --quiet "*) ;;
 "ps --all "*) printf '%s\\n' 'langflow running Up 1 second (health: starting)' \\
   'worker running Up 1 minute (unhealthy)' 'flows-push exited Exited (0) 1 second ago' ;;
 *" logs "*langflow) echo "loading components" ;;
@@ -44,13 +43,11 @@ def test_a_code_server_that_could_not_load_is_restarted_once_the_copy_is_current
     for name in ("logs", "project"):
         (machine.folder / ".dev" / name).mkdir(parents=True)
     machine.add_docker(
-        """"compose up "*|"compose ps --quiet "*) ;;
-"ps --all "*) if [ -e restarted ]; then echo "project-code running Up 9 seconds (healthy)"
-  else printf '%s\\n' 'project-code running Up 1 hour (unhealthy)' 'user-code running Up 1 second (unhealthy)'; fi ;;
-"ps --quiet "*service=project-code) echo 4711 ;;
-"ps --quiet "*service=user-code) echo 4712 ;;
-"inspect "*" 4711") echo '[{"Output": "unhealthy: the code does not load: Duplicate asset key"}]' ;;
-"inspect "*" 4712") echo '[{"Output": "unhealthy: failed to connect"}]' ;;
+        """"compose up "*) [ -e restarted ] ;;
+"compose ps --quiet "*) ;;
+"ps --all "*) echo "project-code running Up 9 seconds (healthy)" ;;
+"ps --quiet "*service=project-code*health=unhealthy*) echo 4711 ;;
+"ps --quiet "*service=user-code*) ;;
 "restart 4711") find .dev/project -name current -printf '%l' >restarted ;;"""
     )
     done = machine.run("START_SECONDS=60; COPY=0123456789ab; start_stack")

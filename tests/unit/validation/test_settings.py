@@ -43,7 +43,7 @@ def test_nothing_set_is_fine() -> None:
         ("LANGFLOW_PUBLIC_URL", "langflow.example.org", "http://host:port"),
         ("DAGSTER_PUBLIC_URL", "dagster.example.org", "http://host:port"),
         ("DAGSTER_ALLOWED_HOSTS", "https://dagster.example.org", "hosts without scheme and port"),
-        ("DAGMA_OUTBOUND", "redis:6379", "the stack's own"),
+        ("DAGMA_OUTBOUND", "redis:6379", "the whole name of each host"),
         ("DAGMA_GATEWAY_SECRET", "guessable", "at least 32 letters and digits"),
         ("DAGMA_RUN_CONFIG_TWEAKS", "model_name", "Give component.field"),
         ("LANGFLOW_TWEAKS_POLICY", "none", "declared, permissive, off"),
