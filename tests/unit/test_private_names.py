@@ -17,7 +17,7 @@ IMPORTED = {
         ["ConfigurableResourceFactoryResourceDefinition"],
         "annotates an override of get_resource_definition",
     ),
-    "dagster._core.events": (["EngineEventData"], "what a run's log is made of"),
+    "dagster._core.events": (["EngineEventData", "RunFailureReason"], "what a run's log is made of, and why it failed"),
     "dagster._core.execution.backfill": (
         ["BULK_ACTION_TERMINAL_STATUSES", "BulkActionStatus"],
         "to find backfills that go on, and those that have ended",

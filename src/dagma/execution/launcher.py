@@ -1,9 +1,6 @@
 """Dagster's Celery run launcher, with a cancel that cancels and a health check that finds dead workers."""
 
-import time
-
 from celery.canvas import Signature
-from celery.states import PENDING, READY_STATES
 from dagster import DagsterRun, DagsterRunStatus
 from dagster._config.config_schema import UserConfigSchema
 from dagster._core.events import EngineEventData
@@ -14,9 +11,8 @@ from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 from typing_extensions import override
 
 from dagma import environment
-from dagma.execution import signs_of_life
 from dagma.execution.celery_settings import CELERY_SETTINGS
-from dagma.execution.signs_of_life import BROKER_ERRORS, LIFE_SECONDS
+from dagma.execution.worker_roll_call import BROKER_ERRORS, Presence, RollCall
 
 
 class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
@@ -31,8 +27,7 @@ class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
             config_source=CELERY_SETTINGS,
             inst_data=inst_data,
         )
-        self._away_at = float("-inf")
-        """When the result backend could last not be reached, in monotonic seconds."""
+        self._roll_call = RollCall(self.celery)
 
     @override
     @classmethod
@@ -65,8 +60,6 @@ class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
     def terminate(self, run_id: str) -> bool:
         """Cancel a run, wherever its task is: waiting in the broker, in a worker, or gone with its worker.
 
-        Where no worker confirms the cancel, run monitoring marks the run as canceled after a while.
-
         Returns:
             False when there is no such run or it has ended, else True.
         """
@@ -78,7 +71,7 @@ class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
         try:
             is_gone = self._interrupt(run)
         except BROKER_ERRORS as error:
-            self._instance.report_engine_event(f"No worker is told of the cancel: {error}", run, cls=type(self))
+            self._report_unconfirmed_cancel(run, f"the broker can't be reached: {error}")
             return True
         if is_gone:
             self._instance.report_run_canceled(run, "No worker has the run: nothing is left to interrupt.")
@@ -87,45 +80,50 @@ class CeleryRunLauncher(dagster_celery_launcher.CeleryRunLauncher):
     def _interrupt(self, run: DagsterRun) -> bool:
         """Interrupt the run's task; True when no worker has it, so that none will report the end."""
         task_id = task_id_of(run)
-        # Looked at before the interrupt, which ends the task while the run still cleans up.
-        is_alive = self._state(task_id) not in READY_STATES and signs_of_life.is_given(self.celery, task_id)
-        self.celery.control.revoke(task_id, terminate=True, signal="SIGTERM")
-        if run.status is DagsterRunStatus.STARTED:
-            return not is_alive
-        # Looked at once it is revoked: no worker starts it in between.
-        return self._state(task_id) == PENDING
+        if run.status is not DagsterRunStatus.STARTED:
+            # Revoked first and looked at afterwards: no worker starts it in between.
+            self._roll_call.interrupt(task_id)
+            return self._roll_call.state_of(task_id).name == "PENDING"
+        task = self._roll_call.state_of(task_id)
+        # Asked before the interrupt, since a worker forgets an interrupted task while the run still cleans up.
+        presence = Presence.ABSENT if task.is_finished else self._roll_call.find(task_id, task.hostname)
+        self._roll_call.interrupt(task_id)
+        if presence not in (Presence.PRESENT, Presence.ABSENT):
+            self._report_unconfirmed_cancel(run, presence.value)
+        return presence is Presence.ABSENT
+
+    def _report_unconfirmed_cancel(self, run: DagsterRun, cause: str) -> None:
+        self._instance.report_engine_event(
+            f"No worker has confirmed the cancel: {cause}. Run monitoring marks the run as canceled after "
+            f"{self._instance.run_monitoring_cancel_timeout_seconds} s, unless it ends before.",
+            run,
+            cls=type(self),
+        )
 
     @override
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """Say whether the worker of a started run still executes it.
 
-        Dagster fails a run on every answer but RUNNING and SUCCESS, UNKNOWN included. So what can't be known (the
-        result backend is away, or was, and workers need time to find it again) is RUNNING; and a task that ended while
-        its run did not is FAILED, also where the task succeeded. (Dagster reads the run's status again before it acts.)
+        Dagster fails a run on every answer but RUNNING and SUCCESS, UNKNOWN included. So what can't be known yet (the
+        broker is away, an answer is late) is RUNNING, with the reason; and a task that ended while its run did not is
+        FAILED, also where the task itself succeeded. (Dagster reads the run's status again before it acts.)
         """
         task_id = task_id_of(run)
         try:
-            state = self._state(task_id)
-            is_alive = signs_of_life.is_given(self.celery, task_id)
+            task = self._roll_call.state_of(task_id)
         except BROKER_ERRORS as error:
-            self._away_at = time.monotonic()
             return CheckRunHealthResult(WorkerStatus.RUNNING, f"Can't ask: the result backend is away ({error}).")
-        if state in READY_STATES:
+        if task.is_finished:
             return CheckRunHealthResult(
-                WorkerStatus.FAILED, f"The Celery task ended ({state}), and the run did not report its end."
+                WorkerStatus.FAILED, f"The Celery task ended ({task.name}), and the run did not report its end."
             )
-        if is_alive or time.monotonic() < self._away_at + LIFE_SECONDS:
-            return CheckRunHealthResult(WorkerStatus.RUNNING)
-        return CheckRunHealthResult(WorkerStatus.FAILED, "Its worker was restarted, or gives no sign of life.")
-
-    def _state(self, task_id: str) -> str:
-        """Read Celery's word for a task's state; PENDING also for a task that it knows nothing of.
-
-        Raises:
-            BROKER_ERRORS: The result backend can't be reached.
-        """
-        state: str = self.celery.backend.get_task_meta(task_id, cache=False)["status"]
-        return state
+        presence = self._roll_call.find(task_id, task.hostname)
+        alive = presence not in (Presence.ABSENT, Presence.LOST)
+        return CheckRunHealthResult(
+            WorkerStatus.RUNNING if alive else WorkerStatus.FAILED,
+            f"Worker {task.hostname or 'unknown'}: {presence.value}.",
+            run_worker_id=task.hostname,
+        )
 
 
 def task_id_of(run: DagsterRun) -> str:

@@ -22,22 +22,23 @@ import time
 from typing import Any
 
 from celery import Celery
-from celery.signals import task_postrun, task_prerun, worker_ready, worker_shutting_down
+from celery.signals import task_postrun, worker_shutting_down
 from celery.worker import state
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task
 
 from dagma import environment
-from dagma.execution import signs_of_life
 from dagma.execution.celery_settings import CELERY_SETTINGS
 from dagma.execution.load_errors import describe
 from dagma.execution.pool_renewal import PoolRenewal
+from dagma.execution.worker_roll_call import BROKER_ERRORS, RollCall
 from dagma.ledger.prices import Prices
 
 logger = logging.getLogger(__name__)
 
 BUILT_IN = "dagma.definitions"
 DEFAULT_GRACE_SECONDS = 45.0
+CLEAN_UP_SECONDS = 15.0
 
 
 def import_definitions() -> None:
@@ -52,7 +53,7 @@ def import_definitions() -> None:
 
 
 def grace_seconds() -> float:
-    """Read how long a stopping worker goes on: less than the container's stop_grace_period, by 15 s to clean up."""
+    """Read how long a stopping worker goes on: less than the container's stop_grace_period, by `CLEAN_UP_SECONDS`."""
     try:
         return environment.positive_number("DAGMA_WORKER_GRACE_SECONDS", default=DEFAULT_GRACE_SECONDS)
     except environment.SettingError as error:
@@ -77,22 +78,17 @@ app.steps["consumer"].add(PoolRenewal)
 execute_job = create_execute_job_task(app)
 
 
-def give_sign(task_id: str, task: Any, **_: Any) -> None:
-    """Give the first sign of life of a run, before it begins."""
-    signs_of_life.give(app, task_id, task.request.hostname)
-
-
-def give_signs(sender: Any, **_: Any) -> None:
-    """Give signs of life of this worker's runs from now on. In a thread, which goes on while the worker shuts down."""
-    threading.Thread(target=signs_of_life.keep_giving, args=(app, sender.hostname), name="signs", daemon=True).start()
-
-
-def drain(**_: Any) -> None:
+def drain(sender: str, **_: Any) -> None:
     """Start the grace period. In a thread, since this is called inside a signal handler."""
-    threading.Thread(target=_drain, name="drain", daemon=True).start()
+    threading.Thread(target=_drain, args=(sender,), name="drain", daemon=True).start()
 
 
-def _drain() -> None:
+def _drain(hostname: str) -> None:
+    roll_call = RollCall(app)
+    try:
+        roll_call.mark_draining(hostname, seconds=GRACE_SECONDS + CLEAN_UP_SECONDS)
+    except BROKER_ERRORS as error:
+        logger.warning("Shutting down unannounced, the result backend is away: %s", error)
     time.sleep(GRACE_SECONDS)
     for request in list(state.active_requests):
         logger.warning("Interrupting run %s: the worker's grace period is over.", request.id)
@@ -104,7 +100,5 @@ def obey_sigterm(**_: Any) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-worker_ready.connect(give_signs)
-task_prerun.connect(give_sign)
 worker_shutting_down.connect(drain)
 task_postrun.connect(obey_sigterm)

@@ -14,8 +14,8 @@ from dagster_postgres.utils import pg_url_from_config
 from dagma.defs.retention import prune_job
 from dagma.execution.health import DAEMONS
 from dagma.execution.launcher import CeleryRunLauncher
-from dagma.execution.signs_of_life import LIFE_SECONDS
 from dagma.execution.storage import PostgresStorage
+from dagma.execution.worker_roll_call import SILENCE_SECONDS
 
 HOME = Path(__file__).parents[3] / "dagster_home"
 ENVIRONMENT = {
@@ -119,7 +119,7 @@ def test_no_value_that_may_be_secret_stands_in_the_file() -> None:
 
 def test_a_dead_worker_is_found_and_its_run_retried_within_a_minute() -> None:
     monitoring = settings()["run_monitoring"]
-    assert LIFE_SECONDS + 2 * monitoring["poll_interval_seconds"] < 60
+    assert SILENCE_SECONDS + 2 * monitoring["poll_interval_seconds"] < 60
     assert settings()["run_retries"] == {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False}
 
 

@@ -1,4 +1,3 @@
-import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -13,30 +12,27 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from dagma.execution.celery_settings import CELERY_SETTINGS
 from dagma.execution.launcher import CeleryRunLauncher
-from dagma.execution.signs_of_life import LIFE_SECONDS
+from dagma.execution.worker_roll_call import Presence, TaskState
+
+HOST = "celery@worker-1"
 
 
-class FakeCelery:
-    """A result backend and a broker, scripted; `away` stands for both where they can't be reached."""
+class FakeRollCall:
+    """What the workers say, scripted; `away` stands for a broker and result backend that can't be reached."""
 
     def __init__(self) -> None:
-        self.state = "STARTED"
-        self.is_alive = True
+        self.task = TaskState("STARTED", HOST)
+        self.presence = Presence.PRESENT
         self.away = False
         self.calls: list[str] = []
-        self.backend = SimpleNamespace(
-            get_task_meta=self.get_task_meta,
-            client=SimpleNamespace(exists=lambda key: self._answer(f"sign {key}", self.is_alive)),
-        )
-        self.control = SimpleNamespace(revoke=self.revoke)
 
-    def get_task_meta(self, task_id: str, *, cache: bool) -> dict[str, str]:
-        # Cached, a task that was seen once would be STARTED for ever.
-        assert cache is False
-        return {"status": self._answer(f"state {task_id}", self.state)}
+    def state_of(self, task_id: str) -> TaskState:
+        return self._answer(f"state {task_id}", self.task)
 
-    def revoke(self, task_id: str, *, terminate: bool, signal: str) -> None:
-        assert (terminate, signal) == (True, "SIGTERM")
+    def find(self, task_id: str, hostname: str | None) -> Presence:
+        return self._answer(f"find {task_id} on {hostname}", self.presence)
+
+    def interrupt(self, task_id: str) -> None:
         self._answer(f"interrupt {task_id}", None)
 
     def _answer(self, call: str, answer: Any) -> Any:
@@ -47,24 +43,18 @@ class FakeCelery:
 
 
 @pytest.fixture
-def celery() -> FakeCelery:
-    return FakeCelery()
+def roll_call() -> FakeRollCall:
+    return FakeRollCall()
 
 
 @pytest.fixture
-def instance(celery: FakeCelery, dagster_home: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
+def instance(roll_call: FakeRollCall, dagster_home: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
     monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")
     monkeypatch.setenv("CELERY_RESULT_BACKEND", "redis://127.0.0.1:1/1")
     launcher = {"module": "dagma.execution.launcher", "class": "CeleryRunLauncher"}
     with dg.instance_for_test(temp_dir=dagster_home, overrides={"run_launcher": launcher}) as instance:
+        launcher_of(instance)._roll_call = roll_call  # type: ignore[assignment]  # the one seam to the network
         yield instance
-
-
-@pytest.fixture
-def launcher(instance: DagsterInstance, celery: FakeCelery) -> CeleryRunLauncher:
-    launcher = launcher_of(instance)
-    launcher.celery = celery  # type: ignore[assignment]  # the one seam to the network
-    return launcher
 
 
 def launcher_of(instance: DagsterInstance) -> CeleryRunLauncher:
@@ -94,107 +84,119 @@ def test_the_launcher_uses_the_settings_of_the_workers(instance: DagsterInstance
 
 
 def test_a_running_run_is_interrupted_and_reports_its_own_end(
-    instance: DagsterInstance, launcher: CeleryRunLauncher, celery: FakeCelery
+    instance: DagsterInstance, roll_call: FakeRollCall
 ) -> None:
     run = run_in(instance, DagsterRunStatus.STARTED)
-    assert launcher.terminate(run.run_id) is True
+    assert launcher_of(instance).terminate(run.run_id) is True
     # The interrupted run finds itself CANCELING, which is what makes it end as CANCELED.
     assert status_of(instance, run) is DagsterRunStatus.CANCELING
-    assert celery.calls[-2:] == [f"sign dagma-alive-{run.run_id}", f"interrupt {run.run_id}"]
+    assert roll_call.calls[-2:] == [f"find {run.run_id} on {HOST}", f"interrupt {run.run_id}"]
 
 
-@pytest.mark.parametrize(
-    ("state", "is_alive"), [("FAILURE", True), ("REVOKED", True), ("SUCCESS", True), ("STARTED", False)]
-)
-def test_a_run_that_no_worker_has_is_canceled_at_once(
-    instance: DagsterInstance, launcher: CeleryRunLauncher, celery: FakeCelery, state: str, is_alive: bool
+@pytest.mark.parametrize("task", [TaskState("FAILURE"), TaskState("REVOKED"), TaskState("SUCCESS")])
+def test_a_run_whose_task_has_ended_is_canceled_at_once(
+    instance: DagsterInstance, roll_call: FakeRollCall, task: TaskState
 ) -> None:
-    celery.state, celery.is_alive = state, is_alive
+    roll_call.task = task
     run = run_in(instance, DagsterRunStatus.STARTED)
-    assert launcher.terminate(run.run_id) is True
+    assert launcher_of(instance).terminate(run.run_id) is True
     assert status_of(instance, run) is DagsterRunStatus.CANCELED
 
 
-def test_a_run_that_waits_in_the_broker_is_canceled_at_once(
-    instance: DagsterInstance, launcher: CeleryRunLauncher, celery: FakeCelery
+def test_a_run_that_its_restarted_worker_does_not_have_is_canceled_at_once(
+    instance: DagsterInstance, roll_call: FakeRollCall
 ) -> None:
-    celery.state = "PENDING"
+    roll_call.presence = Presence.ABSENT
+    run = run_in(instance, DagsterRunStatus.STARTED)
+    assert launcher_of(instance).terminate(run.run_id) is True
+    assert status_of(instance, run) is DagsterRunStatus.CANCELED
+
+
+def test_a_run_that_waits_in_the_broker_is_canceled_at_once(instance: DagsterInstance, roll_call: FakeRollCall) -> None:
+    roll_call.task = TaskState("PENDING")
     run = run_in(instance, DagsterRunStatus.STARTING)
-    assert launcher.terminate(run.run_id) is True
-    assert celery.calls[-2:] == [f"interrupt {run.run_id}", f"state {run.run_id}"]
+    assert launcher_of(instance).terminate(run.run_id) is True
+    assert roll_call.calls == [f"interrupt {run.run_id}", f"state {run.run_id}"]
     assert status_of(instance, run) is DagsterRunStatus.CANCELED
 
 
 def test_a_run_that_a_worker_is_just_starting_is_left_to_the_interrupt(
-    instance: DagsterInstance, launcher: CeleryRunLauncher
+    instance: DagsterInstance, roll_call: FakeRollCall
 ) -> None:
     run = run_in(instance, DagsterRunStatus.STARTING)
-    assert launcher.terminate(run.run_id) is True
+    assert launcher_of(instance).terminate(run.run_id) is True
     assert status_of(instance, run) is DagsterRunStatus.CANCELING
 
 
-def test_a_cancel_without_a_broker_says_so(
-    instance: DagsterInstance, launcher: CeleryRunLauncher, celery: FakeCelery
+@pytest.mark.parametrize("presence", [Presence.SILENT, Presence.LOST, Presence.DRAINING, Presence.UNREACHABLE])
+def test_a_cancel_that_no_worker_confirms_says_so(
+    instance: DagsterInstance, roll_call: FakeRollCall, presence: Presence
 ) -> None:
-    celery.away = True
+    roll_call.presence = presence
     run = run_in(instance, DagsterRunStatus.STARTED)
-    assert launcher.terminate(run.run_id) is True
+    assert launcher_of(instance).terminate(run.run_id) is True
     assert status_of(instance, run) is DagsterRunStatus.CANCELING
-    assert "No worker is told of the cancel: connection refused" in messages(instance, run)
+    assert presence.value in messages(instance, run)
 
 
-def test_a_run_that_has_ended_is_not_canceled(
-    instance: DagsterInstance, launcher: CeleryRunLauncher, celery: FakeCelery
-) -> None:
+def test_a_cancel_without_a_broker_says_so(instance: DagsterInstance, roll_call: FakeRollCall) -> None:
+    roll_call.away = True
+    run = run_in(instance, DagsterRunStatus.STARTED)
+    assert launcher_of(instance).terminate(run.run_id) is True
+    assert status_of(instance, run) is DagsterRunStatus.CANCELING
+    assert "the broker can't be reached" in messages(instance, run)
+
+
+def test_a_run_that_has_ended_is_not_canceled(instance: DagsterInstance, roll_call: FakeRollCall) -> None:
     run = run_in(instance, DagsterRunStatus.SUCCESS)
-    assert launcher.terminate(run.run_id) is False
-    assert launcher.terminate("no such run") is False
+    assert launcher_of(instance).terminate(run.run_id) is False
+    assert launcher_of(instance).terminate("no such run") is False
     assert status_of(instance, run) is DagsterRunStatus.SUCCESS
-    assert celery.calls == []
+    assert roll_call.calls == []
 
 
-@pytest.mark.parametrize(("is_alive", "status"), [(True, WorkerStatus.RUNNING), (False, WorkerStatus.FAILED)])
-def test_a_worker_is_failed_when_its_run_has_no_sign_of_life(
-    instance: DagsterInstance,
-    launcher: CeleryRunLauncher,
-    celery: FakeCelery,
-    is_alive: bool,
-    status: WorkerStatus,
+@pytest.mark.parametrize(
+    ("presence", "status"),
+    [
+        (Presence.PRESENT, WorkerStatus.RUNNING),
+        (Presence.SILENT, WorkerStatus.RUNNING),
+        (Presence.DRAINING, WorkerStatus.RUNNING),
+        (Presence.UNREACHABLE, WorkerStatus.RUNNING),
+        (Presence.ABSENT, WorkerStatus.FAILED),
+        (Presence.LOST, WorkerStatus.FAILED),
+    ],
+)
+def test_a_worker_is_failed_only_when_it_is_known_not_to_have_the_run(
+    instance: DagsterInstance, roll_call: FakeRollCall, presence: Presence, status: WorkerStatus
 ) -> None:
-    celery.is_alive = is_alive
-    run = run_in(instance, DagsterRunStatus.STARTED)
-    assert launcher.check_run_worker_health(run).status is status
+    roll_call.presence = presence
+    health = launcher_of(instance).check_run_worker_health(run_in(instance, DagsterRunStatus.STARTED))
+    assert health.status is status
+    assert presence.value in str(health.msg)
 
 
 @pytest.mark.parametrize("state", ["SUCCESS", "FAILURE", "REVOKED"])
 def test_a_task_that_ended_without_its_run_is_a_failed_worker(
-    instance: DagsterInstance, launcher: CeleryRunLauncher, celery: FakeCelery, state: str
+    instance: DagsterInstance, roll_call: FakeRollCall, state: str
 ) -> None:
-    celery.state = state
-    health = launcher.check_run_worker_health(run_in(instance, DagsterRunStatus.STARTED))
+    roll_call.task = TaskState(state)
+    health = launcher_of(instance).check_run_worker_health(run_in(instance, DagsterRunStatus.STARTED))
     assert health.status is WorkerStatus.FAILED
     assert state in str(health.msg)
 
 
-def test_a_result_backend_that_is_away_fails_no_run_and_leaves_workers_time_when_it_is_back(
-    instance: DagsterInstance, launcher: CeleryRunLauncher, celery: FakeCelery, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    celery.away = True
+def test_a_result_backend_that_is_away_fails_no_run(instance: DagsterInstance, roll_call: FakeRollCall) -> None:
+    roll_call.away = True
     run = run_in(instance, DagsterRunStatus.STARTED)
-    assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
-    celery.away, celery.is_alive = False, False
-    assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
-    now = time.monotonic() + LIFE_SECONDS
-    monkeypatch.setattr("dagma.execution.launcher.time.monotonic", lambda: now)
-    assert launcher.check_run_worker_health(run).status is WorkerStatus.FAILED
+    assert launcher_of(instance).check_run_worker_health(run).status is WorkerStatus.RUNNING
 
 
 def test_a_task_id_other_than_the_runs_is_taken_from_its_tag(
-    instance: DagsterInstance, launcher: CeleryRunLauncher, celery: FakeCelery
+    instance: DagsterInstance, roll_call: FakeRollCall
 ) -> None:
     run = run_in(instance, DagsterRunStatus.STARTED, tags={DAGSTER_CELERY_TASK_ID_TAG: "another"})
-    launcher.check_run_worker_health(run)
-    assert celery.calls == ["state another", "sign dagma-alive-another"]
+    launcher_of(instance).check_run_worker_health(run)
+    assert roll_call.calls[0] == "state another"
 
 
 def test_a_queue_that_no_worker_serves_is_ignored(instance: DagsterInstance) -> None:

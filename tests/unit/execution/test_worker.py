@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from celery.app.trace import build_tracer
 
 from dagma.execution import worker
+from dagma.execution.worker_roll_call import RollCall
 
 HOST = "celery@worker-1"
 
@@ -46,25 +46,33 @@ def test_a_worker_leaves_a_backend_of_the_project_to_the_runs(
     assert "dagma.project_definitions" not in imported
 
 
-def test_a_stopping_worker_interrupts_what_outlasts_the_grace_period(
+def test_a_stopping_worker_announces_itself_and_interrupts_what_outlasts_the_grace_period(
     run: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    announced: list[tuple[str, float, bool]] = []
+    monkeypatch.setattr(
+        RollCall,
+        "mark_draining",
+        lambda _self, hostname, seconds: announced.append((hostname, seconds, run.poll() is None)),
+    )
     monkeypatch.setattr(worker, "GRACE_SECONDS", 0.1)
     monkeypatch.setattr(worker.state, "active_requests", {Request("r", run.pid)})
-    worker.drain(sender=HOST, sig="SIGTERM")
+    worker.drain(HOST, sig="SIGTERM")
     assert run.wait(timeout=10) == -signal.SIGTERM
+    assert announced == [(HOST, 0.1 + worker.CLEAN_UP_SECONDS, True)]
 
 
-def test_a_run_has_a_sign_of_life_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[tuple[str, str]] = []
-    monkeypatch.setattr(worker.signs_of_life, "give", lambda _app, task_id, host: given.append((task_id, host)))
+def test_a_result_backend_that_is_away_does_not_keep_a_worker_from_stopping(
+    run: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise ConnectionError("connection refused")
 
-    @worker.app.task(name="a run")
-    def execute() -> list[tuple[str, str]]:
-        return list(given)
-
-    tracer = build_tracer("a run", execute, app=worker.app, eager=True)
-    assert tracer("r", (), {}, {"hostname": HOST}).retval == [("r", HOST)]
+    monkeypatch.setattr(RollCall, "mark_draining", away)
+    monkeypatch.setattr(worker, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(worker.state, "active_requests", {Request("r", run.pid)})
+    worker.drain(HOST)
+    assert run.wait(timeout=10) == -signal.SIGTERM
 
 
 def test_a_process_that_executed_a_run_obeys_sigterm_again() -> None:
