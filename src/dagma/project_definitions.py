@@ -1,6 +1,7 @@
 """Dagster's entry point to the user's project: what stands in `project/defs`, and what it needs from this stack."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -12,7 +13,9 @@ from dagma.execution.load_errors import first_cause, yaml_fault
 from dagma.project import add_to_path, project_folder
 from dagma.validation.setting_checks import refuse_bad_settings
 
-OWN_TYPE = re.compile(r"""^type:\s*['"]?dagma\.""", re.MULTILINE)
+MERGE = "tag:yaml.org,2002:merge"
+COMPONENTS = ("Flows", "FlowTable")
+OWN_TYPE = re.compile(r"""^type:\s*['"]?dagma\.(?P<name>\w+)['"]?\s*(?:\#.*)?$""", re.MULTILINE)
 
 
 def with_defaults(project: dg.Definitions) -> dg.Definitions:
@@ -49,30 +52,72 @@ def load_project() -> dg.Definitions:
 
 
 def _has_definitions(folder: Path) -> bool:
-    """Tell whether there is Python or a component; refuse a component that would be left out, or leave out others."""
-    files = [file for file in sorted(folder.rglob("*")) if file.suffix in (".py", ".yaml", ".yml")]
-    components = [file for file in files if file.stem == "defs" and file.suffix != ".py"]
+    """Tell whether there is Python or a component; refuse YAML that is none."""
+    components = sorted(folder.rglob("defs.y*ml"))
     for file in components:
-        _refuse_bad_keys(file)
-    for file in files:
-        is_ours = file.suffix != ".py" and OWN_TYPE.search(file.read_text(encoding="utf-8", errors="replace"))
-        if is_ours and file not in components:
+        _check_component(file)
+    is_defined = bool(components) or any(folder.rglob("*.py"))
+    for file in sorted({*folder.rglob("*.y*ml")} - {*components}):
+        if not is_defined or OWN_TYPE.search(file.read_text(encoding="utf-8", errors="replace")):
             raise ProjectError(f"{file} is not loaded, since a component stands in 'defs.yaml'. Rename the file.")
-        if is_ours and file.parent == folder and {*files} - {file, folder / "__init__.py"}:
-            raise ProjectError(f"Nothing else is loaded beside {file}. Move it into a folder of its own.")
-    return bool(components) or any(file.suffix == ".py" for file in files)
+    return is_defined
 
 
-def _refuse_bad_keys(file: Path) -> None:
-    """Refuse a key that is no text, such as `{{ row.text }}` without quotes: Dagster would name no file."""
+def _check_component(file: Path) -> None:
     try:
-        with file.open("rb") as content:
-            list(yaml.safe_load_all(content))
-    except yaml.constructor.ConstructorError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ProjectError(f"{file}:{line}: {error.problem}. Put text with {{{{ }}}} into quotes.") from None
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ProjectError(f"{file}:{line}: The file is not in UTF-8. Save it as UTF-8.") from None
+    if not any(line and not line.startswith("#") for line in map(str.strip, text.splitlines())):
+        raise ProjectError(f"{file} is empty. Write a component into it (type: dagma.FlowTable ...), or delete it.")
+    _refuse_bad_keys(file, text)
+    for found in OWN_TYPE.finditer(text):
+        if found["name"] not in COMPONENTS:
+            place = f"{file}:{text.count(chr(10), 0, found.start()) + 1}"
+            known = " and ".join(f"dagma.{name}" for name in COMPONENTS)
+            raise ProjectError(f"{place}: There is no component dagma.{found['name']}. There are {known}.")
+        if "template_vars_module" not in text:
+            _refuse_neighbours(file)
+
+
+def _refuse_neighbours(file: Path) -> None:
+    """Refuse what Dagster would leave out without a word: all else in the folder of a component."""
+    for other in sorted(file.parent.rglob("*")):
+        is_loaded = other.name in ("defs.yaml", "defs.yml") or (other.suffix == ".py" and other.name != "__init__.py")
+        if is_loaded and other != file:
+            raise ProjectError(f"{other} is not loaded, since {file} stands beside it. Give the latter its own folder.")
+
+
+def _refuse_bad_keys(file: Path, text: str) -> None:
+    """Refuse a key that is no text, such as `{{ row.text }}` without quotes, or that stands twice in a mapping."""
+    try:
+        nodes = list(yaml.compose_all(text, yaml.SafeLoader))
     except yaml.YAMLError:
-        pass  # Dagster tells it, with its place
+        return  # Dagster tells it, with its place
+    seen: set[int] = set()  # an alias is the node itself, once more
+    while nodes:
+        node = nodes.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+        elif isinstance(node, yaml.MappingNode):
+            nodes += [value for _, value in node.value]
+            _refuse_bad_keys_of(file, [key for key, _ in node.value])
+
+
+def _refuse_bad_keys_of(file: Path, keys: Sequence[yaml.Node]) -> None:
+    """Refuse bad keys of one mapping: of a key that stands twice, YAML would take the last. It merges all of `<<`."""
+    lines: dict[tuple[str, str], int] = {}
+    for key in keys:
+        name, line = (key.tag, key.value), key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode):
+            raise ProjectError(f"{file}:{line}: A key is no text. Put text with {{{{ }}}} into quotes.")
+        if name in lines and key.tag != MERGE:
+            raise ProjectError(f"{file}:{line}: {key.value!r} stands in line {lines[name]} already. Delete one.")
+        lines[name] = line
 
 
 defs = without_flows_of_taken_names(with_defaults(load_project()))

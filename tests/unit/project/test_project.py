@@ -58,6 +58,37 @@ def test_a_project_may_have_a_backend_and_an_executor_of_its_own() -> None:
     assert defs.executor is dg.multiprocess_executor
 
 
+def test_a_component_in_another_encoding_is_told_with_its_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DAGMA_PROJECT_DIR", str(tmp_path))
+    (tmp_path / "defs").mkdir()
+    (tmp_path / "defs/defs.yaml").write_bytes("type: dagma.Flows\n# für alle\n".encode("latin-1"))
+    with pytest.raises(project_definitions.ProjectError, match=r"defs\.yaml:2: The file is not in UTF-8"):
+        project_definitions.load_project()
+
+
+TABLE = """\
+type: dagma.FlowTable
+attributes: &all
+  name: answers
+  rows: {csv: rows.csv, again: *all, <<: *all, <<: *all}
+  columns:
+    - {name: label, name: score}
+  name: replies
+"""
+
+
+def test_a_key_that_stands_twice_is_told_with_both_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DAGMA_PROJECT_DIR", str(tmp_path))
+    file = tmp_path / "defs/defs.yaml"
+    file.parent.mkdir()
+    file.write_text(TABLE)
+    with pytest.raises(project_definitions.ProjectError, match=r"defs\.yaml:7: 'name' stands in line 3 already"):
+        project_definitions.load_project()
+    file.write_text(TABLE.replace("  name: replies\n", ""))
+    with pytest.raises(project_definitions.ProjectError, match=r"defs\.yaml:6: 'name' stands in line 6 already"):
+        project_definitions.load_project()
+
+
 @pytest.mark.parametrize("module", ["dagma.definitions", "dagma.project_definitions"])
 def test_an_entry_point_has_one_definitions_object_as_code_servers_want_it(module: str) -> None:
     loaded = importlib.import_module(module)

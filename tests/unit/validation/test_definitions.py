@@ -68,7 +68,7 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         "defs/a/defs.yaml",
         f"{TABLE}  rows: r\n  session: {{{{ row.text }}}}\n",
         {},
-        "project/defs/a/defs.yaml:7: found unhashable key. Put text with {{ }} into quotes.\n",
+        "project/defs/a/defs.yaml:7: A key is no text. Put text with {{ }} into quotes.\n",
     ),
     "a table without attributes": (
         "defs/a/defs.yaml",
@@ -76,11 +76,12 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         {},
         "project/defs/a/defs.yaml:2: The attributes are missing. Write at least asset, rows, key and input.\n",
     ),
+    "yaml without a component": ("defs/a/defs.yaml", "# later\n", {}, "project/defs/a/defs.yaml is empty. Write a "),
     "yaml with a misspelled component": (
         "defs/a/defs.yaml",
         "# mine\ntype: dagma.FlowTabel  # of reviews\n",
         {},
-        "Module `dagma` has no attribute `FlowTabel`.",
+        "project/defs/a/defs.yaml:2: There is no component dagma.FlowTabel. There are dagma.Flows and dagma.FlowTable.",
     ),
     "a component in a file of another name": (
         "defs/a/flows.yaml",
@@ -92,7 +93,7 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         "defs/defs.yaml",
         "type: dagma.Flows\n",
         {},
-        "Nothing else is loaded beside project/defs/defs.yaml. Move it into a folder of its own.",
+        "project/defs/mine.py is not loaded, since project/defs/defs.yaml stands beside it. Give the latter its own f",
     ),
     "yaml with an unknown attribute": (
         "defs/a/defs.yaml",
@@ -240,6 +241,8 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
     ),
     "beside a bad setting": ("defs/x.py", "x = y\n", BAD_SETTING, "project/defs/x.py:1: NameError"),
 }
+# Name of the project, and the only file in its `defs`.
+NOTHING_TO_LOAD = {"a misnamed component": "defs/a/flows.yaml", "an emptied project": "defs/a/README.md"}
 
 
 def make_project(folder: Path, file: str = "", text: str = "") -> Path:
@@ -276,8 +279,9 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]
         for name, (file, text, settings, _) in MISTAKES.items()
     }
     with_backend = make_project(root / "a backend", "mine.py", "def reply(request):\n    return 'hello'\n")
-    emptied = make_project(root / "an emptied project", "defs/a/README.md", "x: 1\n")
-    (emptied / "defs/mine.py").unlink()
+    misnamed, emptied = (make_project(root / name, file, "x: 1\n") for name, file in NOTHING_TO_LOAD.items())
+    for folder in (misnamed, emptied):
+        (folder / "defs/mine.py").unlink()
     with_flows = make_project(root / "a flow of a taken name", "defs/flows/defs.yaml", "type: dagma.Flows\n")
     (with_flows / "defs/shop/flows").mkdir(parents=True)
     (with_flows / "defs/shop/flows/defs.yaml").write_text("type: dagma.Flows\n")
@@ -288,6 +292,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]
             "DAGMA_PROJECT_DIR": str(with_flows),
             "DAGMA_FLOWS_DIR": str(with_flows / "flows"),
         },
+        "a misnamed component": {"DAGMA_PROJECT_DIR": str(misnamed)},
         "an emptied project": {"DAGMA_PROJECT_DIR": str(emptied)},
         "an asset": {"DAGMA_PROJECT_DIR": str(make_project(root / "an asset"))},
         "a backend": {"DAGMA_PROJECT_DIR": str(with_backend), "DAGMA_BACKEND": "mine:reply"},
@@ -306,6 +311,12 @@ def test_a_mistake_is_told_with_its_cause_and_its_line_alone(mistake: str, said:
     assert "secret" not in text
     assert "bye" not in text, "what the project prints is not a problem"
     assert "errors.pydantic.dev" not in text
+
+
+def test_a_component_whose_file_has_another_name_is_told(said: dict[str, tuple[int, str]]) -> None:
+    code, text = said["a misnamed component"]
+    assert code == 1
+    assert "project/defs/a/flows.yaml is not loaded, since a component stands in 'defs.yaml'. Rename the file." in text
 
 
 def test_a_bad_setting_is_said_once_beside_a_mistake_of_the_project(said: dict[str, tuple[int, str]]) -> None:
