@@ -16,7 +16,7 @@ from dagma.batches.staged_rows import StagedRow
 from dagma.calls.answer import Answer, total_of
 from dagma.calls.call_path import CallPath
 from dagma.calls.call_record import CallRecord, RecordedCalls, record_calls
-from dagma.calls.request import Caller, CallRequest, FlowReference
+from dagma.calls.request import Caller, CallRequest, FlowNotIdentified, FlowReference
 from dagma.calls.retrying import is_free_to_retry
 from dagma.langflow import (
     FlowNotFound,
@@ -43,7 +43,7 @@ MAX_ASKS = 3
 """How often a row is asked whose answers do not fit its output columns."""
 MOST_ERROR_CHARACTERS = 2_000
 MOST_QUOTED_CHARACTERS = 4_000
-OF_ALL_ROWS = (Unauthorized, Forbidden, FlowNotFound, TLSFailure, RedirectRefused)
+OF_ALL_ROWS = (Unauthorized, Forbidden, FlowNotFound, FlowNotIdentified, TLSFailure, RedirectRefused)
 OF_ONE_ROW = (AnswerExpiredError, CallInFlightError, OutcomeGivenUpError, OutcomeUnknownError)
 
 

@@ -20,11 +20,12 @@ from dagma.calls.call_backend import (
 )
 from dagma.calls.call_record import CallRecord, Origin, recording, shown_error
 from dagma.calls.durable_call import DurableCall
-from dagma.calls.request import Caller, CallRequest, FlowReference
+from dagma.calls.request import Caller, CallRequest, FlowNotIdentified, FlowReference
 from dagma.langflow import BadRequest, JobLost, LangflowError, MalformedResponse
 from dagma.ledger import (
     Begun,
     Call,
+    FlowNotIdentifiedError,
     Ledger,
     LedgerError,
     OutcomeGivenUpError,
@@ -77,6 +78,8 @@ class CallPath:
             self._context.caller.stop_if_cancelled()
             try:
                 record = self._attempt()
+            except FlowNotIdentifiedError as error:
+                raise _not_identified(error, self._context.flow) from error
             except JobLost as error:
                 self._count_resend(error)
                 self._context.log.warning("%s It is sent again.", error.cause)
@@ -321,3 +324,17 @@ def _ledger_call(backend: CallBackend, request: CallRequest, flow: FlowReference
         return call  # outside of Dagster each call has a scope of its own
     before = caller.equal_calls.number(call.key)
     return replace(call, row=f"#{before + 1}") if before else call
+
+
+def _not_identified(error: FlowNotIdentifiedError, flow: FlowReference) -> LangflowError:
+    """Say why as well: it decides whether a retry may help."""
+    failure = flow.look_up_error
+    if failure is None:
+        return FlowNotIdentified(str(error), fix="")
+    return FlowNotIdentified(
+        f"{error} The look-up failed: {failure.cause}",
+        fix=failure.fix,
+        status=failure.status,
+        retryable=failure.retryable,
+        retry_after=failure.retry_after,
+    )

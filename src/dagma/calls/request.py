@@ -134,6 +134,12 @@ class FlowReference:
     document: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
 
+class FlowNotIdentified(LangflowError):  # noqa: N818 (as the errors that it stands beside)
+    """A quota may be for this flow, and whether it is can't be told, because the flow could not be looked up."""
+
+    default_outcome = "not_run"
+
+
 class EqualCalls:
     """Tells equal calls of one attempt of a step apart: the second one is a call of its own, no retry of the first.
 

@@ -188,16 +188,19 @@ def test_a_flow_named_by_its_endpoint_has_the_same_key_when_it_cannot_be_looked_
     assert len(sends(fake)) == 1
 
 
+@pytest.mark.parametrize(("status", "retries"), [(503, 2), (403, 0)])
 def test_a_call_is_not_sent_while_its_flow_and_so_its_quota_is_not_known(
-    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, status: int, retries: int
 ) -> None:
     monkeypatch.setenv("DAGMA_QUOTAS", "flow:assistant calls=1/month")
-    fake.script(Fault(path="/api/v1/flows", status=503, times=0))
+    fake.script(Fault(path="/api/v1/flows", status=status, times=0))
     run = execute(instance, input_value="hi")
-    assert (run.failure["error"], run.retries) == ("FlowNotIdentifiedError", 0)
+    assert (run.failure["error"], run.failure["may_have_run"], run.retries) == ("FlowNotIdentified", False, retries)
     assert "flow:assistant calls=1/month" in run.failure["cause"]
+    assert f"{status}" in run.failure["cause"]
+    assert run.failure["fix"]
     (row,) = rows()
-    assert (sends(fake), row["state"], row["refusals"]) == ([], "refused", 1)
+    assert (sends(fake), row["state"], row["refusals"]) == ([], "refused", retries + 1)
 
 
 def test_a_flow_that_can_not_be_looked_up_is_asked_for_once(fake: FakeLangflow, instance: dg.DagsterInstance) -> None:

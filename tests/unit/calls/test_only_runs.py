@@ -8,8 +8,8 @@ from unit.calls.conftest import FLOW_ID, Flow, rows, sends
 
 from dagma.backends.backend import Backend
 from dagma.backends.langflow.langflow_resource import LangflowRestResource
+from dagma.calls.request import FlowNotIdentified
 from dagma.langflow import BadRequest
-from dagma.ledger import FlowNotIdentifiedError
 from dagma.testing import FakeLangflow, Fault
 
 TWEAKS = {"ChatInput-1": {"sender_name": "me"}}
@@ -59,7 +59,7 @@ def test_a_limit_that_may_be_for_the_flow_by_another_name_lets_nothing_out(
     server: FakeLangflow, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAGMA_QUOTAS", "flow:assistant calls=10/day")
-    with pytest.raises(FlowNotIdentifiedError):
+    with pytest.raises(FlowNotIdentified):
         backend.run_flow("hi")
     assert sends(server) == []
 
