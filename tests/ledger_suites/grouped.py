@@ -1,9 +1,8 @@
 """Many calls at a time: what is begun ahead and ended later is what each call would have begun and ended alone."""
 
 import os
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,12 +24,11 @@ MakeGrouped = Callable[..., GroupedLedger]
 @contextmanager
 def writing_later(ledger: GroupedLedger) -> Iterator[None]:
     """Keep what writes ends busy until the end of the block."""
-    over = threading.Event()
-    ledger._writer.submit(over.wait, 30)
+    ledger._writing = busy = Future[None]()
     try:
         yield
     finally:
-        over.set()
+        busy.set_result(None)
 
 
 class AtOnce(GroupedLedger):

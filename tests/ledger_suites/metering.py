@@ -140,6 +140,19 @@ class TestMetering:
         with pytest.raises(QuotaExceededError):
             ledger.begin(asked)
 
+    @pytest.mark.parametrize("address", [FLOW_ID, "assistant"])
+    def test_a_flow_that_can_not_be_looked_up_is_the_one_that_the_ledger_knows(
+        self, make_ledger: MakeLedger, address: str
+    ) -> None:
+        ledger = make_ledger(quotas="flow:assistant calls=2/day", clock=Clock())
+        spend(ledger, 1, flow_id=FLOW_ID, flow_name="assistant", flow_version="1")
+        unseen = new_call(flow_id=address, flow_address=address, flow_looked_up=False)
+        assert ledger.begin(unseen).key == unseen.key
+        last = last_calls(ledger.database, 10)[-1]
+        assert (last["flow_id"], last["flow_name"]) == (FLOW_ID, "assistant")
+        with pytest.raises(QuotaExceededError):
+            ledger.begin(new_call(flow_id=address, flow_looked_up=False))
+
     @pytest.mark.parametrize(("address", "limited"), [(FLOW_ID, "assistant"), ("assistant", FLOW_ID)])
     def test_a_flow_that_nobody_knows_is_refused_where_a_limit_may_be_for_it(
         self, make_ledger: MakeLedger, address: str, limited: str
@@ -155,6 +168,18 @@ class TestMetering:
         ledger = make_ledger()
         ledger.finish(ledger.begin(call), raw="Paris")
         assert make_ledger(quotas="flow:assistant calls=1/day").begin(call).raw == "Paris"
+
+    @pytest.mark.parametrize("quota", ["flow:assistant calls=2/day", "flow:* calls=2/day"])
+    def test_what_a_flow_used_under_its_name_counts_when_its_id_is_known(
+        self, make_ledger: MakeLedger, quota: str
+    ) -> None:
+        ledger = make_ledger(quotas=f"{quota}; flow:report calls=9/day", clock=Clock())
+        for _ in range(2):
+            ledger.begin(new_call(flow_id="assistant", flow_looked_up=False))
+        with pytest.raises(QuotaExceededError):
+            ledger.begin(new_call(flow_id="assistant", flow_looked_up=False))
+        with pytest.raises(QuotaExceededError):
+            ledger.begin(new_call(flow_id=FLOW_ID, flow_name="assistant", flow_version="1"))
 
     def test_a_replayed_answer_counts_for_nothing(self, make_ledger: MakeLedger) -> None:
         ledger, call = make_ledger(quotas="calls=1/day", clock=Clock()), new_call()

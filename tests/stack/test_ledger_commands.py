@@ -37,6 +37,7 @@ def test_a_run_and_a_flow_that_nobody_knows_are_errors(stack: Stack) -> None:
     for arguments in (
         ("tail", "--run", "00000000-0000"),
         ("export", "--flow", "nobody"),
+        ("usage", "--flow", "nobody"),
     ):
         command = " ".join(("dagma", "ledger", *arguments))
         printed = stack.exec("user-code", "sh", "-c", f"{command} 2>&1; echo exit $?")

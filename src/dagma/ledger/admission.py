@@ -9,16 +9,16 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache, partial
 from typing import Any, Literal
 
-from sqlalchemy import Connection, TextClause, bindparam, select, text
+from sqlalchemy import Connection, TextClause, bindparam, or_, select, text
 
 from dagma.backoff import Backoff
 from dagma.ledger.call import Begun, Call
-from dagma.ledger.database import Database, insert_once
+from dagma.ledger.database import Database, UtcTime, insert_once
 from dagma.ledger.errors import (
     AnswerExpiredError,
     CallInFlightError,
@@ -52,6 +52,20 @@ NAMES = (
     *("backend", "session_id", "run_id", "step"),
 )
 """Texts of a call that have a column of the same name."""
+# As far back as the longest window of a limit, so that what is not found costs no walk through all that ever was.
+KNOWN_DAYS = 31
+NEWEST_OF_ADDRESS = (
+    select(calls.c.flow_id, calls.c.flow_name)
+    .where(
+        or_(calls.c.flow_id == bindparam("address"), calls.c.flow_name == bindparam("address")),
+        calls.c.backend == bindparam("of_backend"),
+        # Only calls whose flow was looked up have one.
+        calls.c.flow_version.is_not(None),
+        calls.c.begun_at >= bindparam("since", type_=UtcTime),
+    )
+    .order_by(calls.c.begun_at.desc())
+    .limit(1)
+)
 
 Refusal = QuotaExceededError | FlowNotIdentifiedError
 
@@ -184,7 +198,7 @@ class Admission:
         The unique key makes concurrent callers take turns here.
         """
         now = self._database.clock()
-        recorded = {call_id: _as_recorded(call) for call_id, call in new.items()}
+        recorded = {call_id: _as_recorded(connection, call, now) for call_id, call in new.items()}
         reserved: dict[tuple[str, str | None], dict[Unit, Decimal]] = {}
         rows: list[dict[str, Any]] = []
         for call_id, call in recorded.items():
@@ -230,14 +244,23 @@ class Admission:
             logger.warning("That a call was refused is not recorded: %s", missed)
 
 
-def _as_recorded(call: Call) -> Call:
-    """Give a call with texts that the database can hold, and with its flow's id as Langflow writes ids.
+def _as_recorded(connection: Connection, call: Call, now: datetime) -> Call:
+    """Give a call as the ledger records it. Its key is made of the call as its caller gave it.
 
-    Its key is made of the call as its caller gave it.
+    Returns:
+        The call with texts that the database can hold. A flow that was not looked up has the id and name that it had
+        when it last was; where that is not known, its id is written as Langflow writes ids.
     """
-    names = (*NAMES, "partition", "row", "principal")
-    kept: dict[str, Any] = {name: storable(value) for name in names if (value := getattr(call, name)) is not None}
-    return replace(call, **{**kept, "flow_id": canonical_flow(kept["flow_id"])})
+    names = (*NAMES, "partition", "row", "principal", "flow_address")
+    call = replace(call, **{name: storable(value) for name in names if (value := getattr(call, name)) is not None})
+    if call.flow_looked_up:
+        return call
+    address = call.flow_address or call.flow_id
+    values = {"address": canonical_flow(address), "of_backend": call.backend, "since": now - timedelta(days=KNOWN_DAYS)}
+    known = connection.execute(NEWEST_OF_ADDRESS, values).first()
+    if known is None:
+        return replace(call, flow_id=canonical_flow(call.flow_id), flow_address=address)
+    return replace(call, flow_id=known.flow_id, flow_name=known.flow_name, flow_address=address, flow_looked_up=True)
 
 
 def _row_of(call: Call, texts: TextPolicy) -> dict[str, Any]:
@@ -294,7 +317,7 @@ def record_refusal(connection: Connection, call: Call, refusal: Refusal, texts: 
     Refusals of one flow by one limit share a row for each run, principal and hour, which tells the first of them and
     counts the others. So a loop of refused calls fills no disk.
     """
-    call = _as_recorded(call)
+    call = _as_recorded(connection, call, now)
     hour = window_start("hour", now).isoformat()
     shared = ["refused", refusal.limit, call.flow_id, call.principal, call.run_id, hour]
     row = {

@@ -49,7 +49,7 @@ class Call:
         flow_name: The flow's endpoint name, which quotas and reports may use instead of the id.
         flow_title: The flow's name as people see it, for reports on flows without an endpoint name.
         flow_looked_up: Whether `flow_id` and `flow_name` are the flow's own. Where they are not, because its server
-            could not be asked, a limit that may be for the flow refuses the call.
+            could not be asked, the ledger takes those of the last call with the same address.
         flow_version: The flow's content version.
         session_id: The session that the caller asked for, if any.
         run_id: The Dagster run.

@@ -115,9 +115,7 @@ def run_usage(arguments: argparse.Namespace) -> int:
     ledger = LedgerSettings.from_environment().open()
     with ledger.database.read() as connection:
         now = ledger.database.now(connection)
-    if arguments.flow is not None:
-        of_flow(ledger.database, arguments.flow)  # or it is told
-    elif not (arguments.since or arguments.by):
+    if not (arguments.since or arguments.by or arguments.flow is not None):
         limits = standings(ledger.database, ledger.limits, now)
         if limits or arguments.format != "table":
             write_records(limits, LIMIT_COLUMNS, arguments.format, sys.stdout)
@@ -127,6 +125,8 @@ def run_usage(arguments: argparse.Namespace) -> int:
     by: By = arguments.by or "flow"
     since = arguments.since or window_start("month", now)
     lines = [{**line, by: line["name"]} for line in sums(ledger.database, by, since, arguments.flow)]
+    if arguments.flow is not None and not lines:
+        of_flow(ledger.database, arguments.flow)  # or it is told
     if arguments.format == "table":
         lines += [{**line, by: ALL} for line in sums(ledger.database, None, since, arguments.flow)]
     write_records(lines, [by, *FIGURES], arguments.format, sys.stdout)
@@ -237,7 +237,9 @@ def _state_of(record: Mapping[str, Any]) -> str:
 
 
 def _the_call(records: list[Record], name: str) -> Record:
-    """Choose the call that is meant: the only one that is unknown."""
+    """Choose the call that is meant: the only unknown one of a run, a job or a call."""
+    if all(len({record[each] for record in records}) > 1 for each in ("id", "key", "run_id", "job_id")):
+        raise LedgerError(f"{name!r} begins the ids of several calls, runs or jobs. Write more of the id.")
     unknown = [record for record in records if record["state"] == "unknown"]
     if not unknown:
         states = ", ".join(dict.fromkeys(record["state"] for record in records))

@@ -85,8 +85,8 @@ class FlowNotIdentifiedError(LedgerError):
         """Name the limit as the settings do, and the flow as the call does."""
         self.limit = limit
         super().__init__(
-            f"Quota {limit!r} may be for flow {flow!r}, which could not be looked up. Nothing was sent. "
-            "Try again later, or name the flow in DAGMA_QUOTAS as the call does."
+            f"Quota {limit!r} may be for flow {flow!r}, which could not be looked up, and which the ledger does not "
+            "know either. Nothing was sent. Try again later, or name the flow in DAGMA_QUOTAS as the call does."
         )
 
 

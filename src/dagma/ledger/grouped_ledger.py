@@ -2,8 +2,9 @@
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 
 from sqlalchemy import Connection
 
@@ -35,7 +36,6 @@ class GroupedLedger(Ledger):
         self._ahead: dict[str, Begun] = {}
         self._unwritten: dict[str, Begun] = {}
         self._ended: list[tuple[Begun, Ending | None]] = []
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="dagma-ledger")
         self._writing: Future[None] | None = None
 
     def begin_ahead(self, calls: Sequence[Call]) -> bool:
@@ -101,14 +101,20 @@ class GroupedLedger(Ledger):
         self._write_later(begun, ending)
 
     def _write_later(self, begun: Begun, ending: Ending | None) -> None:
-        """Write an end with all that come while the writer is busy; none stands for a call that was not sent."""
+        """Write an end with all that come while others are written; none stands for a call that was not sent.
+
+        In a thread that keeps no process alive: one that is told to end does not wait for a ledger that is away.
+        """
         with self._mutex:
             self._unwritten[begun.key] = begun
             self._ended.append((begun, ending))
             if len(self._ended) == 1:
-                self._writing = self._writer.submit(self._write)
+                before, self._writing = self._writing, Future()
+                threading.Thread(target=self._write, args=(before, self._writing), daemon=True).start()
 
-    def _write(self) -> None:
+    def _write(self, before: Future[None] | None, writing: Future[None]) -> None:
+        if before is not None:
+            wait([before])
         with self._mutex:
             ended, self._ended = self._ended, []
         try:
@@ -123,6 +129,7 @@ class GroupedLedger(Ledger):
                 for begun, _ in ended:
                     self._unwritten.pop(begun.key, None)
             self._presence.release(*(begun.call_id for begun, _ in ended))
+            writing.set_result(None)
 
     def _write_answered(self, answered: Sequence[tuple[Begun, Ending]]) -> None:
         endings = [ending for _, ending in answered]
@@ -135,11 +142,12 @@ class GroupedLedger(Ledger):
         except LedgerError as error:
             logger.debug("Calls are ended one by one: %s", error)
             written = set()
+        give_up_at = time.monotonic() + self._patience_seconds
         for begun, ending in answered:
             if begun.call_id in written:
                 continue
             try:
-                super()._end_answered(begun, ending, patience_seconds=0.0)
+                super()._end_answered(begun, ending, max(give_up_at - time.monotonic(), 0.0))
             except LedgerError as error:
                 # The answer is here and paid for: an audit row without its end is the smaller loss.
                 logger.error("Call %s was answered, and is not recorded so: %s", begun.call_id, error)

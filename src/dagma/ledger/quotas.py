@@ -213,7 +213,8 @@ class Meter:
         for limit in sorted(limits, key=lambda each: window_end(each.window, now), reverse=True):
             query = used(limit, now)
             if limit.flow == EVERY:
-                query = query.where(usage_hours.c.flow_id == call.flow_id)
+                # Under its name count calls that were made before its id was known.
+                query = query.where(usage_hours.c.flow_id.in_([call.flow_id, call.flow_name or call.flow_id]))
             if limit.principal == EVERY:
                 query = query.where(usage_hours.c.principal == call.counted_principal)
             counted, needed = Decimal(connection.scalar(query) or 0), reserved[limit.unit]

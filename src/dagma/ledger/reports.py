@@ -36,6 +36,8 @@ def find_calls(database: Database, name: str) -> list[Record]:
     Raises:
         NoSuchRecordError: There is none.
     """
+    if not name:
+        raise NoSuchRecordError("An empty text names no call. Give the beginning of a call's id, key, run or job.")
     named_by = (calls.c.id, calls.c.key, calls.c.run_id, calls.c.job_id)
     begins = [column.startswith(name, autoescape=True) for column in named_by]
     if found := last_calls(database, MOST_NAMED, or_(*begins)):

@@ -222,6 +222,16 @@ def test_a_look_up_without_an_answer_costs_no_call(fake: FakeLangflow, fault: Fa
     assert (row["state"], row["error_class"], row["flow_id"]) == ("answered", None, FLOW_ID)
 
 
+def test_a_quota_holds_while_its_flow_can_not_be_looked_up(
+    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGMA_QUOTAS", "flow:assistant calls=2/month")
+    assert execute(instance, input_value="1").success
+    fake.script(Fault(path="/api/v1/flows", status=503, times=0))
+    assert execute(instance, input_value="2").success
+    assert execute(instance, input_value="3").failure["error"] == "QuotaExceededError"
+
+
 def test_nothing_is_recorded_where_no_flow_is_configured(
     fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
