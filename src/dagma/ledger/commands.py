@@ -238,7 +238,8 @@ def _state_of(record: Mapping[str, Any]) -> str:
 
 def _the_call(records: list[Record], name: str) -> Record:
     """Choose the call that is meant: the only unknown one of a run, a job or a call."""
-    if all(len({record[each] for record in records}) > 1 for each in ("id", "key", "run_id", "job_id")):
+    names = [{record[each] for record in records} for each in ("id", "key", "run_id", "job_id")]
+    if not any(len(each) == 1 and None not in each for each in names):
         raise LedgerError(f"{name!r} begins the ids of several calls, runs or jobs. Write more of the id.")
     unknown = [record for record in records if record["state"] == "unknown"]
     if not unknown:
