@@ -1,6 +1,11 @@
 """What the launcher and the workers must agree on about Celery, beside CELERY_BROKER_URL and CELERY_RESULT_BACKEND."""
 
+import tempfile
+from pathlib import Path
 from typing import Any
+
+READY_FILE = Path(tempfile.gettempdir()) / "dagma-worker-ready"
+"""Written by a worker that has started. In a container it is gone when the worker starts again."""
 
 CELERY_SETTINGS: dict[str, Any] = {
     "task_default_queue": "dagster",

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 
 from dagma import environment
+from dagma.execution.celery_settings import READY_FILE
 from dagma.execution.outbound_routes import HEALTH, OPEN, WAY_OUT
 
 TIMEOUT_SECONDS = 5
@@ -92,6 +93,8 @@ def check_worker() -> str:
     Raises:
         UnhealthyError: The worker does not answer.
     """
+    if not READY_FILE.exists():  # asking costs seconds of a processor that the worker needs to start
+        raise UnhealthyError("the worker has not started yet")
     from kombu.connection import Connection
     from kombu.pidbox import Mailbox
 

@@ -22,13 +22,13 @@ import time
 from typing import Any
 
 from celery import Celery
-from celery.signals import task_postrun, worker_shutting_down
+from celery.signals import task_postrun, worker_ready, worker_shutting_down
 from celery.worker import state
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task
 
 from dagma import environment
-from dagma.execution.celery_settings import CELERY_SETTINGS
+from dagma.execution.celery_settings import CELERY_SETTINGS, READY_FILE
 from dagma.execution.load_errors import describe
 from dagma.execution.pool_renewal import PoolRenewal
 from dagma.execution.worker_roll_call import BROKER_ERRORS, RollCall
@@ -78,6 +78,11 @@ app.steps["consumer"].add(PoolRenewal)
 execute_job = create_execute_job_task(app)
 
 
+def mark_ready(**_: Any) -> None:
+    """Tell the health check that this worker can be asked."""
+    READY_FILE.touch()
+
+
 def drain(sender: str, **_: Any) -> None:
     """Start the grace period. In a thread, since this is called inside a signal handler."""
     threading.Thread(target=_drain, args=(sender,), name="drain", daemon=True).start()
@@ -100,5 +105,6 @@ def obey_sigterm(**_: Any) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+worker_ready.connect(mark_ready)
 worker_shutting_down.connect(drain)
 task_postrun.connect(obey_sigterm)

@@ -4,10 +4,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from dagma.execution import worker
+from dagma.execution import health, worker
 from dagma.execution.worker_roll_call import RollCall
 
 HOST = "celery@worker-1"
@@ -32,6 +33,16 @@ def run() -> Iterator[subprocess.Popen[bytes]]:
 
 def test_the_task_of_the_launcher_is_known_to_the_worker() -> None:
     assert "execute_job" in worker.app.tasks
+
+
+def test_the_health_check_is_told_when_a_worker_has_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for module in (worker, health):
+        monkeypatch.setattr(module, "READY_FILE", tmp_path / "ready")
+    monkeypatch.setattr(health, "query_database", lambda _: pytest.fail("a worker that has not started is asked"))
+    with pytest.raises(health.UnhealthyError, match="has not started yet"):
+        health.check_worker()
+    worker.mark_ready(sender=None)
+    assert (tmp_path / "ready").exists()
 
 
 @pytest.mark.parametrize(("backend", "is_imported"), [("langflow", True), ("mine:reply", False)])

@@ -109,7 +109,7 @@ def test_show_takes_every_short_id_that_tail_prints(
     [
         (["show", ""], "An empty text names no call."),
         (["resolve", "", "--resend"], "An empty text names no call."),
-        (["resolve", "run-", "--give-up"], "'run-' begins the ids of several calls, runs or jobs. Write more of the id."),
+        (["resolve", "run-", "--give-up"], "'run-' begins the ids of several calls, runs or jobs. Write more of"),
         (["show", "nothing"], "No call's id, key, run or job begins with 'nothing'."),
         (["tail", "--run", "run-3"], "no call of a run whose id begins with 'run-3'."),
         (["tail", "--flow", "nobody"], "no call of a flow 'nobody'."),
