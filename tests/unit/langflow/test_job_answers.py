@@ -222,7 +222,16 @@ def test_a_text_that_may_be_cut_is_whole_though_its_events_fail_once(
 
 
 @pytest.mark.parametrize("text", ["x" * 9000, OWN_END], ids=["cut", "whole"])
-@pytest.mark.parametrize("fault", [Fault(status=503), Fault(drop=True)], ids=["503", "drop"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(status=503),
+        Fault(drop=True),
+        Fault(status=200, body="data: {}\n\n"),
+        Fault(status=200, body=told((None, "x" * 7000)).partition("\n\n")[0] + "\n\n"),
+    ],
+    ids=["503", "drop", "early end", "growing message"],
+)
 def test_a_text_that_may_be_cut_is_kept_for_later_while_its_events_can_not_be_read(
     fake_langflow: FakeLangflow, client: LangflowClient, text: str, fault: Fault
 ):
