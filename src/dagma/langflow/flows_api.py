@@ -48,9 +48,12 @@ class FlowsApi(Connection):
 
         Args:
             flow_id: Id or endpoint name of the flow.
-            deadline: When a look-up of its own gives up; 30 s from now by default.
+            deadline: When to give up; 30 s from now by default.
         """
-        return self._flow_cache.get_or_fetch(flow_id, lambda: self.find_flow(flow_id, deadline=deadline))
+        until = deadline or self._quick_deadline()
+        return self._flow_cache.get_or_fetch(
+            flow_id, lambda: self.find_flow(flow_id, deadline=until), until.remaining()
+        )
 
     def list_flows(self, *, deadline: Deadline | None = None) -> list[Flow]:
         """Return the flows of the user without their graphs, and so without versions.
