@@ -231,7 +231,11 @@ class FollowingApi(JobsApi):
 
     def _explained(self, error: CompletedWithoutOutput, job_id: str) -> CompletedWithoutOutput:
         """Return the error with the reason that only the job's events tell."""
-        events = self._kept_events(job_id, "component_failed")
+        try:
+            events = self._kept_events(job_id, "component_failed")
+        except LangflowError as unread:
+            logger.warning("The events of job %s can't be read: %s", job_id, unread)
+            return error
         reason = next((event.text for event in events if event.text is not None), None)
         if reason is None:
             return error

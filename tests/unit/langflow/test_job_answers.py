@@ -316,6 +316,19 @@ def test_output_that_is_missing_for_a_reason_shows_no_secret_of_the_client(
     assert fake_langflow.api_key[:6] not in str(caught.value)
 
 
+def test_output_that_is_missing_is_told_though_the_events_can_not_be_read(
+    fake_langflow: FakeLangflow, client: LangflowClient
+):
+    def lack(call: FakeCall) -> str:
+        raise VariableMissing("MODEL_NAME", "")
+
+    job_id = client.submit(fake_langflow.add_flow("lacking", lack), "hello")
+    fake_langflow.script(Fault(path=EVENTS, status=404, times=0))
+    with pytest.raises(CompletedWithoutOutput) as caught:
+        client.collect(job_id)
+    assert caught.value.outcome == "failed"
+
+
 def test_a_failed_job_without_a_reason_is_lost(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
     job_id = client.submit(echo, "hello")
     body = {"detail": {"code": "JOB_FAILED", "error_detail": None}}
