@@ -94,7 +94,10 @@ def test_a_look_up_that_is_refused_keeps_no_run_from_being_sent_and_is_told_once
     status: int,
     caplog: pytest.LogCaptureFixture,
 ):
-    fake_langflow.script(Fault(path="/api/v1/flows", status=status, times=0))
+    for number in range(3):
+        # A gateway's page may differ each time, such as in the id of the request.
+        body = {"detail": f"Refused, request {number}."}
+        fake_langflow.script(Fault(path="/api/v1/flows", status=status, body=body))
     client = make_client()
     for way in ("run", "stream", "run"):
         list(getattr(client, way)(flow_id, "ab", tweaks=GOOD)) if way == "stream" else client.run(
