@@ -261,4 +261,8 @@ class FollowingApi(JobsApi):
                     events += wanted
             return events[::-1]
 
-        return self._retry.call(once, deadline=deadline, idempotent=True)
+        try:
+            return self._retry.call(once, deadline=deadline, idempotent=True)
+        except LangflowError as error:
+            error.outcome = "unknown"  # only the reading may not have been sent: the job has run
+            raise

@@ -223,24 +223,26 @@ def test_a_text_that_may_be_cut_is_whole_though_its_events_fail_once(
 
 @pytest.mark.parametrize("text", ["x" * 9000, OWN_END], ids=["cut", "whole"])
 @pytest.mark.parametrize(
-    "fault",
+    ("fault", "retryable"),
     [
-        Fault(status=503),
-        Fault(drop=True),
-        Fault(status=200, body="data: {}\n\n"),
-        Fault(status=200, body=told((None, "x" * 7000)).partition("\n\n")[0] + "\n\n"),
+        (Fault(status=503), True),
+        (Fault(drop=True), True),
+        (Fault(status=200, body="data: {}\n\n"), True),
+        (Fault(status=200, body=told((None, "x" * 7000)).partition("\n\n")[0] + "\n\n"), True),
+        (Fault(status=429), True),
+        (Fault(status=404), False),
     ],
-    ids=["503", "drop", "early end", "growing message"],
+    ids=["503", "drop", "early end", "growing message", "429", "404"],
 )
 def test_a_text_that_may_be_cut_is_kept_for_later_while_its_events_can_not_be_read(
-    fake_langflow: FakeLangflow, client: LangflowClient, text: str, fault: Fault
+    fake_langflow: FakeLangflow, client: LangflowClient, text: str, fault: Fault, retryable: bool
 ):
     flow_id = fake_langflow.add_flow("talker", lambda _: text)
     job_id = client.submit(flow_id, "Talk.")
     fake_langflow.script(replace(fault, path=EVENTS, times=0))
     with pytest.raises(LangflowError) as caught:
         client.collect(job_id)
-    assert (caught.value.outcome, caught.value.retryable) == ("unknown", True)
+    assert (caught.value.outcome, caught.value.retryable) == ("unknown", retryable)
     fake_langflow.clear()
     assert client.collect(job_id).answer == text
 
