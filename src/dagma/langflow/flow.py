@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 from urllib.parse import quote
 from uuid import UUID
 
-from dagma.langflow.errors import BadRequest, MalformedResponse
+from dagma.langflow.errors import BadRequest, LangflowError, MalformedResponse
 from dagma.langflow.untrusted_json import objects, text_or_none, walk
 
 InputType = Literal["chat", "text", "any"]
@@ -137,12 +137,14 @@ class FlowCache:
         self._lock = threading.Lock()
         self._lookups: dict[str, tuple[float, Future[Flow]]] = {}
 
-    def get_or_fetch(self, key: str, fetch: Callable[[], Flow]) -> Flow:
+    def get_or_fetch(self, key: str, fetch: Callable[[], Flow], seconds: float = math.inf) -> Flow:
         """Return the flow, fetched by one of the callers that ask for it at the same time.
 
         Args:
             key: Its id or endpoint name.
-            fetch: Fetches it; what it raises, all callers that wait for it get.
+            fetch: Fetches it. All callers that wait get an error that no retry can help; after any other, such as one
+                that comes from the patience of the caller that fetched, each fetches for itself.
+            seconds: How long to wait for what another caller fetches, before fetching.
         """
         # Those of now: what was asked for before `forget` is not kept after it.
         mine, lookups = Future[Flow](), self._lookups
@@ -156,10 +158,20 @@ class FlowCache:
                 flow = fetch()
                 lookups[flow.id] = (time.monotonic(), mine)  # also for those who know it by its id
                 mine.set_result(flow)
-            except BaseException as error:  # noqa: BLE001 (all who wait get it, or they would wait for ever)
+            except BaseException as error:
                 lookups.pop(key, None)
-                mine.set_exception(error)
-        return lookup.result()
+                # What interrupts this caller is not for those who wait.
+                mine.set_exception(error if isinstance(error, Exception) else TimeoutError())
+                raise
+            return flow
+        try:
+            return lookup.result(min(seconds, threading.TIMEOUT_MAX))
+        except TimeoutError:
+            pass
+        except LangflowError as error:
+            if not error.retryable:
+                raise
+        return fetch()
 
     def forget(self) -> None:
         """Drop all flows."""

@@ -2,10 +2,10 @@
 
 import logging
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 from dagma.langflow.error_responses import error_of, flow_failed
@@ -26,6 +26,9 @@ from dagma.langflow.result import CallResult
 from dagma.langflow.untrusted_json import json_object, json_objects, objects, text_or_none
 
 logger = logging.getLogger(__name__)
+
+# The last flows whose tweaks were sent unchecked, by server, which has been told.
+_unchecked: deque[tuple[str, str]] = deque(maxlen=1000)
 
 
 class FlowsApi(Connection):
@@ -48,9 +51,12 @@ class FlowsApi(Connection):
 
         Args:
             flow_id: Id or endpoint name of the flow.
-            deadline: When a look-up of its own gives up; 30 s from now by default.
+            deadline: When to give up; 30 s from now by default.
         """
-        return self._flow_cache.get_or_fetch(flow_id, lambda: self.find_flow(flow_id, deadline=deadline))
+        until = deadline or self._quick_deadline()
+        return self._flow_cache.get_or_fetch(
+            flow_id, lambda: self.find_flow(flow_id, deadline=until), until.remaining()
+        )
 
     def list_flows(self, *, deadline: Deadline | None = None) -> list[Flow]:
         """Return the flows of the user without their graphs, and so without versions.
@@ -255,9 +261,11 @@ class FlowsApi(Connection):
         )
 
 
-@cache
 def _warn_unchecked(base_url: str, flow_id: str, cause: str) -> None:
     """Warn once for a flow, and not for each call of a batch."""
+    if (base_url, flow_id) in _unchecked:
+        return
+    _unchecked.append((base_url, flow_id))
     logger.warning(
         "Tweaks of flow %r are sent unchecked, since the flow can't be looked up at %s: %s A tweak of a component or "
         "field that the flow does not have changes nothing, and nobody says so.",

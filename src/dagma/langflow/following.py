@@ -193,9 +193,17 @@ class FollowingApi(JobsApi):
             raise self._explained(error, status.job_id) from None
         result = self._with_data(result, status.job_id)
         check_lists(result)
-        if perhaps_cut(result):
-            result = uncut(result, self._kept_events(status.job_id, "message"))
-        return self.with_trace(result)
+        return self.with_trace(self._uncut(result, status.job_id))
+
+    def _uncut(self, result: CallResult, job_id: str) -> CallResult:
+        """Return a result with its whole texts; the job's events hold them where its state has them cut."""
+        if not perhaps_cut(result):
+            return result
+        events = self._kept_events(job_id, "message", "finished")
+        if all(event.kind != "finished" for event in events):
+            # The last message may still have been growing.
+            raise MalformedResponse(f"The events of job {job_id} end before it did.", retryable=True)
+        return uncut(result, events)
 
     def _with_data(self, result: CallResult, job_id: str) -> CallResult:
         """Return a result with what its outputs gave that is no text, which only the job's events hold."""
@@ -223,7 +231,11 @@ class FollowingApi(JobsApi):
 
     def _explained(self, error: CompletedWithoutOutput, job_id: str) -> CompletedWithoutOutput:
         """Return the error with the reason that only the job's events tell."""
-        events = self._kept_events(job_id, "component_failed")
+        try:
+            events = self._kept_events(job_id, "component_failed")
+        except LangflowError as unread:
+            logger.warning("The events of job %s can't be read: %s", job_id, unread)
+            return error
         reason = next((event.text for event in events if event.text is not None), None)
         if reason is None:
             return error
@@ -232,8 +244,8 @@ class FollowingApi(JobsApi):
         cause = f"{error.cause.removesuffix('.')}: {shown}."
         return CompletedWithoutOutput(cause, status=error.status, excerpt=error.excerpt)
 
-    def _kept_events(self, job_id: str, kind: EventKind) -> list[FlowEvent]:
-        """Return the events of a kind of a job that is over, the last first."""
+    def _kept_events(self, job_id: str, *kinds: EventKind) -> list[FlowEvent]:
+        """Return the events of some kinds of a job that is over, the last first."""
         deadline = self._quick_deadline()
 
         def once() -> list[FlowEvent]:
@@ -242,11 +254,15 @@ class FollowingApi(JobsApi):
                 for data, _ in stream:
                     if data is None:
                         continue
-                    wanted = [event for event in reader.read(data) if event.kind == kind]
+                    wanted = [event for event in reader.read(data) if event.kind in kinds]
                     kept += len(data) if wanted else 0
                     if kept > self._transport.max_body_bytes:
                         raise MalformedResponse(f"They are larger than {self._transport.max_body_bytes} bytes.")
                     events += wanted
             return events[::-1]
 
-        return self._retry.call(once, deadline=deadline, idempotent=True)
+        try:
+            return self._retry.call(once, deadline=deadline, idempotent=True)
+        except LangflowError as error:
+            error.outcome = "unknown"  # only the reading may not have been sent: the job has run
+            raise

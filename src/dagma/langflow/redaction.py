@@ -4,10 +4,7 @@ import json
 from base64 import b64encode
 from collections.abc import Iterable
 from functools import cached_property
-from urllib.parse import quote
-
-from urllib3.exceptions import LocationParseError
-from urllib3.util import parse_url
+from urllib.parse import quote, urlsplit
 
 EXCERPT_CHARACTERS = 500
 _SCANNED_BYTES = 65_536
@@ -68,8 +65,15 @@ NOTHING_SECRET = Redactor([])
 
 
 def bare_url(url: str) -> str:
-    """Return a URL without user, password, query and fragment; nothing of one that can't be read."""
+    """Return a URL without user, password, query and fragment; nothing of one that can't be read.
+
+    It is part of the keys of calls, so what it returns for a URL must never change.
+    """
     try:
-        return str(parse_url(url)._replace(auth=None, query=None, fragment=None))
-    except LocationParseError:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
+    except ValueError:
         return "an address that can't be read"
+    if ":" in host:
+        host = f"[{host}]"
+    return f"{parts.scheme}://{host}{port}{parts.path}" if parts.scheme else f"{host}{port}{parts.path}"

@@ -71,3 +71,15 @@ def test_a_server_is_the_same_however_its_url_is_written_and_whoever_logs_in(url
     backend = LangflowRestResource(base_url=url, api_key="another", timeout=1.0)
     assert backend.identity == LangflowRestResource(base_url="http://langflow:7860").identity
     assert "pa55word" not in backend.identity
+
+
+@pytest.mark.parametrize(
+    ("url", "identity"),
+    [
+        ("http://bücher.example/Flows/", "langflow http://bücher.example/Flows"),
+        ("https://h:8443/a%2fb/./c", "langflow https://h:8443/a%2fb/./c"),
+        ("http://[::1]:7860", "langflow http://[::1]:7860"),
+    ],
+)
+def test_a_server_is_known_in_a_ledger_by_its_url_as_it_is_written(url: str, identity: str) -> None:
+    assert LangflowRestResource(base_url=url).identity == identity

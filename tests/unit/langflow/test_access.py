@@ -72,6 +72,7 @@ def test_a_token_is_fetched_with_both_sides_of_tls_proved(certificates: Certific
         ({"bearer_token": "t", **OAUTH}, "bearer_token and oauth_token_url both write the header Authorization"),
         ({"basic_user": "u"}, "basic_user is set without basic_password"),
         ({"basic_password": "p"}, "basic_password is set without basic_user"),
+        ({"basic_user": "u:v", "basic_password": "p"}, "without a colon"),
         ({"oauth_token_url": "https://login.example"}, "without oauth_client_id and oauth_client_secret"),
         ({"oauth_scope": "flows"}, "Set it as well"),
         ({**OAUTH, "oauth_token_url": "login.example"}, "^oauth_token_url must look like http"),

@@ -128,6 +128,19 @@ def test_tls_goes_through_a_proxy_that_sees_its_own_login_only(
     assert "proxy-authorization" not in fake.requests[-1].headers
 
 
+def test_a_proxy_that_speaks_tls_is_trusted_as_a_server_is(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tls_server(certificates, wants_client=True) as fake:
+        monkeypatch.setenv("HTTP_PROXY", fake.base_url)
+        fake.script(HEALTHY)
+        access = Access(
+            ca_bundle=certificates.authority, client_cert=certificates.client, client_key=certificates.client_key
+        )
+        with LangflowClient("http://langflow.example", access) as client:
+            assert client.health_check() == {"status": "ok"}
+
+
 def test_the_environments_bundle_does_not_replace_the_clients(
     certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,11 +7,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from dagma.langflow import Flow, FlowNotFound
+from dagma.langflow import CallTimeout, Flow, FlowNotFound
 from dagma.langflow import flow as module
 from dagma.langflow.flow import FlowCache
 
 CALLERS = 8
+
+
+class Interrupted(BaseException):
+    """What a cancel raises wherever the step is."""
 
 
 class Server:
@@ -96,6 +100,33 @@ def test_a_failure_is_everybodys_who_waits_and_nobodys_who_asks_later() -> None:
                 future.result(10)
     assert server.asked == 1
     assert cache.get_or_fetch("ask", lambda: flow("new")).name == "new"
+
+
+@pytest.mark.parametrize("failure", [Interrupted(), CallTimeout("It took too long.")], ids=["cancel", "deadline"])
+def test_a_caller_that_is_interrupted_or_impatient_leaves_the_fetching_to_another(failure: BaseException) -> None:
+    def fail() -> Flow:
+        raise failure
+
+    cache, server = FlowCache(10), Server(fail)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(cache.get_or_fetch, "ask", server.fetch)
+        assert server.is_asked.wait(10)
+        second = pool.submit(cache.get_or_fetch, "ask", lambda: flow("new"))
+        wait([second], timeout=0.2)
+        server.may_answer.set()
+        with pytest.raises(type(failure)):
+            first.result(10)
+        assert second.result(10).name == "new"
+
+
+def test_a_caller_waits_no_longer_than_it_can() -> None:
+    cache, server = FlowCache(10), Server(lambda: flow("slow"))
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(cache.get_or_fetch, "ask", server.fetch)
+        assert server.is_asked.wait(10)
+        assert cache.get_or_fetch("ask", lambda: flow("new"), 0.01).name == "new"
+        server.may_answer.set()
+        assert slow.result(10).name == "slow"
 
 
 def refuse() -> Flow:

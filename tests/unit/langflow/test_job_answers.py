@@ -222,16 +222,27 @@ def test_a_text_that_may_be_cut_is_whole_though_its_events_fail_once(
 
 
 @pytest.mark.parametrize("text", ["x" * 9000, OWN_END], ids=["cut", "whole"])
-@pytest.mark.parametrize("fault", [Fault(status=503), Fault(drop=True)], ids=["503", "drop"])
+@pytest.mark.parametrize(
+    ("fault", "retryable"),
+    [
+        (Fault(status=503), True),
+        (Fault(drop=True), True),
+        (Fault(status=200, body="data: {}\n\n"), True),
+        (Fault(status=200, body=told((None, "x" * 7000)).partition("\n\n")[0] + "\n\n"), True),
+        (Fault(status=429), True),
+        (Fault(status=404), False),
+    ],
+    ids=["503", "drop", "early end", "growing message", "429", "404"],
+)
 def test_a_text_that_may_be_cut_is_kept_for_later_while_its_events_can_not_be_read(
-    fake_langflow: FakeLangflow, client: LangflowClient, text: str, fault: Fault
+    fake_langflow: FakeLangflow, client: LangflowClient, text: str, fault: Fault, retryable: bool
 ):
     flow_id = fake_langflow.add_flow("talker", lambda _: text)
     job_id = client.submit(flow_id, "Talk.")
     fake_langflow.script(replace(fault, path=EVENTS, times=0))
     with pytest.raises(LangflowError) as caught:
         client.collect(job_id)
-    assert (caught.value.outcome, caught.value.retryable) == ("unknown", True)
+    assert (caught.value.outcome, caught.value.retryable) == ("unknown", retryable)
     fake_langflow.clear()
     assert client.collect(job_id).answer == text
 
@@ -305,6 +316,19 @@ def test_output_that_is_missing_for_a_reason_shows_no_secret_of_the_client(
     with pytest.raises(CompletedWithoutOutput, match="MODEL_NAME") as caught:
         client.collect(client.submit(fake_langflow.add_flow("leaky", echo_key), "hello"))
     assert fake_langflow.api_key[:6] not in str(caught.value)
+
+
+def test_output_that_is_missing_is_told_though_the_events_can_not_be_read(
+    fake_langflow: FakeLangflow, client: LangflowClient
+):
+    def lack(call: FakeCall) -> str:
+        raise VariableMissing("MODEL_NAME", "")
+
+    job_id = client.submit(fake_langflow.add_flow("lacking", lack), "hello")
+    fake_langflow.script(Fault(path=EVENTS, status=404, times=0))
+    with pytest.raises(CompletedWithoutOutput) as caught:
+        client.collect(job_id)
+    assert caught.value.outcome == "failed"
 
 
 def test_a_failed_job_without_a_reason_is_lost(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):

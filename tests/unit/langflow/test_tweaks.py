@@ -1,12 +1,13 @@
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from unit.langflow.conftest import MakeClient
 
-from dagma.langflow import BadRequest, LangflowError, flow
+from dagma.langflow import BadRequest, CallTimeout, LangflowError, flow
 from dagma.testing import FakeCall, FakeLangflow, Fault
 
 BEHAVE = json.loads((Path(__file__).parents[2] / "contract" / "flows" / "behave.json").read_text())
@@ -68,6 +69,23 @@ def test_a_look_up_that_fails_runs_nothing(
         assert caught.value.outcome == "not_run"
 
 
+@pytest.mark.parametrize("first", ["patient", "impatient"])
+def test_calls_that_share_a_look_up_each_keep_their_own_deadline(
+    fake_langflow: FakeLangflow, make_client: MakeClient, flow_id: str, first: str
+):
+    client, seconds = make_client(), {"patient": 20.0, "impatient": 0.5}
+    fake_langflow.script(Fault(path="/api/v1/flows", delay=2.0))
+    with ThreadPoolExecutor(2) as pool:
+        calls = {}
+        for caller in sorted(seconds, key=lambda each: each != first):
+            calls[caller] = pool.submit(client.run, flow_id, "ab", tweaks=GOOD, timeout=seconds[caller])
+            time.sleep(0.2)
+        with pytest.raises(CallTimeout, match=r"deadline of 0\.5 s") as caught:
+            calls["impatient"].result(1.5)
+        assert caught.value.outcome == "not_run"
+        assert calls["patient"].result(10).answer == "abab"
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 405, 501])
 def test_a_look_up_that_is_refused_keeps_no_run_from_being_sent_and_is_told_once(
     fake_langflow: FakeLangflow,
@@ -76,7 +94,10 @@ def test_a_look_up_that_is_refused_keeps_no_run_from_being_sent_and_is_told_once
     status: int,
     caplog: pytest.LogCaptureFixture,
 ):
-    fake_langflow.script(Fault(path="/api/v1/flows", status=status, times=0))
+    for number in range(3):
+        # A gateway's page may differ each time, such as in the id of the request.
+        body = {"detail": f"Refused, request {number}."}
+        fake_langflow.script(Fault(path="/api/v1/flows", status=status, body=body))
     client = make_client()
     for way in ("run", "stream", "run"):
         list(getattr(client, way)(flow_id, "ab", tweaks=GOOD)) if way == "stream" else client.run(

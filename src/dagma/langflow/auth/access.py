@@ -79,6 +79,8 @@ class Access:
         if self.oauth_token_url:
             checked_base_url("oauth_token_url", self.oauth_token_url, login="the client's id and secret are sent there")
         basic = self._all_or_none("basic_user", "basic_password")
+        if ":" in (self.basic_user or ""):
+            raise ValueError("Basic auth needs a user without a colon, which separates it from the password.")
         chosen = [
             name
             for name, is_set in (("bearer_token", self.bearer_token), ("oauth_token_url", oauth), ("basic_user", basic))

@@ -213,16 +213,16 @@ def watched_pools(base_url: str, tls: Callable[[], ssl.SSLContext]) -> PoolManag
     """Make pools of watched connections to one server; nothing is opened yet.
 
     The environment may name a proxy, in the variables that requests reads. It is read here, once. `tls` is called only
-    where the server speaks it: loading the authorities takes a while.
+    where the server or the proxy speaks it: loading the authorities takes a while.
 
     Raises:
         ValueError: The environment's proxy can't be used. The message shows nothing of it, since it may hold a login.
     """
     # Callers share one client between threads; below this many, connections are kept.
     options: dict[str, Any] = {"maxsize": 64}
-    if base_url.lower().startswith("https:"):
-        options["ssl_context"] = tls()
     proxy = select_proxy(base_url, get_environ_proxies(base_url))
+    if any(url.lower().startswith("https:") for url in (base_url, proxy or "")):
+        options["ssl_context"] = tls()
     pools = _pools_through(proxy, options) if proxy else PoolManager(**options)
     pools.pool_classes_by_scheme = _POOLS
     return pools
