@@ -18,13 +18,14 @@ from dagma.ledger.quotas import parse_quotas
 from dagma.ledger.texts import TextPolicy
 from dagma.retention.retention_settings import RetentionSettings
 
-NUMBERS = (
-    "DAGMA_FILE_MAX_MB",
-    "LANGFLOW_TIMEOUT_SECONDS",
-    "LANGFLOW_JOB_TIMEOUT_SECONDS",
-    "DAGMA_WORKER_GRACE_SECONDS",
-    "LANGFLOW_MAX_TEXT_LENGTH",
-)
+NUMBERS = {
+    "DAGMA_FILE_MAX_MB": 25,
+    "LANGFLOW_TIMEOUT_SECONDS": 300,
+    "LANGFLOW_JOB_TIMEOUT_SECONDS": 3600,
+    "DAGMA_WORKER_GRACE_SECONDS": 45,
+    "LANGFLOW_MAX_TEXT_LENGTH": 1_000_000,
+}
+"""Each with a value that works, for errors."""
 FLAGS = (
     "DAGMA_SCHEDULES_RUNNING",
     "LANGFLOW_VERIFY_TLS",
@@ -87,8 +88,8 @@ def refuse_bad_settings() -> None:
 
 def _checks() -> Iterator[tuple[str, Callable[[], Any]]]:
     """Yield the variable to name where an error names none, and what reads it."""
-    for variable in NUMBERS:
-        yield variable, partial(environment.positive_number, variable, default=1.0)
+    for variable, example in NUMBERS.items():
+        yield variable, partial(environment.positive_number, variable, default=example)
     for variable in FLAGS:
         yield variable, partial(environment.flag, variable, default=False)
     for variable, words in WORDS.items():
