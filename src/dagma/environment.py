@@ -62,7 +62,7 @@ def positive_number(name: str, default: float) -> float:
             raise ValueError(word)
         return number
 
-    return _read(name, default, parsed, f"a number above 0, such as {default:g}")
+    return _read(name, default, parsed, f"a number above 0, such as {default:.15g}")
 
 
 def days(name: str, default: int, *, least: int = 1) -> int:

@@ -44,6 +44,7 @@ class Template:
             self._tree, self._template = _compiled(source)
         except TemplateSyntaxError as error:
             raise BadTemplateError(f"{_capital(what)} can't be read, in line {error.lineno}: {error.message}") from None
+        self._place = _place_of_single(self._tree)
         self.names = frozenset(find_undeclared_variables(self._tree))
         """The variables that it uses."""
         if unknown := self.names - set(names):
@@ -64,7 +65,8 @@ class Template:
 
         Of a value that is missing it gives an empty text: a field of a flow is empty then, and not null.
         """
-        return self._filled(values, _single)
+        place = self._place
+        return self._filled(values, _joined if place is None else lambda parts: _present(parts[place]))
 
     def _filled(self, values: Mapping[str, Any], put_together: Callable[[list[Any]], Any]) -> Any:
         try:
@@ -185,11 +187,8 @@ def _joined(values: Iterable[Any]) -> str:
     return "".join(str(_shown(value)) for value in values)
 
 
-def _single(parts: list[Any]) -> Any:
-    filled = [part for part in parts if not isinstance(part, str) or part.strip()]
-    if len(filled) != 1:
-        return _joined(parts)
-    return "" if is_missing(filled[0]) else filled[0]
+def _present(value: Any) -> Any:
+    return "" if is_missing(value) else value
 
 
 def _shown(value: Any) -> Any:
@@ -221,6 +220,16 @@ _ENVIRONMENT = _Environment()
 def _compiled(source: str) -> tuple[nodes.Template, CompiledTemplate]:
     """Compile a template; many flows have the same."""
     return _ENVIRONMENT.parse(source), _ENVIRONMENT.from_string(source)
+
+
+def _place_of_single(tree: nodes.Template) -> int | None:
+    """Tell which of the parts is the expression, where a template is a single one with only blanks around it."""
+    match tree.body:
+        case [nodes.Output(nodes=inner)]:
+            filled = [each for each in inner if not isinstance(each, nodes.TemplateData) or each.data.strip()]
+            if len(filled) == 1 and not isinstance(filled[0], nodes.TemplateData):
+                return int(filled[0] is not inner[0])  # Jinja gives the blanks before it as one part
+    return None
 
 
 def _members(tree: nodes.Node, name: str) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """What `dagma ask` is given: the question, from wherever it comes, and the tweaks."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -51,12 +52,15 @@ def parse_tweaks(text: str) -> dict[str, Any]:
         InputError: They are no JSON object of objects.
     """
     try:
-        return TWEAKS.validate_json(text)
-    except ValidationError as error:
+        tweaks = TWEAKS.validate_json(text)
+        json.dumps(tweaks, allow_nan=False)  # pydantic reads NaN and Infinity, which can't be sent
+    except ValueError as error:
+        cause = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise InputError(
-            f"--tweaks can't be read: {error.errors()[0]['msg']}. Write component ids with fields and values, such as "
+            f"--tweaks can't be read: {cause}. Write component ids with fields and values, such as "
             """'{"ChatInput-1": {"input_value": "Hello"}}'."""
         ) from None
+    return tweaks
 
 
 def _read(path: str) -> str:

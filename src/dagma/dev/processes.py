@@ -5,14 +5,16 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
 import requests
 
 from dagma.dev.dev_settings import DevError
+
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Processes:
@@ -38,7 +40,7 @@ class Processes:
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
         """Start a process in a folder, with these environment variables alone; its output goes to `<name>.log`."""
         folder.mkdir(parents=True, exist_ok=True)
-        with self._log(name).open("wb") as output:
+        with _signals_held_back(), self._log(name).open("wb") as output:
             self._running[name] = subprocess.Popen(  # noqa: S603 - the commands are this package's own
                 command,
                 env=dict(environment),
@@ -82,7 +84,7 @@ class Processes:
 
     def __exit__(self, *_: object) -> None:
         """End every process and all that they started, by force after the grace period."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in ENDING_SIGNALS:
             signal.signal(number, signal.SIG_IGN)  # somebody who asks twice does not want half of them left
         for process in reversed(self._running.values()):
             _signal_group(process, signal.SIGTERM)
@@ -96,6 +98,29 @@ class Processes:
 
     def _log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Hold Ctrl-C and the like back, so that no process is started that nobody knows of.
+
+    By handlers and not by a mask, which the process that is started would inherit.
+
+    Raises:
+        KeyboardInterrupt: At the end, if there was such a signal.
+    """
+    noted: list[int] = []
+    # A signal that is ignored, as under nohup, stays ignored.
+    handlers = {number: old for number in ENDING_SIGNALS if (old := signal.getsignal(number)) != signal.SIG_IGN}
+    try:
+        for number in handlers:
+            signal.signal(number, lambda number, _: noted.append(number))
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if noted:
+        raise KeyboardInterrupt
 
 
 def _signal_group(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:

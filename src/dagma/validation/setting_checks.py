@@ -14,17 +14,19 @@ from dagma.execution.outbound_routes import routes_from_environment
 from dagma.execution.webserver_settings import further_hosts_from_environment, gateway_secret_from_environment
 from dagma.langflow.http.connection_settings import checked_address
 from dagma.ledger import Ledger, Prices
+from dagma.ledger.ledger import DEFAULT_REPLAY_HOURS
 from dagma.ledger.quotas import parse_quotas
 from dagma.ledger.texts import TextPolicy
 from dagma.retention.retention_settings import RetentionSettings
 
-NUMBERS = (
-    "DAGMA_FILE_MAX_MB",
-    "LANGFLOW_TIMEOUT_SECONDS",
-    "LANGFLOW_JOB_TIMEOUT_SECONDS",
-    "DAGMA_WORKER_GRACE_SECONDS",
-    "LANGFLOW_MAX_TEXT_LENGTH",
-)
+NUMBERS = {
+    "DAGMA_FILE_MAX_MB": 25,
+    "LANGFLOW_TIMEOUT_SECONDS": 300,
+    "LANGFLOW_JOB_TIMEOUT_SECONDS": 3600,
+    "DAGMA_WORKER_GRACE_SECONDS": 45,
+    "LANGFLOW_MAX_TEXT_LENGTH": 1_000_000,
+}
+"""Each with a value that works, for errors."""
 FLAGS = (
     "DAGMA_SCHEDULES_RUNNING",
     "LANGFLOW_VERIFY_TLS",
@@ -52,7 +54,6 @@ TEXTS: dict[str, Callable[[str], Any]] = {
     "DAGMA_LEDGER_TEXTS": TextPolicy,
     "DAGMA_LEDGER_REDACT": lambda pattern: TextPolicy(patterns=[pattern]),
     "DAGMA_LEDGER_ON_UNKNOWN": lambda word: Ledger(_NO_LEDGER, on_unknown=word),
-    "DAGMA_LEDGER_REPLAY_HOURS": lambda hours: Ledger(_NO_LEDGER, replay_hours=float(hours)),
     "DAGMA_QUOTAS": parse_quotas,
     "DAGMA_PRICES": Prices,
 }
@@ -87,8 +88,8 @@ def refuse_bad_settings() -> None:
 
 def _checks() -> Iterator[tuple[str, Callable[[], Any]]]:
     """Yield the variable to name where an error names none, and what reads it."""
-    for variable in NUMBERS:
-        yield variable, partial(environment.positive_number, variable, default=1.0)
+    for variable, example in NUMBERS.items():
+        yield variable, partial(environment.positive_number, variable, default=example)
     for variable in FLAGS:
         yield variable, partial(environment.flag, variable, default=False)
     for variable, words in WORDS.items():
@@ -97,6 +98,7 @@ def _checks() -> Iterator[tuple[str, Callable[[], Any]]]:
         yield variable, partial(_read_if_set, variable, read)
     for variable in ADDRESSES:
         yield variable, partial(_read_if_set, variable, partial(checked_address, variable, form="http://host:port"))
+    yield "DAGMA_LEDGER_REPLAY_HOURS", _replay_hours
     yield "DAGSTER_ALLOWED_HOSTS", further_hosts_from_environment
     yield "DAGMA_OUTBOUND", routes_from_environment
     yield "DAGMA_GATEWAY_SECRET", gateway_secret_from_environment
@@ -125,6 +127,10 @@ def _checks_of_definitions() -> Iterator[tuple[str, Callable[[], Any]]]:
         yield "LANGFLOW_MODE", partial(environment.choice, "LANGFLOW_MODE", get_args(CallMode), "direct")
     else:
         yield "DAGMA_BACKEND", backend_from_environment
+
+
+def _replay_hours() -> None:
+    Ledger(_NO_LEDGER, replay_hours=environment.positive_number("DAGMA_LEDGER_REPLAY_HOURS", DEFAULT_REPLAY_HOURS))
 
 
 def _read_if_set(variable: str, read: Callable[[str], Any]) -> None:

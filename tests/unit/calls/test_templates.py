@@ -127,6 +127,27 @@ def test_a_single_expression_keeps_the_type_of_its_value(source: str, value: Any
         Template("{{ config.missing }}", "it", values).value(values)
 
 
+@pytest.mark.parametrize(
+    ("source", "values", "value"),
+    [
+        ("{{ n }}{{ s }}", {"n": 5, "s": ""}, "5"),
+        ("{{ s }}{{ t }}", {"s": " ", "t": {"a": 1}}, ' {"a": 1}'),
+        ("{% for x in n %}{{ x }}{% endfor %}", {"n": [5]}, "5"),
+        (" {{ n }} ", {"n": 5}, 5),
+        (" {{ n }} ", {"n": " "}, " "),
+        (" {{ n }} ", {"n": None}, ""),
+        (" {# why #} {{ n }} {# so #} ", {"n": 5}, 5),
+        (" {{ 5 }} ", {}, 5),
+        (" ", {}, " "),
+    ],
+)
+def test_what_is_a_single_expression_does_not_depend_on_the_values(
+    source: str, values: dict[str, Any], value: Any
+) -> None:
+    filled_in = Template(source, "it", values).value(values)
+    assert (filled_in, type(filled_in)) == (value, type(value))
+
+
 def test_every_text_of_tweaks_is_a_template() -> None:
     tweaks = {"Model-1": {"temperature": "{{ config.t }}", "stop": ["{{ config.t }}!"], "seed": 7}}
     templates = NestedTemplates(tweaks, "the tweaks", ["config"])

@@ -202,8 +202,11 @@ def test_tweaks_and_mode_reach_the_run(dagster: FakeDagster) -> None:
         ("[1]", "should be an object"),
         ('{"a": 1}', "should be an object"),
         ("[" * 100_000, "recursion limit exceeded"),
+        ('{"a": {"b": NaN}}', "not JSON compliant"),
+        ('{"a": {"b": [-Infinity]}}', "not JSON compliant"),
+        ('{"a": {"b": 1e999}}', "not JSON compliant"),
     ],
-    ids=["half", "nothing", "a list", "flat", "deep"],
+    ids=["half", "nothing", "a list", "flat", "deep", "no number", "infinite", "too large"],
 )
 def test_tweaks_that_are_none_are_refused_before_anything_is_launched(
     dagster: FakeDagster, capsys: pytest.CaptureFixture[str], tweaks: str, cause: str

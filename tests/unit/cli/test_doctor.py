@@ -4,8 +4,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import MagicMock
 
 import pytest
 from unit.cli.fake_dagster import DAEMON, FakeDagster
@@ -15,6 +17,7 @@ from dagma.cli import main
 from dagma.cli.doctor import checks_of_dagster, checks_of_data, checks_of_langflow, command
 from dagma.cli.doctor.check import Check, Problem, Skipped, run_checks
 from dagma.langflow import Flow
+from dagma.ledger.database import Database
 from dagma.retention.langflow_history import CALL_SESSION
 from dagma.testing import ComponentFailed, FakeAnswer, FakeCall, FakeLangflow, Fault
 from dagma.testing.fixtures import fake_langflow
@@ -247,6 +250,16 @@ def test_a_broker_that_is_down_fails_without_its_password(doctor: Doctor, monkey
     assert printed.verdicts["workers"] == "FAILED"
     assert "127.0.0.1:9 can't be asked" in printed.said["workers"]
     assert "hidden-password" not in printed.said["workers"]
+
+
+def test_a_locked_ledger_does_not_hang_the_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = MagicMock()
+    monkeypatch.setenv("DAGMA_LEDGER_URL", "postgresql://127.0.0.1:9/dagma")
+    monkeypatch.setattr(Database, "read", lambda _: nullcontext(connection))
+    checks_of_data.check_ledger()
+    timeout, query = [str(call.args[0]) for call in connection.execute.call_args_list]
+    assert timeout == "SET LOCAL statement_timeout = '10s'"
+    assert query.startswith("SELECT")
 
 
 def test_a_ledger_that_cannot_be_reached_fails_without_its_password(

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,6 +63,30 @@ def test_the_children_of_a_process_end_with_it_whatever_the_program_does(tmp_pat
 
     with pytest.raises(RuntimeError, match="boom"):
         program()
+    assert not lives(started[0])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_a_process_is_started_leaves_no_orphan(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals
+) -> None:
+    started: list[int] = []
+    popen = subprocess.Popen
+
+    def interrupted(*args: Any, **options: Any) -> "subprocess.Popen[bytes]":
+        process = popen(*args, **options)
+        started.append(process.pid)
+        os.kill(os.getpid(), number)
+        return process
+
+    signal.signal(number, signal.default_int_handler)
+    with Processes(tmp_path) as processes:
+        with monkeypatch.context() as patch:
+            patch.setattr(subprocess, "Popen", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                processes.start("late", python("import time; time.sleep(600)"), os.environ, tmp_path)
+        assert signal.getsignal(number) is signal.default_int_handler
+        assert lives(started[0])
     assert not lives(started[0])
 
 

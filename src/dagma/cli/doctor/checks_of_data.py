@@ -2,7 +2,7 @@
 
 import shutil
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from dagma import environment
 from dagma.cli.doctor.check import Problem, Skipped
@@ -14,6 +14,8 @@ from dagma.project import storage_folder
 GIB = 1024**3
 # PostgreSQL stops when it can't write, and a Docker build alone takes gigabytes.
 LEAST_FREE_GIB = 2.0
+# Else it would wait for as long as somebody locks the table.
+SOON = text("SET LOCAL statement_timeout = '10s'")
 
 
 def check_settings() -> str:
@@ -31,6 +33,8 @@ def check_ledger() -> str:
     """Ask the ledger for a row."""
     database = Database(LedgerSettings.from_environment().url)
     with database.read() as connection:
+        if not database.is_sqlite:
+            connection.execute(SOON)
         connection.execute(select(calls.c.id).limit(1)).first()
     database.close()
     return f"{database.name} answers; its tables are at version {HEAD}"
