@@ -180,6 +180,8 @@ def test_rows_are_asked_with_the_values_of_its_variables(monkeypatch: pytest.Mon
     ("target", "reason"),
     [
         ("shout", "package.module:attribute"),
+        (f"{HERE}.shout", "package.module:attribute"),
+        (f"{HERE}:", "package.module:attribute"),
         ("no_such_module:shout", "can't be imported"),
         (f"{HERE}:whisper", "whisper"),
         (f"{HERE}:not_a_backend", "a int"),
