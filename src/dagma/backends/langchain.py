@@ -10,7 +10,7 @@ from typing_extensions import override
 from dagma.backends.function import CallableBackend
 from dagma.calls.call_backend import BackendError, raised
 from dagma.calls.request import CallRequest
-from dagma.langflow import BadRequest, LangflowError, RateLimited
+from dagma.langflow import BadRequest, Forbidden, LangflowError, RateLimited, Unauthorized
 from dagma.langflow.error_responses import retry_after
 from dagma.langflow.errors import Outcome
 from dagma.ledger import Usage
@@ -78,8 +78,11 @@ class LangChainBackend(CallableBackend):
         if status == 429:
             headers = getattr(response, "headers", None)
             return RateLimited(cause, status=429, retry_after=retry_after(headers or {}))
+        if status in (401, 403):  # of all rows of a batch, and not of one
+            kind = Unauthorized if status == 401 else Forbidden
+            return kind(cause, fix="Check the provider's key and its rights.", status=status)
         if isinstance(status, int) and 400 <= status < 500 and status != 408:
-            return BadRequest(cause, fix="Check the provider's key and its rights, and the request.", status=status)
+            return BadRequest(cause, status=status)
         # What a provider's client raises may come after the model was paid, whatever it is called.
         is_local = isinstance(error, _LOCAL_ERRORS) and not isinstance(status, int)
         return BackendError(cause, outcome="failed" if is_local else "unknown")

@@ -11,6 +11,8 @@ def load_target(target: str) -> Any:
     """Import what a target names, which may stand in the user's project; a SettingError if it can't be had."""
     add_to_path()
     try:
+        if not target.partition(":")[2]:
+            raise ValueError("it names no attribute of a module")
         return pkgutil.resolve_name(target)
     except (AttributeError, ImportError, ValueError) as error:
         raise SettingError(

@@ -170,6 +170,10 @@ class FlowSettings(dg.Resolvable):
         """Refuse what a setting can't be, and Dagster's models let pass, since it may be a template."""
         for name in ("tweaks", "files", "config", "deps", "owners", "tags", "kinds", "metadata"):
             refuse_text(name, getattr(self, name))
+        if self.key is not None:  # in Python it may be given as a text, and so may those of deps
+            object.__setattr__(self, "key", dg.AssetKey.from_coercible(self.key))
+        if self.deps is not None:
+            object.__setattr__(self, "deps", [dg.AssetKey.from_coercible(key) for key in self.deps])
         for name, words in (("mode", CallMode), ("input_type", InputType), ("output_type", OutputType)):
             value = getattr(self, name)
             if value is not None and value not in get_args(words):
@@ -184,7 +188,10 @@ class FlowSettings(dg.Resolvable):
     def asset_key(self) -> dg.AssetKey:
         """The key, which is set in the settings that `Flows.get_settings` gives."""
         if self.key is None:
-            raise dg.DagsterInvalidDefinitionError("The asset of a flow has no key.")
+            raise dg.DagsterInvalidDefinitionError(
+                "The asset of a flow has no key. Change what super().get_settings(flow) gives, with "
+                "dataclasses.replace."
+            )
         return self.key
 
     def over(self, defaults: "FlowSettings") -> Self:

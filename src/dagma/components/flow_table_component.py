@@ -1,10 +1,11 @@
 """`type: dagma.FlowTable`: a table that a flow answers, declared in YAML."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Self
 
 import dagster as dg
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import override
 
 from dagma import environment
@@ -17,20 +18,11 @@ from dagma.components.flow_table import check_partitions, flow_table
 from dagma.components.stored_tables import table_name_of
 
 
-class EnvironmentVariable(dg.Model):
-    """A value that stands in the environment, or in the file that `NAME_FILE` names."""
-
-    env: str = Field(description="The variable's name. It is read when the asset is materialized.")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if not self.env.isidentifier():  # and no URL with a password, which errors would tell
-            raise RowsError("env has to name a variable. Write the URL into project/.env: SHOP_DB_URL='...'.")
-        return self
-
-
 class DeclaredRows(dg.Model):
     """Rows of a file or of a SQL query. Relative paths start in the project's folder."""
+
+    # What is wrong is told by `check`: pydantic's errors quote what they refuse, and so a URL with a password.
+    model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": False})
 
     csv: str | None = Field(default=None, description="A CSV file with a header.")
     jsonl: str | None = Field(default=None, description="A file with a JSON object in each line.")
@@ -38,28 +30,43 @@ class DeclaredRows(dg.Model):
     sql: str | None = Field(default=None, description="A query.")
     encoding: str | None = Field(default=None, description="The CSV file's encoding. Default: UTF-8.")
     delimiter: str | None = Field(default=None, description="What stands between its cells. Default: a comma.")
-    url: EnvironmentVariable | None = Field(
+    url: Any = Field(
         default=None, description="The variable with the SQLAlchemy URL of the query's database: {env: NAME}."
     )
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
+    def check(self) -> None:
+        """Refuse what can't be meant, without a word of what a URL holds.
+
+        Raises:
+            RowsError: It can't.
+        """
+        if self.model_extra:
+            raise RowsError(f"rows.{min(self.model_extra)}: rows have no such attribute.")
         if sum(kind is not None for kind in (self.csv, self.jsonl, self.parquet, self.sql)) != 1:
-            raise RowsError("Rows are an asset's key, or an object of one kind: csv, jsonl, parquet or sql.")
+            raise RowsError("rows: Write an asset's key, or an object of one kind: csv, jsonl, parquet or sql.")
         if self.csv is None and (self.encoding or self.delimiter):
-            raise RowsError("Only a CSV file has an encoding and a delimiter. Leave them out.")
+            raise RowsError("rows: Only a CSV file has an encoding and a delimiter. Leave them out.")
         if (self.sql is None) != (self.url is None):
-            raise RowsError("A query has a url, and nothing else has: {sql: select ..., url: {env: SHOP_DB_URL}}.")
-        return self
+            raise RowsError("rows: A query has a url, and nothing else has: {sql: select ..., url: {env: NAME}}.")
+        if self.url is not None and not _names_a_variable(self.url):
+            raise RowsError(
+                "rows.url: The url names a variable, so that no password is in this file. Write url: "
+                "{env: SHOP_DB_URL} here, and SHOP_DB_URL='...' into project/.env."
+            )
 
     def source(self) -> dict[str, Any]:
         """Give what `read_rows` takes."""
         if self.url is None:
             return self.model_dump(exclude_none=True)
-        url = environment.text(self.url.env)
+        variable = self.url["env"]
+        url = environment.text(variable)
         if url is None:
-            raise RowsError(f"{self.url.env} is not set. Set it in project/.env to the URL of the rows' database.")
+            raise RowsError(f"{variable} is not set. Set it in project/.env to the URL of the rows' database.")
         return {"sql": self.sql, "url": url}
+
+
+def _names_a_variable(url: Any) -> bool:
+    return isinstance(url, Mapping) and [*url] == ["env"] and isinstance(url["env"], str) and url["env"].isidentifier()
 
 
 @dg.scaffold_with(FlowTableScaffolder)
@@ -88,6 +95,8 @@ class FlowTable(BatchSettings, dg.Component, dg.Resolvable):
         # Here, and not only where the asset is made, since Dagster knows the lines of the file while it is loaded.
         checked_table_name(table_name_of(dg.AssetKey.from_user_string(self.asset)))
         check_partitions(self.partitions_def, self.partition_column)
+        if isinstance(self.rows, DeclaredRows):
+            self.rows.check()
 
     @override
     @classmethod

@@ -76,7 +76,7 @@ class Flows(dg.Component, dg.Resolvable):
             group_name=settings.group_name or _slug(flow.project or "langflow"),
             description=_description(flow, settings.description),
             tags={**{_slug(tag)[:LONGEST_TAG]: "" for tag in flow.tags}, **(settings.tags or {})},
-            deps=[dg.AssetKey.from_coercible(key) for key in settings.deps or []],
+            deps=settings.deps or [],
             kinds=["langflow", *(settings.kinds or [])],
             metadata={**_metadata(flow), **(settings.metadata or {})},
         )

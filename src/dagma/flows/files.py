@@ -83,11 +83,12 @@ def _write_flow(flow: FlowDocument, path: Path, present: dict[Path, str]) -> Wri
     earlier = [each for each, flow_id in present.items() if flow_id == flow["id"]]
     text = to_text(flow)
     changed = path not in earlier or path.read_text(encoding="utf-8") != text
+    if path not in earlier and len(earlier) == 1:  # of more, all but one are copies by hand
+        # Before the flow is written: if the names differ only in case, a disk can take both for the same file.
+        earlier[0].replace(path)
+        del present[earlier[0]]
     if changed:
         path.write_text(text, encoding="utf-8")
-    if path not in earlier and len(earlier) == 1:  # of more, all but one are copies by hand
-        earlier[0].unlink()
-        del present[earlier[0]]
     present[path] = flow["id"]
     return Written(path, changed)
 

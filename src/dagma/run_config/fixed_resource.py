@@ -75,6 +75,9 @@ def setting_value(setting: Any) -> Any:
         raise environment.SettingError(f"{variable} is not set. Set it, or {variable}_FILE to a file that holds it.")
     if not isinstance(setting, int):
         return text
-    if not text.isdecimal():
-        raise environment.SettingError(f"{variable} is no whole number.")  # without the value, which may be a secret
-    return int(text)
+    try:
+        return int(text)
+    except ValueError:
+        # Without the value, which may be a secret, and without the exception that holds it.
+        error = environment.SettingError(f"{variable} is no whole number.")
+    raise error

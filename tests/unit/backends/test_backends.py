@@ -14,7 +14,7 @@ from dagma.backends.selection import backend_from_environment
 from dagma.calls.call_backend import BackendError
 from dagma.calls.retrying import is_free_to_retry
 from dagma.environment import SettingError
-from dagma.langflow import BadRequest, LangflowError, MalformedResponse, RateLimited
+from dagma.langflow import BadRequest, Forbidden, LangflowError, MalformedResponse, RateLimited, Unauthorized
 from dagma.ledger import LedgerSettings, Usage
 from dagma.ledger.reports import all_calls
 
@@ -86,7 +86,8 @@ def test_a_runnable_without_text_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("error", "kind", "outcome", "retryable"),
     [
-        (examples.ProviderError(401), BadRequest, "not_run", False),
+        (examples.ProviderError(401), Unauthorized, "not_run", False),
+        (examples.ProviderError(403), Forbidden, "not_run", False),
         (examples.ProviderError(422), BadRequest, "not_run", False),
         (examples.ProviderError(429), RateLimited, "not_run", True),
         (examples.HTTPStatusError(429), RateLimited, "not_run", True),
@@ -179,6 +180,8 @@ def test_rows_are_asked_with_the_values_of_its_variables(monkeypatch: pytest.Mon
     ("target", "reason"),
     [
         ("shout", "package.module:attribute"),
+        (f"{HERE}.shout", "package.module:attribute"),
+        (f"{HERE}:", "package.module:attribute"),
         ("no_such_module:shout", "can't be imported"),
         (f"{HERE}:whisper", "whisper"),
         (f"{HERE}:not_a_backend", "a int"),

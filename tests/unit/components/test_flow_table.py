@@ -1,5 +1,6 @@
 """A table as an asset: declared in YAML or Python, materialized, checked, and given to downstream assets."""
 
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
@@ -268,6 +269,23 @@ def test_without_recorded_texts_dagster_has_no_preview(
     )
     assert "preview" not in metadata
     assert metadata["dagster/row_count"] == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ("{sql: select 1, url: 'postgresql://me:secret@db/shop'}", "The url names a variable"),
+        ("{sql: select 1, url: {env: 'postgresql://me:secret@db/shop'}}", "The url names a variable"),
+        ("{sql: select 1, url: {env: SHOP, or: 'postgresql://me:secret@db/shop'}}", "The url names a variable"),
+        ("{csv: a.csv, url: 'postgresql://me:secret@db/shop'}", "A query has a url, and nothing else"),
+        ("{sqll: select 1, url: 'postgresql://me:secret@db/shop'}", "rows.sqll: rows have no such attribute"),
+        ("{sql: select 1, uri: 'postgresql://me:secret@db/shop'}", "rows.uri: rows have no such attribute"),
+    ],
+)
+def test_a_password_in_the_rows_is_not_quoted(rows: str, told: str) -> None:
+    with pytest.raises(RowsError, match=told) as caught:
+        declared(YAML.replace("rows: reviews", f"rows: {rows}"))
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_mistake_in_the_declaration_is_told_when_it_is_loaded(fake: FakeLangflow) -> None:

@@ -127,6 +127,12 @@ def test_a_resource_reads_variables_and_their_files_when_a_run_begins(
     assert made(resource).key == "sk-from-the-variable"
 
 
+@pytest.mark.parametrize(("text", "number"), [("-1", -1), (" 5", 5)])
+def test_a_number_may_have_a_sign_and_spaces(monkeypatch: pytest.MonkeyPatch, text: str, number: int) -> None:
+    monkeypatch.setenv("A_PORT", text)
+    assert made(Keyed(key="k", port=dg.EnvVar.int("A_PORT"))).port == number
+
+
 @pytest.mark.parametrize(("name", "value"), [("A_KEY", None), ("A_PORT", "many")])
 def test_a_variable_that_cannot_be_read_is_named_without_its_value(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str | None

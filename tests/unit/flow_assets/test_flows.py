@@ -106,6 +106,26 @@ def test_one_function_decides_by_the_flow_what_its_asset_is(langflow: FakeLangfl
         assert specs_of(defs)["llm/label"].group_name == "of_2"
 
 
+def test_keys_and_deps_may_be_given_as_texts(langflow: FakeLangflow) -> None:
+    as_texts: dict[str, Any] = {"deps": ["reviews"], "input": "{{ upstream.reviews }}"}
+
+    def adjust(flow: FlowOutline, settings: FlowSettings) -> FlowSettings:
+        return replace(settings, key=f"{settings.asset_key.to_user_string()}_of_{flow.name}", **as_texts)  # type: ignore[arg-type]
+
+    named: dict[str, Any] = {"label": FlowSettings(key="mine", **as_texts)}  # type: ignore[arg-type]
+    langflow.add_flow("ask")
+    for options, keys in (({}, {"mine", "ask"}), ({"get_settings": adjust}, {"mine_of_label", "ask_of_ask"})):
+        assets = [each for each in seen(flows=named, **options).assets or [] if isinstance(each, dg.AssetsDefinition)]
+        assert {asset.key.to_user_string() for asset in assets} == keys
+        mine = next(asset for asset in assets if asset.key.path[0].startswith("mine"))
+        assert set(mine.keys_by_input_name.values()) == {dg.AssetKey("reviews")}
+
+
+def test_settings_of_ones_own_without_a_key_are_refused_with_the_fix(langflow: FakeLangflow) -> None:
+    with pytest.raises(dg.DagsterInvalidDefinitionError, match=r"has no key\. Change what super\(\)"):
+        flow_assets(flows={"label": FlowSettings()}, get_settings=lambda _flow, _settings: FlowSettings())
+
+
 def test_a_flow_that_calls_another_depends_on_it(langflow: FakeLangflow, caplog: pytest.LogCaptureFixture) -> None:
     langflow.add_flow("Summary", endpoint_name="summary", flow=run_flow("Label"))
     label_id = langflow.add_flow("Label", endpoint_name="label")

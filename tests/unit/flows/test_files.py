@@ -31,6 +31,21 @@ def test_a_renamed_flow_leaves_no_file_behind(tmp_path: Path, flow: dict[str, An
     assert [path.name for path in tmp_path.iterdir()] == ["host.json"]
 
 
+def test_a_flow_that_changed_only_the_case_of_its_name_keeps_its_file_on_a_disk_that_ignores_case(
+    tmp_path: Path, flow: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write({**flow, "endpoint_name": "Greeter"}, tmp_path)
+    write_text = Path.write_text
+
+    def ignoring_case(path: Path, text: str, **options: Any) -> int:
+        same = [each for each in path.parent.iterdir() if each.name.lower() == path.name.lower()]
+        return write_text(same[0] if same else path, text, **options)
+
+    monkeypatch.setattr(Path, "write_text", ignoring_case)
+    write({**flow, "name": "Edited"}, tmp_path)
+    assert names_by_file(tmp_path) == {"greeter.json": "Edited"}
+
+
 def test_a_copy_that_kept_the_id_is_neither_replaced_nor_deleted(tmp_path: Path, flow: dict[str, Any]) -> None:
     write(flow, tmp_path)
     copy = to_text({**flow, "name": "My flow", "endpoint_name": "my-flow"})

@@ -111,7 +111,7 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         "defs/a/defs.yaml",
         f"{TABLE}  rows: {{cvs: a.csv}}\n",
         {},
-        "project/defs/a/defs.yaml:6: rows.cvs: Extra inputs are not permitted\n",
+        "project/defs/a/defs.yaml:6: mine: rows.cvs: rows have no such attribute.\n",
     ),
     "a kind of partitions": (
         "defs/a/defs.yaml",
@@ -153,13 +153,13 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         "defs/a/defs.yaml",
         f"{TABLE}  rows: {{sql: select 1, url: 'postgresql://me:secret@db/shop'}}\n",
         {},
-        "project/defs/a/defs.yaml:6: rows.url: Input should be an object",
+        "project/defs/a/defs.yaml:6: mine: rows.url: The url names a variable, so that no password is in this file.",
     ),
     "a password as a variable's name": (
         "defs/a/defs.yaml",
         f"{TABLE}  rows: {{sql: select 1, url: {{env: 'postgresql://me:secret@db/shop'}}}}\n",
         {},
-        "project/defs/a/defs.yaml:6: rows.url: env has to name a variable. Write the URL into project/.env: ",
+        "project/defs/a/defs.yaml:6: mine: rows.url: The url names a variable, so that no password is in this file.",
     ),
     "a password in an attribute that there is not": (
         "defs/a/defs.yaml",
