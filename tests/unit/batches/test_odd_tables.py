@@ -78,6 +78,9 @@ def test_columns_of_any_name_keep_their_values(database: TablesDatabase) -> None
         (["Answer"], "has the name of the column 'Answer' of keep"),
         (["call_id"], "a column of every table"),
         (["a b", "a_b"], "the column 'a b' of keep, or almost"),
+        (["Umsatz%", "UmsatzP"], "the column 'Umsatz%' of keep, or almost"),
+        (["a(b)", "aAbZ"], r"the column 'a\(b\)' of keep, or almost"),
+        (["x:y", "xCy"], "the column 'x:y' of keep, or almost"),
     ],
 )
 def test_a_name_that_no_table_can_have_is_refused(keep: list[str], told: str) -> None:
