@@ -265,4 +265,7 @@ def _says(text: str, word: str) -> bool:
 
 
 def _shown(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)[:80]
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)[:80]
+    except RecursionError:
+        raise AnswerFault("It is nested too deeply.") from None
