@@ -106,8 +106,9 @@ def _of_query(query: str, url: str) -> Iterator[Row]:
 
 
 def _of_pandas(frame: Any) -> Iterator[Row]:
-    for start in range(0, len(frame), CHUNK_ROWS):
-        yield from frame.iloc[start : start + CHUNK_ROWS].to_dict("records")
+    with _reading("The pandas rows", "Give a DataFrame, as of .reset_index()."):
+        for start in range(0, len(frame), CHUNK_ROWS):
+            yield from frame.iloc[start : start + CHUNK_ROWS].to_dict("records")
 
 
 def _of_arrow(table: Any) -> Iterator[Row]:
