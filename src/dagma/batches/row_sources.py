@@ -142,7 +142,9 @@ def _read_json_lines(path: str) -> Iterator[Row]:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 with _reading(f"{path}, line {number},", "Write one JSON object a line."):
-                    row = dict(json.loads(line))
+                    row = json.loads(line)
+                    if not isinstance(row, dict):
+                        raise TypeError(f"it is a {type(row).__name__}")
                 yield row
 
 
