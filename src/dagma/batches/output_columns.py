@@ -46,7 +46,7 @@ class OutputColumn(BaseModel):
     items: "OutputColumn | None" = None
     minimum: StrictInt | StrictFloat | None = None
     maximum: StrictInt | StrictFloat | None = None
-    description: str = ""
+    description: str | None = None
     optional: bool = False
 
     @property

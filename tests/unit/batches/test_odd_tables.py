@@ -214,6 +214,10 @@ def test_a_column_that_no_answer_could_give_is_refused_before_any_is_paid_for(de
         OutputColumns.of({"label": declared})
 
 
+def test_a_description_that_is_empty_is_as_one_that_is_left_out() -> None:
+    assert OutputColumns.of({"label": {"type": "string", "description": None}}) == OutputColumns.of({"label": "string"})
+
+
 PIECES = st.sampled_from(
     ["{{", "}}", "{%", "%}", "row", ".", "text", "['", "']", "|", "upper", "if", "endif", "(", ")"]
 )
