@@ -150,6 +150,8 @@ class Asking:
 
     @property
     def _group_size(self) -> int:
+        if self.settings.files:
+            return 1  # the contents of rows that wait are in memory
         return min(max(round(self.progress.rows_per_second * AHEAD_SECONDS), 1), AHEAD_ROWS)
 
     def _room(self) -> int:
@@ -179,7 +181,8 @@ class Asking:
             seconds = 0
 
     def _count(self, asked: AskedRow) -> None:
-        self._unwritten.append(asked)
+        # Contents of files would stay in memory until the row is written.
+        self._unwritten.append(replace(asked, row=replace(asked.row, files=None)))
         progress, result = self.progress, asked.result
         progress.cost_usd += asked.paid_usd
         progress.unpriced += asked.unpriced

@@ -23,6 +23,8 @@ Vanished = Literal["mark", "drop"]
 # PostgreSQL cuts names that are longer.
 MOST_NAME_BYTES = 63
 OUTPUT_NAME = re.compile(r"[A-Za-z_]\w*")
+# What SQLAlchemy writes for these, in small letters; for others it is an underscore, or the character itself.
+_IN_BINDS = str.maketrans("%():", "pazc")
 _CHECKS: Mapping[str, TypeAdapter[Any]] = {
     "key": TypeAdapter(str),
     "input": TypeAdapter(str),
@@ -147,8 +149,8 @@ class BatchSettings:
         for name, what in [*inputs, *((name, "output") for name in outputs)]:
             if not name or storable(name) != name or len(name.encode()) > MOST_NAME_BYTES:
                 raise RowsError(f"The column {name[:80]!r} of {what} has a name that no table can have. Rename it.")
-            # SQLAlchemy takes `a b` and `a_b` as one.
-            alike = re.sub(r"\W", "_", name.lower())
+            # SQLAlchemy takes `a b` and `a_b` as one, and so `x%` and `xP`.
+            alike = re.sub(r"\W", "_", name.lower().translate(_IN_BINDS))
             if (other := taken.get(alike)) is not None:
                 raise RowsError(f"The column {name!r} of {what} has the name of {other}, or almost. Rename it.")
             taken[alike] = f"the column {name!r} of {what}"

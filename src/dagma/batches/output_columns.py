@@ -46,7 +46,7 @@ class OutputColumn(BaseModel):
     items: "OutputColumn | None" = None
     minimum: StrictInt | StrictFloat | None = None
     maximum: StrictInt | StrictFloat | None = None
-    description: str = ""
+    description: str | None = None
     optional: bool = False
 
     @property
@@ -265,4 +265,7 @@ def _says(text: str, word: str) -> bool:
 
 
 def _shown(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)[:80]
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)[:80]
+    except RecursionError:
+        raise AnswerFault("It is nested too deeply.") from None

@@ -106,8 +106,9 @@ def _of_query(query: str, url: str) -> Iterator[Row]:
 
 
 def _of_pandas(frame: Any) -> Iterator[Row]:
-    for start in range(0, len(frame), CHUNK_ROWS):
-        yield from frame.iloc[start : start + CHUNK_ROWS].to_dict("records")
+    with _reading("The pandas rows", "Give a DataFrame, as of .reset_index()."):
+        for start in range(0, len(frame), CHUNK_ROWS):
+            yield from frame.iloc[start : start + CHUNK_ROWS].to_dict("records")
 
 
 def _of_arrow(table: Any) -> Iterator[Row]:
@@ -141,7 +142,9 @@ def _read_json_lines(path: str) -> Iterator[Row]:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 with _reading(f"{path}, line {number},", "Write one JSON object a line."):
-                    row = dict(json.loads(line))
+                    row = json.loads(line)
+                    if not isinstance(row, dict):
+                        raise TypeError(f"it is a {type(row).__name__}")
                 yield row
 
 

@@ -42,6 +42,10 @@ class TablesDatabase:
             ) from None
         if self.dialect not in ("postgresql", "sqlite"):
             raise environment.SettingError(f"{VARIABLE} names a {self.dialect} database. {FORM}.")
+        if is_file and self.engine.url.database in (None, "", ":memory:"):
+            raise environment.SettingError(
+                f"{VARIABLE} names a database in memory, which ends with its process. {FORM}."
+            )
         if is_file:
             event.listen(self.engine, "connect", lambda connection, _: write_ahead(connection))
 

@@ -240,6 +240,15 @@ def test_the_format_stands_where_a_template_places_it() -> None:
     assert placed.input == "JSON! Rate."
 
 
+@pytest.mark.parametrize("column", ["string", {"enum": ["a"]}, {"items": "string"}])
+def test_a_value_that_can_be_read_and_is_too_deep_to_be_shown_is_a_fault(column: Any) -> None:
+    value: list[Any] = []
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(AnswerFault, match=r"It is nested too deeply\."):
+        columns_of(Answer(text=None, outputs={"Data-1": {"said": value}}), OutputColumns.of({"said": column}))
+
+
 def test_an_answer_that_is_nested_too_deeply_is_a_fault_and_no_error() -> None:
     column = OutputColumns.of({"n": "integer"})
     with pytest.raises(AnswerFault, match="valid integer"):

@@ -1,17 +1,24 @@
 """Files of rows: uploaded for the calls that use them, asked about again when they change, and deleted."""
 
 import tempfile
+import time
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from unit.batches.conftest import QUICK, sends
 
+from dagma import CallRequest
 from dagma.backends.function import CallableBackend
 from dagma.backends.langflow.langflow_resource import langflow_from_environment
+from dagma.batches import asking
 from dagma.batches.ask_rows import ask_rows
 from dagma.batches.errors import RowsError
 from dagma.batches.row_result import RowResult
+from dagma.batches.staged_rows import StagedRow, StagedRows
+from dagma.calls.attached_files import AttachedFile
 from dagma.retention.langflow_history import CALL_FILE
 from dagma.testing import FakeCall, FakeLangflow, Fault
 
@@ -121,6 +128,45 @@ def test_contents_wait_for_their_calls_in_the_storage_folder(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "there is no room here"))
     rows = [{"id": number, "file": content} for number, content in enumerate([b"one", b"two", b"one"], start=1)]
     assert answers(ask(rows, {FIELD: "{{ row.file }}"})) == {"1": "one", "2": "two", "3": "one"}
+
+
+class TakesFiles(CallableBackend):
+    """A function that takes files."""
+
+    target: str = f"{__name__}:slow"
+
+    @property
+    def takes_files(self) -> bool:
+        return True
+
+
+def slow(request: CallRequest) -> str:
+    time.sleep(0.01)
+    return f"read {len(request.files or {})}"
+
+
+def test_contents_are_in_memory_for_as_long_as_their_rows_are_asked(
+    databases: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: weakref.WeakSet[AttachedFile] = weakref.WeakSet()
+    most = 0
+
+    def watched(staged: StagedRows) -> Iterator[StagedRow]:
+        nonlocal most
+        for row in to_ask(staged):
+            loaded.update(cast("dict[str, AttachedFile]", row.files).values())
+            most = max(most, len(loaded))
+            yield row
+
+    to_ask = StagedRows.to_ask
+    monkeypatch.setattr(StagedRows, "to_ask", watched)
+    # Many rows would wait to be asked, and to be written.
+    monkeypatch.setattr(asking, "AHEAD_SECONDS", 60)
+    monkeypatch.setattr(asking, "WRITE_SECONDS", 60)
+    rows = ({"id": number, "file": f"text {number}".encode()} for number in range(60))
+    results = ask(rows, {FIELD: "{{ row.file }}"}, backend=TakesFiles(), concurrency=4)
+    assert set(answers(results).values()) == {"read 1"}
+    assert most <= 12
 
 
 def test_a_row_whose_file_can_not_be_read_fails_by_itself(fake: FakeLangflow, data: Path) -> None:

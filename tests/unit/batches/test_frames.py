@@ -41,6 +41,16 @@ def test_a_frame_is_read_row_by_row(make: Callable[[], Any]) -> None:
     assert rows[-1] == {"id": MANY - 1, "text": f"review {MANY - 1}"}
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [pd.Series([1, 2]), pd.DataFrame(COLUMNS).groupby("id"), pd.DataFrame(COLUMNS).groupby("id")["text"].max()],
+    ids=["a column", "groups", "a value of each group"],
+)
+def test_what_pandas_has_no_rows_of_is_told(rows: Any) -> None:
+    with pytest.raises(RowsError, match=r"The pandas rows can't be read.*Give a DataFrame, as of \.reset_index\(\)"):
+        list(read_rows(rows))
+
+
 def test_a_parquet_file_is_read_row_by_row(tmp_path: Path) -> None:
     path = tmp_path / "reviews.parquet"
     pq.write_table(pa.table(COLUMNS), path)

@@ -78,6 +78,9 @@ def test_columns_of_any_name_keep_their_values(database: TablesDatabase) -> None
         (["Answer"], "has the name of the column 'Answer' of keep"),
         (["call_id"], "a column of every table"),
         (["a b", "a_b"], "the column 'a b' of keep, or almost"),
+        (["Umsatz%", "UmsatzP"], "the column 'Umsatz%' of keep, or almost"),
+        (["a(b)", "aAbZ"], r"the column 'a\(b\)' of keep, or almost"),
+        (["x:y", "xCy"], "the column 'x:y' of keep, or almost"),
     ],
 )
 def test_a_name_that_no_table_can_have_is_refused(keep: list[str], told: str) -> None:
@@ -209,6 +212,10 @@ def test_any_declaration_is_refused_or_reads_any_answer(declared: dict[str, Any]
 def test_a_column_that_no_answer_could_give_is_refused_before_any_is_paid_for(declared: Any, told: str) -> None:
     with pytest.raises(RowsError, match=told):
         OutputColumns.of({"label": declared})
+
+
+def test_a_description_that_is_empty_is_as_one_that_is_left_out() -> None:
+    assert OutputColumns.of({"label": {"type": "string", "description": None}}) == OutputColumns.of({"label": "string"})
 
 
 PIECES = st.sampled_from(

@@ -16,6 +16,12 @@ def test_a_url_that_can_not_be_used_is_refused(url: str) -> None:
         TablesDatabase(url)
 
 
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_a_database_in_memory_is_refused(url: str) -> None:
+    with pytest.raises(SettingError, match=r"a database in memory, which ends with its process\. Write postgresql://"):
+        TablesDatabase(url)
+
+
 def test_a_new_file_that_another_batch_switches_at_the_same_moment_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
