@@ -60,7 +60,8 @@ def _source(rows: Rows) -> Iterable[Any]:
     if library == "pandas":
         return _of_pandas(rows)
     if library == "polars":
-        frames: Iterable[Any] = rows.lazy().collect().iter_rows(named=True)
+        with _reading("The polars rows", "Give a DataFrame or a LazyFrame."):
+            frames: Iterable[Any] = rows.lazy().collect().iter_rows(named=True)
         return frames
     if library == "pyarrow":
         return _of_arrow(rows)
@@ -107,14 +108,17 @@ def _of_query(query: str, url: str) -> Iterator[Row]:
 
 def _of_pandas(frame: Any) -> Iterator[Row]:
     with _reading("The pandas rows", "Give a DataFrame, as of .reset_index()."):
+        _refuse_columns_twice("The frame", [str(name) for name in frame.columns])
         for start in range(0, len(frame), CHUNK_ROWS):
             yield from frame.iloc[start : start + CHUNK_ROWS].to_dict("records")
 
 
 def _of_arrow(table: Any) -> Iterator[Row]:
-    for batch in table.to_batches() if hasattr(table, "to_batches") else table:
-        for start in range(0, batch.num_rows, CHUNK_ROWS):
-            yield from batch.slice(start, CHUNK_ROWS).to_pylist()
+    with _reading("The Arrow rows", "Give a Table, a RecordBatch or a reader of them."):
+        _refuse_columns_twice("The table", table.schema.names)
+        for batch in table.to_batches() if hasattr(table, "to_batches") else table:
+            for start in range(0, batch.num_rows, CHUNK_ROWS):
+                yield from batch.slice(start, CHUNK_ROWS).to_pylist()
 
 
 def _read_csv(path: str, encoding: str = "utf-8-sig", delimiter: str = ",") -> Iterator[Row]:
@@ -174,7 +178,14 @@ def _reading(what: str, fix: str) -> Iterator[None]:
 
 
 def _checked_header(where: str, header: list[str]) -> list[str]:
-    """Refuse a header without names, and columns of one name, of which a row would have the last one only."""
-    if not header or "" in header or len(set(header)) < len(header):
-        raise RowsError(f"{where} has no header, or two columns of one name. Give each column a name of its own.")
+    """Refuse a header without names, or with two columns of one name."""
+    if not header or "" in header:
+        raise RowsError(f"{where} has no header, or a column without a name. Give each column a name of its own.")
+    _refuse_columns_twice(where, header)
     return header
+
+
+def _refuse_columns_twice(where: str, names: list[str]) -> None:
+    """Refuse columns of one name, of which a row would have the last one only."""
+    if len(set(names)) < len(names):
+        raise RowsError(f"{where} has two columns of one name. Give each column a name of its own.")

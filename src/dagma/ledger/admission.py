@@ -252,7 +252,8 @@ def _as_recorded(connection: Connection, call: Call, now: datetime) -> Call:
         when it last was; where that is not known, its id is written as Langflow writes ids.
     """
     names = (*NAMES, "partition", "row", "principal", "flow_address")
-    call = replace(call, **{name: storable(value) for name in names if (value := getattr(call, name)) is not None})
+    kept: dict[str, Any] = {name: storable(value) for name in names if (value := getattr(call, name)) is not None}
+    call = replace(call, **kept)
     if call.flow_looked_up:
         return call
     address = call.flow_address or call.flow_id

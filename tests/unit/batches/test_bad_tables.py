@@ -118,7 +118,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "a query with a column twice": (
         database("select 1 as id, 2 as id, 'a' as text"),
-        "query has no header, or two columns",
+        "query has two columns of one name",
     ),
     "a query that is no query": (database("create table more (id)"), "does not return rows"),
     "a query of a text that is none": (

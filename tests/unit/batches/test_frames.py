@@ -65,3 +65,22 @@ def test_a_parquet_file_that_is_cut_off_is_told(tmp_path: Path) -> None:
     path.write_bytes(whole.getvalue()[: whole.tell() // 2])
     with pytest.raises(RowsError, match=r"half.parquet can't be read(.|\n)*Name a Parquet file that is there"):
         list(read_rows({"parquet": path}))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pd.DataFrame([[1, 2]], columns=["id", "id"]),
+        pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["id", "id"]),
+    ],
+    ids=["pandas", "Arrow"],
+)
+def test_two_columns_of_one_name_are_refused(rows: object) -> None:
+    with pytest.raises(RowsError, match="two columns of one name"):
+        list(read_rows(rows))
+
+
+@pytest.mark.parametrize("rows", [pl.Series([1, 2]), pa.array([1, 2])], ids=["polars", "Arrow"])
+def test_a_column_alone_is_refused(rows: object) -> None:
+    with pytest.raises(RowsError, match=r"rows can't be read.*Give a"):
+        list(read_rows(rows))
