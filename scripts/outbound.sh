@@ -23,6 +23,7 @@ write_outbound() {
   local host hosts=""
   [ -n "$PROBLEMS" ] || hosts=$(dotenv DAGMA_OUTBOUND | tr 'A-Z,' 'a-z\n' | sed 's/[[:space:]]//g; s/:.*//' | sort -u)
   if [ -z "$hosts" ]; then
+    [ ! -f "$OUTBOUND" ] || CLOSED=1
     rm -f "$OUTBOUND"
   else
     {
@@ -34,4 +35,10 @@ write_outbound() {
     } >"$OUTBOUND"
   fi
   read_outbound
+}
+
+# forget_outbound: remove the networks of a way out that this `make up` has closed. Its containers are gone by now.
+CLOSED=""
+forget_outbound() {
+  [ -z "$CLOSED" ] || docker network rm "$(setting COMPOSE_PROJECT_NAME dagma)"_{doors,outbound} >/dev/null 2>&1 || true
 }

@@ -56,6 +56,7 @@ else
   check_gateway
   write_outbound
   phase stack start_stack
+  forget_outbound
   refresh_gateway
 fi
 remember_this_up

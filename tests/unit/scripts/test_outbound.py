@@ -61,9 +61,11 @@ def test_its_containers_are_hardened_as_all_others_are(settled: Machine) -> None
 def test_without_the_setting_no_way_is_open(settled: Machine, before: bool) -> None:
     if before:
         opened(settled, "db.example.com:5432")
-    done = settled.run(OPENED)
+    settled.add_docker('"network rm dagma_doors dagma_outbound") echo removed >removed ;;')
+    done = settled.run(OPENED.replace("echo", "forget_outbound; echo"))
     assert (done.returncode, done.stdout) == (0, "docker-compose.yml\n" if before else "\n"), done
     assert not (settled.folder / ".dev" / "outbound.yml").exists()
+    assert (settled.folder / "removed").exists() == before
 
 
 def test_where_settings_are_wrong_no_way_is_open(settled: Machine) -> None:
