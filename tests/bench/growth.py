@@ -96,7 +96,7 @@ def main() -> None:
             print(f"  {database}: {largest(stack, database)}", flush=True)
             stack.sql(database, AGE[database])
         began = time.monotonic()
-        print(stack.exec("user-code", "dagma", "prune").strip())
+        print(stack.exec("user-code", "dagma", "prune", "--wait", "36000").strip())
         stack.sql("langflow", PRUNE_JOBS)
         print(f"pruned in {time.monotonic() - began:.0f} s", flush=True)
         for database in DATABASES:
@@ -107,7 +107,7 @@ def main() -> None:
         report("as many calls again, after pruning", pruned, sizes(stack), calls)
         for database in DATABASES:
             stack.sql(database, AGE[database])
-        stack.exec("user-code", "dagma", "prune")
+        stack.exec("user-code", "dagma", "prune", "--wait", "36000")
         stack.sql("langflow", PRUNE_JOBS)
         for database in DATABASES:
             stack.sql(database, "VACUUM FULL")

@@ -35,7 +35,7 @@ class Gateway(BaseHTTPRequestHandler):
         else:
             self._pass_on(body)
 
-    do_GET = do_POST = do_PATCH = do_any  # noqa: N815  # the names that http.server calls
+    do_GET = do_POST = do_PATCH = do_PUT = do_any  # noqa: N815  # the names that http.server calls
 
     def log_message(self, *_: object) -> None:
         """Say nothing but the below."""

@@ -48,7 +48,7 @@ def test_a_submission_that_loses_the_race_for_its_key_may_be_repeated(
     assert lost, "Langflow let nobody lose the race"
     key, error = lost[0]
     assert error.retryable
-    assert "same idempotency key" in str(error)
+    assert "idempotency_key is already in progress" in str(error)
     # With more than one attempt the client repeats it by itself.
     job_id = langflow.submit(behave, "hello", idempotency_key=key, tweaks=FAILING)
     with pytest.raises(FlowFailed):

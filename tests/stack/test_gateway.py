@@ -72,6 +72,7 @@ def test_the_command_line_is_let_through_as_well(stack: Stack, gateway: str, cer
         stack, certificates.authority.parent, "flows-push", "dagma", "flows", "push", "--dir", "/flows"
     )
     assert "assistant" in pushed
+    assert "FAILED" not in pushed
     assert " 401" not in docker("logs", "--since", "5s", gateway)
 
 

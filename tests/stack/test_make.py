@@ -317,7 +317,7 @@ def test_a_setting_that_cannot_be_used_is_told_before_anything_is_replaced(clone
     assert "nothing was changed" in said
     assert "LANGFLOW_SCHEDULE_CRON is '0 25 * * *'. Set it to minute, hour," in said
     assert "DAGMA_QUOTAS: Quota 'calls=many/day' can't be read." in said
-    assert "DAGMA_OUTBOUND has 'redis:6379'. A name without a dot is the stack's own" in said
+    assert "DAGMA_OUTBOUND has 'redis:6379'. Give the whole name of each host in DNS" in said
     assert clone.containers() == before
     assert is_up()
 
