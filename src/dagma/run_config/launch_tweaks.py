@@ -11,6 +11,7 @@ from dagma import environment
 from dagma.calls.request import FlowReference
 from dagma.flows.document import component_of, nodes_of, template_fields
 from dagma.langflow import BadRequest
+from dagma.langflow.errors import nothing_runs_yet
 from dagma.langflow.flow import Flow
 from dagma.langflow.untrusted_json import walk
 
@@ -50,24 +51,36 @@ def check_launch_tweaks(tweaks: Mapping[str, Any], flow: FlowReference) -> None:
     Raises:
         BadRequest: The flow has no such component or field, or the list does not have it; then the error says which
             setting allows it.
+        LangflowError: The flow can't be looked up now, and the list may have the field by a name that only the flow
+            tells.
     """
     allowed = allowed_from_environment()
     if flow.document is not None:
         Flow.of(flow.document).check_tweaks(tweaks)
+        for name, values in tweaks.items():
+            if not isinstance(values, Mapping):
+                raise BadRequest(f"The tweak of {name!r} names no field.", fix="Give {component id: {field: value}}.")
+        tweaks = {name: values for name, values in tweaks.items() if values}
     for component, field, value in _fields(tweaks):
         names, field_type = _described(component, field, flow)
+        listed = allowed.get(field, ())
         of = "" if component is None else f" of {component!r}"
-        if not any(name in names for name in allowed.get(field, ())):
-            raise BadRequest(
+        if not any(name in names for name in listed):
+            refusal = BadRequest(
                 f"A run's config may not set the field {field!r}{of}: {VARIABLE} does not allow it.",
-                fix="Give {component id: {field: value}}. Set other fields in the flow, or add them to "
-                f"{VARIABLE}: {component or '*'}.{field}",
+                fix=f"Set it in the flow, or add it to {VARIABLE}: {component or '*'}.{field}",
             )
-        if isinstance(value, Mapping) and field_type not in OBJECT_TYPES:
-            raise BadRequest(
+        elif isinstance(value, Mapping) and field_type not in OBJECT_TYPES:
+            refusal = BadRequest(
                 f"A run's config may not set the field {field!r}{of} to an object: it is not known to hold one.",
                 fix="Give a plain value.",
             )
+        else:
+            continue
+        if listed and flow.look_up_error is not None and flow.look_up_error.retryable:
+            with nothing_runs_yet():
+                raise flow.look_up_error
+        raise refusal
 
 
 def _fields(tweaks: Mapping[str, Any]) -> Iterator[tuple[str | None, str, Any]]:

@@ -68,7 +68,7 @@ def test_what_an_agent_is_asked_and_how_may_be_set(name: str) -> None:
 def test_every_other_field_is_refused_with_the_component_the_field_and_what_to_write(name: str) -> None:
     text = refused({MODEL: {name: "typed-value"}})
     assert f"may not set the field {name!r} of {MODEL!r}" in text
-    assert f"add them to DAGMA_RUN_CONFIG_TWEAKS: {MODEL}.{name}" in text
+    assert f"add it to DAGMA_RUN_CONFIG_TWEAKS: {MODEL}.{name}" in text
     assert "typed-value" not in text
 
 
@@ -155,6 +155,19 @@ def test_where_the_flow_cannot_be_looked_up_the_list_decides_by_component_id(mon
     refused({"*": {"seed": 7}}, unseen)
 
 
+def test_a_look_up_that_may_succeed_later_is_waited_for_where_the_list_may_have_the_component_by_another_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unseen = FlowReference("f", look_up_error=Unreachable("Langflow is away.", fix=""))
+    monkeypatch.setenv("DAGMA_RUN_CONFIG_TWEAKS", "Language Model.seed, A-1.model_kwargs")
+    check_launch_tweaks({"A-1": {"temperature": 0.5}}, unseen)
+    refused({"A-1": {"api_key": "x"}}, unseen)
+    for fields in ({"seed": 7}, {"model_kwargs": {"seed": 7}}):
+        with pytest.raises(Unreachable) as error:
+            check_launch_tweaks({"A-1": fields}, unseen)
+        assert (error.value.retryable, error.value.outcome) == (True, "not_run")
+
+
 @pytest.mark.parametrize("tweaks", [{"temperature": 0.5}, {"prompt": {"language": "French"}}, {"top_p": 1}])
 def test_a_backend_without_components_takes_fields_that_the_list_has(
     monkeypatch: pytest.MonkeyPatch, tweaks: dict[str, Any]
@@ -185,6 +198,7 @@ def test_a_backend_without_components_keeps_all_other_fields(
 
 def test_a_component_is_given_with_its_fields() -> None:
     assert "Give {component id: {field: value}}." in refused({MODEL: "typed-value"})
+    check_launch_tweaks({MODEL: {}}, flow())
 
 
 def test_no_tweaks_ask_for_nothing() -> None:
