@@ -44,7 +44,7 @@ def add_parser(subparsers: Any) -> None:
     _add_format(tail, "table")
     tail.set_defaults(handler=run_tail)
 
-    show = commands.add_parser("show", help="show everything about a call")
+    show = commands.add_parser("show", help="show everything about a call; of several, 1,000 at most, a line each")
     show.add_argument("name", type=storable, help="the beginning of its id or key, or its run's or job's id")
     _add_format(show, "table")
     show.set_defaults(handler=run_show)

@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, Table, func, or_, select
 
 from dagma.ledger.database import Database
 from dagma.ledger.errors import NoSuchRecordError
@@ -31,17 +31,16 @@ def last_calls(database: Database, count: int, *conditions: ColumnElement[bool])
 
 
 def find_calls(database: Database, name: str) -> list[Record]:
-    """Find the calls whose id, key, run or job begins so, the oldest first; of very many the newest.
+    """Find the calls whose id, key, run or job begins so, the oldest first; of very many those unknown and the newest.
 
     Raises:
         NoSuchRecordError: There is none.
     """
-    if not name:
-        raise NoSuchRecordError("An empty text names no call. Give the beginning of a call's id, key, run or job.")
-    named_by = (calls.c.id, calls.c.key, calls.c.run_id, calls.c.job_id)
-    begins = [column.startswith(name, autoescape=True) for column in named_by]
-    if found := last_calls(database, MOST_NAMED, or_(*begins)):
-        return found
+    is_named = or_(*(begins(column, name) for column in (calls.c.id, calls.c.key, calls.c.run_id, calls.c.job_id)))
+    query = QUERY.where(is_named).order_by(calls.c.state != "unknown", calls.c.begun_at.desc()).limit(MOST_NAMED)
+    with database.read() as connection:
+        if found := [dict(row) for row in connection.execute(query).mappings()]:
+            return sorted(found, key=lambda row: (row["begun_at"], row["id"]))
     raise NoSuchRecordError(f"No call's id, key, run or job begins with {name!r}.")
 
 
@@ -51,7 +50,7 @@ def of_run(database: Database, name: str) -> ColumnElement[bool]:
     Raises:
         NoSuchRecordError: There is none.
     """
-    return _met(database, calls.c.run_id.startswith(name, autoescape=True), f"run whose id begins with {name!r}")
+    return _met(database, begins(calls.c.run_id, name), f"run whose id begins with {name!r}")
 
 
 def of_flow(database: Database, name: str) -> ColumnElement[bool]:
@@ -60,10 +59,19 @@ def of_flow(database: Database, name: str) -> ColumnElement[bool]:
     Raises:
         NoSuchRecordError: There is none.
     """
-    has_name = or_(
-        calls.c.flow_name == name, calls.c.flow_title == name, calls.c.flow_id.startswith(name, autoescape=True)
-    )
-    return _met(database, has_name, f"flow {name!r}")
+    return _met(database, is_flow(calls, name), f"flow {name!r}")
+
+
+def is_flow(table: Table, name: str) -> ColumnElement[bool]:
+    """Match the flows of calls, or of totals, that had this endpoint name or name, or whose id begins so."""
+    return or_(table.c.flow_name == name, table.c.flow_title == name, begins(table.c.flow_id, name))
+
+
+def begins(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """Match the ids that begin so; a NoSuchRecordError if it is empty, as a shell's variable is that is not set."""
+    if not name:
+        raise NoSuchRecordError("An empty text names no call, run or flow. Give a name, or the beginning of an id.")
+    return column.startswith(name, autoescape=True)
 
 
 def _met(database: Database, condition: ColumnElement[bool], what: str) -> ColumnElement[bool]:

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from statistics import fmean
 from typing import Any, Literal, get_args
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, case, cast, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, case, cast, func, select
 
 from dagma.ledger.database import Database
 from dagma.ledger.quotas import ESTIMATE_DAYS, window_start
-from dagma.ledger.reports import FLOW_SHOWN
+from dagma.ledger.reports import FLOW_SHOWN, is_flow
 from dagma.ledger.tables import calls, usage_hours
 
 By = Literal["flow", "day", "principal"]
@@ -79,8 +79,7 @@ def sums(database: Database, by: By | None, since: datetime, flow: str | None = 
         _usd(hours.estimated_cost, hours.estimated_costs).label("estimated_cost"),
     ).where(hours.hour >= window_start("hour", since))
     if flow is not None:
-        is_of_it = (hours.flow_name == flow, hours.flow_title == flow, hours.flow_id.startswith(flow, autoescape=True))
-        query = query.where(hours.flow_id.in_(select(hours.flow_id).where(or_(*is_of_it))))
+        query = query.where(hours.flow_id.in_(select(hours.flow_id).where(is_flow(usage_hours, flow))))
     with database.read() as connection:
         if by is not None:
             name = {"flow": FLOW_SHOWN, "day": _day(connection), "principal": hours.principal}[by]

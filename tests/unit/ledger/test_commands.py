@@ -107,8 +107,11 @@ def test_show_takes_every_short_id_that_tail_prints(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show", ""], "An empty text names no call."),
-        (["resolve", "", "--resend"], "An empty text names no call."),
+        (["show", ""], "An empty text names no call"),
+        (["resolve", "", "--resend"], "An empty text names no call"),
+        (["tail", "--flow", ""], "An empty text names no call"),
+        (["export", "--run", ""], "An empty text names no call"),
+        (["usage", "--flow", ""], "An empty text names no call"),
         (["resolve", "run-", "--give-up"], "'run-' begins the ids of several calls, runs or jobs. Write more of"),
         (["show", "nothing"], "No call's id, key, run or job begins with 'nothing'."),
         (["tail", "--run", "run-3"], "no call of a run whose id begins with 'run-3'."),
@@ -132,6 +135,20 @@ def test_a_name_that_is_nobodys_is_an_error(
 def test_show_lists_the_calls_whose_names_begin_alike(dagma: Dagma, capsys: pytest.CaptureFixture[str]) -> None:
     assert dagma("show", "run-") == 0
     assert [line[3] for line in lines(capsys)[1:]] == ["assistant", "Report"]
+
+
+def test_the_unknown_call_of_a_long_run_is_found_among_all(
+    dagma: Dagma, make_ledger: MakeLedger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("dagma.ledger.reports.MOST_NAMED", 3)
+    ledger = make_ledger()
+    begun = [ledger.begin(new_call(run_id="run-7")) for _ in range(5)]
+    ledger.unknown(begun[0], "CallTimeout", "too late")
+    assert dagma("show", "run-7", "--format", "jsonl") == 0
+    shown = [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()]
+    assert shown == [begun[0].call_id, begun[3].call_id, begun[4].call_id]
+    assert dagma("resolve", "run-7", "--resend") == 0
+    assert f"Call {begun[0].call_id} is sent again" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("ledger")
