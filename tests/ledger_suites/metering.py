@@ -10,7 +10,7 @@ from dagma.ledger import FlowNotIdentifiedError, Ledger, QuotaExceededError, Usa
 from dagma.ledger.quotas import parse_quotas
 from dagma.ledger.reports import last_calls, standings
 from dagma.ledger.totals import sums
-from ledger_suites.tools import NOON, Clock, MakeLedger, new_call
+from ledger_suites.tools import NOON, Clock, MakeLedger, new_call, watch_statements
 
 FLOW_ID = "5c0ffee0-2222-4000-8000-000000000001"
 
@@ -152,6 +152,15 @@ class TestMetering:
         assert (last["flow_id"], last["flow_name"]) == (FLOW_ID, "assistant")
         with pytest.raises(QuotaExceededError):
             ledger.begin(new_call(flow_id=address, flow_looked_up=False))
+
+    def test_a_flow_that_can_not_be_looked_up_is_looked_for_in_no_other_call(self, make_ledger: MakeLedger) -> None:
+        ledger = make_ledger()
+        ledger.begin(new_call())
+        asked: list[str] = []
+        watch_statements(ledger, asked.append)
+        ledger.begin(new_call(flow_id=FLOW_ID, flow_looked_up=False))
+        assert any("usage_hours" in statement for statement in asked)
+        assert not [statement for statement in asked if "FROM calls" in statement]
 
     @pytest.mark.parametrize(("address", "limited"), [(FLOW_ID, "assistant"), ("assistant", FLOW_ID)])
     def test_a_flow_that_nobody_knows_is_refused_where_a_limit_may_be_for_it(

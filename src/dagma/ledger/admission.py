@@ -32,7 +32,7 @@ from dagma.ledger.errors import (
 from dagma.ledger.live_callers import Presence, record_lost
 from dagma.ledger.quotas import Meter, Unit, canonical_flow, window_start
 from dagma.ledger.state_changes import change
-from dagma.ledger.tables import calls, rejections, replays
+from dagma.ledger.tables import calls, rejections, replays, usage_hours
 from dagma.ledger.texts import TextPolicy, storable
 
 BACKOFF = Backoff(first=0.05, longest=2.0)
@@ -52,18 +52,18 @@ NAMES = (
     *("backend", "session_id", "run_id", "step"),
 )
 """Texts of a call that have a column of the same name."""
-# As far back as the longest window of a limit, so that what is not found costs no walk through all that ever was.
+# As far back as the longest window of a limit.
 KNOWN_DAYS = 31
+# From the hourly totals: where no flow can ever be looked up, each call asks this, and there are very many calls.
 NEWEST_OF_ADDRESS = (
-    select(calls.c.flow_id, calls.c.flow_name)
+    select(usage_hours.c.flow_id, usage_hours.c.flow_name)
     .where(
-        or_(calls.c.flow_id == bindparam("address"), calls.c.flow_name == bindparam("address")),
-        calls.c.backend == bindparam("of_backend"),
-        # Only calls whose flow was looked up have one.
-        calls.c.flow_version.is_not(None),
-        calls.c.begun_at >= bindparam("since", type_=UtcTime),
+        or_(usage_hours.c.flow_id == bindparam("address"), usage_hours.c.flow_name == bindparam("address")),
+        # Only flows that were looked up have one of these.
+        or_(usage_hours.c.flow_name.is_not(None), usage_hours.c.flow_title.is_not(None)),
+        usage_hours.c.hour >= bindparam("since", type_=UtcTime),
     )
-    .order_by(calls.c.begun_at.desc())
+    .order_by(usage_hours.c.hour.desc())
     .limit(1)
 )
 
@@ -257,7 +257,7 @@ def _as_recorded(connection: Connection, call: Call, now: datetime) -> Call:
     if call.flow_looked_up:
         return call
     address = call.flow_address or call.flow_id
-    values = {"address": canonical_flow(address), "of_backend": call.backend, "since": now - timedelta(days=KNOWN_DAYS)}
+    values = {"address": canonical_flow(address), "since": now - timedelta(days=KNOWN_DAYS)}
     known = connection.execute(NEWEST_OF_ADDRESS, values).first()
     if known is None:
         return replace(call, flow_id=canonical_flow(call.flow_id), flow_address=address)
