@@ -29,7 +29,7 @@ from dagma.ledger.errors import (
     OutcomeUnknownError,
     QuotaExceededError,
 )
-from dagma.ledger.live_callers import Presence, record_lost
+from dagma.ledger.live_callers import Presence
 from dagma.ledger.quotas import Meter, Unit, canonical_flow, window_start
 from dagma.ledger.state_changes import change
 from dagma.ledger.tables import calls, rejections, replays, usage_hours
@@ -232,7 +232,8 @@ class Admission:
         """Record that a direct call's sender died, unless it lives."""
         if self._presence.is_held(call_id, connection):
             raise CallInFlightError(call_id)
-        record_lost(connection, call_id, self._database.clock())
+        values = {"state": "unknown", "error_class": "CallerLost"}
+        change(connection, call_id, values, ("begun",), self._database.clock())
 
     def _record_refusal(self, call: Call, refusal: Refusal) -> None:
         def record(connection: Connection) -> None:

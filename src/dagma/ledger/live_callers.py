@@ -3,7 +3,6 @@
 A direct call that has begun and not ended is either in the hands of a caller that lives, and must not be sent again,
 or of one that died, and its outcome is unknown. No clock can tell these apart for certain, so each such call is held
 by a lock that ends with its holder: on PostgreSQL a session's advisory lock, on SQLite a lock on a file beside it.
-A call whose caller has died is recorded as lost by its retry.
 """
 
 import fcntl
@@ -12,7 +11,6 @@ import threading
 import weakref
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, create_engine, text
@@ -20,7 +18,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from dagma.ledger.database import POSTGRES_CONNECT_ARGS, STATEMENT_SECONDS, Database
-from dagma.ledger.state_changes import change
 
 LOCK, UNLOCK = "pg_advisory_lock", "pg_advisory_unlock"
 TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
@@ -196,11 +193,6 @@ _presences: "weakref.WeakSet[Presence]" = weakref.WeakSet()
 def presence_for(database: Database) -> Presence:
     """Choose the locks that fit the database: files beside an SQLite database, advisory locks on PostgreSQL."""
     return FilePresence(Path(f"{database.url.database}.live")) if database.is_sqlite else SessionPresence(database)
-
-
-def record_lost(connection: Connection, call_id: str, now: datetime) -> None:
-    """Record that a direct call's caller died before it told the end."""
-    change(connection, call_id, {"state": "unknown", "error_class": "CallerLost"}, ("begun",), now)
 
 
 def _call_each(function: str, call_ids: Collection[str], session: Connection) -> None:
