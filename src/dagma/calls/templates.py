@@ -116,9 +116,17 @@ def is_missing(value: Any) -> bool:
     return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
 
 
+def unboxed(value: Any) -> Any:
+    """Give an array or a number of NumPy, or of pandas, as Python's own values."""
+    # Times as texts: by nanoseconds, as pandas keeps them, they would be numbers.
+    is_time = type(value).__module__.startswith("numpy") and value.dtype.kind in "mM"
+    return (value.astype(str) if is_time else value).tolist()
+
+
 def is_array(value: Any) -> bool:
     """Tell whether a value is an array of NumPy, which need not be installed, or like one, as a column of pandas is."""
-    return hasattr(type(value), "tolist") and getattr(value, "ndim", 0) > 0
+    is_like_one = hasattr(type(value), "tolist") and not isinstance(value, memoryview)
+    return is_like_one and getattr(value, "ndim", 0) > 0
 
 
 class _Environment(ImmutableSandboxedEnvironment, NativeEnvironment):
@@ -163,7 +171,7 @@ def _whole(value: Any) -> Any:
         TemplateError: It is a table, or has no text but Python's own, which is another one in each process.
     """
     if is_array(value):
-        return value.tolist()
+        return unboxed(value)
     if isinstance(value, set | frozenset):
         return sorted(value, key=repr)  # else in another order in each process
     if isinstance(value, Iterator | KeysView | ValuesView | ItemsView):
@@ -188,7 +196,9 @@ def _joined(values: Iterable[Any]) -> str:
 
 
 def _present(value: Any) -> Any:
-    return "" if is_missing(value) else value
+    if is_missing(value):
+        return ""
+    return unboxed(value) if hasattr(type(value), "dtype") else value  # JSON can't hold numbers of NumPy
 
 
 def _shown(value: Any) -> Any:
@@ -209,7 +219,7 @@ def _inner(value: Any) -> Any:
     """Give what JSON has no word for as what it has one for."""
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value).decode()
-    whole = value.tolist() if hasattr(type(value), "tolist") else _whole(value)
+    whole = unboxed(value) if hasattr(type(value), "tolist") else _whole(value)
     return str(value) if whole is value else whole
 
 

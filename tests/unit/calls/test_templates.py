@@ -65,16 +65,20 @@ def test_what_is_missing_fails_or_is_not_allowed_is_told(source: str, cause: str
         (np.arange(2000), json.dumps(list(range(2000)))),
         (pd.Series([0.5, 1.5]), "[0.5, 1.5]"),
         ({"tags": np.array([True]), "n": np.int64(1), "of": {"b", "a"}}, '{"tags": [true], "n": 1, "of": ["a", "b"]}'),
+        (np.array(["2026-01-31"], dtype="datetime64[ns]"), '["2026-01-31T00:00:00.000000000"]'),
+        ({"at": np.datetime64("2026-01-31", "ns")}, '{"at": "2026-01-31T00:00:00.000000000"}'),
+        (memoryview(b"x"), "x"),
+        (np.int64(7), "7"),
         (np.float32(0.1), "0.1"),
     ],
-    ids=["texts", "two dimensions", "many", "pandas", "inside", "a number"],
+    ids=["texts", "two dimensions", "many", "pandas", "inside", "times", "a time inside", "bytes", "whole", "a number"],
 )
 def test_arrays_are_lists_and_whole(value: Any, text: str) -> None:
     assert filled("{{ row.value }}", row={"value": value}) == text
     if "[" in text:
         assert filled("{{ row.value | tojson }}", row={"value": value}) == text
     sent = Template("{{ row.value }}", "a tweak", ["row"]).value({"row": {"value": value}})
-    assert isinstance(sent, list | dict | np.float32)
+    assert isinstance(sent, list | dict | memoryview | int | float)
 
 
 @pytest.mark.parametrize(
