@@ -139,7 +139,8 @@ def run_resolve(arguments: argparse.Namespace) -> int:
     call = _the_call(find_calls(ledger.database, arguments.name), arguments.name)
     if arguments.give_up and call["rejected_at"] is not None:
         raise LedgerError(f"Call {call['id']} was decided to be sent again before, and that can't be taken back.")
-    by = f"decided by {environment.user_name()}@{socket.gethostname()} with `dagma ledger resolve`"
+    # Not as user@host, which would be redacted as an e-mail address.
+    by = f"decided by {environment.user_name()} on {socket.gethostname()} with `dagma ledger resolve`"
     decide = ledger.resend if arguments.resend else ledger.give_up
     decide(begun_from_row("unknown", call), by)
     (recorded,) = find_calls(ledger.database, call["id"])

@@ -15,6 +15,7 @@ from dagma.ledger import Ledger, QuotaExceededError, Usage
 from dagma.ledger.commands import COLUMNS, parse_time
 from dagma.ledger.database import utc_now
 from dagma.ledger.formats import write_records
+from dagma.ledger.reports import last_calls
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
@@ -149,6 +150,18 @@ def test_the_unknown_call_of_a_long_run_is_found_among_all(
     assert shown == [begun[0].call_id, begun[3].call_id, begun[4].call_id]
     assert dagma("resolve", "run-7", "--resend") == 0
     assert f"Call {begun[0].call_id} is sent again" in capsys.readouterr().out
+
+
+def test_who_decided_is_kept_whatever_their_machine_is_called(
+    dagma: Dagma, make_ledger: MakeLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dagma.environment.user_name", lambda: "anna")
+    monkeypatch.setattr("socket.gethostname", lambda: "build.example.com")
+    ledger = make_ledger()
+    ledger.unknown(begun := ledger.begin(new_call()), "CallTimeout", "too late")
+    assert dagma("resolve", begun.call_id, "--resend") == 0
+    (call,) = last_calls(ledger.database, 1)
+    assert call["rejected_reason"] == "decided by anna on build.example.com with `dagma ledger resolve`"
 
 
 @pytest.mark.usefixtures("ledger")
