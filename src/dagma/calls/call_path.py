@@ -14,6 +14,7 @@ from dagma.calls.call_backend import (
     CallContext,
     CannotTell,
     Failed,
+    Finding,
     NoAnswer,
     Running,
     raised,
@@ -288,7 +289,9 @@ def _finding(context: CallContext, begun: Begun, seconds: float) -> Answered | F
     while True:
         attempt += 1
         context.caller.stop_if_cancelled()
-        finding = context.backend.find_outcome(context.request, begun)
+        finding: Any = context.backend.find_outcome(context.request, begun)
+        if not isinstance(finding, Finding):  # a backend of one's own may forget a case
+            return CannotTell(f"What {context.backend.backend_name} found out is a {type(finding).__name__}.")
         if not isinstance(finding, Running):
             return finding
         if finding.why != told:

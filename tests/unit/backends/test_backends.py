@@ -206,6 +206,19 @@ def test_data_that_is_found_later_is_estimated_as_long_as_it_is() -> None:
     assert (row["state"], row["estimated_tokens"]) == ("answered", 2)
 
 
+def test_a_backend_that_finds_nothing_out_leaves_the_call_unknown() -> None:
+    asked_once = iter([None])
+
+    class Speechless(examples.Broken):
+        def find_outcome(self, *_: Any) -> Any:
+            return next(asked_once)
+
+    with pytest.raises(BackendError, match=r"What Speechless found out is a NoneType\. To send it again, run"):
+        Speechless().run_flow("hi")
+    (row,) = all_calls(LedgerSettings.from_environment().open().database)
+    assert row["state"] == "unknown"
+
+
 class Odd(Backend):
     """Gives what it is told to, which is no answer."""
 
