@@ -181,7 +181,7 @@ def parse_time(text: str) -> datetime:
 
 def _add_filter(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--flow", type=storable, help="only flows with this endpoint name or name, or whose id begins so"
+        "--flow", type=storable, help="only flows with this endpoint name, name or id, or else whose id begins so"
     )
     parser.add_argument("--state", choices=get_args(State), help="only calls in this state")
     parser.add_argument("--run", type=storable, help="only calls of this Dagster run (the beginning of its id will do)")

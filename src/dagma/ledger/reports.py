@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, func, or_, select
+from sqlalchemy import ColumnElement, Table, and_, func, or_, select
 
 from dagma.ledger.database import Database
 from dagma.ledger.errors import NoSuchRecordError
@@ -15,6 +15,7 @@ from dagma.ledger.tables import calls, rejections, usage_hours
 Record = Mapping[str, Any]
 ROWS_AT_A_TIME = 500
 MOST_NAMED = 1000
+FLOW_NAMES = ("flow_id", "flow_name", "flow_title")
 ALL = "all"
 # Of all hours of a flow: people know it by its endpoint name, else by its name.
 FLOW_SHOWN = func.coalesce(
@@ -54,7 +55,7 @@ def of_run(database: Database, name: str) -> ColumnElement[bool]:
 
 
 def of_flow(database: Database, name: str) -> ColumnElement[bool]:
-    """Choose the calls of flows that had this endpoint name or name, or whose id begins so.
+    """Choose the calls of flows that had this endpoint name, name or id, or else whose id begins so.
 
     Raises:
         NoSuchRecordError: There is none.
@@ -63,8 +64,10 @@ def of_flow(database: Database, name: str) -> ColumnElement[bool]:
 
 
 def is_flow(table: Table, name: str) -> ColumnElement[bool]:
-    """Match the flows of calls, or of totals, that had this endpoint name or name, or whose id begins so."""
-    return or_(table.c.flow_name == name, table.c.flow_title == name, begins(table.c.flow_id, name))
+    """Match the flows of calls, or of totals, that had this name or id; where none had, those whose id begins so."""
+    named = table.alias()
+    here, anywhere = (or_(*(each.c[it] == name for it in FLOW_NAMES)) for each in (table, named))
+    return or_(here, and_(begins(table.c.flow_id, name), ~select(named.c.flow_id).where(anywhere).exists()))
 
 
 def begins(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:

@@ -71,6 +71,19 @@ def test_tail_shows_what_was_asked_for(
     assert [line[3] for line in lines(capsys)[1:]] == flows
 
 
+def test_a_flow_is_found_by_its_whole_name_before_others_that_begin_so(
+    dagma: Dagma, make_ledger: MakeLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = make_ledger()
+    for flow in ("report", "report-weekly"):
+        ledger.begin(new_call(flow_id=flow))
+    for name, flows in (("report", ["report"]), ("report-", ["report-weekly"]), ("re", ["report", "report-weekly"])):
+        assert dagma("tail", "--flow", name) == 0
+        assert [line[3] for line in lines(capsys)[1:]] == flows
+        assert dagma("usage", "--flow", name) == 0
+        assert [line[0] for line in lines(capsys)[1:]] == [*flows, "all"]
+
+
 def test_show_tells_everything_about_a_call(dagma: Dagma, ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
     assert dagma("show", "run-2") == 0
     shown = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
