@@ -54,7 +54,7 @@ POLL_SECONDS = 2.0
 # When each run was looked at, and whether it was cancelled.
 _SEEN: WeakKeyDictionary[dg.DagsterInstance, dict[str, tuple[float, bool]]] = WeakKeyDictionary()
 # By Dagster's context of each attempt of a step: they are forgotten with it.
-_EQUAL_CALLS: "WeakKeyDictionary[object, EqualCalls]" = WeakKeyDictionary()
+_CALLERS: "WeakKeyDictionary[object, Caller]" = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +194,9 @@ class Caller:
         if known is None or known.run is None or known.instance is None:
             return cls(scope=uuid.uuid4().hex, log=logger)
         attempt = step.get_step_execution_context() if step else None
-        return cls(
+        if attempt in _CALLERS:  # what a run retries takes many queries, and a step may make many calls
+            return _CALLERS[attempt]
+        caller = cls(
             # Not `root_run_id`: the retry of a run that was itself executed again from scratch has the first run's.
             scope=retry_chain(known.run, known.instance)[-1],
             log=known.log or logger,
@@ -204,8 +206,8 @@ class Caller:
             retry_number=step.retry_number if step else 0,
             principal=principal_of(known.run),
             instance=known.instance,
-            equal_calls=_EQUAL_CALLS.setdefault(attempt, EqualCalls()) if attempt else EqualCalls(),
         )
+        return _CALLERS.setdefault(attempt, caller) if attempt else caller
 
     def is_cancelled(self, fresh_seconds: float = 0.0) -> bool:
         """Tell a user's cancel from a worker that is shut down, by what was seen so many seconds ago."""

@@ -24,6 +24,7 @@ def easy() -> None:
 @dg.asset(deps=[easy])
 def asking(context: dg.AssetExecutionContext) -> None:
     current = Caller.current(None)
+    assert Caller.current(None) is current, "the runs before are looked at once for all calls of a step"
     scopes.append(current.scope)
     principals.append(current.principal)
     if "fails" in context.run.tags:

@@ -269,12 +269,12 @@ def test_equal_calls_through_two_objects_of_a_backend_are_each_sent_once(
     fake: FakeLangflow, instance: dg.DagsterInstance
 ) -> None:
     gc.collect()
-    kept = len(request._EQUAL_CALLS)
+    kept = len(request._CALLERS)
     assert execute(instance, job=asset_job(None, asks_through_two_objects)).success
     assert len(sends(fake)) == 3
     assert [row["row_key"] for row in rows()] == [None, "#2", "#3"]
     gc.collect()
-    assert len(request._EQUAL_CALLS) <= kept, "they are forgotten with their steps"
+    assert len(request._CALLERS) <= kept, "they are forgotten with their steps"
 
 
 def test_a_call_with_a_blank_session_has_one_of_its_own(fake: FakeLangflow, instance: dg.DagsterInstance) -> None:
