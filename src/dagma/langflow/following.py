@@ -223,8 +223,8 @@ class FollowingApi(JobsApi):
             return result
         return replace(
             result,
-            usage=trace.usage,
-            model=trace.model,
+            usage=trace.usage or result.usage,
+            model=trace.model or result.model,
             usage_by_model=trace.usage_by_model,
             seconds=result.seconds if trace.seconds is None else trace.seconds,
         )

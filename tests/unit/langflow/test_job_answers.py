@@ -96,6 +96,14 @@ def test_a_trace_that_can_not_be_had_costs_no_answer(
     assert (result.answer, result.usage) == ("hello", None)
 
 
+def test_tokens_that_the_trace_does_not_tell_are_kept(fake_langflow: FakeLangflow, client: LangflowClient):
+    fake_langflow.add_flow("model", lambda _: FakeAnswer("Paris", "tiny", input_tokens=20, output_tokens=3))
+    result = client.run("model", "Capital of France?")
+    fake_langflow.script(Fault(path="/traces", status=200, body={"totalLatencyMs": 5, "spans": []}))
+    traced = client.with_trace(result)
+    assert (traced.usage, traced.model, traced.seconds) == (TokenUsage(20, 3, 23), "tiny", 0.005)
+
+
 @pytest.mark.parametrize("run_id", [None, "", "no-uuid", "../../flows", 7])
 def test_a_run_whose_id_can_be_none_keeps_its_answer_and_time(
     fake_langflow: FakeLangflow, client: LangflowClient, echo: str, run_id: object
