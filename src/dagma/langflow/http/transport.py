@@ -281,7 +281,7 @@ class Transport:
     def _redirect_refused(self, response: BaseHTTPResponse) -> RedirectRefused:
         target = self.redactor().text(bare_url(response.headers.get("Location", "")))
         return RedirectRefused(
-            f"The server answered with {response.status}, a redirect to {target[:200] or 'nowhere'}.",
+            f"{bare_url(self.base_url)} answered with {response.status}, a redirect to {target[:200] or 'nowhere'}.",
             status=response.status,
         )
 
