@@ -1,5 +1,7 @@
 """FakeLangflow as its users see it; what it answers is checked in tests/contract."""
 
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -119,3 +121,16 @@ def test_a_crash_loses_what_runs_and_leaves_what_is_queued_so_for_ever(
     opened.set()
     assert client.collect(client.submit(echo, "again")).answer == "again"
     assert sorted(job.state for job in fake_langflow.jobs if job.id in before) == ["failed"] * 5 + ["queued"] * 2
+
+
+def test_a_flow_that_waits_for_ever_keeps_no_process_from_ending():
+    lines = (
+        "import threading",
+        "from dagma.langflow import Access, LangflowClient",
+        "from dagma.testing import FakeLangflow",
+        "with FakeLangflow() as fake, LangflowClient(fake.base_url, Access(api_key=fake.api_key)) as client:",
+        "    began = threading.Event()",
+        "    client.submit(fake.add_flow('waiting', lambda _: began.set() or threading.Event().wait()), 'hello')",
+        "    began.wait()",
+    )
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, timeout=60.0)
