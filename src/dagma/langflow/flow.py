@@ -254,7 +254,7 @@ def checked_uuid(name: str, value: str) -> str:
         BadRequest: It is none.
     """
     if (uuid := uuid_or_none(value)) is None:
-        raise BadRequest(f"{name} must be a UUID; names are taken by direct runs only.")
+        raise BadRequest(f"{name} must be a UUID.", fix="Give the id; `find_flow(name).id` is that of a flow.")
     return uuid
 
 
