@@ -214,7 +214,7 @@ class FakeJobs:
                 case HumanNeeded():
                     self._suspend(job, outcome)
                 case VariableMissing():
-                    self._complete_without_output(job, components[1], str(outcome))
+                    self._complete_without_output(job, str(outcome))
                 case ComponentFailed():
                     self._fail(job, outcome)
                 case FakeAnswer():
@@ -233,8 +233,8 @@ class FakeJobs:
         self._tell(job, "end", {"build_duration": 0.001})
         self._end(job, "completed")
 
-    def _complete_without_output(self, job: FakeJob, component: str, text: str) -> None:
-        self._invalid(job, component, text)
+    def _complete_without_output(self, job: FakeJob, text: str) -> None:
+        self._invalid(job, job.output, text)
         self._tell(job, "end", {"build_duration": 0.001})
         self._end(job, "completed")
 

@@ -60,6 +60,11 @@ def test_a_flow_runs_before_a_fault_only_where_that_says_so(
     assert ran == ["True"]
 
 
+def test_silence_between_the_bytes_of_a_fault_is_any_number(fake_langflow: FakeLangflow, client: LangflowClient):
+    fake_langflow.script(Fault(raw=lambda: [b"HTTP/1.1 200 OK\r\n", 0, b"\r\n", 0.0, b'{"status": "ok"}']))
+    assert client.health_check()["status"] == "ok"
+
+
 def test_faults_that_are_left_are_forgotten(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
     fake_langflow.script(Fault(status=500, times=0))
     fake_langflow.clear()

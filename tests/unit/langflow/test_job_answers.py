@@ -332,7 +332,8 @@ def test_output_that_is_missing_is_told_though_the_events_can_not_be_read(
     def lack(call: FakeCall) -> str:
         raise VariableMissing("MODEL_NAME", "")
 
-    job_id = client.submit(fake_langflow.add_flow("lacking", lack), "hello")
+    only_one = {"data": {"nodes": [{"id": "Model-1"}], "edges": []}}
+    job_id = client.submit(fake_langflow.add_flow("lacking", lack, flow=only_one), "hello")
     fake_langflow.script(Fault(path=EVENTS, status=404, times=0))
     with pytest.raises(CompletedWithoutOutput) as caught:
         client.collect(job_id)
