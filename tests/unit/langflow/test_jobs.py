@@ -288,6 +288,17 @@ def test_a_job_that_is_queued_for_ever_is_stopped_and_its_key_is_free(
     assert client.submit(echo, "hello", idempotency_key="key") != job_id
 
 
+def test_a_job_whose_events_are_a_gateways_page_is_not_taken_for_dropped(
+    fake_langflow: FakeLangflow, make_client: MakeClient, gate: Gate, gated: str
+):
+    client = make_client(jobs=JobPolicy(unattended=0.5, poll=0.1))
+    fake_langflow.script(Fault(path=EVENTS, status=200, body="<html>\nLog in\n</html>", times=0))
+    job_id = client.submit(gated, "hello")
+    after(1.5, gate.opened.set)
+    assert list(client.follow(job_id)) == []
+    assert client.collect(job_id).answer == "hello"
+
+
 def test_a_job_that_langflow_dropped_is_stopped_and_its_key_is_free(
     fake_langflow: FakeLangflow, make_client: MakeClient, gate: Gate, gated: str
 ):
