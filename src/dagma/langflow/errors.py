@@ -101,7 +101,7 @@ class TLSFailure(LangflowError):
 class RedirectRefused(LangflowError):
     """The server answered with a redirect, which is not followed: it could carry the credentials elsewhere."""
 
-    default_fix = "Set the base URL to the final address, scheme included."
+    default_fix = "Set its URL to the final address, scheme included."
     default_outcome = "not_run"
 
 

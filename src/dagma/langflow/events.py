@@ -91,7 +91,7 @@ def frames(text: Iterable[str], *, longest: int) -> Iterator[tuple[str | None, s
         longest: Longest data of one frame in characters, which bounds the memory.
 
     Raises:
-        MalformedResponse: A frame is longer.
+        MalformedResponse: A frame is longer, or the text is no event stream, such as a gateway's page.
     """
     data: list[str] = []
     size, frame_id = 0, None
@@ -110,9 +110,11 @@ def frames(text: Iterable[str], *, longest: int) -> Iterator[tuple[str | None, s
                 size += len(value) + 1
                 if size > longest:
                     raise MalformedResponse(f"The stream has an event longer than {longest} characters.", status=200)
-            elif name == "id" and value.isprintable() and value.isascii():
+            elif name == "id":
                 # Others could not be sent as Last-Event-ID.
-                frame_id = value
+                frame_id = value if value.isprintable() and value.isascii() else frame_id
+            elif name not in ("event", "retry"):
+                raise MalformedResponse("The stream holds a line that no event has.", status=200)
 
 
 class EventReader:

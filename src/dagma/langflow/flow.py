@@ -137,7 +137,7 @@ class FlowCache:
         self._lock = threading.Lock()
         self._lookups: dict[str, tuple[float, Future[Flow]]] = {}
 
-    def get_or_fetch(self, key: str, fetch: Callable[[], Flow], seconds: float = math.inf) -> Flow:
+    def get_or_fetch(self, key: str, fetch: Callable[[], Flow], seconds: float | None = None) -> Flow:
         """Return the flow, fetched by one of the callers that ask for it at the same time.
 
         Args:
@@ -165,7 +165,7 @@ class FlowCache:
                 raise
             return flow
         try:
-            return lookup.result(min(seconds, threading.TIMEOUT_MAX))
+            return lookup.result(seconds)
         except TimeoutError:
             pass
         except LangflowError as error:
@@ -254,7 +254,7 @@ def checked_uuid(name: str, value: str) -> str:
         BadRequest: It is none.
     """
     if (uuid := uuid_or_none(value)) is None:
-        raise BadRequest(f"{name} must be a UUID; names are taken by direct runs only.")
+        raise BadRequest(f"{name} must be a UUID.", fix="Give the id; `find_flow(name).id` is that of a flow.")
     return uuid
 
 

@@ -129,7 +129,7 @@ class FlowsApi(Connection):
             output_type: Which kind of output component is asked for.
             tweaks: Values by field, by component id, for this run.
             session_id: Session whose memory the flow uses; the flow's id by default.
-            timeout: Seconds for the whole call, retries included; the time-outs' `total` by default.
+            timeout: Seconds for the whole call, retries included; the client's by default.
 
         Returns:
             The result, with the response as it came in `raw`.

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -170,7 +170,7 @@ class FollowingApi(JobsApi):
             except LangflowError as error:
                 if error.status != 404 or look == _TRACE_LOOKS:
                     # The answer is there; missing figures about it are no reason to lose it.
-                    logger.warning("No trace of job %s: %s", job_id, error)
+                    logger.warning("No trace of job %s: %s", job_id, error.cause)
                     return None
             time.sleep(_TRACE.seconds(look))
         return None
@@ -200,9 +200,8 @@ class FollowingApi(JobsApi):
         if not perhaps_cut(result):
             return result
         events = self._kept_events(job_id, "message", "finished")
-        if all(event.kind != "finished" for event in events):
-            # The last message may still have been growing.
-            raise MalformedResponse(f"The events of job {job_id} end before it did.", retryable=True)
+        # The last message may still have been growing.
+        _check_ended(events, job_id)
         return uncut(result, events)
 
     def _with_data(self, result: CallResult, job_id: str) -> CallResult:
@@ -211,9 +210,12 @@ class FollowingApi(JobsApi):
         if not missing:
             return result
         given: dict[str, Any] = {}
-        for event in self._kept_events(job_id, "component_finished"):
+        events = self._kept_events(job_id, "component_finished", "finished")
+        for event in events:
             if event.component in missing and event.component not in given:
                 given[event.component] = given_data(walk(event.data, "data", "build_data", "data", "outputs"))
+        if len(given) < len(missing):
+            _check_ended(events, job_id)
         return replace(result, outputs={**result.outputs, **given})
 
     def with_trace(self, result: CallResult) -> CallResult:
@@ -223,8 +225,8 @@ class FollowingApi(JobsApi):
             return result
         return replace(
             result,
-            usage=trace.usage,
-            model=trace.model,
+            usage=trace.usage or result.usage,
+            model=trace.model or result.model,
             usage_by_model=trace.usage_by_model,
             seconds=result.seconds if trace.seconds is None else trace.seconds,
         )
@@ -266,3 +268,8 @@ class FollowingApi(JobsApi):
         except LangflowError as error:
             error.outcome = "unknown"  # only the reading may not have been sent: the job has run
             raise
+
+
+def _check_ended(events: Iterable[FlowEvent], job_id: str) -> None:
+    if all(event.kind != "finished" for event in events):
+        raise MalformedResponse(f"The events of job {job_id} end before it did.", retryable=True)

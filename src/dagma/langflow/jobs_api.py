@@ -174,8 +174,12 @@ class JobsApi(FlowsApi):
 
     def _status(self, job_id: str, deadline: Deadline) -> JobStatus:
         key = checked_uuid("job_id", job_id)
-        reply = self._transport.exchange(Request("GET", "/api/v2/workflows", params={"job_id": key}), deadline)
-        return JobStatus.of(reply, key)
+        try:
+            reply = self._transport.exchange(Request("GET", "/api/v2/workflows", params={"job_id": key}), deadline)
+            return JobStatus.of(reply, key)
+        except LangflowError as error:
+            error.outcome = "unknown"  # only the look may not have been sent: the job may have run
+            raise
 
     def stop(self, job_id: str) -> bool:
         """Stop a job, whatever it is doing.

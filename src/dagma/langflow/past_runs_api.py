@@ -13,7 +13,14 @@ from typing import Any, Literal
 
 from dagma.backoff import Backoff
 from dagma.langflow.error_responses import flow_failed
-from dagma.langflow.errors import CompletedWithoutOutput, FlowFailed, FlowNotFound, JobNotFound, MalformedResponse
+from dagma.langflow.errors import (
+    CallTimeout,
+    CompletedWithoutOutput,
+    FlowFailed,
+    FlowNotFound,
+    JobNotFound,
+    MalformedResponse,
+)
 from dagma.langflow.events import FlowEvent, error_component
 from dagma.langflow.flow import checked_uuid
 from dagma.langflow.following import FollowingApi
@@ -122,13 +129,15 @@ class PastRunsApi(FollowingApi):
         return False
 
     def past_answer(self, run: PastRun) -> CallResult:
-        """Return what a run answered that has completed.
+        """Return what a run answered, or raise why there is no answer.
 
         Args:
             run: The run.
 
         Raises:
             FlowFailed: It has failed.
+            JobLost: Its Langflow died.
+            CallTimeout: It has not ended.
             LangflowError: What it answered can't be had.
         """
         redactor = self._transport.redactor()
@@ -137,6 +146,10 @@ class PastRunsApi(FollowingApi):
         for look in range(1, _OUTPUT_LOOKS + 1):
             # Langflow stores what the components of a run gave a moment after its end.
             status = self.status(run.run_id)
+            if status.error is not None:
+                raise status.error
+            if not status.over:
+                raise CallTimeout(f"The run {run.run_id} has not ended.", fix="Look for its answer later.")
             if status.raw.get("outputs") or look == _OUTPUT_LOOKS:
                 break
             time.sleep(_OUTPUTS.seconds(look))

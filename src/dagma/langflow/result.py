@@ -49,7 +49,7 @@ class CallResult:
         job_id: Id under which Langflow keeps the run and its trace; None for a v1 run none of whose messages tells it.
         usage: Tokens, where the model reported them.
         model: Name of the model, where one answered.
-        usage_by_model: Tokens by name of the model, where Langflow tells them apart, as only the trace of a job does.
+        usage_by_model: Tokens by name of the model, where Langflow tells them apart, as only a trace does.
         seconds: Seconds that the run took: by Langflow's trace, where it was read; else from the request that was
             answered to the end of the response. None for JSON that was read by itself.
         raw: The response as it came.

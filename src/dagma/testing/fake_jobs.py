@@ -3,7 +3,6 @@
 import json
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -94,11 +93,13 @@ class FakeJobs:
         self._keepalive = keepalive
         self._jobs: dict[str, FakeJob] = {}
         self._changed = threading.Condition()
-        self._pool = ThreadPoolExecutor(_CONCURRENT, thread_name_prefix="fake-langflow-job")
+        self._slots = threading.Semaphore(_CONCURRENT)
 
     def close(self) -> None:
-        """Forget what is queued; what runs ends by itself."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Never run what is queued; what runs ends by itself."""
+        with self._changed:
+            for job in self._jobs.values():
+                job.stuck = job.stuck or job.state == "queued"
 
     def get(self, job_id: str) -> FakeJob | None:
         """Return a job."""
@@ -119,7 +120,7 @@ class FakeJobs:
             job = FakeJob(str(uuid4()), flow, call, behaviour, key)
             self._jobs[job.id] = job
             if not self.stuck:
-                self._pool.submit(self._run, job)
+                self._start(job)
             return job
 
     def run(self, flow: dict[str, Any], call: FakeCall, behaviour: Behaviour) -> tuple[FakeJob, Any]:
@@ -144,11 +145,10 @@ class FakeJobs:
     def lose(self) -> None:
         """Do what a killed and restarted server does: running jobs are lost, queued ones stay so for ever."""
         with self._changed:
-            # What runs holds its thread until it ends by itself.
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = ThreadPoolExecutor(_CONCURRENT, thread_name_prefix="fake-langflow-job")
+            # What runs holds its slot until it ends by itself.
+            self._slots = threading.Semaphore(_CONCURRENT)
+            self.close()
             for job in self._jobs.values():
-                job.stuck = job.stuck or job.state == "queued"
                 if job.state == "in_progress":
                     job.error = _LOST
                     self._end(job, "failed", _LOST)
@@ -165,7 +165,7 @@ class FakeJobs:
         with self._changed:
             job.call = replace(job.call, decision=decision)
             job.state, job.question = "in_progress", None
-            self._pool.submit(self._run, job)
+            self._start(job)
 
     def stream(self, job: FakeJob, after: int) -> Iterator[str]:
         """Yield the frames of a job's events after the one of a number, until it ends or waits."""
@@ -181,6 +181,16 @@ class FakeJobs:
                 yield f"data: {json.dumps(event)}\nid: {after}\n\n"
             if not fresh:
                 yield _KEEPALIVE
+
+    def _start(self, job: FakeJob) -> None:
+        slots = self._slots
+
+        def run() -> None:
+            with slots:
+                self._run(job)
+
+        # A daemon: a flow that waits for ever does not keep the process of the tests from ending.
+        threading.Thread(target=run, daemon=True).start()
 
     def _run(self, job: FakeJob) -> FakeAnswer | Exception | None:
         components = job.components
@@ -204,7 +214,7 @@ class FakeJobs:
                 case HumanNeeded():
                     self._suspend(job, outcome)
                 case VariableMissing():
-                    self._complete_without_output(job, components[1], str(outcome))
+                    self._complete_without_output(job, str(outcome))
                 case ComponentFailed():
                     self._fail(job, outcome)
                 case FakeAnswer():
@@ -223,8 +233,8 @@ class FakeJobs:
         self._tell(job, "end", {"build_duration": 0.001})
         self._end(job, "completed")
 
-    def _complete_without_output(self, job: FakeJob, component: str, text: str) -> None:
-        self._invalid(job, component, text)
+    def _complete_without_output(self, job: FakeJob, text: str) -> None:
+        self._invalid(job, job.output, text)
         self._tell(job, "end", {"build_duration": 0.001})
         self._end(job, "completed")
 

@@ -73,8 +73,8 @@ class Fault:
         status: Status to send.
         body: Body to send; what is no bytes or text is sent as JSON.
         headers: Headers to send; they replace those of the same name.
-        raw: Bytes to send in place of a whole HTTP response; or what gives them in pieces, with seconds of silence (as
-            floats) between them.
+        raw: Bytes to send in place of a whole HTTP response; or what gives them in pieces, with seconds of silence
+            between them.
         drop: Close the connection without a response.
         cut_after: Close the connection after so many bytes of the body.
         stall_after: Fall silent after so many bytes of the body, with the connection open.
@@ -218,10 +218,10 @@ class _RequestHandler(BaseHTTPRequestHandler):
             return
         if fault.raw is not None:
             for piece in [fault.raw] if isinstance(fault.raw, bytes) else fault.raw():
-                if isinstance(piece, float):
-                    self.server.fake.wait(piece)
-                else:
+                if isinstance(piece, bytes):
                     self.wfile.write(piece)
+                else:
+                    self.server.fake.wait(piece)
             return
         body = _body(fault, real)
         # Announced, or a client that keeps the connection may send its next request into the closing of it.

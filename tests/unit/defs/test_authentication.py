@@ -133,7 +133,8 @@ def test_a_gateway_that_wants_a_certificate_gets_it(
             "LANGFLOW_BEARER_TOKEN and LANGFLOW_BASIC_USER both write the header Authorization",
         ),
         ({"LANGFLOW_HEADERS": "X-Key"}, "LANGFLOW_HEADERS must be a JSON object"),
-        ({"LANGFLOW_CLIENT_CERT": "/nowhere.pem"}, "/nowhere.pem can't be used: No such file"),
+        ({"LANGFLOW_HEADERS": '{"X-Key:": "hidden"}'}, "LANGFLOW_HEADERS must be a header's name alone"),
+        ({"LANGFLOW_CLIENT_CERT": "/nowhere/client_cert.pem"}, "^/nowhere/client_cert.pem can't be used: No such file"),
         ({"LANGFLOW_BASE_URL": "langflow:7860"}, "LANGFLOW_BASE_URL must look like http://host:port"),
         ({"LANGFLOW_BASE_URL": "http://langflow?key=hidden"}, "LANGFLOW_BASE_URL must hold no user, password, query"),
         (

@@ -70,6 +70,7 @@ def test_a_token_is_fetched_with_both_sides_of_tls_proved(certificates: Certific
     [
         ({"bearer_token": "t", "basic_user": "u", "basic_password": "p"}, "bearer_token and basic_user both write"),
         ({"bearer_token": "t", **OAUTH}, "bearer_token and oauth_token_url both write the header Authorization"),
+        ({"bearer_token": "Bearer t"}, "bearer_token is the token alone"),
         ({"basic_user": "u"}, "basic_user is set without basic_password"),
         ({"basic_password": "p"}, "basic_password is set without basic_user"),
         ({"basic_user": "u:v", "basic_password": "p"}, "without a colon"),
@@ -82,14 +83,17 @@ def test_a_token_is_fetched_with_both_sides_of_tls_proved(certificates: Certific
         ({"headers": '["X-Key"]'}, "must be a JSON object"),
         ({"headers": '{"X-Key": 1}'}, "must be a JSON object"),
         ({"headers": '{"X-Key": "a\\nb"}'}, "Header X-Key must be printable"),
-        ({"headers": '{"X Key\\n": "a"}'}, "A name in headers"),
+        ({"headers": {"X-Key": "a"}}, "must be a JSON object"),
+        ({"headers": '{"X Key": "a"}'}, "A name in headers must be a header's name alone"),
+        ({"headers": '{"X-Key:": "a"}'}, "A name in headers"),
+        ({"headers": '{"": "a"}'}, "A name in headers"),
         ({"api_key": "sk-1\n"}, "API key must be printable"),
         ({"client_key": "/nowhere/key.pem"}, "needs its certificate"),
         ({"client_cert": "/nowhere/cert.pem"}, "^/nowhere/cert.pem can't be used: No such file"),
         ({"ca_bundle": "/nowhere/ca.pem"}, "^/nowhere/ca.pem, .* can't be used: No such file"),
     ],
 )
-def test_what_can_not_be_used_is_refused_at_once(settings: dict[str, str], message: str):
+def test_what_can_not_be_used_is_refused_at_once(settings: dict[str, object], message: str):
     with pytest.raises(ValueError, match=message):
         Access(**settings)  # type: ignore[arg-type]
 

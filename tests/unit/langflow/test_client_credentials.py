@@ -261,7 +261,7 @@ def test_a_token_endpoint_that_says_for_how_long_to_wait_is_heard(
 
 @pytest.mark.parametrize(
     ("lifetime", "fetches"),
-    [("-20.5", 2), ("20.5", 1), ("9" * 400, 1), ("1e999", 1), ('"soon"', 1)],
+    [("-20.5", 2), ('"-20.5"', 2), ("20.5", 1), ("9" * 400, 1), ("1e999", 1), ('"soon"', 1)],
 )
 def test_a_lifetime_is_a_number_and_else_none(
     fake_langflow: FakeLangflow, make_client: MakeClient, lifetime: str, fetches: int

@@ -1,6 +1,7 @@
 """The deadline ends every exchange, however slowly a server or a proxy goes on."""
 
 import contextlib
+import math
 import socket
 import ssl
 import time
@@ -119,3 +120,11 @@ def test_a_kept_connection_has_the_time_of_its_next_exchange(
     client.run(flow_id, "one", timeout=0.5)
     fake_langflow.script(Fault(path="/run", delay=0.7))
     assert client.run(flow_id, "two").answer == "two"
+
+
+def test_a_call_may_take_for_ever(make_client: MakeClient, fake_langflow: FakeLangflow) -> None:
+    flow_id = fake_langflow.add_flow("echo")
+    fake_langflow.script(Fault(path="/token", status=200, body={"access_token": "fetched"}))
+    client = {"oauth_client_id": "the-client", "oauth_client_secret": "the-secret"}
+    access = Access(api_key=fake_langflow.api_key, oauth_token_url=f"{fake_langflow.base_url}/token", **client)
+    assert make_client(access=access, timeout=math.inf).run(flow_id, "hello").answer == "hello"

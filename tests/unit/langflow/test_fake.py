@@ -1,5 +1,7 @@
 """FakeLangflow as its users see it; what it answers is checked in tests/contract."""
 
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -56,6 +58,11 @@ def test_a_flow_runs_before_a_fault_only_where_that_says_so(
         with pytest.raises(LangflowError):
             client.run(flow_id, str(is_first))
     assert ran == ["True"]
+
+
+def test_silence_between_the_bytes_of_a_fault_is_any_number(fake_langflow: FakeLangflow, client: LangflowClient):
+    fake_langflow.script(Fault(raw=lambda: [b"HTTP/1.1 200 OK\r\n", 0, b"\r\n", 0.0, b'{"status": "ok"}']))
+    assert client.health_check()["status"] == "ok"
 
 
 def test_faults_that_are_left_are_forgotten(fake_langflow: FakeLangflow, client: LangflowClient, echo: str):
@@ -119,3 +126,16 @@ def test_a_crash_loses_what_runs_and_leaves_what_is_queued_so_for_ever(
     opened.set()
     assert client.collect(client.submit(echo, "again")).answer == "again"
     assert sorted(job.state for job in fake_langflow.jobs if job.id in before) == ["failed"] * 5 + ["queued"] * 2
+
+
+def test_a_flow_that_waits_for_ever_keeps_no_process_from_ending():
+    lines = (
+        "import threading",
+        "from dagma.langflow import Access, LangflowClient",
+        "from dagma.testing import FakeLangflow",
+        "with FakeLangflow() as fake, LangflowClient(fake.base_url, Access(api_key=fake.api_key)) as client:",
+        "    began = threading.Event()",
+        "    client.submit(fake.add_flow('waiting', lambda _: began.set() or threading.Event().wait()), 'hello')",
+        "    began.wait()",
+    )
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, timeout=60.0)

@@ -88,12 +88,25 @@ def test_tokens_and_model_come_from_the_trace(fake_langflow: FakeLangflow, clien
     ids=["404", "500", "html", "list", "drop", "silent", "endless"],
 )
 def test_a_trace_that_can_not_be_had_costs_no_answer(
-    fake_langflow: FakeLangflow, make_client: MakeClient, echo: str, fault: Fault
+    fake_langflow: FakeLangflow,
+    make_client: MakeClient,
+    echo: str,
+    fault: Fault,
+    caplog: pytest.LogCaptureFixture,
 ):
     client = make_client(timeout=3.0, max_body_bytes=1024 * 1024)
     fake_langflow.script(replace(fault, path="/traces", times=0))
     result = client.collect(client.submit(echo, "hello"))
     assert (result.answer, result.usage) == ("hello", None)
+    assert "flow's id" not in caplog.text
+
+
+def test_tokens_that_the_trace_does_not_tell_are_kept(fake_langflow: FakeLangflow, client: LangflowClient):
+    fake_langflow.add_flow("model", lambda _: FakeAnswer("Paris", "tiny", input_tokens=20, output_tokens=3))
+    result = client.run("model", "Capital of France?")
+    fake_langflow.script(Fault(path="/traces", status=200, body={"totalLatencyMs": 5, "spans": []}))
+    traced = client.with_trace(result)
+    assert (traced.usage, traced.model, traced.seconds) == (TokenUsage(20, 3, 23), "tiny", 0.005)
 
 
 @pytest.mark.parametrize("run_id", [None, "", "no-uuid", "../../flows", 7])
@@ -150,6 +163,15 @@ def test_a_text_that_only_an_event_tells_is_an_error_where_it_is_cut(
     fake_langflow.clear()
     with pytest.raises(TruncatedAnswer, match=r"Model-1 .* 6000 characters"):
         collected(fake_langflow, client, unspoken("Model-1"), gave("Model-1", text_output=CUT))
+
+
+@pytest.mark.parametrize("body", ["data: {}\n\n", "<html>Log in</html>\n"], ids=["early end", "page"])
+def test_data_that_no_event_tells_is_kept_for_later_where_the_events_are_not_whole(
+    fake_langflow: FakeLangflow, client: LangflowClient, body: str
+):
+    with pytest.raises(MalformedResponse) as caught:
+        collected(fake_langflow, client, unspoken("Table-1"), body)
+    assert caught.value.outcome == "unknown"
 
 
 CUT_ROWS = [*({"id": number} for number in range(1000)), "... [truncated 500 items]"]
@@ -324,7 +346,8 @@ def test_output_that_is_missing_is_told_though_the_events_can_not_be_read(
     def lack(call: FakeCall) -> str:
         raise VariableMissing("MODEL_NAME", "")
 
-    job_id = client.submit(fake_langflow.add_flow("lacking", lack), "hello")
+    only_one = {"data": {"nodes": [{"id": "Model-1"}], "edges": []}}
+    job_id = client.submit(fake_langflow.add_flow("lacking", lack, flow=only_one), "hello")
     fake_langflow.script(Fault(path=EVENTS, status=404, times=0))
     with pytest.raises(CompletedWithoutOutput) as caught:
         client.collect(job_id)

@@ -233,8 +233,9 @@ def test_a_server_that_asks_for_a_longer_wait_than_the_patience_does_not_get_it(
     refusal = Fault(path="/workflows", method="GET", status=503, headers={"Retry-After": seconds}, times=0)
     fake_langflow.script(refusal)
     started = time.monotonic()
-    with pytest.raises(ServerError):
+    with pytest.raises(ServerError) as caught:
         list(getattr(client, act)(job_id))
+    assert caught.value.outcome == "unknown", "the look was refused, and the job runs"
     assert time.monotonic() - started < 12.0
     gate.opened.set()
 
@@ -285,6 +286,17 @@ def test_a_job_that_is_queued_for_ever_is_stopped_and_its_key_is_free(
     assert (caught.value.outcome, caught.value.retryable) == ("not_run", True)
     assert client.status(job_id).state == "cancelled"
     assert client.submit(echo, "hello", idempotency_key="key") != job_id
+
+
+def test_a_job_whose_events_are_a_gateways_page_is_not_taken_for_dropped(
+    fake_langflow: FakeLangflow, make_client: MakeClient, gate: Gate, gated: str
+):
+    client = make_client(jobs=JobPolicy(unattended=0.5, poll=0.1))
+    fake_langflow.script(Fault(path=EVENTS, status=200, body="<html>\nLog in\n</html>", times=0))
+    job_id = client.submit(gated, "hello")
+    after(1.5, gate.opened.set)
+    assert list(client.follow(job_id)) == []
+    assert client.collect(job_id).answer == "hello"
 
 
 def test_a_job_that_langflow_dropped_is_stopped_and_its_key_is_free(

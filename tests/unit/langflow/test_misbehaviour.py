@@ -277,6 +277,7 @@ def test_a_redirect_is_refused(
 ):
     error = call(fake_langflow, make_client, echo, Fault(status=status, headers={"Location": location}))
     assert isinstance(error, RedirectRefused)
+    assert error.cause.startswith(f"{fake_langflow.base_url} answered with {status}, a redirect to ")
     assert (error.outcome, error.retryable) == ("not_run", False)
     assert "hidden" not in f"{error} {error.excerpt}"
     assert len([request for request in fake_langflow.requests if "/run/" in request.path]) == 1

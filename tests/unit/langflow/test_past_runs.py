@@ -2,10 +2,12 @@
 
 import pytest
 
-from dagma.langflow import LangflowClient, PastRun, TruncatedAnswer
+from dagma.langflow import CallTimeout, JobLost, JobNotFound, LangflowClient, LangflowError, PastRun, TruncatedAnswer
 from dagma.testing import FakeLangflow, Fault
 
 PRUNED = Fault(path="/workflows", status=404, body={"detail": {"code": "JOB_NOT_FOUND"}}, times=0)
+RUNNING = Fault(path="/workflows", status=200, body={"status": "in_progress"}, times=0)
+LOST = {"detail": {"code": "JOB_FAILED", "error_detail": {"type": "worker_lost"}}}
 
 
 def past_run(fake: FakeLangflow, client: LangflowClient, job: Fault) -> PastRun:
@@ -16,10 +18,23 @@ def past_run(fake: FakeLangflow, client: LangflowClient, job: Fault) -> PastRun:
     return run
 
 
-def test_a_run_whose_job_is_pruned_is_not_told_as_answered(fake_langflow: FakeLangflow, client: LangflowClient):
-    run = past_run(fake_langflow, client, PRUNED)
+@pytest.mark.parametrize(
+    ("job", "state", "error"),
+    [
+        (PRUNED, "gone", JobNotFound),
+        (RUNNING, "running", CallTimeout),
+        (Fault(path="/workflows", status=500, body=LOST, times=0), "lost", JobLost),
+    ],
+    ids=["gone", "running", "lost"],
+)
+def test_a_run_that_has_not_answered_says_why(
+    fake_langflow: FakeLangflow, client: LangflowClient, job: Fault, state: str, error: type[LangflowError]
+):
+    run = past_run(fake_langflow, client, job)
     assert run.trace is not None
-    assert run.state == "gone"
+    assert run.state == state
+    with pytest.raises(error):
+        client.past_answer(run)
 
 
 def test_a_list_that_langflow_cuts_is_no_answer_of_a_past_run(fake_langflow: FakeLangflow, client: LangflowClient):

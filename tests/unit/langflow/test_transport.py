@@ -300,13 +300,15 @@ def test_what_langflow_would_swallow_is_refused_before_it_is_sent(
     assert fake_langflow.requests == []
 
 
-@pytest.mark.parametrize("value", [float("nan"), Decimal(1), "\udfff"], ids=ascii)
+@pytest.mark.parametrize(
+    ("value", "told"), [(float("nan"), "Out of range float"), (Decimal(1), "type Decimal"), ("\udfff", "surrogates")]
+)
 @pytest.mark.parametrize("way", ["run", "stream"])
 def test_a_tweak_that_json_can_not_hold_is_refused_before_the_run_is_sent(
-    fake_langflow: FakeLangflow, make_client: MakeClient, way: str, value: object
+    fake_langflow: FakeLangflow, make_client: MakeClient, way: str, value: object, told: str
 ):
     flow_id = fake_langflow.add_flow("behave", flow=BEHAVE)
-    with pytest.raises(BadRequest, match="can't be written as JSON") as caught:
+    with pytest.raises(BadRequest, match=f"can't be written as JSON: .*{told}") as caught:
         list(getattr(make_client(), way)(flow_id, "hello", tweaks={"Behave-1": {"repeat": value}}))
     assert caught.value.outcome == "not_run"
     assert [request.path for request in fake_langflow.requests] == [f"/api/v1/flows/{flow_id}"]

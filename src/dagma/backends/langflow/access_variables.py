@@ -60,6 +60,5 @@ def langflow_client(seconds: float = 300.0) -> LangflowClient:
 
 
 def _with_variables(message: str) -> str:
-    """Say variables where a message says fields: whoever reads it has set those."""
-    names = "|".join(sorted(_ALL_VARIABLES, key=len, reverse=True))
-    return re.sub(rf"\b({names})\b", lambda match: _ALL_VARIABLES[match[1]], message)
+    """Say variables where a message says fields: whoever reads it has set those. Files may be named like fields."""
+    return re.sub(r"[\w/.-]*\w", lambda match: _ALL_VARIABLES.get(match[0], match[0]), message)

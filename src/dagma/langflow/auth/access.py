@@ -1,6 +1,7 @@
 """Who calls, and whom to trust: the settings of a connection through a gateway, as plain values."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +12,9 @@ from typing import Any, Literal
 from dagma.langflow.auth.client_credentials import ClientCredentials, basic_auth
 from dagma.langflow.http.connection_settings import checked_base_url, header_value
 from dagma.langflow.http.tls import tls_context
+
+# RFC 9110, 5.6.2.
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def _setting(
@@ -79,6 +83,8 @@ class Access:
         if self.oauth_token_url:
             checked_base_url("oauth_token_url", self.oauth_token_url, login="the client's id and secret are sent there")
         basic = self._all_or_none("basic_user", "basic_password")
+        if (self.bearer_token or "").lower().startswith("bearer "):
+            raise ValueError('bearer_token is the token alone: leave out "Bearer", which is written before it.')
         if ":" in (self.basic_user or ""):
             raise ValueError("Basic auth needs a user without a colon, which separates it from the password.")
         chosen = [
@@ -97,12 +103,13 @@ class Access:
     def _further_headers(self) -> dict[str, str]:
         try:
             headers = json.loads(self.headers or "{}")
-        except ValueError:
+        except (ValueError, TypeError):
             headers = None
         if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
-            raise ValueError('headers must be a JSON object of texts, such as {"X-Gateway-Key": "..."}.')
+            raise ValueError('headers must be a JSON object of texts, such as \'{"X-Gateway-Key": "..."}\'.')
         for name, value in headers.items():
-            header_value("A name in headers", name)
+            if not _HEADER_NAME.fullmatch(name):
+                raise ValueError("A name in headers must be a header's name alone, without spaces or a colon.")
             header_value(f"Header {name}", value)
         return headers
 

@@ -122,7 +122,9 @@ class ClientCredentials:
         self._header, self._refused = f"Bearer {token}", ""
         self._recent.append(token)
         # Without a lifetime a token is good until it is refused.
-        seconds = finite_number(walk(body, "expires_in"))
+        lifetime = walk(body, "expires_in")
+        # Azure AD's first version writes the number as a text.
+        seconds = finite_number(json_or_none(lifetime) if isinstance(lifetime, str) else lifetime)
         lived = math.inf if seconds is None else seconds
         self._renew_at = time.monotonic() + lived - min(_EARLY_SECONDS, lived / 2)
 

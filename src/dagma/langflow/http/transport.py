@@ -281,7 +281,7 @@ class Transport:
     def _redirect_refused(self, response: BaseHTTPResponse) -> RedirectRefused:
         target = self.redactor().text(bare_url(response.headers.get("Location", "")))
         return RedirectRefused(
-            f"The server answered with {response.status}, a redirect to {target[:200] or 'nowhere'}.",
+            f"{bare_url(self.base_url)} answered with {response.status}, a redirect to {target[:200] or 'nowhere'}.",
             status=response.status,
         )
 
@@ -293,4 +293,5 @@ def _encoded(payload: Any) -> bytes | None:
         # Strict: Langflow runs a flow with an empty input, and answers 200, where it can't parse a body.
         return json.dumps(payload, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise BadRequest(f"The request can't be written as JSON: {type(error).__name__}.") from None
+        fix = "Use texts, finite numbers, booleans, None, and lists and dicts of these, such as `str(date)` for a date."
+        raise BadRequest(f"The request can't be written as JSON: {error}.", fix=fix) from None

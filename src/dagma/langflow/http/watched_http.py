@@ -33,6 +33,8 @@ from dagma.langflow.http.connection_settings import checked_address
 
 # Langflow closes a connection that has been idle for 2 s under gunicorn, as in its image; uvicorn alone does after 5 s.
 LONGEST_IDLE_SECONDS = 1.5
+# 30 years: sockets and locks take no time-out that is much longer, such as infinity.
+_LONGEST_SECONDS = 1e9
 
 _current: ContextVar["Watch | None"] = ContextVar("dagma_langflow_watch", default=None)
 
@@ -50,7 +52,7 @@ class Deadline:
     @classmethod
     def after(cls, seconds: float) -> "Deadline":
         """Return the deadline that lies `seconds` ahead."""
-        return cls(time.monotonic() + seconds, seconds)
+        return cls(time.monotonic() + min(seconds, _LONGEST_SECONDS), seconds)
 
     def at_most(self, other: "Deadline") -> "Deadline":
         """Return the earlier of two deadlines."""
