@@ -11,6 +11,7 @@ import pytest
 from unit.batches.conftest import FLOW_ID, Flow, ask, labels, ledger_rows, reviews, sends, stored
 from unit.batches.data_backend import Labelling
 
+from dagma import Backend, CallRequest
 from dagma.batches.answer_table import AnswerTable
 from dagma.batches.ask_rows import ask_rows
 from dagma.batches.errors import BatchStopped, RowsError, TableError
@@ -180,6 +181,26 @@ def test_answers_that_never_fit_fail_the_row_and_are_not_replayed(fake: FakeLang
 def test_data_of_the_flow_is_taken_as_the_output(fake: FakeLangflow) -> None:
     results = ask(reviews(1), output=LABELS, flow="labelling", backend=Labelling())
     assert results["1"].output == {"label": "positive", "reason": "data"}
+
+
+class Deep(Backend):
+    """Answers one of the rows with more than JSON can hold."""
+
+    response: dict[str, Any]
+
+    def answer(self, request: CallRequest) -> dict[str, Any]:
+        deep: list[Any] = []
+        for _ in range(100_000):
+            deep = [deep]
+        return {**self.response, "data": deep} if request.input_value == "review 1" else {"text": "fine"}
+
+
+@pytest.mark.parametrize("response", [{"text": "fine"}, {"no text": "at all"}])
+def test_a_response_that_is_nested_too_deeply_fails_its_row_alone(databases: None, response: dict[str, Any]) -> None:
+    results = ask(reviews(3), flow="deep", backend=Deep(response=response))
+    assert {key: row.error_kind for key, row in results.items()} == {"1": "MalformedResponse", "2": None, "3": None}
+    assert "can't be written as JSON" in str(results["1"].error) or "has no text" in str(results["1"].error)
+    assert sorted(row["state"] for row in ledger_rows()) == ["answered", "answered", "failed"]
 
 
 def test_a_row_whose_template_fails_is_a_failed_row(fake: FakeLangflow) -> None:
