@@ -137,7 +137,8 @@ class BatchSettings:
         most = self.max_failed
         if isinstance(most, str):
             most = float(most.rstrip("% ")) / 100
-        return int(rows * most) if isinstance(most, float) else most
+        # Rounded, since 100 * 0.29 is a bit less than 29.
+        return int(round(rows * most, 6)) if isinstance(most, float) else most
 
     def _check_names(self) -> None:
         outputs = list(self.output_kinds)

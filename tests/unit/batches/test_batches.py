@@ -8,12 +8,15 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from unit.batches.conftest import FLOW_ID, Flow, ask, labels, ledger_rows, reviews, sends, stored
+from unit.batches.conftest import FLOW_ID, QUICK, Flow, ask, labels, ledger_rows, reviews, sends, stored
 from unit.batches.data_backend import Labelling
 
 from dagma import Backend, CallRequest
+from dagma.backends.langflow.langflow_resource import langflow_from_environment
 from dagma.batches.answer_table import AnswerTable
 from dagma.batches.ask_rows import ask_rows
+from dagma.batches.batch import Batch
+from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import BatchStopped, RowsError, TableError
 from dagma.batches.tables_database import TablesDatabase
 from dagma.langflow import Forbidden
@@ -108,6 +111,14 @@ def test_rows_that_ask_the_same_are_asked_once(fake: FakeLangflow, database: Tab
     assert len(sends(fake)) == 2
     assert {result.answer for result in results.values()} == {"You said review 0.", "You said review 1."}
     assert sum(row["tokens"] or 0 for row in stored(database, "labels")) == 2 * 38
+
+
+def test_a_sample_that_answers_more_rows_than_it_asks_counts_them_all(fake: FakeLangflow) -> None:
+    rows = [{"id": number, "text": "the same"} for number in range(5)]
+    settings = BatchSettings(key="id", input="{{ row.text }}", sample=1)
+    batch = Batch(rows, settings, backend=langflow_from_environment(QUICK))
+    assert len(list(batch.results())) == 5
+    assert (batch.progress.done, batch.progress.to_ask, len(sends(fake))) == (5, 5, 1)
 
 
 def test_rows_that_say_the_same_in_a_session_are_each_sent(fake: FakeLangflow) -> None:
@@ -223,6 +234,11 @@ def test_more_failures_than_allowed_stop_the_batch_and_what_was_answered_is_kept
         ask(reviews(30), max_failed="5%", concurrency=1)
     assert [row["answer"] for row in stored(database, "labels")] == ["fine", None, None]
     assert len(sends(fake)) == 3
+
+
+def test_a_share_of_rows_that_may_fail_is_counted_exactly() -> None:
+    settings = [BatchSettings(key="id", input="x", max_failed=f"{percent}%") for percent in range(101)]
+    assert [each.most_failures(100) for each in settings] == list(range(101))
 
 
 def test_a_batch_stops_before_it_costs_more_than_allowed(fake: FakeLangflow, database: TablesDatabase) -> None:
