@@ -380,7 +380,10 @@ def test_without_a_table_each_batch_of_a_step_asks_its_rows_and_a_retry_of_the_s
 
 def test_an_argument_that_cant_be_used_is_told_before_anything_is_read(fake: FakeLangflow) -> None:
     for options, told in (
-        ({"max_failed": "many"}, "max_failed can't be used"),
+        (
+            {"max_failed": "many"},
+            "max_failed can't be used: Input should be a valid integer, or: .*a valid number, or: ",
+        ),
         ({"refresh": "some"}, "refresh can't be used: Input should be 'changed', 'failed' or 'all'"),
         ({"concurrency": 0}, "concurrency can't be used: Input should be greater"),
         ({"max_cost_usd": -1}, "max_cost_usd can't be used"),
@@ -397,6 +400,7 @@ def test_an_argument_that_cant_be_used_is_told_before_anything_is_read(fake: Fak
         ({"input": None}, "input can't be used"),
         ({"max_cost_usd": "5$"}, "max_cost_usd can't be used"),
         ({"tweaks": {"temperature": 0}}, "tweaks can't be used"),
+        ({"files": "data/invoice.pdf"}, "files can't be used: Input should be a valid dictionary"),
         ({"output": {"label": {"enum": [True, False]}}}, "quote words such as 'yes'"),
         ({"keep": ["call_id"]}, "a column of every table"),
     ):
