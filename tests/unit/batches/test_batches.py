@@ -2,6 +2,8 @@
 
 import json
 import logging
+from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from dagma.batches.batch import Batch
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import BatchStopped, RowsError, TableError
 from dagma.batches.tables_database import TablesDatabase
+from dagma.calls.answer import Answer
 from dagma.langflow import Forbidden
 from dagma.ledger import LedgerSettings, QuotaExceededError
 from dagma.ledger.errors import LedgerUnavailableError
@@ -192,6 +195,17 @@ def test_answers_that_never_fit_fail_the_row_and_are_not_replayed(fake: FakeLang
 def test_data_of_the_flow_is_taken_as_the_output(fake: FakeLangflow) -> None:
     results = ask(reviews(1), output=LABELS, flow="labelling", backend=Labelling())
     assert results["1"].output == {"label": "positive", "reason": "data"}
+
+
+@pytest.mark.parametrize("output", [None, {"label": "string"}, {"day": "string"}])
+def test_data_that_json_has_no_word_for_is_told_as_text(databases: None, output: dict[str, str] | None) -> None:
+    class Dated(Labelling):
+        def read(self, response: Mapping[str, Any]) -> Answer:
+            return Answer(text=None, outputs={"Data-1": {**response, "day": date(2026, 1, 31)}})
+
+    (result,) = ask(reviews(1), flow="dated", backend=Dated(), output=output).values()
+    told = result.error if output == {"day": "string"} else str(result.output)
+    assert "positive" in str(told)
 
 
 class Deep(Backend):
