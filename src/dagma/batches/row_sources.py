@@ -161,6 +161,7 @@ def _read_parquet(path: str) -> Iterator[Row]:
         import pyarrow.parquet as pq
 
         with pq.ParquetFile(project_folder() / path) as file:
+            _refuse_columns_twice(path, file.schema_arrow.names)
             for batch in file.iter_batches(batch_size=CHUNK_ROWS):
                 yield from batch.to_pylist()
 
