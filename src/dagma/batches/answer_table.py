@@ -92,14 +92,12 @@ class AnswerTable:
             number of the refresh of all rows that a batch belongs to, where one that was broken off goes on: rows that
             were asked in an earlier one are asked again.
         """
-        with self._database.begin() as connection:
-            connection.execute(CreateTable(_registry, if_not_exists=True))
         declared = {**kept, **output}
         self._written = (*OWN_COLUMNS, *declared)
         try:
             self._create_or_alter(declared)
         except TableError:
-            # Another batch may have made the table, or a column, a moment ago.
+            # Another batch may have made the registry, the table or a column a moment ago.
             self._create_or_alter(declared)
         self._table = None
         values = {
@@ -238,6 +236,7 @@ class AnswerTable:
     def _create_or_alter(self, declared: Mapping[str, Kind]) -> None:
         existing = self._found()
         with self._database.begin() as connection:
+            connection.execute(CreateTable(_registry, if_not_exists=True))
             if existing is None:
                 # Of a table that was dropped. They stay if another batch makes the table first: making it fails then.
                 connection.execute(delete(_registry).where(_registry.c.name == self.name))

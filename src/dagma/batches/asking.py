@@ -207,6 +207,7 @@ class Asking:
     def _count_end(self, result: RowResult) -> None:
         progress = self.progress
         progress.done += 1
+        progress.to_ask = max(progress.to_ask, progress.done)  # a sample's answers may be those of more rows
         if result.error_kind is None:
             return
         progress.failed += 1

@@ -31,6 +31,7 @@ _CHECKS: Mapping[str, TypeAdapter[Any]] = {
     "keep": TypeAdapter(Sequence[str]),
     "session": TypeAdapter(str | None),
     "tweaks": TypeAdapter(Mapping[str, Mapping[str, Any]] | None),
+    "files": TypeAdapter(Mapping[str, Any] | None),
     "refresh": TypeAdapter(Refresh),
     "vanished": TypeAdapter(Vanished),
     "concurrency": TypeAdapter(Annotated[int, Field(ge=1, le=200)]),
@@ -107,7 +108,8 @@ class BatchSettings:
             try:
                 check.validate_python(getattr(self, name), strict=True)
             except pydantic.ValidationError as error:
-                raise RowsError(f"{name} can't be used: {error.errors()[0]['msg']}.") from None
+                causes = dict.fromkeys(each["msg"] for each in error.errors())
+                raise RowsError(f"{name} can't be used: {', or: '.join(causes)}.") from None
         object.__setattr__(self, "keep", tuple(dict.fromkeys((self.key, *self.keep))))
         self._check_names()
         _ = self.templates
@@ -137,7 +139,8 @@ class BatchSettings:
         most = self.max_failed
         if isinstance(most, str):
             most = float(most.rstrip("% ")) / 100
-        return int(rows * most) if isinstance(most, float) else most
+        # Rounded, since 100 * 0.29 is a bit less than 29.
+        return int(round(rows * most, 6)) if isinstance(most, float) else most
 
     def _check_names(self) -> None:
         outputs = list(self.output_kinds)

@@ -264,7 +264,7 @@ def concerns_all_rows(error: LangflowError | LedgerError) -> bool:
 def _said(answer: Answer) -> str:
     if answer.text is not None:
         return answer.text
-    return json.dumps(dict(answer.outputs), ensure_ascii=False) if answer.outputs else ""
+    return json.dumps(dict(answer.outputs), ensure_ascii=False, default=str) if answer.outputs else ""
 
 
 def _asked_again(question: str, answer: Answer, fault: AnswerFault) -> str:

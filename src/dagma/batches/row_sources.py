@@ -124,17 +124,20 @@ def _of_arrow(table: Any) -> Iterator[Row]:
 def _read_csv(path: str, encoding: str = "utf-8-sig", delimiter: str = ",") -> Iterator[Row]:
     """Read a CSV file with a header; all values are texts."""
     csv.field_size_limit(MOST_CELL_CHARACTERS)  # Python's own is 128 KB
-    fix = "Name a CSV file that is there, its encoding if it is not UTF-8, and its delimiter; and check its quotes."
+    fix = "Name a CSV file that is there, its encoding if it is not UTF-8, and its delimiter."
     with _reading(path, fix), (project_folder() / path).open(encoding=encoding, newline="") as lines:
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
-        header = _checked_header(path, next(reader, []))
-        for cells in filter(None, reader):
-            if len(cells) != len(header):
-                raise RowsError(
-                    f"{path}, line {reader.line_num}: {len(cells)} cells, and the header has {len(header)}. "
-                    f"Quote cells that hold {delimiter!r} or a line break, or set the delimiter."
-                )
-            yield dict(zip(header, cells, strict=True))
+        try:
+            header = _checked_header(path, next(reader, []))
+            for cells in filter(None, reader):
+                if len(cells) != len(header):
+                    raise RowsError(
+                        f"{path}, line {reader.line_num}: {len(cells)} cells, and the header has {len(header)}. "
+                        f"Quote cells that hold {delimiter!r} or a line break, or set the delimiter."
+                    )
+                yield dict(zip(header, cells, strict=True))
+        except csv.Error as error:
+            raise RowsError(f"{path}, line {reader.line_num}: {error}. Check its quotes.") from None
 
 
 def _read_json_lines(path: str) -> Iterator[Row]:
@@ -158,6 +161,7 @@ def _read_parquet(path: str) -> Iterator[Row]:
         import pyarrow.parquet as pq
 
         with pq.ParquetFile(project_folder() / path) as file:
+            _refuse_columns_twice(path, file.schema_arrow.names)
             for batch in file.iter_batches(batch_size=CHUNK_ROWS):
                 yield from batch.to_pylist()
 

@@ -42,9 +42,9 @@ class TablesDatabase:
             ) from None
         if self.dialect not in ("postgresql", "sqlite"):
             raise environment.SettingError(f"{VARIABLE} names a {self.dialect} database. {FORM}.")
-        if is_file and self.engine.url.database in (None, "", ":memory:"):
+        if is_file and not Path(self.engine.url.database or "").is_absolute():
             raise environment.SettingError(
-                f"{VARIABLE} names a database in memory, which ends with its process. {FORM}."
+                f"{VARIABLE} names no absolute path, and each process would have tables of its own. {FORM}."
             )
         if is_file:
             event.listen(self.engine, "connect", lambda connection, _: write_ahead(connection))

@@ -99,6 +99,8 @@ def key_text(value: Any) -> str:
 
 def _unboxed(value: Any) -> Any:
     """Give a value of NumPy as Python's own."""
+    if (kind := type(value).__name__) in ("datetime64", "timedelta64"):
+        value = value.astype(f"{kind}[us]")  # by nanoseconds, as pandas keeps times, it would be a number
     return value.tolist() if type(value).__module__.startswith("numpy") and hasattr(value, "tolist") else value
 
 

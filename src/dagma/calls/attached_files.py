@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,19 +35,17 @@ class AttachedFile:
     Attributes:
         digest: SHA-256 of its content, in hex. With the extension, but not the path, it decides the answer.
         extension: Its extension with the dot, by which components tell its kind.
-        source: Where its content is, or the content itself, or what reads it.
+        source: Where its content is, or the content itself.
     """
 
     digest: str
     extension: str
-    source: Path | bytes | Callable[[], bytes] = field(repr=False, compare=False)
+    source: Path | bytes = field(repr=False, compare=False)
 
     def read(self) -> bytes:
         """Read the content; a BadFile if it is gone, or is not what it was."""
         if isinstance(self.source, bytes):
             return self.source
-        if not isinstance(self.source, Path):
-            return self.source()
         content = _content(self.source, f"The file {self.source.name!r}")
         if hashlib.sha256(content).hexdigest() != self.digest:
             raise BadFile(

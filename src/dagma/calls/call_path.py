@@ -38,6 +38,8 @@ from dagma.ledger.errors import both_ways_on
 
 # How long to wait before the backend is asked again about a call that goes on.
 ASKING_BACKOFF = Backoff(first=0.25, longest=3.0)
+# What JSON raises of a response that it can't hold, or that is nested some 1,000 levels deep.
+UNWRITABLE = (TypeError, ValueError, RecursionError)
 
 
 class CallPath:
@@ -245,7 +247,7 @@ class Attempt:
                 raise  # the retry finds the job
             # The answer is here and paid for: an audit row without its end is the smaller loss.
             self._context.log.error("Call %s was answered, and is not recorded so: %s", self._begun.call_id, error)
-        except (TypeError, ValueError) as error:
+        except UNWRITABLE as error:
             # Nobody could give it to a retry.
             refused = MalformedResponse(
                 f"The response of {self._context.backend.backend_name} can't be written as JSON: {error}.",
@@ -277,7 +279,7 @@ class Attempt:
         if self._begun.state != "answered":
             try:
                 self._context.ledger.finish(self._begun, raw=response)
-            except (TypeError, ValueError):  # it can't be written as JSON
+            except UNWRITABLE:
                 self._record_end(error)
                 return
         self._context.ledger.reject(self._begun, str(error))

@@ -180,10 +180,10 @@ def show_answer(answer: Answer) -> dict[str, Any]:
         columns = list(dict.fromkeys(str(name) for row in content[:MOST_ROWS] for name in row))[:MOST_COLUMNS]
         shown_rows = show_table(content[:MOST_ROWS], columns, MOST_CELL)
         return {"answer": shown_rows, **({"answer_rows": len(content)} if len(content) > MOST_ROWS else {})}
-    shown = json.dumps(content, ensure_ascii=False, indent=2)
+    shown = json.dumps(content, ensure_ascii=False, indent=2, default=str)
     if len(shown) > MOST_CHARACTERS:
         return {"answer": dg.MetadataValue.text(f"{shown[:MOST_CHARACTERS]}\n...")}
-    return {"answer": dg.MetadataValue.json(content)}
+    return {"answer": dg.MetadataValue.json(json.loads(shown))}
 
 
 def show_table(
@@ -213,5 +213,5 @@ def _cell(value: Any, most_characters: int) -> str | int | float | bool:
         return ""
     if isinstance(value, bool | int | float):
         return value
-    text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+    text = json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict | list) else str(value)
     return text if len(text) <= most_characters else f"{text[:most_characters]}..."

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import PurePath
 from typing import Annotated, Any, Self
 
 import dagster as dg
@@ -97,6 +98,8 @@ class FlowTable(BatchSettings, dg.Component, dg.Resolvable):
         check_partitions(self.partitions_def, self.partition_column)
         if isinstance(self.rows, DeclaredRows):
             self.rows.check()
+        elif (kind := PurePath(self.rows).suffix[1:]) in ("csv", "jsonl", "parquet"):
+            raise RowsError(f"rows: A text is an asset's key. Write {{{kind}: {self.rows}}} for a file.")
 
     @override
     @classmethod

@@ -96,6 +96,7 @@ class Flows(dg.Component, dg.Resolvable):
         Args:
             name: What the sensor's name begins with.
         """
+        self._check_defaults()
         source = self._source()
         known = [flow for flow in source.load() if self._takes(flow)]
         pairs = with_calls(self._assets([*self._not_seen(known), *known]))
@@ -103,10 +104,23 @@ class Flows(dg.Component, dg.Resolvable):
         for flow, settings in pairs:
             mark = {} if self._declared(flow) else {FOUND_FLOW: f"{flow.name!r} ({flow.id}) of {name!r}"}
             with self._broken_flows_left_out(flow):
-                assets.append(flow_asset(flow, settings, mark))
+                asset = flow_asset(flow, settings, mark)
                 schedules += [flow_schedule(settings, mark)] if settings.schedule else []
+                assets.append(asset)
         sensor = flow_changes_sensor(f"{_slug(name)}_changes", source, fingerprint_of(known), self._takes)
         return dg.Definitions(assets=assets, schedules=schedules, sensors=[sensor])
+
+    def _check_defaults(self) -> None:
+        """Refuse defaults that no flow can have: of flows that were only found, a fault is no more than a warning."""
+        # Without templates, which may need what only single flows have.
+        plain = replace(self.defaults, key=dg.AssetKey("defaults"), input=None, tweaks=None, files=None, session=None)
+        try:
+            flow_asset(FlowOutline(id="defaults", name="defaults"), plain)
+            if plain.schedule:
+                flow_schedule(plain)
+        except Exception as error:
+            error.add_note("defaults")
+            raise
 
     def _assets(self, flows: list[FlowOutline]) -> list[tuple[FlowOutline, FlowSettings]]:
         pairs: dict[dg.AssetKey, tuple[FlowOutline, FlowSettings]] = {}

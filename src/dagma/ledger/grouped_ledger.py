@@ -38,20 +38,15 @@ class GroupedLedger(Ledger):
         self._ended: list[tuple[Begun, Ending | None]] = []
         self._writing: Future[None] | None = None
 
-    def begin_ahead(self, calls: Sequence[Call]) -> bool:
+    def begin_ahead(self, calls: Sequence[Call]) -> None:
         """Begin calls that are about to be made, in one transaction: `begin` finds them then.
 
-        Returns:
-            Whether all of them have begun. `begin` decides about each of the others, and has the errors.
+        It decides about each that could not begin, and has the errors.
         """
-        short = [call for call in calls if len(call.input_text or "") <= LONGEST]
-        if not short:
-            return not calls
-        begun = self._admission.admit_new(short)
-        known = {each.key: each for each in begun if each is not None}
-        with self._mutex:
-            self._ahead |= known
-        return len(known) == len(calls)
+        if short := [call for call in calls if len(call.input_text or "") <= LONGEST]:
+            begun = self._admission.admit_new(short)
+            with self._mutex:
+                self._ahead |= {each.key: each for each in begun if each is not None}
 
     def take_back(self, seconds: float) -> None:
         """Record that what was begun ahead and not made was not sent; wait for that for some seconds at most.

@@ -120,9 +120,10 @@ class ServerLimits:
         equal = max(self._most_in_flight // (len(others) + 1), 1)
         fair = max(self._most_in_flight - sum(min(other.wants, equal) for other in others), 1)
         free = self._most_in_flight - sum(other.slots for other in others)
+        slots: int = max(min(wish.slots, fair, free), 0)
         # Calls in flight can't be taken back: what others should get of them they get when they have ended.
-        slots: int = max(min(wish.slots, fair, free), wish.in_flight, 0)
-        values = {"wants": wish.slots, "slots": slots, "expires_at": now + timedelta(seconds=LEASE_SECONDS)}
+        taken = max(slots, wish.in_flight)
+        values = {"wants": wish.slots, "slots": taken, "expires_at": now + timedelta(seconds=LEASE_SECONDS)}
         mine = update(shares).where(of_server, shares.c.holder == self._holder)
         if connection.execute(mine.values(values)).rowcount == 0:
             connection.execute(insert(shares).values(server=self._server, holder=self._holder, **values))

@@ -89,7 +89,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "CSV with a long line": (file("a.csv", "id,text\n1,a,b\n"), "line 2: 3 cells"),
     "CSV with a column twice": (file("a.csv", "id,id\n1,2\n"), "two columns of one name"),
     "CSV with a nameless column": (file("a.csv", "id,\n1,2\n"), "has no header"),
-    "CSV with an open quote": (file("a.csv", 'id,text\n1,"a\n'), "unexpected end of data.*check its quotes"),
+    "CSV with an open quote": (
+        file("a.csv", 'id,text\n1,"a\n'),
+        r"a.csv, line 2: unexpected end of data\. Check its quotes",
+    ),
     "CSV in Latin-1": (
         file("a.csv", "id,text\n1,Äpfel\n".encode("latin-1")),
         "can't be read .UnicodeDecodeError.*its encoding if it is not UTF-8",
@@ -97,7 +100,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "CSV in UTF-16": (file("a.csv", "id,text\n1,a\n".encode("utf-16")), "UnicodeDecodeError"),
     "CSV that is compressed": (file("a.csv", gzip.compress(b"id,text")), "UnicodeDecodeError"),
     "CSV in an encoding of bytes": (file("a.csv", "id", encoding="base64"), "'base64' is not a text encoding"),
-    "CSV with a quote in the middle": (file("a.csv", 'id,text\n1,"a"b\n'), "',' expected after"),
+    "CSV with a quote in the middle": (file("a.csv", 'id,text\n1,"a"b\n'), "line 2: ',' expected after"),
     "CSV in no encoding": (file("a.csv", "id", encoding="utf-9"), "unknown encoding: utf-9"),
     "CSV with a long delimiter": (file("a.csv", "id", delimiter="||"), '"delimiter" must be a 1-character string'),
     "JSON in UTF-16": (file("a.jsonl", '{"id": 1}'.encode("utf-16")), "UnicodeDecodeError.*in UTF-8"),

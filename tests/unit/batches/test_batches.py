@@ -2,19 +2,26 @@
 
 import json
 import logging
+from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
-from unit.batches.conftest import FLOW_ID, Flow, ask, labels, ledger_rows, reviews, sends, stored
+from unit.batches.conftest import FLOW_ID, QUICK, Flow, ask, labels, ledger_rows, reviews, sends, stored
 from unit.batches.data_backend import Labelling
 
+from dagma import Backend, CallRequest
+from dagma.backends.langflow.langflow_resource import langflow_from_environment
 from dagma.batches.answer_table import AnswerTable
 from dagma.batches.ask_rows import ask_rows
+from dagma.batches.batch import Batch
+from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import BatchStopped, RowsError, TableError
 from dagma.batches.tables_database import TablesDatabase
+from dagma.calls.answer import Answer
 from dagma.langflow import Forbidden
 from dagma.ledger import LedgerSettings, QuotaExceededError
 from dagma.ledger.errors import LedgerUnavailableError
@@ -109,6 +116,14 @@ def test_rows_that_ask_the_same_are_asked_once(fake: FakeLangflow, database: Tab
     assert sum(row["tokens"] or 0 for row in stored(database, "labels")) == 2 * 38
 
 
+def test_a_sample_that_answers_more_rows_than_it_asks_counts_them_all(fake: FakeLangflow) -> None:
+    rows = [{"id": number, "text": "the same"} for number in range(5)]
+    settings = BatchSettings(key="id", input="{{ row.text }}", sample=1)
+    batch = Batch(rows, settings, backend=langflow_from_environment(QUICK))
+    assert len(list(batch.results())) == 5
+    assert (batch.progress.done, batch.progress.to_ask, len(sends(fake))) == (5, 5, 1)
+
+
 def test_rows_that_say_the_same_in_a_session_are_each_sent(fake: FakeLangflow) -> None:
     said = [{"id": number, "text": text} for number, text in enumerate(("Hi", "yes", "yes"))]
     results = ask(said, session="a talk", table=None, concurrency=1)
@@ -182,6 +197,37 @@ def test_data_of_the_flow_is_taken_as_the_output(fake: FakeLangflow) -> None:
     assert results["1"].output == {"label": "positive", "reason": "data"}
 
 
+@pytest.mark.parametrize("output", [None, {"label": "string"}, {"day": "string"}])
+def test_data_that_json_has_no_word_for_is_told_as_text(databases: None, output: dict[str, str] | None) -> None:
+    class Dated(Labelling):
+        def read(self, response: Mapping[str, Any]) -> Answer:
+            return Answer(text=None, outputs={"Data-1": {**response, "day": date(2026, 1, 31)}})
+
+    (result,) = ask(reviews(1), flow="dated", backend=Dated(), output=output).values()
+    told = result.error if output == {"day": "string"} else str(result.output)
+    assert "positive" in str(told)
+
+
+class Deep(Backend):
+    """Answers one of the rows with more than JSON can hold."""
+
+    response: dict[str, Any]
+
+    def answer(self, request: CallRequest) -> dict[str, Any]:
+        deep: list[Any] = []
+        for _ in range(100_000):
+            deep = [deep]
+        return {**self.response, "data": deep} if request.input_value == "review 1" else {"text": "fine"}
+
+
+@pytest.mark.parametrize("response", [{"text": "fine"}, {"no text": "at all"}])
+def test_a_response_that_is_nested_too_deeply_fails_its_row_alone(databases: None, response: dict[str, Any]) -> None:
+    results = ask(reviews(3), flow="deep", backend=Deep(response=response))
+    assert {key: row.error_kind for key, row in results.items()} == {"1": "MalformedResponse", "2": None, "3": None}
+    assert "can't be written as JSON" in str(results["1"].error) or "has no text" in str(results["1"].error)
+    assert sorted(row["state"] for row in ledger_rows()) == ["answered", "answered", "failed"]
+
+
 def test_a_row_whose_template_fails_is_a_failed_row(fake: FakeLangflow) -> None:
     results = ask([{"id": 1, "text": "a"}, {"id": 2, "words": "b"}])
     assert results["1"].error is None
@@ -202,6 +248,11 @@ def test_more_failures_than_allowed_stop_the_batch_and_what_was_answered_is_kept
         ask(reviews(30), max_failed="5%", concurrency=1)
     assert [row["answer"] for row in stored(database, "labels")] == ["fine", None, None]
     assert len(sends(fake)) == 3
+
+
+def test_a_share_of_rows_that_may_fail_is_counted_exactly() -> None:
+    settings = [BatchSettings(key="id", input="x", max_failed=f"{percent}%") for percent in range(101)]
+    assert [each.most_failures(100) for each in settings] == list(range(101))
 
 
 def test_a_batch_stops_before_it_costs_more_than_allowed(fake: FakeLangflow, database: TablesDatabase) -> None:
@@ -343,7 +394,10 @@ def test_without_a_table_each_batch_of_a_step_asks_its_rows_and_a_retry_of_the_s
 
 def test_an_argument_that_cant_be_used_is_told_before_anything_is_read(fake: FakeLangflow) -> None:
     for options, told in (
-        ({"max_failed": "many"}, "max_failed can't be used"),
+        (
+            {"max_failed": "many"},
+            "max_failed can't be used: Input should be a valid integer, or: .*a valid number, or: ",
+        ),
         ({"refresh": "some"}, "refresh can't be used: Input should be 'changed', 'failed' or 'all'"),
         ({"concurrency": 0}, "concurrency can't be used: Input should be greater"),
         ({"max_cost_usd": -1}, "max_cost_usd can't be used"),
@@ -360,6 +414,7 @@ def test_an_argument_that_cant_be_used_is_told_before_anything_is_read(fake: Fak
         ({"input": None}, "input can't be used"),
         ({"max_cost_usd": "5$"}, "max_cost_usd can't be used"),
         ({"tweaks": {"temperature": 0}}, "tweaks can't be used"),
+        ({"files": "data/invoice.pdf"}, "files can't be used: Input should be a valid dictionary"),
         ({"output": {"label": {"enum": [True, False]}}}, "quote words such as 'yes'"),
         ({"keep": ["call_id"]}, "a column of every table"),
     ):

@@ -13,6 +13,7 @@ import pytest
 
 from dagma.batches.errors import RowsError
 from dagma.batches.row_sources import read_rows
+from dagma.batches.values import key_text, plain
 
 MANY = 2_500
 """More than are read at a time."""
@@ -78,6 +79,18 @@ def test_a_parquet_file_that_is_cut_off_is_told(tmp_path: Path) -> None:
 def test_two_columns_of_one_name_are_refused(rows: object) -> None:
     with pytest.raises(RowsError, match="two columns of one name"):
         list(read_rows(rows))
+
+
+def test_two_columns_of_one_name_in_a_parquet_file_are_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["id", "id"]), tmp_path / "a.parquet")
+    with pytest.raises(RowsError, match=r"a\.parquet has two columns of one name"):
+        list(read_rows({"parquet": str(tmp_path / "a.parquet")}))
+
+
+def test_times_of_numpy_are_times_and_no_numbers() -> None:
+    times = pd.DataFrame({"at": [pd.Timestamp("2026-01-31 12:30")], "for": [pd.Timedelta(hours=36)]})
+    assert plain(times["at"].values[0]) == key_text(times["at"].values[0]) == "2026-01-31T12:30:00"
+    assert plain(times["for"].values[0]) == "1 day, 12:00:00"
 
 
 @pytest.mark.parametrize("rows", [pl.Series([1, 2]), pa.array([1, 2])], ids=["polars", "Arrow"])

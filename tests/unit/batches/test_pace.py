@@ -135,6 +135,16 @@ def test_a_server_that_asks_to_wait_is_asked_again_then_however_slow_the_ledger_
     assert second.seconds_held == first.seconds_held == 0
 
 
+def test_a_batch_that_is_always_busy_comes_down_to_its_part_when_another_begins(world: World) -> None:
+    limits = [ServerLimits(world.ledger.database, "langflow", name, 8, None) for name in ("first", "second")]
+    in_flight = [0, 0]
+    for _ in range(3):
+        for number, each in enumerate(limits):
+            wish = Wish(slots=8, in_flight=in_flight[number], starts=0, held_seconds=0)
+            in_flight[number] = each.renew(wish).slots
+    assert in_flight == [4, 3]
+
+
 def test_a_batch_in_its_last_calls_leaves_the_rest_to_the_others(world: World) -> None:
     pace, share = world.batch()
     share.keep(2, has_more=True)

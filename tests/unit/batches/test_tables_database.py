@@ -16,9 +16,9 @@ def test_a_url_that_can_not_be_used_is_refused(url: str) -> None:
         TablesDatabase(url)
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
-def test_a_database_in_memory_is_refused(url: str) -> None:
-    with pytest.raises(SettingError, match=r"a database in memory, which ends with its process\. Write postgresql://"):
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///data/tables.db"])
+def test_a_database_that_other_processes_do_not_find_is_refused(url: str) -> None:
+    with pytest.raises(SettingError, match=r"no absolute path, and each process.* of its own\. Write postgresql://"):
         TablesDatabase(url)
 
 

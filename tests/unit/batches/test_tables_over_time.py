@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from pydantic import PrivateAttr
+from sqlalchemy import event
+from sqlalchemy.exc import IntegrityError
 from unit.batches.conftest import ask, ledger_rows, reviews, stored
 
 from dagma import Backend, CallRequest
@@ -133,6 +135,20 @@ def test_two_batches_may_make_a_table_at_the_same_time(
         thread.join()
     assert failures == []
     assert len(set(ids)) == 1, "they share their answers"
+
+
+def test_a_batch_that_makes_the_first_table_while_another_does_tries_again(database: TablesDatabase) -> None:
+    made: list[str] = []
+
+    def as_postgresql_does(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "CREATE TABLE IF NOT EXISTS" in statement:
+            made.append(statement)
+            if len(made) == 1:
+                raise IntegrityError(statement, None, Exception("duplicate key value"))
+
+    event.listen(database.engine, "before_cursor_execute", as_postgresql_does)
+    AnswerTable(database, "labels").prepare({"id": "integer"}, {"answer": "text"})
+    assert (len(made), stored(database, "labels")) == (2, [])
 
 
 def test_a_table_that_was_dropped_starts_over_in_each_of_its_partitions(

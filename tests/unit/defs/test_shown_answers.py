@@ -1,5 +1,6 @@
 """Answers that are no text, beside a materialization."""
 
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -41,6 +42,11 @@ def test_of_a_large_table_the_beginning_is_shown_and_how_much_there_is() -> None
 @pytest.mark.parametrize("value", [{"a": [1, 2]}, [1, 2], [{"a": 1}, 2]], ids=["object", "list", "mixed list"])
 def test_other_data_is_shown_as_json(value: Any) -> None:
     assert shown(value) == {"answer": dg.MetadataValue.json(value)}
+
+
+@pytest.mark.parametrize("data", [{"day": date(2026, 1, 31)}, [{"of": {"day": date(2026, 1, 31)}}]])
+def test_what_a_backends_own_read_gives_is_shown_where_json_has_no_word_for_it(data: Any) -> None:
+    assert "2026-01-31" in serialize_value(shown(data)["answer"])
 
 
 def test_of_long_data_the_beginning_is_shown() -> None:

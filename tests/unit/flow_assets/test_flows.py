@@ -200,6 +200,17 @@ def test_what_is_wrong_with_a_flow_that_is_named_is_an_error(langflow: FakeLangf
         flow_assets(flows={"label": FlowSettings(config={"rows": []})})
 
 
+def test_what_is_wrong_with_the_defaults_is_an_error_and_not_a_warning_for_each_flow(langflow: FakeLangflow) -> None:
+    for wrong, told in (
+        (FlowSettings(schedule="daily"), "invalid cron"),
+        (FlowSettings(owners=["bob"]), "owner 'bob'"),
+    ):
+        with pytest.raises(dg.DagsterError, match=told) as raised:
+            flow_assets(defaults=wrong)
+        assert raised.value.__notes__ == ["defaults"]
+    flow_assets(flows={"a": FlowSettings(config={"tone": "brief"})}, defaults=FlowSettings(input="{{ config.tone }}"))
+
+
 def test_a_flow_that_is_named_is_an_asset_also_before_the_server_was_asked(langflow: FakeLangflow) -> None:
     langflow.add_flow("Label reviews", endpoint_name="label-reviews")
     settings = {"label-reviews": FlowSettings(), "gone": FlowSettings()}
