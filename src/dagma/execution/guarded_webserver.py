@@ -11,7 +11,7 @@ host of `DAGSTER_PUBLIC_URL`.
 import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,7 +23,7 @@ from graphene import Schema
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -42,6 +42,8 @@ from dagma.execution.webserver_settings import (
 logger = logging.getLogger(__name__)
 
 JSON = "application/json"
+MOST_BODY_BYTES = 10_000_000
+"""More than Dagster's pages send, even for a backfill of a hundred thousand partitions."""
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADERS = {
     "X-Frame-Options": "DENY",
@@ -157,6 +159,33 @@ def _origin(url: str) -> tuple[str, str] | None:
     return (parts.scheme, parts.netloc.lower()) if parts.scheme and parts.netloc else None
 
 
+class WholeBodies:
+    """Reads bodies and refuses those that are too large: Dagster would read each into memory, whatever its size."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http" or scope["method"] in READING:
+            await self._app(scope, receive, send)
+            return
+        body = bytearray()
+        with suppress(ClientDisconnect):
+            async for chunk in Request(scope, receive).stream():
+                body += chunk
+                if len(body) > MOST_BODY_BYTES:
+                    refusal = f"The body has more than {MOST_BODY_BYTES // 1_000_000} MB. Send less.\n"
+                    await PlainTextResponse(refusal, status_code=413)(scope, receive, send)
+                    return
+            whole = [{"type": "http.request", "body": bytes(body)}]
+
+            async def receive_whole() -> Message:
+                return whole.pop() if whole else await receive()
+
+            await self._app(scope, receive_whole, send)
+
+
 class OfRole:
     """Refuses a route to those whose role does not allow it; to everybody where it has no role yet."""
 
@@ -214,6 +243,7 @@ class GuardedWebserver(DagsterWebserver[Any, WorkspaceRequestContext]):
             Middleware(OwnPagesOnly, public_url=environment.text("DAGSTER_PUBLIC_URL")),
             Middleware(KnownHosts, hosts=allowed_hosts()),
             Middleware(Askers, secret=gateway_secret_from_environment()),
+            Middleware(WholeBodies),
             *super().build_middleware(),
         ]
 

@@ -15,7 +15,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from dagma import environment
-from dagma.execution.guarded_webserver import OwnPagesOnly, allowed_hosts
+from dagma.execution.guarded_webserver import MOST_BODY_BYTES, OwnPagesOnly, allowed_hosts
 from dagma.execution.webserver import Webserver
 from dagma.execution.webserver_settings import OWN_HOSTS, allowed_hosts_from_environment
 
@@ -165,6 +165,25 @@ def test_a_body_that_is_no_graphql_request_is_refused_in_a_line(port: int, body:
     response, text = ask(port, "POST", body=body, Content_Type="application/json")
     assert response.status == 400
     assert told in text
+    assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize("declared", [True, False], ids=["declared", "chunked"])
+@pytest.mark.parametrize("path", ["/graphql", "/report_asset_materialization/external"])
+def test_a_body_that_is_too_large_is_refused_in_a_line(port: int, path: str, declared: bool) -> None:
+    def send(size: int) -> tuple[int, str]:
+        body = QUERY.encode().ljust(size)
+        connection = HTTPConnection("127.0.0.1", port, timeout=30)
+        # Without a length it is sent in chunks.
+        parts = (body[start : start + 100_000] for start in range(0, size, 100_000))
+        connection.request("POST", path, body if declared else parts, JSON)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+
+    assert send(MOST_BODY_BYTES)[0] == 200
+    status, text = send(MOST_BODY_BYTES + 1_000_000)
+    assert status == 413
+    assert "more than 10 MB" in text
     assert text.count("\n") == 1
 
 
