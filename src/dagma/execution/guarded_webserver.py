@@ -160,7 +160,7 @@ def _origin(url: str) -> tuple[str, str] | None:
 
 
 class WholeBodies:
-    """Reads bodies and refuses those that are too large: Dagster would read each into memory, whatever its size."""
+    """Reads bodies and refuses bad ones, and large ones: Dagster would read each into memory, whatever its size."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -178,6 +178,9 @@ class WholeBodies:
                     refusal = f"The body has more than {MOST_BODY_BYTES // 1_000_000} MB. Send less.\n"
                     await PlainTextResponse(refusal, status_code=413)(scope, receive, send)
                     return
+            if _media_type(Headers(scope=scope)) == JSON and (fault := body_fault(body)):
+                await PlainTextResponse(f"{fault}\n", status_code=400)(scope, receive, send)
+                return
             whole = [{"type": "http.request", "body": bytes(body)}]
 
             async def receive_whole() -> Message:
@@ -217,18 +220,21 @@ def _guard_routes(routes: Iterable[BaseRoute]) -> None:
             raise TypeError(f"This version of Dagster has a route that nobody can guard: {route!r}.")
 
 
-def graphql_fault(body: bytes) -> str | None:
-    """Say why a body is no GraphQL request; None where it is one, whatever Dagster makes of its query.
+def body_fault(body: bytearray) -> str | None:
+    """Say why a body is none for Dagster; None where it is one, whatever Dagster makes of it.
 
-    Dagster's own endpoint fails on such a body, as if the server were at fault.
+    Dagster itself fails on such a body as if the server were at fault, or stores what breaks its pages for everybody.
     """
     try:
         asked = json.loads(body)
+        json.dumps(asked, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "The body holds half a surrogate pair: a text was cut inside of a character."
     except (ValueError, RecursionError):
         return "The body is not JSON."
     if not isinstance(asked, dict):
-        return 'The body must be one JSON object, such as {"query": "{ version }"}. Send a list as several requests.'
-    for name, kind in (("query", str), ("variables", dict), ("operationName", str)):
+        return "The body must be one JSON object. Send a list as several requests."
+    for name, kind in (("query", str), ("variables", dict), ("operationName", str), ("data_version", str)):
         if not isinstance(asked.get(name), kind | None):
             return f"{name} must be {'a text' if kind is str else 'an object'}."
     return None
@@ -274,8 +280,6 @@ class GuardedWebserver(DagsterWebserver[Any, WorkspaceRequestContext]):
                 return PlainTextResponse(f"GraphQL is answered by POST only, as {JSON}.\n", status_code=405)
         elif _media_type(request.headers) != JSON:
             return PlainTextResponse(f"Send {JSON}.\n", status_code=415)
-        elif fault := graphql_fault(await request.body()):
-            return PlainTextResponse(f"{fault}\n", status_code=400)
         answer: Response = await super().graphql_http_endpoint(request)
         return answer
 
