@@ -20,6 +20,7 @@ from dagster._core.workspace.context import WorkspaceRequestContext
 from dagster_webserver import cli
 from dagster_webserver.webserver import DagsterWebserver
 from graphene import Schema
+from graphql import GraphQLError, GraphQLFormattedError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -282,6 +283,14 @@ class GuardedWebserver(DagsterWebserver[Any, WorkspaceRequestContext]):
             return PlainTextResponse(f"Send {JSON}.\n", status_code=415)
         answer: Response = await super().graphql_http_endpoint(request)
         return answer
+
+    @override
+    def handle_graphql_errors(self, errors: Sequence[GraphQLError]) -> list[GraphQLFormattedError]:
+        """Tell each error without its stack trace, which Dagster would send along, and which belongs into the log."""
+        for error in errors:
+            if error.original_error is not None:
+                logger.error("GraphQL failed at %s.", error.path, exc_info=error.original_error)
+        return [error.formatted for error in errors]
 
     @override
     async def gen_graphql_response(
