@@ -263,6 +263,7 @@ def test_more_hosts_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, u
         ("DAGSTER_ALLOWED_HOSTS", "a.example:3000"),
         ("DAGSTER_PUBLIC_URL", "dagster.example.com"),
         ("DAGSTER_PUBLIC_URL", "https://[2001:db8::1"),
+        ("DAGSTER_PUBLIC_URL", "https://*:8443"),
     ],
 )
 def test_hosts_that_cannot_be_meant_are_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
