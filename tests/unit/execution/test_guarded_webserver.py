@@ -15,6 +15,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from dagma import environment
+from dagma.cli.ask_input import MOST_BYTES
 from dagma.execution.guarded_webserver import MOST_BODY_BYTES, OwnPagesOnly, allowed_hosts
 from dagma.execution.webserver import Webserver
 from dagma.execution.webserver_settings import OWN_HOSTS, allowed_hosts_from_environment
@@ -185,10 +186,11 @@ def test_a_body_that_is_too_large_is_refused_in_a_line(port: int, path: str, dec
         response = connection.getresponse()
         return response.status, response.read().decode()
 
+    assert 3 * MOST_BYTES < MOST_BODY_BYTES
     assert send(MOST_BODY_BYTES)[0] == 200
     status, text = send(MOST_BODY_BYTES + 1_000_000)
     assert status == 413
-    assert "more than 10 MB" in text
+    assert "more than 20 MB" in text
     assert text.count("\n") == 1
 
 
