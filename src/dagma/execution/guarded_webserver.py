@@ -11,7 +11,7 @@ host of `DAGSTER_PUBLIC_URL`.
 import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,10 +20,11 @@ from dagster._core.workspace.context import WorkspaceRequestContext
 from dagster_webserver import cli
 from dagster_webserver.webserver import DagsterWebserver
 from graphene import Schema
+from graphql import GraphQLError, GraphQLFormattedError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -42,6 +43,8 @@ from dagma.execution.webserver_settings import (
 logger = logging.getLogger(__name__)
 
 JSON = "application/json"
+MOST_BODY_BYTES = 20_000_000
+"""`dagma ask` sends questions of 5 MB, of which JSON can make 15; Dagster's pages send less."""
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADERS = {
     "X-Frame-Options": "DENY",
@@ -157,6 +160,36 @@ def _origin(url: str) -> tuple[str, str] | None:
     return (parts.scheme, parts.netloc.lower()) if parts.scheme and parts.netloc else None
 
 
+class WholeBodies:
+    """Reads bodies and refuses bad ones, and large ones: Dagster would read each into memory, whatever its size."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http" or scope["method"] in READING:
+            await self._app(scope, receive, send)
+            return
+        body = bytearray()
+        with suppress(ClientDisconnect):
+            async for chunk in Request(scope, receive).stream():
+                body += chunk
+                if len(body) > MOST_BODY_BYTES:
+                    refusal = f"The body has more than {MOST_BODY_BYTES // 1_000_000} MB. Send less.\n"
+                    await PlainTextResponse(refusal, status_code=413)(scope, receive, send)
+                    return
+            if _media_type(Headers(scope=scope)) == JSON and (fault := body_fault(body)):
+                await PlainTextResponse(f"{fault}\n", status_code=400)(scope, receive, send)
+                return
+            whole = [{"type": "http.request", "body": bytes(body)}]
+
+            async def receive_whole() -> Message:
+                return whole.pop() if whole else await receive()
+
+            await self._app(scope, receive_whole, send)
+
+
 class OfRole:
     """Refuses a route to those whose role does not allow it; to everybody where it has no role yet."""
 
@@ -188,18 +221,21 @@ def _guard_routes(routes: Iterable[BaseRoute]) -> None:
             raise TypeError(f"This version of Dagster has a route that nobody can guard: {route!r}.")
 
 
-def graphql_fault(body: bytes) -> str | None:
-    """Say why a body is no GraphQL request; None where it is one, whatever Dagster makes of its query.
+def body_fault(body: bytearray) -> str | None:
+    """Say why a body is none for Dagster; None where it is one, whatever Dagster makes of it.
 
-    Dagster's own endpoint fails on such a body, as if the server were at fault.
+    Dagster itself fails on such a body as if the server were at fault, or stores what breaks its pages for everybody.
     """
     try:
         asked = json.loads(body)
+        json.dumps(asked, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "The body holds half a surrogate pair: a text was cut inside of a character."
     except (ValueError, RecursionError):
         return "The body is not JSON."
     if not isinstance(asked, dict):
-        return 'The body must be one JSON object, such as {"query": "{ version }"}. Send a list as several requests.'
-    for name, kind in (("query", str), ("variables", dict), ("operationName", str)):
+        return "The body must be one JSON object. Send a list as several requests."
+    for name, kind in (("query", str), ("variables", dict), ("operationName", str), ("data_version", str)):
         if not isinstance(asked.get(name), kind | None):
             return f"{name} must be {'a text' if kind is str else 'an object'}."
     return None
@@ -214,6 +250,7 @@ class GuardedWebserver(DagsterWebserver[Any, WorkspaceRequestContext]):
             Middleware(OwnPagesOnly, public_url=environment.text("DAGSTER_PUBLIC_URL")),
             Middleware(KnownHosts, hosts=allowed_hosts()),
             Middleware(Askers, secret=gateway_secret_from_environment()),
+            Middleware(WholeBodies),
             *super().build_middleware(),
         ]
 
@@ -244,10 +281,16 @@ class GuardedWebserver(DagsterWebserver[Any, WorkspaceRequestContext]):
                 return PlainTextResponse(f"GraphQL is answered by POST only, as {JSON}.\n", status_code=405)
         elif _media_type(request.headers) != JSON:
             return PlainTextResponse(f"Send {JSON}.\n", status_code=415)
-        elif fault := graphql_fault(await request.body()):
-            return PlainTextResponse(f"{fault}\n", status_code=400)
         answer: Response = await super().graphql_http_endpoint(request)
         return answer
+
+    @override
+    def handle_graphql_errors(self, errors: Sequence[GraphQLError]) -> list[GraphQLFormattedError]:
+        """Tell each error without its stack trace, which Dagster would send along, and which belongs into the log."""
+        for error in errors:
+            if error.original_error is not None:
+                logger.error("GraphQL failed at %s.", error.path, exc_info=error.original_error)
+        return [error.formatted for error in errors]
 
     @override
     async def gen_graphql_response(

@@ -6,8 +6,8 @@ at the run again (Dagster 1.13). A sensor is evaluated by the code server itself
 again.
 """
 
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -35,72 +35,52 @@ CLAIM_AGE = timedelta(minutes=3)
 # How often Dagster refused to launch the retry. Most causes stay, but not all, such as a database that was away.
 REFUSALS_TAG = "dagma/retry_refused"
 MAX_REFUSALS = 3
+# How far the first evaluation looks back, and how far each one looks before the last.
+FIRST_LOOK = timedelta(hours=24)
+OVERLAP = timedelta(minutes=5)
+# When an evaluation launches nothing more: Dagster gives it up after 60 seconds, and begins the next beside it.
+LAUNCHING_SECONDS = 20.0
 
 
-@dataclass(frozen=True)
-class LostRetry:
-    """The retry of a run that was given up and is still due."""
+def retry_lost_runs(context: dg.SensorEvaluationContext, webserver: Webserver) -> dg.SkipReason:
+    """Launch the retries that were given up and are still due, as the daemon would have.
 
-    run: dg.DagsterRun
-    """The failed one."""
-    number: int
-    """Which retry this is, from 1."""
-    instance: dg.DagsterInstance
-    webserver: Webserver
+    An evaluation that fails, or leaves a retry to the next one, does not move the cursor.
 
-    @property
-    def run_id(self) -> str:
-        """The failed run."""
-        return self.run.run_id
+    Returns:
+        What became of each.
 
-    def settle(self) -> str | None:
-        """Launch the retry, as the daemon would have.
-
-        Returns:
-            What became of it; None where an earlier launch may still be under way.
-
-        Raises:
-            WebserverError: It was not launched, or that is not known.
-        """
-        if _is_claimed(self.run):
-            return None
-        try:
-            new_run_id = self._launch()
-        except LaunchRefusedError as error:
-            self._note_refusal(error)
-            return f"The retry of run {self.run_id} was refused."
-        self.instance.add_run_tags(self.run_id, {AUTO_RETRY_RUN_ID_TAG: new_run_id, WILL_RETRY_TAG: "true"})
-        self.instance.report_engine_event(f"The code server answers again: retried as run {new_run_id}.", self.run)
-        return f"Run {self.run_id} is retried as run {new_run_id}."
-
-    def _launch(self) -> str:
-        webserver = self.webserver
-        if self.run.remote_job_origin is not None:
-            webserver = webserver.at(self.run.remote_job_origin.repository_origin.code_location_origin.location_name)
-        webserver.check_location()  # before the claim, which would hold up a retry that was never asked for
-        _set_own(self.instance, self.run, CLAIM_TAG, datetime.now(UTC).isoformat())
-        asked = self.run.tags.get(RETRY_STRATEGY_TAG)
-        strategy = asked if asked in STRATEGIES else STRATEGIES[0]
-        return webserver.retry(self.run_id, strategy, {RETRY_NUMBER_TAG: str(self.number)})
-
-    def _note_refusal(self, error: LaunchRefusedError) -> None:
-        refusals = _refusals(self.run) + 1
-        _set_own(self.instance, self.run, REFUSALS_TAG, str(refusals))
-        _set_own(self.instance, self.run, CLAIM_TAG, "")  # nothing is under way
-        is_last = refusals == MAX_REFUSALS
-        ending = "It is not tried again: re-execute the run yourself." if is_last else "It is tried again."
-        self.instance.report_engine_event(f"The lost retry of this run was refused. {error} {ending}", self.run)
-
-
-def find_lost_retries(instance: dg.DagsterInstance, webserver: Webserver, since: datetime) -> Iterator[LostRetry]:
-    """Find the retries that were given up and are still due, of runs that have changed since.
-
-    Yields:
-        Each retry; its run is read anew when it is asked for.
+    Raises:
+        WebserverError: A retry was not launched, or that is not known. It is raised once the others are launched.
     """
+    instance = context.instance
+    started, deadline = datetime.now(UTC), time.monotonic() + LAUNCHING_SECONDS
+    since = datetime.fromisoformat(context.cursor) - OVERLAP if context.cursor else started - FIRST_LOOK
+    told: list[str] = []
+    left: list[str] = []
+    errors: list[Exception] = []
+    for run, number in _find(instance, since):
+        if _is_claimed(run) or time.monotonic() > deadline:
+            left.append(run.run_id)
+            continue
+        try:
+            told.append(_retry(instance, webserver, run, number))
+        except Exception as error:  # noqa: BLE001 (the others are launched all the same)
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    if left:
+        told.append(f"Left for the next evaluation: {', '.join(left)}.")
+    else:
+        context.update_cursor(started.isoformat())
+    return dg.SkipReason(" ".join(told) or "No retry was lost.")
+
+
+def _find(instance: dg.DagsterInstance, since: datetime) -> Iterator[tuple[dg.DagsterRun, int]]:
+    """Yield the failed runs that have changed since and whose retry was given up, and which retry that is, from 1."""
     filters = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags={WILL_RETRY_TAG: "false"}, updated_after=since)
     for found in instance.get_runs(filters):
-        run = instance.get_run_by_id(found.run_id)
+        run = instance.get_run_by_id(found.run_id)  # anew: launching the others takes a while
         if run is None or AUTO_RETRY_RUN_ID_TAG in run.tags or _refusals(run) >= MAX_REFUSALS:
             continue
         if not _is_due(instance, run) or not _was_given_up(instance, run):
@@ -108,7 +88,34 @@ def find_lost_retries(instance: dg.DagsterInstance, webserver: Webserver, since:
         _, group = instance.get_run_group(run.run_id) or ("", [run])
         group = list(group)
         if not any(other.parent_run_id == run.run_id for other in group):
-            yield LostRetry(run, len(group), instance, webserver)
+            yield run, len(group)
+
+
+def _retry(instance: dg.DagsterInstance, webserver: Webserver, run: dg.DagsterRun, number: int) -> str:
+    """Launch a retry, and say what became of it."""
+    if run.remote_job_origin is not None:
+        webserver = webserver.at(run.remote_job_origin.repository_origin.code_location_origin.location_name)
+    webserver.check_location()  # before the claim, which would hold up a retry that was never asked for
+    _set_own(instance, run, CLAIM_TAG, datetime.now(UTC).isoformat())
+    asked = run.tags.get(RETRY_STRATEGY_TAG)
+    strategy = asked if asked in STRATEGIES else STRATEGIES[0]
+    try:
+        new_run_id = webserver.retry(run.run_id, strategy, {RETRY_NUMBER_TAG: str(number)})
+    except LaunchRefusedError as error:
+        _note_refusal(instance, run, error)
+        return f"The retry of run {run.run_id} was refused."
+    instance.add_run_tags(run.run_id, {AUTO_RETRY_RUN_ID_TAG: new_run_id, WILL_RETRY_TAG: "true"})
+    instance.report_engine_event(f"The code server answers again: retried as run {new_run_id}.", run)
+    return f"Run {run.run_id} is retried as run {new_run_id}."
+
+
+def _note_refusal(instance: dg.DagsterInstance, run: dg.DagsterRun, error: LaunchRefusedError) -> None:
+    refusals = _refusals(run) + 1
+    _set_own(instance, run, REFUSALS_TAG, str(refusals))
+    _set_own(instance, run, CLAIM_TAG, "")  # nothing is under way
+    is_last = refusals == MAX_REFUSALS
+    ending = "It is not tried again: re-execute the run yourself." if is_last else "It is tried again."
+    instance.report_engine_event(f"The lost retry of this run was refused. {error} {ending}", run)
 
 
 def _is_claimed(run: dg.DagsterRun) -> bool:

@@ -24,7 +24,7 @@ def allowed_hosts_from_environment() -> list[str]:
         public = urlsplit(url or "").hostname
     except ValueError:  # an address of IPv6 that does not end
         public = None
-    if url and not public:
+    if url and (not public or "*" in public):  # `*` alone would stand for any host
         raise environment.SettingError(
             f"DAGSTER_PUBLIC_URL is {url!r}. Set it to what people's browsers open, such as https://dagster.example.com."
         )

@@ -15,7 +15,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from dagma import environment
-from dagma.execution.guarded_webserver import OwnPagesOnly, allowed_hosts
+from dagma.cli.ask_input import MOST_BYTES
+from dagma.execution.guarded_webserver import MOST_BODY_BYTES, OwnPagesOnly, allowed_hosts
 from dagma.execution.webserver import Webserver
 from dagma.execution.webserver_settings import OWN_HOSTS, allowed_hosts_from_environment
 
@@ -146,9 +147,11 @@ def test_no_graphql_is_answered_by_get(port: int, path: str, accept: str | None)
     assert "POST" in text
 
 
+@pytest.mark.parametrize("path", ["/graphql", "/report_asset_materialization/external"])
 @pytest.mark.parametrize(
     ("body", "told"),
     [
+        ("", "not JSON"),
         ("null", "one JSON object"),
         (f"[{QUERY}]", "several requests"),
         ('"{ version }"', "one JSON object"),
@@ -158,13 +161,36 @@ def test_no_graphql_is_answered_by_get(port: int, path: str, accept: str | None)
         ('{"query": "{ version }", "operationName": {}}', "operationName must be a text"),
         ("{query", "not JSON"),
         ("[" * 100_000, "not JSON"),
+        # Dagster's pages would fail for everybody on what it stores of these.
+        ('{"query": "{ version }", "metadata": {"quote": "\\ud83d"}}', "cut inside of a character"),
+        ('{"query": "{ version }", "data_version": 5}', "data_version must be a text"),
     ],
     ids=lambda value: value[:20],
 )
-def test_a_body_that_is_no_graphql_request_is_refused_in_a_line(port: int, body: str, told: str) -> None:
-    response, text = ask(port, "POST", body=body, Content_Type="application/json")
+def test_a_body_that_dagster_can_not_take_is_refused_in_a_line(port: int, path: str, body: str, told: str) -> None:
+    response, text = ask(port, "POST", path, body, Content_Type="application/json")
     assert response.status == 400
     assert told in text
+    assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize("declared", [True, False], ids=["declared", "chunked"])
+@pytest.mark.parametrize("path", ["/graphql", "/report_asset_materialization/external"])
+def test_a_body_that_is_too_large_is_refused_in_a_line(port: int, path: str, declared: bool) -> None:
+    def send(size: int) -> tuple[int, str]:
+        body = QUERY.encode().ljust(size)
+        connection = HTTPConnection("127.0.0.1", port, timeout=30)
+        # Without a length it is sent in chunks.
+        parts = (body[start : start + 100_000] for start in range(0, size, 100_000))
+        connection.request("POST", path, body if declared else parts, JSON)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+
+    assert 3 * MOST_BYTES < MOST_BODY_BYTES
+    assert send(MOST_BODY_BYTES)[0] == 200
+    status, text = send(MOST_BODY_BYTES + 1_000_000)
+    assert status == 413
+    assert "more than 20 MB" in text
     assert text.count("\n") == 1
 
 
@@ -239,6 +265,7 @@ def test_more_hosts_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, u
         ("DAGSTER_ALLOWED_HOSTS", "a.example:3000"),
         ("DAGSTER_PUBLIC_URL", "dagster.example.com"),
         ("DAGSTER_PUBLIC_URL", "https://[2001:db8::1"),
+        ("DAGSTER_PUBLIC_URL", "https://*:8443"),
     ],
 )
 def test_hosts_that_cannot_be_meant_are_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -7,7 +7,7 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from dagma.defs.llm import sensors
-from dagma.execution import lost_retries, sweep
+from dagma.execution import lost_retries
 from dagma.execution.webserver import LaunchRefusedError, WebserverError
 
 NEW_RUN = "00000000-0000-4000-8000-000000000009"
@@ -258,10 +258,10 @@ def test_an_evaluation_leaves_to_the_next_what_it_has_no_time_for(
     instance: dg.DagsterInstance, webserver: RecordingWebserver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = failed_run(instance)
-    monkeypatch.setattr(sweep, "SETTLING_SECONDS", -1.0)
+    monkeypatch.setattr(lost_retries, "LAUNCHING_SECONDS", -1.0)
     context = evaluate(instance)
     assert (webserver.retried, context.cursor) == ([], None)
-    monkeypatch.setattr(sweep, "SETTLING_SECONDS", 20.0)
+    monkeypatch.setattr(lost_retries, "LAUNCHING_SECONDS", 20.0)
     evaluate(instance, context.cursor)
     assert [run_id for run_id, _, _ in webserver.retried] == [run.run_id]
 

@@ -128,6 +128,16 @@ def test_everybody_reads(dagster: Gateway, role: str) -> None:
     assert dagster.http.get("/server_info", headers=headers(role)).status_code == 200
 
 
+def test_a_fault_of_dagster_is_told_without_its_stack_trace_which_is_in_the_log(
+    dagster: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    status, answer = dagster.ask("viewer", "{ capturedLogs(logKey: []) { stdout } }")
+    (error,) = answer["errors"]
+    assert (status, "extensions" in error) == (500, False)
+    assert "not enough values to unpack" in error["message"]
+    assert "Traceback" in caplog.text
+
+
 @pytest.mark.parametrize(("role", "may"), [("viewer", False), ("editor", True)])
 def test_the_pages_learn_that_a_viewer_only_reads(dagster: Gateway, role: str, may: bool) -> None:
     query = "{ permissions { permission value } workspaceOrError { ... on Workspace { locationEntries {"

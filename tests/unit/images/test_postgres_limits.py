@@ -2,6 +2,7 @@
 
 import re
 
+from dagster_webserver.cli import DEFAULT_POOL_MAX_OVERFLOW
 from unit.scripts.compose import ROOT, SERVICES
 
 POSTGRES = ROOT / "docker" / "postgres"
@@ -30,3 +31,9 @@ def test_the_limit_of_langflow_covers_its_pools() -> None:
     """20 and 30 more by default, and 2 of the writer of its traces (langflow/services/database, telemetry_writer)."""
     assert not [name for name in SERVICES["langflow"]["environment"] if "POOL" in name or "DB_CONNECTION" in name]
     assert limits()["langflow"] >= 20 + 30 + 2
+
+
+def test_the_limit_of_dagster_covers_its_webserver_and_20_runs() -> None:
+    """Its webserver has a pool for each of three storages, of 1 and as many more as its own default says."""
+    assert "--db-pool-max-overflow" not in SERVICES["dagster-webserver"]["command"]
+    assert limits()["dagster"] >= 3 * (1 + DEFAULT_POOL_MAX_OVERFLOW) + 20 + 12 + 4 * 20

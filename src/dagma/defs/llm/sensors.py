@@ -2,8 +2,7 @@
 
 import dagster as dg
 
-from dagma.execution.lost_retries import find_lost_retries
-from dagma.execution.sweep import sweep
+from dagma.execution.lost_retries import retry_lost_runs
 from dagma.execution.webserver import Webserver
 
 
@@ -14,9 +13,4 @@ from dagma.execution.webserver import Webserver
 )
 def lost_retries(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Launch the retries that were given up since the last evaluation."""
-    webserver = Webserver.from_environment()
-    return sweep(
-        context,
-        lambda since: find_lost_retries(context.instance, webserver, since),
-        nothing="No retry was lost.",
-    )
+    return retry_lost_runs(context, Webserver.from_environment())
