@@ -108,7 +108,7 @@ check_env_file() {
         ;;
     esac
   done
-  [ -z "$missing" ] || die ".env lacks:$missing" "add each with a value of its own: head -c 32 /dev/urandom | base64 | tr +/ -_"
+  [ -z "$missing" ] || die ".env lacks:$missing" "add each with a value of its own: head -c 32 /dev/urandom | base64 | tr +/ -_ | tr -d ="
 }
 
 # check_whole_number NAME DEFAULT: at least 1.

@@ -199,6 +199,9 @@ def test_an_env_that_lacks_secrets_is_refused_with_their_names(machine: Machine)
     env.write_text("\n".join(kept) + "\n")
     stderr = machine.refusal("check_env_file")
     assert "error: .env lacks: REDIS_PASSWORD LANGFLOW_SECRET_KEY\n" in stderr
+    fix = stderr.rpartition("a value of its own: ")[2]
+    # 32 bytes, which is a key of Langflow's, and with nothing but what the gateway's secret may have.
+    assert re.fullmatch(r"[A-Za-z0-9_-]{43}\n?", machine.run(fix).stdout)
 
 
 def test_an_env_of_before_the_gateway_goes_on_without_it(machine: Machine) -> None:
