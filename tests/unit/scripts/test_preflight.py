@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from unit.scripts.conftest import Machine
+from unit.scripts.conftest import ROOT, Machine
 
 NO_ROOT = "is_root() { false; }; "
 ENGINE = """info*ServerVersion*) echo 26.1.5 ;;
@@ -255,12 +255,17 @@ def test_preflight_refuses_a_broken_line_of_the_project(machine: Machine, ports:
 def test_preflight_warns_of_a_name_that_nothing_reads(machine: Machine, ports: dict[str, str]) -> None:
     machine.add_docker(ENGINE)
     machine.run("make_env_file")
+    (machine.folder / "docker-compose.yml").symlink_to(ROOT / "docker-compose.yml")
     machine.write("docker-compose.override.yml", "services: {langflow: {environment: {X: '${LANGFLOW_MINE}'}}}\n")
     env = machine.folder / ".env"
-    env.write_text(f"{env.read_text()}DAGMA_QUOTA=calls=1/day\n export LLM_KEY = x\nLANGFLOW_MINE=1\nMY_OWN=1\n")
+    unread = ["DAGMA_QUOTA", "LLM_KEY", "LANGFLOW_AUTO_LOGIN", "WORKER"]
+    env.write_text(
+        f"{env.read_text()}DAGMA_QUOTA=calls=1/day\n export LLM_KEY = x\nLANGFLOW_AUTO_LOGIN=true\nWORKER=3\n"
+        "LANGFLOW_MINE=1\nMY_OWN=1\nDAGSTER_PUBLIC_URL=https://dagster.example.com\n"
+    )
     done = machine.run(f"{ENOUGH}; preflight", **ports)
     assert done.returncode == 0, done
-    assert re.findall(r"warning: .env has (\w+), which nothing reads", done.stderr) == ["DAGMA_QUOTA", "LLM_KEY"]
+    assert re.findall(r"warning: .env has (\w+), which nothing reads", done.stderr) == unread
 
 
 @pytest.mark.parametrize("sign", ["@", ":", "/", "?", "#", "%", "[", "]", "\\", " "])
