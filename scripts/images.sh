@@ -15,6 +15,8 @@ provide_upstream_images() {
   [ "${#missing[@]}" -gt 0 ] || return 0
   for image in "${missing[@]}"; do
     if ! docker pull --quiet "$image" >/dev/null 2>.dev/logs/pull.log; then
+      # Another is of docker-compose.override.yml: Compose builds it, or says why it can't be had.
+      case $image in python:* | postgres:* | valkey/*) ;; *) continue ;; esac
       log "images: $image can't be pulled; building it from Debian's packages"
       quietly .dev/logs/base.log docker/base/build.sh "$image"
     fi

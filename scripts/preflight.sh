@@ -108,7 +108,7 @@ check_env_file() {
         ;;
     esac
   done
-  [ -z "$missing" ] || die ".env lacks:$missing" "add each with a value of its own: head -c 32 /dev/urandom | base64 | tr +/ -_"
+  [ -z "$missing" ] || die ".env lacks:$missing" "add each with a value of its own: head -c 32 /dev/urandom | base64 | tr +/ -_ | tr -d ="
 }
 
 # check_whole_number NAME DEFAULT: at least 1.
@@ -132,13 +132,15 @@ check_checkout() {
     die "$unreadable can't be read by the containers' users; the umask of this checkout is too strict" "chmod -R o+rX flows docker/postgres project/data"
 }
 
-# warn_of_unread_settings: a name with a typing error would be a limit, or a key, that nobody reads.
+# warn_of_unread_settings: a name with a typing error would be a limit, or a key, that nobody reads. So would a setting of
+# Langflow's that docker-compose.yml has a value of its own for.
 warn_of_unread_settings() {
   local name
   [ -f .env ] || return 0
   while read -r name; do
-    case $name in DAGMA_* | DAGSTER_* | GATEWAY_* | LANGFLOW_* | LLM_*) ;; *) continue ;; esac
-    grep -qw -e "$name" .env.example docker-compose*.yml || warn ".env has $name, which nothing reads; docs/settings.md lists every setting"
+    case $name in DAGMA_* | DAGSTER_* | GATEWAY_* | LANGFLOW_* | LLM_* | REDIS_* | TABLES_* | WORKER* | *_MEMORY) ;; *) continue ;; esac
+    grep -qE "^(# )?$name=" .env.example || grep -qsw -e "$name" docker-compose.override.yml ||
+      warn ".env has $name, which nothing reads; docs/settings.md lists every setting"
   done < <(sed -n "s/$PROJECT_VARIABLE.*/\2/p" .env)
 }
 

@@ -65,13 +65,16 @@ $PROBLEMS" "correct them in .env or project/, then: make up"
 
 dagster_address() { setting DAGSTER_PUBLIC_URL "http://127.0.0.1:$(setting DAGSTER_PORT 3000)"; }
 
-# The services that are neither healthy nor a one-shot that ended well, one a line: "service state status". Asked every
-# second, so not by `docker compose ps`, which takes seven times the CPU, and the services need it to start.
+# The services that are neither healthy nor a one-shot that ended well, one a line: "service state status". One of
+# docker-compose.override.yml may have no health check. Asked every second, so not by `docker compose ps`, which takes seven
+# times the CPU, and the services need it to start.
 unready() {
   docker ps --all --filter "label=com.docker.compose.project=$(setting COMPOSE_PROJECT_NAME dagma)" \
     --filter label=com.docker.compose.oneoff=False \
     --format '{{.Label "com.docker.compose.service"}} {{.State}} {{.Status}}' |
-    grep -v -e ' running .*(healthy)$' -e ' exited Exited (0)' || true
+    awk '/ running .*\(healthy\)$/ || / exited Exited \(0\)/ { next }
+      / running Up [^(]*$/ && !/^(dagster-migrate|ledger-migrate|flows-push) / { next }
+      { print }' || true
 }
 
 # Says why, and stops. A one-shot that failed is a cause by itself: what still starts beside it has not failed.

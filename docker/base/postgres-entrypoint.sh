@@ -1,18 +1,15 @@
 #!/bin/bash
 # Entry point of the Postgres stand-in. On an empty data directory it makes the cluster as upstream's entry point does:
-# POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_DB and POSTGRES_INITDB_ARGS, then every *.sh and *.sql of
-# /docker-entrypoint-initdb.d in order, against a server that listens on a socket only. Then it runs the server.
+# POSTGRES_PASSWORD and POSTGRES_INITDB_ARGS, then every *.sh of /docker-entrypoint-initdb.d in order, against a server
+# that listens on a socket only. Then it runs the server.
 set -Eeuo pipefail
-
-user=${POSTGRES_USER:-postgres}
-database=${POSTGRES_DB:-$user}
 
 make_cluster() {
   local password_file
   password_file=$(mktemp)
   printf '%s\n' "${POSTGRES_PASSWORD:?POSTGRES_PASSWORD is empty: set it in the environment}" > "$password_file"
   # shellcheck disable=SC2086  # several arguments in one variable, as upstream takes them
-  initdb --username="$user" --pwfile="$password_file" ${POSTGRES_INITDB_ARGS:-}
+  initdb --username=postgres --pwfile="$password_file" ${POSTGRES_INITDB_ARGS:-}
   rm -f "$password_file"
   printf "\nlisten_addresses = '*'\n" >> "$PGDATA/postgresql.conf"
   printf '\nhost all all all scram-sha-256\n' >> "$PGDATA/pg_hba.conf"
@@ -20,15 +17,11 @@ make_cluster() {
 
 run_init_files() {
   local file
-  export PGUSER=$user PGDATABASE=$database PGPASSWORD=$POSTGRES_PASSWORD
-  [ "$database" = postgres ] || psql --dbname postgres -v ON_ERROR_STOP=1 -qc "CREATE DATABASE \"$database\""
-  for file in /docker-entrypoint-initdb.d/*; do
-    case $file in
-      *.sh) echo "running $file"; bash "$file" ;;
-      *.sql) echo "running $file"; psql -v ON_ERROR_STOP=1 --no-psqlrc -qf "$file" ;;
-    esac
+  shopt -s nullglob
+  for file in /docker-entrypoint-initdb.d/*.sh; do
+    echo "running $file"
+    bash "$file"
   done
-  unset PGUSER PGDATABASE PGPASSWORD
 }
 
 if [ "${1:-}" = postgres ] && [ ! -s "$PGDATA/PG_VERSION" ]; then

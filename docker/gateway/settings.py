@@ -159,7 +159,11 @@ class Settings:
                 )
             return {"USERS": ""}
         if self.users:
-            self._refuse("GATEWAY_USERS_FILE", "GATEWAY_OIDC_ISSUER is set too", "leave one of the two empty")
+            self._refuse(
+                "GATEWAY_USERS_FILE",
+                "it has users, and GATEWAY_OIDC_ISSUER is set too",
+                "delete that file, or empty GATEWAY_OIDC_ISSUER",
+            )
         self._require_https("GATEWAY_OIDC_ISSUER", issuer)
         client = self._text("GATEWAY_OIDC_CLIENT_ID")
         if not CLIENT_ID.fullmatch(client):

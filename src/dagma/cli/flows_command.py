@@ -14,7 +14,7 @@ from dagma.flows.document import FlowDocument
 from dagma.flows.files import read_flows
 from dagma.flows.sync import Result
 from dagma.flows.validation import clashes, problems
-from dagma.langflow import LangflowClient, LangflowError, ServerError, Unreachable
+from dagma.langflow import FlowNotFound, LangflowClient, LangflowError, ServerError, Unreachable
 from dagma.langflow.errors import CallTimeout, MalformedResponse
 from dagma.langflow.known_failures import fix_for
 from dagma.langflow.redaction import bare_url
@@ -41,6 +41,11 @@ _QUOTED = re.compile(r"\((.+)\)\.$", re.DOTALL)
 _ADVICE = (
     "edited on the server since the last push or pull: `make flows-pull` takes the server's, "
     "`make flows-push FORCE=1` the file's"
+)
+
+_OF_ANOTHER_USER = (
+    "another user of this Langflow has a flow with this id: give the one in the file another id, such as `uuidgen` "
+    "prints, in lower case, or delete that user's"
 )
 
 
@@ -76,6 +81,9 @@ def push(options: argparse.Namespace) -> int:
         for path, flow in files.items():
             try:
                 result = sync.push(client, flow, force=options.force)
+            except FlowNotFound:  # Langflow's word for it, as for an id that nobody has
+                failed += 1
+                _line("FAILED", path.stem, _OF_ANOTHER_USER)
             except LangflowError as error:
                 failed += 1
                 _line("FAILED", path.stem, str(error))

@@ -3,7 +3,9 @@
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, get_args
+from typing import Any, Literal, get_args
+
+from pydantic import PositiveInt, TypeAdapter, ValidationError
 
 from dagma import environment
 from dagma.backends.langflow.access_variables import FILE_VARIABLES, access_from_environment, base_url_from_environment
@@ -24,7 +26,6 @@ NUMBERS = {
     "LANGFLOW_TIMEOUT_SECONDS": 300,
     "LANGFLOW_JOB_TIMEOUT_SECONDS": 3600,
     "DAGMA_WORKER_GRACE_SECONDS": 45,
-    "LANGFLOW_MAX_TEXT_LENGTH": 1_000_000,
 }
 """Each with a value that works, for errors."""
 FLAGS = (
@@ -38,11 +39,13 @@ FLAGS = (
     "LANGFLOW_SECURE_COOKIES",
     "LLM_STREAM_USAGE",
 )
-WORDS = {
-    "LANGFLOW_LOG_LEVEL": ("debug", "info", "warning", "error", "critical"),
-    "LANGFLOW_API_KEY_SOURCE": ("env", "db"),
-    "LANGFLOW_TWEAKS_POLICY": ("declared", "permissive", "off"),
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+READ_BY_LANGFLOW: dict[str, Any] = {
+    "LANGFLOW_API_KEY_SOURCE": Literal["env", "db"],
+    "LANGFLOW_TWEAKS_POLICY": Literal["declared", "permissive", "off"],
+    "LANGFLOW_MAX_TEXT_LENGTH": PositiveInt,
 }
+"""Read by pydantic, as Langflow reads them: it stops at ENV, and at 1e6."""
 ADDRESSES = ("LANGFLOW_PUBLIC_URL", "DAGSTER_PUBLIC_URL", "DAGSTER_WEBSERVER_URL", "LLM_BASE_URL")
 VARIABLE = re.compile(r"\b(?:CELERY|DAGMA|DAGSTER|LANGFLOW|LLM)_[A-Z_]+\b")
 
@@ -92,8 +95,9 @@ def _checks() -> Iterator[tuple[str, Callable[[], Any]]]:
         yield variable, partial(environment.positive_number, variable, default=example)
     for variable in FLAGS:
         yield variable, partial(environment.flag, variable, default=False)
-    for variable, words in WORDS.items():
-        yield variable, partial(environment.choice, variable, words, words[0])
+    yield "LANGFLOW_LOG_LEVEL", partial(environment.choice, "LANGFLOW_LOG_LEVEL", LOG_LEVELS, "info")
+    for variable, kind in READ_BY_LANGFLOW.items():
+        yield variable, partial(_read_if_set, variable, partial(_read_as_langflow, variable, TypeAdapter(kind)))
     for variable, read in TEXTS.items():
         yield variable, partial(_read_if_set, variable, read)
     for variable in ADDRESSES:
@@ -131,6 +135,13 @@ def _checks_of_definitions() -> Iterator[tuple[str, Callable[[], Any]]]:
 
 def _replay_hours() -> None:
     Ledger(_NO_LEDGER, replay_hours=environment.positive_number("DAGMA_LEDGER_REPLAY_HOURS", DEFAULT_REPLAY_HOURS))
+
+
+def _read_as_langflow(variable: str, kind: TypeAdapter[Any], text: str) -> None:
+    try:
+        kind.validate_python(text)
+    except ValidationError as error:
+        raise environment.SettingError(f"{variable} is {text!r}. {error.errors()[0]['msg']}.") from None
 
 
 def _read_if_set(variable: str, read: Callable[[str], Any]) -> None:

@@ -76,6 +76,15 @@ def test_a_clash_fails_one_flow_and_lets_the_others_through(
     assert created.split() == ["created", "second"]
 
 
+def test_the_exported_flow_of_another_user_is_told_with_the_fix(
+    folder: Path, fake_langflow: FakeLangflow, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # What the real Langflow answers where the id is taken by a flow of another user, whose look-up finds nothing.
+    fake_langflow.script(Fault(path=f"/flows/{FLOW_ID}", method="PUT", status=404, body={"detail": "Flow not found"}))
+    assert flows("push", folder) == 1
+    assert "another user of this Langflow has a flow with this id" in capsys.readouterr().out
+
+
 def test_unsound_files_are_not_pushed(
     folder: Path, fake_langflow: FakeLangflow, capsys: pytest.CaptureFixture[str]
 ) -> None:

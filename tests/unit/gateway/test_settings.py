@@ -116,7 +116,7 @@ def test_all_that_is_wrong_is_said_at_once_with_its_fix(tmp_path: Path) -> None:
         ({"GATEWAY_SESSION_IDLE_MINUTES": "601"}, "longer than GATEWAY_SESSION_HOURS"),
         ({"GATEWAY_ADMINS": "", "GATEWAY_VIEWERS": ""}, "nobody has a role"),
         ({"GATEWAY_ROLE_CLAIM": 'a"b'}, "is no claim's name"),
-        ({"GATEWAY_OIDC_ISSUER": "https://login.example.com"}, "GATEWAY_OIDC_ISSUER is set too"),
+        ({"GATEWAY_OIDC_ISSUER": "https://login.example.com"}, "set too. Fix: delete that file, or"),
         ({"GATEWAY_ACME": "me@example.com"}, "no public authority signs 'localhost'"),
         ({"GATEWAY_ACME": "me@example.com", "GATEWAY_HOST": "10.1.2.3"}, "no public authority signs '10.1.2.3'"),
         ({"GATEWAY_ACME_DIRECTORY": "https://ca.example.com/dir"}, "GATEWAY_ACME: '' is no mail address"),

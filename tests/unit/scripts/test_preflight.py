@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from unit.scripts.conftest import Machine
+from unit.scripts.conftest import ROOT, Machine
 
 NO_ROOT = "is_root() { false; }; "
 ENGINE = """info*ServerVersion*) echo 26.1.5 ;;
@@ -199,6 +199,9 @@ def test_an_env_that_lacks_secrets_is_refused_with_their_names(machine: Machine)
     env.write_text("\n".join(kept) + "\n")
     stderr = machine.refusal("check_env_file")
     assert "error: .env lacks: REDIS_PASSWORD LANGFLOW_SECRET_KEY\n" in stderr
+    fix = stderr.rpartition("a value of its own: ")[2]
+    # 32 bytes, which is a key of Langflow's, and with nothing but what the gateway's secret may have.
+    assert re.fullmatch(r"[A-Za-z0-9_-]{43}\n?", machine.run(fix).stdout)
 
 
 def test_an_env_of_before_the_gateway_goes_on_without_it(machine: Machine) -> None:
@@ -252,12 +255,17 @@ def test_preflight_refuses_a_broken_line_of_the_project(machine: Machine, ports:
 def test_preflight_warns_of_a_name_that_nothing_reads(machine: Machine, ports: dict[str, str]) -> None:
     machine.add_docker(ENGINE)
     machine.run("make_env_file")
+    (machine.folder / "docker-compose.yml").symlink_to(ROOT / "docker-compose.yml")
     machine.write("docker-compose.override.yml", "services: {langflow: {environment: {X: '${LANGFLOW_MINE}'}}}\n")
     env = machine.folder / ".env"
-    env.write_text(f"{env.read_text()}DAGMA_QUOTA=calls=1/day\n export LLM_KEY = x\nLANGFLOW_MINE=1\nMY_OWN=1\n")
+    unread = ["DAGMA_QUOTA", "LLM_KEY", "LANGFLOW_AUTO_LOGIN", "WORKER"]
+    env.write_text(
+        f"{env.read_text()}DAGMA_QUOTA=calls=1/day\n export LLM_KEY = x\nLANGFLOW_AUTO_LOGIN=true\nWORKER=3\n"
+        "LANGFLOW_MINE=1\nMY_OWN=1\nDAGSTER_PUBLIC_URL=https://dagster.example.com\n"
+    )
     done = machine.run(f"{ENOUGH}; preflight", **ports)
     assert done.returncode == 0, done
-    assert re.findall(r"warning: .env has (\w+), which nothing reads", done.stderr) == ["DAGMA_QUOTA", "LLM_KEY"]
+    assert re.findall(r"warning: .env has (\w+), which nothing reads", done.stderr) == unread
 
 
 @pytest.mark.parametrize("sign", ["@", ":", "/", "?", "#", "%", "[", "]", "\\", " "])

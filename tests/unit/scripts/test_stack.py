@@ -1,5 +1,6 @@
 """scripts/stack.sh: what `make up` says where a service does not come up."""
 
+from unit.scripts.compose import ONE_SHOTS
 from unit.scripts.conftest import Machine
 
 
@@ -19,6 +20,14 @@ def test_a_one_shot_that_failed_for_good_is_not_waited_for_and_is_the_only_one_n
     assert stderr.count("flows/assistant.json is no JSON") == 1
     assert "langflow" not in stderr
     assert "worker" not in stderr
+
+
+def test_a_service_of_ones_own_without_a_health_check_is_not_waited_for(machine: Machine) -> None:
+    one_shots = sorted(ONE_SHOTS - {"validate"})
+    running = [f"{name} running Up 2 minutes" for name in ("mine", *one_shots)]
+    machine.write("ps.txt", "\n".join([*running, "worker running Up 2 minutes (unhealthy)"]) + "\n")
+    machine.add_docker('"ps --all "*) cat ps.txt ;;')
+    assert [line.split()[0] for line in machine.run("unready").stdout.splitlines()] == [*one_shots, "worker"]
 
 
 def test_services_that_are_late_are_all_named(machine: Machine) -> None:
