@@ -7,19 +7,10 @@ import pytest
 from ledger_suites.tools import MakeLedger, new_call
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
-from stack.ledger_fixtures import (
-    LedgerPostgres,
-    ledger_postgres,
-    ledger_postgres_url,
-    ledger_server,
-    ledger_url,
-    make_ledger,
-)
+from stack.ledger_fixtures import LedgerPostgres
 
 from dagma.ledger import AnswerExpiredError, Begun, Ledger, QuotaExceededError, Usage, tables
 from dagma.ledger.reports import last_calls
-
-__all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
 
 INSERT = (
     "INSERT INTO calls"

@@ -6,21 +6,12 @@ import threading
 import pytest
 from ledger_suites.tools import MakeLedger, new_call
 from sqlalchemy import Connection, create_engine, text
-from stack.ledger_fixtures import (
-    LedgerPostgres,
-    ledger_postgres,
-    ledger_postgres_url,
-    ledger_server,
-    ledger_url,
-    make_ledger,
-)
+from stack.ledger_fixtures import LedgerPostgres
 
 from dagma.ledger import Ledger, LedgerUnavailableError
 from dagma.ledger import database as database_module
 from dagma.ledger.migrate import MIGRATION_LOCK, migrate
 from dagma.ledger.state_changes import Ending, end_all
-
-__all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
 
 BOUND = text("SHOW statement_timeout")
 SLOW = text("SELECT pg_sleep(0.4)")

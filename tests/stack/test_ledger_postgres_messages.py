@@ -5,19 +5,10 @@ import time
 import pytest
 from ledger_suites.tools import MakeLedger, new_call
 from sqlalchemy import create_engine, text
-from stack.ledger_fixtures import (
-    LedgerPostgres,
-    ledger_postgres,
-    ledger_postgres_url,
-    ledger_server,
-    ledger_url,
-    make_ledger,
-)
+from stack.ledger_fixtures import LedgerPostgres
 
 from dagma.ledger import Call, Ledger, LedgerUnavailableError, Usage
 from dagma.ledger import database as database_module
-
-__all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
 
 UPDATES = text(
     "SELECT n_tup_upd AS of_calls, n_tup_hot_upd AS in_place FROM pg_stat_user_tables WHERE relname = 'calls'"

@@ -9,15 +9,7 @@ import pytest
 from ledger_suites.tools import Clock, MakeLedger, new_call
 from sqlalchemy import Connection, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
-from stack.ledger_fixtures import (
-    LedgerPostgres,
-    LedgerServer,
-    ledger_postgres,
-    ledger_postgres_url,
-    ledger_server,
-    ledger_url,
-    make_ledger,
-)
+from stack.ledger_fixtures import LedgerPostgres, LedgerServer
 
 from dagma.ledger import (
     CallInFlightError,
@@ -29,8 +21,6 @@ from dagma.ledger import (
 from dagma.ledger.database import Database
 from dagma.ledger.migrate import migrate
 from dagma.ledger.pruning import prune_expired
-
-__all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
 
 
 @contextmanager

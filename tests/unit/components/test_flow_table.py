@@ -1,7 +1,6 @@
 """A table as an asset: declared in YAML or Python, materialized, checked, and given to downstream assets."""
 
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
@@ -39,12 +38,6 @@ partition_column: country
 @dg.asset
 def reviews() -> list[dict[str, Any]]:
     return [{"id": 1, "text": "good"}, {"id": 2, "text": "bad"}]
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
 
 
 def declared(text: str) -> dg.AssetsDefinition:
