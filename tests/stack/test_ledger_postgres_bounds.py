@@ -38,11 +38,6 @@ def test_every_statement_of_a_call_is_bounded_and_so_is_the_wait_for_a_network_t
             assert dsn["tcp_user_timeout"] == "20000"
 
 
-def test_a_statement_that_hangs_is_given_up(impatient: Ledger) -> None:
-    with pytest.raises(LedgerUnavailableError, match="statement timeout"):
-        impatient.database.transact(lambda connection: connection.execute(SLOW))
-
-
 def test_reports_and_deletions_may_take_long(impatient: Ledger) -> None:
     with impatient.database.read() as connection:
         connection.execute(SLOW)
