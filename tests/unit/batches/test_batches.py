@@ -133,11 +133,6 @@ def test_fields_and_session_are_templates_too(fake: FakeLangflow) -> None:
     assert (body["tweaks"], body["session_id"]) == ({field: {"sender_name": "review 1"}}, "talk-1")
 
 
-def test_each_row_has_a_session_of_its_own(fake: FakeLangflow) -> None:
-    ask(reviews(3))
-    assert len({request.json()["session_id"] for request in sends(fake)}) == 3
-
-
 def test_rows_whose_session_is_blank_have_one_of_their_own(fake: FakeLangflow) -> None:
     rows = [{**row, "s": blank} for row, blank in zip(reviews(4), ("", None, " ", "talk"), strict=True)]
     ask(rows, session="{{ row.s }}")
@@ -180,13 +175,6 @@ def test_answers_that_never_fit_fail_the_row_and_are_not_replayed(fake: FakeLang
 def test_data_of_the_flow_is_taken_as_the_output(fake: FakeLangflow) -> None:
     results = ask(reviews(1), output=LABELS, flow="labelling", backend=Labelling())
     assert results["1"].output == {"label": "positive", "reason": "data"}
-
-
-def test_a_row_whose_template_fails_is_a_failed_row(fake: FakeLangflow) -> None:
-    results = ask([{"id": 1, "text": "a"}, {"id": 2, "words": "b"}])
-    assert results["1"].error is None
-    assert (results["2"].error_kind, results["2"].attempts) == ("TemplateFault", 0)
-    assert results["2"].error == "The template of input can't be filled in: there is no 'text', only id, words."
 
 
 def test_a_transient_error_is_retried_for_its_row(fake: FakeLangflow) -> None:

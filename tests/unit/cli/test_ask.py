@@ -52,12 +52,6 @@ def test_launches_the_job_of_the_asset_with_the_question_as_its_input(dagster: F
     }
 
 
-def test_names_only_what_was_given(dagster: FakeDagster) -> None:
-    main(["ask", "Why?"])
-    config = dagster.queries[0]["variables"]["params"]["runConfigData"]["ops"]["langflow_run_flow"]["config"]
-    assert config == {"input_value": "Why?"}
-
-
 def test_json_holds_everything(dagster: FakeDagster, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ask", "Why?", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -199,14 +193,12 @@ def test_tweaks_and_mode_reach_the_run(dagster: FakeDagster) -> None:
     [
         ('{"a":', "EOF while parsing"),
         ("", "EOF while parsing"),
-        ("[1]", "should be an object"),
         ('{"a": 1}', "should be an object"),
         ("[" * 100_000, "recursion limit exceeded"),
         ('{"a": {"b": NaN}}', "not JSON compliant"),
-        ('{"a": {"b": [-Infinity]}}', "not JSON compliant"),
         ('{"a": {"b": 1e999}}', "not JSON compliant"),
     ],
-    ids=["half", "nothing", "a list", "flat", "deep", "no number", "infinite", "too large"],
+    ids=["half", "nothing", "flat", "deep", "no number", "too large"],
 )
 def test_tweaks_that_are_none_are_refused_before_anything_is_launched(
     dagster: FakeDagster, capsys: pytest.CaptureFixture[str], tweaks: str, cause: str
@@ -280,12 +272,6 @@ def test_a_mistyped_command_says_what_would_do(
     assert main(["ask", *arguments]) == ask.USAGE
     assert cause in capsys.readouterr().err
     assert dagster.queries == []
-
-
-def test_a_wait_that_is_no_number_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["ask", "Why?", "--wait", "abc"])
-    assert "invalid float value: 'abc'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
