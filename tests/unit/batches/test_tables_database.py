@@ -9,16 +9,22 @@ import pytest
 from dagma.batches.tables_database import TablesDatabase
 from dagma.environment import SettingError
 
-
-@pytest.mark.parametrize("url", ["postgresql+psycopg://me@db/tables", "postgresql+nosuch://me@db/tables", "no url"])
-def test_a_url_that_can_not_be_used_is_refused(url: str) -> None:
-    with pytest.raises(SettingError, match=r"or names a driver that is not installed\. Write postgresql://"):
-        TablesDatabase(url)
+NO_DRIVER = r"or names a driver that is not installed\. Write postgresql://"
+IN_MEMORY = r"a database in memory, which ends with its process\. Write postgresql://"
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
-def test_a_database_in_memory_is_refused(url: str) -> None:
-    with pytest.raises(SettingError, match=r"a database in memory, which ends with its process\. Write postgresql://"):
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        *(
+            (url, NO_DRIVER)
+            for url in ("postgresql+psycopg://me@db/tables", "postgresql+nosuch://me@db/tables", "no url")
+        ),
+        *((url, IN_MEMORY) for url in ("sqlite://", "sqlite:///", "sqlite:///:memory:")),
+    ],
+)
+def test_a_url_that_can_not_be_used_is_refused(url: str, told: str) -> None:
+    with pytest.raises(SettingError, match=told):
         TablesDatabase(url)
 
 
