@@ -46,25 +46,6 @@ def test_materializes_a_real_answer_of_the_local_llm(stack: Stack, dagster: Dags
     assert "Paris" not in summary
 
 
-def test_ask_prints_answer_run_tokens_and_seconds(stack: Stack) -> None:
-    printed = stack.exec("user-code", "dagma", "ask", "What is the capital of France?")
-
-    assert "Paris" in printed
-    assert re.search(rf"run +{stack.dagster_url}/runs/[0-9a-f-]{{36}}\n", printed)
-    assert re.search(r"tokens +\d+ in, \d+ out, \d+ in all\n", printed)
-    assert re.search(r"seconds +[\d.]+ for the call, [\d.]+ in all\n", printed)
-
-
-def test_a_failure_links_to_the_page_of_a_flow_called_by_its_name(stack: Stack, behave: str) -> None:
-    tweaks = '{"Behave-1": {"fail_with": "no luck today"}}'
-    printed = stack.exec(
-        "user-code", "dagma", "ask", "--flow", "contract-behave", "--tweaks", tweaks, "Hello", check=False
-    )
-
-    assert "no luck today" in printed
-    assert f"  flow     {stack.langflow_url}/flow/{behave}\n" in printed
-
-
 def test_a_run_that_is_canceled_in_the_ui_ends_ask_without_a_class_name(
     stack: Stack, dagster: Dagster, behave: str
 ) -> None:
