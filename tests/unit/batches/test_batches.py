@@ -39,12 +39,6 @@ def test_a_table_has_a_row_for_each_input_row_with_its_answer_and_what_it_took(
     assert row["answered_at"].tzinfo is not None
 
 
-def test_without_output_columns_the_answer_is_one(fake: FakeLangflow, database: TablesDatabase) -> None:
-    results = ask(reviews(2))
-    assert results["1"].answer == "You said review 1."
-    assert [row["answer"] for row in stored(database, "labels")] == ["You said review 1.", "You said review 2."]
-
-
 def test_asked_again_only_new_and_changed_rows_are_sent(
     fake: FakeLangflow, flow: Flow, database: TablesDatabase
 ) -> None:
