@@ -18,6 +18,7 @@ from hypothesis import settings
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=3000, deadline=None)
 settings.load_profile("repeatable")
+pytest.register_assert_rewrite("ledger_suites")
 
 # What removes the test stack, once it was started.
 STACK_REMOVAL = pytest.StashKey[ExitStack]()

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from contract.conftest import Flows, LangflowServer, flow_named, real_only
+from contract.conftest import Flows, flow_named
 from harness.stack import wait_until
 
 from dagma.langflow import Conflict, Flow, FlowNotFound, LangflowClient, content_version
@@ -55,21 +55,6 @@ def test_an_endpoint_name_that_is_taken_is_a_conflict(client: LangflowClient, fl
         client.upsert_flow(flow_named("echo", str(uuid4())) | {"endpoint_name": taken})
 
 
-@real_only
-def test_a_name_that_is_taken_gets_a_number_on_creation_and_is_a_conflict_afterwards(
-    client: LangflowClient, flows: Flows
-):
-    taken = client.find_flow(flows.echo).name
-    flow = flow_named("echo", str(uuid4())) | {"name": taken}
-    try:
-        stored, created = client.upsert_flow(flow)
-        assert (stored.name, created) == (f"{taken} (1)", True)
-        with pytest.raises(Conflict, match="Name must be unique"):
-            client.upsert_flow(flow)
-    finally:
-        client.delete_flow(flow["id"])
-
-
 def test_flows_are_listed_without_their_graphs(client: LangflowClient, flows: Flows):
     headers = {flow.id: flow for flow in client.list_flows()}
     assert set(vars(flows).values()) <= set(headers)
@@ -110,9 +95,3 @@ def test_a_credential_is_not_given_back(client: LangflowClient):
         assert (found.kind, found.value) == ("Credential", None)
     finally:
         client.delete_variable(variable)
-
-
-@real_only
-def test_a_flow_is_looked_up_by_id_only(langflow_server: LangflowServer, client: LangflowClient, flows: Flows):
-    name = client.find_flow(flows.echo).endpoint_name
-    assert langflow_server.request("GET", f"/api/v1/flows/{name}").status_code == 422

@@ -56,19 +56,6 @@ def test_events_replay_from_the_last_one_that_was_read(client: LangflowClient, f
     assert list(client.follow(job_id, events[-1].id)) == []
 
 
-@real_only
-def test_tokens_are_told_once_bear_the_id_of_another_event_and_are_not_replayed(
-    langflow_server: LangflowServer, client: LangflowClient, flows: Flows
-):
-    tweaks = {"Behave-1": {"seconds": 1.0, "word_by_word": True}}
-    job_id = client.submit(flows.behave, "one two three", tweaks=tweaks)
-    events = list(client.follow(job_id))
-    tokens = [event for event in events if event.kind == "token"]
-    assert "".join(event.text or "" for event in tokens) == "one two three "
-    assert {event.id for event in tokens} <= {event.id for event in events if event.kind != "token"}
-    assert "token" not in [event.kind for event in client.follow(job_id)]
-
-
 def test_a_key_returns_its_job_whatever_the_payload_and_always_says_queued(
     langflow_server: LangflowServer, flows: Flows
 ):
@@ -120,12 +107,6 @@ def test_a_job_that_failed_or_was_stopped_frees_its_key(client: LangflowClient, 
     client.stop(second)
 
 
-def test_a_failed_job_is_a_500(langflow_server: LangflowServer, flows: Flows):
-    job_id = langflow_server.submit(flows.behave, input_value="hello", tweaks=FAIL).json()["job_id"]
-    response = langflow_server.ended_job(job_id)
-    assert (response.status_code, response.json()["detail"]["code"]) == (500, "JOB_FAILED")
-
-
 def test_a_failed_job_names_its_component(client: LangflowClient, flows: Flows):
     job_id = client.submit(flows.behave, "hello", tweaks=FAIL)
     kinds = [event.kind for event in client.follow(job_id)]
@@ -173,12 +154,6 @@ def test_stopping_a_job_that_finished_changes_nothing(client: LangflowClient, fl
     client.collect(job_id)
     assert client.stop(job_id) is False
     assert client.status(job_id).state == "completed"
-
-
-def test_a_direct_run_is_no_job_to_stop(langflow_server: LangflowServer, client: LangflowClient, flows: Flows):
-    run_id = client.run(flows.echo, "hello").job_id
-    response = langflow_server.request("POST", "/api/v2/workflows/stop", json={"job_id": run_id})
-    assert (response.status_code, response.json()["detail"]["code"]) == (409, "JOB_NOT_CANCELLABLE")
 
 
 @pytest.mark.parametrize("act", ["status", "stop", "collect", "follow"])
@@ -241,18 +216,6 @@ def test_a_message_names_what_fed_its_output_and_the_users_names_nothing(client:
     events = client.follow(client.submit(flows.behave, "hello"))
     told = {(event.data["data"]["sender"], event.component, event.text) for event in events if event.kind == "message"}
     assert told == {("User", None, "hello"), ("Machine", "Behave-1", "hello")}
-
-
-def test_tweaks_by_display_name_are_ignored_in_the_background(langflow_server: LangflowServer, flows: Flows):
-    tweaks = {"Behave": {"repeat": 3}}
-    job_id = langflow_server.submit(flows.behave, input_value="ab", tweaks=tweaks).json()["job_id"]
-    assert langflow_server.ended_job(job_id).json()["output"]["text"] == "ab"
-
-
-def test_globals_are_accepted_and_ignored_in_the_background(langflow_server: LangflowServer, flows: Flows):
-    variables = {"DAGMA_CONTRACT_NO_SUCH_VARIABLE": "given"}
-    job_id = langflow_server.submit(flows.unbound, input_value="ab", globals=variables).json()["job_id"]
-    assert langflow_server.ended_job(job_id).json()["output"]["reason"] == "none"
 
 
 def test_more_jobs_than_run_at_a_time_all_finish(client: LangflowClient, flows: Flows):

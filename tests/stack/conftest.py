@@ -9,9 +9,19 @@ from typing import Any
 
 import pytest
 from harness.stack import Stack, wait_until
+from stack.ledger_fixtures import (
+    ledger_postgres,
+    ledger_postgres_url,
+    ledger_server,
+    ledger_url,
+    make_ledger,
+    owner_url,
+)
 
 from dagma.execution.webserver import ENTRY, Outcome, Webserver, WebserverError
 from dagma.langflow import Access, LangflowClient
+
+__all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger", "owner_url"]
 
 JOB = "langflow_run_flow_job"
 ASSET = "langflow_run_flow"

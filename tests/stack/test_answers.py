@@ -1,7 +1,6 @@
 """One call, from the launch to the answer or to its typed failure, on the shipped stack."""
 
 import re
-import shlex
 import subprocess
 
 from harness.stack import Stack, wait_until
@@ -47,41 +46,6 @@ def test_materializes_a_real_answer_of_the_local_llm(stack: Stack, dagster: Dags
     assert "Paris" not in summary
 
 
-def test_ask_prints_answer_run_tokens_and_seconds(stack: Stack) -> None:
-    printed = stack.exec("user-code", "dagma", "ask", "What is the capital of France?")
-
-    assert "Paris" in printed
-    assert re.search(rf"run +{stack.dagster_url}/runs/[0-9a-f-]{{36}}\n", printed)
-    assert re.search(r"tokens +\d+ in, \d+ out, \d+ in all\n", printed)
-    assert re.search(r"seconds +[\d.]+ for the call, [\d.]+ in all\n", printed)
-
-
-def test_ask_takes_a_file_standard_input_tweaks_and_a_mode(stack: Stack, behave: str) -> None:
-    question = 'What\'s $5 in "France"?\nAnd `here`?'
-    tweaks = ("--flow", behave, "--tweaks", '{"Behave-1": {"repeat": 2}}', "--mode", "direct")
-    write = f"cat >/tmp/question && dagma ask --file /tmp/question {shlex.join(tweaks)}"
-    asked = (["sh", "-c", write], ["dagma", "ask", "-", *tweaks])
-    for command in asked:
-        done = subprocess.run(
-            [*stack.compose.docker_compose_command(), "exec", "-T", "user-code", *command],
-            input=question + "\n",
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert done.stdout.startswith(question * 2 + "\n")
-
-
-def test_a_failure_links_to_the_page_of_a_flow_called_by_its_name(stack: Stack, behave: str) -> None:
-    tweaks = '{"Behave-1": {"fail_with": "no luck today"}}'
-    printed = stack.exec(
-        "user-code", "dagma", "ask", "--flow", "contract-behave", "--tweaks", tweaks, "Hello", check=False
-    )
-
-    assert "no luck today" in printed
-    assert f"  flow     {stack.langflow_url}/flow/{behave}\n" in printed
-
-
 def test_a_run_that_is_canceled_in_the_ui_ends_ask_without_a_class_name(
     stack: Stack, dagster: Dagster, behave: str
 ) -> None:
@@ -109,23 +73,6 @@ def test_a_run_that_is_canceled_in_the_ui_ends_ask_without_a_class_name(
     assert run_id in printed
 
 
-def test_run_config_reaches_the_flow(dagster: Dagster, behave: str) -> None:
-    tweaks = {"Behave-1": {"repeat": 2}}
-    outcome = dagster.ask(input_value="ab", flow_id=behave, tweaks=tweaks, session_id="stack-test-session")
-
-    assert outcome.status == "SUCCESS", outcome
-    assert outcome.metadata["answer"] == "abab"
-    assert outcome.metadata["session_id"] == "stack-test-session"
-
-
-def test_is_skipped_without_a_flow_id(stack: Stack, dagster: Dagster) -> None:
-    _, run_id = one_off(stack, LANGFLOW_DEFAULT_FLOW_ID="")
-
-    outcome = dagster.finish(run_id)
-    assert outcome.status == "SUCCESS"
-    assert outcome.metadata["status"] == "skipped"
-
-
 def test_a_wrong_api_key_fails_at_once_and_materializes_nothing(stack: Stack, dagster: Dagster) -> None:
     output, run_id = one_off(stack, LANGFLOW_API_KEY="sk-wrong-key-of-the-tests")
 
@@ -136,16 +83,6 @@ def test_a_wrong_api_key_fails_at_once_and_materializes_nothing(stack: Stack, da
     assert not dagster.materialized_by(run_id)
     assert "STEP_UP_FOR_RETRY" not in output
     assert "sk-wrong-key-of-the-tests" not in output
-
-
-def test_a_component_that_raises_fails_the_run_with_its_name(dagster: Dagster, behave: str) -> None:
-    run_id = dagster.launch(flow_id=behave, tweaks={"Behave-1": {"fail_with": "no luck today"}})
-
-    outcome = dagster.finish(run_id)
-    assert outcome.status == "FAILURE"
-    assert "no luck today" in outcome.failure
-    assert "Behave" in outcome.failure
-    assert not dagster.materialized_by(run_id)
 
 
 def test_a_call_waits_for_a_langflow_that_is_down_and_comes_back(stack: Stack, dagster: Dagster) -> None:

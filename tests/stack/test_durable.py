@@ -114,12 +114,3 @@ def test_a_job_that_langflow_dropped_is_lost_and_its_key_is_free_again(
     again = langflow.submit(behave, "hello", idempotency_key=key)
     assert again != job_id
     assert langflow.collect(again).answer == "hello"
-
-
-@pytest.mark.parametrize("mode", ["direct", "job"])
-def test_a_call_is_metered_in_either_mode(stack: Stack, dagster: Dagster, mode: str) -> None:
-    outcome = dagster.ask(input_value="What is the capital of France?", mode=mode)
-    (row,) = rows(stack, str(dagster.runs()[0]["runId"]))
-    assert (row["mode"], row["state"], row["model"]) == (mode, "answered", "smollm2-135m")
-    assert row["total_tokens"] == outcome.metadata["total_tokens"] > 0
-    assert row["id"] == outcome.metadata["call_id"]

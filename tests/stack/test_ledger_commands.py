@@ -33,18 +33,6 @@ def test_each_call_records_who_asked_and_is_found_by_the_ids_that_are_printed(
     assert lines["cli:anna"]["estimated_calls"] >= 1
 
 
-def test_a_run_and_a_flow_that_nobody_knows_are_errors(stack: Stack) -> None:
-    for arguments in (
-        ("tail", "--run", "00000000-0000"),
-        ("export", "--flow", "nobody"),
-        ("usage", "--flow", "nobody"),
-    ):
-        command = " ".join(("dagma", "ledger", *arguments))
-        printed = stack.exec("user-code", "sh", "-c", f"{command} 2>&1; echo exit $?")
-        assert printed.splitlines()[0].startswith("dagma: "), printed
-        assert printed.splitlines()[-1] == "exit 1"
-
-
 def test_the_application_of_the_stack_can_not_cheat_its_ledger(stack: Stack) -> None:
     negative = (
         "INSERT INTO calls (id, key, attempt, scope, flow_id, backend, mode, state, reserved_tokens, reserved_cost,"

@@ -7,19 +7,10 @@ import pytest
 from ledger_suites.tools import MakeLedger, new_call
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
-from stack.ledger_fixtures import (
-    LedgerPostgres,
-    ledger_postgres,
-    ledger_postgres_url,
-    ledger_server,
-    ledger_url,
-    make_ledger,
-)
+from stack.ledger_fixtures import LedgerPostgres
 
 from dagma.ledger import AnswerExpiredError, Begun, Ledger, QuotaExceededError, Usage, tables
 from dagma.ledger.reports import last_calls
-
-__all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
 
 INSERT = (
     "INSERT INTO calls"
@@ -103,6 +94,9 @@ def columns(**values: str) -> str:
                 "input_characters = 0",
             )
         ),
+        "DELETE FROM calls",
+        "TRUNCATE calls CASCADE",
+        "DROP TABLE calls CASCADE",
         "DELETE FROM replays",
         "DELETE FROM replays WHERE expires_at < now()",
         "TRUNCATE replays",
@@ -110,20 +104,29 @@ def columns(**values: str) -> str:
         "UPDATE replays SET expires_at = now() + interval '9 years'",
         "INSERT INTO replays (call_id, body, created_at, expires_at) SELECT id, '1', now(), now() FROM calls",
         "INSERT INTO rejections (call_id, rejected_at) SELECT id, now() - interval '1 day' FROM calls",
+        "UPDATE rejections SET reason = ''",
         "DELETE FROM rejections",
         "UPDATE usage_hours SET calls = 0, tokens = 0",
         "DELETE FROM usage_hours",
         "TRUNCATE usage_hours",
         "INSERT INTO usage_hours (flow_id, hour, calls, tokens, cost, metered_calls, metered_tokens, priced_calls,"
         " priced_cost) VALUES ('flow-1', now(), -9, -9, -9, 0, 0, 0, 0)",
+        "INSERT INTO usage_hours SELECT 'x', hour, 'x', 0, 0, 0, 0, 0, 0, 0 FROM usage_hours",
+        "UPDATE ledger_version SET version_num = '0'",
+        "UPDATE retention SET keep_days = 30",
+        "INSERT INTO retention VALUES (30)",
+        "DELETE FROM retention",
         "DELETE FROM housekeeping",
         "UPDATE housekeeping SET lost_until = now()",
         "INSERT INTO housekeeping VALUES (now())",
         f"CREATE OR REPLACE FUNCTION ledger_now() {LONG_AGO}",
+        "CREATE OR REPLACE FUNCTION ledger_refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
         "ALTER FUNCTION ledger_count_call() SECURITY INVOKER",
         "ALTER TABLE calls DROP CONSTRAINT calls_amounts",
         "ALTER TABLE calls DISABLE TRIGGER calls_time_begin",
+        "ALTER TABLE calls DISABLE TRIGGER ALL",
         "DROP TRIGGER calls_move ON calls",
+        "DROP TRIGGER calls_finished_stay ON calls",
         "CREATE TRIGGER mine BEFORE INSERT ON calls FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
         "LOCK TABLE calls IN ACCESS EXCLUSIVE MODE",
         "LOCK TABLE replays IN ACCESS EXCLUSIVE MODE",

@@ -6,21 +6,12 @@ import threading
 import pytest
 from ledger_suites.tools import MakeLedger, new_call
 from sqlalchemy import Connection, create_engine, text
-from stack.ledger_fixtures import (
-    LedgerPostgres,
-    ledger_postgres,
-    ledger_postgres_url,
-    ledger_server,
-    ledger_url,
-    make_ledger,
-)
+from stack.ledger_fixtures import LedgerPostgres
 
 from dagma.ledger import Ledger, LedgerUnavailableError
 from dagma.ledger import database as database_module
 from dagma.ledger.migrate import MIGRATION_LOCK, migrate
 from dagma.ledger.state_changes import Ending, end_all
-
-__all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
 
 BOUND = text("SHOW statement_timeout")
 SLOW = text("SELECT pg_sleep(0.4)")
@@ -45,11 +36,6 @@ def test_every_statement_of_a_call_is_bounded_and_so_is_the_wait_for_a_network_t
             assert connection.scalar(BOUND) == "30s"
             dsn = connection.connection.driver_connection.info.dsn_parameters  # type: ignore[union-attr]
             assert dsn["tcp_user_timeout"] == "20000"
-
-
-def test_a_statement_that_hangs_is_given_up(impatient: Ledger) -> None:
-    with pytest.raises(LedgerUnavailableError, match="statement timeout"):
-        impatient.database.transact(lambda connection: connection.execute(SLOW))
 
 
 def test_reports_and_deletions_may_take_long(impatient: Ledger) -> None:

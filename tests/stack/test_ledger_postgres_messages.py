@@ -5,19 +5,10 @@ import time
 import pytest
 from ledger_suites.tools import MakeLedger, new_call
 from sqlalchemy import create_engine, text
-from stack.ledger_fixtures import (
-    LedgerPostgres,
-    ledger_postgres,
-    ledger_postgres_url,
-    ledger_server,
-    ledger_url,
-    make_ledger,
-)
+from stack.ledger_fixtures import LedgerPostgres
 
-from dagma.ledger import Call, Ledger, LedgerUnavailableError, Usage
+from dagma.ledger import Call, Ledger, LedgerUnavailableError
 from dagma.ledger import database as database_module
-
-__all__ = ["ledger_postgres", "ledger_postgres_url", "ledger_server", "ledger_url", "make_ledger"]
 
 UPDATES = text(
     "SELECT n_tup_upd AS of_calls, n_tup_hot_upd AS in_place FROM pg_stat_user_tables WHERE relname = 'calls'"
@@ -58,23 +49,6 @@ def test_the_end_of_a_call_is_written_beside_its_beginning(make_ledger: MakeLedg
             time.sleep(0.1)
             connection.rollback()
     assert (counted.of_calls, counted.in_place) == (8, 8)
-
-
-def test_a_flows_totals_are_written_only_where_they_change(make_ledger: MakeLedger) -> None:
-    ledger = make_ledger()
-
-    def place() -> object:
-        with ledger.database.read() as connection:
-            return connection.scalar(text("SELECT ctid FROM usage_hours"))
-
-    begun = ledger.begin(new_call(mode="job"))
-    at_first = place()
-    ledger.submitted(begun, "job-1")
-    assert place() == at_first
-    ledger.finish(begun, raw="Paris", usages=[Usage(input_tokens=20, output_tokens=8)])
-    assert place() != at_first
-    with ledger.database.read() as connection:
-        assert connection.execute(text("SELECT calls, tokens FROM usage_hours")).one() == (1, 28)
 
 
 def test_locks_of_calls_that_have_ended_do_not_pile_up(

@@ -289,27 +289,6 @@ def test_a_flow_that_was_edited_in_the_canvas_comes_back_as_a_file(clone: Clone)
 
 
 @pytest.mark.usefixtures("screen")
-def test_a_flow_is_pulled_by_a_name_with_blanks_and_quotes(clone: Clone) -> None:
-    name = """It's "my" $5 flow"""
-    flow = {**json.loads((clone.folder / "flows" / "echo.json").read_text()), "name": name, "endpoint_name": None}
-    flow["id"] = "da90a000-0000-4000-8000-0000000000f1"
-    with LangflowClient(LANGFLOW, Access(api_key=clone.settings()["LANGFLOW_API_KEY"])) as langflow:
-        langflow.upsert_flow(flow)
-    before = set((clone.folder / "flows").iterdir())
-    pulled = clone.make("flows-pull", f"f={name}")
-    (file,) = set((clone.folder / "flows").iterdir()) - before
-    assert f"written    {name}" in pulled
-    assert json.loads(file.read_text())["name"] == name
-    file.unlink()
-
-
-@pytest.mark.usefixtures("screen")
-def test_make_ask_takes_a_flow_and_any_text(clone: Clone) -> None:
-    question = """It's "sure" that $HOME costs $(echo 5)?"""
-    assert clone.make("ask", f"Q={question}", "FLOW=echo").splitlines()[0] == question
-
-
-@pytest.mark.usefixtures("screen")
 def test_a_setting_that_cannot_be_used_is_told_before_anything_is_replaced(clone: Clone) -> None:
     before = clone.containers()
     outbound = "redis:6379"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    import dagster as dg
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
@@ -68,3 +69,20 @@ def _empty_dagster_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def dagster_home(_empty_dagster_home: Path, tmp_path: Path) -> str:
     """A folder of the test's own with the tables of a Dagster instance, for `dg.instance_for_test(temp_dir=...)`."""
     return str(shutil.copytree(_empty_dagster_home, tmp_path / "dagster_home"))
+
+
+@pytest.fixture
+def instance() -> "Iterator[dg.DagsterInstance]":
+    import dagster as dg
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def instance_on_disk(dagster_home: str) -> "Iterator[dg.DagsterInstance]":
+    """An instance that others can look at while it writes, other than one in memory, whose tables they would lock."""
+    import dagster as dg
+
+    with dg.instance_for_test(temp_dir=dagster_home) as instance:
+        yield instance

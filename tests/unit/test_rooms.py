@@ -29,20 +29,6 @@ def test_nothing_is_imported_from_the_same_floor_or_from_above(rooms: ModuleType
     assert upwards == []
 
 
-@pytest.mark.parametrize(
-    ("room", "strangers"), [("langflow", ("dagster",)), ("ledger", ("dagster", "requests")), ("flows", ("dagster",))]
-)
-def test_rooms_at_the_ground_know_no_dagster(room: str, strangers: tuple[str, ...]) -> None:
-    imported = [
-        line.split()[1].split(".")[0]
-        for file in (ROOT / "src" / "dagma" / room).rglob("*.py")
-        for line in file.read_text().splitlines()
-        if line.strip().startswith(("import ", "from "))
-    ]
-    assert "collections" in imported
-    assert not set(imported) & set(strangers)
-
-
 def test_no_import_is_hidden_from_the_running_code() -> None:
     hidden = [
         str(file.relative_to(ROOT))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -42,14 +43,17 @@ def ask_both(first: Backend, second: Backend) -> list[str | None]:
     return answers
 
 
-def test_two_functions_in_one_step_each_give_their_own_answer() -> None:
-    backends = [CallableBackend(target=f"{HERE}:{target}") for target in ("shout", "murmur")]
-    assert ask_both(*backends) == ["HI!", "hi..."]
-
-
-def test_two_runnables_in_one_step_each_give_their_own_answer() -> None:
-    backends = [LangChainBackend(target=f"{HERE}:{target}") for target in ("metered_model", "agent")]
-    assert ask_both(*backends) == ["Paris.", "About Hi"]
+@pytest.mark.parametrize(
+    ("kind", "targets", "answers"),
+    [
+        (CallableBackend, ("shout", "murmur"), ["HI!", "hi..."]),
+        (LangChainBackend, ("metered_model", "agent"), ["Paris.", "About Hi"]),
+    ],
+)
+def test_two_targets_in_one_step_each_give_their_own_answer(
+    kind: Any, targets: tuple[str, str], answers: list[str]
+) -> None:
+    assert ask_both(*(kind(target=f"{HERE}:{target}") for target in targets)) == answers
 
 
 def test_two_servers_with_flows_of_the_same_name_each_give_their_own_answer(

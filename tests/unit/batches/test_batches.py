@@ -2,8 +2,6 @@
 
 import json
 import logging
-from collections.abc import Mapping
-from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ from dagma.batches.batch import Batch
 from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import BatchStopped, RowsError, TableError
 from dagma.batches.tables_database import TablesDatabase
-from dagma.calls.answer import Answer
 from dagma.langflow import Forbidden
 from dagma.ledger import LedgerSettings, QuotaExceededError
 from dagma.ledger.errors import LedgerUnavailableError
@@ -44,12 +41,6 @@ def test_a_table_has_a_row_for_each_input_row_with_its_answer_and_what_it_took(
     assert (row["call_id"], row["flow_version"], row["model"]) == (call["id"], call["flow_version"], "gpt-4o")
     assert (row["tokens"], Decimal(str(row["cost_usd"]))) == (38, call["cost"].normalize())
     assert row["answered_at"].tzinfo is not None
-
-
-def test_without_output_columns_the_answer_is_one(fake: FakeLangflow, database: TablesDatabase) -> None:
-    results = ask(reviews(2))
-    assert results["1"].answer == "You said review 1."
-    assert [row["answer"] for row in stored(database, "labels")] == ["You said review 1.", "You said review 2."]
 
 
 def test_asked_again_only_new_and_changed_rows_are_sent(
@@ -148,11 +139,6 @@ def test_fields_and_session_are_templates_too(fake: FakeLangflow) -> None:
     assert (body["tweaks"], body["session_id"]) == ({field: {"sender_name": "review 1"}}, "talk-1")
 
 
-def test_each_row_has_a_session_of_its_own(fake: FakeLangflow) -> None:
-    ask(reviews(3))
-    assert len({request.json()["session_id"] for request in sends(fake)}) == 3
-
-
 def test_rows_whose_session_is_blank_have_one_of_their_own(fake: FakeLangflow) -> None:
     rows = [{**row, "s": blank} for row, blank in zip(reviews(4), ("", None, " ", "talk"), strict=True)]
     ask(rows, session="{{ row.s }}")
@@ -197,17 +183,6 @@ def test_data_of_the_flow_is_taken_as_the_output(fake: FakeLangflow) -> None:
     assert results["1"].output == {"label": "positive", "reason": "data"}
 
 
-@pytest.mark.parametrize("output", [None, {"label": "string"}, {"day": "string"}])
-def test_data_that_json_has_no_word_for_is_told_as_text(databases: None, output: dict[str, str] | None) -> None:
-    class Dated(Labelling):
-        def read(self, response: Mapping[str, Any]) -> Answer:
-            return Answer(text=None, outputs={"Data-1": {**response, "day": date(2026, 1, 31)}})
-
-    (result,) = ask(reviews(1), flow="dated", backend=Dated(), output=output).values()
-    told = result.error if output == {"day": "string"} else str(result.output)
-    assert "positive" in str(told)
-
-
 class Deep(Backend):
     """Answers one of the rows with more than JSON can hold."""
 
@@ -226,13 +201,6 @@ def test_a_response_that_is_nested_too_deeply_fails_its_row_alone(databases: Non
     assert {key: row.error_kind for key, row in results.items()} == {"1": "MalformedResponse", "2": None, "3": None}
     assert "can't be written as JSON" in str(results["1"].error) or "has no text" in str(results["1"].error)
     assert sorted(row["state"] for row in ledger_rows()) == ["answered", "answered", "failed"]
-
-
-def test_a_row_whose_template_fails_is_a_failed_row(fake: FakeLangflow) -> None:
-    results = ask([{"id": 1, "text": "a"}, {"id": 2, "words": "b"}])
-    assert results["1"].error is None
-    assert (results["2"].error_kind, results["2"].attempts) == ("TemplateFault", 0)
-    assert results["2"].error == "The template of input can't be filled in: there is no 'text', only id, words."
 
 
 def test_a_transient_error_is_retried_for_its_row(fake: FakeLangflow) -> None:

@@ -9,16 +9,22 @@ import pytest
 from dagma.batches.tables_database import TablesDatabase
 from dagma.environment import SettingError
 
-
-@pytest.mark.parametrize("url", ["postgresql+psycopg://me@db/tables", "postgresql+nosuch://me@db/tables", "no url"])
-def test_a_url_that_can_not_be_used_is_refused(url: str) -> None:
-    with pytest.raises(SettingError, match=r"or names a driver that is not installed\. Write postgresql://"):
-        TablesDatabase(url)
+NO_DRIVER = r"or names a driver that is not installed\. Write postgresql://"
+NO_PATH = r"no absolute path, and each process.* of its own\. Write postgresql://"
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///data/tables.db"])
-def test_a_database_that_other_processes_do_not_find_is_refused(url: str) -> None:
-    with pytest.raises(SettingError, match=r"no absolute path, and each process.* of its own\. Write postgresql://"):
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        *(
+            (url, NO_DRIVER)
+            for url in ("postgresql+psycopg://me@db/tables", "postgresql+nosuch://me@db/tables", "no url")
+        ),
+        *((url, NO_PATH) for url in ("sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///data/tables.db")),
+    ],
+)
+def test_a_url_that_can_not_be_used_is_refused(url: str, told: str) -> None:
+    with pytest.raises(SettingError, match=told):
         TablesDatabase(url)
 
 

@@ -4,7 +4,6 @@ import json
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -303,12 +302,3 @@ def test_a_column_that_somebody_adds_keeps_its_values(edited: Edited, database: 
         {"id": 2, "answer": "v1 said review 2", "human": None, "reviewed": False},
         {"id": 3, "answer": "v1 said review 3", "human": None, "reviewed": False},
     ]
-
-
-def test_a_files_relative_path_starts_in_the_projects_folder(
-    edited: Edited, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "reviews.csv").write_text("id,text\n1,hello\n")
-    monkeypatch.setenv("DAGMA_PROJECT_DIR", str(tmp_path))
-    assert ask({"csv": "data/reviews.csv"}, backend=edited)["1"].answer == "v1 said hello"

@@ -68,19 +68,6 @@ def fake(flow: Flow, ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterat
         flow.goes.set()
 
 
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-@pytest.fixture
-def instance_on_disk(dagster_home: str) -> Iterator[dg.DagsterInstance]:
-    """An instance that others can look at while it writes, other than one in memory, whose tables they would lock."""
-    with dg.instance_for_test(temp_dir=dagster_home) as instance:
-        yield instance
-
-
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     set_policy(monkeypatch, step_retries=2, first_step_wait_seconds=0.01)

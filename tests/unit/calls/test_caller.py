@@ -67,17 +67,13 @@ def test_each_resumption_from_asset_failure_shares_the_calls_of_the_first_run(in
     assert execute(instance, FROM_ASSET_FAILURE, "asking", parent=third)[1] == scope == first.run_id
 
 
-def test_all_steps_of_a_resumption_that_made_its_assets_start_over(instance: dg.DagsterInstance) -> None:
+@pytest.mark.parametrize(("assets", "tags"), [(["asking"], {}), (["easy", "asking"], FAILING)], ids=["all", "some"])
+def test_all_steps_of_a_resumption_that_made_assets_of_its_own_start_over(
+    instance: dg.DagsterInstance, assets: list[str], tags: dict[str, str]
+) -> None:
     first, _ = execute(instance, FAILING)
-    second, _ = execute(instance, FROM_ASSET_FAILURE, "asking", parent=first)
-    third, scope = execute(instance, FROM_ASSET_FAILURE, "asking", parent=second)
-    assert scope == third.run_id
-
-
-def test_all_steps_of_a_resumption_that_made_some_of_its_assets_start_over(instance: dg.DagsterInstance) -> None:
-    first, _ = execute(instance, FAILING)
-    second, _ = execute(instance, {**FROM_ASSET_FAILURE, **FAILING}, "easy", "asking", parent=first)
-    third, scope = execute(instance, FROM_ASSET_FAILURE, "easy", "asking", parent=second)
+    second, _ = execute(instance, {**FROM_ASSET_FAILURE, **tags}, *assets, parent=first)
+    third, scope = execute(instance, FROM_ASSET_FAILURE, *assets, parent=second)
     assert scope == third.run_id
 
 

@@ -54,26 +54,17 @@ def cancelled(
     thread.join()
 
 
-def test_a_run_that_is_marked_as_cancelled_materializes_nothing_and_keeps_the_answer(
-    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
+@pytest.mark.parametrize(("raised", "state"), [(None, "answered"), (ValueError("no such model"), "failed")], ids=str)
+def test_a_run_that_is_marked_as_cancelled_materializes_nothing_and_keeps_what_became_of_its_call(
+    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance, raised: Exception | None, state: str
 ) -> None:
     flow.goes.clear()
+    flow.raises = raised
     with cancelled(instance, lambda: sends(fake), flow.goes.set, by_force=True):
         run = execute(instance, input_value="hi")
     assert run.status is dg.DagsterRunStatus.CANCELED
     assert instance.get_latest_materialization_event(dg.AssetKey(ASSET)) is None
-    assert [row["state"] for row in rows()] == ["answered"]
-
-
-def test_a_call_that_fails_in_a_run_that_is_marked_as_cancelled_fails_no_run(
-    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
-) -> None:
-    flow.goes.clear()
-    flow.raises = ValueError("no such model")
-    with cancelled(instance, lambda: sends(fake), flow.goes.set, by_force=True):
-        run = execute(instance, input_value="hi")
-    assert run.status is dg.DagsterRunStatus.CANCELED
-    assert [row["state"] for row in rows()] == ["failed"]
+    assert [row["state"] for row in rows()] == [state]
 
 
 def test_the_job_of_a_run_that_is_marked_as_cancelled_is_stopped(
@@ -99,26 +90,18 @@ def batch(context: dg.AssetExecutionContext, backend: Backend) -> None:
         each.result()
 
 
-def test_a_cancelled_run_sends_no_more_calls_of_its_threads(
-    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
+@pytest.mark.parametrize(("mode", "state"), [("direct", "answered"), ("job", "cancelled")])
+def test_a_cancelled_run_sends_no_more_calls_of_its_threads_and_stops_their_jobs(
+    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance, mode: str, state: str
 ) -> None:
     flow.goes.clear()
-    with cancelled(instance, lambda: len(sends(fake)) == 2, flow.goes.set):
-        run = execute(instance, job=asset_job(None, batch), tags={"mode": "direct"})
+    is_time = (lambda: len(sends(fake)) == 2) if mode == "direct" else lambda: running(fake, 2)
+    with cancelled(instance, is_time, flow.goes.set if mode == "direct" else lambda: None):
+        run = execute(instance, job=asset_job(None, batch), tags={"mode": mode})
     assert run.status is dg.DagsterRunStatus.CANCELED
     assert len(sends(fake)) == 2
-    assert [row["state"] for row in rows()] == ["answered"] * 2
-
-
-def test_a_cancelled_run_stops_the_jobs_of_its_threads(
-    fake: FakeLangflow, flow: Flow, instance: dg.DagsterInstance
-) -> None:
-    flow.goes.clear()
-    with cancelled(instance, lambda: running(fake, 2), lambda: None):
-        run = execute(instance, job=asset_job(None, batch), tags={"mode": "job"})
-    assert run.status is dg.DagsterRunStatus.CANCELED
-    assert [job.state for job in fake.jobs] == ["cancelled"] * 2
-    assert [row["state"] for row in rows()] == ["cancelled"] * 2
+    assert [job.state for job in fake.jobs] == (["cancelled"] * 2 if mode == "job" else [])
+    assert [row["state"] for row in rows()] == [state] * 2
 
 
 def interrupt() -> None:

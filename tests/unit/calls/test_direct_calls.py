@@ -90,17 +90,6 @@ def test_a_call_of_which_nobody_can_tell_is_not_sent_again(fake: FakeLangflow, i
     assert len(sends(fake)) == 1
 
 
-def test_a_call_of_unknown_outcome_is_sent_again_where_the_setting_says_so(
-    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fake.script(Fault(path="/api/v1/run", after_work=True, drop=True), NO_HISTORY)
-    first = execute(instance, input_value="hi")
-    monkeypatch.setenv("DAGMA_LEDGER_ON_UNKNOWN", "resend")
-    retry = execute(instance, parent=first, retry=True, input_value="hi")
-    assert (retry.success, retry.metadata["attempt"]) == (True, 2)
-    assert [(row["attempt"], row["state"]) for row in rows()] == [(1, "unknown"), (2, "answered")]
-
-
 def test_a_call_that_was_refused_is_sent_again_by_the_step(
     fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,30 +219,6 @@ def test_a_quota_holds_while_its_flow_can_not_be_looked_up(
     fake.script(Fault(path="/api/v1/flows", status=503, times=0))
     assert execute(instance, input_value="2").success
     assert execute(instance, input_value="3").failure["error"] == "QuotaExceededError"
-
-
-def test_nothing_is_recorded_where_no_flow_is_configured(
-    fake: FakeLangflow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("LANGFLOW_DEFAULT_FLOW_ID")
-    assert execute(instance).metadata["status"] == "skipped"
-    assert rows() == []
-
-
-@dg.asset
-def asks_twice(context: dg.AssetExecutionContext, backend: Backend) -> list[str]:
-    answers = [backend.run_flow("hi")["session_id"], backend.run_flow("hi")["session_id"]]
-    if context.retry_number == 0:
-        raise dg.RetryRequested(max_retries=1)
-    return answers
-
-
-def test_equal_calls_of_a_step_are_each_sent_once_and_each_found_by_its_retry(
-    fake: FakeLangflow, instance: dg.DagsterInstance
-) -> None:
-    assert execute(instance, job=asset_job(None, asks_twice)).success
-    assert len(sends(fake)) == 2
-    assert [row["row_key"] for row in rows()] == [None, "#2"]
 
 
 @dg.asset

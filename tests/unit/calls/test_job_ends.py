@@ -199,22 +199,17 @@ def test_an_answer_that_came_before_the_cancel_is_recorded_with_its_text(ledger_
     assert begin(ledger).raw == ANSWER
 
 
-def test_an_answer_that_came_before_the_cancel_and_can_not_be_read_is_kept_as_it_is(ledger: Ledger) -> None:
-    jobs = ScriptedJobs(followed=KeyboardInterrupt(), stopped=False, collected={"txt": "a typo"})
-    with pytest.raises(KeyboardInterrupt):
-        make(jobs, ledger, begin(ledger), cancelled=True)
-    assert row(ledger)["state"] == "answered"
-
-
 @pytest.mark.parametrize(
-    ("error", "state"),
-    [(FlowFailed("The job failed."), "failed"), (Unreachable("Refused."), "submitted")],
-    ids=["failed", "not reached"],
+    ("collected", "state"),
+    [
+        ({"txt": "a typo"}, "answered"),
+        (FlowFailed("The job failed."), "failed"),
+        (Unreachable("Refused."), "submitted"),
+    ],
+    ids=["answer that can not be read", "failed", "not reached"],
 )
-def test_a_job_that_ended_before_the_cancel_is_recorded_as_it_ended(
-    ledger: Ledger, error: LangflowError, state: str
-) -> None:
-    jobs = ScriptedJobs(followed=KeyboardInterrupt(), stopped=False, collected=error)
+def test_a_job_that_ended_before_the_cancel_is_recorded_as_it_ended(ledger: Ledger, collected: Any, state: str) -> None:
+    jobs = ScriptedJobs(followed=KeyboardInterrupt(), stopped=False, collected=collected)
     with pytest.raises(KeyboardInterrupt):
         make(jobs, ledger, begin(ledger), cancelled=True)
     assert row(ledger)["state"] == state

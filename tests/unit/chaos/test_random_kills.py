@@ -1,10 +1,5 @@
-import random
-from itertools import islice
-
-from chaos.calls import json_rows
 from chaos.evidence import Evidence, RunEnd
-from chaos.faults import SERVICES
-from chaos.random_kills import Tally, victims
+from chaos.random_kills import Tally
 
 ROW = {"key": "k", "attempt": 1, "state": "answered", "mode": "job", "finished_at": "2026-03-10T12:00:00+00:00"}
 
@@ -28,17 +23,3 @@ def test_a_ledger_that_is_wrong_is_not_overlooked() -> None:
     tally.count(Evidence([RunEnd("r", "SUCCESS", "Once")], [], [], 1.0))
 
     assert (tally.lost, tally.wrong) == (0, 1)
-
-
-def test_rows_are_found_among_warnings() -> None:
-    assert list(json_rows('warning: {odd}\n{"key": "k"}\n\n')) == [{"key": "k"}]
-
-
-def test_every_service_is_killed_before_any_of_them_again_and_the_seed_repeats_the_order() -> None:
-    def killed(seed: int) -> list[str]:
-        return list(islice(victims(random.Random(seed)), 3 * len(SERVICES)))  # noqa: S311 (no secret)
-
-    for start in (0, len(SERVICES), 2 * len(SERVICES)):
-        assert sorted(killed(1)[start : start + len(SERVICES)]) == sorted(SERVICES)
-    assert killed(1) == killed(1)
-    assert len({tuple(killed(seed)) for seed in range(20)}) > 1

@@ -52,12 +52,6 @@ def test_launches_the_job_of_the_asset_with_the_question_as_its_input(dagster: F
     }
 
 
-def test_names_only_what_was_given(dagster: FakeDagster) -> None:
-    main(["ask", "Why?"])
-    config = dagster.queries[0]["variables"]["params"]["runConfigData"]["ops"]["langflow_run_flow"]["config"]
-    assert config == {"input_value": "Why?"}
-
-
 def test_json_holds_everything(dagster: FakeDagster, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ask", "Why?", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -77,12 +71,41 @@ def test_a_failed_run_shows_its_cause_and_its_fix(dagster: FakeDagster, capsys: 
     assert "http://langflow.example/flow/1" in printed
 
 
-def test_a_run_that_failed_outside_its_step_shows_why(dagster: FakeDagster, capsys: pytest.CaptureFixture[str]) -> None:
-    dagster.statuses = ["FAILURE"]
+OUTSIDE = {"__typename": "RunFailureEvent", "message": "The worker is lost."}
+INTERRUPTED_STEP = "dagster._core.errors.DagsterExecutionInterruptedError\n"
+CHAIN = {
+    "message": "dagster._core.errors.DagsterExecutionStepExecutionError: Error in op",
+    "errorChain": [{"error": {"message": "my.module.OutOfLuckError: no luck\n"}}],
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "event", "told"),
+    [
+        ("FAILURE", OUTSIDE, "The run ended as FAILURE. The worker is lost.\n"),
+        (
+            "FAILURE",
+            {**FAILURE, "error": CHAIN, "failureMetadata": None},
+            "ended as FAILURE. OutOfLuckError: no luck\n",
+        ),
+        (
+            "CANCELED",
+            {**FAILURE, "error": {"message": INTERRUPTED_STEP}, "failureMetadata": None},
+            "The run was canceled.\n",
+        ),
+    ],
+    ids=["outside its step", "without metadata", "canceled"],
+)
+def test_a_run_without_an_answer_shows_what_it_ended_with(
+    dagster: FakeDagster, capsys: pytest.CaptureFixture[str], status: str, event: dict[str, Any], told: str
+) -> None:
+    dagster.statuses = [status]
     dagster.materializations = []
-    dagster.events = [{"__typename": "RunFailureEvent", "message": "The worker is lost."}]
+    dagster.events = [event]
     assert main(["ask", "Why?"]) == 1
-    assert "The worker is lost." in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert told in printed
+    assert status == "FAILURE" or "Error" not in printed
 
 
 def test_a_skipped_call_is_no_answer(dagster: FakeDagster, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,52 +164,27 @@ def test_a_webserver_that_restarts_meanwhile_costs_no_answer(
     assert re.search(rf"does not answer: .*\n  run .*/runs/{RUN_ID}", capsys.readouterr().err)
 
 
-def test_ctrl_c_leaves_the_run_going_and_says_so(
-    dagster: FakeDagster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("interrupted", "said"),
+    [
+        ("follow", f"The run goes on: http://dagster.example/runs/{RUN_ID}"),
+        ("launch", "http://dagster.example/runs"),
+        ("outcome", "http://dagster.example/runs"),
+    ],
+)
+def test_ctrl_c_ends_in_a_line_and_leaves_the_run_going(
+    dagster: FakeDagster,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    interrupted: str,
+    said: str,
 ) -> None:
-    def interrupt(*_: object) -> Iterator[str]:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Webserver, "follow", interrupt)
-    assert main(["ask", "Why?"]) == INTERRUPTED
-    assert f"The run goes on: http://dagster.example/runs/{RUN_ID}" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("interrupted", ["launch", "outcome"])
-def test_ctrl_c_in_the_middle_of_a_request_ends_in_a_line(
-    dagster: FakeDagster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, interrupted: str
-) -> None:
-    def interrupt(*_: object, **__: object) -> None:
+    def interrupt(*_: object, **__: object) -> Iterator[str]:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Webserver, interrupted, interrupt)
     assert main(["ask", "Why?"]) == INTERRUPTED
-    assert "http://dagster.example/runs" in capsys.readouterr().err
-
-
-def test_a_run_that_was_canceled_says_so_and_names_no_class(
-    dagster: FakeDagster, capsys: pytest.CaptureFixture[str]
-) -> None:
-    dagster.statuses = ["CANCELED"]
-    dagster.materializations = []
-    message = "dagster._core.errors.DagsterExecutionInterruptedError\n"
-    dagster.events = [{**FAILURE, "error": {"message": message}, "failureMetadata": None}]
-    assert main(["ask", "Why?"]) == 1
-    printed = capsys.readouterr().out
-    assert printed.startswith("The run was canceled.\n")
-    assert "Error" not in printed
-
-
-def test_a_failure_without_metadata_shows_what_it_began_with(
-    dagster: FakeDagster, capsys: pytest.CaptureFixture[str]
-) -> None:
-    dagster.statuses = ["FAILURE"]
-    dagster.materializations = []
-    chain = [{"error": {"message": "my.module.OutOfLuckError: no luck\n"}}]
-    error = {"message": "dagster._core.errors.DagsterExecutionStepExecutionError: Error in op", "errorChain": chain}
-    dagster.events = [{**FAILURE, "error": error, "failureMetadata": None}]
-    assert main(["ask", "Why?"]) == 1
-    assert "ended as FAILURE. OutOfLuckError: no luck\n" in capsys.readouterr().out
+    assert said in capsys.readouterr().err
 
 
 def test_tweaks_and_mode_reach_the_run(dagster: FakeDagster) -> None:
@@ -199,14 +197,12 @@ def test_tweaks_and_mode_reach_the_run(dagster: FakeDagster) -> None:
     [
         ('{"a":', "EOF while parsing"),
         ("", "EOF while parsing"),
-        ("[1]", "should be an object"),
         ('{"a": 1}', "should be an object"),
         ("[" * 100_000, "recursion limit exceeded"),
         ('{"a": {"b": NaN}}', "not JSON compliant"),
-        ('{"a": {"b": [-Infinity]}}', "not JSON compliant"),
         ('{"a": {"b": 1e999}}', "not JSON compliant"),
     ],
-    ids=["half", "nothing", "a list", "flat", "deep", "no number", "infinite", "too large"],
+    ids=["half", "nothing", "flat", "deep", "no number", "too large"],
 )
 def test_tweaks_that_are_none_are_refused_before_anything_is_launched(
     dagster: FakeDagster, capsys: pytest.CaptureFixture[str], tweaks: str, cause: str
@@ -280,12 +276,6 @@ def test_a_mistyped_command_says_what_would_do(
     assert main(["ask", *arguments]) == ask.USAGE
     assert cause in capsys.readouterr().err
     assert dagster.queries == []
-
-
-def test_a_wait_that_is_no_number_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["ask", "Why?", "--wait", "abc"])
-    assert "invalid float value: 'abc'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

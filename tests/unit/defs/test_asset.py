@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from unit.calls.conftest import FLOW_ID, Flow, asset_job, execute, sends
+from unit.calls.conftest import FLOW_ID, Flow, asset_job, execute, rows, sends
 from unit.langflow.test_misbehaviour import GOOD
 
 from dagma.backends.backend import Backend
@@ -81,7 +81,7 @@ def test_is_skipped_without_a_call_where_no_flow_is_configured(
     assert run.success
     assert run.value == {"status": "skipped"}
     assert run.metadata["status"] == "skipped"
-    assert sends(fake) == []
+    assert (sends(fake), rows()) == ([], [])
 
 
 def test_run_config_chooses_flow_input_types_tweaks_and_session(

@@ -60,20 +60,6 @@ def test_the_resource_works_with_nothing_in_the_environment(monkeypatch: pytest.
         assert resources.backend.verify_tls is True
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("LANGFLOW_TIMEOUT_SECONDS", "soon"),
-        ("LANGFLOW_TIMEOUT_SECONDS", "-1"),
-        ("LANGFLOW_VERIFY_TLS", "2"),
-    ],
-)
-def test_a_setting_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    monkeypatch.setenv(name, value)
-    with pytest.raises(environment.SettingError, match=f"{name} is '{value}'"):
-        langflow_from_environment()
-
-
 def test_the_schedule_is_daily_in_utc_and_stopped_outside_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LANGFLOW_SCHEDULE_CRON", "DAGMA_TIMEZONE", "DAGMA_SCHEDULES_RUNNING"):
         monkeypatch.delenv(name, raising=False)
@@ -121,20 +107,3 @@ def test_a_word_for_recorded_texts_that_there_is_not_is_refused_at_load(
     monkeypatch.setenv("DAGMA_RECORD_TEXTS", "some")
     with pytest.raises(environment.SettingError, match="DAGMA_RECORD_TEXTS is 'some'"):
         importlib.reload(definitions)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("LANGFLOW_SCHEDULE_CRON", "every day"),
-        ("LANGFLOW_SCHEDULE_CRON", "0 25 * * *"),
-        ("DAGMA_TIMEZONE", "Mars"),
-    ],
-)
-def test_a_schedule_that_can_never_run_is_refused_by_name(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
-    monkeypatch.delenv("DAGMA_TIMEZONE", raising=False)
-    monkeypatch.setenv(name, value)
-    with pytest.raises(environment.SettingError, match=name):
-        daily_schedule_from_environment()

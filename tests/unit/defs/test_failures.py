@@ -13,39 +13,23 @@ from dagma.testing import FakeLangflow, Fault
 WRONG_KEY = Fault(path="/api/v1/run", status=403, body={"detail": "Invalid API key"})
 
 
-@pytest.mark.parametrize(
-    ("fault", "error", "may_have_run"),
-    [
-        pytest.param(WRONG_KEY, "Forbidden", False, id="wrong key"),
-        pytest.param(Fault(status=401, body={}), "Unauthorized", False, id="gateway wants a login"),
-        pytest.param(
-            Fault(status=404, body={"detail": "Flow identifier x not found"}), "FlowNotFound", False, id="no flow"
-        ),
-        pytest.param(Fault(status=422, body={"detail": "bad"}), "BadRequest", False, id="unprocessable"),
-        pytest.param(Fault(status=500, body={"detail": "boom"}), "ServerError", True, id="server error"),
-        pytest.param(
-            Fault(
-                status=500,
-                body={"detail": '{"message": "Error running graph: Error building Component Model: no"}'},
-            ),
-            "FlowFailed",
-            True,
-            id="component raises",
-        ),
-        pytest.param(
-            Fault(status=302, headers={"Location": "http://other.example"}), "RedirectRefused", False, id="redirect"
-        ),
-        pytest.param(Fault(status=200, body="<html>Sign in</html>"), "MalformedResponse", True, id="no JSON"),
-        pytest.param(Fault(status=200, body=[]), "MalformedResponse", True, id="no object"),
-        pytest.param(Fault(status=200, body={}), "MalformedResponse", True, id="no outputs"),
-        pytest.param(
-            Fault(status=200, body={"outputs": [{"outputs": []}]}), "CompletedWithoutOutput", True, id="empty outputs"
-        ),
-    ],
-)
+FAILED = '{"message": "Error running graph: Error building Component Model: no"}'
+FAULTS = {
+    "Forbidden": (WRONG_KEY, False),
+    "FlowNotFound": (Fault(status=404, body={"detail": "Flow identifier x not found"}), False),
+    "ServerError": (Fault(status=500, body={"detail": "boom"}), True),
+    "FlowFailed": (Fault(status=500, body={"detail": FAILED}), True),
+    "RedirectRefused": (Fault(status=302, headers={"Location": "http://other.example"}), False),
+    "MalformedResponse": (Fault(status=200, body="<html>Sign in</html>"), True),
+    "CompletedWithoutOutput": (Fault(status=200, body={"outputs": [{"outputs": []}]}), True),
+}
+
+
+@pytest.mark.parametrize("error", FAULTS)
 def test_a_call_without_an_answer_fails_once_and_says_what_to_do(
-    fake: FakeLangflow, instance: dg.DagsterInstance, fault: Fault, error: str, may_have_run: bool
+    fake: FakeLangflow, instance: dg.DagsterInstance, error: str
 ) -> None:
+    fault, may_have_run = FAULTS[error]
     fake.script(replace(fault, path="/api/v1/run", times=0), NO_HISTORY)
     run = execute(instance)
     assert not run.success

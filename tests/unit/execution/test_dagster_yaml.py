@@ -43,12 +43,6 @@ def settings(path: str = "dagster.yaml") -> dict[str, Any]:
     return loaded
 
 
-def test_runs_are_launched_on_celery_workers(stack: InstanceRef) -> None:
-    launcher = stack.run_launcher
-    assert isinstance(launcher, CeleryRunLauncher)
-    assert launcher.celery.conf.broker_url == ENVIRONMENT["CELERY_BROKER_URL"]
-
-
 def test_connections_to_postgresql_are_kept(stack: InstanceRef) -> None:
     assert stack.storage_data is not None
     assert (stack.storage_data.module_name, stack.storage_data.class_name) == (

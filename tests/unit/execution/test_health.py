@@ -49,15 +49,18 @@ def test_a_webserver_that_reads_the_run_storage_is_healthy(webserver: GraphQL) -
     assert health.check_webserver(webserver.port) == "GraphQL reads the run storage"
 
 
-def test_a_webserver_without_its_storage_is_not(webserver: GraphQL) -> None:
-    webserver.answer = {"data": {"runsOrError": {"__typename": "PythonError", "message": "connection refused"}}}
-    with pytest.raises(health.UnhealthyError, match="run storage can't be read: connection refused"):
-        health.check_webserver(webserver.port)
+UNREADABLE = {"data": {"runsOrError": {"__typename": "PythonError", "message": "connection refused"}}}
 
 
-def test_a_webserver_that_answers_with_an_error_status_is_not(webserver: GraphQL) -> None:
-    webserver.status = 500
-    with pytest.raises(health.UnhealthyError, match="500"):
+@pytest.mark.parametrize(
+    ("status", "answer", "told"),
+    [(200, UNREADABLE, "run storage can't be read: connection refused"), (500, {}, "500")],
+)
+def test_a_webserver_without_its_storage_or_with_an_error_status_is_not(
+    webserver: GraphQL, status: int, answer: Any, told: str
+) -> None:
+    webserver.status, webserver.answer = status, answer
+    with pytest.raises(health.UnhealthyError, match=told):
         health.check_webserver(webserver.port)
 
 

@@ -93,20 +93,20 @@ def test_a_running_run_is_interrupted_and_reports_its_own_end(
     assert roll_call.calls[-2:] == [f"find {run.run_id} on {HOST}", f"interrupt {run.run_id}"]
 
 
-@pytest.mark.parametrize("task", [TaskState("FAILURE"), TaskState("REVOKED"), TaskState("SUCCESS")])
-def test_a_run_whose_task_has_ended_is_canceled_at_once(
-    instance: DagsterInstance, roll_call: FakeRollCall, task: TaskState
+@pytest.mark.parametrize(
+    ("task", "presence"),
+    [
+        (TaskState("FAILURE"), Presence.PRESENT),
+        (TaskState("REVOKED"), Presence.PRESENT),
+        (TaskState("SUCCESS"), Presence.PRESENT),
+        (TaskState("STARTED", HOST), Presence.ABSENT),
+    ],
+    ids=["failed", "revoked", "done", "its worker does not have it"],
+)
+def test_a_run_that_no_worker_has_any_more_is_canceled_at_once(
+    instance: DagsterInstance, roll_call: FakeRollCall, task: TaskState, presence: Presence
 ) -> None:
-    roll_call.task = task
-    run = run_in(instance, DagsterRunStatus.STARTED)
-    assert launcher_of(instance).terminate(run.run_id) is True
-    assert status_of(instance, run) is DagsterRunStatus.CANCELED
-
-
-def test_a_run_that_its_restarted_worker_does_not_have_is_canceled_at_once(
-    instance: DagsterInstance, roll_call: FakeRollCall
-) -> None:
-    roll_call.presence = Presence.ABSENT
+    roll_call.task, roll_call.presence = task, presence
     run = run_in(instance, DagsterRunStatus.STARTED)
     assert launcher_of(instance).terminate(run.run_id) is True
     assert status_of(instance, run) is DagsterRunStatus.CANCELED

@@ -105,14 +105,18 @@ def test_idle_processes_are_replaced(renewal: PoolRenewal, pool: Pool, current: 
     assert renew(renewal, pool) == [3, 4]
 
 
-def test_a_run_goes_on_in_its_process_while_others_take_new_runs(
-    renewal: PoolRenewal, pool: Pool, current: Path
+@pytest.mark.parametrize(("edits", "new"), [("2", [3, 4]), ("23", [5, 6])], ids=["one edit", "two edits"])
+def test_a_run_goes_on_in_its_process_while_as_many_others_as_there_were_take_new_runs(
+    renewal: PoolRenewal, pool: Pool, current: Path, edits: str, new: list[int]
 ) -> None:
     pool.active.add(Request(1))
-    make_current(current, "2")
-    assert renew(renewal, pool) == [1, 3, 4]
+    for copy in edits[:-1]:
+        make_current(current, copy)
+        renewal.renew(pool)
+    make_current(current, edits[-1])
+    assert renew(renewal, pool) == [1, *new]
     pool.active.clear()
-    assert renew(renewal, pool) == [3, 4]
+    assert renew(renewal, pool) == new
 
 
 def test_a_run_that_ends_while_another_process_is_ending(renewal: PoolRenewal, pool: Pool, current: Path) -> None:
@@ -121,18 +125,6 @@ def test_a_run_that_ends_while_another_process_is_ending(renewal: PoolRenewal, p
     renewal.renew(pool)
     pool.active.clear()
     assert renew(renewal, pool) == [3, 4]
-
-
-def test_edits_during_a_run_leave_as_many_processes_as_there_were(
-    renewal: PoolRenewal, pool: Pool, current: Path
-) -> None:
-    pool.active.add(Request(1))
-    make_current(current, "2")
-    renewal.renew(pool)
-    make_current(current, "3")
-    assert renew(renewal, pool) == [1, 5, 6]
-    pool.active.clear()
-    assert renew(renewal, pool) == [5, 6]
 
 
 def test_a_run_that_is_on_its_way_to_a_process_is_not_lost(

@@ -127,26 +127,20 @@ def test_what_a_worker_missed_of_one_run_does_not_count_for_another(roll_call: R
     assert roll_call.find("second", HOST) is Presence.LOST
 
 
-def test_a_result_backend_that_was_away_starts_every_count_over(
-    roll_call: RollCall, workers: Workers, clock: Clock
-) -> None:
+@pytest.mark.parametrize("away", ["result backend", "broker"])
+def test_what_was_away_starts_every_count_over(roll_call: RollCall, workers: Workers, clock: Clock, away: str) -> None:
     roll_call.find("t", HOST)
     roll_call.find("t", HOST)
     clock.now += 40
-    meta, workers.meta = workers.meta, None
-    with pytest.raises(OperationalError):
-        roll_call.state_of("t")
-    workers.meta = meta
-    assert roll_call.find("t", HOST) is Presence.SILENT
-
-
-def test_a_broker_that_was_away_starts_every_count_over(roll_call: RollCall, workers: Workers, clock: Clock) -> None:
-    roll_call.find("t", HOST)
-    roll_call.find("t", HOST)
-    clock.now += 40
-    workers.answers = None
-    assert roll_call.find("t", HOST) is Presence.UNREACHABLE
-    workers.answers = {}
+    if away == "broker":
+        workers.answers = None
+        assert roll_call.find("t", HOST) is Presence.UNREACHABLE
+        workers.answers = {}
+    else:
+        meta, workers.meta = workers.meta, None
+        with pytest.raises(OperationalError):
+            roll_call.state_of("t")
+        workers.meta = meta
     assert roll_call.find("t", HOST) is Presence.SILENT
 
 

@@ -22,33 +22,6 @@ SECRETS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("settings", "header", "value"),
-    [
-        ({"bearer_token": "a.jwt.token"}, "authorization", "Bearer a.jwt.token"),
-        ({"basic_user": "user", "basic_password": "word"}, "authorization", "Basic dXNlcjp3b3Jk"),
-        ({"headers": '{"X-Gateway-Key": "k", "X-Team": "t"}'}, "x-gateway-key", "k"),
-    ],
-    ids=["bearer", "basic", "headers"],
-)
-def test_what_a_gateway_wants_is_sent_beside_the_key(
-    fake_langflow: FakeLangflow, settings: dict[str, str], header: str, value: str
-):
-    with LangflowClient(fake_langflow.base_url, Access(api_key=fake_langflow.api_key, **settings)) as client:
-        client.list_flows()
-    assert fake_langflow.requests[-1].headers[header] == value
-    assert fake_langflow.requests[-1].headers["x-api-key"] == fake_langflow.api_key
-
-
-def test_both_sides_of_tls_are_proved(certificates: Certificates):
-    with tls_server(certificates, wants_client=True) as fake:
-        access = Access(
-            ca_bundle=certificates.authority, client_cert=certificates.client, client_key=certificates.client_key
-        )
-        with LangflowClient(fake.base_url, access) as client:
-            assert client.health_check()["status"] == "ok"
-
-
 def test_a_token_is_fetched_with_both_sides_of_tls_proved(certificates: Certificates):
     with tls_server(certificates, wants_client=True) as fake:
         fake.script(Fault(path="/token", status=200, body={"access_token": "fetched", "token_type": "Bearer"}))

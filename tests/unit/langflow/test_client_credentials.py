@@ -20,9 +20,7 @@ from dagma.langflow import (
     Unreachable,
 )
 from dagma.langflow.auth import client_credentials
-from dagma.langflow.http.transport import Reply
 from dagma.langflow.http.watched_http import Deadline
-from dagma.langflow.redaction import NOTHING_SECRET
 from dagma.testing import FakeLangflow, Fault
 
 TOKEN_PATH = "/oauth/token"
@@ -93,23 +91,6 @@ def test_a_token_is_fetched_anew_before_it_expires(
         client.run(echo, "hello")
     firsts, seconds = ["Bearer first"] * 2, ["Bearer second"] * 2
     assert sent_tokens(fake_langflow) == [*firsts, *seconds, "Bearer third"]
-
-
-def test_a_fetch_may_take_as_long_as_the_request_that_needs_it(
-    fake_langflow: FakeLangflow, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
-):
-    given: list[float] = []
-    access = credentials(fake_langflow)
-
-    def exchange(_: object, deadline: Deadline) -> Reply:
-        given.append(deadline.seconds)
-        body = b'{"access_token": "a-token", "expires_in": 0}'
-        return Reply(status=200, headers={}, body=body, seconds=0.0, redactor=NOTHING_SECRET)
-
-    assert access.token is not None
-    monkeypatch.setattr(access.token._transport, "exchange", exchange)
-    make_client(access=access, timeout=25.0).health_check()
-    assert given == [25.0]
 
 
 def test_a_token_that_is_refused_is_not_used_though_no_other_can_be_had(

@@ -141,21 +141,20 @@ def test_a_proxy_that_speaks_tls_is_trusted_as_a_server_is(
             assert client.health_check() == {"status": "ok"}
 
 
-def test_the_environments_bundle_does_not_replace_the_clients(
-    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates.client))
-    access = Access(ca_bundle=certificates.authority)
-    with tls_server(certificates) as fake, LangflowClient(fake.base_url, access) as client:
-        assert client.health_check()["status"] == "ok"
-
-
-@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize(
+    ("variable", "named", "given"),
+    [
+        ("REQUESTS_CA_BUNDLE", "client", "authority"),
+        ("REQUESTS_CA_BUNDLE", "authority", None),
+        ("CURL_CA_BUNDLE", "authority", None),
+    ],
+)
 def test_the_environments_bundle_is_used_where_the_client_has_none(
-    certificates: Certificates, monkeypatch: pytest.MonkeyPatch, variable: str
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch, variable: str, named: str, given: str | None
 ) -> None:
-    monkeypatch.setenv(variable, str(certificates.authority))
-    with tls_server(certificates) as fake, LangflowClient(fake.base_url) as client:
+    monkeypatch.setenv(variable, str(getattr(certificates, named)))
+    access = Access(ca_bundle=getattr(certificates, given) if given else None)
+    with tls_server(certificates) as fake, LangflowClient(fake.base_url, access) as client:
         assert client.health_check()["status"] == "ok"
 
 

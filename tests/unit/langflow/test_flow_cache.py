@@ -1,14 +1,13 @@
 """Callers that ask for a flow at the same time: one of them fetches it."""
 
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from types import SimpleNamespace
 
 import pytest
 
 from dagma.langflow import CallTimeout, Flow, FlowNotFound
-from dagma.langflow import flow as module
 from dagma.langflow.flow import FlowCache
 
 CALLERS = 8
@@ -34,13 +33,6 @@ class Server:
         return self._answer()
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    now = [1000.0]
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    return now
-
-
 def flow(name: str) -> Flow:
     return Flow(id="11111111-1111-4111-8111-111111111111", name=name, endpoint_name=None, raw={})
 
@@ -57,21 +49,13 @@ def test_callers_at_the_same_time_get_the_flow_that_one_of_them_fetched() -> Non
     assert server.asked == 1
 
 
-def test_a_flow_that_is_old_is_fetched_again(clock: list[float]) -> None:
-    cache = FlowCache(10)
-    assert cache.get_or_fetch("ask", lambda: flow("old")).name == "old"
-    clock[0] += 9
-    assert cache.get_or_fetch("ask", lambda: flow("new")).name == "old"
-    clock[0] += 1
-    assert cache.get_or_fetch("ask", lambda: flow("new")).name == "new"
-
-
-def test_another_flow_is_not_waited_for() -> None:
+@pytest.mark.parametrize(("asked", "seconds"), [("other", math.inf), ("ask", 0.01)], ids=["another flow", "impatient"])
+def test_another_flow_is_not_waited_for_and_the_same_no_longer_than_one_can(asked: str, seconds: float) -> None:
     cache, server = FlowCache(10), Server(lambda: flow("slow"))
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(cache.get_or_fetch, "ask", server.fetch)
         assert server.is_asked.wait(10)
-        assert cache.get_or_fetch("other", lambda: flow("new")).name == "new"
+        assert cache.get_or_fetch(asked, lambda: flow("new"), seconds).name == "new"
         server.may_answer.set()
         assert slow.result(10).name == "slow"
 
@@ -117,16 +101,6 @@ def test_a_caller_that_is_interrupted_or_impatient_leaves_the_fetching_to_anothe
         with pytest.raises(type(failure)):
             first.result(10)
         assert second.result(10).name == "new"
-
-
-def test_a_caller_waits_no_longer_than_it_can() -> None:
-    cache, server = FlowCache(10), Server(lambda: flow("slow"))
-    with ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(cache.get_or_fetch, "ask", server.fetch)
-        assert server.is_asked.wait(10)
-        assert cache.get_or_fetch("ask", lambda: flow("new"), 0.01).name == "new"
-        server.may_answer.set()
-        assert slow.result(10).name == "slow"
 
 
 def refuse() -> Flow:

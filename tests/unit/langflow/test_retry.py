@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from dagma.backoff import Backoff
-from dagma.langflow import CallTimeout, LangflowError, RateLimited, RetryPolicy, ServerError, Unreachable
+from dagma.langflow import CallTimeout, LangflowError, Outcome, RateLimited, RetryPolicy, ServerError, Unreachable
 from dagma.langflow.http import connection
 from dagma.langflow.http.watched_http import Deadline
 
@@ -63,18 +63,12 @@ def test_the_last_error_is_raised_when_the_attempts_are_used_up():
         call(script, RetryPolicy(attempts=3), idempotent=True)
 
 
-def test_a_refusal_does_not_undo_an_attempt_that_may_have_run():
-    script = Script(Unreachable("Broke off.", outcome="unknown"), *[RateLimited("Too many.")] * 3)
+@pytest.mark.parametrize("outcome", ["unknown", "not_run"])
+def test_a_refusal_does_not_undo_an_attempt_that_may_have_run(outcome: Outcome):
+    script = Script(Unreachable("Broke off.", outcome=outcome), *[RateLimited("Too many.")] * 3)
     with pytest.raises(RateLimited) as caught:
         call(script, RetryPolicy(attempts=3), idempotent=True)
-    assert caught.value.outcome == "unknown"
-
-
-def test_attempts_that_were_all_refused_did_not_run():
-    script = Script(Unreachable("Refused.", outcome="not_run"), *[RateLimited("Too many.")] * 3)
-    with pytest.raises(RateLimited) as caught:
-        call(script, RetryPolicy(attempts=3), idempotent=True)
-    assert caught.value.outcome == "not_run"
+    assert caught.value.outcome == outcome
 
 
 def test_retry_after_is_honoured_beyond_the_cap():

@@ -2,15 +2,12 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from ledger_suites.fixtures import make_ledger
+from ledger_suites.tools import Clock, MakeLedger, new_call
 
-pytest.register_assert_rewrite("ledger_suites")
-
-from ledger_suites.fixtures import make_ledger  # noqa: E402 (after the rewriting of its assertions)
-from ledger_suites.tools import Clock, MakeLedger, new_call  # noqa: E402
-
-from dagma.cli.main import main  # noqa: E402
-from dagma.ledger import Ledger, Usage  # noqa: E402
-from dagma.ledger.database import utc_now  # noqa: E402
+from dagma.cli.main import main
+from dagma.ledger import Ledger, Usage
+from dagma.ledger.database import utc_now
 
 __all__ = ["Dagma", "make_ledger"]
 

@@ -1,7 +1,6 @@
 """The example that the project comes with: reviews in, sentiments and a summary out."""
 
 import csv
-from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -44,12 +43,6 @@ def example(fake: FakeLangflow, flow: Any, monkeypatch: pytest.MonkeyPatch) -> d
     fake.add_flow("assistant", flow)
     monkeypatch.delenv("DAGMA_PROJECT_DIR", raising=False)
     return project_definitions.with_defaults(project_definitions.load_project())
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
 
 
 def run(example: dg.Definitions, instance: dg.DagsterInstance) -> dict[str, dict[str, Any]]:

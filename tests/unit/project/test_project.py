@@ -2,7 +2,6 @@
 
 import importlib
 import logging
-import subprocess
 import sys
 from pathlib import Path
 
@@ -20,12 +19,6 @@ def test_every_public_name_can_be_imported() -> None:
         assert getattr(dagma, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = dagma.nothing
-
-
-def test_the_package_itself_imports_no_dagster() -> None:
-    script = "import sys, dagma, dagma.cli.main; print('dagster' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
 
 
 def test_the_folder_is_the_checkouts_or_the_configured_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

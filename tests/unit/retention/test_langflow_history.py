@@ -109,20 +109,22 @@ def test_sessions_that_others_have_named_stay(history: RecordingHistory, session
     assert history.left() == history.left("traces") == [4000]
 
 
-def test_other_sessions_go_after_days_of_their_own(history: RecordingHistory) -> None:
-    for days in (10, 20, 100):
+@pytest.mark.parametrize(
+    ("ages", "limits", "gone", "left"),
+    [
+        ((10, 20, 100), {"days": 15, "chats_days": 90}, 3, [10, 10, 20]),
+        ((5, 20), {"days": 0, "chats_days": 10}, 1, [5, 5, 20]),
+    ],
+    ids=["later", "sooner"],
+)
+def test_other_sessions_go_after_days_of_their_own(
+    history: RecordingHistory, ages: tuple[int, ...], limits: dict[str, int], gone: int, left: list[int]
+) -> None:
+    for days in ages:
         history.add(days, "support")
         history.add(days)
-    assert prune(history, days=15, chats_days=90) == {"messages": 3, "traces": 3, "files": 0}
-    assert history.left() == history.left("traces") == [10, 10, 20]
-
-
-def test_other_sessions_can_go_sooner(history: RecordingHistory) -> None:
-    for days in (5, 20):
-        history.add(days, "support")
-        history.add(days)
-    assert prune(history, days=0, chats_days=10) == {"messages": 1, "traces": 1, "files": 0}
-    assert history.left() == [5, 5, 20]
+    assert prune(history, **limits) == {"messages": gone, "traces": gone, "files": 0}
+    assert history.left() == history.left("traces") == left
 
 
 def test_zero_days_ask_langflow_nothing(history: RecordingHistory) -> None:

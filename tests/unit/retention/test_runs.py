@@ -1,6 +1,5 @@
 """Which of Dagster's runs are pruned, and what is left of them."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -53,19 +52,6 @@ def show(number: int) -> None:
 @dg.job(executor_def=dg.in_process_executor)
 def plain_job() -> None:
     show(number())
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    """An instance in memory."""
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-@pytest.fixture
-def instance_on_disk(dagster_home: str) -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test(temp_dir=dagster_home) as instance:
-        yield instance
 
 
 def execute_plain(instance: dg.DagsterInstance, days: int) -> str:

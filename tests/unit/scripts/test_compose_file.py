@@ -13,8 +13,12 @@ UPSTREAM = {"python:3.13-slim-trixie", "postgres:17-trixie", "valkey/valkey:8.1"
 
 
 @every_service
-def test_a_service_is_hardened(name: str) -> None:
+def test_a_service_is_hardened_and_bounded(name: str) -> None:
     service = SERVICES[name]
+    assert "container_name" not in service
+    assert service["logging"]["driver"] == "json-file"
+    assert {"max-size", "max-file"} <= service["logging"]["options"].keys()
+    assert service["memswap_limit"] == service["mem_limit"], "it does not swap"
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -66,13 +70,6 @@ def test_a_proxy_of_docker_s_own_does_not_stand_between_services(name: str) -> N
 
 
 @every_service
-def test_a_service_rotates_its_logs(name: str) -> None:
-    logging = SERVICES[name]["logging"]
-    assert logging["driver"] == "json-file"
-    assert {"max-size", "max-file"} <= logging["options"].keys()
-
-
-@every_service
 def test_a_service_waits_for_what_it_needs_to_be_ready(name: str) -> None:
     for needed, condition in SERVICES[name].get("depends_on", {}).items():
         ready = "service_completed_successfully" if needed in ONE_SHOTS else "service_healthy"
@@ -88,31 +85,13 @@ def test_a_port_is_published_on_loopback_only_and_can_be_changed(name: str) -> N
         assert re.fullmatch(r"127\.0\.0\.1:\$\{[A-Z]+_PORT:-\d+\}:\d+", port)
 
 
-@every_service
-def test_a_service_has_no_fixed_name(name: str) -> None:
-    assert "container_name" not in SERVICES[name]
-
-
 @pytest.mark.parametrize("name", LASTING)
-def test_a_lasting_service_has_a_health_check_that_works(name: str) -> None:
+def test_a_lasting_service_is_restarted_checked_and_has_a_memory_limit_that_can_be_changed(name: str) -> None:
+    assert SERVICES[name]["restart"] == "unless-stopped"
+    assert re.fullmatch(r"\$\{[A-Z_]+_MEMORY:-\d+[mg]\}", SERVICES[name]["mem_limit"])
     test: list[str] = SERVICES[name]["healthcheck"]["test"]
     assert test[0] in ("CMD", "CMD-SHELL")
     assert not any("exit 0" in part or part == "true" for part in test)
-
-
-@pytest.mark.parametrize("name", LASTING)
-def test_a_lasting_service_has_a_memory_limit_that_can_be_changed(name: str) -> None:
-    assert re.fullmatch(r"\$\{[A-Z_]+_MEMORY:-\d+[mg]\}", SERVICES[name]["mem_limit"])
-
-
-@every_service
-def test_a_service_does_not_swap(name: str) -> None:
-    assert SERVICES[name]["memswap_limit"] == SERVICES[name]["mem_limit"]
-
-
-@pytest.mark.parametrize("name", LASTING)
-def test_a_lasting_service_is_restarted(name: str) -> None:
-    assert SERVICES[name]["restart"] == "unless-stopped"
 
 
 def test_only_the_two_uis_are_published() -> None:

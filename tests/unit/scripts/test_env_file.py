@@ -82,21 +82,22 @@ def test_a_secret_that_can_not_be_made_leaves_no_env(machine: Machine, program: 
     assert not (machine.folder / ".env").exists()
 
 
-def test_the_hosts_ca_bundle_is_entered(machine: Machine) -> None:
-    bundle = machine.write("corporate.pem", "-----BEGIN CERTIFICATE-----\n")
-    machine.run("make_env_file", SSL_CERT_FILE=str(bundle))
-    assert read(machine.folder / ".env")["DAGMA_CA_BUNDLE"] == str(bundle)
-
-
-def test_a_ca_bundle_that_is_named_wins(machine: Machine) -> None:
-    named, other = machine.write("named.pem", "x"), machine.write("other.pem", "x")
-    machine.run("make_env_file", DAGMA_CA_BUNDLE=str(named), SSL_CERT_FILE=str(other))
-    assert read(machine.folder / ".env")["DAGMA_CA_BUNDLE"] == str(named)
-
-
-def test_a_ca_bundle_that_is_missing_is_passed_over(machine: Machine) -> None:
-    machine.run("make_env_file", DAGMA_CA_BUNDLE="/nowhere/ca.pem")
-    assert read(machine.folder / ".env")["DAGMA_CA_BUNDLE"] != "/nowhere/ca.pem"
+@pytest.mark.parametrize(
+    ("variables", "entered"),
+    [
+        ({"SSL_CERT_FILE": "other.pem"}, "other.pem"),
+        ({"DAGMA_CA_BUNDLE": "named.pem", "SSL_CERT_FILE": "other.pem"}, "named.pem"),
+        ({"DAGMA_CA_BUNDLE": "missing.pem", "SSL_CERT_FILE": "other.pem"}, "other.pem"),
+    ],
+    ids=["the host's", "named", "missing"],
+)
+def test_the_ca_bundle_that_is_named_else_the_hosts_is_entered(
+    machine: Machine, variables: dict[str, str], entered: str
+) -> None:
+    for name in ("named.pem", "other.pem"):
+        machine.write(name, "-----BEGIN CERTIFICATE-----\n")
+    machine.run("make_env_file", **{name: str(machine.folder / file) for name, file in variables.items()})
+    assert read(machine.folder / ".env")["DAGMA_CA_BUNDLE"] == str(machine.folder / entered)
 
 
 def test_what_tells_two_stacks_apart_is_kept_from_the_first_command_line(machine: Machine) -> None:

@@ -56,10 +56,13 @@ def script(folder: Path) -> Path:
     return folder / "scripts"
 
 
-def test_the_folders_that_cd_looks_through_reach_no_script(folder: Path, script: Path) -> None:
-    (script / "up.sh").write_text('#!/bin/bash\necho "${CDPATH-none}"\n')
+@pytest.mark.parametrize(("name", "env"), [("CDPATH", {"CDPATH": ".:/tmp"}), ("WORKERS", {})])
+def test_the_folders_of_cd_and_what_is_not_typed_reach_no_script(
+    folder: Path, script: Path, name: str, env: dict[str, str]
+) -> None:
+    (script / "up.sh").write_text(f'#!/bin/bash\nprintf "%s" "${{{name}-not set}}"\n')
     (script / "up.sh").chmod(0o755)
-    assert make(folder, "up", CDPATH=".:/tmp") == "none\n"
+    assert make(folder, "up", **env) == "not set"
 
 
 @pytest.mark.parametrize("typed", [*TYPED, ""])
@@ -88,12 +91,6 @@ def test_a_recipe_stops_at_its_first_failure_also_with_make_3_81(folder: Path, s
     with pytest.raises(subprocess.CalledProcessError) as caught:
         make(folder, target, ".SHELLFLAGS=-c")  # which that make does not read
     assert caught.value.stdout == ""
-
-
-def test_a_variable_that_is_not_typed_is_not_set(folder: Path, script: Path) -> None:
-    (script / "up.sh").write_text('#!/bin/bash\nprintf "%s" "${WORKERS-not set}"\n')
-    (script / "up.sh").chmod(0o755)
-    assert make(folder, "up") == "not set"
 
 
 @pytest.mark.parametrize("name", ["Name with blanks", *TYPED])

@@ -1,7 +1,14 @@
 """scripts/stack.sh: what `make up` says where a service does not come up."""
 
+import pytest
 from unit.scripts.compose import ONE_SHOTS
 from unit.scripts.conftest import Machine
+
+
+@pytest.fixture(autouse=True)
+def folders(machine: Machine) -> None:
+    for name in ("logs", "project"):
+        (machine.folder / ".dev" / name).mkdir(parents=True)
 
 
 def test_a_one_shot_that_failed_for_good_is_not_waited_for_and_is_the_only_one_named(machine: Machine) -> None:
@@ -13,8 +20,6 @@ def test_a_one_shot_that_failed_for_good_is_not_waited_for_and_is_the_only_one_n
 "ps --quiet "*) ;;
 *" logs "*flows-push) echo "flows/assistant.json is no JSON" ;;"""
     )
-    for name in ("logs", "project"):
-        (machine.folder / ".dev" / name).mkdir(parents=True)
     stderr = machine.refusal("START_SECONDS=1000; COPY=1; start_stack")
     assert "error: flows-push failed" in stderr
     assert stderr.count("flows/assistant.json is no JSON") == 1
@@ -39,8 +44,6 @@ def test_services_that_are_late_are_all_named(machine: Machine) -> None:
 *" logs "*langflow) echo "loading components" ;;
 *" logs "*worker) echo "no broker" ;;"""
     )
-    for name in ("logs", "project"):
-        (machine.folder / ".dev" / name).mkdir(parents=True)
     stderr = machine.refusal("START_SECONDS=0; COPY=1; start_stack")
     assert "not every service came up" in stderr
     for said in ("langflow running Up 1 second (health: starting)", "loading components", "(unhealthy)", "no broker"):
@@ -49,8 +52,6 @@ def test_services_that_are_late_are_all_named(machine: Machine) -> None:
 
 
 def test_a_code_server_that_could_not_load_is_restarted_once_the_copy_is_current(machine: Machine) -> None:
-    for name in ("logs", "project"):
-        (machine.folder / ".dev" / name).mkdir(parents=True)
     machine.add_docker(
         """"compose up "*) [ -e restarted ] ;;
 "compose ps --quiet "*) ;;

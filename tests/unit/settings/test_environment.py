@@ -7,25 +7,23 @@ import pytest
 from dagma import environment
 
 
-def test_a_setting_is_read_from_the_file_that_its_variable_names(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("content", "variable", "value"),
+    [
+        ("sk-secret\n", None, "sk-secret"),
+        ("from the file", "from the variable", "from the variable"),
+        ("\n", None, "default"),
+    ],
+    ids=["file", "both", "empty file"],
+)
+def test_a_setting_is_its_variable_else_the_file_that_another_names_else_the_default(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str, variable: str | None, value: str
 ) -> None:
-    (tmp_path / "key").write_text("sk-secret\n")
+    (tmp_path / "key").write_text(content)
     monkeypatch.setenv("SOME_KEY_FILE", str(tmp_path / "key"))
-    assert environment.text("SOME_KEY") == "sk-secret"
-
-
-def test_the_variable_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "key").write_text("from the file")
-    monkeypatch.setenv("SOME_KEY_FILE", str(tmp_path / "key"))
-    monkeypatch.setenv("SOME_KEY", "from the variable")
-    assert environment.text("SOME_KEY") == "from the variable"
-
-
-def test_an_empty_file_counts_as_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "key").write_text("\n")
-    monkeypatch.setenv("SOME_KEY_FILE", str(tmp_path / "key"))
-    assert environment.text("SOME_KEY", default="default") == "default"
+    if variable:
+        monkeypatch.setenv("SOME_KEY", variable)
+    assert environment.text("SOME_KEY", default="default") == value
 
 
 def test_a_file_that_is_missing_is_told_by_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -13,10 +13,130 @@ from unit.scripts.compose import ROOT
 LOAD_PROJECTS = Path(__file__).parent / "load_projects.py"
 ASSET = "import dagster as dg\n\n\n@dg.asset\ndef mine() -> None: ...\n"
 TABLE = 'type: dagma.FlowTable\nattributes:\n  asset: mine\n  key: id\n  input: "{{ row.text }}"\n'
+FLOWS = "type: dagma.Flows\nattributes:\n  "
 BAD_SETTING = {"DAGMA_QUOTAS": "calls=many/day"}
 
+# Name of the case: text of `defs/a/defs.yaml`, and what has to be said, after the path of that file where it is told.
+DECLARATIONS = {
+    "yaml": ("typ: dagster.PythonScriptComponent\n", ":1: type: Field required\n"),
+    "yaml syntax": ("type: [dagster\n", ":2: while parsing a flow s"),
+    "yaml with a wrong indent": (
+        f"{TABLE} rows: r\n",
+        ":6: while parsing a block mapping, expected <block end>, but found ",
+    ),
+    "yaml with a text that has no end": (
+        f'{TABLE}  rows: "r\n  pool: p\n',
+        ":6: while scanning a quoted scalar, found unexpected end of stream\n",
+    ),
+    "yaml with a key without a colon": (
+        f"{TABLE}  rows\n  pool: p\n",
+        ":6: while scanning a simple key, could not find expected ':'\n",
+    ),
+    "a template without quotes": (
+        f"{TABLE}  rows: r\n  session: {{{{ row.text }}}}\n",
+        ":7: A key is no text. Put text with {{ }} into quotes.\n",
+    ),
+    "a table without attributes": (
+        "# mine\ntype: dagma.FlowTable\nattributes:\n",
+        ":2: The attributes are missing. Write at least asset, rows, key and input.\n",
+    ),
+    "yaml without a component": ("# later\n", " is empty. Write a "),
+    "yaml with a misspelled component": (
+        "# mine\ntype: dagma.FlowTabel  # of reviews\n",
+        ":2: There is no component dagma.FlowTabel. There are dagma.Flows and dagma.FlowTable.",
+    ),
+    "yaml with an unknown attribute": (
+        "type: dagma.FlowTable\nattributes:\n  colour: red\n",
+        ":3: colour: Extra inputs are not permitted\n",
+    ),
+    "the second table of a file": (
+        f"{TABLE}  rows: r\n---\n{TABLE}  rows: r\n  concurrency: 0\n",
+        ":14: mine: concurrency can't be used: Input should be greater than or equal to 1.\n",
+    ),
+    "a kind of rows": (f"{TABLE}  rows: {{cvs: a.csv}}\n", ":6: mine: rows.cvs: rows have no such attribute.\n"),
+    "a kind of partitions": (
+        f"{TABLE}  rows: r\n  partition_column: day\n  partitions_def: {{type: dayly, start_date: 2026-01-31}}\n",
+        ":8: partitions_def: Input tag 'dayly' found using 'type' does not match any of the ",
+    ),
+    "an option of partitions": (
+        f"{TABLE}  rows: r\n  partition_column: day\n  partitions_def: {{type: daily, start: 2026-01-31}}\n",
+        ":8: partitions_def.daily.start_date: Field required\n",
+    ),
+    "keys of partitions": (
+        f"{TABLE}  rows: r\n  partition_column: c\n  partitions_def: {{type: static, partition_keys: [de, de]}}\n",
+        ":8: partitions_def: Partition keys must be unique.",
+    ),
+    "a text for the keys of partitions": (
+        f"{TABLE}  rows: r\n  partition_column: c\n  partitions_def: {{type: static, partition_keys: de}}\n",
+        "partitions_def.static.partition_keys: Input should be a valid array",
+    ),
+    "a text for a list of flows": (
+        f"{FLOWS}flows:\n    label:\n      deps: reviews\n",
+        ":5: flows.label.deps: deps is a text. Write a list, [reviews], or an object, ",
+    ),
+    "a text for an object of flows": (
+        f"{FLOWS}from_files: true\n  select: label\n",
+        ":4: select is a text. Write a list, [label], or an object, {name: ...}.\n",
+    ),
+    "a password": (
+        f"{TABLE}  rows: {{sql: select 1, url: 'postgresql://me:secret@db/shop'}}\n",
+        ":6: mine: rows.url: The url names a variable, so that no password is in this file.",
+    ),
+    "a password as a variable's name": (
+        f"{TABLE}  rows: {{sql: select 1, url: {{env: 'postgresql://me:secret@db/shop'}}}}\n",
+        ":6: mine: rows.url: The url names a variable, so that no password is in this file.",
+    ),
+    "a password in an attribute that there is not": (
+        f"{TABLE}  rows: r\n  url: postgresql://me:secret@db/shop\n",
+        ":7: url: Extra inputs are not permitted\n",
+    ),
+    "partitions without their column": (
+        f"{TABLE}  rows: r\n  partitions_def: {{type: static, partition_keys: [de]}}\n",
+        ":7: mine: Partitions need both: partitions_def, and the partition_column",
+    ),
+    "a word of flows": (
+        f"{FLOWS}flows: {{label: {{mode: jbo}}}}\n",
+        ":3: flows: mode is 'jbo'. Set it to one of: auto, direct, job.\n",
+    ),
+    "a template of flows": (
+        f"{FLOWS}flows: {{label: {{input: '{{{{ row.text }}}}'}}}}\n",
+        ": flows.label: The input of the flow asset 'label' uses row, which there is not.",
+    ),
+    "a name of the config of flows": (
+        f"{FLOWS}flows: {{label: {{config: {{size: 1}}, session: '{{{{ config.siez }}}}'}}}}\n",
+        "the flow asset 'label' uses config.siez, which its config does not have. It has: size.\n",
+    ),
+    "a cron expression of flows": (
+        f"{FLOWS}flows: {{label: {{schedule: daily}}}}\n",
+        ": flows.label: Found invalid cron schedule 'daily'",
+    ),
+    "a key of flows that Dagster has for itself": (
+        f"{FLOWS}flows: {{config: {{}}}}\n",
+        ': flows.config: "config" is not a valid name in Dagster.',
+    ),
+    "a key of a table that Dagster has for itself": (
+        f"{TABLE.replace('mine', 'config')}  rows: r\n",
+        ': config: "config" is not a valid name in Dagster.',
+    ),
+    "a condition of flows": (
+        f"{FLOWS}flows: {{label: {{automation_condition: eager}}}}\n",
+        "automation_condition is 'eager'. Write a template that makes it, such as '{{ dg.AutomationCondition.",
+    ),
+    "retries of flows": (
+        f"{FLOWS}defaults: {{max_retries: many}}\n",
+        ":3: defaults: max_retries is 'many'. Write a whole number from 0.\n",
+    ),
+    "a number in the partitions of flows": (
+        f"{FLOWS}defaults: {{partitions_def: {{type: static, partition_keys: [de, no]}}}}\n",
+        ":3: defaults.partitions_def.static.partition_keys.1: Input should be a valid string\n",
+    ),
+}
 # Name of the case: file of the project, its text, further settings, and what has to be said.
 MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
+    **{
+        name: ("defs/a/defs.yaml", text, {}, f"project/defs/a/defs.yaml{told}" if told[0] in " :" else told)
+        for name, (text, told) in DECLARATIONS.items()
+    },
     "syntax": ("defs/x.py", "import dagster\n\ndef x(:\n", {}, "project/defs/x.py:3: SyntaxError: invalid syntax\n"),
     "name": ("defs/x.py", "\nx = y\n", {}, "project/defs/x.py:2: NameError: name 'y' is not defined\n"),
     "package": (
@@ -39,50 +159,6 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         {},
         "resource with key 'gone' required by op 'needy' was not provided.",
     ),
-    "yaml": (
-        "defs/a/defs.yaml",
-        "typ: dagster.PythonScriptComponent\n",
-        {},
-        "project/defs/a/defs.yaml:1: type: Field required\n",
-    ),
-    "yaml syntax": ("defs/a/defs.yaml", "type: [dagster\n", {}, "project/defs/a/defs.yaml:2: while parsing a flow s"),
-    "yaml with a wrong indent": (
-        "defs/a/defs.yaml",
-        f"{TABLE} rows: r\n",
-        {},
-        "project/defs/a/defs.yaml:6: while parsing a block mapping, expected <block end>, but found ",
-    ),
-    "yaml with a text that has no end": (
-        "defs/a/defs.yaml",
-        f'{TABLE}  rows: "r\n  pool: p\n',
-        {},
-        "project/defs/a/defs.yaml:6: while scanning a quoted scalar, found unexpected end of stream\n",
-    ),
-    "yaml with a key without a colon": (
-        "defs/a/defs.yaml",
-        f"{TABLE}  rows\n  pool: p\n",
-        {},
-        "project/defs/a/defs.yaml:6: while scanning a simple key, could not find expected ':'\n",
-    ),
-    "a template without quotes": (
-        "defs/a/defs.yaml",
-        f"{TABLE}  rows: r\n  session: {{{{ row.text }}}}\n",
-        {},
-        "project/defs/a/defs.yaml:7: A key is no text. Put text with {{ }} into quotes.\n",
-    ),
-    "a table without attributes": (
-        "defs/a/defs.yaml",
-        "# mine\ntype: dagma.FlowTable\nattributes:\n",
-        {},
-        "project/defs/a/defs.yaml:2: The attributes are missing. Write at least asset, rows, key and input.\n",
-    ),
-    "yaml without a component": ("defs/a/defs.yaml", "# later\n", {}, "project/defs/a/defs.yaml is empty. Write a "),
-    "yaml with a misspelled component": (
-        "defs/a/defs.yaml",
-        "# mine\ntype: dagma.FlowTabel  # of reviews\n",
-        {},
-        "project/defs/a/defs.yaml:2: There is no component dagma.FlowTabel. There are dagma.Flows and dagma.FlowTable.",
-    ),
     "a component in a file of another name": (
         "defs/a/flows.yaml",
         "type: dagma.Flows\n",
@@ -94,138 +170,6 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         "type: dagma.Flows\n",
         {},
         "project/defs/mine.py is not loaded, since project/defs/defs.yaml stands beside it. Give the latter its own f",
-    ),
-    "yaml with an unknown attribute": (
-        "defs/a/defs.yaml",
-        "type: dagma.FlowTable\nattributes:\n  colour: red\n",
-        {},
-        "project/defs/a/defs.yaml:3: colour: Extra inputs are not permitted\n",
-    ),
-    "the second table of a file": (
-        "defs/a/defs.yaml",
-        f"{TABLE}  rows: r\n---\n{TABLE}  rows: r\n  concurrency: 0\n",
-        {},
-        "project/defs/a/defs.yaml:14: mine: concurrency can't be used: Input should be greater than or equal to 1.\n",
-    ),
-    "a kind of rows": (
-        "defs/a/defs.yaml",
-        f"{TABLE}  rows: {{cvs: a.csv}}\n",
-        {},
-        "project/defs/a/defs.yaml:6: mine: rows.cvs: rows have no such attribute.\n",
-    ),
-    "a kind of partitions": (
-        "defs/a/defs.yaml",
-        f"{TABLE}  rows: r\n  partition_column: day\n  partitions_def: {{type: dayly, start_date: 2026-01-31}}\n",
-        {},
-        "project/defs/a/defs.yaml:8: partitions_def: Input tag 'dayly' found using 'type' does not match any of the ",
-    ),
-    "an option of partitions": (
-        "defs/a/defs.yaml",
-        f"{TABLE}  rows: r\n  partition_column: day\n  partitions_def: {{type: daily, start: 2026-01-31}}\n",
-        {},
-        "project/defs/a/defs.yaml:8: partitions_def.daily.start_date: Field required\n",
-    ),
-    "keys of partitions": (
-        "defs/a/defs.yaml",
-        f"{TABLE}  rows: r\n  partition_column: c\n  partitions_def: {{type: static, partition_keys: [de, de]}}\n",
-        {},
-        "project/defs/a/defs.yaml:8: partitions_def: Partition keys must be unique.",
-    ),
-    "a text for the keys of partitions": (
-        "defs/a/defs.yaml",
-        f"{TABLE}  rows: r\n  partition_column: c\n  partitions_def: {{type: static, partition_keys: de}}\n",
-        {},
-        "partitions_def.static.partition_keys: Input should be a valid array",
-    ),
-    "a text for a list of flows": (
-        "defs/a/defs.yaml",
-        "type: dagma.Flows\nattributes:\n  flows:\n    label:\n      deps: reviews\n",
-        {},
-        "project/defs/a/defs.yaml:5: flows.label.deps: deps is a text. Write a list, [reviews], or an object, ",
-    ),
-    "a text for an object of flows": (
-        "defs/a/defs.yaml",
-        "type: dagma.Flows\nattributes:\n  from_files: true\n  select: label\n",
-        {},
-        "project/defs/a/defs.yaml:4: select is a text. Write a list, [label], or an object, {name: ...}.\n",
-    ),
-    "a password": (
-        "defs/a/defs.yaml",
-        f"{TABLE}  rows: {{sql: select 1, url: 'postgresql://me:secret@db/shop'}}\n",
-        {},
-        "project/defs/a/defs.yaml:6: mine: rows.url: The url names a variable, so that no password is in this file.",
-    ),
-    "a password as a variable's name": (
-        "defs/a/defs.yaml",
-        f"{TABLE}  rows: {{sql: select 1, url: {{env: 'postgresql://me:secret@db/shop'}}}}\n",
-        {},
-        "project/defs/a/defs.yaml:6: mine: rows.url: The url names a variable, so that no password is in this file.",
-    ),
-    "a password in an attribute that there is not": (
-        "defs/a/defs.yaml",
-        f"{TABLE}  rows: r\n  url: postgresql://me:secret@db/shop\n",
-        {},
-        "project/defs/a/defs.yaml:7: url: Extra inputs are not permitted\n",
-    ),
-    "partitions without their column": (
-        "defs/a/defs.yaml",
-        f"{TABLE}  rows: r\n  partitions_def: {{type: static, partition_keys: [de]}}\n",
-        {},
-        "project/defs/a/defs.yaml:7: mine: Partitions need both: partitions_def, and the partition_column",
-    ),
-    "a word of flows": (
-        "defs/a/defs.yaml",
-        "type: dagma.Flows\nattributes:\n  flows: {label: {mode: jbo}}\n",
-        {},
-        "project/defs/a/defs.yaml:3: flows: mode is 'jbo'. Set it to one of: auto, direct, job.\n",
-    ),
-    "a template of flows": (
-        "defs/a/defs.yaml",
-        "type: dagma.Flows\nattributes:\n  flows: {label: {input: '{{ row.text }}'}}\n",
-        {},
-        "project/defs/a/defs.yaml: flows.label: The input of the flow asset 'label' uses row, which there is not.",
-    ),
-    "a name of the config of flows": (
-        "defs/a/defs.yaml",
-        "type: dagma.Flows\nattributes:\n  flows: {label: {config: {size: 1}, session: '{{ config.siez }}'}}\n",
-        {},
-        "the flow asset 'label' uses config.siez, which its config does not have. It has: size.\n",
-    ),
-    "a cron expression of flows": (
-        "defs/a/defs.yaml",
-        "type: dagma.Flows\nattributes:\n  flows: {label: {schedule: daily}}\n",
-        {},
-        "project/defs/a/defs.yaml: flows.label: Found invalid cron schedule 'daily'",
-    ),
-    "a key of flows that Dagster has for itself": (
-        "defs/a/defs.yaml",
-        "type: dagma.Flows\nattributes:\n  flows: {config: {}}\n",
-        {},
-        'project/defs/a/defs.yaml: flows.config: "config" is not a valid name in Dagster.',
-    ),
-    "a key of a table that Dagster has for itself": (
-        "defs/a/defs.yaml",
-        f"{TABLE.replace('mine', 'config')}  rows: r\n",
-        {},
-        'project/defs/a/defs.yaml: config: "config" is not a valid name in Dagster.',
-    ),
-    "a condition of flows": (
-        "defs/a/defs.yaml",
-        "type: dagma.Flows\nattributes:\n  flows: {label: {automation_condition: eager}}\n",
-        {},
-        "automation_condition is 'eager'. Write a template that makes it, such as '{{ dg.AutomationCondition.",
-    ),
-    "retries of flows": (
-        "defs/a/defs.yaml",
-        "type: dagma.Flows\nattributes:\n  defaults: {max_retries: many}\n",
-        {},
-        "project/defs/a/defs.yaml:3: defaults: max_retries is 'many'. Write a whole number from 0.\n",
-    ),
-    "a number in the partitions of flows": (
-        "defs/a/defs.yaml",
-        "type: dagma.Flows\nattributes:\n  defaults: {partitions_def: {type: static, partition_keys: [de, no]}}\n",
-        {},
-        "project/defs/a/defs.yaml:3: defaults.partitions_def.static.partition_keys.1: Input should be a valid string\n",
     ),
     "backend": (
         "mine.py",
