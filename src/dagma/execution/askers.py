@@ -88,7 +88,10 @@ class Askers:
             return None
         given = _only(headers, SECRET_HEADER)
         if not hmac.compare_digest(given.encode(), self._secret.encode()):
-            raise NotProvenError("This did not come through the gateway: its secret is missing or wrong.")
+            raise NotProvenError(
+                "This did not come through the gateway: its secret is missing or wrong. Use the gateway's address. If "
+                "you do, the gateway and the webserver have two values of DAGMA_GATEWAY_SECRET: `make up`."
+            )
         principal, word = _only(headers, PRINCIPAL_HEADER).strip(), _only(headers, ROLE_HEADER)
         role = Role.of(word)
         if not principal.isprintable() or not 0 < len(principal) <= MOST_PRINCIPAL_CHARACTERS:
