@@ -53,7 +53,7 @@ class Asker:
             )
         if self.role >= needed:
             return None
-        return f"{what} takes the role {needed}; {self.principal} has the role {self.role}. See docs/roles.md."
+        return f"{what} needs the role {needed}; {self.principal} has the role {self.role}. See docs/roles.md."
 
 
 def asker_of(scope: Scope) -> Asker | None:

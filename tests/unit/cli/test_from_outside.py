@@ -98,10 +98,10 @@ def test_a_token_that_is_not_taken_is_told(
 def test_a_role_that_does_not_suffice_is_told(gateway: FakeDagster, capsys: pytest.CaptureFixture[str]) -> None:
     gateway.status = 403
     gateway.body = (
-        b'{"data": null, "errors": [{"message": "launchRun takes the role editor; anna has the role viewer."}]}'
+        b'{"data": null, "errors": [{"message": "launchRun needs the role editor; anna has the role viewer."}]}'
     )
     assert main(["ask", "Why?"]) == 1
-    assert "launchRun takes the role editor; anna has the role viewer." in capsys.readouterr().err
+    assert "launchRun needs the role editor; anna has the role viewer." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_each_role_gets_through_to_its_mutations_and_is_refused_the_others(dagst
             refused[name] = answer["errors"][0]["message"]
     assert refused.keys() == {name for name, needed in MUTATIONS.items() if needed > Role[role.upper()]}
     for name, message in refused.items():
-        assert message == f"{name} takes the role {MUTATIONS[name]}; {ANNA} has the role {role}. See docs/roles.md."
+        assert message == f"{name} needs the role {MUTATIONS[name]}; {ANNA} has the role {role}. See docs/roles.md."
 
 
 def statuses(dagster: Gateway, sent: dict[str, Any]) -> dict[tuple[str, str], int]:
@@ -187,7 +187,7 @@ def test_a_mutation_is_refused_in_every_disguise(dagster: Gateway, disguise: str
     operation = {"operationName": "Two"} if "Two" in sent else {}
     status, answer = dagster.ask("editor", sent, **operation)
     assert (status, answer["data"]) == (403, None)
-    assert "wipeAssets takes the role admin" in answer["errors"][0]["message"]
+    assert "wipeAssets needs the role admin" in answer["errors"][0]["message"]
     # It is a document that Dagster executes.
     status, answer = dagster.ask("admin", sent, **operation)
     assert (status, "AssetWipeSuccess" in json.dumps(answer)) == (200, True)
