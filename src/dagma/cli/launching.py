@@ -32,7 +32,11 @@ class UnfinishedError(Exception):
 def add_wait_option(parser: argparse.ArgumentParser) -> None:
     """Add `--wait`."""
     parser.add_argument(
-        "--wait", type=float, default=600.0, metavar="SECONDS", help="stop waiting after this long; the run goes on"
+        "--wait",
+        type=float,
+        default=600.0,
+        metavar="SECONDS",
+        help="stop waiting after this long; the run continues; default: %(default)g",
     )
 
 
