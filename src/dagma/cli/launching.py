@@ -111,4 +111,4 @@ def _why_it_waits(webserver: Webserver, status: str) -> str:
 
 
 def _where(webserver: Webserver, run_id: str | None) -> str:
-    return f"The run goes on: {webserver.run_url(run_id)}" if run_id else f"See if it runs: {webserver.runs_url}"
+    return f"The run continues: {webserver.run_url(run_id)}" if run_id else f"See if it runs: {webserver.runs_url}"

@@ -96,12 +96,12 @@ class Askers:
         role = Role.of(word)
         if not principal.isprintable() or not 0 < len(principal) <= MOST_PRINCIPAL_CHARACTERS:
             raise NotProvenError(
-                f"The gateway has to say who asks, in {MOST_PRINCIPAL_CHARACTERS} characters at most. It says "
+                f"The gateway must say who asks, in {MOST_PRINCIPAL_CHARACTERS} characters at most. It says "
                 f"{principal[:MOST_PRINCIPAL_CHARACTERS]!r}."
             )
         if role is None:
             raise NotProvenError(
-                f"The gateway gives {principal} no role, but {word[:50]!r}: it is one of {', '.join(map(str, Role))}."
+                f"The gateway gives {principal} the role {word[:50]!r}. It must be one of {', '.join(map(str, Role))}."
             )
         return Asker(principal, role)
 

@@ -140,13 +140,13 @@ def run_resolve(arguments: argparse.Namespace) -> int:
     ledger = LedgerSettings.from_environment().open()
     call = _the_call(find_calls(ledger.database, arguments.name), arguments.name)
     if arguments.give_up and call["rejected_at"] is not None:
-        raise LedgerError(f"Call {call['id']} was decided to be sent again before, and that can't be taken back.")
+        raise LedgerError(f"Call {call['id']} was already marked to be sent again, which can't be undone.")
     by = f"decided by {environment.user_name()}@{socket.gethostname()} with `dagma ledger resolve`"
     decide = ledger.resend if arguments.resend else ledger.give_up
     decide(begun_from_row("unknown", call), by)
     (recorded,) = find_calls(ledger.database, call["id"])
     if recorded["state"] != "unknown":
-        raise LedgerError(f"Call {call['id']} is {recorded['state']} by now: nothing is left to decide.")
+        raise LedgerError(f"Call {call['id']} is {recorded['state']} now: nothing is left to decide.")
     print(
         f"Call {call['id']} is {'sent again by the next retry of its run' if arguments.resend else 'not sent again'}."
     )
@@ -176,7 +176,7 @@ def parse_time(text: str) -> datetime:
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no time: write 2026-01-31, 2026-01-31T12:00, or an age such as 90m, 24h, 7d"
+            f"{text!r} is not a time: write 2026-01-31, 2026-01-31T12:00, or an age such as 90m, 24h, 7d"
         ) from None
 
 

@@ -78,4 +78,4 @@ def test_a_run_that_ends_as_the_wait_does_has_ended(dagster: FakeDagster) -> Non
 def test_a_run_that_goes_on_is_left_after_the_wait(dagster: FakeDagster, capsys: pytest.CaptureFixture[str]) -> None:
     dagster.statuses = ["STARTED"]
     assert main(["run", "reviews_job", "--wait", "0.1"]) == 1
-    assert f"The run goes on: http://dagster.example/runs/{RUN_ID}" in capsys.readouterr().err
+    assert f"The run continues: http://dagster.example/runs/{RUN_ID}" in capsys.readouterr().err
