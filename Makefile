@@ -22,13 +22,13 @@ $(foreach name,$(.VARIABLES),\
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: ## Bring the stack up: make up [WORKERS=3] [YES=1]
+up: ## Start the stack, or apply what changed: make up [WORKERS=3] [YES=1]
 	@scripts/up.sh
 
 secrets: ## Write .secrets from .env, as `make up` does
 	@$(strict); . scripts/lib.sh; . scripts/env-file.sh; . scripts/secrets.sh; write_secrets
 
-gateway-user: ## Let somebody log in at the gateway, which GATEWAY=1 in .env turns on: make gateway-user NAME=anna
+gateway-user: ## Add a user of the gateway, or change their password: make gateway-user NAME=anna
 	@scripts/gateway-user.sh
 
 down: ## Stop and remove the containers; data stays
@@ -48,37 +48,37 @@ ask: ## Ask a flow through Dagster: make ask Q="..." [FLOW=NAME]
 example: ## Label a table of reviews with a flow, and print how many are right
 	@scripts/example.sh
 
-flows-push: ## Bring flows/*.json to Langflow: make flows-push [FORCE=1]
+flows-push: ## Push flows/*.json to Langflow: make flows-push [FORCE=1]
 	@$(compose) run --rm --no-deps flows-push dagma flows push --dir /flows $${FORCE:+--force}
 
-flows-pull: ## Bring flows edited in the canvas into flows/: make flows-pull [f="NAME"]
+flows-pull: ## Write Langflow's flows to flows/: make flows-pull [f="NAME"]
 	@$(compose) run --rm --no-deps --user "$$(ls -nd flows | awk '{print $$3 ":" $$4}')" --volume "$$PWD/flows:/pulled" flows-push dagma flows pull --dir /pulled -- $${f:+"$$f"}
 
 # What `make dev` starts by itself, each with packages of its own.
 dev_servers := $(if $(LANGFLOW_BASE_URL),,langflow $(if $(LLM_BASE_URL),,llm))
 
-dev: .venv/ready $(dev_servers:%=.dev/venvs/%/ready) ## The same without containers: Langflow, LLM and Dagster as local processes
+dev: .venv/ready $(dev_servers:%=.dev/venvs/%/ready) ## Run Langflow, the LLM and Dagster without containers, as local processes
 	@$(venv)/python -m dagma.dev
 
-test: .venv/ready ## Run every test, on containers of its own
+test: .venv/ready ## Run every test but chaos, on its own containers: make test [TESTS="tests/stack -k schedule"]
 	@scripts/test.sh
 
 test-unit: .venv/ready ## Run the tests that need no container
 	@$(venv)/python -m pytest tests/unit
 
-pictures: .venv/ready ## Take the README's pictures anew, of the stack that is up
+pictures: .venv/ready ## Retake the pictures of the docs from the running stack
 	@$(venv)/python -m pytest tests/browser --stack-env .env --pictures docs/pictures
 
-chaos: .venv/ready ## Kill services at random moments and count the damage: make chaos [N=20] [SEED=...] [OF=tables]
+chaos: .venv/ready ## Kill services at random moments, and count what is lost: make chaos [N=20] [SEED=...] [OF=tables]
 	@scripts/chaos.sh
 
-bench: .venv/ready ## Measure what a call, a launch and the gateway cost beside the plainest way: make bench [OF=overhead]
+bench: .venv/ready ## Measure calls, launches and the gateway against the plainest way: make bench [OF=overhead]
 	@scripts/bench.sh
 
-lint: .venv/ready ## Formatting, lint, types and shell scripts
+lint: .venv/ready ## Check formatting, lint, types and shell scripts
 	@scripts/lint.sh
 
-lock: .venv/ready ## Lock all packages anew: make lock [UPGRADE=1] [EXTRAS=langchain]
+lock: .venv/ready ## Update the locks of all packages: make lock [UPGRADE=1] [EXTRAS=langchain]
 	@scripts/lock.sh
 
 clean: ## Delete containers AND DATA (asks first)

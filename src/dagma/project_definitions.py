@@ -59,7 +59,7 @@ def _has_definitions(folder: Path) -> bool:
     is_defined = bool(components) or any(folder.rglob("*.py"))
     for file in sorted({*folder.rglob("*.y*ml")} - {*components}):
         if not is_defined or OWN_TYPE.search(file.read_text(encoding="utf-8", errors="replace")):
-            raise ProjectError(f"{file} is not loaded, since a component stands in 'defs.yaml'. Rename the file.")
+            raise ProjectError(f"{file} is not loaded: only defs.yaml holds components. Rename the file.")
     return is_defined
 
 
@@ -76,7 +76,7 @@ def _check_component(file: Path) -> None:
         if found["name"] not in COMPONENTS:
             place = f"{file}:{text.count(chr(10), 0, found.start()) + 1}"
             known = " and ".join(f"dagma.{name}" for name in COMPONENTS)
-            raise ProjectError(f"{place}: There is no component dagma.{found['name']}. There are {known}.")
+            raise ProjectError(f"{place}: There is no component dagma.{found['name']}, only {known}.")
         if "template_vars_module" not in text:
             _refuse_neighbours(file)
 
@@ -86,7 +86,7 @@ def _refuse_neighbours(file: Path) -> None:
     for other in sorted(file.parent.rglob("*")):
         is_loaded = other.name in ("defs.yaml", "defs.yml") or (other.suffix == ".py" and other.name != "__init__.py")
         if is_loaded and other != file:
-            raise ProjectError(f"{other} is not loaded, since {file} stands beside it. Give the latter its own folder.")
+            raise ProjectError(f"{other} is not loaded, because {file} is beside it. Give {file.name} its own folder.")
 
 
 def _refuse_bad_keys(file: Path, text: str) -> None:
@@ -114,9 +114,9 @@ def _refuse_bad_keys_of(file: Path, keys: Sequence[yaml.Node]) -> None:
     for key in keys:
         name, line = (key.tag, key.value), key.start_mark.line + 1
         if not isinstance(key, yaml.ScalarNode):
-            raise ProjectError(f"{file}:{line}: A key is no text. Put text with {{{{ }}}} into quotes.")
+            raise ProjectError(f"{file}:{line}: A key is not a text. Put text with {{{{ }}}} into quotes.")
         if name in lines and key.tag != MERGE:
-            raise ProjectError(f"{file}:{line}: {key.value!r} stands in line {lines[name]} already. Delete one.")
+            raise ProjectError(f"{file}:{line}: {key.value!r} is in line {lines[name]} already. Delete one.")
         lines[name] = line
 
 

@@ -48,7 +48,7 @@ def test_finds_that_no_worker_answers_and_ask_says_so_while_it_waits(stack: Stac
     assert "make logs s=worker" in lines["workers"]
     assert asked.count("The run has waited for") == 1
     assert "no worker answers. Look at them: `make ps`, `make logs s=worker`." in asked
-    assert "It has not ended after 20 s. The run goes on: " in asked
+    assert "It has not ended after 20 s. The run continues: " in asked
     stack.wait_health("worker", "healthy", seconds=120)
     wait_until("the doctor is content", lambda: doctor(stack, "--no-llm")[0] == 0, seconds=60)
 

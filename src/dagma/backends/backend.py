@@ -85,7 +85,10 @@ class Backend(FixedResource, CallBackend):
         """
         address = flow_id or (flow.flow_id if flow is not None else self.default_flow())
         if address is None:
-            raise BadRequest("The call names no flow, and there is no default flow.", fix="Give flow_id.")
+            raise BadRequest(
+                "The call names no flow, and there is no default flow.",
+                fix="Give flow_id, or set LANGFLOW_DEFAULT_FLOW_ID.",
+            )
         request = CallRequest(
             flow_id=address,
             input_value=input_value,

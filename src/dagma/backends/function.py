@@ -39,7 +39,7 @@ class CallableBackend(Backend):
         if isinstance(answered, Mapping):
             return dict(answered)
         raise MalformedResponse(
-            f"{self.target} gave a {type(answered).__name__}.",
+            f"{self.target} returned a {type(answered).__name__}.",
             fix="Return the text, or {'text': ...}, from a function that is not async.",
             outcome="failed",
         )

@@ -229,7 +229,7 @@ class AnswerTable:
         if found is not None and not set(OWN_COLUMNS) <= set(found.columns.keys()):
             raise TableError(
                 f"{self._database.name} has a table {self.name!r} that is no table of answers. Rename the asset, or "
-                "name another table or database."
+                "choose another table or database."
             )
         return found
 
@@ -267,7 +267,7 @@ class AnswerTable:
 def checked_table_name(name: str) -> str:
     """Return a name if a table can have it; else raise a `TableError`."""
     if not NAME.fullmatch(name) or name == _registry.name:
-        raise TableError(f"{name!r} is no name for a table. Use at most 63 letters, digits and underscores.")
+        raise TableError(f"{name!r} can't be the name of a table. Use at most 63 letters, digits and underscores.")
     return name
 
 

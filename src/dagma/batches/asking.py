@@ -199,8 +199,8 @@ class Asking:
         if self._most_cost is not None and asked.unpriced:
             self._stop(
                 BatchStopped(
-                    f"What a call cost can't be told, since {result.model or 'its model'} has no price, and so "
-                    "max_cost_usd can't be held. Set DAGMA_PRICES for the model, or leave max_cost_usd out."
+                    f"{result.model or 'The model of a call'} has no price, so max_cost_usd can't be enforced. Set "
+                    "DAGMA_PRICES for the model, or leave max_cost_usd out."
                 )
             )
 

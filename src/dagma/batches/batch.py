@@ -117,7 +117,7 @@ class Batch:
     def _flow_address(self) -> str:
         address = self.settings.flow or self.backend.default_flow()
         if address is None:
-            raise RowsError("The table names no flow, and there is no default flow. Give flow.")
+            raise RowsError("There is no default flow. Set the table's flow, or LANGFLOW_DEFAULT_FLOW_ID.")
         return address
 
     def _prepared(self, staging: Staging, flow: FlowReference) -> str:

@@ -146,7 +146,7 @@ class BatchSettings:
         outputs = list(self.output_kinds)
         for name in outputs if self.columns else ():
             if not OUTPUT_NAME.fullmatch(name):
-                raise RowsError(f"The output column {name!r} is no name. Use letters, digits and underscores.")
+                raise RowsError(f"{name!r} can't name an output column. Use letters, digits and underscores.")
         taken = dict.fromkeys(OWN_COLUMNS, "a column of every table")
         inputs = [(name, "key" if name == self.key else "keep") for name in self.keep]
         for name, what in [*inputs, *((name, "output") for name in outputs)]:

@@ -14,7 +14,7 @@ class TableError(Exception):
 class FlowChanged(LangflowError):  # noqa: N818 (as the errors that it stands beside)
     """The flow was edited while its rows were asked: what the table would say of them is not true any more."""
 
-    default_fix = "Materialize the table again: it asks the rows that the flow has not answered as it is now."
+    default_fix = "Materialize the table again: it asks the rows that the new version of the flow has not answered."
     default_retryable = True
     default_outcome = "not_run"
 

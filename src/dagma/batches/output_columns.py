@@ -138,7 +138,7 @@ class OutputColumn(BaseModel):
         if self.enum:
             taken = self._listed(taken)
         elif self.type == "string" and taken.strip() == PLACEHOLDER:
-            raise self._fault(value, "the placeholder of the form and no answer")
+            raise self._fault(value, "the placeholder of the form, not an answer")
         if self.minimum is not None and taken < self.minimum:
             raise self._fault(value, f"less than {self.minimum:g}")
         if self.maximum is not None and taken > self.maximum:

@@ -200,7 +200,7 @@ class ServerShare:
             share = self._limits.renew(wish)
         except LedgerError as error:
             # The calls of the batch will tell, and more patiently.
-            logger.warning("The batch goes on with the share of its server that it has: %s", error)
+            logger.warning("The batch continues with the share of its server that it has: %s", error)
             return
         pace.bound(share.slots)
         pace.schedule(share.starts)

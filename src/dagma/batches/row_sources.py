@@ -124,7 +124,7 @@ def _of_arrow(table: Any) -> Iterator[Row]:
 def _read_csv(path: str, encoding: str = "utf-8-sig", delimiter: str = ",") -> Iterator[Row]:
     """Read a CSV file with a header; all values are texts."""
     csv.field_size_limit(MOST_CELL_CHARACTERS)  # Python's own is 128 KB
-    fix = "Name a CSV file that is there, its encoding if it is not UTF-8, and its delimiter."
+    fix = "Check the path of the file, its delimiter, and its encoding: UTF-8 unless you name another."
     with _reading(path, fix), (project_folder() / path).open(encoding=encoding, newline="") as lines:
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         try:
@@ -143,7 +143,7 @@ def _read_csv(path: str, encoding: str = "utf-8-sig", delimiter: str = ",") -> I
 def _read_json_lines(path: str) -> Iterator[Row]:
     """Read a file with a JSON object in each line, in UTF-8; empty lines are left out."""
     with (
-        _reading(path, "Name a file that is there, in UTF-8."),
+        _reading(path, "Check the path, and that the file is in UTF-8."),
         (project_folder() / path).open(encoding="utf-8-sig") as lines,
     ):
         for number, line in enumerate(lines, start=1):
@@ -157,7 +157,7 @@ def _read_json_lines(path: str) -> Iterator[Row]:
 
 def _read_parquet(path: str) -> Iterator[Row]:
     """Read a Parquet file, a thousand rows at a time."""
-    with _reading(path, "Name a Parquet file that is there, and have pyarrow in project/requirements.txt."):
+    with _reading(path, "Check the path, and that pyarrow is in project/requirements.txt."):
         import pyarrow.parquet as pq
 
         with pq.ParquetFile(project_folder() / path) as file:

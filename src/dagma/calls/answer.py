@@ -69,7 +69,7 @@ def read_answer(read: Callable[[Mapping[str, Any]], Answer], response: dict[str,
     """Read a response by the backend's `read`, which may raise anything; a TypeError if it gives no answer."""
     answer: Any = read(response)
     if not isinstance(answer, Answer):
-        raise TypeError(f"read() gave a {type(answer).__name__} in place of an Answer")
+        raise TypeError(f"read() returned a {type(answer).__name__} instead of an Answer")
     return answer
 
 

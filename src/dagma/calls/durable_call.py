@@ -10,12 +10,12 @@ from dagma.calls.call_backend import CallContext, Jobs
 from dagma.calls.call_record import recording
 from dagma.langflow import CallTimeout, Conflict, JobCancelled, JobLost, JobNotFound, JobSuspended, LangflowError
 from dagma.ledger import Begun, LedgerError
+from dagma.ledger.errors import both_ways_on
 
 # How long a cancel may wait for the answer of a job that has ended.
 COLLECTING_SECONDS = 2.0
-NOT_FOUND_FIX = (
-    "Langflow's retention may have removed it, or LANGFLOW_API_KEY is another user's. It may have been paid for: "
-    "re-execute the run from scratch, or set DAGMA_LEDGER_ON_UNKNOWN to 'resend' and retry."
+WHY_NOT_FOUND = (
+    "Langflow's retention may have removed it, or LANGFLOW_API_KEY is another user's. It may have been paid for."
 )
 
 
@@ -118,7 +118,8 @@ class DurableCall:
                 recording().spent.extend(spent)
                 self._context.ledger.fail(self._begun, type(error).__name__, str(error), usages=spent)
         if isinstance(error, JobNotFound):
-            return JobNotFound(error.cause, fix=NOT_FOUND_FIX, status=error.status)
+            fix = f"{WHY_NOT_FOUND} {both_ways_on(self._begun.call_id)}"
+            return JobNotFound(error.cause, fix=fix, status=error.status)
         if isinstance(error, JobLost | JobCancelled) or error.outcome == "failed":
             return error
         if error.retryable:
@@ -139,11 +140,11 @@ class DurableCall:
         """Stop the job where a user has cancelled the run; else leave it to the retry of the run."""
         try:
             if not self._context.caller.is_cancelled():
-                self._context.log.warning("Interrupted: job %s goes on, and a retry finds it again.", self._job_id)
+                self._context.log.warning("Interrupted: job %s continues, and a retry finds it again.", self._job_id)
                 return
             self._end()
         except Exception as error:  # noqa: BLE001 (the interrupt must go on, whatever fails here)
-            self._context.log.error("Interrupted: job %s may go on: %s", self._job_id, error)
+            self._context.log.error("Interrupted: job %s may continue: %s", self._job_id, error)
 
     def _end(self) -> None:
         jobs = self._jobs.quick

@@ -49,7 +49,7 @@ class Template:
         """The variables that it uses."""
         if unknown := self.names - set(names):
             raise BadTemplateError(
-                f"{_capital(what)} uses {_listed(unknown)}, which there is not. There is {_listed(names)}."
+                f"{_capital(what)} uses {_listed(unknown)}, which does not exist. It can use {_listed(names)}."
             )
 
     def members(self, name: str) -> frozenset[str]:
@@ -180,7 +180,7 @@ def _whole(value: Any) -> Any:
     has_text = any({"__repr__", "__str__"} & vars(base).keys() for base in kind.__mro__[:-1])
     if isroutine(value) or not has_text or any(hasattr(kind, name) for name in _OF_TABLES):
         hint = "Write a value or a method of it, such as {{ x.name }}, {{ x.to_csv() }} or {{ x | list }}"
-        raise TemplateError(f"a {kind.__name__} has no whole text of its own. {hint}")
+        raise TemplateError(f"a {kind.__name__} can't be written as text. {hint}")
     return value
 
 

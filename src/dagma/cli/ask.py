@@ -19,11 +19,13 @@ USAGE = 2
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `ask`."""
     parser = subparsers.add_parser(
-        "ask", help="send a question to a flow through Dagster and print the answer", description=__doc__
+        "ask",
+        help="send a question to a flow through Dagster and print the answer",
+        description="Send a question to a flow through Dagster, wait for the run, and print the answer.",
     )
     parser.add_argument("question", nargs="?", help="the input; - reads standard input")
     parser.add_argument("--file", metavar="PATH", help="read the input from a file")
-    parser.add_argument("--flow", metavar="ID", help="id or endpoint name of the flow; default: the stack's own")
+    parser.add_argument("--flow", metavar="ID", help="id or endpoint name of the flow; default: the default flow")
     parser.add_argument("--session", metavar="ID", help="the conversation to continue")
     parser.add_argument(
         "--tweaks", metavar="JSON", help='fields of components for this call: {"component id": {"field": value}}'

@@ -41,7 +41,7 @@ def read_question(question: str | None, file: str | None) -> str:
     if not text.strip():
         raise InputError("The question is empty. Ask something.")
     if re.search("[\0\ud800-\udfff]", text):
-        raise InputError("The question is no UTF-8 text. Is it a binary file?")
+        raise InputError("The question is not UTF-8 text. Is it a binary file?")
     return text
 
 

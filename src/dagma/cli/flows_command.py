@@ -51,7 +51,11 @@ _OF_ANOTHER_USER = (
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `flows` and its commands."""
-    parser = subparsers.add_parser("flows", help="bring flows from files to Langflow and back", description=__doc__)
+    parser = subparsers.add_parser(
+        "flows",
+        help="bring flows from files to Langflow and back",
+        description="Bring flows from the files in `flows/` to Langflow and back.",
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def command(name: str, handler: Handler, summary: str) -> argparse.ArgumentParser:
@@ -60,12 +64,16 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         added.set_defaults(handler=handler)
         return added
 
-    pushing = command("push", push, "create or update the flows of the files on the server")
-    pushing.add_argument("--force", action="store_true", help="replace flows that were edited on the server, too")
+    pushing = command("push", push, "create or update flows on the server from the files")
+    pushing.add_argument("--force", action="store_true", help="also replace flows that were edited on the server")
     pushing.add_argument(
-        "--wait", type=float, default=180.0, metavar="SECONDS", help="how long Langflow may take to be ready"
+        "--wait",
+        type=float,
+        default=180.0,
+        metavar="SECONDS",
+        help="how long to wait until Langflow is ready; default: %(default)g",
     )
-    pulling = command("pull", pull, "write the flows of the server to files")
+    pulling = command("pull", pull, "write the server's flows to files")
     pulling.add_argument("names", nargs="*", metavar="NAME", help="id, endpoint name or name; default: all flows")
     command("validate", validate, "check the files, without a server")
 
@@ -104,7 +112,7 @@ def pull(options: argparse.Namespace) -> int:
 
 
 def validate(options: argparse.Namespace) -> int:
-    """Check that ids and names are sound and unique, that edges lead somewhere, and that no file holds a secret."""
+    """Check that ids and names are valid and unique, that edges lead somewhere, and that no file holds a secret."""
     files = read_flows(options.dir)
     if _report_problems(files):
         return 1

@@ -32,7 +32,11 @@ class UnfinishedError(Exception):
 def add_wait_option(parser: argparse.ArgumentParser) -> None:
     """Add `--wait`."""
     parser.add_argument(
-        "--wait", type=float, default=600.0, metavar="SECONDS", help="stop waiting after this long; the run goes on"
+        "--wait",
+        type=float,
+        default=600.0,
+        metavar="SECONDS",
+        help="stop waiting after this long; the run continues; default: %(default)g",
     )
 
 
@@ -107,4 +111,4 @@ def _why_it_waits(webserver: Webserver, status: str) -> str:
 
 
 def _where(webserver: Webserver, run_id: str | None) -> str:
-    return f"The run goes on: {webserver.run_url(run_id)}" if run_id else f"See if it runs: {webserver.runs_url}"
+    return f"The run continues: {webserver.run_url(run_id)}" if run_id else f"See if it runs: {webserver.runs_url}"

@@ -10,12 +10,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add `reload`."""
     parser = subparsers.add_parser(
         "reload",
-        help="load the definitions of a code location anew",
-        description="Load the definitions of code locations anew. Until they are loaded, the old ones serve.",
+        help="load the definitions of a code location again",
+        description="Load the definitions of code locations again. Until they are loaded, the old ones are used.",
     )
-    parser.add_argument(
-        "locations", nargs="*", default=["project"], metavar="LOCATION", help="which (default: project)"
-    )
+    parser.add_argument("locations", nargs="*", default=["project"], metavar="LOCATION", help="which; default: project")
     parser.set_defaults(handler=reload)
 
 

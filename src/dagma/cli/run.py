@@ -12,7 +12,9 @@ from dagma.ledger.formats import printable
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `run`, and `prune`, which runs the job that the schedule `prune_daily` runs every night."""
     parser = subparsers.add_parser(
-        "run", help="run a job of the project and print what its last asset shows", description=__doc__
+        "run",
+        help="run a job of the project and print what its last asset shows",
+        description="Run a job, wait for its end, and print what its last asset shows.",
     )
     parser.add_argument("job", metavar="JOB", help="the job")
     parser.add_argument(
@@ -21,7 +23,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     pruning = subparsers.add_parser(
         "prune",
         help="delete what is older than DAGMA_RETENTION_* says",
-        description="Run the job `prune` now, as its schedule does every night.",
+        description="Run the job `prune` now, as its schedule does every night, and wait for its end.",
     )
     pruning.set_defaults(job="prune", location="dagma")
     for each in (parser, pruning):

@@ -20,7 +20,11 @@ FORMATS = ("csv", "jsonl", "parquet")
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `table` and its commands."""
-    parser = subparsers.add_parser("table", help="show and export tables that flows have answered", description=__doc__)
+    parser = subparsers.add_parser(
+        "table",
+        help="show and export tables that flows have answered",
+        description="Show and export tables that flows have answered.",
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     showing = commands.add_parser("show", help="print the first rows of a table", description=show.__doc__)

@@ -8,7 +8,9 @@ import threading
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `validate`."""
     parser = subparsers.add_parser(
-        "validate", help="load every setting and every definition, and tell what is wrong", description=__doc__
+        "validate",
+        help="check that all settings and definitions load",
+        description="Load all settings and definitions of this environment, and print what is wrong.",
     )
     parser.set_defaults(handler=validate)
 

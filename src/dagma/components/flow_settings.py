@@ -39,7 +39,7 @@ class StaticPartitions(StaticPartitionsDefinitionModel):
 def _resolved_partitions(context: dg.ResolutionContext, declared: Any) -> dg.PartitionsDefinition[Any] | None:
     # Dagster's model also accepts a text, since it may be a template, and then fails on it.
     if isinstance(declared, str):
-        raise ValueError(f"{declared!r} is no object. Write it as in {PARTITIONS_EXAMPLE}.")
+        raise ValueError(f"{declared!r} is not an object. Write it as in {PARTITIONS_EXAMPLE}.")
     return resolve_partitions_def(context, declared)
 
 

@@ -145,7 +145,7 @@ class Flows(dg.Component, dg.Resolvable):
         if self._declared(second) not in (None, self._declared(first)):
             raise dg.DagsterInvalidDefinitionError(told)
         # Somebody has given a flow a name that is taken: that must not take the assets of the others away.
-        logger.warning("%s Until then it is no asset.", told)
+        logger.warning("%s Until then it is not an asset.", told)
 
     def _not_seen(self, known: list[FlowOutline]) -> list[FlowOutline]:
         """Make up the flows that are named here and not known: jobs and other assets may name their assets."""
@@ -175,7 +175,7 @@ class Flows(dg.Component, dg.Resolvable):
             if declared := self._declared(flow):
                 error.add_note(f"flows.{declared}")
                 raise
-            logger.warning("The flow %r (%s) is no asset: %s: %s", flow.name, flow.id, type(error).__name__, error)
+            logger.warning("The flow %r (%s) is not an asset: %s: %s", flow.name, flow.id, type(error).__name__, error)
 
     def _source(self) -> FolderFlows:
         if self.from_files:

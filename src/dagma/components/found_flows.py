@@ -36,7 +36,7 @@ def without_flows_of_taken_names(project: dg.Definitions) -> dg.Definitions:
         if clash := names & taken:
             left_out.add(mark)
             logger.warning(
-                "The flow %s is no asset, since the project has another %r. Give it another key, as in "
+                "The flow %s is not an asset, because the project has another %r. Give it another key, as in "
                 "flows: {ID OF THE FLOW: {key: another}}, or rename it.",
                 mark,
                 min(clash),

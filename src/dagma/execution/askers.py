@@ -53,7 +53,7 @@ class Asker:
             )
         if self.role >= needed:
             return None
-        return f"{what} takes the role {needed}; {self.principal} has the role {self.role}. See docs/roles.md."
+        return f"{what} needs the role {needed}; {self.principal} has the role {self.role}. See docs/roles.md."
 
 
 def asker_of(scope: Scope) -> Asker | None:
@@ -88,17 +88,20 @@ class Askers:
             return None
         given = _only(headers, SECRET_HEADER)
         if not hmac.compare_digest(given.encode(), self._secret.encode()):
-            raise NotProvenError("This did not come through the gateway: its secret is missing or wrong.")
+            raise NotProvenError(
+                "This did not come through the gateway: its secret is missing or wrong. Use the gateway's address. If "
+                "you do, the gateway and the webserver have two values of DAGMA_GATEWAY_SECRET: `make up`."
+            )
         principal, word = _only(headers, PRINCIPAL_HEADER).strip(), _only(headers, ROLE_HEADER)
         role = Role.of(word)
         if not principal.isprintable() or not 0 < len(principal) <= MOST_PRINCIPAL_CHARACTERS:
             raise NotProvenError(
-                f"The gateway has to say who asks, in {MOST_PRINCIPAL_CHARACTERS} characters at most. It says "
+                f"The gateway must say who asks, in {MOST_PRINCIPAL_CHARACTERS} characters at most. It says "
                 f"{principal[:MOST_PRINCIPAL_CHARACTERS]!r}."
             )
         if role is None:
             raise NotProvenError(
-                f"The gateway gives {principal} no role, but {word[:50]!r}: it is one of {', '.join(map(str, Role))}."
+                f"The gateway gives {principal} the role {word[:50]!r}. It must be one of {', '.join(map(str, Role))}."
             )
         return Asker(principal, role)
 

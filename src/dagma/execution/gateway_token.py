@@ -31,7 +31,7 @@ def token_for(url: str) -> str | None:
         return None
     if not token.isascii() or not token.isprintable() or " " in token:
         raise environment.SettingError(
-            "DAGMA_TOKEN is no token: it has blanks or other letters. Set it to the JWT alone."
+            "DAGMA_TOKEN is not a token: it has blanks or characters that no token has. Set it to the JWT alone."
         )
     if not _is_private(url):
         raise environment.SettingError(

@@ -59,7 +59,7 @@ def _route(entry: str) -> Route:
     host, _, port = entry.rpartition(":")
     if not HOST.fullmatch(host) or not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
         raise environment.SettingError(
-            f"DAGMA_OUTBOUND has {entry!r}. Give the whole name of each host in DNS, and no address, with a port and "
+            f"DAGMA_OUTBOUND has {entry!r}. Give the whole name of each host in DNS, not its address, with a port and "
             f"without scheme and path: {EXAMPLE}."
         )
     return Route(host, int(port))

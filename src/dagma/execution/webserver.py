@@ -212,7 +212,7 @@ class Webserver:
             )
         except ValueError as error:  # requests' own for what is no URL are ValueErrors, too
             raise WebserverError(
-                f"{self._setting} is {where!r}, which is no address. Set it to one such as {DEFAULT_URL}."
+                f"{self._setting} is {where!r}, which is not a URL. Set it to one such as {DEFAULT_URL}."
             ) from error
         except OSError as error:  # requests' own, and that a file of CAs is not there
             raise NoAnswerError(

@@ -26,7 +26,7 @@ class Presence(Enum):
     PRESENT = "a worker executes it"
     ABSENT = "its worker answers and does not have it"
     SILENT = "its worker does not answer"
-    DRAINING = "its worker is shutting down, and goes on with the runs it has"
+    DRAINING = "its worker is shutting down, and continues the runs that it has"
     LOST = "its worker has not answered for too long"
     UNREACHABLE = "the broker can't be reached"
 

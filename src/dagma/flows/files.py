@@ -66,7 +66,7 @@ def read_flow(path: Path) -> FlowDocument:
         flow: FlowDocument = json.loads(path.read_text(encoding="utf-8"))
         json.dumps(flow, allow_nan=False)  # Python reads NaN, and numbers that it takes for infinite
     except (ValueError, RecursionError) as error:
-        raise FlowFileError(f"{path} is no JSON ({error}): fix the file, or pull the flow again") from error
+        raise FlowFileError(f"{path} is not JSON ({error}): fix the file, or pull the flow again") from error
     if not isinstance(flow, dict):
         raise FlowFileError(f"{path} holds no flow: a flow is a JSON object with id, name and data")
     return flow

@@ -44,7 +44,7 @@ class FolderFlows:
         It asks no server, and never raises: a file that holds no flow is left out, with a warning.
         """
         if not self._folder.is_dir():
-            logger.warning("There is no folder of flows at %s: none of its flows is an asset.", self._folder)
+            logger.warning("There is no folder of flows at %s, so no flow is an asset.", self._folder)
         outlines = []
         for path in sorted(self._folder.glob("*.json")):
             try:
@@ -93,7 +93,7 @@ class ServerFlows(FolderFlows):
         if not self._folder.is_dir():
             logger.warning("Langflow has not been asked for its flows yet: none is known.")
             return []
-        logger.warning("Langflow has not been asked for its flows yet: those of %s stand in.", self._folder)
+        logger.warning("Langflow has not been asked for its flows yet: those of %s are used.", self._folder)
         # What they are on the server is not known.
         return [replace(outline, version=None) for outline in super().load()]
 

@@ -62,7 +62,7 @@ def _graph_problems(flow: FlowDocument) -> Iterator[str]:
     nodes = {str(node.get("id")) for node in data["nodes"]}
     for edge in data["edges"]:
         missing = [end for end in (str(edge.get("source")), str(edge.get("target"))) if end not in nodes]
-        yield from (f"an edge leads to {end!r}, which is no component of this flow" for end in missing)
+        yield from (f"an edge leads to {end!r}, which is not a component of this flow" for end in missing)
 
 
 def _secret_problems(flow: FlowDocument) -> Iterator[str]:

@@ -94,7 +94,7 @@ class CallTimeout(LangflowError):
 class TLSFailure(LangflowError):
     """The TLS handshake failed: a certificate is not trusted, expired or missing."""
 
-    default_fix = "Set the CA bundle that signed the server's certificate, or the client's own certificate and key."
+    default_fix = "Set a CA bundle that has the server's authority, or the client's own certificate and key."
     default_outcome = "not_run"
 
 
@@ -181,7 +181,7 @@ class JobLost(LangflowError):
 class JobCancelled(LangflowError):
     """The job was stopped, by this side or by someone in Langflow."""
 
-    default_fix = "Submit the call again if that was not meant."
+    default_fix = "Submit the call again if nobody meant to stop it."
     default_outcome = "failed"
 
 

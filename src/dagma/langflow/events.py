@@ -139,7 +139,7 @@ class EventReader:
         except (ValueError, RecursionError):
             body = None
         if not isinstance(body, dict):
-            raise MalformedResponse("The stream holds something that is no JSON object.", status=200)
+            raise MalformedResponse("The stream holds something that is not a JSON object.", status=200)
         raw = body.get("data")
         data: Mapping[str, Any] = raw if isinstance(raw, dict) else {}
         for event in self._events(str(body.get("event")), text_or_none(body.get("type")), data):

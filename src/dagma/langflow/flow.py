@@ -276,7 +276,7 @@ def _check_text(name: str, value: object) -> None:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise BadRequest(f"{name} holds half a surrogate pair, which is no Unicode text.") from None
+        raise BadRequest(f"{name} holds half a surrogate pair, which is not valid Unicode.") from None
     if "\0" in value:
         raise BadRequest(
             f"{name} holds a NUL character (U+0000), which PostgreSQL, and so Langflow, can't store.",

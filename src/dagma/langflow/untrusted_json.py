@@ -26,7 +26,7 @@ def json_value(reply: Reply, *, outcome: Outcome = "unknown") -> Any:
     try:
         return json.loads(reply.body.decode("utf-8"))
     except (ValueError, RecursionError):
-        found = "a body that is no JSON" if reply.body else "no body"
+        found = "a body that is not JSON" if reply.body else "no body"
         raise malformed(reply, found, outcome=outcome) from None
 
 
@@ -50,7 +50,7 @@ def json_objects(reply: Reply) -> list[dict[str, Any]]:
     """
     value = json_value(reply, outcome="not_run")
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-        raise malformed(reply, "JSON that is no list of objects", outcome="not_run")
+        raise malformed(reply, "JSON that is not a list of objects", outcome="not_run")
     return value
 
 

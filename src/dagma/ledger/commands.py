@@ -35,17 +35,21 @@ AGES = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=
 
 def add_parser(subparsers: Any) -> None:
     """Register `ledger` and its commands."""
-    parser = subparsers.add_parser("ledger", help="look at calls, usage and quotas", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser = subparsers.add_parser(
+        "ledger",
+        help="show calls, usage and quotas, and decide on lost calls",
+        description="Show calls, usage and quotas, decide on lost calls, and upgrade the tables.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     tail = commands.add_parser("tail", help="show the last calls")
-    tail.add_argument("-n", "--count", type=int, default=20, help="how many (default: %(default)s)")
+    tail.add_argument("-n", "--count", type=int, default=20, help="how many; default: %(default)s")
     _add_filter(tail)
     _add_format(tail, "table")
     tail.set_defaults(handler=run_tail)
 
     show = commands.add_parser("show", help="show everything about a call; of several, 1,000 at most, a line each")
-    show.add_argument("name", type=storable, help="the beginning of its id or key, or its run's or job's id")
+    show.add_argument("name", type=storable, help="the beginning of its id or key, or of its run's or job's id")
     _add_format(show, "table")
     show.set_defaults(handler=run_show)
 
@@ -55,24 +59,22 @@ def add_parser(subparsers: Any) -> None:
     export.set_defaults(handler=run_export)
 
     usage = commands.add_parser("usage", help="show quotas, and what was used")
-    usage.add_argument("--since", type=parse_time, help="sums alone, from then on (default: since this month began)")
-    usage.add_argument("--by", choices=GROUPS, help="sums alone, a row for each of these (default: flow)")
-    usage.add_argument("--flow", type=storable, help="sums alone, of this flow: its endpoint name, name or id")
+    usage.add_argument("--since", type=parse_time, help="show only sums, since then; default: since this month began")
+    usage.add_argument("--by", choices=GROUPS, help="show only sums, a row for each of these; default: flow")
+    usage.add_argument("--flow", type=storable, help="show only sums, of this flow: its endpoint name, name or id")
     _add_format(usage, "table")
     usage.set_defaults(handler=run_usage)
 
     resolve = commands.add_parser(
         "resolve", help="decide on a call whose outcome is unknown", description=run_resolve.__doc__
     )
-    resolve.add_argument(
-        "name", type=storable, help="the beginning of its id, as `tail` and the failure of its run show it"
-    )
+    resolve.add_argument("name", type=storable, help="the beginning of its id, which `tail` and its run's failure show")
     choice = resolve.add_mutually_exclusive_group(required=True)
     choice.add_argument(
-        "--resend", action="store_true", help="the next retry of its run sends it again; it may have been paid for"
+        "--resend", action="store_true", help="the next retry of its run sends it again, which may pay twice"
     )
     choice.add_argument(
-        "--give-up", action="store_true", help="each retry of its run fails at it, without a look for its answer"
+        "--give-up", action="store_true", help="each retry of its run fails, without looking for its answer"
     )
     resolve.set_defaults(handler=run_resolve)
 
@@ -134,18 +136,18 @@ def run_usage(arguments: argparse.Namespace) -> int:
 
 
 def run_resolve(arguments: argparse.Namespace) -> int:
-    """Say what becomes of a call that was sent and whose end nobody saw."""
+    """Decide on a call that was sent and whose end nobody saw."""
     ledger = LedgerSettings.from_environment().open()
     call = _the_call(find_calls(ledger.database, arguments.name), arguments.name)
     if arguments.give_up and call["rejected_at"] is not None:
-        raise LedgerError(f"Call {call['id']} was decided to be sent again before, and that can't be taken back.")
+        raise LedgerError(f"Call {call['id']} was already marked to be sent again, which can't be undone.")
     # Not as user@host, which would be redacted as an e-mail address.
     by = f"decided by {environment.user_name()} on {socket.gethostname()} with `dagma ledger resolve`"
     decide = ledger.resend if arguments.resend else ledger.give_up
     decide(begun_from_row("unknown", call), by)
     (recorded,) = find_calls(ledger.database, call["id"])
     if recorded["state"] != "unknown":
-        raise LedgerError(f"Call {call['id']} is {recorded['state']} by now: nothing is left to decide.")
+        raise LedgerError(f"Call {call['id']} is {recorded['state']} now: nothing is left to decide.")
     print(
         f"Call {call['id']} is {'sent again by the next retry of its run' if arguments.resend else 'not sent again'}."
     )
@@ -175,18 +177,22 @@ def parse_time(text: str) -> datetime:
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no time: write 2026-01-31, 2026-01-31T12:00, or an age such as 90m, 24h, 7d"
+            f"{text!r} is not a time: write 2026-01-31, 2026-01-31T12:00, or an age such as 90m, 24h, 7d"
         ) from None
 
 
 def _add_filter(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--flow", type=storable, help="only flows with this endpoint name, name or id, or else whose id begins so"
+        "--flow",
+        type=storable,
+        help="only flows with this endpoint name, name or id, or else whose id begins like this",
     )
     parser.add_argument("--state", choices=get_args(State), help="only calls in this state")
     parser.add_argument("--run", type=storable, help="only calls of this Dagster run (the beginning of its id will do)")
-    parser.add_argument("--since", type=parse_time, help="a time (UTC), or an age such as 24h or 7d")
-    parser.add_argument("--until", type=parse_time, help="the same; calls before it")
+    parser.add_argument(
+        "--since", type=parse_time, help="only calls since then: a time (UTC), or an age such as 24h or 7d"
+    )
+    parser.add_argument("--until", type=parse_time, help="only calls before then")
 
 
 def _add_format(parser: argparse.ArgumentParser, default: str) -> None:

@@ -53,7 +53,7 @@ class LedgerSettings:
         try:
             replay_hours = float(hours)
         except ValueError:
-            raise LedgerSettingsError(f"DAGMA_LEDGER_REPLAY_HOURS is {hours!r}; write hours, such as 72.") from None
+            raise LedgerSettingsError(f"DAGMA_LEDGER_REPLAY_HOURS is {hours!r}. Set it to hours, such as 72.") from None
         return cls(
             url=read("DAGMA_LEDGER_URL") or _default_url(environment),
             texts=read("DAGMA_LEDGER_TEXTS", "redacted"),

@@ -117,7 +117,9 @@ def _parse(clause: str) -> Limit:
         )
     unit = cast("Unit", match["unit"])
     if match["reserve"] and (unit == "calls" or match["principal"]):
-        raise LedgerSettingsError(f"Quota {clause!r}: give reserve to a limit on tokens or cost without a principal.")
+        raise LedgerSettingsError(
+            f"Quota {clause!r}: only limits on tokens or cost without a principal take a reserve. Leave it out."
+        )
     amount, reserve = Decimal(match["amount"]), Decimal(match["reserve"]) if match["reserve"] else None
     if reserve is not None and reserve > amount:
         raise LedgerSettingsError(

@@ -74,7 +74,7 @@ class TextPolicy:
         try:
             own = [("[redacted]", re.compile(pattern)) for pattern in patterns]
         except re.error as error:
-            raise LedgerSettingsError(f"DAGMA_LEDGER_REDACT is no regular expression: {error}.") from None
+            raise LedgerSettingsError(f"DAGMA_LEDGER_REDACT is not a regular expression: {error}.") from None
         if any(pattern.search("") for _, pattern in own):
             raise LedgerSettingsError("DAGMA_LEDGER_REDACT matches an empty text, so everywhere. Write + for *.")
         self._secrets = [(label, re.compile(pattern)) for label, pattern in SECRETS]

@@ -72,12 +72,15 @@ def setting_value(setting: Any) -> Any:
         return setting
     text = environment.text(variable, os.environ.get(variable))
     if text is None:
-        raise environment.SettingError(f"{variable} is not set. Set it, or {variable}_FILE to a file that holds it.")
+        raise environment.SettingError(
+            f"{variable} is not set. Write it into project/.env, or into .env if it is a setting of the stack, then "
+            "`make up`. Without the stack, set the variable."
+        )
     if not isinstance(setting, int):
         return text
     try:
         return int(text)
     except ValueError:
         # Without the value, which may be a secret, and without the exception that holds it.
-        error = environment.SettingError(f"{variable} is no whole number.")
+        error = environment.SettingError(f"{variable} is not a whole number. Set it to one, such as 5.")
     raise error

@@ -47,7 +47,7 @@ def test_a_function_that_raises_has_failed_for_certain() -> None:
 
 
 def test_a_function_that_gives_nothing_is_an_error_and_no_answer() -> None:
-    with pytest.raises(MalformedResponse, match="silent gave a NoneType"):
+    with pytest.raises(MalformedResponse, match="silent returned a NoneType"):
         CallableBackend(target=f"{HERE}:silent").run_flow("hi")
 
 
@@ -249,7 +249,7 @@ def test_a_read_that_gives_no_answer_fails_the_call_for_certain() -> None:
 
     backend = Careless()
     backend._gives = {"text": "x"}
-    with pytest.raises(MalformedResponse, match=r"TypeError: read\(\) gave a str in place of an Answer\.") as caught:
+    with pytest.raises(MalformedResponse, match=r"TypeError: read\(\) returned a str instead of an Answer\.") as caught:
         backend.run_flow("hi")
     assert caught.value.outcome == "failed"
 

@@ -89,7 +89,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "CSV in Latin-1": (
         file("a.csv", "id,text\n1,Äpfel\n".encode("latin-1")),
-        "can't be read .UnicodeDecodeError.*its encoding if it is not UTF-8",
+        "can't be read .UnicodeDecodeError.*its encoding: UTF-8 unless",
     ),
     "CSV that is compressed": (file("a.csv", gzip.compress(b"id,text")), "UnicodeDecodeError"),
     "CSV in an encoding of bytes": (file("a.csv", "id", encoding="base64"), "'base64' is not a text encoding"),

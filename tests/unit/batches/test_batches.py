@@ -268,7 +268,7 @@ def test_a_limit_on_cost_is_not_pretended_where_prices_are_unknown(
     fake: FakeLangflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake.add_flow("plain", lambda call: call.input_value)  # no model, no tokens
-    with pytest.raises(BatchStopped, match=r"its model has no price.*DAGMA_PRICES"):
+    with pytest.raises(BatchStopped, match=r"The model of a call has no price.*DAGMA_PRICES"):
         ask(reviews(30), flow="plain", max_cost_usd=1.0, concurrency=1)
     assert len(sends(fake)) == 1
 

@@ -77,7 +77,7 @@ def test_a_parquet_file_that_is_cut_off_is_told(tmp_path: Path) -> None:
     pq.write_table(pa.table(COLUMNS), whole)
     path = tmp_path / "half.parquet"
     path.write_bytes(whole.getvalue()[: whole.tell() // 2])
-    with pytest.raises(RowsError, match=r"half.parquet can't be read(.|\n)*Name a Parquet file that is there"):
+    with pytest.raises(RowsError, match=r"half.parquet can't be read(.|\n)*Check the path, and that pyarrow"):
         list(read_rows({"parquet": path}))
 
 

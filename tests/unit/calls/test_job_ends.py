@@ -154,7 +154,7 @@ def test_a_job_that_langflow_does_not_know_any_more_is_not_sent_again_as_it_may_
     ledger: Ledger,
 ) -> None:
     jobs = ScriptedJobs(followed=JobNotFound("No such job.", status=404))
-    with pytest.raises(JobNotFound, match="DAGMA_LEDGER_ON_UNKNOWN") as caught:
+    with pytest.raises(JobNotFound, match=r"dagma ledger resolve \w+ --resend") as caught:
         make(jobs, ledger, begin(ledger))
     assert caught.value.outcome == "unknown"
     assert (row(ledger)["state"], row(ledger)["error_class"]) == ("unknown", "JobNotFound")

@@ -253,7 +253,7 @@ def test_the_same_question_twice_in_a_session_of_the_callers_can_not_be_told_apa
     execute(instance, input_value="hi", session_id="mine")
     retry = execute(instance, parent=first, retry=True, input_value="hi", session_id="mine")
     assert retry.failure["error"] == "OutcomeUnknownError"
-    assert "holds 2 such calls" in retry.failure["cause"]
+    assert "has 2 such calls" in retry.failure["cause"]
 
 
 def test_an_answer_in_a_session_of_the_callers_is_found_among_other_questions(
@@ -326,7 +326,7 @@ def test_a_person_gives_a_call_up_and_may_change_their_mind(
     assert main(["ledger", "resolve", call_id, "--resend"]) == 0
     assert execute(instance, parent=first, retry=True, input_value="hi").metadata["attempt"] == 2
     assert main(["ledger", "resolve", call_id, "--give-up"]) == 1
-    assert "can't be taken back" in capsys.readouterr().err
+    assert "can't be undone" in capsys.readouterr().err
 
 
 def test_only_a_call_that_is_unknown_can_be_resolved(

@@ -92,7 +92,7 @@ def test_arrays_are_lists_and_whole(value: Any, text: str) -> None:
 )
 def test_what_has_no_whole_text_is_refused(value: Any) -> None:
     for source in ("{{ row.x }}", "{{ [row.x] }}", "{{ row.x | tojson }}", "{{ row.x }} {{ row.x }}"):
-        with pytest.raises(BadTemplateError, match=f"a {type(value).__name__} has no whole text of its own. Write a"):
+        with pytest.raises(BadTemplateError, match=f"a {type(value).__name__} can't be written as text. Write a"):
             filled(source, row={"x": value})
 
 
@@ -101,7 +101,7 @@ def test_constants_are_written_as_values_are() -> None:
 
 
 def test_a_template_that_cannot_work_is_refused_before_it_is_filled_in() -> None:
-    with pytest.raises(BadTemplateError, match=r"The input uses rwo, which there is not\. There is config, row\."):
+    with pytest.raises(BadTemplateError, match=r"The input uses rwo, which does not exist\. It can use config, row\."):
         Template("{{ rwo.text }}", "the input", ["row", "config"])
     with pytest.raises(BadTemplateError, match=r"The input can't be read, in line 2: Unexpected end of template"):
         Template("{{ row.text }}\n{% if row %}", "the input", ["row"])

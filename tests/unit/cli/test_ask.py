@@ -141,7 +141,7 @@ def test_a_webserver_that_is_down_says_how_to_start_it(
 def test_waiting_ends_and_the_run_goes_on(dagster: FakeDagster, capsys: pytest.CaptureFixture[str]) -> None:
     dagster.statuses = ["STARTED"]
     assert main(["ask", "Why?", "--wait", "0.1"]) == 1
-    assert f"The run goes on: http://dagster.example/runs/{RUN_ID}" in capsys.readouterr().err
+    assert f"The run continues: http://dagster.example/runs/{RUN_ID}" in capsys.readouterr().err
 
 
 def test_no_proxy_is_asked_for_this_machine(dagster: FakeDagster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +167,7 @@ def test_a_webserver_that_restarts_meanwhile_costs_no_answer(
 @pytest.mark.parametrize(
     ("interrupted", "said"),
     [
-        ("follow", f"The run goes on: http://dagster.example/runs/{RUN_ID}"),
+        ("follow", f"The run continues: http://dagster.example/runs/{RUN_ID}"),
         ("launch", "http://dagster.example/runs"),
         ("outcome", "http://dagster.example/runs"),
     ],
@@ -236,7 +236,7 @@ def test_a_question_comes_from_standard_input(
         (b"", "The question is empty"),
         (b" \n\t\n", "The question is empty"),
         (b"\x89PNG\r\n", "can't be read: 'utf-8' codec can't decode byte 0x89"),
-        (b"a\0b", "is no UTF-8 text"),
+        (b"a\0b", "is not UTF-8 text"),
         (b"x" * 5_000_001, "is larger than 5,000,000 bytes"),
     ],
     ids=["empty", "blank", "binary", "NUL", "huge"],
@@ -267,7 +267,7 @@ def test_what_is_no_question_is_refused_before_anything_is_launched(
         (["--file", "nope.txt"], "nope.txt can't be read: [Errno 2] No such file or directory"),
         (["--file", "/"], "/ can't be read: [Errno 21] Is a directory"),
         (["--file", "a\0b"], "can't be read"),
-        (["\udcff"], "no UTF-8 text"),
+        (["\udcff"], "not UTF-8 text"),
     ],
 )
 def test_a_mistyped_command_says_what_would_do(
@@ -281,8 +281,8 @@ def test_a_mistyped_command_says_what_would_do(
 @pytest.mark.parametrize(
     ("url", "cause"),
     [
-        ("127.0.0.1:3000", "DAGSTER_WEBSERVER_URL is '127.0.0.1:3000', which is no address"),
-        ("http://[", "which is no address"),
+        ("127.0.0.1:3000", "DAGSTER_WEBSERVER_URL is '127.0.0.1:3000', which is not a URL"),
+        ("http://[", "which is not a URL"),
         ("http://127.0.0.1:9", "at http://127.0.0.1:9 does not answer: Connection refused"),
         ("http://me:hidden@127.0.0.1:9", "at http://127.0.0.1:9 does not answer"),
         ("http://no-such-host.invalid", "at http://no-such-host.invalid does not answer"),

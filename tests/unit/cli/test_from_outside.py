@@ -59,8 +59,8 @@ def test_inside_the_stack_no_token_is_sent(dagster: FakeDagster, monkeypatch: py
     [
         ("http://anna:hidden@dagster.example.com", TOKEN, "Set DAGMA_URL to an address that begins with https://"),
         ("https://[::1", TOKEN, "Set DAGMA_URL to an address that begins with https://"),
-        ("https://dagster.example.com", "Bearer eyJ", "DAGMA_TOKEN is no token"),
-        ("https://dagster.example.com", "eyJ\u2026", "DAGMA_TOKEN is no token"),
+        ("https://dagster.example.com", "Bearer eyJ", "DAGMA_TOKEN is not a token"),
+        ("https://dagster.example.com", "eyJ\u2026", "DAGMA_TOKEN is not a token"),
     ],
 )
 def test_a_token_that_others_could_read_or_that_is_none_is_not_sent(
@@ -98,10 +98,10 @@ def test_a_token_that_is_not_taken_is_told(
 def test_a_role_that_does_not_suffice_is_told(gateway: FakeDagster, capsys: pytest.CaptureFixture[str]) -> None:
     gateway.status = 403
     gateway.body = (
-        b'{"data": null, "errors": [{"message": "launchRun takes the role editor; anna has the role viewer."}]}'
+        b'{"data": null, "errors": [{"message": "launchRun needs the role editor; anna has the role viewer."}]}'
     )
     assert main(["ask", "Why?"]) == 1
-    assert "launchRun takes the role editor; anna has the role viewer." in capsys.readouterr().err
+    assert "launchRun needs the role editor; anna has the role viewer." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

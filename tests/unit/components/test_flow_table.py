@@ -288,11 +288,11 @@ def test_a_mistake_in_the_declaration_is_told_when_it_is_loaded(fake: FakeLangfl
         (PARTITIONED.replace("[de, fr]", "[de, '']"), "Give each partition a key"),
         (PARTITIONED.replace("[de, fr]", "[]"), "Give each partition a key"),
         (YAML + "partitions_def: {type: daily, start_date: '2026-13-45'}\n", "'2026-13-45' does not match"),
-        (YAML + "partitions_def: daily\n", "'daily' is no object. Write it as in {type: static"),
+        (YAML + "partitions_def: daily\n", "'daily' is not an object. Write it as in {type: static"),
         (YAML.replace("rows: reviews", "rows: {csv: a, jsonl: b}"), "an object of one kind"),
         (YAML.replace("rows: reviews", "rows: data/a.csv"), r"an asset's key. Write {csv: data/a\.csv} for a file"),
-        (YAML.replace("row.text", "text"), "uses text, which there is not"),
-        (YAML.replace("reviews_labelled", "a/b c"), "no name for a table"),
+        (YAML.replace("row.text", "text"), "uses text, which does not exist"),
+        (YAML.replace("reviews_labelled", "a/b c"), "be the name of a table"),
     ):
         with pytest.raises(Exception, match=told):
             declared(wrong)

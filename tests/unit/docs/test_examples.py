@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 from unit.scripts.compose import ROOT
 
+from dagma import Backend, CallRequest
 from dagma.testing import FakeAnswer, FakeLangflow
 
 FILE_NAME = re.compile(r"# ((?:project|tests)/[\w/]+\.py)\n")
@@ -99,19 +100,19 @@ def test_the_backend_of_ones_own_conforms(results: str) -> None:
     assert len(re.findall(r"::TestMine::\w+ PASSED", results)) == 9
 
 
-def test_the_backend_of_the_readme_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DAGMA_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
-    names: dict[str, Any] = {"__name__": "shouting"}
-    exec(block_with("README.md", "class Shouting(Backend)"), names)  # noqa: S102 (our own document)
-    assert names["Shouting"]().run_flow("hello") == {"text": "HELLO"}
+class Shouting(Backend):
+    def answer(self, request: CallRequest) -> dict[str, Any]:
+        return {"text": request.input_value.upper()}
+
+    def default_flow(self) -> str:
+        return "shouting"
 
 
 def test_the_asset_of_the_readme_materializes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGMA_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
     names: dict[str, Any] = {"__name__": "readme"}
-    for text in ("class Shouting(Backend)", "def capital("):
-        exec(block_with("README.md", text), names)  # noqa: S102 (our own document)
-    done = dg.materialize([names["capital"]], resources={"backend": names["Shouting"]()})
+    exec(block_with("README.md", "def capital("), names)  # noqa: S102 (our own document)
+    done = dg.materialize([names["capital"]], resources={"backend": Shouting()})
     assert done.output_for_node("capital") == "WHAT IS THE CAPITAL OF FRANCE?"
 
 

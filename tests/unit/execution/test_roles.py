@@ -89,7 +89,7 @@ def test_each_role_gets_through_to_its_mutations_and_is_refused_the_others(dagst
             refused[name] = answer["errors"][0]["message"]
     assert refused.keys() == {name for name, needed in MUTATIONS.items() if needed > Role[role.upper()]}
     for name, message in refused.items():
-        assert message == f"{name} takes the role {MUTATIONS[name]}; {ANNA} has the role {role}. See docs/roles.md."
+        assert message == f"{name} needs the role {MUTATIONS[name]}; {ANNA} has the role {role}. See docs/roles.md."
 
 
 def statuses(dagster: Gateway, sent: dict[str, Any]) -> dict[tuple[str, str], int]:
@@ -197,7 +197,7 @@ def test_a_mutation_is_refused_in_every_disguise(dagster: Gateway, disguise: str
     operation = {"operationName": "Two"} if "Two" in sent else {}
     status, answer = dagster.ask("editor", sent, **operation)
     assert (status, answer["data"]) == (403, None)
-    assert "wipeAssets takes the role admin" in answer["errors"][0]["message"]
+    assert "wipeAssets needs the role admin" in answer["errors"][0]["message"]
     # It is a document that Dagster executes.
     status, answer = dagster.ask("admin", sent, **operation)
     assert (status, "AssetWipeSuccess" in json.dumps(answer)) == (200, True)
@@ -256,9 +256,9 @@ def test_no_mutation_is_executed_over_the_websocket(dagster: Gateway, first: str
         ({"Sec-Fetch-Site": "same-origin"}, "secret is missing or wrong"),
         ({"X-Forwarded-For": "10.0.0.1"}, "secret is missing or wrong"),
         ({"Forwarded": "for=10.0.0.1"}, "secret is missing or wrong"),
-        ({"X-Dagma-Gateway": SECRET}, "has to say who asks"),
-        (headers("admin", principal=" "), "has to say who asks"),
-        (headers("admin", principal="a" * 201), "has to say who asks"),
+        ({"X-Dagma-Gateway": SECRET}, "must say who asks"),
+        (headers("admin", principal=" "), "must say who asks"),
+        (headers("admin", principal="a" * 201), "must say who asks"),
         (headers("owner"), "viewer, editor, admin"),
         (headers("ADMIN"), "viewer, editor, admin"),
         ({"X-Dagma-Gateway": SECRET, "X-Dagma-Principal": ANNA}, "viewer, editor, admin"),

@@ -192,7 +192,7 @@ def test_two_flows_that_are_named_with_one_key_are_refused(langflow: FakeLangflo
 
 def test_what_is_wrong_with_a_flow_that_is_named_is_an_error(langflow: FakeLangflow) -> None:
     langflow.add_flow("label")
-    with pytest.raises(ValueError, match=r"The input of the flow asset 'label' uses rwo, which there is not"):
+    with pytest.raises(ValueError, match=r"The input of the flow asset 'label' uses rwo, which does not exist"):
         flow_assets(flows={"label": FlowSettings(input="{{ rwo.text }}")})
     with pytest.raises(ValueError, match=r"'label' uses upstream\.reviewz, which is no dep of it\. Its deps: reviews"):
         flow_assets(flows={"label": FlowSettings(input="{{ upstream.reviewz }}", deps=[dg.AssetKey("reviews")])})

@@ -83,10 +83,10 @@ def test_file_names(endpoint_name: str | None, name: str, expected: str) -> None
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", "is no JSON"),
-        ("[" * 100_000, "is no JSON"),
-        ('{"data": [NaN]}', "is no JSON"),
-        ('{"data": [1e999]}', "is no JSON"),
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ('{"data": [NaN]}', "is not JSON"),
+        ('{"data": [1e999]}', "is not JSON"),
         ("[]", "holds no flow"),
     ],
 )

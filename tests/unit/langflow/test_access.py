@@ -48,7 +48,7 @@ def test_a_token_is_fetched_with_both_sides_of_tls_proved(certificates: Certific
         ({"basic_password": "p"}, "basic_password is set without basic_user"),
         ({"basic_user": "u:v", "basic_password": "p"}, "without a colon"),
         ({"oauth_token_url": "https://login.example"}, "without oauth_client_id and oauth_client_secret"),
-        ({"oauth_scope": "flows"}, "Set it as well"),
+        ({"oauth_scope": "flows"}, "Set it, too"),
         ({**OAUTH, "oauth_token_url": "login.example"}, "^oauth_token_url must look like http"),
         ({**OAUTH, "oauth_token_url": "https://me:word@login.example"}, "^oauth_token_url must hold no user"),
         ({**OAUTH, "oauth_token_url": "https://login.example?p=1"}, "^oauth_token_url must hold no user"),

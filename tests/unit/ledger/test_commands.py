@@ -334,5 +334,5 @@ def test_times_are_read_as_dates_and_as_ages() -> None:
     assert parse_time("2026-03-10T12:00+02:00") == datetime(2026, 3, 10, 10, tzinfo=UTC)
     assert abs((utc_now() - timedelta(hours=24) - parse_time("24h")).total_seconds()) < 60
     for no_time in ("yesterday", "9999999999d", "²d", "0001-01-01T00:00+02:00"):
-        with pytest.raises(argparse.ArgumentTypeError, match="is no time"):
+        with pytest.raises(argparse.ArgumentTypeError, match="is not a time"):
             parse_time(no_time)

@@ -51,7 +51,7 @@ def test_a_limit_that_could_never_let_a_call_in_is_refused() -> None:
 
 @pytest.mark.parametrize("clause", ["principal:anna tokens=500/day reserve=5", "calls=5/day reserve=1"])
 def test_a_reserve_is_of_tokens_or_cost_and_no_principals(clause: str) -> None:
-    with pytest.raises(LedgerSettingsError, match="give reserve to a limit on tokens or cost without a principal"):
+    with pytest.raises(LedgerSettingsError, match="only limits on tokens or cost without a principal take a reserve"):
         parse_quotas(clause)
 
 

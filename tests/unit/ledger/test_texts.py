@@ -110,7 +110,7 @@ def test_error_messages_are_short_and_hold_no_credential(keep: str) -> None:
 
 @pytest.mark.parametrize(("keep", "patterns"), [("some", []), ("redacted", ["("]), ("redacted", [r"\d*"])])
 def test_a_setting_that_can_not_be_read_is_refused(keep: str, patterns: list[str]) -> None:
-    with pytest.raises(LedgerSettingsError, match=r"Set it to one of|no regular expression|an empty text"):
+    with pytest.raises(LedgerSettingsError, match=r"Set it to one of|not a regular expression|an empty text"):
         TextPolicy(keep, patterns)
 
 

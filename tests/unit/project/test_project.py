@@ -75,10 +75,10 @@ def test_a_key_that_stands_twice_is_told_with_both_lines(monkeypatch: pytest.Mon
     file = tmp_path / "defs/defs.yaml"
     file.parent.mkdir()
     file.write_text(TABLE)
-    with pytest.raises(project_definitions.ProjectError, match=r"defs\.yaml:7: 'name' stands in line 3 already"):
+    with pytest.raises(project_definitions.ProjectError, match=r"defs\.yaml:7: 'name' is in line 3 already"):
         project_definitions.load_project()
     file.write_text(TABLE.replace("  name: replies\n", ""))
-    with pytest.raises(project_definitions.ProjectError, match=r"defs\.yaml:6: 'name' stands in line 6 already"):
+    with pytest.raises(project_definitions.ProjectError, match=r"defs\.yaml:6: 'name' is in line 6 already"):
         project_definitions.load_project()
 
 

@@ -18,11 +18,11 @@ def test_a_one_shot_that_failed_for_good_is_not_waited_for_and_is_the_only_one_n
 "ps --all "*) printf '%s\\n' 'langflow running Up 1 minute (healthy)' \\
   'worker running Up 3 seconds (health: starting)' 'flows-push exited Exited (1) 2 seconds ago' ;;
 "ps --quiet "*) ;;
-*" logs "*flows-push) echo "flows/assistant.json is no JSON" ;;"""
+*" logs "*flows-push) echo "flows/assistant.json is not JSON" ;;"""
     )
     stderr = machine.refusal("START_SECONDS=1000; COPY=1; start_stack")
     assert "error: flows-push failed" in stderr
-    assert stderr.count("flows/assistant.json is no JSON") == 1
+    assert stderr.count("flows/assistant.json is not JSON") == 1
     assert "langflow" not in stderr
     assert "worker" not in stderr
 

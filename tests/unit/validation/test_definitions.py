@@ -34,7 +34,7 @@ DECLARATIONS = {
     ),
     "a template without quotes": (
         f"{TABLE}  rows: r\n  session: {{{{ row.text }}}}\n",
-        ":7: A key is no text. Put text with {{ }} into quotes.\n",
+        ":7: A key is not a text. Put text with {{ }} into quotes.\n",
     ),
     "a table without attributes": (
         "# mine\ntype: dagma.FlowTable\nattributes:\n",
@@ -43,7 +43,7 @@ DECLARATIONS = {
     "yaml without a component": ("# later\n", " is empty. Write a "),
     "yaml with a misspelled component": (
         "# mine\ntype: dagma.FlowTabel  # of reviews\n",
-        ":2: There is no component dagma.FlowTabel. There are dagma.Flows and dagma.FlowTable.",
+        ":2: There is no component dagma.FlowTabel, only dagma.Flows and dagma.FlowTable.",
     ),
     "yaml with an unknown attribute": (
         "type: dagma.FlowTable\nattributes:\n  colour: red\n",
@@ -100,7 +100,7 @@ DECLARATIONS = {
     ),
     "a template of flows": (
         f"{FLOWS}flows: {{label: {{input: '{{{{ row.text }}}}'}}}}\n",
-        ": flows.label: The input of the flow asset 'label' uses row, which there is not.",
+        ": flows.label: The input of the flow asset 'label' uses row, which does not exist.",
     ),
     "a name of the config of flows": (
         f"{FLOWS}flows: {{label: {{config: {{size: 1}}, session: '{{{{ config.siez }}}}'}}}}\n",
@@ -163,13 +163,13 @@ MISTAKES: dict[str, tuple[str, str, Mapping[str, str], str]] = {
         "defs/a/flows.yaml",
         "type: dagma.Flows\n",
         {},
-        "project/defs/a/flows.yaml is not loaded, since a component stands in 'defs.yaml'. Rename the file.",
+        "project/defs/a/flows.yaml is not loaded: only defs.yaml holds components. Rename the file.",
     ),
     "a component in the folder of all others": (
         "defs/defs.yaml",
         "type: dagma.Flows\n",
         {},
-        "project/defs/mine.py is not loaded, since project/defs/defs.yaml stands beside it. Give the latter its own f",
+        "project/defs/mine.py is not loaded, because project/defs/defs.yaml is beside it. Give defs.yaml its own f",
     ),
     "backend": (
         "mine.py",
@@ -260,7 +260,7 @@ def test_a_mistake_is_told_with_its_cause_and_its_line_alone(mistake: str, said:
 def test_a_component_whose_file_has_another_name_is_told(said: dict[str, tuple[int, str]]) -> None:
     code, text = said["a misnamed component"]
     assert code == 1
-    assert "project/defs/a/flows.yaml is not loaded, since a component stands in 'defs.yaml'. Rename the file." in text
+    assert "project/defs/a/flows.yaml is not loaded: only defs.yaml holds components. Rename the file." in text
 
 
 def test_a_bad_setting_is_said_once_beside_a_mistake_of_the_project(said: dict[str, tuple[int, str]]) -> None:

@@ -68,7 +68,7 @@ def test_nothing_set_is_fine() -> None:
         ("DAGMA_BACKEND", "nowhere.to_be:found", "can't be imported"),
         ("DAGMA_LEDGER_URL", "mysql://somewhere/else", "PostgreSQL or SQLite"),
         ("DAGMA_LEDGER_TEXTS", "some", "full, redacted, none"),
-        ("DAGMA_LEDGER_REDACT", "(unclosed", "no regular expression"),
+        ("DAGMA_LEDGER_REDACT", "(unclosed", "not a regular expression"),
         ("DAGMA_LEDGER_ON_UNKNOWN", "guess", "fail, resend"),
         ("DAGMA_LEDGER_REPLAY_HOURS", "abc", "a number above 0, such as 72."),
         ("DAGMA_LEDGER_REPLAY_HOURS", "0", "a number above 0, such as 72."),

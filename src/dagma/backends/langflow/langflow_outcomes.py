@@ -93,13 +93,13 @@ class LangflowOutcomes:
         runs = self.answering.asked(lambda: self.clients.quick_client.past_runs(session, flow_id=flow.id))
         mine = _of_attempt(runs, request, begun, is_own=is_own)
         if not is_own and len(mine) > 1:
-            return CannotTell(f"Its session {session!r} was named by its caller, and holds {len(mine)} such calls.")
+            return CannotTell(f"Its caller named the session {session!r}, which has {len(mine)} such calls.")
         if mine:
             return self._told_by(min(mine, key=lambda run: _ORDER.index(run.state)))
         if not is_own:
             return Running(f"Langflow knows no run of it in the session {session!r}, which its caller named.")
         if any(run.state not in ("failed", "lost") for run in runs):
-            return CannotTell("Which attempt the runs in its session are of can't be told.")
+            return CannotTell("Its session has several runs, and nothing tells which attempts they belong to.")
         return self._without_a_run(request, flow, begun)
 
     def _told_by(self, run: PastRun) -> Finding:
@@ -109,8 +109,8 @@ class LangflowOutcomes:
             case "running":
                 return Running("It still runs in Langflow.")
             case "lost":
-                return NoAnswer("The Langflow that ran it has died before it answered.")
-        return CannotTell("Langflow has messages or a trace of it, and does not tell any more how it ended.")
+                return NoAnswer("The Langflow that ran it died before it answered.")
+        return CannotTell("Langflow has messages or a trace of it, but no longer says how it ended.")
 
     def _answer(self, run: PastRun) -> Finding:
         try:
@@ -126,9 +126,9 @@ class LangflowOutcomes:
     def _without_a_run(self, request: CallRequest, flow: Flow, begun: Begun) -> Finding:
         """Say of a call of which Langflow knows nothing that it never began, or why that can't be known."""
         if not _stores_input(flow, request):
-            return Running("The flow leaves no message before it ends, so that nothing tells whether it runs.")
+            return Running("The flow stores no message before it ends, so nothing tells whether it runs.")
         if begun.flow_version != flow.version:
-            return CannotTell("Langflow knows no run of it, and the flow is another one now.")
+            return CannotTell("Langflow knows no run of it, and the flow has changed since.")
         if begun.error_class == "CallTimeout":
             return CannotTell("Langflow had its request for as long as a call may take, and knows no run of it.")
         if self.answering.seconds() < SETTLING_SECONDS:
@@ -136,8 +136,8 @@ class LangflowOutcomes:
         until = min(begun.ended_at or begun.begun_at, begun.begun_at + EVIDENCE)
         if not self.clients.quick_client.stored_before(flow.id, until, session_prefix=OWN_SESSION):
             return CannotTell(
-                "Langflow knows no run of it, and no other call of the flow from before it either: it may be another "
-                "Langflow than the one that was asked, or one that keeps no messages."
+                "Langflow knows no run of it, and no earlier call of the flow: it may not be the Langflow that was "
+                "asked, or it keeps no messages."
             )
         return NoAnswer("It never began: Langflow knows no run of it.")
 

@@ -16,7 +16,7 @@ from dagma.wording import counted
 QUICK_SECONDS = 10.0
 # The first call of a Langflow process loads the provider's client, and a small machine needs its time.
 LLM_SECONDS = 40.0
-_HOW_TO_ASK = "`make flows-push FORCE=1` brings the one of flows/."
+_HOW_TO_ASK = "`make flows-push FORCE=1` restores the one of flows/."
 
 
 def check_langflow() -> str:
@@ -58,7 +58,7 @@ def check_llm() -> str:
         try:
             flow = client.find_flow(ASSISTANT)
         except FlowNotFound:
-            raise Skipped(f"Langflow has no flow `assistant`, which the LLM is asked by. {_HOW_TO_ASK}") from None
+            raise Skipped(f"Langflow has no flow `assistant`, which the check of the LLM asks. {_HOW_TO_ASK}") from None
         tweaks = one_token(flow)
         try:
             # The session of a call: its trace is pruned as those of calls are.
@@ -83,5 +83,5 @@ def one_token(flow: Flow) -> dict[str, Any]:
         if chosen := {name: value for name, value in tiny.items() if name in template_fields(node)}:
             tweaks[str(node.get("id"))] = chosen
     if not any("max_tokens" in fields for fields in tweaks.values()):
-        raise Skipped(f"The flow `assistant`, which the LLM is asked by, has no model now. {_HOW_TO_ASK}")
+        raise Skipped(f"The flow `assistant`, which the check of the LLM asks, has no model. {_HOW_TO_ASK}")
     return tweaks

@@ -25,11 +25,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add `doctor`."""
     parser = subparsers.add_parser(
         "doctor",
-        help="check that everything works that a call needs",
-        description="Check that everything is there, and works, that a call needs: a line for each. "
+        help="check everything that a call needs",
+        description="Check everything that a call needs, and print a line for each check. "
         "Only the check of the LLM costs anything: it asks for one token.",
     )
-    parser.add_argument("--no-llm", action="store_true", help="don't ask the LLM, which may cost one token")
+    parser.add_argument("--no-llm", action="store_true", help="skip the check of the LLM")
     parser.set_defaults(handler=doctor)
 
 

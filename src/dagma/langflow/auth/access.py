@@ -79,7 +79,7 @@ class Access:
     def __post_init__(self) -> None:
         oauth = self._all_or_none("oauth_token_url", "oauth_client_id", "oauth_client_secret")
         if (self.oauth_scope or self.oauth_audience) and not oauth:
-            raise ValueError("oauth_scope and oauth_audience are of use with oauth_token_url only. Set it as well.")
+            raise ValueError("oauth_scope and oauth_audience need oauth_token_url. Set it, too.")
         if self.oauth_token_url:
             checked_base_url("oauth_token_url", self.oauth_token_url, login="the client's id and secret are sent there")
         basic = self._all_or_none("basic_user", "basic_password")

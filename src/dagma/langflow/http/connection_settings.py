@@ -28,7 +28,7 @@ class JobPolicy:
     poll: float = 2.0
 
 
-def checked_base_url(name: str, url: str, *, login: str = "give user and password apart") -> str:
+def checked_base_url(name: str, url: str, *, login: str = "give user and password separately") -> str:
     """Return an address that can be called, of Langflow or of a token endpoint.
 
     `name` is what it is called where it was set, and `login` where a user and a password belong instead.

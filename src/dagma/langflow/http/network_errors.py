@@ -32,7 +32,7 @@ def network_error(error: Exception, watch: Watch, request: str, address: str, re
     if _any(causes, _TLS) and not _any(causes, _TLS_CUT_OFF):
         return TLSFailure(f"TLS with {address} failed: {reason}.", outcome=outcome)
     if _any(causes, _NO_HTTP) and not _any(causes, _BROKEN_OFF):
-        return MalformedResponse(f"What {address} answered to {request} is no HTTP: {reason}.", outcome=outcome)
+        return MalformedResponse(f"The answer of {address} to {request} is not HTTP: {reason}.", outcome=outcome)
     what = "The connection broke off during" if watch.sent else "No connection for"
     return Unreachable(f"{what} {request} to {address}: {reason}.", outcome=outcome)
 
