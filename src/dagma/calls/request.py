@@ -197,8 +197,7 @@ class Caller:
         if attempt in _CALLERS:  # what a run retries takes many queries, and a step may make many calls
             return _CALLERS[attempt]
         caller = cls(
-            # Not `root_run_id`: the retry of a run that was itself executed again from scratch has the first run's.
-            scope=retry_chain(known.run, known.instance)[-1],
+            scope=scope_of(known.run, known.instance),
             log=known.log or logger,
             run_id=known.run.run_id,
             step=attempt.step.key if attempt else None,
@@ -298,18 +297,19 @@ def principal_of(run: dg.DagsterRun) -> str:
     return "ui" if run.remote_job_origin is not None else "program"
 
 
-def retry_chain(run: dg.DagsterRun, instance: dg.DagsterInstance) -> list[str]:
-    """Give the ids of a run, of the one that it retries, and so on: they share their calls. The last is their scope."""
-    chain = [run.run_id]
+def scope_of(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
+    """Give the id of the run that this one retries, however often: they share their calls. Its own if it retries none.
+
+    `root_run_id` is not it: the retry of a run that was itself executed again from scratch has the first run's.
+    """
     while run.parent_run_id and (RETRY_NUMBER_TAG in run.tags or RESUME_RETRY_TAG in run.tags or _resumes_assets(run)):
         parent = instance.get_run_by_id(run.parent_run_id)
         if not _retries(run, parent, instance):
             break
-        chain.append(run.parent_run_id)
         if parent is None:
-            break
+            return run.parent_run_id
         run = parent
-    return chain
+    return run.run_id
 
 
 def _retries(run: dg.DagsterRun, parent: dg.DagsterRun | None, instance: dg.DagsterInstance) -> bool:

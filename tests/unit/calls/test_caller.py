@@ -8,7 +8,7 @@ import pytest
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
 
-from dagma.calls.request import Caller, principal_of, retry_chain
+from dagma.calls.request import Caller, principal_of, scope_of
 
 FROM_ASSET_FAILURE = {"dagster/is_asset_resume_retry": "true"}
 FAILING = {"fails": "true"}
@@ -89,9 +89,9 @@ def test_the_chain_of_a_retry_leads_back_to_its_scope_and_not_beyond(instance: d
     again, scope = execute(instance, {}, parent=first)
     second, _ = execute(instance, {"dagster/retry_number": "1"}, "asking", parent=again)
     third, _ = execute(instance, {"dagster/is_resume_retry": "true"}, "asking", parent=second)
-    assert retry_chain(third, instance) == [third.run_id, second.run_id, scope]
+    assert scope_of(third, instance) == scope
     instance.delete_run(second.run_id)
-    assert retry_chain(third, instance) == [third.run_id, second.run_id]
+    assert scope_of(third, instance) == second.run_id
 
 
 @pytest.mark.parametrize(
