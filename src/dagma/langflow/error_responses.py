@@ -189,5 +189,7 @@ def _refused(fault: _Fault, subject: str) -> LangflowError:
             more = _REFUSED
     else:
         kind = _BY_STATUS.get(fault.status, BadRequest if fault.status >= 400 else MalformedResponse)
+        if kind is FlowNotFound and "of flow " not in subject:
+            more = {"fix": "Check that the base URL is Langflow's, the id, if one was given, and whose key is used."}
     details: Details = {**fault.details, **more}
     return kind(cause, **details)

@@ -397,3 +397,12 @@ def test_a_key_that_the_end_of_a_stream_fails_with_is_redacted(
     with pytest.raises(FlowFailed) as caught:
         list(make_client().stream(echo, "hello"))
     assert fake_langflow.api_key[:6] not in str(caught.value)
+
+
+@pytest.mark.parametrize("ask", ["health_check", "version", "list_flows"])
+def test_what_is_not_found_and_is_no_flow_is_looked_for_elsewhere(
+    fake_langflow: FakeLangflow, make_client: MakeClient, ask: str
+):
+    fake_langflow.script(Fault(status=404))
+    with pytest.raises(FlowNotFound, match="Check that the base URL is Langflow's"):
+        getattr(make_client(), ask)()
