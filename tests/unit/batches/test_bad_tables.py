@@ -115,6 +115,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "JSON that is too deep": (file("a.jsonl", "[" * 100_000), "line 1, can't be read"),
     "a database that is not there": ({"sql": "select 1", "url": "sqlite:////nowhere/at/all.db"}, "query can't be read"),
     "a database of no kind": ({"sql": "select 1", "url": "no url"}, "URL of the rows' database can't be read"),
+    "a database whose password is not encoded": (
+        {"sql": "select 1", "url": "postgresql://reader:my@secret@db/shop"},
+        "^The URL of the rows' database can't be read, or its driver is not installed. Write postgresql://user:pass",
+    ),
     "a database on an unknown host": (
         {"sql": "select 1", "url": "postgresql://reader:secret@db..example.com/shop"},
         r"host name .*DAGMA_OUTBOUND in \.env",

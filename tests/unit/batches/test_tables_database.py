@@ -10,10 +10,17 @@ from dagma.batches.tables_database import TablesDatabase
 from dagma.environment import SettingError
 
 
-@pytest.mark.parametrize("url", ["postgresql+psycopg://me@db/tables", "postgresql+nosuch://me@db/tables", "no url"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("postgresql+psycopg://me@db/tables", "postgresql+nosuch://me@db/tables", "no url"),
+        *("postgresql://me:my@secret@db/tables", "postgresql://me:my@sec/ret@db/tables"),
+    ],
+)
 def test_a_url_that_can_not_be_used_is_refused(url: str) -> None:
-    with pytest.raises(SettingError, match=r"or names a driver that is not installed\. Write postgresql://"):
+    with pytest.raises(SettingError, match=r"or names a driver that is not installed\. Write postgresql://") as refused:
         TablesDatabase(url)
+    assert "sec" not in str(refused.value)
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///data/tables.db"])
