@@ -56,9 +56,20 @@ def database(query: str) -> Callable[[Path], Any]:
     return make
 
 
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 REFUSED: dict[str, tuple[Any, str]] = {
     "no key column": ([{"text": "a"}], r"Row 1 has no column 'id', which is the key. It has: 'text'"),
     "no kept column": ([{"id": 1}], r"Row 1 has no column 'text', which is kept"),
+    "a column that is nested too deeply": (
+        [row(), row(2, nested(2_000))],
+        "Row 2 holds a list or object that is nested",
+    ),
     "empty key": ([row(""), row(None), row(3)], r"Rows without a key in the column 'id': row 1 \(empty\), row 2"),
     "blank key": ([row("  ")], "row 1 .empty."),
     "key that is not a number": ([row(float("nan"))], "row 1 .empty."),
