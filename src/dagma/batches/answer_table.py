@@ -47,15 +47,18 @@ _registry = Table(
 
 
 class AnswerTable:
-    """One table of answers, or one partition of it, which is empty where the table has none.
+    """One table of answers, or one partition of it, which is empty where the table has none; or several, to be read.
 
     Raises:
         TableError: No table can have this name, or the database can't be used.
     """
 
-    def __init__(self, database: TablesDatabase, name: str, partition: str = "") -> None:
+    def __init__(
+        self, database: TablesDatabase, name: str, partition: str = "", *, partitions: Sequence[str] | None = None
+    ) -> None:
         self.name = checked_table_name(name)
         self.partition = partition
+        self._partitions = partitions if partitions is not None or not partition else [partition]
         self._database = database
         self._table: Table | None = None
         self._written: tuple[str, ...] = ()
@@ -218,7 +221,7 @@ class AnswerTable:
 
     def _current(self) -> tuple[Any, ...]:
         table = self.table
-        mine = (table.c.partition_key == self.partition,) if self.partition else ()
+        mine = () if self._partitions is None else (table.c.partition_key.in_(self._partitions),)
         return (*mine, table.c.vanished_at.is_(None))
 
     def _registered(self) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
 from dagma.batches.errors import RowsError, reason_of
+from dagma.ledger.database import has_misread_password
 from dagma.project import project_folder
 
 Row = Mapping[str, Any]
@@ -90,6 +91,8 @@ def _of_query(query: str, url: str) -> Iterator[Row]:
     """Send a query as it stands, and read its rows a thousand at a time where the database can do that."""
     try:
         engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
+        if has_misread_password(engine.url):
+            raise ValueError
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError):  # which can quote a part of the password
         raise RowsError(
             "The URL of the rows' database can't be read, or its driver is not installed. Write "

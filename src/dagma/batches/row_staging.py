@@ -45,7 +45,7 @@ class Staging:
             rows: All rows.
 
         Raises:
-            RowsError: A kept column is missing, or rows have no key; the message names them.
+            RowsError: A kept column is missing or can't be kept, or rows have no key; the message names them.
         """
         without_key: list[str] = []
         for position, row in enumerate(rows, start=1):
@@ -60,7 +60,13 @@ class Staging:
                     break
                 continue
             if not without_key:
-                yield self._staged(row, position, key)
+                try:
+                    staged = self._staged(row, position, key)
+                except RecursionError:
+                    raise RowsError(
+                        f"Row {position} holds a list or object that is nested too deeply. Give a text."
+                    ) from None
+                yield staged
         if without_key:
             raise RowsError(
                 f"Rows without a key in the column {self.settings.key!r}: {', '.join(without_key)}. Nothing was sent. "

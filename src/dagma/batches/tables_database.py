@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, NoSuchTableError, S
 
 from dagma import environment
 from dagma.batches.errors import TableError, reason_of
-from dagma.ledger.database import SQLITE_BUSY_SECONDS, write_ahead
+from dagma.ledger.database import SQLITE_BUSY_SECONDS, has_misread_password, write_ahead
 
 VARIABLE = "DAGMA_TABLES_URL"
 FORM = "Write postgresql://user:password@host/database or sqlite:////path.db"
@@ -35,6 +35,8 @@ class TablesDatabase:
         try:
             # Without a pool: a batch writes twice a second, and a process that was forked shares no connection.
             self.engine = create_engine(url, poolclass=NullPool, connect_args=options, hide_parameters=True)
+            if has_misread_password(self.engine.url):
+                raise ValueError
         except (ArgumentError, ValueError, NoSuchModuleError, ImportError):  # which can quote a part of the password
             raise environment.SettingError(
                 f"{VARIABLE} can't be read as a URL, or names a driver that is not installed. {FORM}, and "

@@ -12,6 +12,9 @@ from dagma.batches.arrow_tables import arrow_chunks, arrow_schema
 from dagma.batches.errors import RowsError
 from dagma.batches.tables_database import tables_from_environment
 
+# SQLite takes 32,766 values in a query.
+MOST_PARTITIONS = 10_000
+
 
 class StoredTable:
     """A table of answers that is read when it is iterated: dicts, a thousand at a time, as often as one likes.
@@ -23,7 +26,7 @@ class StoredTable:
 
     def __init__(self, name: str, partitions: Sequence[str] | None = None) -> None:
         self.name = name
-        self._partitions = [""] if partitions is None else partitions
+        self._partitions = partitions
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for table in self._tables():
@@ -57,10 +60,14 @@ class StoredTable:
         return pl.from_arrow(self.to_arrow())
 
     def _tables(self) -> list[AnswerTable]:
-        return [self._table(partition) for partition in self._partitions]
+        """Give what reads the rows, of many partitions at a time: one by one, each would be looked up for itself."""
+        if self._partitions is None:
+            return [self._table()]
+        starts = range(0, len(self._partitions), MOST_PARTITIONS)
+        return [self._table(self._partitions[start : start + MOST_PARTITIONS]) for start in starts]
 
-    def _table(self, partition: str = "") -> AnswerTable:
-        return AnswerTable(tables_from_environment(), self.name, partition)
+    def _table(self, partitions: Sequence[str] | None = None) -> AnswerTable:
+        return AnswerTable(tables_from_environment(), self.name, partitions=partitions)
 
 
 class StoredTables(dg.IOManager):

@@ -355,6 +355,11 @@ class UtcTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+def has_misread_password(url: URL) -> bool:
+    """Tell whether the end of a password with @ was taken for a part of the host, or of the database's name."""
+    return "@" in (url.host or "") or ("@" in (url.database or "") and bool(url.host))
+
+
 def _read_url(url: str) -> URL:
     # No message quotes any part of it: where it is not read as it was meant, each may be part of the password.
     read: URL | None
@@ -362,7 +367,7 @@ def _read_url(url: str) -> URL:
         read = make_url(url)
     except (ArgumentError, ValueError):
         read = None
-    if read is None or "@" in (read.host or "") or (read.host and "@" in (read.database or "")):
+    if read is None or has_misread_password(read):
         raise LedgerSettingsError(
             f"The ledger's URL can't be read. {URL_FORM}, and percent-encode @ : / in the password, such as %40 for @."
         )

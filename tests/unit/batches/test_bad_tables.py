@@ -56,9 +56,20 @@ def database(query: str) -> Callable[[Path], Any]:
     return make
 
 
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 REFUSED: dict[str, tuple[Any, str]] = {
     "no key column": ([{"text": "a"}], r"Row 1 has no column 'id', which is the key. It has: 'text'"),
     "no kept column": ([{"id": 1}], r"Row 1 has no column 'text', which is kept"),
+    "a column that is nested too deeply": (
+        [row(), row(2, nested(2_000))],
+        "Row 2 holds a list or object that is nested",
+    ),
     "empty key": ([row(""), row(None), row(3)], r"Rows without a key in the column 'id': row 1 \(empty\), row 2"),
     "blank key": ([row("  ")], "row 1 .empty."),
     "key that is not a number": ([row(float("nan"))], "row 1 .empty."),
@@ -107,6 +118,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "JSON that is too deep": (file("a.jsonl", "[" * 100_000), "line 1, can't be read"),
     "a database that is not there": ({"sql": "select 1", "url": "sqlite:////nowhere/at/all.db"}, "query can't be read"),
     "a database of no kind": ({"sql": "select 1", "url": "no url"}, "URL of the rows' database can't be read"),
+    "a database whose password is not encoded": (
+        {"sql": "select 1", "url": "postgresql://reader:my@secret@db/shop"},
+        "^The URL of the rows' database can't be read, or its driver is not installed. Write postgresql://user:pass",
+    ),
     "a database on an unknown host": (
         {"sql": "select 1", "url": "postgresql://reader:secret@db..example.com/shop"},
         r"host name .*DAGMA_OUTBOUND in \.env",

@@ -18,14 +18,18 @@ NO_PATH = r"no absolute path, and each process.* of its own\. Write postgresql:/
     [
         *(
             (url, NO_DRIVER)
-            for url in ("postgresql+psycopg://me@db/tables", "postgresql+nosuch://me@db/tables", "no url")
+            for url in (
+                *("postgresql+psycopg://me@db/tables", "postgresql+nosuch://me@db/tables", "no url"),
+                *("postgresql://me:my@secret@db/tables", "postgresql://me:my@sec/ret@db/tables"),
+            )
         ),
         *((url, NO_PATH) for url in ("sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///data/tables.db")),
     ],
 )
 def test_a_url_that_can_not_be_used_is_refused(url: str, told: str) -> None:
-    with pytest.raises(SettingError, match=told):
+    with pytest.raises(SettingError, match=told) as refused:
         TablesDatabase(url)
+    assert "sec" not in str(refused.value)
 
 
 def test_a_new_file_that_another_batch_switches_at_the_same_moment_is_waited_for(

@@ -13,8 +13,12 @@ import yaml
 from unit.batches.conftest import QUICK, Flow, labels, sends, stored
 
 from dagma import FlowTable, StoredTable, flow_table, langflow_from_environment
+from dagma.batches.answer_table import AnswerTable
+from dagma.batches.batch import Batch
+from dagma.batches.batch_settings import BatchSettings
 from dagma.batches.errors import RowsError
 from dagma.batches.tables_database import TablesDatabase
+from dagma.components import stored_tables
 from dagma.ledger import LedgerSettings
 from dagma.ledger.reports import all_calls
 from dagma.testing import FakeLangflow
@@ -202,6 +206,24 @@ def test_each_partition_asks_its_own_rows(
     assert [row["country"] for row in stored(database, "by_country")] == ["de", "de", "fr", "fr"]
     materialize([by_country], instance, partition_key="de")
     assert len(flow.inputs) == 4
+
+
+def test_partitions_are_read_together(
+    fake: FakeLangflow, database: TablesDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in ("1", "2", "3", "4"):
+        table = AnswerTable(database, "by_day", day)
+        settings = BatchSettings(key="id", input="{{ row.id }}", keep=("day",))
+        rows = [{"id": number, "day": day} for number in range(2)]
+        list(Batch(rows, settings, backend=langflow_from_environment(QUICK), table=table).results())
+    looked_up: list[str] = []
+    look_up = TablesDatabase.reflected
+    monkeypatch.setattr(TablesDatabase, "reflected", lambda *given: (looked_up.append(given[1]), look_up(*given))[1])
+    monkeypatch.setattr(stored_tables, "MOST_PARTITIONS", 2)
+    few = StoredTable("by_day", ["1", "2", "4"])
+    assert [row["day"] for row in few] == ["1", "1", "2", "2", "4", "4"]
+    assert looked_up == ["by_day"] * 2
+    assert (len(few), len(StoredTable("by_day")), len(StoredTable("by_day", []))) == (6, 8, 0)
 
 
 @pytest.mark.parametrize("form", [list, StoredTable, pd.DataFrame, pl.DataFrame, pa.Table])
