@@ -10,7 +10,7 @@ host of `DAGSTER_PUBLIC_URL`.
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +20,13 @@ from dagster._core.workspace.context import WorkspaceRequestContext
 from dagster_webserver import cli
 from dagster_webserver.webserver import DagsterWebserver
 from graphene import Schema
-from graphql import GraphQLError, GraphQLFormattedError
+from graphql import (
+    ASTValidationRule,
+    GraphQLError,
+    GraphQLFormattedError,
+    OverlappingFieldsCanBeMergedRule,
+    specified_rules,
+)
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -45,6 +51,8 @@ logger = logging.getLogger(__name__)
 JSON = "application/json"
 MOST_BODY_BYTES = 20_000_000
 """`dagma ask` sends questions of 5 MB, of which JSON can make 15; Dagster's pages send less."""
+MOST_QUERY_CHARACTERS = 100_000
+"""Dagster's pages send 8,000. Parsed, a query takes 300 times its size, and memory for one of 5 MB is not there."""
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADERS = {
     "X-Frame-Options": "DENY",
@@ -168,6 +176,15 @@ class WholeBodies:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
+        if scope["type"] == "websocket":
+
+            async def receive_short() -> Message:
+                message = await receive()
+                is_long = len(message.get("text") or message.get("bytes") or "") > MOST_QUERY_CHARACTERS
+                return {"type": "websocket.disconnect", "code": 1009} if is_long else message
+
+            await self._app(scope, receive_short, send)
+            return
         if scope["type"] != "http" or scope["method"] in READING:
             await self._app(scope, receive, send)
             return
@@ -238,6 +255,8 @@ def body_fault(body: bytearray) -> str | None:
     for name, kind in (("query", str), ("variables", dict), ("operationName", str), ("data_version", str)):
         if not isinstance(asked.get(name), kind | None):
             return f"{name} must be {'a text' if kind is str else 'an object'}."
+    if len(asked.get("query") or "") > MOST_QUERY_CHARACTERS:
+        return f"query has more than {MOST_QUERY_CHARACTERS:,} characters. Give values as variables."
     return None
 
 
@@ -265,6 +284,11 @@ class GuardedWebserver(DagsterWebserver[Any, WorkspaceRequestContext]):
         schema = super().build_graphql_schema()
         guard_mutations(schema)
         return schema
+
+    @override
+    def build_graphql_validation_rules(self) -> Collection[type[ASTValidationRule]]:
+        # Not the one that compares all fields of one name with one another: a long query would take it hours.
+        return [rule for rule in specified_rules if rule is not OverlappingFieldsCanBeMergedRule]
 
     @contextmanager
     @override

@@ -11,7 +11,7 @@ from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from dagma import environment
@@ -164,6 +164,8 @@ def test_no_graphql_is_answered_by_get(port: int, path: str, accept: str | None)
         # Dagster's pages would fail for everybody on what it stores of these.
         ('{"query": "{ version }", "metadata": {"quote": "\\ud83d"}}', "cut inside of a character"),
         ('{"query": "{ version }", "data_version": 5}', "data_version must be a text"),
+        # Of a few megabytes, parsing it alone would take all memory.
+        ('{"query": "{%s }"}' % (" version" * 12_500), "more than 100,000 characters"),
     ],
     ids=lambda value: value[:20],
 )
@@ -240,6 +242,19 @@ def test_a_websocket_of_a_foreign_page_is_refused(port: int, host: str | None, o
     with pytest.raises(InvalidStatus) as refused:
         subscribe(port, host, origin)
     assert refused.value.response.status_code == status
+
+
+def test_a_websocket_ends_with_a_message_that_is_too_long(port: int) -> None:
+    with connect(f"ws://127.0.0.1:{port}/graphql", subprotocols=["graphql-ws"]) as connection:  # type: ignore[list-item]
+        connection.send(json.dumps({"type": "connection_init", "payload": "x" * 100_000}))
+        with pytest.raises(ConnectionClosed):
+            connection.recv(30)
+
+
+def test_fields_of_one_name_are_not_compared_with_one_another(port: int) -> None:
+    body = json.dumps({"query": "{ one: version one: __typename }"})
+    response, text = ask(port, "POST", body=body, Content_Type="application/json")
+    assert (response.status, json.loads(text)["data"].keys()) == (200, {"one"})
 
 
 def test_the_command_line_goes_on_working(port: int) -> None:
