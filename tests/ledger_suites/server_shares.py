@@ -30,8 +30,8 @@ class TestServerShares:
         first, second = batch_of(make_ledger, "first"), batch_of(make_ledger, "second")
         assert renew(first, 14).slots == 14
         assert renew(second, 14).slots == 0
-        assert renew(first, 14, in_flight=14).slots == 14
-        assert renew(first, 14, in_flight=9).slots == 9
+        assert renew(first, 14, in_flight=14).slots == 7
+        assert renew(first, 14, in_flight=9).slots == 7
         assert renew(second, 14).slots == 5
         assert renew(first, 14, in_flight=5).slots == 7
         assert renew(second, 14, in_flight=5).slots == 7
