@@ -112,7 +112,7 @@ def test_a_call_that_was_refused_is_sent_again_by_the_step(
 @pytest.mark.parametrize(
     ("settings", "cause"),
     [
-        ({"api_key": dg.EnvVar("A_BAD_KEY")}, "The API key must be printable"),
+        ({"api_key": dg.EnvVar("A_BAD_KEY")}, "api_key must be printable"),
         ({"base_url": "langflow:7860"}, "The base URL must look like"),
         ({"basic_user": "u"}, "basic_user is set without basic_password"),
     ],

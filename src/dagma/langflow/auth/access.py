@@ -86,7 +86,7 @@ class Access:
         if (self.bearer_token or "").lower().startswith("bearer "):
             raise ValueError('bearer_token is the token alone: leave out "Bearer", which is written before it.')
         if ":" in (self.basic_user or ""):
-            raise ValueError("Basic auth needs a user without a colon, which separates it from the password.")
+            raise ValueError("basic_user can have no colon, which separates it from the password.")
         chosen = [
             name
             for name, is_set in (("bearer_token", self.bearer_token), ("oauth_token_url", oauth), ("basic_user", basic))
@@ -110,7 +110,7 @@ class Access:
         for name, value in headers.items():
             if not _HEADER_NAME.fullmatch(name):
                 raise ValueError("A name in headers must be a header's name alone, without spaces or a colon.")
-            header_value(f"Header {name}", value)
+            header_value(f"The value of {name!r} in headers", value)
         return headers
 
     @cached_property
@@ -118,11 +118,11 @@ class Access:
         """The headers of every request, but for a token that is fetched."""
         headers = dict(self._further_headers)
         if self.bearer_token:
-            headers["Authorization"] = f"Bearer {header_value('The bearer token', self.bearer_token)}"
+            headers["Authorization"] = f"Bearer {header_value('bearer_token', self.bearer_token)}"
         if self.basic_user and self.basic_password:
             headers["Authorization"] = basic_auth(self.basic_user, self.basic_password)
         if self.api_key:
-            headers["x-api-key"] = header_value("The API key", self.api_key)
+            headers["x-api-key"] = header_value("api_key", self.api_key)
         return headers
 
     @property
