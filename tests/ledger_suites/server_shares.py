@@ -49,6 +49,15 @@ class TestServerShares:
         first.give_back()
         assert renew(second).slots == 1
 
+    def test_a_rate_that_is_raised_holds_soon(self, make_ledger: MakeLedger) -> None:
+        clock = Clock()
+        slow, fast = (batch_of(make_ledger, "a", clock=clock, most_per_second=rate) for rate in (0.001, 10))
+        assert renew(slow, starts=2).starts == (0.0,)
+        clock.advance(seconds=2)
+        assert renew(fast, starts=1).starts == ()
+        clock.advance(seconds=2)
+        assert renew(fast, starts=1).starts == (0.0,)
+
     def test_the_share_of_a_batch_that_died_is_free_after_a_while(self, make_ledger: MakeLedger) -> None:
         clock = Clock()
         renew(batch_of(make_ledger, "died", clock=clock), 14)

@@ -95,6 +95,9 @@ class ServerLimits:
         if wish.held_seconds:
             held_until = max(held_until, now + timedelta(seconds=wish.held_seconds))
         slots = self._take_slots(connection, wish, now)
+        if self._most_per_second is not None:
+            # A batch of another setting, such as one call in an hour, may have put it further away.
+            next_start_at = min(next_start_at, now + timedelta(seconds=AHEAD_SECONDS + 1 / self._most_per_second))
         first = max(next_start_at, held_until, now)
         starts, next_start_at = self._take_starts(wish.starts if slots else 0, first, now)
         values = {"held_until": held_until, "next_start_at": next_start_at}
