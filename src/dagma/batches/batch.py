@@ -94,6 +94,14 @@ class Batch:
         with closing(StagedRows()) as staged:
             staging = Staging(self.settings, self._flow_address(), flow.version, self.partition)
             staged.add(staging.rows(read_rows(self.rows)))
+            if self.partition and staging.of_others and not staged.count():
+                self.caller.log.warning(
+                    "No row is asked: in the column %r, none of %d rows has the partition's key %r. If there should be "
+                    "some, compare what the column holds with the partitions' keys.",
+                    self.partition[0],
+                    staging.of_others,
+                    self.partition[1],
+                )
             scope = self._prepared(staging, flow)
             staged.mark(self._needed)
             self._count(staged)

@@ -31,6 +31,8 @@ class Staging:
 
     def __post_init__(self) -> None:
         """Begin with no row read."""
+        self.of_others = 0
+        """How many rows were of other partitions."""
         self._kinds: dict[str, Kind | None] = dict.fromkeys(self.settings.keep)
 
     @property
@@ -50,6 +52,7 @@ class Staging:
         without_key: list[str] = []
         for position, row in enumerate(rows, start=1):
             if self.partition and not _is_of(row, position, *self.partition):
+                self.of_others += 1
                 continue
             cell = _cell(row, self.settings.key, position, "is the key")
             try:

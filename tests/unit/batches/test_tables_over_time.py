@@ -175,6 +175,14 @@ def test_a_time_belongs_to_the_partition_of_its_day(edited: Edited, database: Ta
     assert answers(database) == {1: "v1 said x"}
 
 
+def test_a_partition_that_no_row_is_of_is_told(
+    edited: Edited, database: TablesDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [{"id": 1, "text": "x", "day": "31.1.2026"}]
+    list(batch(rows, AnswerTable(database, "labels", "2026-01-31"), edited, ("day", "2026-01-31")).results())
+    assert "in the column 'day', none of 1 rows has the partition's key '2026-01-31'" in caplog.text
+
+
 class Priced(Edited):
     """Answers that cost 0.0025 USD each, and fail from some question on."""
 
