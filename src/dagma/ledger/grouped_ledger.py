@@ -15,6 +15,8 @@ from dagma.ledger.state_changes import Ending, end_all
 
 LONGEST = 100_000
 """Longer inputs and answers, in characters, are written alone: many of them would be one huge statement."""
+# How long ends are gathered before they are written together: a transaction takes as long as several rows.
+GATHERING_SECONDS = 0.03
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +112,7 @@ class GroupedLedger(Ledger):
     def _write(self, before: Future[None] | None, writing: Future[None]) -> None:
         if before is not None:
             wait([before])
+        time.sleep(GATHERING_SECONDS)
         with self._mutex:
             ended, self._ended = self._ended, []
         try:
